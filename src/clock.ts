@@ -1,0 +1,62 @@
+/** What tells the time and wakes us. Everything that waits goes through one, so that a test can move time itself. */
+export interface Clock {
+  /** Epoch milliseconds by the wall. */
+  now(): number;
+  /** Calls `callback` once, `delayMs` from now (0 to 2^31 − 1); the answer cancels it. */
+  setTimer(callback: () => void, delayMs: number): Cancel;
+  /** Resolves after other work of the process had its turn. */
+  turn(): Promise<void>;
+}
+
+/** Cancels what it came from; calling it again does nothing. */
+export type Cancel = () => void;
+
+/** The computer's own. Its timers do not keep the process alive by themselves while `unref` is true. */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  setTimer(callback, delayMs) {
+    const timer = setTimeout(callback, delayMs);
+    return () => clearTimeout(timer);
+  },
+  turn: () => new Promise((resolve) => setImmediate(resolve)),
+};
+
+/** Resolves after `delayMs`, or at once when `signal` aborts: never rejects. */
+export function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      cancel();
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const cancel = clock.setTimer(done, delayMs);
+    signal.addEventListener("abort", done);
+  });
+}
+
+/**
+ * Keeps long work without I/O from blocking the host, and from missing its own timers: `await pace.breathe()` where
+ * `pace.spent()` says that a stretch is over.
+ */
+export class Pace {
+  readonly #clock: Clock;
+  readonly #stretchMs: number;
+  #since: number;
+
+  /** `stretchMs`: how long the process may be kept busy in one go. */
+  constructor(clock: Clock, stretchMs = 10) {
+    this.#clock = clock;
+    this.#stretchMs = stretchMs;
+    this.#since = clock.now();
+  }
+
+  spent(): boolean {
+    return this.#clock.now() - this.#since >= this.#stretchMs;
+  }
+
+  async breathe(): Promise<void> {
+    await this.#clock.turn();
+    this.#since = this.#clock.now();
+  }
+}

@@ -1,0 +1,225 @@
+import type { FlowIssue } from "./model/flow.ts";
+import { shown } from "./model/json.ts";
+import { messageOf } from "./model/verdict.ts";
+
+/** Every code a {@link PoundlockError} may carry; the same text for good. */
+export type ErrorCode =
+  | "invalid_flow"
+  | "invalid_option"
+  | "invalid_request"
+  | "unauthorized"
+  | "forbidden"
+  | "not_found"
+  | "conflict"
+  | "flow_disabled"
+  | "busy"
+  | "export_failed"
+  | "import_failed"
+  | "contract_broken"
+  | "stopped_by_import"
+  | "too_many_failures"
+  | "books_unbalanced"
+  | "lease_lost"
+  | "storage_failed"
+  | "executor_failed";
+
+/** Base of everything poundlock throws. Tell errors apart by `code`: ESM and CommonJS copies of a class differ. */
+export abstract class PoundlockError extends Error {
+  abstract readonly code: ErrorCode;
+}
+
+/** True for an error of ours, whichever copy of the library made it. */
+export function isPoundlockError(error: unknown): error is PoundlockError {
+  return error instanceof Error && "code" in error && error.name.endsWith("Error") && codes.has(String(error.code));
+}
+
+/** A flow does not hold. `issues` has every problem, each with its field. */
+export class InvalidFlowError extends PoundlockError {
+  override readonly name = "InvalidFlowError";
+  readonly code = "invalid_flow";
+  readonly issues: readonly FlowIssue[];
+
+  constructor(issues: readonly FlowIssue[]) {
+    super(issues.map(({ message }) => message).join("; "));
+    this.issues = issues;
+  }
+}
+
+/** An option, an export, an import or an adapter is out of range. Thrown at construction, or when it is added. */
+export class InvalidOptionError extends PoundlockError {
+  override readonly name = "InvalidOptionError";
+  readonly code = "invalid_option";
+  readonly option: string;
+
+  constructor(option: string, expected: string, found: unknown) {
+    super(`${option}: expected ${expected}, found ${shown(found)}`);
+    this.option = option;
+  }
+}
+
+/** What was asked cannot be read: an unknown filter, a limit out of range, records that do not match their ids. */
+export class InvalidRequestError extends PoundlockError {
+  override readonly name = "InvalidRequestError";
+  readonly code = "invalid_request";
+  readonly field: string;
+
+  constructor(field: string, expected: string, found: unknown) {
+    super(`${field}: expected ${expected}, found ${shown(found)}`);
+    this.field = field;
+  }
+}
+
+/** The `authorize` hook does not know who asks. */
+export class UnauthorizedError extends PoundlockError {
+  override readonly name = "UnauthorizedError";
+  readonly code = "unauthorized";
+}
+
+/** The `authorize` hook knows who asks, and refuses. */
+export class ForbiddenError extends PoundlockError {
+  override readonly name = "ForbiddenError";
+  readonly code = "forbidden";
+}
+
+/** There is no flow, run, failure, export or import with that id. */
+export class NotFoundError extends PoundlockError {
+  override readonly name = "NotFoundError";
+  readonly code = "not_found";
+  readonly kind: "flow" | "run" | "failure" | "export" | "import";
+  readonly id: string;
+
+  constructor(kind: NotFoundError["kind"], id: string) {
+    super(`There is no ${kind} ${shown(id)}`);
+    this.kind = kind;
+    this.id = id;
+  }
+}
+
+/** The document changed since it was read, its id is taken, or it is in no state for this. */
+export class ConflictError extends PoundlockError {
+  override readonly name = "ConflictError";
+  readonly code = "conflict";
+}
+
+/** A disabled flow was asked to run, or events came for an export that no enabled flow uses. */
+export class FlowDisabledError extends PoundlockError {
+  override readonly name = "FlowDisabledError";
+  readonly code = "flow_disabled";
+}
+
+/** `maxQueued` or `maxInboxPages` is reached. Nothing was taken: try again later. */
+export class BusyError extends PoundlockError {
+  override readonly name = "BusyError";
+  readonly code = "busy";
+}
+
+/** Reading from the export went wrong. Its own error is `cause`. */
+export class ExportFailedError extends PoundlockError {
+  override readonly name = "ExportFailedError";
+  readonly code = "export_failed";
+
+  constructor(_exportId: string, cause: unknown) {
+    super(`Export ${shown(_exportId)} failed: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Every record an import was given asked for a retry and attempts are spent: it is down, so nothing is dead-lettered. */
+export class ImportFailedError extends PoundlockError {
+  override readonly name = "ImportFailedError";
+  readonly code = "import_failed";
+
+  constructor(_importId: string, attempts: number, message: string) {
+    super(`Import ${shown(_importId)} took no record in ${attempts} attempts: ${message}`);
+  }
+}
+
+/** An export or import answered something its contract does not allow. */
+export class ContractBrokenError extends PoundlockError {
+  override readonly name = "ContractBrokenError";
+  readonly code = "contract_broken";
+
+  constructor(kind: "Export" | "Import", id: string, problem: string, cause?: unknown) {
+    super(`${kind} ${shown(id)} broke its contract: ${problem}`, cause === undefined ? {} : { cause });
+  }
+}
+
+/** An import threw `stop(cause)`: credentials or configuration are wrong. */
+export class StoppedByImportError extends PoundlockError {
+  override readonly name = "StoppedByImportError";
+  readonly code = "stopped_by_import";
+
+  constructor(_importId: string, cause: unknown) {
+    super(`Import ${shown(_importId)} stopped the run: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** More records of a run failed at one import than `maxFailures` allows. The page at fault is not committed. */
+export class TooManyFailuresError extends PoundlockError {
+  override readonly name = "TooManyFailuresError";
+  readonly code = "too_many_failures";
+
+  constructor(_importId: string, maxFailures: number, message: string) {
+    super(`Import ${shown(_importId)} has more than ${maxFailures} failures in this run, the last: ${message}`);
+  }
+}
+
+/** The counts of a page do not add up: a defect of poundlock, never committed. */
+export class BooksUnbalancedError extends PoundlockError {
+  override readonly name = "BooksUnbalancedError";
+  readonly code = "books_unbalanced";
+
+  constructor(_importId: string, read: number, settled: number) {
+    super(`Import ${shown(_importId)}: ${read} records read, but ${settled} accounted for`);
+  }
+}
+
+/** Another process took the run over, so nothing this one does about it counts. */
+export class LeaseLostError extends PoundlockError {
+  override readonly name = "LeaseLostError";
+  readonly code = "lease_lost";
+
+  constructor(_runId: string) {
+    super(`Run ${shown(_runId)} was taken over: its lease had expired`);
+  }
+}
+
+/** The storage did not answer. The backend's own error is `cause`. */
+export class StorageFailedError extends PoundlockError {
+  override readonly name = "StorageFailedError";
+  readonly code = "storage_failed";
+
+  constructor(operation: string, cause: unknown) {
+    super(`Storage failed in ${operation}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** The executor did not take a wake-up. The engine's own error is `cause`. */
+export class ExecutorFailedError extends PoundlockError {
+  override readonly name = "ExecutorFailedError";
+  readonly code = "executor_failed";
+
+  constructor(cause: unknown) {
+    super(`The executor failed: ${messageOf(cause)}`, { cause });
+  }
+}
+
+const codes: ReadonlySet<string> = new Set<ErrorCode>([
+  "invalid_flow",
+  "invalid_option",
+  "invalid_request",
+  "unauthorized",
+  "forbidden",
+  "not_found",
+  "conflict",
+  "flow_disabled",
+  "busy",
+  "export_failed",
+  "import_failed",
+  "contract_broken",
+  "stopped_by_import",
+  "too_many_failures",
+  "books_unbalanced",
+  "lease_lost",
+  "storage_failed",
+  "executor_failed",
+]);

@@ -1,0 +1,130 @@
+import { EventEmitter } from "eventemitter3";
+import type { Failure } from "./model/failure.ts";
+import type { Flow } from "./model/flow.ts";
+import type { Run } from "./model/run.ts";
+
+/** What a registry tells: one name, one payload object. */
+export interface RegistryEvents {
+  /** A flow was created. */
+  "flow:created": { readonly flow: Flow };
+  /** A flow was changed. `canceledRuns`: waiting runs that were canceled because it is now disabled. */
+  "flow:updated": { readonly flow: Flow; readonly previous: Flow; readonly canceledRuns: readonly Run[] };
+  /** A flow was deleted. `canceledRuns`: its waiting runs; `activeRun`: the one being aborted. */
+  "flow:deleted": { readonly flow: Flow; readonly canceledRuns: readonly Run[]; readonly activeRun?: Run };
+  /** A listener threw, or the promise it returned was rejected. */
+  listenerError: ListenerError;
+}
+
+/** What a scheduler tells: one name, one payload object. */
+export interface SchedulerEvents {
+  /** A run joined its flow's waiting line. */
+  "run:queued": { readonly run: Run };
+  /** A run began in this process; again after it was taken back. */
+  "run:started": { readonly run: Run };
+  /** A page was committed; at most once a second for each run. `total` is the export's estimate. */
+  "run:progress": { readonly run: Run; readonly total?: number };
+  /** One try of a batch asked for another; `delayMs` until it is made. */
+  "run:retrying": {
+    readonly run: Run;
+    /** The import; absent if it was the export. */
+    readonly _importId?: string;
+    readonly attempt: number;
+    readonly delayMs: number;
+    readonly message: string;
+  };
+  /** A run read everything and settled every record; some may be stored as failures. */
+  "run:completed": { readonly run: Run };
+  /** A run broke; `run.error` says why. What it committed stays. */
+  "run:failed": { readonly run: Run };
+  /** A run was canceled, waiting or running, and has really ended. */
+  "run:canceled": { readonly run: Run };
+  /** A run is back in the waiting line: its process died (`crash`), or stops (`stop`). It resumes where it committed. */
+  "run:requeued": { readonly run: Run; readonly reason: "crash" | "stop" };
+  /** Records were stored as failures with the commit of a page. */
+  "failures:stored": { readonly run: Run; readonly failures: readonly Failure[] };
+  /** A due time found a scheduled run already waiting, and was folded into it. */
+  "schedule:coalesced": { readonly flow: Flow; readonly run: Run; readonly dueAt: string };
+  /** A due time found a run waiting or running and added none (`overlap: "skip"`). */
+  "schedule:skipped": { readonly flow: Flow; readonly run: Run; readonly dueAt: string };
+  /** Due times passed while nothing ran here. `run` catches up for the newest; without it that was too long ago. */
+  "schedule:missed": { readonly flow: Flow; readonly dueAt: string; readonly run?: Run };
+  /** No run of this flow began for twice its interval, though it is scheduled. Told at each due time until one does. */
+  overdue: { readonly flow: Flow; readonly dueAt: string; readonly lastExecutedAt?: string };
+  /** Another process took a run over that this one was running; its work since the last commit does not count. */
+  "lease:lost": { readonly run: Run };
+  /** An export's `listen` threw; it is tried again after `delayMs`. */
+  "listen:failed": { readonly _exportId: string; readonly error: unknown; readonly delayMs: number };
+  /** The storage or the executor failed in the background; the work is tried again. */
+  trouble: { readonly error: unknown; readonly during: string };
+  /** A listener threw, or the promise it returned was rejected. */
+  listenerError: ListenerError;
+}
+
+/** A listener's own error. */
+export interface ListenerError {
+  readonly event: string;
+  readonly error: unknown;
+}
+
+/** Calls a listener with an event's payload. */
+export type Listener<Payload> = (payload: Payload) => unknown;
+
+/**
+ * Tells typed events. A listener that throws, or whose promise is rejected, harms neither what it listens to nor the
+ * other listeners: it is reported as `listenerError`.
+ */
+export class Events<Map extends { listenerError: ListenerError }> {
+  readonly #emitter = new EventEmitter();
+  readonly #guards = new WeakMap<object, Record<string, (payload: unknown) => void>>();
+
+  /** Listens until `off`. */
+  on<Name extends keyof Map & string>(name: Name, listener: Listener<Map[Name]>): this {
+    this.#emitter.on(name, this.#guarded(name, listener));
+    return this;
+  }
+
+  /** Listens to the next one only. */
+  once<Name extends keyof Map & string>(name: Name, listener: Listener<Map[Name]>): this {
+    this.#emitter.once(name, this.#guarded(name, listener));
+    return this;
+  }
+
+  /** Stops listening. */
+  off<Name extends keyof Map & string>(name: Name, listener: Listener<Map[Name]>): this {
+    this.#emitter.off(name, this.#guarded(name, listener));
+    return this;
+  }
+
+  /** How many listen to this event. */
+  listenerCount(name: keyof Map & string): number {
+    return this.#emitter.listenerCount(name);
+  }
+
+  /** Tells every listener, in the order they came. */
+  protected emit<Name extends keyof Map & string>(name: Name, payload: Map[Name]): void {
+    this.#emitter.emit(name, payload);
+  }
+
+  // One guard for each (listener, event), so that `off` finds what `on` added.
+  #guarded<Payload>(event: string, listener: Listener<Payload>): (payload: Payload) => void {
+    const known = this.#guards.get(listener)?.[event];
+    if (known !== undefined) return known;
+    const guard = (payload: Payload) => this.#call(event, listener, payload);
+    this.#guards.set(listener, { ...this.#guards.get(listener), [event]: guard as (payload: unknown) => void });
+    return guard;
+  }
+
+  #call<Payload>(event: string, listener: Listener<Payload>, payload: Payload): void {
+    try {
+      const answer = listener(payload);
+      if (answer instanceof Promise) answer.catch((error: unknown) => this.#report(event, error));
+    } catch (error) {
+      this.#report(event, error);
+    }
+  }
+
+  #report(event: string, error: unknown): void {
+    // A listener of `listenerError` that throws has nobody left to be reported to.
+    if (event !== "listenerError") this.#emitter.emit("listenerError", { event, error });
+  }
+}

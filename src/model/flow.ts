@@ -1,0 +1,269 @@
+import * as v from "valibot";
+import { shown } from "./json.ts";
+
+/** A stored flow: one export linked to one or more imports. Documents are frozen; times are ISO 8601 UTC. */
+export interface Flow {
+  /** Time-ordered (UUIDv7), or the host's own through `registry.define`. */
+  readonly _id: string;
+  /** 1–255 characters, trimmed; need not be unique. */
+  readonly name: string;
+  /** Cron expression; absent if the flow runs only when asked, or as events arrive. */
+  readonly schedule?: string;
+  /** IANA zone of the schedule; absent means the registry's. */
+  readonly timezone?: string;
+  readonly _exportId: string;
+  /** The first import. */
+  readonly _importId: string;
+  /** All imports in order, only if there is more than one. */
+  readonly _importIds?: readonly string[];
+  readonly _integrationId?: string;
+  readonly _connectorId?: string;
+  /** True: no schedule, no manual run, no intake. */
+  readonly disabled: boolean;
+  readonly createdAt: string;
+  /** Strictly increases with every change to the fields above. */
+  readonly lastModified: string;
+  /** When the newest run started. */
+  readonly lastExecutedAt?: string;
+  /** The next due time, absent without a schedule or while disabled. */
+  readonly nextRunAt?: string;
+}
+
+/** What a host writes of a flow, in normal form: trimmed, defaults filled in, one list of imports. */
+export interface FlowDefinition {
+  readonly name: string;
+  readonly schedule?: string;
+  readonly timezone?: string;
+  readonly _exportId: string;
+  /** 1–50 distinct ids in order. */
+  readonly _importIds: readonly string[];
+  readonly _integrationId?: string;
+  readonly _connectorId?: string;
+  readonly disabled: boolean;
+}
+
+/** One reason why a flow does not hold. */
+export interface FlowIssue {
+  readonly code:
+    | "missing_required_field"
+    | "invalid_field"
+    | "invalid_ref"
+    | "unknown_field";
+  /** The field at fault, such as `schedule` or `_importIds.2`. */
+  readonly field: string;
+  readonly message: string;
+}
+
+/** The writable fields, in the order documents show them. */
+export const flowFields = [
+  "name",
+  "schedule",
+  "timezone",
+  "_exportId",
+  "_importId",
+  "_importIds",
+  "_integrationId",
+  "_connectorId",
+  "disabled",
+] as const;
+
+/** Set by the registry and the runs; accepted and ignored when a document is echoed back. */
+export const readOnlyFlowFields = [
+  "_id",
+  "createdAt",
+  "lastModified",
+  "lastExecutedAt",
+  "nextRunAt",
+] as const;
+
+const text = (what: string) =>
+  v.pipe(
+    v.string(what),
+    v.trim(),
+    v.minLength(1, what),
+    v.maxLength(255, what),
+  );
+const id = text("a text of 1 to 255 characters");
+
+/** The writable fields as a schema: shapes and lengths. Ids and cron expressions are checked by who knows them. */
+export const flowSchema = v.object({
+  name: text("a text of 1 to 255 characters after trimming"),
+  schedule: v.nullish(text("a cron expression, or null for none")),
+  timezone: v.nullish(text("an IANA time zone")),
+  _exportId: id,
+  _importId: v.nullish(id),
+  _importIds: v.nullish(
+    v.pipe(
+      v.array(id, "an array of 1 to 50 import ids"),
+      v.minLength(1, "an array of 1 to 50 import ids"),
+      v.maxLength(50, "an array of 1 to 50 import ids"),
+      v.check(
+        (ids) => new Set(ids).size === ids.length,
+        "ids that are all different",
+      ),
+    ),
+  ),
+  _integrationId: v.nullish(id),
+  _connectorId: v.nullish(id),
+  disabled: v.nullish(v.boolean("true or false")),
+});
+
+/** Any keys at all; what is not a flow's is reported by name. */
+export type FlowFields = v.InferInput<typeof flowSchema>;
+
+/** The definition in `input`, or every problem it has, none left for a second try. */
+export function readFlow(
+  input: unknown,
+): { readonly definition: FlowDefinition } | { readonly issues: FlowIssue[] } {
+  if (typeof input !== "object" || input === null || Array.isArray(input))
+    return {
+      issues: [
+        {
+          code: "invalid_field",
+          field: "",
+          message: `expected a flow, found ${shown(input)}`,
+        },
+      ],
+    };
+  const parsed = v.safeParse(flowSchema, input);
+  const issues = [
+    ...unknownFields(input),
+    ...(parsed.issues ?? []).map(toFlowIssue),
+    ...importIssues(input),
+  ];
+  return parsed.success && issues.length === 0
+    ? { definition: normalize(parsed.output) }
+    : { issues };
+}
+
+/** The ids of a flow's imports, in order. */
+export function importIdsOf(
+  flow: Pick<Flow, "_importId" | "_importIds">,
+): readonly string[] {
+  return flow._importIds ?? [flow._importId];
+}
+
+/** The definition that a stored flow was made from. */
+export function definitionOf(flow: Flow): FlowDefinition {
+  const {
+    name,
+    schedule,
+    timezone,
+    _exportId,
+    _integrationId,
+    _connectorId,
+    disabled,
+  } = flow;
+  return normalize({
+    name,
+    schedule,
+    timezone,
+    _exportId,
+    _importIds: [...importIdsOf(flow)],
+    _integrationId,
+    _connectorId,
+    disabled,
+  });
+}
+
+/** True if both say the same, field by field. */
+export function sameDefinition(
+  one: FlowDefinition,
+  other: FlowDefinition,
+): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+/** The definition as the fields of a stored flow. */
+export function writtenFields(
+  definition: FlowDefinition,
+): Omit<Flow, (typeof readOnlyFlowFields)[number]> {
+  const { _importIds, ...fields } = definition;
+  const [first = ""] = _importIds;
+  return {
+    ...fields,
+    _importId: first,
+    ...(_importIds.length > 1
+      ? { _importIds: Object.freeze([..._importIds]) }
+      : {}),
+  };
+}
+
+function unknownFields(input: object): FlowIssue[] {
+  const known: readonly string[] = [...flowFields, ...readOnlyFlowFields];
+  return Object.keys(input)
+    .filter((field) => !known.includes(field))
+    .map((field) => ({
+      code: "unknown_field",
+      field,
+      message: `${field}: a flow has no such field`,
+    }));
+}
+
+function toFlowIssue(issue: v.BaseIssue<unknown>): FlowIssue {
+  const field = v.getDotPath(issue) ?? "";
+  if (issue.input === undefined && issue.path?.length === 1)
+    return {
+      code: "missing_required_field",
+      field,
+      message: `${field}: required, but not given`,
+    };
+  const expected = issue.message.startsWith("Invalid")
+    ? (issue.expected ?? "another type")
+    : issue.message;
+  return {
+    code: "invalid_field",
+    field,
+    message: `${field}: expected ${expected}, found ${shown(issue.input)}`,
+  };
+}
+
+function importIssues(input: {
+  _importId?: unknown;
+  _importIds?: unknown;
+}): FlowIssue[] {
+  const { _importId, _importIds } = input;
+  if (_importId == null && _importIds == null)
+    return [
+      {
+        code: "missing_required_field",
+        field: "_importId",
+        message: "_importId: required, but not given",
+      },
+    ];
+  if (
+    _importId == null ||
+    !Array.isArray(_importIds) ||
+    trimmed(_importIds[0]) === trimmed(_importId)
+  )
+    return [];
+  const message = `_importId: expected the first of _importIds, ${shown(_importIds[0])}, found ${shown(_importId)}`;
+  return [{ code: "invalid_field", field: "_importId", message }];
+}
+
+function trimmed(value: unknown): unknown {
+  return typeof value === "string" ? value.trim() : value;
+}
+
+function normalize(fields: v.InferOutput<typeof flowSchema>): FlowDefinition {
+  const {
+    name,
+    schedule,
+    timezone,
+    _exportId,
+    _importId,
+    _importIds,
+    _integrationId,
+    _connectorId,
+  } = fields;
+  return {
+    name,
+    ...(schedule == null ? {} : { schedule }),
+    ...(timezone == null ? {} : { timezone }),
+    _exportId,
+    _importIds: _importIds ?? (_importId == null ? [] : [_importId]),
+    ...(_integrationId == null ? {} : { _integrationId }),
+    ...(_connectorId == null ? {} : { _connectorId }),
+    disabled: fields.disabled ?? false,
+  };
+}

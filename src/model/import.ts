@@ -1,0 +1,83 @@
+import type { Fault } from "./failure.ts";
+import type { Flow } from "./flow.ts";
+import type { Logger } from "./logger.ts";
+import type { Run } from "./run.ts";
+
+/** The destination end of a flow: host code under an `_id` in the registry. */
+export interface Import<In, Out = In, R = unknown> {
+  /**
+   * Writes one batch. Returning nothing means that all were written; an array must answer for each record, in order.
+   * What it throws classifies the whole batch: `retryLater`, `reject`, `stop`; anything else, a timeout included,
+   * means that the batch may have been applied.
+   */
+  write(
+    records: readonly Out[],
+    context: ImportContext,
+  ): Promise<void | readonly Result<R>[]>;
+  /** Is writing the same record again, under the same key, harmless? */
+  readonly idempotent: boolean;
+  /** Most records in one `write`; 1 or more. Without it a page is one batch. */
+  readonly batchSize?: number;
+  /** Batches of one page written at once; 1 or more. @default 1 */
+  readonly concurrency?: number;
+  /** Milliseconds until the signal of one `write` aborts; 1 or more. @default 300000 */
+  readonly writeTimeoutMs?: number;
+  /** False leaves the record out of this import (`numIgnore`). Synchronous; a throw is a reject. */
+  filter?(record: In): boolean;
+  /** The record as this import wants it. Synchronous; a throw is a reject. Records are frozen: return a new one. */
+  map?(record: In): Out;
+  /** Checked after `map`, and its output is what is written; any Standard Schema validator that answers at once. */
+  readonly schema?: StandardSchemaV1<Out>;
+  /**
+   * Which of these records, whose outcome is unknown, are there? An entry that is not undefined means written.
+   * Asked only if the import is not idempotent; exactly one entry a record, in order.
+   */
+  find?(
+    records: readonly Out[],
+    context: ImportContext,
+  ): Promise<readonly (R | undefined)[]>;
+}
+
+/** What `write` and `find` are given. */
+export interface ImportContext {
+  /** `keys[i]` identifies `records[i]`: the same over attempts, resumes and retries. */
+  readonly keys: readonly string[];
+  /** 1 for the first try of this batch. */
+  readonly attempt: number;
+  readonly run: Run;
+  readonly flow: Flow;
+  /** Aborts when the run is canceled, stopped or has lost its lease, or when `writeTimeoutMs` is over. */
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
+
+/** What became of one record of a batch. */
+export type Result<R = unknown> =
+  | { readonly ok: true; readonly value?: R }
+  | {
+      readonly ok: false;
+      readonly fault: Fault;
+      readonly error: unknown;
+      /** Milliseconds to wait at least before the next attempt (`retry` only). */
+      readonly afterMs?: number;
+    };
+
+/**
+ * The part of a Standard Schema validator that is used here; valibot, zod and arktype schemas are such.
+ *
+ * @see https://standardschema.dev
+ */
+export interface StandardSchemaV1<Output = unknown> {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (
+      value: unknown,
+    ) => StandardResult<Output> | Promise<StandardResult<Output>>;
+  };
+}
+
+/** What a Standard Schema validator answers. */
+export type StandardResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: readonly { readonly message: string }[] };

@@ -1,0 +1,196 @@
+/** Why a run exists. */
+export const triggers = [
+  "schedule",
+  "catch-up",
+  "manual",
+  "realtime",
+  "retry",
+] as const;
+export type Trigger = (typeof triggers)[number];
+
+/** What a run can be, in the API's words. */
+export const runStatuses = [
+  "queued",
+  "running",
+  "completed",
+  "failed",
+  "canceling",
+  "canceled",
+] as const;
+export type RunStatus = (typeof runStatuses)[number];
+
+/** Every legal move. `running → queued` is a run taken back after a crash, or released by a process that stops. */
+export const runMoves: Readonly<Record<RunStatus, readonly RunStatus[]>> = {
+  queued: ["running", "canceling"],
+  running: ["completed", "failed", "canceling", "queued"],
+  canceling: ["canceled"],
+  completed: [],
+  failed: [],
+  canceled: [],
+};
+
+/** How one import, or all of a run's together, fared with the records: success + ignore + error = read. */
+export interface Counts {
+  /** Written, as far as the import says. */
+  readonly numSuccess: number;
+  /** Stored as failures. */
+  readonly numError: number;
+  /** Left out by the import's filter. */
+  readonly numIgnore: number;
+}
+
+/** Why a run ended as failed. */
+export interface RunError {
+  /** One of the codes of the errors page, such as `export_failed`. */
+  readonly code: string;
+  readonly message: string;
+}
+
+/** One run of a flow. Documents are frozen; times are ISO 8601 UTC. */
+export interface Run extends Counts {
+  readonly _id: string;
+  readonly _flowId: string;
+  readonly _exportId: string;
+  readonly _integrationId?: string;
+  readonly _connectorId?: string;
+  readonly trigger: Trigger;
+  readonly status: RunStatus;
+  /** The due time it was made for (`schedule`, `catch-up`). */
+  readonly dueAt?: string;
+  readonly queuedAt: string;
+  /** When it started last; a run taken back after a crash starts again. */
+  readonly startedAt?: string;
+  readonly endedAt?: string;
+  /** Due times that found this run waiting and added none. */
+  readonly coalesced: number;
+  /** Due times that found this run waiting or running and were skipped (`overlap: "skip"`). */
+  readonly skipped: number;
+  /** How often a process died, or lost its lease, while running it. */
+  readonly crashes: number;
+  /** A sample run: at most this many records, and no checkpoint moves. */
+  readonly limit?: number;
+  /** Which failures a `retry` run takes; absent fields mean all open ones. */
+  readonly retry?: RetrySelection;
+  /** Pages read from the export, and pages committed. */
+  readonly numPagesGenerated: number;
+  readonly numPagesProcessed: number;
+  /** Per import; the run's own counts are their sums. */
+  readonly imports: Readonly<Record<string, Counts>>;
+  readonly error?: RunError;
+}
+
+/** Which open failures of the flow a retry run takes. */
+export interface RetrySelection {
+  readonly _importId?: string;
+  readonly _ids?: readonly string[];
+}
+
+/** What is chosen when a run joins the waiting line. */
+export type RunStart = Pick<
+  Run,
+  "_id" | "_flowId" | "trigger" | "queuedAt" | "dueAt" | "limit" | "retry"
+>;
+
+/** The flow's part of a run. */
+interface RunPlace {
+  readonly _id: string;
+  readonly _exportId: string;
+  readonly _integrationId?: string;
+  readonly _connectorId?: string;
+}
+
+/** A run that waits. */
+export function newRun(start: RunStart, flow: RunPlace): Run {
+  return Object.freeze<Run>({
+    ...start,
+    _flowId: flow._id,
+    _exportId: flow._exportId,
+    ...(flow._integrationId === undefined
+      ? {}
+      : { _integrationId: flow._integrationId }),
+    ...(flow._connectorId === undefined
+      ? {}
+      : { _connectorId: flow._connectorId }),
+    status: "queued",
+    coalesced: 0,
+    skipped: 0,
+    crashes: 0,
+    numPagesGenerated: 0,
+    numPagesProcessed: 0,
+    ...noCounts,
+    imports: noImports,
+  });
+}
+
+/** Nothing counted yet. */
+export const noCounts: Counts = Object.freeze({
+  numSuccess: 0,
+  numError: 0,
+  numIgnore: 0,
+});
+const noImports: Readonly<Record<string, Counts>> = Object.freeze({});
+
+/** True while the run holds its flow's one place. */
+export function isActive(run: Pick<Run, "status" | "startedAt">): boolean {
+  return run.status === "running" || run.status === "canceling";
+}
+
+/** True once nothing about the run will change. */
+export function hasEnded(run: Pick<Run, "status">): boolean {
+  return runMoves[run.status].length === 0;
+}
+
+/**
+ * The run after a move.
+ *
+ * @throws RangeError if the table has no such move.
+ */
+export function moveRun(
+  run: Run,
+  status: RunStatus,
+  changes: Partial<Run> = {},
+): Run {
+  if (!runMoves[run.status].includes(status))
+    throw new RangeError(
+      `run ${run._id}: a run that is ${run.status} cannot become ${status}`,
+    );
+  return Object.freeze({ ...run, ...changes, status });
+}
+
+/** Both added up. */
+export function addCounts(one: Counts, other: Counts): Counts {
+  return {
+    numSuccess: one.numSuccess + other.numSuccess,
+    numError: one.numError + other.numError,
+    numIgnore: one.numIgnore + other.numIgnore,
+  };
+}
+
+/** The rule every committed page obeys for each import: what was read is written, ignored or stored, once. */
+export function booksBalance(read: number, counts: Counts): boolean {
+  return counts.numSuccess + counts.numIgnore + counts.numError === read;
+}
+
+/** The run with one more committed page. */
+export function withPage(
+  run: Run,
+  page: Readonly<Record<string, Counts>>,
+  generated: number,
+): Run {
+  const imports: Record<string, Counts> = { ...run.imports };
+  let sum: Counts = run;
+  for (const _importId in page) {
+    const counts = page[_importId] ?? noCounts;
+    imports[_importId] = addCounts(imports[_importId] ?? noCounts, counts);
+    sum = addCounts(sum, counts);
+  }
+  return Object.freeze({
+    ...run,
+    numPagesGenerated: generated,
+    numPagesProcessed: run.numPagesProcessed + 1,
+    numSuccess: sum.numSuccess,
+    numError: sum.numError,
+    numIgnore: sum.numIgnore,
+    imports: Object.freeze(imports),
+  });
+}
