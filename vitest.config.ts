@@ -10,5 +10,11 @@ export default defineConfig({
       { find: /^poundlock\/testing$/, replacement: source("testing/index.ts") },
     ],
   },
-  test: { include: ["test/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000 },
+  test: {
+    include: ["test/**/*.test.ts"],
+    // Type tests count as tests; an unmet `@ts-expect-error` in one fails it.
+    typecheck: { enabled: true, include: ["test/**/*.test-d.ts"], ignoreSourceErrors: true },
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
 });
