@@ -1,0 +1,280 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { posix } from "node:path";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+import { describe, expect, test } from "vitest";
+
+/** Path below the repository → markdown. */
+type Documents = Readonly<Record<string, string>>;
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const read = (path: string) => readFileSync(root + path, "utf8");
+
+const fence = /^ *(`{3,})([^`\n]*)\n([^]*?)^ *\1 *$/gm;
+const lineCount = (text: string) => text.split("\n").length - 1;
+
+/** Fenced blocks; `line` is that of the fence, from 1. */
+function blocksOf(markdown: string) {
+  return [...markdown.matchAll(fence)].map(({ index, 2: info = "", 3: code = "" }) => ({
+    info: info.trim(),
+    line: lineCount(markdown.slice(0, index)) + 1,
+    code,
+  }));
+}
+
+/**
+ * What to compile of a document: each `ts` block is a module, and a `ts continued` block belongs to the module before
+ * it. All code is on the line it has in the document.
+ */
+function modulesOf(markdown: string): string[] {
+  const modules: string[] = [];
+  for (const { info, line, code } of blocksOf(markdown)) {
+    if (info !== "ts" && info !== "ts continued") continue;
+    const before = info === "ts continued" ? (modules.pop() ?? "") : "";
+    modules.push(before + "\n".repeat(line - lineCount(before)) + code);
+  }
+  return modules;
+}
+
+/** Blocks of code that would escape the compiler. */
+function uncompiledBlocks(documents: Documents): string[] {
+  const escapes = (info: string) =>
+    /^([mc]?[jt]sx?|typescript|javascript)\b/i.test(info) && !/^ts( continued)?$/.test(info);
+  return Object.entries(documents).flatMap(([path, markdown]) =>
+    blocksOf(markdown)
+      .filter(({ info }) => escapes(info))
+      .map(({ info, line }) => `${path}:${line}: \`${info}\` is not \`ts\``),
+  );
+}
+
+const blocksFolder = `${root}.work/docs-blocks/`;
+const preamble = `${root}test/docs-preamble.ts`;
+
+function compilerOptions(): ts.CompilerOptions {
+  const { config } = ts.readConfigFile(`${root}tsconfig.json`, (path) => ts.sys.readFile(path)) as { config: unknown };
+  const { options } = ts.parseJsonConfigFileContent(config, { ...ts.sys, readDirectory: () => [] }, root);
+  return { ...options, noUnusedLocals: false, noUnusedParameters: false };
+}
+
+/** What the compiler says of the modules of all documents, in one program. Nothing is written. */
+function typeErrors(documents: Documents): string[] {
+  const codeOf = new Map<string, string>();
+  for (const [path, markdown] of Object.entries(documents))
+    for (const [index, code] of modulesOf(markdown).entries()) codeOf.set(`${blocksFolder}${path}/${index}.ts`, code);
+  const options = compilerOptions();
+  const host = ts.createCompilerHost(options);
+  host.fileExists = (path) => codeOf.has(path) || ts.sys.fileExists(path);
+  host.readFile = (path) => codeOf.get(path) ?? ts.sys.readFile(path);
+  const program = ts.createProgram([preamble, ...codeOf.keys()], options, host);
+  return [preamble, ...codeOf.keys()].flatMap((path) => {
+    const source = program.getSourceFile(path);
+    return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map(told);
+  });
+}
+
+function told({ file, start = 0, messageText }: ts.Diagnostic): string {
+  const line = (file?.getLineAndCharacterOfPosition(start).line ?? 0) + 1;
+  const path = file?.fileName.replace(blocksFolder, "").replace(/\.md\/\d+\.ts$/, ".md");
+  return `${path ?? ""}:${line}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`;
+}
+
+/** Names in the first column of the table under a heading of level 2; undefined if there is no table. */
+function namesInTable(markdown: string, heading: string): string[] | undefined {
+  const section = markdown.split(/^## /m).find((text) => text.split("\n", 1)[0]?.trim() === heading);
+  const rows = section?.split("\n").filter((line) => line.startsWith("|"));
+  if (rows === undefined || rows.length === 0) return undefined;
+  const firstCells = rows.slice(2).map((row) => row.split("|")[1] ?? "");
+  return firstCells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name));
+}
+
+/** Members of an interface. */
+function membersOf(source: string, name: string): string[] {
+  const { statements } = ts.createSourceFile("source.ts", source, ts.ScriptTarget.Latest);
+  const found = statements
+    .filter((statement) => ts.isInterfaceDeclaration(statement))
+    .find((one) => one.name.text === name);
+  if (found === undefined) throw new Error(`There is no interface ${name}`);
+  return found.members.flatMap((member) => (member.name && "text" in member.name ? [member.name.text] : []));
+}
+
+const stringsIn = (text: string) => [...text.matchAll(/"(\w+)"/g)].map(([, string = ""]) => string);
+const codesOfClasses = (source: string) => stringsIn((source.match(/\breadonly code\b[^="]*= "\w+"/g) ?? []).join());
+const codesOfUnion = (source: string) => stringsIn(/\btype ErrorCode\s*=([^;]*);/.exec(source)?.[1] ?? "");
+
+/** What only one of them names, or the manual names twice. */
+function disagreements(manual: readonly string[] | undefined, source: readonly string[]): string[] {
+  if (manual === undefined) return ["there is no table"];
+  return [
+    ...source.filter((name) => !manual.includes(name)).map((name) => `${name} is not in the manual`),
+    ...manual.filter((name) => !source.includes(name)).map((name) => `${name} is only in the manual`),
+    ...manual.filter((name, index) => manual.indexOf(name) < index).map((name) => `${name} is in the manual twice`),
+  ];
+}
+
+const withoutCode = (markdown: string) => markdown.replace(fence, "").replace(/`[^`\n]+`/g, "");
+
+/** Where links to the headings of a document may point, as GitHub names them. */
+function anchorsOf(markdown: string): Set<string> {
+  const anchors = new Set<string>();
+  for (const [, heading = ""] of markdown.replace(fence, "").matchAll(/^#{1,6} +(.+?) *#*$/gm)) {
+    const text = heading.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").toLowerCase();
+    const slug = text.replace(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-");
+    let anchor = slug;
+    for (let count = 1; anchors.has(anchor); count++) anchor = `${slug}-${count}`;
+    anchors.add(anchor);
+  }
+  return anchors;
+}
+
+function targetsOf(markdown: string): string[] {
+  const links = withoutCode(markdown).matchAll(
+    /\]\(<?([^)\s>]+)[^)]*\)|^\[[^\]]+\]: *(\S+)|\b(?:href|src)="([^"]+)"/gm,
+  );
+  return [...links].map(([, inline, reference, html]) => inline ?? reference ?? html ?? "");
+}
+
+/** Relative links that lead to no file, or to no heading of a document. */
+function deadLinks(documents: Documents, exists: (path: string) => boolean): string[] {
+  const leads = (from: string, target: string) => {
+    const [file = "", anchor] = target.split("#");
+    const path = file === "" ? from : posix.join(posix.dirname(from), file);
+    if (path.startsWith("..") || !exists(path)) return false;
+    return anchor === undefined || anchorsOf(documents[path] ?? "").has(anchor);
+  };
+  return Object.entries(documents).flatMap(([path, markdown]) =>
+    targetsOf(markdown)
+      .filter((target) => !/^[a-z]+:/i.test(target) && !leads(path, target))
+      .map((target) => `${path} → ${target}`),
+  );
+}
+
+describe("the documents", () => {
+  const paths = readdirSync(`${root}docs`, { recursive: true, encoding: "utf8" }).map((path) => `docs/${path}`);
+  const markdown = ["README.md", ...paths].filter((path) => path.endsWith(".md"));
+  const documents = Object.fromEntries(
+    markdown.filter((path) => existsSync(root + path)).map((path) => [path, read(path)]),
+  );
+  const reference = documents["docs/reference.md"] ?? "";
+
+  test("a ts block compiles as it stands", () => {
+    expect(typeErrors(documents)).toEqual([]);
+  });
+
+  test("no block of code escapes the compiler", () => {
+    expect(uncompiledBlocks(documents)).toEqual([]);
+  });
+
+  test("a relative link leads somewhere", () => {
+    expect(deadLinks(documents, (path) => existsSync(root + path))).toEqual([]);
+  });
+
+  test("the README is one screen", () => {
+    expect(lineCount(read("README.md"))).toBeLessThanOrEqual(80);
+  });
+
+  test.each([
+    ["Errors", () => codesOfUnion(read("src/errors.ts"))],
+    ["Scheduler events", () => membersOf(read("src/events.ts"), "SchedulerEvents")],
+    ["Registry events", () => membersOf(read("src/events.ts"), "RegistryEvents")],
+    ["Scheduler options", () => membersOf(read("src/options.ts"), "SchedulerOptions")],
+    ["Registry options", () => membersOf(read("src/flow-registry.ts"), "RegistryOptions")],
+  ])("the reference names what the source has, and nothing else, under %s", (heading, names) => {
+    expect(disagreements(namesInTable(reference, heading), names())).toEqual([]);
+  });
+
+  test("each error code has exactly one class", () => {
+    expect(codesOfClasses(read("src/errors.ts")).sort()).toEqual(codesOfUnion(read("src/errors.ts")).sort());
+  });
+});
+
+describe("the checks of the documents see", () => {
+  const block = (info: string, code: string) => `\`\`\`${info}\n${code}\n\`\`\`\n`;
+
+  test("a block that does not compile, at its own line", () => {
+    const typeError = block("ts", `const sum: number = "one";`);
+    const unknownName = block("ts", `shop.ordersBefore(1);`);
+
+    const found = typeErrors({
+      "a.md": `# A\n\n${typeError}`,
+      "docs/b.md": typeError.replace(`"one"`, "1") + unknownName,
+    });
+
+    expect(found).toEqual([
+      "a.md:4: Type 'string' is not assignable to type 'number'.",
+      expect.stringContaining("docs/b.md:5: Property 'ordersBefore' does not exist"),
+    ]);
+  });
+
+  test("the names of the module before in a continued block only", () => {
+    const first = block("ts", "const one = 1;");
+    const second = "const two: string = one;";
+
+    const found = typeErrors({
+      "a.md": `${first}then\n${block("ts continued", second)}`,
+      "b.md": first + block("ts", second),
+    });
+
+    expect(found).toEqual([
+      "a.md:6: Type 'number' is not assignable to type 'string'.",
+      "b.md:5: Cannot find name 'one'.",
+    ]);
+  });
+
+  test("a block that would escape the compiler", () => {
+    const text = ["ts", "ts continued", "sh", "json", "", "ts ignore", "typescript", "js"].map((info) =>
+      block(info, "x"),
+    );
+
+    expect(uncompiledBlocks({ "a.md": text.join("") })).toEqual([
+      "a.md:16: `ts ignore` is not `ts`",
+      "a.md:19: `typescript` is not `ts`",
+      "a.md:22: `js` is not `ts`",
+    ]);
+  });
+
+  test("a name missing from the manual, invented by it, or told twice", () => {
+    const table = "| code | meaning |\n|---|---|\n| `busy`, `old` | `not_this` |\n| `busy` | again |\n";
+    const manual = `# Reference\n\n## Errors\n\n${table}\n## Other\n\n| name |\n|---|\n| \`other\` |\n`;
+
+    expect(disagreements(namesInTable(manual, "Errors"), ["busy", "not_found"])).toEqual([
+      "not_found is not in the manual",
+      "old is only in the manual",
+      "busy is in the manual twice",
+    ]);
+    expect(disagreements(namesInTable(manual, "Nothing"), [])).toEqual(["there is no table"]);
+  });
+
+  test("every name in the source", () => {
+    const events = `interface Other { "a:b": 1 }\nexport interface Events<T> { "run:queued": { nested: T }; readonly overdue?: 1 }`;
+    const errors = `export type ErrorCode = "a" | "b";\nclass A { readonly code = "a"; }\nclass C { readonly code: ErrorCode = "c"; }`;
+
+    expect(membersOf(events, "Events")).toEqual(["run:queued", "overdue"]);
+    expect(() => membersOf(events, "Nothing")).toThrow("no interface");
+    expect(codesOfUnion(errors)).toEqual(["a", "b"]);
+    expect(codesOfClasses(errors)).toEqual(["a", "c"]);
+  });
+
+  test("a link to no file, to no heading, or out of the repository", () => {
+    const links = [
+      "b.md#two-words",
+      "b.md#it-1",
+      "#a",
+      "https://x.y/z",
+      "/no",
+      "gone.md",
+      "b.md#gone",
+      "#b",
+      "../../b.md",
+    ];
+    const documents = {
+      "docs/a.md": `# A\n${links.map((link) => `[to](${link})`).join(" ")} \`[code](nowhere)\`\n[ref]: gone.png`,
+      "docs/b.md": "# Two *words*!\n## It\n## It\n",
+    };
+
+    const found = deadLinks(documents, (path) => path in documents);
+
+    expect(found).toEqual(
+      ["/no", "gone.md", "b.md#gone", "#b", "../../b.md", "gone.png"].map((link) => `docs/a.md → ${link}`),
+    );
+  });
+});
