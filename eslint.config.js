@@ -18,4 +18,5 @@ export default tseslint.config(
   },
   // Scripts outside the TypeScript program have no types to check.
   { files: ["**/*.{js,mjs,cjs}"], ...tseslint.configs.disableTypeChecked },
+  { files: ["**/*.cjs"], rules: { "@typescript-eslint/no-require-imports": "off" } },
 );

@@ -1,0 +1,52 @@
+// A host application in TypeScript. Compiled as .ts, .mts and .cts against the packed tarball, then run.
+import { FlowRegistry, MemoryStorage, Scheduler } from "poundlock";
+import type { Export, Flow, Import, Run, SchedulerOptions } from "poundlock";
+import * as testing from "poundlock/testing";
+
+interface Order {
+  readonly id: string;
+  readonly total: number;
+}
+
+const source: readonly Order[] = Array.from({ length: 250 }, (_, index) => ({ id: `o${index}`, total: index }));
+const delivered: Order[] = [];
+
+const orders: Export<Order, { after: number }> = {
+  async *pages({ checkpoint, pageSize, signal }) {
+    for (let after = checkpoint?.after ?? 0; after < source.length && !signal.aborted; after += pageSize)
+      yield { records: source.slice(after, after + pageSize), checkpoint: { after: after + pageSize } };
+  },
+};
+
+const ledger: Import<Pick<Order, "id" | "total">> = {
+  idempotent: true,
+  batchSize: 100,
+  async write(records) {
+    delivered.push(...records);
+  },
+};
+
+async function main(): Promise<void> {
+  const options: SchedulerOptions = { concurrency: 2 };
+  const registry = new FlowRegistry({ exports: { orders }, imports: { ledger }, storage: new MemoryStorage() });
+  const scheduler = new Scheduler(registry, options);
+  scheduler.on("run:completed", ({ run }) => console.log("run", run._id, "is completed"));
+  await scheduler.start();
+  const flow: Flow = await registry.create({
+    name: "Orders",
+    schedule: "0 3 * * *",
+    _exportId: "orders",
+    _importId: "ledger",
+  });
+  const queued: Run = await scheduler.run(flow._id);
+  const ended: Run = await scheduler.waitFor(queued._id);
+  await scheduler.stop({ graceMs: 1_000 });
+  console.log(ended.status, ended.numSuccess, ended.numError, ended.numIgnore, delivered.length);
+  const names = ["ManualClock", "arrayExport", "collectingImport", "storageCases", "executorCases"];
+  console.log(
+    "missing from poundlock/testing:",
+    names.filter((name) => !(name in testing)),
+  );
+}
+
+void main();
