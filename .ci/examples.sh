@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Runs every example in turn; each must end with exit code 0.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+shopt -s nullglob
+
+examples=(examples/*.ts)
+if ((${#examples[@]} == 0)); then
+  echo "there are no examples" >&2
+  exit 1
+fi
+
+failed=()
+for example in "${examples[@]}"; do
+  echo "── $example"
+  npx --no-install tsx "$example" </dev/null || failed+=("$example")
+done
+
+echo "examples: $((${#examples[@]} - ${#failed[@]})) passed, ${#failed[@]} failed"
+if ((${#failed[@]} > 0)); then
+  printf 'failed: %s\n' "${failed[@]}" >&2
+  exit 1
+fi
