@@ -10,6 +10,7 @@ export default tseslint.config(
       "@typescript-eslint/switch-exhaustiveness-check": "error",
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
+      "@typescript-eslint/no-unused-vars": ["error", { ignoreRestSiblings: true }],
       // Contracts promise asynchrony; an implementation in memory has nothing to wait for.
       "@typescript-eslint/require-await": "off",
       // A host's `write` is `Promise<void | readonly Result[]>`: the union is the contract.

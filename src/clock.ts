@@ -11,7 +11,7 @@ export interface Clock {
 /** Cancels what it came from; calling it again does nothing. */
 export type Cancel = () => void;
 
-/** The computer's own. Its timers do not keep the process alive by themselves while `unref` is true. */
+/** The computer's own. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   setTimer(callback, delayMs) {
@@ -22,16 +22,16 @@ export const systemClock: Clock = {
 };
 
 /** Resolves after `delayMs`, or at once when `signal` aborts: never rejects. */
-export function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
+export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted === true) return Promise.resolve();
   return new Promise((resolve) => {
     const done = () => {
       cancel();
-      signal.removeEventListener("abort", done);
+      signal?.removeEventListener("abort", done);
       resolve();
     };
     const cancel = clock.setTimer(done, delayMs);
-    signal.addEventListener("abort", done);
+    signal?.addEventListener("abort", done);
   });
 }
 

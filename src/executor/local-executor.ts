@@ -25,8 +25,7 @@ export class LocalExecutor implements Executor {
 
   async wake(flowId: string): Promise<void> {
     if (this.#work === undefined) return;
-    const queue = this.#flows.get(flowId) ?? new PQueue({ concurrency: 1 });
-    this.#flows.set(flowId, queue);
+    const queue = this.#flows.get(flowId) ?? this.#open(flowId);
     // One call that has not begun yet answers this wake-up too.
     if (queue.size === 0) this.#add(flowId, queue);
   }
@@ -39,14 +38,19 @@ export class LocalExecutor implements Executor {
     await this.#common?.onIdle();
   }
 
+  #open(flowId: string): PQueue {
+    const queue = new PQueue({ concurrency: 1 });
+    queue.on("idle", () => {
+      if (this.#flows.get(flowId) === queue) this.#flows.delete(flowId);
+    });
+    this.#flows.set(flowId, queue);
+    return queue;
+  }
+
   #add(flowId: string, queue: PQueue): void {
     // p-queue's own `signal` and `timeout` free the place while the task still goes on, which would let two runs of a
     // flow overlap. So they are never used: the run gets a signal of its own from its runner.
-    void queue
-      .add(() => this.#common?.add(() => this.#runNext(flowId, queue)))
-      .then(() => {
-        if (queue.size === 0 && queue.pending === 0 && this.#flows.get(flowId) === queue) this.#flows.delete(flowId);
-      });
+    void queue.add(async () => this.#common?.add(async () => this.#runNext(flowId, queue)));
   }
 
   async #runNext(flowId: string, queue: PQueue): Promise<void> {

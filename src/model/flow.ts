@@ -44,11 +44,7 @@ export interface FlowDefinition {
 
 /** One reason why a flow does not hold. */
 export interface FlowIssue {
-  readonly code:
-    | "missing_required_field"
-    | "invalid_field"
-    | "invalid_ref"
-    | "unknown_field";
+  readonly code: "missing_required_field" | "invalid_field" | "invalid_ref" | "unknown_field";
   /** The field at fault, such as `schedule` or `_importIds.2`. */
   readonly field: string;
   readonly message: string;
@@ -68,21 +64,9 @@ export const flowFields = [
 ] as const;
 
 /** Set by the registry and the runs; accepted and ignored when a document is echoed back. */
-export const readOnlyFlowFields = [
-  "_id",
-  "createdAt",
-  "lastModified",
-  "lastExecutedAt",
-  "nextRunAt",
-] as const;
+export const readOnlyFlowFields = ["_id", "createdAt", "lastModified", "lastExecutedAt", "nextRunAt"] as const;
 
-const text = (what: string) =>
-  v.pipe(
-    v.string(what),
-    v.trim(),
-    v.minLength(1, what),
-    v.maxLength(255, what),
-  );
+const text = (what: string) => v.pipe(v.string(what), v.trim(), v.minLength(1, what), v.maxLength(255, what));
 const id = text("a text of 1 to 255 characters");
 
 /** The writable fields as a schema: shapes and lengths. Ids and cron expressions are checked by who knows them. */
@@ -97,10 +81,7 @@ export const flowSchema = v.object({
       v.array(id, "an array of 1 to 50 import ids"),
       v.minLength(1, "an array of 1 to 50 import ids"),
       v.maxLength(50, "an array of 1 to 50 import ids"),
-      v.check(
-        (ids) => new Set(ids).size === ids.length,
-        "ids that are all different",
-      ),
+      v.check((ids) => new Set(ids).size === ids.length, "ids that are all different"),
     ),
   ),
   _integrationId: v.nullish(id),
@@ -112,9 +93,7 @@ export const flowSchema = v.object({
 export type FlowFields = v.InferInput<typeof flowSchema>;
 
 /** The definition in `input`, or every problem it has, none left for a second try. */
-export function readFlow(
-  input: unknown,
-): { readonly definition: FlowDefinition } | { readonly issues: FlowIssue[] } {
+export function readFlow(input: unknown): { readonly definition: FlowDefinition } | { readonly issues: FlowIssue[] } {
   if (typeof input !== "object" || input === null || Array.isArray(input))
     return {
       issues: [
@@ -126,34 +105,18 @@ export function readFlow(
       ],
     };
   const parsed = v.safeParse(flowSchema, input);
-  const issues = [
-    ...unknownFields(input),
-    ...(parsed.issues ?? []).map(toFlowIssue),
-    ...importIssues(input),
-  ];
-  return parsed.success && issues.length === 0
-    ? { definition: normalize(parsed.output) }
-    : { issues };
+  const issues = [...unknownFields(input), ...(parsed.issues ?? []).map(toFlowIssue), ...importIssues(input)];
+  return parsed.success && issues.length === 0 ? { definition: normalize(parsed.output) } : { issues };
 }
 
 /** The ids of a flow's imports, in order. */
-export function importIdsOf(
-  flow: Pick<Flow, "_importId" | "_importIds">,
-): readonly string[] {
+export function importIdsOf(flow: Pick<Flow, "_importId" | "_importIds">): readonly string[] {
   return flow._importIds ?? [flow._importId];
 }
 
 /** The definition that a stored flow was made from. */
 export function definitionOf(flow: Flow): FlowDefinition {
-  const {
-    name,
-    schedule,
-    timezone,
-    _exportId,
-    _integrationId,
-    _connectorId,
-    disabled,
-  } = flow;
+  const { name, schedule, timezone, _exportId, _integrationId, _connectorId, disabled } = flow;
   return normalize({
     name,
     schedule,
@@ -167,25 +130,18 @@ export function definitionOf(flow: Flow): FlowDefinition {
 }
 
 /** True if both say the same, field by field. */
-export function sameDefinition(
-  one: FlowDefinition,
-  other: FlowDefinition,
-): boolean {
+export function sameDefinition(one: FlowDefinition, other: FlowDefinition): boolean {
   return JSON.stringify(one) === JSON.stringify(other);
 }
 
 /** The definition as the fields of a stored flow. */
-export function writtenFields(
-  definition: FlowDefinition,
-): Omit<Flow, (typeof readOnlyFlowFields)[number]> {
+export function writtenFields(definition: FlowDefinition): Omit<Flow, (typeof readOnlyFlowFields)[number]> {
   const { _importIds, ...fields } = definition;
   const [first = ""] = _importIds;
   return {
     ...fields,
     _importId: first,
-    ...(_importIds.length > 1
-      ? { _importIds: Object.freeze([..._importIds]) }
-      : {}),
+    ...(_importIds.length > 1 ? { _importIds: Object.freeze([..._importIds]) } : {}),
   };
 }
 
@@ -208,9 +164,7 @@ function toFlowIssue(issue: v.BaseIssue<unknown>): FlowIssue {
       field,
       message: `${field}: required, but not given`,
     };
-  const expected = issue.message.startsWith("Invalid")
-    ? (issue.expected ?? "another type")
-    : issue.message;
+  const expected = issue.message.startsWith("Invalid") ? (issue.expected ?? "another type") : issue.message;
   return {
     code: "invalid_field",
     field,
@@ -218,10 +172,7 @@ function toFlowIssue(issue: v.BaseIssue<unknown>): FlowIssue {
   };
 }
 
-function importIssues(input: {
-  _importId?: unknown;
-  _importIds?: unknown;
-}): FlowIssue[] {
+function importIssues(input: { _importId?: unknown; _importIds?: unknown }): FlowIssue[] {
   const { _importId, _importIds } = input;
   if (_importId == null && _importIds == null)
     return [
@@ -231,12 +182,7 @@ function importIssues(input: {
         message: "_importId: required, but not given",
       },
     ];
-  if (
-    _importId == null ||
-    !Array.isArray(_importIds) ||
-    trimmed(_importIds[0]) === trimmed(_importId)
-  )
-    return [];
+  if (_importId == null || !Array.isArray(_importIds) || trimmed(_importIds[0]) === trimmed(_importId)) return [];
   const message = `_importId: expected the first of _importIds, ${shown(_importIds[0])}, found ${shown(_importId)}`;
   return [{ code: "invalid_field", field: "_importId", message }];
 }
@@ -246,16 +192,7 @@ function trimmed(value: unknown): unknown {
 }
 
 function normalize(fields: v.InferOutput<typeof flowSchema>): FlowDefinition {
-  const {
-    name,
-    schedule,
-    timezone,
-    _exportId,
-    _importId,
-    _importIds,
-    _integrationId,
-    _connectorId,
-  } = fields;
+  const { name, schedule, timezone, _exportId, _importId, _importIds, _integrationId, _connectorId } = fields;
   return {
     name,
     ...(schedule == null ? {} : { schedule }),

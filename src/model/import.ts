@@ -10,10 +10,7 @@ export interface Import<In, Out = In, R = unknown> {
    * What it throws classifies the whole batch: `retryLater`, `reject`, `stop`; anything else, a timeout included,
    * means that the batch may have been applied.
    */
-  write(
-    records: readonly Out[],
-    context: ImportContext,
-  ): Promise<void | readonly Result<R>[]>;
+  write(records: readonly Out[], context: ImportContext): Promise<void | readonly Result<R>[]>;
   /** Is writing the same record again, under the same key, harmless? */
   readonly idempotent: boolean;
   /** Most records in one `write`; 1 or more. Without it a page is one batch. */
@@ -32,10 +29,7 @@ export interface Import<In, Out = In, R = unknown> {
    * Which of these records, whose outcome is unknown, are there? An entry that is not undefined means written.
    * Asked only if the import is not idempotent; exactly one entry a record, in order.
    */
-  find?(
-    records: readonly Out[],
-    context: ImportContext,
-  ): Promise<readonly (R | undefined)[]>;
+  find?(records: readonly Out[], context: ImportContext): Promise<readonly (R | undefined)[]>;
 }
 
 /** What `write` and `find` are given. */
@@ -71,9 +65,7 @@ export interface StandardSchemaV1<Output = unknown> {
   readonly "~standard": {
     readonly version: 1;
     readonly vendor: string;
-    readonly validate: (
-      value: unknown,
-    ) => StandardResult<Output> | Promise<StandardResult<Output>>;
+    readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>;
   };
 }
 

@@ -1,49 +1,24 @@
 /** What a checkpoint may be: anything that reads back the same after `JSON.stringify` and `JSON.parse`. */
-export type Json =
-  | null
-  | boolean
-  | number
-  | string
-  | readonly Json[]
-  | { readonly [key: string]: Json | undefined };
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
 
 /**
- * Where in `value` the first thing sits that JSON would lose or change (a Date, a class instance, NaN, a function, a
- * cycle); undefined if all of it is JSON. A property that is `undefined` counts as absent.
+ * A frozen copy of `value`, so that its maker can go on using its own. A property that is `undefined` counts as absent.
+ *
+ * @throws RangeError naming the first thing JSON would lose or change: a Date, a class instance, NaN, a function, a cycle.
  */
-export function notJson(
-  value: unknown,
-  path = "",
-  above: ReadonlySet<object> = new Set(),
-): string | undefined {
-  if (value === null || typeof value === "string" || typeof value === "boolean")
-    return undefined;
-  if (typeof value === "number")
-    return Number.isFinite(value) ? undefined : `${path || "it"} is ${value}`;
-  if (typeof value !== "object")
-    return `${path || "it"} is of type ${typeof value}`;
-  if (above.has(value)) return `${path || "it"} contains itself`;
-  const inside = new Set(above).add(value);
-  if (Array.isArray(value)) return firstNotJson(value.entries(), path, inside);
-  if (!isPlain(value)) return `${path || "it"} is a ${value.constructor.name}`;
-  return firstNotJson(Object.entries(value), path, inside);
-}
-
-function firstNotJson(
-  entries: Iterable<[string | number, unknown]>,
-  path: string,
-  above: ReadonlySet<object>,
-) {
-  for (const [key, value] of entries) {
-    if (value === undefined && typeof key === "string") continue;
-    const problem = notJson(
-      value,
-      path === "" ? String(key) : `${path}.${key}`,
-      above,
-    );
-    if (problem !== undefined) return problem;
-  }
-  return undefined;
+export function copyJson(value: unknown, path = "it", above: readonly object[] = []): Json {
+  if (value === null || typeof value === "string" || typeof value === "boolean") return value;
+  if (typeof value === "number" && Number.isFinite(value)) return value;
+  if (typeof value !== "object") throw new RangeError(`${path} is ${shown(value)}`);
+  if (above.includes(value)) throw new RangeError(`${path} contains itself`);
+  const inside = [...above, value];
+  if (Array.isArray(value))
+    return Object.freeze(value.map((item, index) => copyJson(item, `${path}.${index}`, inside)));
+  if (!isPlain(value)) throw new RangeError(`${path} is a ${value.constructor.name}`);
+  const copy: Record<string, Json> = {};
+  for (const [key, item] of Object.entries(value))
+    if (item !== undefined) copy[key] = copyJson(item, `${path}.${key}`, inside);
+  return Object.freeze(copy);
 }
 
 function isPlain(value: object): boolean {
@@ -53,11 +28,9 @@ function isPlain(value: object): boolean {
 
 /** A value as it may stand in a message: short, on one line, whatever it is. */
 export function shown(value: unknown): string {
-  if (typeof value === "string")
-    return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
   if (typeof value === "function") return "a function";
   if (Array.isArray(value)) return `an array of ${value.length}`;
-  if (typeof value === "object" && value !== null)
-    return `an object (${Object.keys(value).slice(0, 5).join(", ")})`;
+  if (typeof value === "object" && value !== null) return `an object (${Object.keys(value).slice(0, 5).join(", ")})`;
   return String(value);
 }

@@ -1,4 +1,5 @@
-import { type Json, notJson, shown } from "./json.ts";
+import { type Json, copyJson, shown } from "./json.ts";
+import { messageOf } from "./verdict.ts";
 
 /** A batch of records that moves together, and where the export resumes once it is settled. */
 export interface Page<T, C extends Json = Json> {
@@ -10,21 +11,39 @@ export interface Page<T, C extends Json = Json> {
   readonly total?: number;
 }
 
-/** The page in `value`, where a plain array is a page without a checkpoint; or, as a sentence, why it is none. */
-export function readPage(value: unknown): Page<unknown> | string {
-  if (Array.isArray(value)) return { records: value };
+/**
+ * The page in `value`, where a plain array is a page without a checkpoint: a copy, its records frozen, since the
+ * export may go on using its own arrays and checkpoint while the page waits to be written.
+ *
+ * @throws RangeError saying why it is no page.
+ */
+export function readPage(value: unknown): Page<unknown> {
+  if (Array.isArray(value)) return { records: copyRecords(value) };
   if (typeof value !== "object" || value === null)
-    return `expected a page or an array, found ${shown(value)}`;
+    throw new RangeError(`expected a page or an array, found ${shown(value)}`);
   const { records, checkpoint, total } = value as Partial<Page<unknown>>;
-  if (!Array.isArray(records))
-    return `expected page.records to be an array, found ${shown(records)}`;
+  if (!Array.isArray(records)) throw new RangeError(`expected page.records to be an array, found ${shown(records)}`);
   if (total !== undefined && typeof total !== "number")
-    return `expected page.total to be a number, found ${shown(total)}`;
-  if (checkpoint === undefined) return value as Page<unknown>;
-  const problem = notJson(checkpoint, "checkpoint");
-  return problem === undefined
-    ? (value as Page<unknown>)
-    : `expected page.checkpoint to be JSON, but ${problem}`;
+    throw new RangeError(`expected page.total to be a number, found ${shown(total)}`);
+  return {
+    records: copyRecords(records),
+    ...(checkpoint === undefined ? {} : { checkpoint: readCheckpoint(checkpoint) }),
+    ...(total === undefined ? {} : { total }),
+  };
+}
+
+function readCheckpoint(checkpoint: unknown): Json {
+  try {
+    return copyJson(checkpoint, "page.checkpoint");
+  } catch (error) {
+    throw new RangeError(`expected page.checkpoint to be JSON, but ${messageOf(error)}`);
+  }
+}
+
+function copyRecords(records: readonly unknown[]): readonly unknown[] {
+  const copy = records.slice();
+  for (const record of copy) freezeRecord(record);
+  return Object.freeze(copy);
 }
 
 /**
@@ -32,12 +51,7 @@ export function readPage(value: unknown): Page<unknown> | string {
  * What its maker has frozen already is taken as frozen all the way down. Bytes cannot be frozen and stay as they are.
  */
 export function freezeRecord<T>(record: T): T {
-  if (
-    typeof record !== "object" ||
-    record === null ||
-    Object.isFrozen(record) ||
-    ArrayBuffer.isView(record)
-  )
+  if (typeof record !== "object" || record === null || Object.isFrozen(record) || ArrayBuffer.isView(record))
     return record;
   Object.freeze(record);
   for (const key in record) {

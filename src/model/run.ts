@@ -1,22 +1,9 @@
 /** Why a run exists. */
-export const triggers = [
-  "schedule",
-  "catch-up",
-  "manual",
-  "realtime",
-  "retry",
-] as const;
+export const triggers = ["schedule", "catch-up", "manual", "realtime", "retry"] as const;
 export type Trigger = (typeof triggers)[number];
 
 /** What a run can be, in the API's words. */
-export const runStatuses = [
-  "queued",
-  "running",
-  "completed",
-  "failed",
-  "canceling",
-  "canceled",
-] as const;
+export const runStatuses = ["queued", "running", "completed", "failed", "canceling", "canceled"] as const;
 export type RunStatus = (typeof runStatuses)[number];
 
 /** Every legal move. `running → queued` is a run taken back after a crash, or released by a process that stops. */
@@ -86,10 +73,7 @@ export interface RetrySelection {
 }
 
 /** What is chosen when a run joins the waiting line. */
-export type RunStart = Pick<
-  Run,
-  "_id" | "_flowId" | "trigger" | "queuedAt" | "dueAt" | "limit" | "retry"
->;
+export type RunStart = Pick<Run, "_id" | "_flowId" | "trigger" | "queuedAt" | "dueAt" | "limit" | "retry">;
 
 /** The flow's part of a run. */
 interface RunPlace {
@@ -105,12 +89,8 @@ export function newRun(start: RunStart, flow: RunPlace): Run {
     ...start,
     _flowId: flow._id,
     _exportId: flow._exportId,
-    ...(flow._integrationId === undefined
-      ? {}
-      : { _integrationId: flow._integrationId }),
-    ...(flow._connectorId === undefined
-      ? {}
-      : { _connectorId: flow._connectorId }),
+    ...(flow._integrationId === undefined ? {} : { _integrationId: flow._integrationId }),
+    ...(flow._connectorId === undefined ? {} : { _connectorId: flow._connectorId }),
     status: "queued",
     coalesced: 0,
     skipped: 0,
@@ -145,15 +125,9 @@ export function hasEnded(run: Pick<Run, "status">): boolean {
  *
  * @throws RangeError if the table has no such move.
  */
-export function moveRun(
-  run: Run,
-  status: RunStatus,
-  changes: Partial<Run> = {},
-): Run {
+export function moveRun(run: Run, status: RunStatus, changes: Partial<Run> = {}): Run {
   if (!runMoves[run.status].includes(status))
-    throw new RangeError(
-      `run ${run._id}: a run that is ${run.status} cannot become ${status}`,
-    );
+    throw new RangeError(`run ${run._id}: a run that is ${run.status} cannot become ${status}`);
   return Object.freeze({ ...run, ...changes, status });
 }
 
@@ -172,11 +146,7 @@ export function booksBalance(read: number, counts: Counts): boolean {
 }
 
 /** The run with one more committed page. */
-export function withPage(
-  run: Run,
-  page: Readonly<Record<string, Counts>>,
-  generated: number,
-): Run {
+export function withPage(run: Run, page: Readonly<Record<string, Counts>>, generated: number): Run {
   const imports: Record<string, Counts> = { ...run.imports };
   let sum: Counts = run;
   for (const _importId in page) {

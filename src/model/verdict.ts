@@ -2,9 +2,7 @@ const brand = Symbol.for("poundlock.verdict");
 
 /** What an export or import says of its own trouble: certain and passing, certain and lasting, or not this record's fault. */
 export type Verdict =
-  | { readonly kind: "retryLater"; readonly afterMs?: number }
-  | { readonly kind: "reject" }
-  | { readonly kind: "stop" };
+  { readonly kind: "retryLater"; readonly afterMs?: number } | { readonly kind: "reject" } | { readonly kind: "stop" };
 
 /** The options of {@link retryLater}. */
 export interface RetryLaterOptions {
@@ -28,19 +26,11 @@ class VerdictError extends Error {
  *
  * @example throw retryLater(response.status, { afterMs: 30_000 });
  */
-export function retryLater(
-  cause: unknown,
-  options: RetryLaterOptions = {},
-): Error {
+export function retryLater(cause: unknown, options: RetryLaterOptions = {}): Error {
   const { afterMs } = options;
   if (afterMs !== undefined && !(Number.isFinite(afterMs) && afterMs >= 0))
-    throw new RangeError(
-      `afterMs: expected a number of milliseconds, 0 or more, found ${String(afterMs)}`,
-    );
-  return new VerdictError(
-    { kind: "retryLater", ...(afterMs === undefined ? {} : { afterMs }) },
-    cause,
-  );
+    throw new RangeError(`afterMs: expected a number of milliseconds, 0 or more, found ${String(afterMs)}`);
+  return new VerdictError({ kind: "retryLater", ...(afterMs === undefined ? {} : { afterMs }) }, cause);
 }
 
 /**
@@ -70,12 +60,7 @@ export function verdictOf(error: unknown): Verdict | undefined {
 export function messageOf(error: unknown): string {
   if (error instanceof Error) return error.message || error.name;
   if (typeof error === "string") return error;
-  if (
-    typeof error === "object" &&
-    error !== null &&
-    "message" in error &&
-    typeof error.message === "string"
-  )
+  if (typeof error === "object" && error !== null && "message" in error && typeof error.message === "string")
     return error.message;
   return `thrown: ${String(error)}`;
 }

@@ -191,7 +191,7 @@ export class MemoryStorage implements Storage {
 
   async endRun(hold: Hold, ending: RunEnding): Promise<Ended | undefined> {
     const entry = this.#runs.get(hold._runId);
-    if (entry === undefined || entry.token !== hold.token) return undefined;
+    if (entry?.token !== hold.token) return undefined;
     const lane = this.#lane(entry.run._flowId);
     if (lane.active === entry) {
       const { status, at, error, checkpoint } = ending;
@@ -354,11 +354,9 @@ export class MemoryStorage implements Storage {
   #queueTick(tick: Tick, rule: OverlapRule): DueOutcome {
     const flow = this.#flows.get(tick._flowId);
     if (flow === undefined || flow.disabled || flow.nextRunAt !== iso(tick.dueAt)) return { outcome: "taken" };
-    const { nextRunAt, ...rest } = flow;
     this.#due.remove(tick.dueAt, flow._id);
     if (tick.nextDueAt !== undefined) this.#due.add(tick.nextDueAt, flow._id);
-    const next = tick.nextDueAt === undefined ? rest : { ...rest, nextRunAt: iso(tick.nextDueAt) };
-    this.#flows.set(flow._id, Object.freeze(next));
+    this.#flows.set(flow._id, withNextRunAt(flow, tick.nextDueAt));
     if (tick.start === undefined) return { outcome: "passed" };
     return this.#overlap(tick.start, rule) ?? { outcome: "queued", run: this.#queue(tick.start, flow) };
   }
@@ -402,7 +400,7 @@ export class MemoryStorage implements Storage {
 
   #held(hold: Hold): RunEntry | undefined {
     const entry = this.#runs.get(hold._runId);
-    return entry !== undefined && entry.token === hold.token && this.#active.has(entry) ? entry : undefined;
+    return entry?.token === hold.token && this.#active.has(entry) ? entry : undefined;
   }
 
   #settle(_flowId: string, page: PageCommit): void {
@@ -685,10 +683,15 @@ function ownRecord(record: unknown): unknown {
   return Object.isFrozen(record) ? record : copyRecord(record);
 }
 
+function withNextRunAt(flow: Flow, dueAt: number | undefined): Flow {
+  const { nextRunAt, ...rest } = flow;
+  return Object.freeze(dueAt === undefined ? rest : { ...rest, nextRunAt: iso(dueAt) });
+}
+
 function iso(at: number): string {
   return new Date(at).toISOString();
 }
 
-function optional<Key extends string, Value>(key: Key, value: Value | undefined): { [K in Key]?: Value } {
-  return value === undefined ? {} : ({ [key]: value } as { [K in Key]?: Value });
+function optional<Key extends string, Value>(key: Key, value: Value | undefined): Partial<Record<Key, Value>> {
+  return value === undefined ? {} : ({ [key]: value } as Partial<Record<Key, Value>>);
 }

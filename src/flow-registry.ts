@@ -1,0 +1,426 @@
+import { uuidv7 } from "uuidv7";
+import { type Clock, systemClock } from "./clock.ts";
+import {
+  ConflictError,
+  InvalidFlowError,
+  InvalidOptionError,
+  InvalidRequestError,
+  NotFoundError,
+  PoundlockError,
+} from "./errors.ts";
+import { Events, type RegistryEvents } from "./events.ts";
+import type { Export } from "./model/export.ts";
+import {
+  type Flow,
+  type FlowDefinition,
+  type FlowIssue,
+  definitionOf,
+  readFlow,
+  sameDefinition,
+  writtenFields,
+} from "./model/flow.ts";
+import type { Import } from "./model/import.ts";
+import { patched } from "./model/patch.ts";
+import { checkCron, cronOf } from "./schedule/cron.ts";
+import { MemoryStorage } from "./storage/memory-storage.ts";
+import type { FlowQuery, Listed, Storage } from "./storage/storage.ts";
+
+/** Exports by their `_exportId`. */
+export type Exports = Readonly<Record<string, Export<unknown>>>;
+/** Imports by their `_importId`. */
+export type Imports = Readonly<Record<string, Import<unknown>>>;
+
+/** The records an export gives. */
+export type RecordOf<E> = E extends Export<infer T> ? T : never;
+
+/** The records an import takes: what its `map` or `filter` is given, else what its `write` is. */
+export type InputOf<I> = "map" extends keyof I
+  ? ParameterOf<I["map"]>
+  : "filter" extends keyof I
+    ? ParameterOf<I["filter"]>
+    : I extends { write(records: readonly (infer Out)[], ...rest: never[]): unknown }
+      ? Out
+      : never;
+type ParameterOf<F> = NonNullable<F> extends (record: infer In) => unknown ? In : unknown;
+
+/** The ids of the imports that take records of type `T`. */
+export type Taking<M, T> = { [I in keyof M & string]: [T] extends [InputOf<M[I]>] ? I : never }[keyof M & string];
+
+/** What a host writes of a flow. `null` in an optional field means that it is not set. */
+export interface FlowInput<E extends string = string, I extends string = string> {
+  /** 1–255 characters after trimming. */
+  readonly name: string;
+  /** Cron expression, at most once a minute. Without one the flow runs only when asked, or as events arrive. */
+  readonly schedule?: string | null;
+  /** IANA zone of the schedule. @default the registry's */
+  readonly timezone?: string | null;
+  readonly _exportId: E;
+  /** The import, or the first of `_importIds`. One of the two is required. */
+  readonly _importId?: I | null;
+  /** 1–50 imports, all different. */
+  readonly _importIds?: readonly I[] | null;
+  readonly _integrationId?: string | null;
+  readonly _connectorId?: string | null;
+  /** @default false */
+  readonly disabled?: boolean | null;
+}
+
+/** Only what is to change; `null` takes an optional field away. */
+export type FlowPatch = Partial<FlowInput>;
+
+/** Ids known at compile time have to exist, and the imports to take what the export gives; plain strings are checked at run time. */
+export interface Fit<X extends Exports, M extends Imports, E extends string, I extends string> {
+  readonly _exportId: string extends E ? string : keyof X & string;
+  readonly _importId?: Fitting<X, M, E, I> | null;
+  readonly _importIds?: readonly Fitting<X, M, E, I>[] | null;
+}
+type Fitting<X, M, E, I> = string extends I
+  ? string
+  : string extends E
+    ? keyof M & string
+    : E extends keyof X
+      ? Taking<M, RecordOf<X[E]>>
+      : string;
+
+/** What a registry is made of. */
+export interface RegistryOptions<X extends Exports = Exports, M extends Imports = Imports> {
+  /** The exports, by their `_exportId`. More can be added later. @default none */
+  readonly exports?: X;
+  /** The imports, by their `_importId`. More can be added later. @default none */
+  readonly imports?: M;
+  /** Where flows, runs and all else are kept. @default new MemoryStorage() */
+  readonly storage?: Storage;
+  /** IANA zone of schedules that name none. @default "UTC" */
+  readonly timezone?: string;
+  /** Tells the time. @default the system's */
+  readonly clock?: Clock;
+  /** Makes ids; each has to be new, and later ones sort after earlier ones. @default UUIDv7 */
+  readonly newId?: () => string;
+}
+
+/** Which flows to list. */
+export interface FlowFilter extends Omit<FlowQuery, "limit"> {
+  /** 1 to 1000. @default 100 */
+  readonly limit?: number;
+}
+
+/** What an update expects to find. */
+export interface Expected {
+  /** The flow's `lastModified` as last read; if it has moved since, nothing is changed. */
+  readonly lastModified?: string;
+}
+
+/** Which exports, imports and flows exist. */
+export class FlowRegistry<X extends Exports = Exports, M extends Imports = Imports> extends Events<RegistryEvents> {
+  /** Where everything is kept. */
+  readonly storage: Storage;
+  /** The zone of schedules that name none. */
+  readonly timezone: string;
+  readonly clock: Clock;
+  readonly newId: () => string;
+  readonly #exports = new Map<string, Export<unknown>>();
+  readonly #imports = new Map<string, Import<unknown>>();
+
+  /** @throws `invalid_option` naming the first option, export or import that does not hold. */
+  constructor(options: RegistryOptions<X, M> = {}) {
+    super();
+    const { storage = new MemoryStorage(), timezone = "UTC", clock = systemClock, newId = uuidv7 } = options;
+    checkOptionNames(options);
+    if (checkCron("* * * * *", timezone).length > 0)
+      throw new InvalidOptionError("timezone", "an IANA time zone", timezone);
+    this.storage = storage;
+    this.timezone = timezone;
+    this.clock = clock;
+    this.newId = newId;
+    for (const [_id, from] of Object.entries(options.exports ?? {})) this.addExport(_id, from);
+    for (const [_id, into] of Object.entries(options.imports ?? {})) this.addImport(_id, into);
+  }
+
+  /**
+   * Adds an export known only at run time.
+   *
+   * @throws `invalid_option` if it is no export; `conflict` if the id is taken.
+   */
+  addExport<T>(_id: string, from: Export<T>): void {
+    checkExport(_id, from);
+    if (this.#exports.has(_id)) throw new ConflictError(`There is an export ${_id} already`);
+    this.#exports.set(_id, from);
+  }
+
+  /**
+   * Adds an import known only at run time.
+   *
+   * @throws `invalid_option` if it is no import; `conflict` if the id is taken.
+   */
+  addImport<In, Out>(_id: string, into: Import<In, Out>): void {
+    checkImport(_id, into);
+    if (this.#imports.has(_id)) throw new ConflictError(`There is an import ${_id} already`);
+    this.#imports.set(_id, into);
+  }
+
+  /** In the order they were added. */
+  get exportIds(): readonly string[] {
+    return [...this.#exports.keys()];
+  }
+
+  /** In the order they were added. */
+  get importIds(): readonly string[] {
+    return [...this.#imports.keys()];
+  }
+
+  /** Undefined if there is none. */
+  findExport(_id: string): Export<unknown> | undefined {
+    return this.#exports.get(_id);
+  }
+
+  /** Undefined if there is none. */
+  findImport(_id: string): Import<unknown> | undefined {
+    return this.#imports.get(_id);
+  }
+
+  /**
+   * Stores a new flow.
+   *
+   * @throws `invalid_flow` with every problem there is.
+   */
+  async create<const E extends string, const I extends string>(
+    input: FlowInput<E, I> & Fit<X, M, E, I>,
+  ): Promise<Flow> {
+    const definition = this.#read(input);
+    const _id = this.newId();
+    const flow = this.#newFlow(_id, definition);
+    if (!(await this.storage.insertFlow(flow))) throw new ConflictError(`There is a flow ${_id} already`);
+    this.emit("flow:created", { flow });
+    return flow;
+  }
+
+  /** @throws `not_found` */
+  async get(_id: string): Promise<Flow> {
+    const flow = await this.find(_id);
+    if (flow === undefined) throw new NotFoundError("flow", _id);
+    return flow;
+  }
+
+  /** Undefined if there is none. */
+  async find(_id: string): Promise<Flow | undefined> {
+    return this.storage.findFlow(_id);
+  }
+
+  /**
+   * By ascending `_id`, which is by age for generated ones. `next`, if there is one, is the `after` of the next page.
+   *
+   * @throws `invalid_request` naming the filter that is unknown or out of range.
+   */
+  async list(filter: FlowFilter = {}): Promise<Listed<Flow>> {
+    const { limit = 100, ...rest } = filter;
+    checkFilter({ ...rest, limit }, flowFilterNames);
+    return this.storage.listFlows({ ...defined(rest), limit });
+  }
+
+  /**
+   * Replaces the writable fields: what is left out is taken away. Read-only fields may be echoed back.
+   *
+   * @throws `not_found`, `invalid_flow`; `conflict` if `expected.lastModified` has moved.
+   */
+  async update<const E extends string, const I extends string>(
+    _id: string,
+    input: FlowInput<E, I> & Fit<X, M, E, I>,
+    expected: Expected = {},
+  ): Promise<Flow> {
+    const definition = this.#read(input);
+    return this.#change(_id, expected, () => definition);
+  }
+
+  /**
+   * Changes only the fields that `changes` names; `null` takes an optional one away.
+   *
+   * @throws `not_found`, `invalid_flow`; `conflict` if `expected.lastModified` has moved.
+   */
+  async patch(_id: string, changes: FlowPatch, expected: Expected = {}): Promise<Flow> {
+    return this.#change(_id, expected, (flow) => this.#read(patched(flow, changes)));
+  }
+
+  /**
+   * Removes the flow with its checkpoint, inbox and open failures. Waiting runs are canceled, a running one is aborted.
+   *
+   * @throws `not_found`; `conflict` if `expected.lastModified` has moved.
+   */
+  async delete(_id: string, expected: Expected = {}): Promise<void> {
+    const at = this.clock.now();
+    const { lastModified } = expected;
+    const deleted = await this.storage.deleteFlow(
+      _id,
+      lastModified === undefined ? { at } : { expected: lastModified, at },
+    );
+    if (deleted.outcome !== "deleted")
+      throw deleted.outcome === "missing" ? new NotFoundError("flow", _id) : stale(_id);
+    const { flow, canceled: canceledRuns, active } = deleted;
+    this.emit("flow:deleted", { flow, canceledRuns, ...(active === undefined ? {} : { activeRun: active }) });
+  }
+
+  /**
+   * A flow written in code, under an id of its own: creates it, updates it if it differs, or does nothing. The same
+   * call at every start of the host.
+   *
+   * @throws `invalid_flow` with every problem there is.
+   */
+  async define<const E extends string, const I extends string>(
+    _id: string,
+    input: FlowInput<E, I> & Fit<X, M, E, I>,
+  ): Promise<Flow> {
+    if (typeof _id !== "string" || _id.trim() !== _id || _id.length === 0 || _id.length > 255)
+      throw new InvalidFlowError([
+        invalid("_id", "_id: expected a text of 1 to 255 characters without spaces around it"),
+      ]);
+    const definition = this.#read(input);
+    const flow = this.#newFlow(_id, definition);
+    if (await this.storage.insertFlow(flow)) {
+      this.emit("flow:created", { flow });
+      return flow;
+    }
+    return this.#change(_id, {}, () => definition);
+  }
+
+  #newFlow(_id: string, definition: FlowDefinition): Flow {
+    const now = this.clock.now();
+    const at = new Date(now).toISOString();
+    const times = { createdAt: at, lastModified: at, ...this.#nextRunAt(_id, definition, now) };
+    return Object.freeze({ _id, ...writtenFields(definition), ...times });
+  }
+
+  async #change(_id: string, expected: Expected, define: (flow: Flow) => FlowDefinition): Promise<Flow> {
+    for (;;) {
+      const previous = await this.get(_id);
+      if (expected.lastModified !== undefined && expected.lastModified !== previous.lastModified) throw stale(_id);
+      const definition = define(previous);
+      if (sameDefinition(definition, definitionOf(previous))) return previous;
+      const replaced = await this.#replace(previous, definition);
+      // Somebody else was faster: what is to change is decided anew, on what is there now.
+      if (replaced.outcome !== "replaced") continue;
+      const { flow, canceled: canceledRuns } = replaced;
+      this.emit("flow:updated", { flow, previous, canceledRuns });
+      return flow;
+    }
+  }
+
+  #replace(previous: Flow, definition: FlowDefinition) {
+    const now = this.clock.now();
+    const lastModified = new Date(Math.max(now, Date.parse(previous.lastModified) + 1)).toISOString();
+    const { _id, createdAt } = previous;
+    const flow = {
+      _id,
+      ...writtenFields(definition),
+      createdAt,
+      lastModified,
+      ...this.#nextRunAt(_id, definition, now),
+    };
+    const { schedule, timezone, disabled } = previous;
+    const reschedule =
+      schedule !== definition.schedule || timezone !== definition.timezone || disabled !== definition.disabled;
+    return this.storage.replaceFlow(flow, { expected: previous.lastModified, reschedule, at: now });
+  }
+
+  #nextRunAt(_id: string, { schedule, timezone, disabled }: FlowDefinition, now: number): Pick<Flow, "nextRunAt"> {
+    if (schedule === undefined || disabled) return {};
+    const dueAt = cronOf(schedule, timezone ?? this.timezone, _id).next(now);
+    return dueAt === undefined ? {} : { nextRunAt: new Date(dueAt).toISOString() };
+  }
+
+  #read(input: unknown): FlowDefinition {
+    const read = readFlow(input);
+    const fields = (typeof input === "object" && input !== null ? input : {}) as Partial<FlowInput>;
+    const issues = [
+      ...("issues" in read ? read.issues : []),
+      ...this.#scheduleIssues(fields),
+      ...this.#refIssues(fields),
+    ];
+    if (issues.length > 0 || "issues" in read) throw new InvalidFlowError(firstOfEachField(issues));
+    return read.definition;
+  }
+
+  #scheduleIssues({ schedule, timezone }: Partial<FlowInput>): FlowIssue[] {
+    const zone = typeof timezone === "string" ? timezone.trim() : this.timezone;
+    const expression = typeof schedule === "string" ? schedule.trim() : "* * * * *";
+    if (expression === "" || zone === "") return [];
+    return checkCron(expression, zone).map(({ field, message }) => invalid(field, message));
+  }
+
+  #refIssues({ _exportId, _importId, _importIds }: Partial<FlowInput>): FlowIssue[] {
+    const ids = Array.isArray(_importIds) ? (_importIds as unknown[]) : [];
+    const refs = [
+      { field: "_exportId", _id: _exportId as unknown, known: this.#exports },
+      { field: "_importId", _id: _importId as unknown, known: this.#imports },
+      ...ids.map((_id, index) => ({ field: `_importIds.${index}`, _id, known: this.#imports })),
+    ];
+    return refs.flatMap(({ field, _id, known }) => {
+      if (typeof _id !== "string" || _id.trim() === "" || known.has(_id.trim())) return [];
+      const kind = field === "_exportId" ? "export" : "import";
+      return [{ code: "invalid_ref", field, message: `${field}: no ${kind} ${JSON.stringify(_id)} is registered` }];
+    });
+  }
+}
+
+const flowFilterNames = ["_integrationId", "_connectorId", "_exportId", "_importId", "disabled", "limit", "after"];
+
+/**
+ * Refuses filters that nobody knows, and limits out of range.
+ *
+ * @throws `invalid_request`
+ */
+export function checkFilter(filter: { readonly limit: number }, names: readonly string[]): void {
+  for (const name of Object.keys(filter))
+    if (!names.includes(name)) throw new InvalidRequestError(name, `one of ${names.join(", ")}`, name);
+  const { limit } = filter;
+  if (!(Number.isInteger(limit) && limit >= 1 && limit <= 1_000))
+    throw new InvalidRequestError("limit", "a whole number from 1 to 1000", limit);
+}
+
+/** Without the entries that are undefined. */
+export function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
+}
+
+function checkOptionNames(options: object): void {
+  const names = ["exports", "imports", "storage", "timezone", "clock", "newId"];
+  for (const name of Object.keys(options))
+    if (!names.includes(name)) throw new InvalidOptionError(name, `one of ${names.join(", ")}`, name);
+}
+
+function checkExport(_id: string, from: { readonly [K in keyof Export<unknown>]?: unknown } | undefined): void {
+  const place = `exports.${_id}`;
+  if (typeof from?.pages !== "function" && typeof from?.listen !== "function")
+    throw new InvalidOptionError(place, "an export with pages or listen", from);
+  checkWhole(`${place}.pageSize`, from.pageSize);
+  checkWhole(`${place}.checkpointVersion`, from.checkpointVersion, 0);
+  if (!["ordered", "unordered", undefined].includes(from.order as undefined))
+    throw new InvalidOptionError(`${place}.order`, '"ordered" or "unordered"', from.order);
+}
+
+function checkImport(_id: string, into: { readonly [K in keyof Import<unknown>]?: unknown } | undefined): void {
+  const place = `imports.${_id}`;
+  if (typeof into?.write !== "function") throw new InvalidOptionError(place, "an import with write", into);
+  if (typeof into.idempotent !== "boolean")
+    throw new InvalidOptionError(`${place}.idempotent`, "true or false", into.idempotent);
+  checkWhole(`${place}.batchSize`, into.batchSize);
+  checkWhole(`${place}.concurrency`, into.concurrency);
+  checkWhole(`${place}.writeTimeoutMs`, into.writeTimeoutMs);
+}
+
+function checkWhole(option: string, value: unknown, least = 1): void {
+  if (value !== undefined && !(Number.isSafeInteger(value) && Number(value) >= least))
+    throw new InvalidOptionError(option, `a whole number, ${least} or more`, value);
+}
+
+function invalid(field: string, message: string): FlowIssue {
+  return { code: "invalid_field", field, message: message.startsWith(field) ? message : `${field}: ${message}` };
+}
+
+function firstOfEachField(issues: readonly FlowIssue[]): readonly FlowIssue[] {
+  return issues.filter(({ field }, index) => issues.findIndex((issue) => issue.field === field) === index);
+}
+
+function stale(_id: string): PoundlockError {
+  return new ConflictError(`Flow ${_id} was changed since: its lastModified has moved`);
+}

@@ -1,0 +1,43 @@
+export type { Cancel, Clock } from "./clock.ts";
+export { systemClock } from "./clock.ts";
+export * from "./errors.ts";
+export { Events, type Listener, type ListenerError, type RegistryEvents, type SchedulerEvents } from "./events.ts";
+export type { Executor, Work } from "./executor/executor.ts";
+export { LocalExecutor } from "./executor/local-executor.ts";
+export {
+  type Expected,
+  type Exports,
+  type Fit,
+  type FlowFilter,
+  type FlowInput,
+  type FlowPatch,
+  FlowRegistry,
+  type Imports,
+  type InputOf,
+  type RecordOf,
+  type RegistryOptions,
+  type Taking,
+} from "./flow-registry.ts";
+export type { AcceptOptions, Accepted, Export, ExportContext, ListenContext, Stop } from "./model/export.ts";
+export { type Failure, type FailureStatus, type Fault, failureStatuses, faults } from "./model/failure.ts";
+export type { Flow, FlowIssue } from "./model/flow.ts";
+export type { Import, ImportContext, Result, StandardResult, StandardSchemaV1 } from "./model/import.ts";
+export type { Json } from "./model/json.ts";
+export type { Logger } from "./model/logger.ts";
+export type { Page } from "./model/page.ts";
+export {
+  type Counts,
+  type RetrySelection,
+  type Run,
+  type RunError,
+  type RunStart,
+  type RunStatus,
+  type Trigger,
+  runStatuses,
+  triggers,
+} from "./model/run.ts";
+export { type RetryLaterOptions, reject, retryLater, stop } from "./model/verdict.ts";
+export type { Retention, SchedulerOptions } from "./options.ts";
+export { type FailureFilter, type RunFilter, type RunOptions, Scheduler } from "./scheduler.ts";
+export { MemoryStorage } from "./storage/memory-storage.ts";
+export type * from "./storage/storage.ts";

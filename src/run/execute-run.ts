@@ -1,0 +1,426 @@
+import { type Clock, Pace, pause } from "../clock.ts";
+import {
+  BooksUnbalancedError,
+  ContractBrokenError,
+  ExportFailedError,
+  ImportFailedError,
+  LeaseLostError,
+  PoundlockError,
+  TooManyFailuresError,
+} from "../errors.ts";
+import type { Export } from "../model/export.ts";
+import type { Failure, Fault } from "../model/failure.ts";
+import { importIdsOf } from "../model/flow.ts";
+import type { Import } from "../model/import.ts";
+import type { Json } from "../model/json.ts";
+import { type Logger, withFields } from "../model/logger.ts";
+import { copyRecord } from "../model/page.ts";
+import { type Counts, type Run, booksBalance, noCounts } from "../model/run.ts";
+import { messageOf } from "../model/verdict.ts";
+import type { Hold, PageCommit, RunPosition, Storage, StoredCheckpoint, Taken } from "../storage/storage.ts";
+import { type BackoffRule, delayAfter } from "./backoff.ts";
+import { type Offer, type Settlement, countsOf, offerPage } from "./offer-page.ts";
+import { ReadAhead } from "./read-ahead.ts";
+import { ExportSource, FailureSource, InboxSource, ResumeLater, type Source, type SourcePage } from "./source.ts";
+import type { Destination, Trouble } from "./write-batch.ts";
+
+/** Everything one run needs. */
+export interface RunJob {
+  readonly taken: Taken;
+  readonly hold: Hold;
+  readonly export: Export<unknown>;
+  /** The flow's imports, in order. */
+  readonly imports: ReadonlyMap<string, Import<unknown>>;
+  readonly storage: Pick<Storage, "commitPage" | "readInbox" | "listFailures">;
+  readonly clock: Clock;
+  readonly pace: Pace;
+  /** Aborts to cancel, to stop, or because the lease is lost. */
+  readonly signal: AbortSignal;
+  readonly limits: RunLimits;
+  readonly newId: () => string;
+  readonly log: Logger;
+  readonly told: RunTold;
+}
+
+/** The options that bound a run. */
+export interface RunLimits {
+  readonly prefetch: number;
+  readonly maxAttempts: number;
+  readonly maxFailures: number;
+  readonly backoff: BackoffRule;
+}
+
+/** What a run tells while it goes on. */
+export interface RunTold {
+  committed(run: Run, total: number | undefined): void;
+  stored(run: Run, failures: readonly Failure[]): void;
+  retrying(run: Run, _importId: string | undefined, attempt: number, delayMs: number, message: string): void;
+}
+
+/** How a run went. `aborted`: it stopped at a page boundary because its signal said so. */
+export type RunResult =
+  | { readonly end: "completed"; readonly run: Run; readonly checkpoint?: StoredCheckpoint }
+  | { readonly end: "failed"; readonly run: Run; readonly error: PoundlockError }
+  | { readonly end: "aborted"; readonly run: Run };
+
+/** Records of a page for which the export gives no hint. */
+const defaultPageSize = 100;
+
+/**
+ * Moves a flow's records, page by page: read, offered to every import at once, settled, committed. Whatever happens,
+ * what was committed stays and what was not is read again by who resumes.
+ *
+ * @throws `lease_lost` if another process took the run over; `storage_failed` if the storage does not answer.
+ */
+export async function executeRun(job: RunJob): Promise<RunResult> {
+  const execution = new Execution(job);
+  try {
+    return await execution.run();
+  } catch (error) {
+    // What the storage says is not the run's to end with: the run stays as it is and is resumed by who finds it.
+    if (!(error instanceof PoundlockError) || error.code === "storage_failed" || error.code === "lease_lost")
+      throw error;
+    return { end: "failed", run: execution.current, error };
+  }
+}
+
+/** One import's part of a page, settled. */
+interface Part {
+  readonly to: Destination;
+  readonly offer: Offer;
+  readonly settlement: Settlement;
+}
+
+class Execution {
+  readonly #job: RunJob;
+  readonly #log: Logger;
+  #run: Run;
+  #position: RunPosition;
+  /** Reads of the export that `retryLater` ended since the checkpoint moved last. */
+  #resumes = 0;
+  /** Pages committed since, without a checkpoint of their own. */
+  #sincePosition = 0;
+
+  constructor(job: RunJob) {
+    this.#job = job;
+    this.#run = job.taken.run;
+    this.#position = job.taken.position ?? { pages: 0 };
+    this.#log = withFields(job.log, { flowId: job.taken.flow._id, runId: job.taken.run._id });
+  }
+
+  get current(): Run {
+    return this.#run;
+  }
+
+  async run(): Promise<RunResult> {
+    for (;;) {
+      try {
+        await this.#readToTheEnd();
+        return this.#isAborted() ? { end: "aborted", run: this.#run } : this.#completed();
+      } catch (error) {
+        if (this.#isAborted() && (error instanceof ExportFailedError || error instanceof ResumeLater))
+          return { end: "aborted", run: this.#run };
+        if (!(error instanceof ResumeLater)) throw error;
+        await this.#waitToResume(error);
+      }
+    }
+  }
+
+  #completed(): RunResult {
+    const { value } = this.#position.checkpoint ?? {};
+    const moves = value !== undefined && this.#job.export.order !== "ordered" && this.#movesFlow();
+    const checkpoint = moves ? this.#position.checkpoint : undefined;
+    return { end: "completed", run: this.#run, ...(checkpoint === undefined ? {} : { checkpoint }) };
+  }
+
+  async #waitToResume(error: ResumeLater): Promise<void> {
+    const { clock, limits, signal, told } = this.#job;
+    this.#resumes++;
+    if (this.#resumes >= limits.maxAttempts) throw new ExportFailedError(this.#run._exportId, error.cause);
+    const delayMs = delayAfter(this.#resumes, limits.backoff, error.afterMs);
+    told.retrying(this.#run, undefined, this.#resumes, delayMs, error.message);
+    await pause(clock, delayMs, signal);
+  }
+
+  async #readToTheEnd(): Promise<void> {
+    const { limits, pace, signal } = this.#job;
+    if (this.#isAborted()) return;
+    const reading = new AbortController();
+    const stopReading = () => reading.abort(signal.reason);
+    signal.addEventListener("abort", stopReading);
+    const readBefore = this.#run.numPagesGenerated;
+    const pages = new ReadAhead(this.#open(reading.signal), limits.prefetch);
+    try {
+      for (let page = await pages.next(); page !== undefined; page = await pages.next()) {
+        if (this.#isAborted()) return;
+        const { limit } = this.#run;
+        const left = limit === undefined ? Infinity : limit - this.#recordsRead();
+        if (!(await this.#movePage(cut(page, left), readBefore + pages.read)) || page.records.length >= left) return;
+        if (pace.spent()) await pace.breathe();
+      }
+    } finally {
+      stopReading();
+      signal.removeEventListener("abort", stopReading);
+      await pages.close();
+    }
+  }
+
+  #open(signal: AbortSignal): Source {
+    const { taken, storage, export: from } = this.#job;
+    const { flow } = taken;
+    const { _exportId } = flow;
+    this.#sincePosition = 0;
+    const pageSize = from.pageSize ?? defaultPageSize;
+    const run = this.#run;
+    if (run.trigger === "retry") {
+      const { _importId, _ids } = run.retry ?? {};
+      const _importIds = importIdsOf(flow).filter((_id) => _importId === undefined || _id === _importId);
+      const chosen = _ids === undefined ? {} : { _ids };
+      const origin = { storage, _flowId: flow._id, _importIds, pageSize, ...chosen };
+      return new FailureSource(origin, this.#position.checkpoint?.value);
+    }
+    if (run.trigger === "realtime" || from.pages === undefined)
+      return new InboxSource({ storage, export: from, _exportId, _flowId: flow._id, pageSize });
+    const limit = run.limit === undefined ? {} : { limit: run.limit - this.#recordsRead() };
+    const context = { checkpoint: this.#checkpoint(), run, flow, pageSize, ...limit, signal, log: this.#log };
+    return new ExportSource(from, context, this.#position.pages);
+  }
+
+  // This run's own progress, else the flow's; in today's shape.
+  #checkpoint(): Json | undefined {
+    const { export: from, taken } = this.#job;
+    const stored = this.#position.checkpoint ?? taken.checkpoint;
+    const version = from.checkpointVersion ?? 1;
+    if (stored === undefined || stored.version === version) return stored?.value;
+    if (from.migrate === undefined)
+      throw this.#exportBroke(`its checkpoint has version ${stored.version}, it reads ${version}, and has no migrate`);
+    try {
+      return from.migrate(stored.value, stored.version);
+    } catch (error) {
+      throw this.#exportBroke(`migrate failed: ${messageOf(error)}`, error);
+    }
+  }
+
+  // False: the run was aborted before the page was settled, and nothing of it is committed.
+  async #movePage(page: SourcePage, generated: number): Promise<boolean> {
+    const parts = await this.#offerToAll(page);
+    const settled = this.#isAborted() ? settleAborted(parts) : parts;
+    if (settled === undefined) return false;
+    if (!this.#isAborted()) for (const part of settled) this.#checkBudget(part);
+    const counts = this.#balancedCounts(settled);
+    await this.#commit(page, settled, counts, generated);
+    return true;
+  }
+
+  // Side by side: no import waits for, or hears of, another one's trouble with this page.
+  async #offerToAll(page: SourcePage): Promise<readonly Part[]> {
+    const parts = [...this.#job.imports].flatMap(([_importId, into]) => {
+      if (page.failures !== undefined && page.failures._importId !== _importId) return [];
+      return this.#offer(page, this.#destination(_importId, into));
+    });
+    const [only] = parts;
+    if (parts.length === 1 && only !== undefined) return [await only];
+    // All have ended before an error is passed on, so that nothing is still being written when the run ends.
+    const ended = await Promise.allSettled(parts);
+    return ended.map((part) => {
+      if (part.status === "rejected") throw part.reason;
+      return part.value;
+    });
+  }
+
+  async #offer(page: SourcePage, to: Destination): Promise<Part> {
+    const { records, keys, failures } = page;
+    const offer: Offer = failures === undefined ? { records, keys } : { records, keys, doubtful: failures.doubtful };
+    return { to, offer, settlement: await offerPage(offer, to) };
+  }
+
+  #destination(_importId: string, into: Import<unknown>): Destination {
+    const { clock, limits, signal, taken, told } = this.#job;
+    const run = this.#run;
+    return {
+      _importId,
+      import: into,
+      run,
+      flow: taken.flow,
+      log: this.#log,
+      clock,
+      signal,
+      maxAttempts: limits.maxAttempts,
+      backoff: limits.backoff,
+      onRetry: (attempt, delayMs, message) => told.retrying(run, _importId, attempt, delayMs, message),
+    };
+  }
+
+  // An outage must not turn a million records into failures: then the run fails, and this page is not committed.
+  #checkBudget({ to, settlement }: Part): void {
+    const { maxAttempts, maxFailures } = this.#job.limits;
+    const last = settlement.troubles.at(-1);
+    if (last === undefined) return;
+    const before = this.#run.imports[to._importId] ?? noCounts;
+    const untouched = before.numSuccess + before.numError === 0;
+    if (
+      untouched &&
+      settlement.sent > 0 &&
+      settlement.troubles.filter((trouble) => isDown(trouble, to)).length === settlement.sent
+    )
+      throw new ImportFailedError(to._importId, maxAttempts, messageOf(last.error));
+    if (before.numError + settlement.troubles.length > maxFailures)
+      throw new TooManyFailuresError(to._importId, maxFailures, messageOf(last.error));
+  }
+
+  #balancedCounts(parts: readonly Part[]): Readonly<Record<string, Counts>> {
+    const counts: Record<string, Counts> = {};
+    for (const { to, offer, settlement } of parts) {
+      const made = countsOf(settlement);
+      if (!booksBalance(offer.records.length, made))
+        throw new BooksUnbalancedError(
+          to._importId,
+          offer.records.length,
+          made.numSuccess + made.numIgnore + made.numError,
+        );
+      counts[to._importId] = made;
+    }
+    return counts;
+  }
+
+  async #commit(
+    page: SourcePage,
+    parts: readonly Part[],
+    counts: PageCommit["counts"],
+    generated: number,
+  ): Promise<void> {
+    const { hold, storage, told } = this.#job;
+    const pages = this.#position.pages + this.#sincePosition + 1;
+    const position = page.checkpoint === undefined ? undefined : { pages, checkpoint: this.#stored(page.checkpoint) };
+    const failures = parts.flatMap((part) =>
+      part.settlement.troubles.map((trouble) => this.#failure(trouble, part, page)),
+    );
+    const moved = page.failures === undefined && this.#job.export.order === "ordered" && this.#movesFlow();
+    const run = await storage.commitPage(hold, {
+      ordinal: this.#run.numPagesProcessed + 1,
+      generated,
+      counts,
+      ...(position === undefined ? {} : { position }),
+      ...(position === undefined || !moved ? {} : { checkpoint: position.checkpoint }),
+      failures,
+      delivered: page.failures === undefined ? [] : deliveredOf(page.failures, parts),
+      ...(page.inboxThrough === undefined || this.#run.limit !== undefined ? {} : { inboxThrough: page.inboxThrough }),
+    });
+    if (run === undefined) throw new LeaseLostError(hold._runId);
+    this.#run = run;
+    this.#advance(position);
+    told.committed(run, page.total);
+    if (failures.length > 0) told.stored(run, failures);
+  }
+
+  #advance(position: RunPosition | undefined): void {
+    if (position === undefined) this.#sincePosition++;
+    else {
+      this.#position = position;
+      this.#sincePosition = 0;
+      this.#resumes = 0;
+    }
+  }
+
+  #stored(value: Json): StoredCheckpoint {
+    return Object.freeze({ value, version: this.#job.export.checkpointVersion ?? 1 });
+  }
+
+  #failure(trouble: Trouble, { to, offer }: Part, page: SourcePage): Failure {
+    const now = new Date(this.#job.clock.now()).toISOString();
+    const { index, error, attempts } = trouble;
+    const { _id, _flowId, _exportId, _integrationId, _connectorId } = this.#run;
+    const key = offer.keys[index] ?? "";
+    const code = codeOf(error);
+    return {
+      _id: page.failures?._ids[index] ?? this.#job.newId(),
+      _flowId,
+      _exportId,
+      _importId: to._importId,
+      ...(_integrationId === undefined ? {} : { _integrationId }),
+      ...(_connectorId === undefined ? {} : { _connectorId }),
+      _runId: _id,
+      key,
+      record: this.#storable(offer.records[index], key),
+      fault: faultOf(trouble),
+      message: messageOf(error).slice(0, 2_000),
+      ...(code === undefined ? {} : { code }),
+      attempts: attempts + (page.failures?.attempts[index] ?? 0),
+      status: "open",
+      createdAt: page.failures?.createdAt[index] ?? now,
+      lastFailedAt: now,
+    };
+  }
+
+  #storable(record: unknown, key: string): unknown {
+    try {
+      return copyRecord(record);
+    } catch (error) {
+      throw this.#exportBroke(`record ${key} cannot be stored as a failure: ${messageOf(error)}`, error);
+    }
+  }
+
+  #exportBroke(problem: string, cause?: unknown): ContractBrokenError {
+    return new ContractBrokenError("Export", this.#run._exportId, problem, cause);
+  }
+
+  #isAborted(): boolean {
+    return this.#job.signal.aborted;
+  }
+
+  #movesFlow(): boolean {
+    const { trigger, limit } = this.#run;
+    return limit === undefined && trigger !== "retry" && trigger !== "realtime";
+  }
+
+  // Every import reads every record of a run that may have a limit, so any of them tells.
+  #recordsRead(): number {
+    const [counts = noCounts] = Object.values(this.#run.imports);
+    return counts.numSuccess + counts.numError + counts.numIgnore;
+  }
+}
+
+// Only part of a page: its checkpoint would say too much.
+function cut(page: SourcePage, left: number): SourcePage {
+  if (page.records.length <= left) return page;
+  const { keys, total, failures } = page;
+  return {
+    records: Object.freeze(page.records.slice(0, left)),
+    keys: keys.slice(0, left),
+    ...(total === undefined ? {} : { total }),
+    ...(failures === undefined ? {} : { failures }),
+  };
+}
+
+// After an abort: a page is committed if all of it is settled, or if leaving it out would send a record twice to an
+// import that does not bear it; then what was not sent is stored. Otherwise it is left to who resumes.
+function settleAborted(parts: readonly Part[]): readonly Part[] | undefined {
+  if (parts.every(({ settlement }) => settlement.troubles.every(({ fault }) => fault !== "unsent"))) return parts;
+  const touched = parts.some(
+    ({ to, settlement }) => !to.import.idempotent && settlement.troubles.filter(isUnsent).length < settlement.sent,
+  );
+  return touched ? parts : undefined;
+}
+
+function isUnsent({ fault }: Trouble): boolean {
+  return fault === "unsent";
+}
+
+function faultOf({ fault }: Trouble): Fault {
+  return fault === "unsent" ? "retry" : fault;
+}
+
+// Attempts are spent and the record's outcome can still change: the destination does not take records now.
+function isDown({ fault }: Trouble, to: Destination): boolean {
+  return fault === "retry" || (fault === "unknown" && to.import.idempotent);
+}
+
+function deliveredOf(failures: NonNullable<SourcePage["failures"]>, parts: readonly Part[]): readonly string[] {
+  const failed = new Set(parts.flatMap(({ settlement }) => settlement.troubles.map(({ index }) => index)));
+  return failures._ids.filter((_, index) => !failed.has(index));
+}
+
+function codeOf(error: unknown): string | undefined {
+  if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
+  return typeof error.code === "string" || typeof error.code === "number" ? String(error.code) : undefined;
+}

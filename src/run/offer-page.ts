@@ -1,0 +1,149 @@
+import { ContractBrokenError } from "../errors.ts";
+import { type Counts } from "../model/run.ts";
+import { freezeRecord } from "../model/page.ts";
+import { type Batch, type Destination, type Trouble, findWritten, writeBatch } from "./write-batch.ts";
+
+/** The records one import is offered, and which of them it may have got before without saying so. */
+export interface Offer extends Batch {
+  /** Places of records whose outcome an earlier run left unknown (retry runs only). */
+  readonly doubtful?: ReadonlySet<number>;
+}
+
+/** What one import made of a page. */
+export interface Settlement {
+  /** Records it left out, and records it took. */
+  readonly numIgnore: number;
+  readonly numSuccess: number;
+  /** Records it did not take, `index` being the place in the offer; ascending. */
+  readonly troubles: readonly Trouble[];
+  /** How many records were to be written, after filter, map and validation. */
+  readonly sent: number;
+}
+
+/** What is left to write of an offer, and what has already gone wrong with the rest. */
+interface Prepared extends Batch {
+  /** Places in the offer; undefined: just where they are. */
+  readonly places: readonly number[] | undefined;
+  readonly troubles: readonly Trouble[];
+  readonly numIgnore: number;
+}
+
+/**
+ * Filters, maps and validates the records of a page for one import, and writes them in its batches.
+ *
+ * @throws `contract_broken`, `stopped_by_import`: nothing of the page may be committed then.
+ */
+export async function offerPage(offer: Offer, to: Destination): Promise<Settlement> {
+  const prepared = await withoutFound(prepare(offer, to), offer.doubtful, to);
+  const { records, places, numIgnore } = prepared;
+  const unwritten = records.length === 0 ? [] : await writeInBatches(prepared, to);
+  const troubles =
+    unwritten.length + prepared.troubles.length === 0
+      ? prepared.troubles
+      : [
+          ...prepared.troubles,
+          ...unwritten.map((trouble) => ({ ...trouble, index: places?.[trouble.index] ?? trouble.index })),
+        ];
+  return {
+    numIgnore,
+    numSuccess: offer.records.length - numIgnore - troubles.length,
+    troubles: troubles.length > 1 ? [...troubles].sort((one, other) => one.index - other.index) : troubles,
+    sent: records.length,
+  };
+}
+
+/** The counts of a settlement in which nothing is unsent. */
+export function countsOf(settlement: Settlement): Counts {
+  const { numSuccess, numIgnore, troubles } = settlement;
+  return { numSuccess, numIgnore, numError: troubles.length };
+}
+
+function prepare(offer: Offer, to: Destination): Prepared {
+  const into = to.import;
+  if (into.filter === undefined && into.map === undefined && into.schema === undefined)
+    return { ...offer, places: undefined, troubles: [], numIgnore: 0 };
+  const records: unknown[] = [];
+  const places: number[] = [];
+  const troubles: Trouble[] = [];
+  let numIgnore = 0;
+  for (let index = 0; index < offer.records.length; index++) {
+    try {
+      const record = offer.records[index];
+      if (into.filter !== undefined && !keeps(to, record)) numIgnore++;
+      else {
+        records.push(shape(to, record));
+        places.push(index);
+      }
+    } catch (error) {
+      if (error instanceof ContractBrokenError) throw error;
+      troubles.push({ index, fault: "reject", error, attempts: 0 });
+    }
+  }
+  const keys = places.length === offer.keys.length ? offer.keys : places.map((index) => offer.keys[index] ?? "");
+  return { records: Object.freeze(records), keys, places, troubles, numIgnore };
+}
+
+function keeps(to: Destination, record: unknown): boolean {
+  const keep: unknown = to.import.filter?.(record);
+  if (isThenable(keep)) throw broken(to, "filter answered a promise, but it is synchronous");
+  return Boolean(keep);
+}
+
+function shape(to: Destination, record: unknown): unknown {
+  const mapped = to.import.map === undefined ? record : to.import.map(record);
+  if (isThenable(mapped)) throw broken(to, "map answered a promise, but it is synchronous");
+  return freezeRecord(to.import.schema === undefined ? mapped : valid(to, mapped));
+}
+
+function valid(to: Destination, mapped: unknown): unknown {
+  const result = to.import.schema?.["~standard"].validate(mapped);
+  if (isThenable(result)) throw broken(to, "its schema validates asynchronously, but has to answer at once");
+  if (result?.issues !== undefined) throw new Error(result.issues.map(({ message }) => message).join("; "));
+  return result?.value;
+}
+
+// What an import finds of its doubtful records needs no second write.
+async function withoutFound(prepared: Prepared, doubtful: Offer["doubtful"], to: Destination): Promise<Prepared> {
+  if (doubtful === undefined || doubtful.size === 0 || to.import.idempotent) return prepared;
+  const places = prepared.places ?? prepared.records.map((_, index) => index);
+  const inDoubt = places.flatMap((place, index) => (doubtful.has(place) ? [index] : []));
+  const found = inDoubt.length === 0 ? undefined : await findWritten(pick(prepared, inDoubt), to);
+  if (found === undefined) return prepared;
+  const done = new Set(inDoubt.filter((_, nth) => found[nth] !== undefined));
+  const left = places.map((_, index) => index).filter((index) => !done.has(index));
+  return { ...prepared, ...pick(prepared, left), places: left.map((index) => places[index] ?? 0) };
+}
+
+function pick(batch: Batch, indexes: readonly number[]): Batch {
+  return {
+    records: indexes.map((index) => batch.records[index]),
+    keys: indexes.map((index) => batch.keys[index] ?? ""),
+  };
+}
+
+async function writeInBatches(prepared: Batch, to: Destination): Promise<readonly Trouble[]> {
+  const { batchSize = Infinity, concurrency = 1 } = to.import;
+  const { records, keys } = prepared;
+  if (records.length <= batchSize) return writeBatch(prepared, to);
+  const troubles: Trouble[] = [];
+  let next = 0;
+  const writeOn = async () => {
+    for (let start = next; start < records.length; start = next) {
+      next = start + batchSize;
+      const batch = { records: Object.freeze(records.slice(start, next)), keys: keys.slice(start, next) };
+      for (const trouble of await writeBatch(batch, to)) troubles.push({ ...trouble, index: start + trouble.index });
+    }
+  };
+  // Every batch that began has ended before an error is passed on: nothing of this page is still being written then.
+  const lanes = await Promise.allSettled(Array.from({ length: concurrency }, writeOn));
+  for (const lane of lanes) if (lane.status === "rejected") throw lane.reason;
+  return troubles;
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+}
+
+function broken(to: Destination, problem: string): ContractBrokenError {
+  return new ContractBrokenError("Import", to._importId, problem);
+}

@@ -1,0 +1,54 @@
+import type { Source, SourcePage } from "./source.ts";
+
+/**
+ * Reads at most `ahead` pages beyond the one being written, so that reading and writing overlap and memory stays
+ * bounded. An error is passed on in its turn, after the pages read before it.
+ */
+export class ReadAhead {
+  readonly #source: Source;
+  readonly #ahead: number;
+  readonly #ready: Promise<SourcePage | undefined>[] = [];
+  #last: Promise<unknown> = Promise.resolve();
+  #ended = false;
+  #read = 0;
+
+  constructor(source: Source, ahead: number) {
+    this.#source = source;
+    this.#ahead = ahead;
+  }
+
+  /** Pages read so far, written or not. */
+  get read(): number {
+    return this.#read;
+  }
+
+  /** The next page; undefined at the end. */
+  next(): Promise<SourcePage | undefined> {
+    const page = this.#ready.shift() ?? this.#pull();
+    while (this.#ready.length < this.#ahead && !this.#ended) this.#ready.push(this.#pull());
+    return page;
+  }
+
+  /** Stops reading; resolves when the source has really ended. */
+  async close(): Promise<void> {
+    this.#ended = true;
+    await this.#last;
+    await this.#source.close();
+  }
+
+  // One after the other: an async iterable made by hand may not bear two calls at once.
+  #pull(): Promise<SourcePage | undefined> {
+    const page = this.#last.then(async () => {
+      if (this.#ended) return undefined;
+      const next = await this.#source.next();
+      if (next === undefined) this.#ended = true;
+      else this.#read++;
+      return next;
+    });
+    // An error ends the reading; who takes this page gets to see it, perhaps much later.
+    this.#last = page.catch(() => {
+      this.#ended = true;
+    });
+    return page;
+  }
+}

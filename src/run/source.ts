@@ -1,0 +1,252 @@
+import { ContractBrokenError, ExportFailedError } from "../errors.ts";
+import type { Export, ExportContext } from "../model/export.ts";
+import type { Json } from "../model/json.ts";
+import { type Page, readPage } from "../model/page.ts";
+import { messageOf, verdictOf } from "../model/verdict.ts";
+import type { Storage } from "../storage/storage.ts";
+
+/** One page on its way into the imports. */
+export interface SourcePage {
+  readonly records: readonly unknown[];
+  readonly keys: readonly string[];
+  /** For the run to resume after this page, and for its flow if it is an export's own. */
+  readonly checkpoint?: Json;
+  readonly total?: number;
+  /** Inbox entries this page is made of end here. */
+  readonly inboxThrough?: string;
+  /** The stored failures this page is made of, record by record, and the one import they are for. */
+  readonly failures?: FailureOrigin;
+}
+
+/** Where the records of a retry run's page come from. */
+export interface FailureOrigin {
+  readonly _importId: string;
+  readonly _ids: readonly string[];
+  readonly attempts: readonly number[];
+  readonly createdAt: readonly string[];
+  readonly doubtful: ReadonlySet<number>;
+}
+
+/** Where a run's pages come from, one at a time. */
+export interface Source {
+  /** Undefined at the end. Not called again before it has answered. */
+  next(): Promise<SourcePage | undefined>;
+  /** Gives up what is open. Resolves when the host's code has ended. */
+  close(): Promise<void>;
+}
+
+/** `retryLater` thrown while reading: resume from the last committed checkpoint after `afterMs`. */
+export class ResumeLater extends Error {
+  override readonly name = "ResumeLater";
+  readonly afterMs: number;
+
+  constructor(cause: unknown, afterMs: number) {
+    super(messageOf(cause), { cause });
+    this.afterMs = afterMs;
+  }
+}
+
+/** The pages an export's own `pages` makes. */
+export class ExportSource implements Source {
+  readonly #export: Export<unknown>;
+  readonly #context: ExportContext;
+  readonly #pagesBefore: number;
+  readonly #iterator: AsyncIterator<unknown>;
+  #read = 0;
+
+  /**
+   * `pagesBefore`: pages of the run up to the checkpoint, so that a page read again gets the same keys again.
+   *
+   * @throws whatever `pages` throws, classified.
+   */
+  constructor(from: Export<unknown>, context: ExportContext, pagesBefore: number) {
+    this.#export = from;
+    this.#context = context;
+    this.#pagesBefore = pagesBefore;
+    this.#iterator = this.#open();
+  }
+
+  async next(): Promise<SourcePage | undefined> {
+    const result = await this.#pull();
+    if (result.done === true) return undefined;
+    const page = this.#readPage(result.value);
+    this.#read++;
+    const { run } = this.#context;
+    const prefix = `${run._id}/${this.#pagesBefore + this.#read}`;
+    return { ...page, keys: keysOf(page.records, this.#export, run._exportId, (index) => `${prefix}/${index}`) };
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.#iterator.return?.();
+    } catch {
+      // The run is over for this source; how its clean-up went changes nothing that was read.
+    }
+  }
+
+  #open(): AsyncIterator<unknown> {
+    try {
+      const pages: unknown = this.#export.pages?.(this.#context);
+      if (isAsyncIterable(pages)) return pages[Symbol.asyncIterator]();
+    } catch (error) {
+      throw this.#classified(error);
+    }
+    throw new ContractBrokenError("Export", this.#context.run._exportId, "pages did not answer an async iterable");
+  }
+
+  async #pull(): Promise<IteratorResult<unknown>> {
+    try {
+      return await this.#iterator.next();
+    } catch (error) {
+      throw this.#classified(error);
+    }
+  }
+
+  #readPage(value: unknown): Page<unknown> {
+    try {
+      return readPage(value);
+    } catch (error) {
+      throw new ContractBrokenError("Export", this.#context.run._exportId, messageOf(error));
+    }
+  }
+
+  #classified(error: unknown): Error {
+    const verdict = verdictOf(error);
+    if (verdict?.kind === "retryLater") return new ResumeLater(error, verdict.afterMs ?? 0);
+    return new ExportFailedError(this.#context.run._exportId, error);
+  }
+}
+
+/** The pages that wait in a flow's inbox; entries are gathered until they fill a page. */
+export class InboxSource implements Source {
+  readonly #from: InboxOrigin;
+  #after: string | undefined;
+
+  constructor(from: InboxOrigin) {
+    this.#from = from;
+  }
+
+  async next(): Promise<SourcePage | undefined> {
+    const { storage, export: from, _flowId, _exportId, pageSize } = this.#from;
+    const after = this.#after;
+    const entries = await storage.readInbox(_flowId, {
+      ...(after === undefined ? {} : { after }),
+      maxRecords: pageSize,
+    });
+    const through = entries.at(-1)?.cursor;
+    if (through === undefined) return undefined;
+    this.#after = through;
+    const records = Object.freeze(entries.flatMap((entry) => entry.records));
+    const eventKeys = entries.flatMap((entry) => entry.keys);
+    const keys = keysOf(records, from, _exportId, (index) => eventKeys[index] ?? "");
+    return { records, keys, inboxThrough: through };
+  }
+
+  async close(): Promise<void> {
+    // Nothing is open between two pages.
+  }
+}
+
+/** What {@link InboxSource} reads. */
+export interface InboxOrigin {
+  readonly storage: Pick<Storage, "readInbox">;
+  readonly export: Export<unknown>;
+  readonly _exportId: string;
+  readonly _flowId: string;
+  readonly pageSize: number;
+}
+
+/** The open failures a retry run is to deliver: import by import, in the order they were stored. */
+export class FailureSource implements Source {
+  readonly #from: FailuresOrigin;
+  #import: number;
+  #after: string | undefined;
+
+  /** `checkpoint`: the one of the page after which to go on. */
+  constructor(from: FailuresOrigin, checkpoint: Json | undefined) {
+    this.#from = from;
+    const { _importId, after } = (checkpoint ?? {}) as { _importId?: string; after?: string };
+    const index = from._importIds.indexOf(_importId ?? "");
+    // A checkpoint that names no import of these stands at the end.
+    this.#import = index >= 0 ? index : _importId === undefined ? 0 : from._importIds.length;
+    this.#after = after;
+  }
+
+  async next(): Promise<SourcePage | undefined> {
+    for (; ; this.#import++, this.#after = undefined) {
+      const _importId = this.#from._importIds[this.#import];
+      if (_importId === undefined) return undefined;
+      const page = await this.#nextOf(_importId);
+      if (page !== undefined) return page;
+    }
+  }
+
+  async close(): Promise<void> {
+    // Nothing is open between two pages.
+  }
+
+  async #nextOf(_importId: string): Promise<SourcePage | undefined> {
+    const { storage, _flowId, _ids, pageSize } = this.#from;
+    const after = this.#after;
+    const { items, next } = await storage.listFailures({
+      _flowId,
+      _importId,
+      status: "open",
+      limit: Math.min(pageSize, 1_000),
+      ...(after === undefined ? {} : { after }),
+      ...(_ids === undefined ? {} : { _ids }),
+    });
+    if (items.length === 0) return undefined;
+    // Past the last page nothing of this import is left: failures it stores anew keep their place.
+    if (next === undefined) this.#import++;
+    this.#after = next;
+    return {
+      records: Object.freeze(items.map(({ record }) => record)),
+      keys: items.map(({ key }) => key),
+      checkpoint: {
+        _importId: this.#from._importIds[this.#import] ?? "",
+        ...(next === undefined ? {} : { after: next }),
+      },
+      failures: {
+        _importId,
+        _ids: items.map(({ _id }) => _id),
+        attempts: items.map(({ attempts }) => attempts),
+        createdAt: items.map(({ createdAt }) => createdAt),
+        doubtful: new Set(items.flatMap(({ fault }, index) => (fault === "unknown" ? [index] : []))),
+      },
+    };
+  }
+}
+
+/** What {@link FailureSource} reads. */
+export interface FailuresOrigin {
+  readonly storage: Pick<Storage, "listFailures">;
+  readonly _flowId: string;
+  /** In which order; only these. */
+  readonly _importIds: readonly string[];
+  readonly _ids?: readonly string[];
+  readonly pageSize: number;
+}
+
+function keysOf(
+  records: readonly unknown[],
+  from: Export<unknown>,
+  _exportId: string,
+  otherwise: (index: number) => string,
+): readonly string[] {
+  if (from.key === undefined) return records.map((_, index) => otherwise(index));
+  try {
+    return records.map((record) => readKey(from.key?.(record)));
+  } catch (error) {
+    throw new ContractBrokenError("Export", _exportId, `key failed: ${messageOf(error)}`, error);
+  }
+}
+
+function readKey(key: unknown): string {
+  if (typeof key === "string" && key !== "") return key;
+  throw new TypeError(`expected a text that is not empty, found ${String(key)}`);
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}

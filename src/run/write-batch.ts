@@ -1,0 +1,269 @@
+import { type Clock, pause } from "../clock.ts";
+import { ContractBrokenError, StoppedByImportError } from "../errors.ts";
+import { type Fault, faults } from "../model/failure.ts";
+import type { Flow } from "../model/flow.ts";
+import type { Import, Result } from "../model/import.ts";
+import { shown } from "../model/json.ts";
+import type { Logger } from "../model/logger.ts";
+import type { Run } from "../model/run.ts";
+import { messageOf, verdictOf } from "../model/verdict.ts";
+import { type BackoffRule, delayAfter } from "./backoff.ts";
+
+/** Records that go out in one call, each with its key. */
+export interface Batch {
+  readonly records: readonly unknown[];
+  readonly keys: readonly string[];
+}
+
+/** A record that was not written. */
+export interface Trouble {
+  /** Its place in the batch. */
+  readonly index: number;
+  /** `unsent`: the run was aborted first, and the record is certainly not applied. */
+  readonly fault: Fault | "unsent";
+  readonly error: unknown;
+  /** How often it was sent. */
+  readonly attempts: number;
+}
+
+/** One import as one run sees it. */
+export interface Destination {
+  readonly _importId: string;
+  readonly import: Import<unknown>;
+  readonly run: Run;
+  readonly flow: Flow;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Aborts with the run. */
+  readonly signal: AbortSignal;
+  readonly maxAttempts: number;
+  readonly backoff: BackoffRule;
+  /** Told before each wait. */
+  readonly onRetry: (attempt: number, delayMs: number, message: string) => void;
+}
+
+/** How long a `write` may take without a timeout of its own, in milliseconds. */
+export const defaultWriteTimeoutMs = 300_000;
+
+/** How long a `write` whose timeout is over may take to answer after all. Then its outcome is unknown. */
+export const timeoutGraceMs = 1_000;
+
+const noTrouble: readonly Trouble[] = Object.freeze([]);
+
+/**
+ * Writes one batch into one import, again where that is safe, and says which records were not written.
+ * Resolves only when the import's code has ended, or has ignored the abort after its timeout.
+ *
+ * @throws `contract_broken` if the import answers what it may not; `stopped_by_import` if it says so.
+ */
+export async function writeBatch(batch: Batch, to: Destination): Promise<readonly Trouble[]> {
+  let open: Open = { batch, places: undefined };
+  let troubles = noTrouble;
+  for (let attempt = 1; ; attempt++) {
+    if (to.signal.aborted) return [...troubles, ...all(open, "unsent", abortedError(to.signal), attempt - 1)];
+    const answer = await attemptWrite(open.batch, attempt, to);
+    if (answer.kind === "written") return troubles;
+    if (answer.kind === "rejected" && open.batch.records.length > 1)
+      return [...troubles, ...(await writeOneByOne(open, to))];
+    const sorted = await sortOut(answer, open, attempt, to);
+    troubles = [...troubles, ...sorted.settled];
+    if (sorted.again.length === 0) return troubles;
+    if (attempt >= to.maxAttempts) return [...troubles, ...sorted.again];
+    open = narrow(open, sorted.again);
+    const delayMs = delayAfter(attempt, to.backoff, sorted.afterMs);
+    to.onRetry(attempt, delayMs, messageOf(sorted.again[0]?.error));
+    await pause(to.clock, delayMs, to.signal);
+  }
+}
+
+/** What is still to be written, and where in the whole batch it stands; undefined: just where it is. */
+interface Open {
+  readonly batch: Batch;
+  readonly places: readonly number[] | undefined;
+}
+
+type Answer =
+  | { readonly kind: "written" }
+  | { readonly kind: "results"; readonly results: readonly Result[] }
+  | { readonly kind: "rejected"; readonly error: unknown }
+  | { readonly kind: "retryLater"; readonly error: unknown; readonly afterMs: number | undefined }
+  | { readonly kind: "unknown"; readonly error: unknown };
+
+const written: Answer = Object.freeze({ kind: "written" });
+
+/** What an answer settles, and what it leaves for another attempt. */
+interface Sorted {
+  readonly settled: readonly Trouble[];
+  readonly again: readonly Trouble[];
+  readonly afterMs: number;
+}
+
+function place(open: Open, index: number): number {
+  return open.places?.[index] ?? index;
+}
+
+function all(open: Open, fault: Trouble["fault"], error: unknown, attempts: number): Trouble[] {
+  return open.batch.records.map((_, index) => ({ index: place(open, index), fault, error, attempts }));
+}
+
+function narrow(open: Open, again: readonly Trouble[]): Open {
+  if (again.length === open.batch.records.length) return open;
+  const inOrder = again.map(({ index }) => index).sort((one, other) => one - other);
+  const indexOf = new Map(open.batch.records.map((_, index) => [place(open, index), index]));
+  const kept = inOrder.map((index) => indexOf.get(index) ?? 0);
+  const records = kept.map((index) => open.batch.records[index]);
+  const keys = kept.map((index) => open.batch.keys[index] ?? "");
+  return { batch: { records, keys }, places: inOrder };
+}
+
+// A batch that was rejected as a whole has at least one record at fault; the others are not to be condemned with it.
+async function writeOneByOne(open: Open, to: Destination): Promise<Trouble[]> {
+  const troubles: Trouble[] = [];
+  for (const [index, record] of open.batch.records.entries()) {
+    const single = { records: [record], keys: [open.batch.keys[index] ?? ""] };
+    for (const trouble of await writeBatch(single, to)) troubles.push({ ...trouble, index: place(open, index) });
+  }
+  return troubles;
+}
+
+async function attemptWrite(batch: Batch, attempt: number, to: Destination): Promise<Answer> {
+  const read = await new Promise<() => Answer>((resolve) => {
+    const { writeTimeoutMs = defaultWriteTimeoutMs } = to.import;
+    const abort = new AbortController();
+    const onAbort = () => abort.abort(to.signal.reason);
+    const timeout = new Error(`write did not answer within ${writeTimeoutMs} ms`);
+    let cancelTimer = to.clock.setTimer(() => {
+      abort.abort(timeout);
+      cancelTimer = to.clock.setTimer(() => settle(() => ({ kind: "unknown", error: timeout })), timeoutGraceMs);
+    }, writeTimeoutMs);
+    const settle = (answer: () => Answer) => {
+      cancelTimer();
+      to.signal.removeEventListener("abort", onAbort);
+      resolve(answer);
+    };
+    to.signal.addEventListener("abort", onAbort);
+    callWrite(batch, attempt, abort.signal, to).then(
+      (results) => settle(() => readResults(results, batch, to)),
+      (error: unknown) => settle(() => readThrown(error, to)),
+    );
+  });
+  return read();
+}
+
+async function callWrite(batch: Batch, attempt: number, signal: AbortSignal, to: Destination): Promise<unknown> {
+  const { run, flow, log } = to;
+  return to.import.write(batch.records, { keys: batch.keys, attempt, run, flow, signal, log });
+}
+
+function readResults(results: unknown, batch: Batch, to: Destination): Answer {
+  if (results === undefined) return written;
+  if (!Array.isArray(results)) throw broken(to, `write answered ${shown(results)} instead of nothing or an array`);
+  if (results.length !== batch.records.length)
+    throw broken(to, `write answered ${results.length} results for ${batch.records.length} records`);
+  let allOk = true;
+  for (const [index, result] of results.entries()) {
+    if (!isResult(result)) throw broken(to, `write answered ${shown(result)} as result ${index}`);
+    allOk &&= result.ok;
+  }
+  return allOk ? written : { kind: "results", results: results as Result[] };
+}
+
+function isResult(value: unknown): value is Result {
+  if (typeof value !== "object" || value === null || !("ok" in value)) return false;
+  if (value.ok === true) return true;
+  return value.ok === false && "fault" in value && faults.some((fault) => fault === value.fault);
+}
+
+function readThrown(error: unknown, to: Destination): Answer {
+  const verdict = verdictOf(error);
+  switch (verdict?.kind) {
+    case "stop":
+      throw new StoppedByImportError(to._importId, causeOf(error));
+    case "reject":
+      return { kind: "rejected", error: causeOf(error) };
+    case "retryLater":
+      return { kind: "retryLater", error: causeOf(error), afterMs: verdict.afterMs };
+    case undefined:
+      return { kind: "unknown", error };
+  }
+}
+
+function causeOf(verdict: unknown): unknown {
+  return verdict instanceof Error && verdict.cause !== undefined ? verdict.cause : verdict;
+}
+
+async function sortOut(answer: Answer, open: Open, attempts: number, to: Destination): Promise<Sorted> {
+  switch (answer.kind) {
+    case "written":
+      return { settled: noTrouble, again: noTrouble, afterMs: 0 };
+    case "rejected":
+      return { settled: all(open, "reject", answer.error, attempts), again: noTrouble, afterMs: 0 };
+    case "retryLater":
+      return { settled: noTrouble, again: all(open, "retry", answer.error, attempts), afterMs: answer.afterMs ?? 0 };
+    case "unknown":
+      return sortUnknown(
+        all(open, "unknown", answer.error, attempts),
+        { settled: [], again: [], afterMs: 0 },
+        open,
+        to,
+      );
+    case "results":
+      return sortResults(answer.results, open, attempts, to);
+  }
+}
+
+async function sortResults(results: readonly Result[], open: Open, attempts: number, to: Destination): Promise<Sorted> {
+  const faulty = results.flatMap((result, index) =>
+    result.ok ? [] : [{ index: place(open, index), fault: result.fault, error: result.error, attempts }],
+  );
+  const afterMs = Math.max(0, ...results.map((result) => (result.ok ? 0 : (result.afterMs ?? 0))));
+  const certain: Sorted = {
+    settled: faulty.filter(({ fault }) => fault === "reject"),
+    again: faulty.filter(({ fault }) => fault === "retry"),
+    afterMs,
+  };
+  const unknown = faulty.filter(({ fault }) => fault === "unknown");
+  return unknown.length === 0 ? certain : sortUnknown(unknown, certain, open, to);
+}
+
+// Whether a record was applied is not known. Writing it again is harmless only if the import says so; else the import
+// is asked; and if it cannot tell, the record is never sent again by itself.
+async function sortUnknown(unknown: readonly Trouble[], certain: Sorted, open: Open, to: Destination): Promise<Sorted> {
+  if (to.import.idempotent) return { ...certain, again: [...certain.again, ...unknown] };
+  const found = to.signal.aborted ? undefined : await findWritten(narrow(open, unknown).batch, to);
+  if (found === undefined) return { ...certain, settled: [...certain.settled, ...unknown] };
+  const absent = unknown.filter((_, index) => found[index] === undefined);
+  return {
+    ...certain,
+    again: [...certain.again, ...absent.map((trouble) => ({ ...trouble, fault: "retry" as const }))],
+  };
+}
+
+/**
+ * What the import's `find` says of these records: an entry that is not undefined was written. Undefined as a whole if
+ * there is no `find`, or if it failed: then nothing is known.
+ *
+ * @throws `contract_broken` if it answers another number of entries.
+ */
+export async function findWritten(batch: Batch, to: Destination): Promise<readonly unknown[] | undefined> {
+  if (to.import.find === undefined) return undefined;
+  const { run, flow, log, signal } = to;
+  let found: unknown;
+  try {
+    found = await to.import.find(batch.records, { keys: batch.keys, attempt: 1, run, flow, signal, log });
+  } catch (error) {
+    to.log.warn({ _importId: to._importId, error: messageOf(error) }, "find failed, so the outcome stays unknown");
+    return undefined;
+  }
+  if (!Array.isArray(found) || found.length !== batch.records.length)
+    throw broken(to, `find answered ${shown(found)} for ${batch.records.length} records`);
+  return found as readonly unknown[];
+}
+
+function broken(to: Destination, problem: string): ContractBrokenError {
+  return new ContractBrokenError("Import", to._importId, problem);
+}
+
+function abortedError(signal: AbortSignal): unknown {
+  return signal.reason instanceof Error ? signal.reason : new Error("the run was aborted");
+}

@@ -1,0 +1,182 @@
+import type { Cancel, Clock } from "../clock.ts";
+import { BusyError, FlowDisabledError, InvalidRequestError, NotFoundError } from "../errors.ts";
+import type { AcceptOptions, Accepted, Export, Stop } from "../model/export.ts";
+import { type Logger, withFields } from "../model/logger.ts";
+import { copyRecord } from "../model/page.ts";
+import type { Run, RunStart } from "../model/run.ts";
+import { messageOf } from "../model/verdict.ts";
+import type { Storage } from "../storage/storage.ts";
+
+/** Everything an intake needs. */
+export interface IntakeParts {
+  readonly storage: Pick<Storage, "appendInbox" | "listFlows">;
+  readonly exports: Exported;
+  readonly clock: Clock;
+  readonly maxInboxPages: number;
+  readonly dedupeWindowMs: number;
+  readonly newId: () => string;
+  readonly log: Logger;
+  readonly told: IntakeTold;
+}
+
+/** The exports there are. */
+export interface Exported {
+  readonly exportIds: readonly string[];
+  findExport(_id: string): Export<unknown> | undefined;
+}
+
+/** What an intake tells. */
+export interface IntakeTold {
+  queued(run: Run): void;
+  listenFailed(_exportId: string, error: unknown, delayMs: number): void;
+}
+
+/** Records that arrive: kept in the inbox of every enabled flow that uses the export, before anybody is told OK. */
+export class Intake {
+  readonly #parts: IntakeParts;
+  readonly #listening = new Map<string, Listening>();
+  #changes: Promise<void> = Promise.resolve();
+  #started = false;
+
+  constructor(parts: IntakeParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Resolves when the records are kept. None of them is if it rejects.
+   *
+   * @throws `not_found`, `invalid_request`, `flow_disabled` if no enabled flow uses the export, `busy` if an inbox is full.
+   */
+  async accept(_exportId: string, records: readonly unknown[], options: AcceptOptions = {}): Promise<Accepted> {
+    const { clock, newId, storage, maxInboxPages, dedupeWindowMs } = this.#parts;
+    if (this.#parts.exports.findExport(_exportId) === undefined) throw new NotFoundError("export", _exportId);
+    checkArrival(records, options.ids);
+    const copies = records.map((record, index) => storable(record, index));
+    const at = clock.now();
+    const starts = await this.#starts(_exportId, at);
+    if (records.length === 0 && starts.length > 0) return { accepted: 0, duplicates: 0 };
+    const ids = options.ids === undefined ? {} : { ids: [...options.ids] };
+    const arrival = { _id: newId(), _exportId, records: copies, ...ids, at, starts };
+    const appended = await storage.appendInbox(arrival, { maxInboxPages, dedupeAfter: at - dedupeWindowMs });
+    if (appended.outcome === "full")
+      throw new BusyError(`The inbox of flow ${appended._flowId} holds ${maxInboxPages} pages: try again later`);
+    if (appended.flows.length === 0) throw new FlowDisabledError(`No enabled flow uses export ${_exportId}`);
+    for (const { run } of appended.flows) if (run !== undefined) this.#parts.told.queued(run);
+    const duplicates = Math.min(...appended.flows.map((flow) => flow.duplicates));
+    return { accepted: records.length - duplicates, duplicates };
+  }
+
+  /** Listens on every export with `listen` that an enabled flow uses, from now on. */
+  async start(): Promise<void> {
+    this.#started = true;
+    await Promise.all(this.#parts.exports.exportIds.map((_exportId) => this.refresh(_exportId)));
+  }
+
+  /** Ends all listening; resolves when it has ended. */
+  async stop(): Promise<void> {
+    this.#started = false;
+    await this.#changes;
+    await Promise.all([...this.#listening.keys()].map((_exportId) => this.#end(_exportId)));
+  }
+
+  /** A flow on this export was created, changed or deleted: begins or ends listening, if that follows. */
+  refresh(_exportId: string): Promise<void> {
+    // One change after the other: two that overlap could both begin to listen.
+    const change = this.#changes.then(() => this.#refresh(_exportId));
+    this.#changes = change.catch(() => undefined);
+    return change;
+  }
+
+  async #refresh(_exportId: string): Promise<void> {
+    const source = this.#parts.exports.findExport(_exportId);
+    if (source?.listen === undefined) return;
+    const wanted = this.#started && (await this.#isUsed(_exportId));
+    const listening = this.#listening.has(_exportId);
+    if (wanted && !listening) await this.#begin(_exportId, source, 1);
+    else if (!wanted && listening) await this.#end(_exportId);
+  }
+
+  async #isUsed(_exportId: string): Promise<boolean> {
+    const { items } = await this.#parts.storage.listFlows({ _exportId, disabled: false, limit: 1 });
+    return items.length > 0;
+  }
+
+  async #begin(_exportId: string, source: Export<unknown>, attempt: number): Promise<void> {
+    const listening: Listening = { abort: new AbortController(), stop: undefined, cancelRetry: undefined };
+    this.#listening.set(_exportId, listening);
+    const context = {
+      accept: (records: readonly unknown[], options?: AcceptOptions) => this.accept(_exportId, records, options),
+      signal: listening.abort.signal,
+      log: withFields(this.#parts.log, { exportId: _exportId }),
+    };
+    try {
+      listening.stop = await source.listen?.(context);
+    } catch (error) {
+      this.#retryLater(_exportId, source, { attempt, error, listening });
+    }
+  }
+
+  #retryLater(
+    _exportId: string,
+    source: Export<unknown>,
+    failed: { readonly attempt: number; readonly error: unknown; readonly listening: Listening },
+  ): void {
+    const { clock, told } = this.#parts;
+    const { attempt, error, listening } = failed;
+    const delayMs = Math.min(60_000, 1_000 * 2 ** (attempt - 1));
+    told.listenFailed(_exportId, error, delayMs);
+    listening.cancelRetry = clock.setTimer(() => {
+      if (this.#listening.get(_exportId) === listening) void this.#begin(_exportId, source, attempt + 1);
+    }, delayMs);
+  }
+
+  async #end(_exportId: string): Promise<void> {
+    const listening = this.#listening.get(_exportId);
+    this.#listening.delete(_exportId);
+    listening?.cancelRetry?.();
+    listening?.abort.abort(new Error("listening ends"));
+    try {
+      await listening?.stop?.();
+    } catch (error) {
+      this.#parts.told.listenFailed(_exportId, error, 0);
+    }
+  }
+
+  async #starts(_exportId: string, at: number): Promise<readonly RunStart[]> {
+    const starts: RunStart[] = [];
+    let after: string | undefined;
+    do {
+      const page = { _exportId, disabled: false, limit: 1_000, ...(after === undefined ? {} : { after }) };
+      const { items, next } = await this.#parts.storage.listFlows(page);
+      const queuedAt = new Date(at).toISOString();
+      for (const { _id } of items)
+        starts.push({ _id: this.#parts.newId(), _flowId: _id, trigger: "realtime", queuedAt });
+      after = next;
+    } while (after !== undefined);
+    if (starts.length === 0) throw new FlowDisabledError(`No enabled flow uses export ${_exportId}`);
+    return starts;
+  }
+}
+
+interface Listening {
+  readonly abort: AbortController;
+  stop: Stop | undefined;
+  cancelRetry: Cancel | undefined;
+}
+
+function checkArrival(records: readonly unknown[], ids: readonly string[] | undefined): void {
+  if (!Array.isArray(records)) throw new InvalidRequestError("records", "an array", records);
+  if (ids === undefined) return;
+  if (!Array.isArray(ids) || ids.length !== records.length)
+    throw new InvalidRequestError("ids", `one id for each of ${records.length} records`, ids);
+  const wrong: unknown = ids.find((id: unknown) => typeof id !== "string" || id === "");
+  if (wrong !== undefined) throw new InvalidRequestError("ids", "texts that are not empty", wrong);
+}
+
+function storable(record: unknown, index: number): unknown {
+  try {
+    return copyRecord(record);
+  } catch (error) {
+    throw new InvalidRequestError(`records.${index}`, `a record that can be stored (${messageOf(error)})`, record);
+  }
+}

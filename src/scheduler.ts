@@ -1,0 +1,526 @@
+import type { Cancel } from "./clock.ts";
+import { pause } from "./clock.ts";
+import {
+  BusyError,
+  ConflictError,
+  ExecutorFailedError,
+  FlowDisabledError,
+  InvalidRequestError,
+  NotFoundError,
+} from "./errors.ts";
+import { Events, type RegistryEvents, type SchedulerEvents } from "./events.ts";
+import { type Exports, type FlowRegistry, type Imports, type RecordOf, checkFilter, defined } from "./flow-registry.ts";
+import type { AcceptOptions, Accepted } from "./model/export.ts";
+import type { Failure } from "./model/failure.ts";
+import { importIdsOf } from "./model/flow.ts";
+import { type Json, copyJson } from "./model/json.ts";
+import { type RetrySelection, type Run, type RunStart, hasEnded } from "./model/run.ts";
+import { messageOf } from "./model/verdict.ts";
+import { type ResolvedOptions, type SchedulerOptions, checkNumber, resolveOptions } from "./options.ts";
+import { Runner, type RunnerTold } from "./run/runner.ts";
+import { Intake, type IntakeTold } from "./schedule/intake.ts";
+import { Timetable, type TimetableTold } from "./schedule/timetable.ts";
+import type { DueOutcome, FailureQuery, Listed, RunQuery, Storage } from "./storage/storage.ts";
+
+/** How a run on demand goes. */
+export interface RunOptions {
+  /** A sample: at most this many records, and no checkpoint moves; 1 or more. @default all */
+  readonly limit?: number;
+}
+
+/** Which runs to list. */
+export interface RunFilter extends Omit<RunQuery, "limit"> {
+  /** 1 to 1000. @default 100 */
+  readonly limit?: number;
+}
+
+/** Which failures to list. */
+export interface FailureFilter extends Omit<FailureQuery, "limit"> {
+  /** 1 to 1000. @default 100 */
+  readonly limit?: number;
+}
+
+/** How long the sweep rests: it finds what got lost, such as runs of a process that died. */
+const sweepMs = 30_000;
+
+/** What running code may take, once it is told to abort, before `stop` leaves it behind. */
+const abortPatienceMs = 1_000;
+
+/** How often a storage that other processes share is asked whether a run has ended. */
+const pollMs = 1_000;
+
+/** Everything of one kind is taken in portions of this size. */
+const portion = 1_000;
+
+/** Moves records: runs flows by their schedules, on demand and as events arrive, one run of a flow at a time. */
+export class Scheduler<X extends Exports = Exports, M extends Imports = Imports> extends Events<SchedulerEvents> {
+  readonly #registry: FlowRegistry<X, M>;
+  readonly #storage: Storage;
+  readonly #options: ResolvedOptions;
+  readonly #runner: Runner;
+  readonly #timetable: Timetable;
+  readonly #intake: Intake;
+  readonly #waiters = new Map<string, Set<(run: Run) => void>>();
+  readonly #toldAt = new Map<string, number>();
+  #state: "stopped" | "starting" | "started" | "stopping" = "stopped";
+  #cancelSweep: Cancel | undefined;
+  #sweeping: Promise<void> = Promise.resolve();
+
+  /** @throws `invalid_option` naming the first option that is out of range. */
+  constructor(registry: FlowRegistry<X, M>, options: SchedulerOptions = {}) {
+    super();
+    this.#registry = registry;
+    this.#storage = registry.storage;
+    this.#options = resolveOptions(options, registry);
+    const { storage, timezone } = registry;
+    const { clock, newId, random, logger: log, overlap, ...limits } = this.#options;
+    const told = this.#told();
+    const backoff = { retryDelayMs: limits.retryDelayMs, random };
+    const parts = { storage, clock, newId, log, told };
+    this.#runner = new Runner({ ...parts, catalog: registry, limits: { ...limits, backoff }, leaseMs: limits.leaseMs });
+    const rule = { overlap, maxQueued: limits.maxQueued };
+    this.#timetable = new Timetable({ ...parts, timezone, rule, catchUpWindowMs: limits.catchUpWindowMs });
+    const { maxInboxPages, dedupeWindowMs } = limits;
+    this.#intake = new Intake({ ...parts, exports: registry, maxInboxPages, dedupeWindowMs });
+  }
+
+  /**
+   * Takes up what waits or was interrupted, queues what was missed, and runs flows from now on.
+   *
+   * @throws `conflict` unless it is stopped; `storage_failed`, `executor_failed`: then it is stopped again.
+   */
+  async start(): Promise<void> {
+    if (this.#state !== "stopped") throw new ConflictError(`The scheduler is ${this.#state} already`);
+    this.#state = "starting";
+    const { concurrency, executor } = this.#options;
+    this.#listenToRegistry("on");
+    try {
+      const work = { concurrency, runNext: (_flowId: string) => this.#runner.runNext(_flowId) };
+      await executor.start(work).catch(throwExecutorFailed);
+      this.#state = "started";
+      await this.#sweepOnce();
+      await this.#timetable.start();
+      await this.#intake.start();
+    } catch (error) {
+      await this.stop({ graceMs: 0 });
+      throw error;
+    }
+    this.#planSweep();
+  }
+
+  /**
+   * Begins nothing more, and gives running runs `graceMs` to end. Then they are aborted, and wait to be resumed where
+   * they committed last. Resolves at the latest about a second later: code that ignores its signal is left behind, and
+   * its run is taken back when its lease has run out.
+   */
+  async stop(options: { readonly graceMs?: number } = {}): Promise<void> {
+    const { graceMs = this.#options.graceMs } = options;
+    checkNumber("graceMs", graceMs);
+    if (this.#state === "stopped" || this.#state === "stopping") return;
+    this.#state = "stopping";
+    this.#cancelSweep?.();
+    this.#listenToRegistry("off");
+    await Promise.all([this.#timetable.stop(), this.#within(graceMs, this.#intake.stop()), this.#sweeping]);
+    const ended = this.#options.executor
+      .stop()
+      .catch((error: unknown) => this.#trouble(error, "stopping the executor"));
+    if (!(await this.#within(graceMs, ended))) {
+      this.#runner.abortAll("stop");
+      await this.#within(abortPatienceMs, ended);
+    }
+    this.#state = "stopped";
+  }
+
+  /**
+   * Queues a run of its own; it has been stored once this resolves. Works before `start`, too.
+   *
+   * @throws `not_found`, `flow_disabled`; `busy` if `maxQueued` runs of the flow wait; `invalid_request`.
+   */
+  async run(_flowId: string, options: RunOptions = {}): Promise<Run> {
+    const { limit } = options;
+    if (limit !== undefined && !(Number.isSafeInteger(limit) && limit >= 1))
+      throw new InvalidRequestError("limit", "a whole number, 1 or more", limit);
+    return this.#queue({ ...this.#newStart(_flowId), trigger: "manual", ...(limit === undefined ? {} : { limit }) });
+  }
+
+  /**
+   * Cancels a run: at once if it waits, else as soon as its code has heeded its signal. One that has ended stays as it is.
+   *
+   * @throws `not_found`
+   */
+  async cancel(_runId: string): Promise<Run> {
+    const before = await this.getRun(_runId);
+    const run = await this.#storage.cancelRun(_runId, this.#options.clock.now());
+    if (run === undefined) throw new NotFoundError("run", _runId);
+    this.#runner.abort(_runId, "cancel");
+    if (run.status === "canceled" && !hasEnded(before)) this.#ended(run);
+    return run;
+  }
+
+  /**
+   * Resolves with the run once it has completed, failed or been canceled.
+   *
+   * @throws `not_found`
+   */
+  async waitFor(_runId: string): Promise<Run> {
+    const waiter = this.#waiter(_runId);
+    try {
+      for (;;) {
+        const run = await this.getRun(_runId);
+        if (hasEnded(run)) return run;
+        const ended = await (this.#storage.abilities.shared
+          ? Promise.race([waiter.ended, this.#poll()])
+          : waiter.ended);
+        if (ended !== undefined) return ended;
+      }
+    } finally {
+      waiter.leave();
+    }
+  }
+
+  /** @throws `not_found` */
+  async getRun(_runId: string): Promise<Run> {
+    const run = await this.#storage.findRun(_runId);
+    if (run === undefined) throw new NotFoundError("run", _runId);
+    return run;
+  }
+
+  /**
+   * Newest first. `next`, if there is one, is the `after` of the next page.
+   *
+   * @throws `invalid_request` naming the filter that is unknown or out of range.
+   */
+  async listRuns(filter: RunFilter = {}): Promise<Listed<Run>> {
+    const { limit = 100, ...rest } = filter;
+    checkFilter({ ...rest, limit }, runFilterNames);
+    return this.#storage.listRuns({ ...defined(rest), limit });
+  }
+
+  /**
+   * Takes records in as they arrive; resolves when they are in the inbox of every enabled flow that uses the export,
+   * as durably as the storage keeps them. Only then may their sender be told OK.
+   *
+   * @throws `not_found`, `invalid_request`; `flow_disabled` if no enabled flow uses the export; `busy` if an inbox is
+   * full. Nothing has been taken in then.
+   */
+  async accept<const E extends string>(
+    _exportId: E & (string extends E ? string : keyof X & string),
+    records: readonly (E extends keyof X ? RecordOf<X[E]> : unknown)[],
+    options: AcceptOptions = {},
+  ): Promise<Accepted> {
+    return this.#intake.accept(_exportId, records, options);
+  }
+
+  /** @throws `not_found` */
+  async getFailure(_id: string): Promise<Failure> {
+    const failure = await this.#storage.findFailure(_id);
+    if (failure === undefined) throw new NotFoundError("failure", _id);
+    return failure;
+  }
+
+  /**
+   * Oldest first. `next`, if there is one, is the `after` of the next page.
+   *
+   * @throws `invalid_request` naming the filter that is unknown or out of range.
+   */
+  async listFailures(filter: FailureFilter = {}): Promise<Listed<Failure>> {
+    const { limit = 100, ...rest } = filter;
+    checkFilter({ ...rest, limit }, failureFilterNames);
+    return this.#storage.listFailures({ ...defined(rest), limit });
+  }
+
+  /**
+   * Queues a run that sends the flow's open failures, or those selected, to the import that did not take them, under
+   * the same keys. What it delivers is a failure no more.
+   *
+   * @throws `not_found`, also for an import that is none of the flow's; `flow_disabled`, `busy`.
+   */
+  async retryFailures(_flowId: string, selection: RetrySelection = {}): Promise<Run> {
+    const flow = await this.#registry.get(_flowId);
+    const { _importId, _ids } = selection;
+    if (_importId !== undefined && !importIdsOf(flow).includes(_importId)) throw new NotFoundError("import", _importId);
+    for (const _id of _ids ?? []) {
+      const failure = await this.getFailure(_id);
+      if (failure._flowId !== _flowId) throw new NotFoundError("failure", _id);
+    }
+    return this.#queue({ ...this.#newStart(_flowId), trigger: "retry", retry: Object.freeze(defined(selection)) });
+  }
+
+  /**
+   * Marks failures as resolved by hand: they are not retried any more. Answers those that were open.
+   *
+   * @throws `not_found` for an id that is no failure's; nothing is resolved then.
+   */
+  async resolveFailures(_ids: readonly string[]): Promise<readonly Failure[]> {
+    for (const _id of _ids) await this.getFailure(_id);
+    return this.#storage.resolveFailures(_ids, this.#options.clock.now());
+  }
+
+  /** Where the flow's next run resumes; undefined: from the start. */
+  async getCheckpoint(_flowId: string): Promise<Json | undefined> {
+    await this.#registry.get(_flowId);
+    return (await this.#storage.findCheckpoint(_flowId))?.value;
+  }
+
+  /**
+   * Makes the flow's next run resume elsewhere, to read again or to leave out; undefined: from the start.
+   *
+   * @throws `not_found`; `conflict` while a run of the flow is going on; `invalid_request` if it is not JSON.
+   */
+  async setCheckpoint(_flowId: string, checkpoint: Json | undefined): Promise<void> {
+    const flow = await this.#registry.get(_flowId);
+    const version = this.#registry.findExport(flow._exportId)?.checkpointVersion ?? 1;
+    const stored = checkpoint === undefined ? undefined : { value: readCheckpoint(checkpoint), version };
+    if (!(await this.#storage.setCheckpoint(_flowId, stored)))
+      throw new ConflictError(`Flow ${_flowId} has a run going on: its checkpoint can be set when that has ended`);
+  }
+
+  #newStart(_flowId: string): Omit<RunStart, "trigger"> {
+    const { clock, newId } = this.#options;
+    return { _id: newId(), _flowId, queuedAt: new Date(clock.now()).toISOString() };
+  }
+
+  async #queue(start: RunStart): Promise<Run> {
+    const queued = await this.#storage.queueRun(start, { maxQueued: this.#options.maxQueued });
+    switch (queued.outcome) {
+      case "missing":
+        throw new NotFoundError("flow", start._flowId);
+      case "disabled":
+        throw new FlowDisabledError(`Flow ${start._flowId} is disabled`);
+      case "full":
+        throw new BusyError(`Flow ${start._flowId} has ${this.#options.maxQueued} runs waiting: try again later`);
+      case "queued":
+        this.#queued(queued.run);
+        return queued.run;
+    }
+  }
+
+  #queued(run: Run): void {
+    this.emit("run:queued", { run });
+    this.#wake(run._flowId);
+  }
+
+  #wake(_flowId: string): void {
+    if (this.#state !== "started") return;
+    // A wake-up that fails is made up for by the next sweep.
+    this.#options.executor
+      .wake(_flowId)
+      .catch((error: unknown) => this.#trouble(new ExecutorFailedError(error), `waking flow ${_flowId}`));
+  }
+
+  #ended(run: Run): void {
+    this.#toldAt.delete(run._id);
+    if (run.status === "completed") this.emit("run:completed", { run });
+    else if (run.status === "failed") this.emit("run:failed", { run });
+    else this.emit("run:canceled", { run });
+    for (const tell of this.#waiters.get(run._id) ?? []) tell(run);
+  }
+
+  #told(): RunnerTold & TimetableTold & IntakeTold {
+    return {
+      started: (run) => this.emit("run:started", { run }),
+      committed: (run, total) => this.#progressed(run, total),
+      stored: (run, failures) => this.emit("failures:stored", { run, failures }),
+      retrying: (run, _importId, attempt, delayMs, message) =>
+        this.emit("run:retrying", {
+          run,
+          ...(_importId === undefined ? {} : { _importId }),
+          attempt,
+          delayMs,
+          message,
+        }),
+      ended: (run) => this.#ended(run),
+      released: (run) => this.emit("run:requeued", { run, reason: "stop" }),
+      lost: (run) => this.emit("lease:lost", { run }),
+      due: (flow, outcome, due) => this.#due(flow, outcome, due),
+      overdue: (flow, dueAt) =>
+        this.emit("overdue", { flow, dueAt, ...defined({ lastExecutedAt: flow.lastExecutedAt }) }),
+      queued: (run) => this.#queued(run),
+      listenFailed: (_exportId, error, delayMs) => {
+        this.#options.logger.error({ exportId: _exportId, error: messageOf(error), delayMs }, "listen failed");
+        this.emit("listen:failed", { _exportId, error, delayMs });
+      },
+      trouble: (error, during) => this.#trouble(error, during),
+    };
+  }
+
+  #progressed(run: Run, total: number | undefined): void {
+    if (this.listenerCount("run:progress") === 0) return;
+    const now = this.#options.clock.now();
+    if (now - (this.#toldAt.get(run._id) ?? -Infinity) < 1_000) return;
+    this.#toldAt.set(run._id, now);
+    this.emit("run:progress", { run, ...(total === undefined ? {} : { total }) });
+  }
+
+  #due(...[flow, outcome, { dueAt, missed }]: Parameters<TimetableTold["due"]>): void {
+    const run = runOf(outcome);
+    if (outcome.outcome === "coalesced") this.emit("schedule:coalesced", { flow, run: outcome.run, dueAt });
+    if (outcome.outcome === "skipped") this.emit("schedule:skipped", { flow, run: outcome.run, dueAt });
+    if (missed) this.emit("schedule:missed", { flow, dueAt, ...(run === undefined ? {} : { run }) });
+    if (outcome.outcome === "queued") this.#queued(outcome.run);
+  }
+
+  #trouble(error: unknown, during: string): void {
+    this.#options.logger.error({ error: messageOf(error), during }, "trouble in the background");
+    this.emit("trouble", { error, during });
+  }
+
+  #listenToRegistry(how: "on" | "off"): void {
+    this.#registry[how]("flow:created", this.#onCreated);
+    this.#registry[how]("flow:updated", this.#onUpdated);
+    this.#registry[how]("flow:deleted", this.#onDeleted);
+  }
+
+  readonly #onCreated = ({ flow }: RegistryEvents["flow:created"]): void => {
+    if (flow.nextRunAt !== undefined) this.#timetable.expect(Date.parse(flow.nextRunAt));
+    this.#refreshListening(flow._exportId);
+  };
+
+  readonly #onUpdated = ({ flow, previous, canceledRuns }: RegistryEvents["flow:updated"]): void => {
+    for (const run of canceledRuns) this.#ended(run);
+    if (flow.nextRunAt !== undefined) this.#timetable.expect(Date.parse(flow.nextRunAt));
+    for (const _exportId of new Set([flow._exportId, previous._exportId])) this.#refreshListening(_exportId);
+    // What waits in its inbox since before it was disabled needs no further event to be moved.
+    if (previous.disabled && !flow.disabled) void this.#sweepOnce();
+  };
+
+  readonly #onDeleted = ({ flow, canceledRuns, activeRun }: RegistryEvents["flow:deleted"]): void => {
+    for (const run of canceledRuns) this.#ended(run);
+    if (activeRun !== undefined) this.#runner.abort(activeRun._id, "cancel");
+    this.#refreshListening(flow._exportId);
+  };
+
+  #refreshListening(_exportId: string): void {
+    this.#intake.refresh(_exportId).catch((error: unknown) => this.#trouble(error, `listening on ${_exportId}`));
+  }
+
+  #planSweep(): void {
+    if (this.#state !== "started") return;
+    this.#cancelSweep = this.#options.clock.setTimer(() => {
+      void this.#sweepOnce()
+        .catch((error: unknown) => this.#trouble(error, "sweeping"))
+        .then(() => this.#planSweep());
+    }, sweepMs);
+  }
+
+  // One at a time, and `stop` waits for the one that goes on.
+  #sweepOnce(): Promise<void> {
+    const sweep = this.#sweeping.then(() => this.#sweep());
+    this.#sweeping = sweep.catch(() => undefined);
+    return sweep;
+  }
+
+  async #sweep(): Promise<void> {
+    if (this.#state !== "started") return;
+    await this.#takeBack();
+    await this.#eachPortion(
+      (after) => this.#storage.unreadInboxes(portion, after),
+      async (_flowId) => {
+        const start = { ...this.#newStart(_flowId), trigger: "realtime" as const };
+        const queued = await this.#storage.queueRun(start, { maxQueued: Infinity });
+        if (queued.outcome === "queued") this.#queued(queued.run);
+      },
+    );
+    await this.#eachPortion(
+      (after) => this.#storage.waitingFlows(portion, after),
+      (_flowId) => this.#wake(_flowId),
+    );
+    await this.#prune();
+  }
+
+  async #takeBack(): Promise<void> {
+    const { clock, maxCrashes } = this.#options;
+    const message = `its process died or stalled more than ${maxCrashes} times`;
+    const error = { code: "lease_lost", message } as const;
+    for (let taken = portion; taken === portion;) {
+      const runs = await this.#storage.takeBackRuns({ now: clock.now(), maxCrashes, error, limit: portion });
+      for (const run of runs) {
+        // It may be one of our own, if this process was asleep: its code has to end, too.
+        this.#runner.abort(run._id, "lost");
+        if (run.status === "queued") this.emit("run:requeued", { run, reason: "crash" });
+        else this.#ended(run);
+      }
+      taken = runs.length;
+    }
+  }
+
+  async #eachPortion(
+    read: (after: string | undefined) => Promise<readonly string[]>,
+    each: (_id: string) => Promise<void> | void,
+  ): Promise<void> {
+    let after: string | undefined;
+    for (let size = portion; size === portion && this.#state === "started";) {
+      const ids = await read(after);
+      for (const _id of ids) await each(_id);
+      size = ids.length;
+      after = ids.at(-1);
+      if (size === portion) await this.#options.clock.turn();
+    }
+  }
+
+  // In small slices, with a turn for everything else between two of them.
+  async #prune(): Promise<void> {
+    const { clock, retention } = this.#options;
+    const { days, runsPerFlow } = retention;
+    const endedBefore = clock.now() - days * 86_400_000;
+    for (let removed = portion; removed === portion && this.#state === "started";) {
+      removed = await this.#storage.prune({ endedBefore, runsPerFlow, limit: portion });
+      if (removed > 0) await clock.turn();
+    }
+  }
+
+  #waiter(_runId: string): { readonly ended: Promise<Run>; readonly leave: () => void } {
+    const waiters = this.#waiters.get(_runId) ?? new Set();
+    this.#waiters.set(_runId, waiters);
+    let tell: (run: Run) => void = () => undefined;
+    const ended = new Promise<Run>((resolve) => (tell = resolve));
+    waiters.add(tell);
+    const leave = () => {
+      waiters.delete(tell);
+      if (waiters.size === 0) this.#waiters.delete(_runId);
+    };
+    return { ended, leave };
+  }
+
+  async #poll(): Promise<undefined> {
+    await pause(this.#options.clock, pollMs);
+    return undefined;
+  }
+
+  // True if the work was done in time. Its timer does not outlive it.
+  async #within(delayMs: number, work: Promise<unknown>): Promise<boolean> {
+    const done = new AbortController();
+    const inTime = work.then(() => true).finally(() => done.abort());
+    return Promise.race([inTime, pause(this.#options.clock, delayMs, done.signal).then(() => done.signal.aborted)]);
+  }
+}
+
+const runFilterNames = [
+  "_flowId",
+  "_exportId",
+  "_integrationId",
+  "_connectorId",
+  "status",
+  "trigger",
+  "limit",
+  "after",
+];
+const failureFilterNames = [
+  ...["_ids", "_flowId", "_importId", "_runId", "_integrationId", "_connectorId", "status", "limit", "after"],
+];
+
+function runOf(outcome: DueOutcome): Run | undefined {
+  return "run" in outcome ? outcome.run : undefined;
+}
+
+function throwExecutorFailed(error: unknown): never {
+  throw new ExecutorFailedError(error);
+}
+
+function readCheckpoint(checkpoint: Json): Json {
+  try {
+    return copyJson(checkpoint, "checkpoint");
+  } catch (error) {
+    throw new InvalidRequestError("checkpoint", `JSON (${messageOf(error)})`, checkpoint);
+  }
+}

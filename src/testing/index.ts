@@ -1,0 +1,12 @@
+export { EventRecorder, type Recorded } from "./event-recorder.ts";
+export {
+  type ArrayExportOptions,
+  type CollectingImport,
+  type ImportSettings,
+  type Script,
+  type WriteCall,
+  arrayExport,
+  collectingImport,
+  scriptedImport,
+} from "./fakes.ts";
+export { ManualClock } from "./manual-clock.ts";
