@@ -1,7 +1,7 @@
 // A host application in TypeScript. Compiled as .ts, .mts and .cts against the packed tarball, then run.
 import { FlowRegistry, MemoryStorage, Scheduler } from "poundlock";
 import type { Export, Flow, Import, Run, SchedulerOptions } from "poundlock";
-import * as testing from "poundlock/testing";
+import { ManualClock, storageCases } from "poundlock/testing";
 
 interface Order {
   readonly id: string;
@@ -42,11 +42,7 @@ async function main(): Promise<void> {
   const ended: Run = await scheduler.waitFor(queued._id);
   await scheduler.stop({ graceMs: 1_000 });
   console.log(ended.status, ended.numSuccess, ended.numError, ended.numIgnore, delivered.length);
-  const names = ["ManualClock", "arrayExport", "collectingImport", "storageCases", "executorCases"];
-  console.log(
-    "missing from poundlock/testing:",
-    names.filter((name) => !(name in testing)),
-  );
+  console.log(typeof ManualClock, typeof storageCases);
 }
 
 void main();

@@ -1,5 +1,7 @@
 "use strict";
 
+const assert = require("node:assert/strict");
+
 const testingNames = [
   "ManualClock",
   "arrayExport",
@@ -35,9 +37,9 @@ module.exports = async function moveOrders({ FlowRegistry, MemoryStorage, Schedu
   const ended = await scheduler.waitFor(queued._id);
   await scheduler.stop({ graceMs: 1_000 });
 
-  console.log(ended.status, ended.numSuccess, ended.numError, ended.numIgnore, delivered.length);
-  console.log(
-    "missing from poundlock/testing:",
-    testingNames.filter((name) => typeof testing[name] !== "function"),
-  );
+  const numbers = [ended.status, ended.numSuccess, ended.numError, ended.numIgnore, delivered.length];
+  console.log(...numbers);
+  assert.deepEqual(numbers, ["completed", 250, 0, 0, 250]);
+  const missing = testingNames.filter((name) => typeof testing[name] !== "function");
+  assert.deepEqual(missing, [], "missing from poundlock/testing");
 };
