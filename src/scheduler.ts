@@ -128,6 +128,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       this.#runner.abortAll("stop");
       await this.#within(abortPatienceMs, ended);
     }
+    this.#runner.stop();
     this.#state = "stopped";
   }
 

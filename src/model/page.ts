@@ -12,13 +12,13 @@ export interface Page<T, C extends Json = Json> {
 }
 
 /**
- * The page in `value`, where a plain array is a page without a checkpoint: a copy, its records frozen, since the
- * export may go on using its own arrays and checkpoint while the page waits to be written.
+ * The page in `value`, where a plain array is a page without a checkpoint: a copy, since the export may go on using
+ * its own array and checkpoint while the page waits to be written. With `freeze` its records are frozen, too.
  *
  * @throws RangeError saying why it is no page.
  */
-export function readPage(value: unknown): Page<unknown> {
-  if (Array.isArray(value)) return { records: copyRecords(value) };
+export function readPage(value: unknown, freeze: boolean): Page<unknown> {
+  if (Array.isArray(value)) return { records: copyRecords(value, freeze) };
   if (typeof value !== "object" || value === null)
     throw new RangeError(`expected a page or an array, found ${shown(value)}`);
   const { records, checkpoint, total } = value as Partial<Page<unknown>>;
@@ -26,7 +26,7 @@ export function readPage(value: unknown): Page<unknown> {
   if (total !== undefined && typeof total !== "number")
     throw new RangeError(`expected page.total to be a number, found ${shown(total)}`);
   return {
-    records: copyRecords(records),
+    records: copyRecords(records, freeze),
     ...(checkpoint === undefined ? {} : { checkpoint: readCheckpoint(checkpoint) }),
     ...(total === undefined ? {} : { total }),
   };
@@ -40,8 +40,9 @@ function readCheckpoint(checkpoint: unknown): Json {
   }
 }
 
-function copyRecords(records: readonly unknown[]): readonly unknown[] {
+function copyRecords(records: readonly unknown[], freeze: boolean): readonly unknown[] {
   const copy = records.slice();
+  if (!freeze) return copy;
   for (const record of copy) freezeRecord(record);
   return Object.freeze(copy);
 }

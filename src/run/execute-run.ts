@@ -22,7 +22,7 @@ import { type BackoffRule, delayAfter } from "./backoff.ts";
 import { type Offer, type Settlement, countsOf, offerPage } from "./offer-page.ts";
 import { ReadAhead } from "./read-ahead.ts";
 import { ExportSource, FailureSource, InboxSource, ResumeLater, type Source, type SourcePage } from "./source.ts";
-import type { Destination, Trouble } from "./write-batch.ts";
+import { AttemptSignals, type Destination, type Trouble } from "./write-batch.ts";
 
 /** Everything one run needs. */
 export interface RunJob {
@@ -37,6 +37,8 @@ export interface RunJob {
   /** Aborts to cancel, to stop, or because the lease is lost. */
   readonly signal: AbortSignal;
   readonly limits: RunLimits;
+  /** Whether what imports get to see is frozen. */
+  readonly freeze: boolean;
   readonly newId: () => string;
   readonly log: Logger;
   readonly told: RunTold;
@@ -62,6 +64,9 @@ export type RunResult =
   | { readonly end: "completed"; readonly run: Run; readonly checkpoint?: StoredCheckpoint }
   | { readonly end: "failed"; readonly run: Run; readonly error: PoundlockError }
   | { readonly end: "aborted"; readonly run: Run };
+
+// A reason of our own: the default one is an exception with a stack, made anew each time.
+const readingEnds = new Error("the run reads no more");
 
 /** Records of a page for which the export gives no hint. */
 const defaultPageSize = 100;
@@ -94,6 +99,7 @@ interface Part {
 class Execution {
   readonly #job: RunJob;
   readonly #log: Logger;
+  readonly #destinations: readonly Destination[];
   #run: Run;
   #position: RunPosition;
   /** Reads of the export that `retryLater` ended since the checkpoint moved last. */
@@ -106,6 +112,7 @@ class Execution {
     this.#run = job.taken.run;
     this.#position = job.taken.position ?? { pages: 0 };
     this.#log = withFields(job.log, { flowId: job.taken.flow._id, runId: job.taken.run._id });
+    this.#destinations = [...job.imports].map(([_importId, into]) => this.#destination(_importId, into));
   }
 
   get current(): Run {
@@ -145,11 +152,9 @@ class Execution {
   async #readToTheEnd(): Promise<void> {
     const { limits, pace, signal } = this.#job;
     if (this.#isAborted()) return;
-    const reading = new AbortController();
-    const stopReading = () => reading.abort(signal.reason);
-    signal.addEventListener("abort", stopReading);
+    const reading = new ReadSignal(signal);
     const readBefore = this.#run.numPagesGenerated;
-    const pages = new ReadAhead(this.#open(reading.signal), limits.prefetch);
+    const pages = new ReadAhead(this.#open(reading), limits.prefetch);
     try {
       for (let page = await pages.next(); page !== undefined; page = await pages.next()) {
         if (this.#isAborted()) return;
@@ -159,13 +164,12 @@ class Execution {
         if (pace.spent()) await pace.breathe();
       }
     } finally {
-      stopReading();
-      signal.removeEventListener("abort", stopReading);
+      reading.end();
       await pages.close();
     }
   }
 
-  #open(signal: AbortSignal): Source {
+  #open(reading: ReadSignal): Source {
     const { taken, storage, export: from } = this.#job;
     const { flow } = taken;
     const { _exportId } = flow;
@@ -182,8 +186,18 @@ class Execution {
     if (run.trigger === "realtime" || from.pages === undefined)
       return new InboxSource({ storage, export: from, _exportId, _flowId: flow._id, pageSize });
     const limit = run.limit === undefined ? {} : { limit: run.limit - this.#recordsRead() };
-    const context = { checkpoint: this.#checkpoint(), run, flow, pageSize, ...limit, signal, log: this.#log };
-    return new ExportSource(from, context, this.#position.pages);
+    const context = {
+      checkpoint: this.#checkpoint(),
+      run,
+      flow,
+      pageSize,
+      ...limit,
+      get signal() {
+        return reading.signal;
+      },
+      log: this.#log,
+    };
+    return new ExportSource(from, context, { pagesBefore: this.#position.pages, freeze: this.#job.freeze });
   }
 
   // This run's own progress, else the flow's; in today's shape.
@@ -214,10 +228,9 @@ class Execution {
 
   // Side by side: no import waits for, or hears of, another one's trouble with this page.
   async #offerToAll(page: SourcePage): Promise<readonly Part[]> {
-    const parts = [...this.#job.imports].flatMap(([_importId, into]) => {
-      if (page.failures !== undefined && page.failures._importId !== _importId) return [];
-      return this.#offer(page, this.#destination(_importId, into));
-    });
+    const parts = this.#destinations
+      .filter(({ _importId }) => page.failures === undefined || page.failures._importId === _importId)
+      .map((to) => this.#offer(page, to));
     const [only] = parts;
     if (parts.length === 1 && only !== undefined) return [await only];
     // All have ended before an error is passed on, so that nothing is still being written when the run ends.
@@ -229,25 +242,29 @@ class Execution {
   }
 
   async #offer(page: SourcePage, to: Destination): Promise<Part> {
-    const { records, keys, failures } = page;
-    const offer: Offer = failures === undefined ? { records, keys } : { records, keys, doubtful: failures.doubtful };
+    const { records, keyOf, failures } = page;
+    const offer: Offer = failures === undefined ? { records, keyOf } : { records, keyOf, doubtful: failures.doubtful };
     return { to, offer, settlement: await offerPage(offer, to) };
   }
 
   #destination(_importId: string, into: Import<unknown>): Destination {
     const { clock, limits, signal, taken, told } = this.#job;
-    const run = this.#run;
+    const current = () => this.#run;
     return {
       _importId,
       import: into,
-      run,
+      get run() {
+        return current();
+      },
       flow: taken.flow,
       log: this.#log,
       clock,
       signal,
+      attempts: new AttemptSignals(signal),
+      freeze: this.#job.freeze,
       maxAttempts: limits.maxAttempts,
       backoff: limits.backoff,
-      onRetry: (attempt, delayMs, message) => told.retrying(run, _importId, attempt, delayMs, message),
+      onRetry: (attempt, delayMs, message) => told.retrying(this.#run, _importId, attempt, delayMs, message),
     };
   }
 
@@ -292,9 +309,7 @@ class Execution {
     const { hold, storage, told } = this.#job;
     const pages = this.#position.pages + this.#sincePosition + 1;
     const position = page.checkpoint === undefined ? undefined : { pages, checkpoint: this.#stored(page.checkpoint) };
-    const failures = parts.flatMap((part) =>
-      part.settlement.troubles.map((trouble) => this.#failure(trouble, part, page)),
-    );
+    const failures = this.#failures(parts, page);
     const moved = page.failures === undefined && this.#job.export.order === "ordered" && this.#movesFlow();
     const run = await storage.commitPage(hold, {
       ordinal: this.#run.numPagesProcessed + 1,
@@ -326,11 +341,18 @@ class Execution {
     return Object.freeze({ value, version: this.#job.export.checkpointVersion ?? 1 });
   }
 
+  #failures(parts: readonly Part[], page: SourcePage): readonly Failure[] {
+    const failures: Failure[] = [];
+    for (const part of parts)
+      for (const trouble of part.settlement.troubles) failures.push(this.#failure(trouble, part, page));
+    return failures;
+  }
+
   #failure(trouble: Trouble, { to, offer }: Part, page: SourcePage): Failure {
     const now = new Date(this.#job.clock.now()).toISOString();
     const { index, error, attempts } = trouble;
     const { _id, _flowId, _exportId, _integrationId, _connectorId } = this.#run;
-    const key = offer.keys[index] ?? "";
+    const key = offer.keyOf(index);
     const code = codeOf(error);
     return {
       _id: page.failures?._ids[index] ?? this.#job.newId(),
@@ -380,13 +402,40 @@ class Execution {
   }
 }
 
+/** Aborts with the run, or when nothing more is to be read; made only if the export asks for it. */
+class ReadSignal {
+  readonly #run: AbortSignal;
+  readonly #abort = () => this.#controller?.abort(this.#run.reason ?? readingEnds);
+  #controller: AbortController | undefined;
+  #ended = false;
+
+  constructor(run: AbortSignal) {
+    this.#run = run;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#run.aborted || this.#ended) this.#abort();
+      else this.#run.addEventListener("abort", this.#abort);
+    }
+    return this.#controller.signal;
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#run.removeEventListener("abort", this.#abort);
+    this.#abort();
+  }
+}
+
 // Only part of a page: its checkpoint would say too much.
 function cut(page: SourcePage, left: number): SourcePage {
   if (page.records.length <= left) return page;
-  const { keys, total, failures } = page;
+  const { keyOf, total, failures } = page;
   return {
     records: Object.freeze(page.records.slice(0, left)),
-    keys: keys.slice(0, left),
+    keyOf,
     ...(total === undefined ? {} : { total }),
     ...(failures === undefined ? {} : { failures }),
   };

@@ -1,7 +1,7 @@
 import { ContractBrokenError } from "../errors.ts";
 import { type Counts } from "../model/run.ts";
 import { freezeRecord } from "../model/page.ts";
-import { type Batch, type Destination, type Trouble, findWritten, writeBatch } from "./write-batch.ts";
+import { type Batch, type Destination, type Trouble, findWritten, noTrouble, writeBatch } from "./write-batch.ts";
 
 /** The records one import is offered, and which of them it may have got before without saying so. */
 export interface Offer extends Batch {
@@ -34,9 +34,10 @@ interface Prepared extends Batch {
  * @throws `contract_broken`, `stopped_by_import`: nothing of the page may be committed then.
  */
 export async function offerPage(offer: Offer, to: Destination): Promise<Settlement> {
-  const prepared = await withoutFound(prepare(offer, to), offer.doubtful, to);
+  const whole = prepare(offer, to);
+  const prepared = offer.doubtful === undefined ? whole : await withoutFound(whole, offer.doubtful, to);
   const { records, places, numIgnore } = prepared;
-  const unwritten = records.length === 0 ? [] : await writeInBatches(prepared, to);
+  const unwritten = records.length === 0 ? noTrouble : await writeInBatches(prepared, to);
   const troubles =
     unwritten.length + prepared.troubles.length === 0
       ? prepared.troubles
@@ -61,7 +62,7 @@ export function countsOf(settlement: Settlement): Counts {
 function prepare(offer: Offer, to: Destination): Prepared {
   const into = to.import;
   if (into.filter === undefined && into.map === undefined && into.schema === undefined)
-    return { ...offer, places: undefined, troubles: [], numIgnore: 0 };
+    return { records: offer.records, keyOf: offer.keyOf, places: undefined, troubles: noTrouble, numIgnore: 0 };
   const records: unknown[] = [];
   const places: number[] = [];
   const troubles: Trouble[] = [];
@@ -79,8 +80,13 @@ function prepare(offer: Offer, to: Destination): Prepared {
       troubles.push({ index, fault: "reject", error, attempts: 0 });
     }
   }
-  const keys = places.length === offer.keys.length ? offer.keys : places.map((index) => offer.keys[index] ?? "");
-  return { records: Object.freeze(records), keys, places, troubles, numIgnore };
+  return {
+    records: Object.freeze(records),
+    keyOf: (index) => offer.keyOf(places[index] ?? 0),
+    places,
+    troubles,
+    numIgnore,
+  };
 }
 
 function keeps(to: Destination, record: unknown): boolean {
@@ -92,7 +98,8 @@ function keeps(to: Destination, record: unknown): boolean {
 function shape(to: Destination, record: unknown): unknown {
   const mapped = to.import.map === undefined ? record : to.import.map(record);
   if (isThenable(mapped)) throw broken(to, "map answered a promise, but it is synchronous");
-  return freezeRecord(to.import.schema === undefined ? mapped : valid(to, mapped));
+  const shaped = to.import.schema === undefined ? mapped : valid(to, mapped);
+  return to.freeze ? freezeRecord(shaped) : shaped;
 }
 
 function valid(to: Destination, mapped: unknown): unknown {
@@ -103,8 +110,8 @@ function valid(to: Destination, mapped: unknown): unknown {
 }
 
 // What an import finds of its doubtful records needs no second write.
-async function withoutFound(prepared: Prepared, doubtful: Offer["doubtful"], to: Destination): Promise<Prepared> {
-  if (doubtful === undefined || doubtful.size === 0 || to.import.idempotent) return prepared;
+async function withoutFound(prepared: Prepared, doubtful: ReadonlySet<number>, to: Destination): Promise<Prepared> {
+  if (doubtful.size === 0 || to.import.idempotent) return prepared;
   const places = prepared.places ?? prepared.records.map((_, index) => index);
   const inDoubt = places.flatMap((place, index) => (doubtful.has(place) ? [index] : []));
   const found = inDoubt.length === 0 ? undefined : await findWritten(pick(prepared, inDoubt), to);
@@ -117,20 +124,30 @@ async function withoutFound(prepared: Prepared, doubtful: Offer["doubtful"], to:
 function pick(batch: Batch, indexes: readonly number[]): Batch {
   return {
     records: indexes.map((index) => batch.records[index]),
-    keys: indexes.map((index) => batch.keys[index] ?? ""),
+    keyOf: (index) => batch.keyOf(indexes[index] ?? 0),
   };
 }
 
-async function writeInBatches(prepared: Batch, to: Destination): Promise<readonly Trouble[]> {
-  const { batchSize = Infinity, concurrency = 1 } = to.import;
-  const { records, keys } = prepared;
-  if (records.length <= batchSize) return writeBatch(prepared, to);
+function writeInBatches(prepared: Batch, to: Destination): Promise<readonly Trouble[]> {
+  const { batchSize = Infinity } = to.import;
+  return prepared.records.length <= batchSize ? writeBatch(prepared, to) : writeSideBySide(prepared, batchSize, to);
+}
+
+async function writeSideBySide(
+  { records, keyOf }: Batch,
+  batchSize: number,
+  to: Destination,
+): Promise<readonly Trouble[]> {
+  const { concurrency = 1 } = to.import;
   const troubles: Trouble[] = [];
   let next = 0;
   const writeOn = async () => {
     for (let start = next; start < records.length; start = next) {
       next = start + batchSize;
-      const batch = { records: Object.freeze(records.slice(start, next)), keys: keys.slice(start, next) };
+      const batch = {
+        records: Object.freeze(records.slice(start, next)),
+        keyOf: (index: number) => keyOf(start + index),
+      };
       for (const trouble of await writeBatch(batch, to)) troubles.push({ ...trouble, index: start + trouble.index });
     }
   };

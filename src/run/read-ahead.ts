@@ -38,17 +38,20 @@ export class ReadAhead {
 
   // One after the other: an async iterable made by hand may not bear two calls at once.
   #pull(): Promise<SourcePage | undefined> {
-    const page = this.#last.then(async () => {
-      if (this.#ended) return undefined;
-      const next = await this.#source.next();
-      if (next === undefined) this.#ended = true;
-      else this.#read++;
-      return next;
-    });
+    const page = this.#readAfter(this.#last);
     // An error ends the reading; who takes this page gets to see it, perhaps much later.
     this.#last = page.catch(() => {
       this.#ended = true;
     });
+    return page;
+  }
+
+  async #readAfter(previous: Promise<unknown>): Promise<SourcePage | undefined> {
+    await previous;
+    if (this.#ended) return undefined;
+    const page = await this.#source.next();
+    if (page === undefined) this.#ended = true;
+    else this.#read++;
     return page;
   }
 }

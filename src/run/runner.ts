@@ -58,6 +58,9 @@ export class Runner {
   readonly #running = new Map<string, Running>();
   readonly #pace: Pace;
   readonly #storage: Storage;
+  /** Every claim has a token of its own: this runner's id and a number. */
+  readonly #id: string;
+  #claims = 0;
   #cancelRenewal: Cancel | undefined;
   #renewing = false;
 
@@ -65,6 +68,7 @@ export class Runner {
     this.#parts = parts;
     this.#pace = new Pace(parts.clock);
     this.#storage = parts.storage;
+    this.#id = parts.newId();
   }
 
   /** How many runs are running here. */
@@ -75,7 +79,7 @@ export class Runner {
   /** Runs the flow's oldest waiting run to its end. True: more of them wait. Never rejects. */
   async runNext(_flowId: string): Promise<boolean> {
     try {
-      const token = this.#parts.newId();
+      const token = `${this.#id}/${++this.#claims}`;
       const taken = await this.#patiently("takeRun", () => this.#take(_flowId, token));
       return taken === undefined ? false : await this.#runTaken(taken, token);
     } catch (error) {
@@ -95,6 +99,13 @@ export class Runner {
   /** Aborts every run that is running here. */
   abortAll(reason: AbortReason): void {
     for (const _runId of [...this.#running.keys()]) this.abort(_runId, reason);
+  }
+
+  /** Renews no more leases: what is still running here is taken back when its lease has run out. */
+  stop(): void {
+    this.#cancelRenewal?.();
+    this.#cancelRenewal = undefined;
+    this.#running.clear();
   }
 
   #take(_flowId: string, token: string): Promise<Taken | undefined> {
@@ -136,9 +147,12 @@ export class Runner {
       readInbox: (...call) => this.#patiently("readInbox", () => this.#storage.readInbox(...call)),
       listFailures: (...call) => this.#patiently("listFailures", () => this.#storage.listFailures(...call)),
     };
+    // Frozen records make an import that changes them fail where its author sees it. In production only imports that
+    // share records need that.
+    const freeze = process.env.NODE_ENV !== "production" || imports.size > 1;
     const { signal } = abort;
-    const pace = this.#pace;
-    return executeRun({ taken, hold, export: from, imports, storage, clock, pace, signal, limits, newId, log, told });
+    const parts = { clock, pace: this.#pace, signal, limits, freeze, newId, log, told };
+    return executeRun({ taken, hold, export: from, imports, storage, ...parts });
   }
 
   async #conclude(running: Running, result: RunResult): Promise<boolean> {

@@ -8,7 +8,8 @@ import type { Storage } from "../storage/storage.ts";
 /** One page on its way into the imports. */
 export interface SourcePage {
   readonly records: readonly unknown[];
-  readonly keys: readonly string[];
+  /** The key of `records[index]`. */
+  readonly keyOf: (index: number) => string;
   /** For the run to resume after this page, and for its flow if it is an export's own. */
   readonly checkpoint?: Json;
   readonly total?: number;
@@ -51,29 +52,38 @@ export class ExportSource implements Source {
   readonly #export: Export<unknown>;
   readonly #context: ExportContext;
   readonly #pagesBefore: number;
+  readonly #freeze: boolean;
   readonly #iterator: AsyncIterator<unknown>;
   #read = 0;
 
   /**
    * `pagesBefore`: pages of the run up to the checkpoint, so that a page read again gets the same keys again.
+   * `freeze`: whether records are frozen.
    *
    * @throws whatever `pages` throws, classified.
    */
-  constructor(from: Export<unknown>, context: ExportContext, pagesBefore: number) {
+  constructor(from: Export<unknown>, context: ExportContext, options: { pagesBefore: number; freeze: boolean }) {
     this.#export = from;
     this.#context = context;
-    this.#pagesBefore = pagesBefore;
+    this.#pagesBefore = options.pagesBefore;
+    this.#freeze = options.freeze;
     this.#iterator = this.#open();
   }
 
   async next(): Promise<SourcePage | undefined> {
-    const result = await this.#pull();
+    let result: IteratorResult<unknown>;
+    try {
+      result = await this.#iterator.next();
+    } catch (error) {
+      throw this.#classified(error);
+    }
     if (result.done === true) return undefined;
     const page = this.#readPage(result.value);
     this.#read++;
     const { run } = this.#context;
-    const prefix = `${run._id}/${this.#pagesBefore + this.#read}`;
-    return { ...page, keys: keysOf(page.records, this.#export, run._exportId, (index) => `${prefix}/${index}`) };
+    const place = this.#pagesBefore + this.#read;
+    const keyOf = keysOf(page.records, this.#export, run._exportId) ?? ((index) => `${run._id}/${place}/${index}`);
+    return { ...page, keyOf };
   }
 
   async close(): Promise<void> {
@@ -94,17 +104,9 @@ export class ExportSource implements Source {
     throw new ContractBrokenError("Export", this.#context.run._exportId, "pages did not answer an async iterable");
   }
 
-  async #pull(): Promise<IteratorResult<unknown>> {
-    try {
-      return await this.#iterator.next();
-    } catch (error) {
-      throw this.#classified(error);
-    }
-  }
-
   #readPage(value: unknown): Page<unknown> {
     try {
-      return readPage(value);
+      return readPage(value, this.#freeze);
     } catch (error) {
       throw new ContractBrokenError("Export", this.#context.run._exportId, messageOf(error));
     }
@@ -138,8 +140,8 @@ export class InboxSource implements Source {
     this.#after = through;
     const records = Object.freeze(entries.flatMap((entry) => entry.records));
     const eventKeys = entries.flatMap((entry) => entry.keys);
-    const keys = keysOf(records, from, _exportId, (index) => eventKeys[index] ?? "");
-    return { records, keys, inboxThrough: through };
+    const keyOf = keysOf(records, from, _exportId) ?? ((index) => eventKeys[index] ?? "");
+    return { records, keyOf, inboxThrough: through };
   }
 
   async close(): Promise<void> {
@@ -202,7 +204,7 @@ export class FailureSource implements Source {
     this.#after = next;
     return {
       records: Object.freeze(items.map(({ record }) => record)),
-      keys: items.map(({ key }) => key),
+      keyOf: (index) => items[index]?.key ?? "",
       checkpoint: {
         _importId: this.#from._importIds[this.#import] ?? "",
         ...(next === undefined ? {} : { after: next }),
@@ -228,15 +230,16 @@ export interface FailuresOrigin {
   readonly pageSize: number;
 }
 
+// The export's own keys, all at once, so that one it cannot make is found before anything is written.
 function keysOf(
   records: readonly unknown[],
   from: Export<unknown>,
   _exportId: string,
-  otherwise: (index: number) => string,
-): readonly string[] {
-  if (from.key === undefined) return records.map((_, index) => otherwise(index));
+): SourcePage["keyOf"] | undefined {
+  if (from.key === undefined) return undefined;
   try {
-    return records.map((record) => readKey(from.key?.(record)));
+    const keys = records.map((record) => readKey(from.key?.(record)));
+    return (index) => keys[index] ?? "";
   } catch (error) {
     throw new ContractBrokenError("Export", _exportId, `key failed: ${messageOf(error)}`, error);
   }

@@ -2,17 +2,18 @@ import { type Clock, pause } from "../clock.ts";
 import { ContractBrokenError, StoppedByImportError } from "../errors.ts";
 import { type Fault, faults } from "../model/failure.ts";
 import type { Flow } from "../model/flow.ts";
-import type { Import, Result } from "../model/import.ts";
+import type { Import, ImportContext, Result } from "../model/import.ts";
 import { shown } from "../model/json.ts";
 import type { Logger } from "../model/logger.ts";
 import type { Run } from "../model/run.ts";
 import { messageOf, verdictOf } from "../model/verdict.ts";
 import { type BackoffRule, delayAfter } from "./backoff.ts";
 
-/** Records that go out in one call, each with its key. */
+/** Records that go out in one call, each with its key, which is made only if somebody asks for it. */
 export interface Batch {
   readonly records: readonly unknown[];
-  readonly keys: readonly string[];
+  /** The key of `records[index]`. */
+  readonly keyOf: (index: number) => string;
 }
 
 /** A record that was not written. */
@@ -36,10 +37,50 @@ export interface Destination {
   readonly clock: Clock;
   /** Aborts with the run. */
   readonly signal: AbortSignal;
+  /** Where each attempt gets a signal of its own. */
+  readonly attempts: AttemptSignals;
+  /** Whether what this import gets to see is frozen. */
+  readonly freeze: boolean;
   readonly maxAttempts: number;
   readonly backoff: BackoffRule;
   /** Told before each wait. */
   readonly onRetry: (attempt: number, delayMs: number, message: string) => void;
+}
+
+/**
+ * Signals that abort with a run, or by themselves. One that was never aborted serves the next attempt, since making a
+ * new one for every batch costs more than everything else about it.
+ */
+export class AttemptSignals {
+  readonly #run: AbortSignal;
+  readonly #free: AbortController[] = [];
+  readonly #busy = new Set<AbortController>();
+  #listens = false;
+
+  constructor(run: AbortSignal) {
+    this.#run = run;
+  }
+
+  take(): AbortController {
+    this.#listen();
+    const attempt = this.#free.pop() ?? new AbortController();
+    if (this.#run.aborted) attempt.abort(this.#run.reason);
+    this.#busy.add(attempt);
+    return attempt;
+  }
+
+  giveBack(attempt: AbortController): void {
+    this.#busy.delete(attempt);
+    if (!attempt.signal.aborted) this.#free.push(attempt);
+  }
+
+  #listen(): void {
+    if (this.#listens) return;
+    this.#listens = true;
+    this.#run.addEventListener("abort", () => {
+      for (const attempt of this.#busy) attempt.abort(this.#run.reason);
+    });
+  }
 }
 
 /** How long a `write` may take without a timeout of its own, in milliseconds. */
@@ -48,7 +89,8 @@ export const defaultWriteTimeoutMs = 300_000;
 /** How long a `write` whose timeout is over may take to answer after all. Then its outcome is unknown. */
 export const timeoutGraceMs = 1_000;
 
-const noTrouble: readonly Trouble[] = Object.freeze([]);
+/** Everything was written. */
+export const noTrouble: readonly Trouble[] = Object.freeze([]);
 
 /**
  * Writes one batch into one import, again where that is safe, and says which records were not written.
@@ -112,15 +154,15 @@ function narrow(open: Open, again: readonly Trouble[]): Open {
   const indexOf = new Map(open.batch.records.map((_, index) => [place(open, index), index]));
   const kept = inOrder.map((index) => indexOf.get(index) ?? 0);
   const records = kept.map((index) => open.batch.records[index]);
-  const keys = kept.map((index) => open.batch.keys[index] ?? "");
-  return { batch: { records, keys }, places: inOrder };
+  const { keyOf } = open.batch;
+  return { batch: { records, keyOf: (index) => keyOf(kept[index] ?? 0) }, places: inOrder };
 }
 
 // A batch that was rejected as a whole has at least one record at fault; the others are not to be condemned with it.
 async function writeOneByOne(open: Open, to: Destination): Promise<Trouble[]> {
   const troubles: Trouble[] = [];
   for (const [index, record] of open.batch.records.entries()) {
-    const single = { records: [record], keys: [open.batch.keys[index] ?? ""] };
+    const single = { records: [record], keyOf: () => open.batch.keyOf(index) };
     for (const trouble of await writeBatch(single, to)) troubles.push({ ...trouble, index: place(open, index) });
   }
   return troubles;
@@ -129,19 +171,17 @@ async function writeOneByOne(open: Open, to: Destination): Promise<Trouble[]> {
 async function attemptWrite(batch: Batch, attempt: number, to: Destination): Promise<Answer> {
   const read = await new Promise<() => Answer>((resolve) => {
     const { writeTimeoutMs = defaultWriteTimeoutMs } = to.import;
-    const abort = new AbortController();
-    const onAbort = () => abort.abort(to.signal.reason);
-    const timeout = new Error(`write did not answer within ${writeTimeoutMs} ms`);
+    const abort = to.attempts.take();
     let cancelTimer = to.clock.setTimer(() => {
+      const timeout = new Error(`write did not answer within ${writeTimeoutMs} ms`);
       abort.abort(timeout);
       cancelTimer = to.clock.setTimer(() => settle(() => ({ kind: "unknown", error: timeout })), timeoutGraceMs);
     }, writeTimeoutMs);
     const settle = (answer: () => Answer) => {
       cancelTimer();
-      to.signal.removeEventListener("abort", onAbort);
+      to.attempts.giveBack(abort);
       resolve(answer);
     };
-    to.signal.addEventListener("abort", onAbort);
     callWrite(batch, attempt, abort.signal, to).then(
       (results) => settle(() => readResults(results, batch, to)),
       (error: unknown) => settle(() => readThrown(error, to)),
@@ -151,8 +191,21 @@ async function attemptWrite(batch: Batch, attempt: number, to: Destination): Pro
 }
 
 async function callWrite(batch: Batch, attempt: number, signal: AbortSignal, to: Destination): Promise<unknown> {
-  const { run, flow, log } = to;
-  return to.import.write(batch.records, { keys: batch.keys, attempt, run, flow, signal, log });
+  return to.import.write(batch.records, contextFor(batch, attempt, signal, to));
+}
+
+function contextFor(batch: Batch, attempt: number, signal: AbortSignal, to: Destination): ImportContext {
+  let keys: readonly string[] | undefined;
+  return {
+    get keys() {
+      return (keys ??= Object.freeze(batch.records.map((_, index) => batch.keyOf(index))));
+    },
+    attempt,
+    run: to.run,
+    flow: to.flow,
+    signal,
+    log: to.log,
+  };
 }
 
 function readResults(results: unknown, batch: Batch, to: Destination): Answer {
@@ -247,10 +300,9 @@ async function sortUnknown(unknown: readonly Trouble[], certain: Sorted, open: O
  */
 export async function findWritten(batch: Batch, to: Destination): Promise<readonly unknown[] | undefined> {
   if (to.import.find === undefined) return undefined;
-  const { run, flow, log, signal } = to;
   let found: unknown;
   try {
-    found = await to.import.find(batch.records, { keys: batch.keys, attempt: 1, run, flow, signal, log });
+    found = await to.import.find(batch.records, contextFor(batch, 1, to.signal, to));
   } catch (error) {
     to.log.warn({ _importId: to._importId, error: messageOf(error) }, "find failed, so the outcome stays unknown");
     return undefined;

@@ -688,8 +688,12 @@ function withNextRunAt(flow: Flow, dueAt: number | undefined): Flow {
   return Object.freeze(dueAt === undefined ? rest : { ...rest, nextRunAt: iso(dueAt) });
 }
 
+// Instants come in bunches, and writing one out costs more than most of what is done with it.
+let lastInstant = { at: 0, text: new Date(0).toISOString() };
+
 function iso(at: number): string {
-  return new Date(at).toISOString();
+  if (lastInstant.at !== at) lastInstant = { at, text: new Date(at).toISOString() };
+  return lastInstant.text;
 }
 
 function optional<Key extends string, Value>(key: Key, value: Value | undefined): Partial<Record<Key, Value>> {
