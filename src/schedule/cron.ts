@@ -38,7 +38,7 @@ export function checkCron(expression: string, timezone: string): readonly CronPr
 
 /**
  * The due times of `expression` in `timezone`. Calls that mean the same get the same object, as long as it is among the
- * 4,096 last asked for, so they share one parse and one computation of each due time.
+ * 2,048 last asked for, so they share one parse and one computation of each due time.
  *
  * `seed` (the flow's `_id`) decides what `H` stands for, for good: one slot in each field's range, but 1 to 28 for the
  * day of the month, as in Jenkins, so that no month lacks it.
@@ -61,9 +61,13 @@ const END_OF_TIME = 8.64e15 - 500 * 366 * DAY;
 /** cron-parser's own limit, which parsing item by item would get round. */
 const MAX_LENGTH = 1_024;
 
-/** Least recently used entries go first, so that hosts that make up schedules without end do not fill the memory. */
+/**
+ * Keeps the values last asked for, at least `limit` and less than twice as many: hosts that make up schedules without
+ * end do not fill the memory. Two generations, because a hit then moves nothing.
+ */
 class Memo<V> {
-  readonly #entries = new Map<string, V>();
+  #young = new Map<string, V>();
+  #old = new Map<string, V>();
   readonly #limit: number;
   readonly #make: (key: string) => V;
 
@@ -73,19 +77,22 @@ class Memo<V> {
   }
 
   get(key: string): V {
-    const known = this.#entries.get(key);
-    const value = known ?? this.#make(key);
-    if (known !== undefined) this.#entries.delete(key);
-    this.#entries.set(key, value);
-    if (this.#entries.size > this.#limit) this.#entries.delete(this.#entries.keys().next().value ?? key);
+    const known = this.#young.get(key);
+    if (known !== undefined) return known;
+    const value = this.#old.get(key) ?? this.#make(key);
+    this.#young.set(key, value);
+    if (this.#young.size >= this.#limit) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
     return value;
   }
 }
 
-const parsedItems = new Memo(4_096, parse);
-const readings = new Memo(4_096, read);
-const zones = new Memo(512, zoneOf);
-const crons = new Memo(4_096, (key): Cron => {
+const parsedItems = new Memo(2_048, parse);
+const readings = new Memo(2_048, read);
+const zones = new Memo(256, zoneOf);
+const crons = new Memo(2_048, (key): Cron => {
   const [timezone = "", text = ""] = key.split("\0");
   const zone = zones.get(timezone);
   if (zone === undefined) throw new RangeError(`unknown time zone ${quoted(timezone)}`);
@@ -556,11 +563,11 @@ class ZonedCron implements Cron {
 
   /** A due time up to `at`, found in windows that double: near the newest, without passing all the others. */
   #someDue(at: number, notBefore: number): number | undefined {
+    const earliest = this.#dueFrom(Math.max(Math.ceil(notBefore), -END_OF_TIME));
+    if (earliest > at) return undefined;
     for (let width = MINUTE; ; width *= 2) {
-      const start = Math.max(at - width, Math.ceil(notBefore), -END_OF_TIME);
-      const due = this.#dueFrom(start);
+      const due = this.#dueFrom(Math.max(at - width, earliest));
       if (due <= at) return due;
-      if (!(start <= at - width)) return undefined;
     }
   }
 

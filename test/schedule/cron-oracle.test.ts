@@ -59,6 +59,7 @@ const places: readonly (readonly [zone: string, from: string, until: string])[] 
   ["Africa/Casablanca", "2023-01-01", "2026-01-01"], // four weeks between two changes
   ["America/Havana", "2023-01-01", "2026-01-01"], // the repeated hour begins at midnight
   ["Pacific/Apia", "2011-01-01", "2013-01-01"], // a whole day is skipped
+  ["Pacific/Kwajalein", "1969-01-01", "1970-01-01"], // almost a whole day is repeated, over midnight UTC
   ["Asia/Pyongyang", "2015-01-01", "2019-01-01"], // half an hour at midnight, for good
   ["America/Caracas", "2007-01-01", "2008-01-01"], // half an hour back, for good
 ];
