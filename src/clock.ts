@@ -2,7 +2,7 @@
 export interface Clock {
   /** Epoch milliseconds by the wall. */
   now(): number;
-  /** Calls `callback` once, `delayMs` from now (0 to 2^31 − 1); the answer cancels it. */
+  /** Calls `callback` once, `delayMs` from now (0 or more); the answer cancels it. */
   setTimer(callback: () => void, delayMs: number): Cancel;
   /** Resolves after other work of the process had its turn. */
   turn(): Promise<void>;
@@ -11,11 +11,19 @@ export interface Clock {
 /** Cancels what it came from; calling it again does nothing. */
 export type Cancel = () => void;
 
+/** The longest delay that `setTimeout` keeps; a longer one would fire at once. */
+const longestTimeoutMs = 2 ** 31 - 1;
+
 /** The computer's own. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   setTimer(callback, delayMs) {
-    const timer = setTimeout(callback, delayMs);
+    let timer: NodeJS.Timeout;
+    const wait = (leftMs: number) => {
+      const after = leftMs - longestTimeoutMs;
+      timer = after > 0 ? setTimeout(() => wait(after), longestTimeoutMs) : setTimeout(callback, leftMs);
+    };
+    wait(delayMs);
     return () => clearTimeout(timer);
   },
   turn: () => new Promise((resolve) => setImmediate(resolve)),
