@@ -1,4 +1,3 @@
-import type { Cancel } from "./clock.ts";
 import { pause } from "./clock.ts";
 import {
   BusyError,
@@ -19,6 +18,7 @@ import { messageOf } from "./model/verdict.ts";
 import { type ResolvedOptions, type SchedulerOptions, checkNumber, resolveOptions } from "./options.ts";
 import { Runner, type RunnerTold } from "./run/runner.ts";
 import { Intake, type IntakeTold } from "./schedule/intake.ts";
+import { Sweep, type SweepTold } from "./schedule/sweep.ts";
 import { Timetable, type TimetableTold } from "./schedule/timetable.ts";
 import type { DueOutcome, FailureQuery, Listed, RunQuery, Storage } from "./storage/storage.ts";
 
@@ -40,17 +40,11 @@ export interface FailureFilter extends Omit<FailureQuery, "limit"> {
   readonly limit?: number;
 }
 
-/** How long the sweep rests: it finds what got lost, such as runs of a process that died. */
-const sweepMs = 30_000;
-
 /** What running code may take, once it is told to abort, before `stop` leaves it behind. */
 const abortPatienceMs = 1_000;
 
 /** How often a storage that other processes share is asked whether a run has ended. */
 const pollMs = 1_000;
-
-/** Everything of one kind is taken in portions of this size. */
-const portion = 1_000;
 
 /** Moves records: runs flows by their schedules, on demand and as events arrive, one run of a flow at a time. */
 export class Scheduler<X extends Exports = Exports, M extends Imports = Imports> extends Events<SchedulerEvents> {
@@ -60,11 +54,10 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   readonly #runner: Runner;
   readonly #timetable: Timetable;
   readonly #intake: Intake;
+  readonly #sweep: Sweep;
   readonly #waiters = new Map<string, Set<(run: Run) => void>>();
   readonly #toldAt = new Map<string, number>();
   #state: "stopped" | "starting" | "started" | "stopping" = "stopped";
-  #cancelSweep: Cancel | undefined;
-  #sweeping: Promise<void> = Promise.resolve();
 
   /** @throws `invalid_option` naming the first option that is out of range. */
   constructor(registry: FlowRegistry<X, M>, options: SchedulerOptions = {}) {
@@ -82,6 +75,8 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     this.#timetable = new Timetable({ ...parts, timezone, rule, catchUpWindowMs: limits.catchUpWindowMs });
     const { maxInboxPages, dedupeWindowMs } = limits;
     this.#intake = new Intake({ ...parts, exports: registry, maxInboxPages, dedupeWindowMs });
+    const { maxCrashes, retention } = limits;
+    this.#sweep = new Sweep({ ...parts, maxCrashes, retention });
   }
 
   /**
@@ -98,14 +93,13 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       const work = { concurrency, runNext: (_flowId: string) => this.#runner.runNext(_flowId) };
       await executor.start(work).catch(throwExecutorFailed);
       this.#state = "started";
-      await this.#sweepOnce();
+      await this.#sweep.start();
       await this.#timetable.start();
       await this.#intake.start();
     } catch (error) {
       await this.stop({ graceMs: 0 });
       throw error;
     }
-    this.#planSweep();
   }
 
   /**
@@ -118,9 +112,8 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     checkNumber("graceMs", graceMs);
     if (this.#state === "stopped" || this.#state === "stopping") return;
     this.#state = "stopping";
-    this.#cancelSweep?.();
     this.#listenToRegistry("off");
-    await Promise.all([this.#timetable.stop(), this.#within(graceMs, this.#intake.stop()), this.#sweeping]);
+    await Promise.all([this.#timetable.stop(), this.#within(graceMs, this.#intake.stop()), this.#sweep.stop()]);
     const ended = this.#options.executor
       .stop()
       .catch((error: unknown) => this.#trouble(error, "stopping the executor"));
@@ -317,7 +310,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     for (const tell of this.#waiters.get(run._id) ?? []) tell(run);
   }
 
-  #told(): RunnerTold & TimetableTold & IntakeTold {
+  #told(): RunnerTold & TimetableTold & IntakeTold & SweepTold {
     return {
       started: (run) => this.emit("run:started", { run }),
       committed: (run, total) => this.#progressed(run, total),
@@ -333,6 +326,8 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       ended: (run) => this.#ended(run),
       released: (run) => this.emit("run:requeued", { run, reason: "stop" }),
       lost: (run) => this.emit("lease:lost", { run }),
+      takenBack: (run) => this.#takenBack(run),
+      waiting: (_flowId) => this.#wake(_flowId),
       due: (flow, outcome, due) => this.#due(flow, outcome, due),
       overdue: (flow, dueAt) =>
         this.emit("overdue", { flow, dueAt, ...defined({ lastExecutedAt: flow.lastExecutedAt }) }),
@@ -343,6 +338,13 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       },
       trouble: (error, during) => this.#trouble(error, during),
     };
+  }
+
+  #takenBack(run: Run): void {
+    // It may be one of our own, if this process was asleep: its code has to end, too.
+    this.#runner.abort(run._id, "lost");
+    if (run.status === "queued") this.emit("run:requeued", { run, reason: "crash" });
+    else this.#ended(run);
   }
 
   #progressed(run: Run, total: number | undefined): void {
@@ -382,7 +384,8 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     if (flow.nextRunAt !== undefined) this.#timetable.expect(Date.parse(flow.nextRunAt));
     for (const _exportId of new Set([flow._exportId, previous._exportId])) this.#refreshListening(_exportId);
     // What waits in its inbox since before it was disabled needs no further event to be moved.
-    if (previous.disabled && !flow.disabled) void this.#sweepOnce();
+    if (previous.disabled && !flow.disabled)
+      this.#sweep.now().catch((error: unknown) => this.#trouble(error, "sweeping"));
   };
 
   readonly #onDeleted = ({ flow, canceledRuns, activeRun }: RegistryEvents["flow:deleted"]): void => {
@@ -393,81 +396,6 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
 
   #refreshListening(_exportId: string): void {
     this.#intake.refresh(_exportId).catch((error: unknown) => this.#trouble(error, `listening on ${_exportId}`));
-  }
-
-  #planSweep(): void {
-    if (this.#state !== "started") return;
-    this.#cancelSweep = this.#options.clock.setTimer(() => {
-      void this.#sweepOnce()
-        .catch((error: unknown) => this.#trouble(error, "sweeping"))
-        .then(() => this.#planSweep());
-    }, sweepMs);
-  }
-
-  // One at a time, and `stop` waits for the one that goes on.
-  #sweepOnce(): Promise<void> {
-    const sweep = this.#sweeping.then(() => this.#sweep());
-    this.#sweeping = sweep.catch(() => undefined);
-    return sweep;
-  }
-
-  async #sweep(): Promise<void> {
-    if (this.#state !== "started") return;
-    await this.#takeBack();
-    await this.#eachPortion(
-      (after) => this.#storage.unreadInboxes(portion, after),
-      async (_flowId) => {
-        const start = { ...this.#newStart(_flowId), trigger: "realtime" as const };
-        const queued = await this.#storage.queueRun(start, { maxQueued: Infinity });
-        if (queued.outcome === "queued") this.#queued(queued.run);
-      },
-    );
-    await this.#eachPortion(
-      (after) => this.#storage.waitingFlows(portion, after),
-      (_flowId) => this.#wake(_flowId),
-    );
-    await this.#prune();
-  }
-
-  async #takeBack(): Promise<void> {
-    const { clock, maxCrashes } = this.#options;
-    const message = `its process died or stalled more than ${maxCrashes} times`;
-    const error = { code: "lease_lost", message } as const;
-    for (let taken = portion; taken === portion;) {
-      const runs = await this.#storage.takeBackRuns({ now: clock.now(), maxCrashes, error, limit: portion });
-      for (const run of runs) {
-        // It may be one of our own, if this process was asleep: its code has to end, too.
-        this.#runner.abort(run._id, "lost");
-        if (run.status === "queued") this.emit("run:requeued", { run, reason: "crash" });
-        else this.#ended(run);
-      }
-      taken = runs.length;
-    }
-  }
-
-  async #eachPortion(
-    read: (after: string | undefined) => Promise<readonly string[]>,
-    each: (_id: string) => Promise<void> | void,
-  ): Promise<void> {
-    let after: string | undefined;
-    for (let size = portion; size === portion && this.#state === "started";) {
-      const ids = await read(after);
-      for (const _id of ids) await each(_id);
-      size = ids.length;
-      after = ids.at(-1);
-      if (size === portion) await this.#options.clock.turn();
-    }
-  }
-
-  // In small slices, with a turn for everything else between two of them.
-  async #prune(): Promise<void> {
-    const { clock, retention } = this.#options;
-    const { days, runsPerFlow } = retention;
-    const endedBefore = clock.now() - days * 86_400_000;
-    for (let removed = portion; removed === portion && this.#state === "started";) {
-      removed = await this.#storage.prune({ endedBefore, runsPerFlow, limit: portion });
-      if (removed > 0) await clock.turn();
-    }
   }
 
   #waiter(_runId: string): { readonly ended: Promise<Run>; readonly leave: () => void } {

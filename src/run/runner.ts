@@ -47,6 +47,8 @@ interface Running {
   readonly hold: Hold;
   readonly abort: AbortController;
   reason: AbortReason | undefined;
+  /** Somebody else runs it now, and that was told. */
+  lost: boolean;
 }
 
 /**
@@ -71,11 +73,6 @@ export class Runner {
     this.#id = parts.newId();
   }
 
-  /** How many runs are running here. */
-  get size(): number {
-    return this.#running.size;
-  }
-
   /** Runs the flow's oldest waiting run to its end. True: more of them wait. Never rejects. */
   async runNext(_flowId: string): Promise<boolean> {
     try {
@@ -88,10 +85,12 @@ export class Runner {
     }
   }
 
-  /** Aborts a run if it is running here; the first reason stands. */
+  /** Aborts a run if it is running here; the first reason stands, but a lost lease is final. */
   abort(_runId: string, reason: AbortReason): void {
     const running = this.#running.get(_runId);
-    if (running === undefined || running.reason !== undefined) return;
+    if (running === undefined) return;
+    if (reason === "lost") this.#lose(running);
+    if (running.reason !== undefined) return;
     running.reason = reason;
     running.abort.abort(new Error(abortMessages[reason]));
   }
@@ -115,7 +114,7 @@ export class Runner {
 
   async #runTaken(taken: Taken, token: string): Promise<boolean> {
     const hold = { _runId: taken.run._id, token };
-    const running: Running = { run: taken.run, hold, abort: new AbortController(), reason: undefined };
+    const running: Running = { run: taken.run, hold, abort: new AbortController(), reason: undefined, lost: false };
     this.#running.set(hold._runId, running);
     this.#planRenewal();
     try {
@@ -123,7 +122,7 @@ export class Runner {
       return await this.#conclude(running, await this.#execute(taken, running));
     } catch (error) {
       if (!(error instanceof LeaseLostError)) throw error;
-      if (running.reason !== "lost") this.#parts.told.lost(taken.run);
+      this.#lose(running);
       return false;
     } finally {
       this.#running.delete(hold._runId);
@@ -207,9 +206,13 @@ export class Runner {
   #heed(running: Running | undefined, answer: "held" | "canceling" | "lost"): void {
     // A run that ended while the answer was on its way has nothing left to lose.
     if (running === undefined || answer === "held" || this.#running.get(running.hold._runId) !== running) return;
-    if (answer === "lost" && running.reason !== "lost") this.#parts.told.lost(running.run);
     this.abort(running.hold._runId, answer === "lost" ? "lost" : "cancel");
-    running.reason = answer === "lost" ? "lost" : running.reason;
+  }
+
+  #lose(running: Running): void {
+    if (running.lost) return;
+    running.lost = true;
+    this.#parts.told.lost(running.run);
   }
 }
 
