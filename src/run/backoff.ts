@@ -16,6 +16,6 @@ export interface BackoffRule {
  * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
  */
 export function delayAfter(attempt: number, rule: BackoffRule, afterMs = 0): number {
-  const ceiling = Math.min(longestDelayMs, rule.retryDelayMs * 2 ** (attempt - 1));
+  const ceiling = Math.min(longestDelayMs, rule.retryDelayMs * 2 ** Math.min(attempt - 1, 60));
   return Math.max(afterMs, Math.round(rule.random() * ceiling));
 }

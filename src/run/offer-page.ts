@@ -151,8 +151,17 @@ async function writeSideBySide(
       for (const trouble of await writeBatch(batch, to)) troubles.push({ ...trouble, index: start + trouble.index });
     }
   };
+  const writeOnUnlessBroken = async () => {
+    try {
+      await writeOn();
+    } catch (error) {
+      // The page is lost: whatever has not begun would be written in vain.
+      next = Infinity;
+      throw error;
+    }
+  };
   // Every batch that began has ended before an error is passed on: nothing of this page is still being written then.
-  const lanes = await Promise.allSettled(Array.from({ length: concurrency }, writeOn));
+  const lanes = await Promise.allSettled(Array.from({ length: concurrency }, writeOnUnlessBroken));
   for (const lane of lanes) if (lane.status === "rejected") throw lane.reason;
   return troubles;
 }

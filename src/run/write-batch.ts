@@ -102,16 +102,18 @@ export async function writeBatch(batch: Batch, to: Destination): Promise<readonl
   let open: Open = { batch, places: undefined };
   let troubles = noTrouble;
   for (let attempt = 1; ; attempt++) {
-    if (to.signal.aborted) return [...troubles, ...all(open, "unsent", abortedError(to.signal), attempt - 1)];
+    if (isAborted(to)) return [...troubles, ...all(open, "unsent", abortedError(to.signal), attempt - 1)];
     const answer = await attemptWrite(open.batch, attempt, to);
     if (answer.kind === "written") return troubles;
     if (answer.kind === "rejected" && open.batch.records.length > 1)
-      return [...troubles, ...(await writeOneByOne(open, to))];
+      return [...troubles, ...(await writeOneByOne(open, attempt, to))];
     const sorted = await sortOut(answer, open, attempt, to);
     troubles = [...troubles, ...sorted.settled];
     if (sorted.again.length === 0) return troubles;
-    if (attempt >= to.maxAttempts) return [...troubles, ...sorted.again];
+    // What an abort leaves open has not used its attempts up: whoever resumes the run sends it again.
+    if (attempt >= to.maxAttempts && !isAborted(to)) return [...troubles, ...sorted.again];
     open = narrow(open, sorted.again);
+    if (isAborted(to)) continue;
     const delayMs = delayAfter(attempt, to.backoff, sorted.afterMs);
     to.onRetry(attempt, delayMs, messageOf(sorted.again[0]?.error));
     await pause(to.clock, delayMs, to.signal);
@@ -153,17 +155,18 @@ function narrow(open: Open, again: readonly Trouble[]): Open {
   const inOrder = again.map(({ index }) => index).sort((one, other) => one - other);
   const indexOf = new Map(open.batch.records.map((_, index) => [place(open, index), index]));
   const kept = inOrder.map((index) => indexOf.get(index) ?? 0);
-  const records = kept.map((index) => open.batch.records[index]);
+  const records = Object.freeze(kept.map((index) => open.batch.records[index]));
   const { keyOf } = open.batch;
   return { batch: { records, keyOf: (index) => keyOf(kept[index] ?? 0) }, places: inOrder };
 }
 
 // A batch that was rejected as a whole has at least one record at fault; the others are not to be condemned with it.
-async function writeOneByOne(open: Open, to: Destination): Promise<Trouble[]> {
+async function writeOneByOne(open: Open, sent: number, to: Destination): Promise<Trouble[]> {
   const troubles: Trouble[] = [];
   for (const [index, record] of open.batch.records.entries()) {
-    const single = { records: [record], keyOf: () => open.batch.keyOf(index) };
-    for (const trouble of await writeBatch(single, to)) troubles.push({ ...trouble, index: place(open, index) });
+    const single = { records: Object.freeze([record]), keyOf: () => open.batch.keyOf(index) };
+    for (const trouble of await writeBatch(single, to))
+      troubles.push({ ...trouble, index: place(open, index), attempts: sent + trouble.attempts });
   }
   return troubles;
 }
@@ -224,7 +227,10 @@ function readResults(results: unknown, batch: Batch, to: Destination): Answer {
 function isResult(value: unknown): value is Result {
   if (typeof value !== "object" || value === null || !("ok" in value)) return false;
   if (value.ok === true) return true;
-  return value.ok === false && "fault" in value && faults.some((fault) => fault === value.fault);
+  const { fault, afterMs = 0 } = value as { readonly fault?: unknown; readonly afterMs?: unknown };
+  return (
+    value.ok === false && faults.some((known) => known === fault) && Number.isFinite(afterMs) && Number(afterMs) >= 0
+  );
 }
 
 function readThrown(error: unknown, to: Destination): Answer {
@@ -314,6 +320,10 @@ export async function findWritten(batch: Batch, to: Destination): Promise<readon
 
 function broken(to: Destination, problem: string): ContractBrokenError {
   return new ContractBrokenError("Import", to._importId, problem);
+}
+
+function isAborted({ signal }: Destination): boolean {
+  return signal.aborted;
 }
 
 function abortedError(signal: AbortSignal): unknown {

@@ -1,0 +1,172 @@
+import { expect, test } from "vitest";
+import { type Export, retryLater } from "../../src/index.ts";
+import { collectingImport, scriptedImport } from "../../src/testing/index.ts";
+import { Gate, Stage, aborted, upTo } from "../stage.ts";
+
+/** Gives pages of one number each, and counts how many were read. */
+function counting(pages: number) {
+  const seen = { read: 0, open: 0 };
+  const from: Export<number, { read: number }> = {
+    order: "ordered",
+    async *pages({ checkpoint }) {
+      seen.open++;
+      try {
+        for (let number = (checkpoint?.read ?? 0) + 1; number <= pages; number++) {
+          seen.read++;
+          yield { records: [number], checkpoint: { read: number } };
+        }
+      } finally {
+        seen.open--;
+      }
+    },
+  };
+  return { from, seen };
+}
+
+test.each([0, 1, 3])(
+  "with prefetch %i just as many pages are read ahead of the one being written",
+  async (prefetch) => {
+    const { from, seen } = counting(6);
+    const gates = upTo(6).map(() => new Gate());
+    const readBefore: number[] = [];
+    const sink = scriptedImport<number>(async ({ records: [number = 0] }) => {
+      await gates[number - 1]?.opened;
+      readBefore.push(seen.read);
+      return undefined;
+    });
+    const stage = new Stage({ exports: { from }, imports: { sink }, options: { prefetch } });
+    await stage.scheduler.start();
+    const run = await stage.scheduler.run((await stage.flow())._id);
+
+    for (const gate of gates) {
+      await stage.clock.settle();
+      gate.open();
+    }
+    const ended = await stage.end(run);
+
+    expect(readBefore).toEqual([1, 2, 3, 4, 5, 6].map((written) => Math.min(6, written + prefetch)));
+    expect(ended.numSuccess).toBe(6);
+  },
+);
+
+test("a slow import stops the reading: no more than prefetch pages wait in memory", async () => {
+  const { from, seen } = counting(1_000);
+  const gate = new Gate();
+  const sink = scriptedImport<number>(async () => {
+    await gate.opened;
+    return undefined;
+  });
+  const stage = new Stage({ exports: { from }, imports: { sink }, options: { prefetch: 2 } });
+  await stage.scheduler.start();
+  const run = await stage.scheduler.run((await stage.flow())._id);
+
+  await stage.clock.advance(60_000);
+
+  expect(seen.read).toBe(3);
+  gate.open();
+  await stage.end(run);
+});
+
+test("an error of the export comes in its turn, after the pages read before it are committed", async () => {
+  const from: Export<number> = {
+    async *pages() {
+      yield [1];
+      yield [2];
+      throw new Error("the connection broke");
+    },
+  };
+  const sink = collectingImport<number>();
+  const stage = new Stage({ exports: { from }, imports: { sink }, options: { prefetch: 5 } });
+
+  const run = await stage.move();
+
+  expect(run).toMatchObject({
+    status: "failed",
+    numPagesProcessed: 2,
+    numSuccess: 2,
+    error: { code: "export_failed" },
+  });
+  expect(sink.written).toEqual([1, 2]);
+});
+
+test("an export whose next page hangs is told to stop when a page before it breaks the run", async () => {
+  let heard: unknown;
+  const from: Export<number> = {
+    async *pages({ signal }) {
+      yield [1];
+      await aborted(signal);
+      heard = signal.reason;
+      throw new Error("aborted");
+    },
+  };
+  const sink = scriptedImport<number>(() => [{ ok: true }, { ok: true }]);
+  const stage = new Stage({ exports: { from }, imports: { sink } });
+
+  const run = await stage.move();
+
+  expect(run.error?.code).toBe("contract_broken");
+  expect(heard).toBeInstanceOf(Error);
+});
+
+test("the export's clean-up runs when the run ends before the last page, also when it fails", async () => {
+  const { from, seen } = counting(100);
+  const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+
+  await stage.move({ limit: 3 });
+
+  expect(seen.open).toBe(0);
+});
+
+test("an iterable made by hand is never asked for two pages at once", async () => {
+  let asked = 0;
+  let atOnce = 0;
+  const from: Export<number> = {
+    pages: () => ({
+      [Symbol.asyncIterator]: () => ({
+        async next() {
+          atOnce = Math.max(atOnce, ++asked);
+          await Promise.resolve();
+          await Promise.resolve();
+          asked--;
+          return ++given > 20 ? { done: true, value: undefined } : { done: false, value: [given] };
+        },
+      }),
+    }),
+  };
+  let given = 0;
+  const sink = collectingImport<number>();
+  const stage = new Stage({ exports: { from }, imports: { sink }, options: { prefetch: 5 } });
+
+  await stage.move();
+
+  expect(sink.written).toEqual(upTo(20));
+  expect(atOnce).toBe(1);
+});
+
+test("pages read ahead of a retryLater are written before the export is asked again", async () => {
+  const log: string[] = [];
+  const from: Export<number, { read: number }> = {
+    async *pages({ checkpoint }) {
+      const read = checkpoint?.read ?? 0;
+      log.push(`read after ${read}`);
+      if (read < 4) {
+        yield { records: [read + 1], checkpoint: { read: read + 1 } };
+        yield { records: [read + 2], checkpoint: { read: read + 2 } };
+        throw retryLater("too many requests");
+      }
+    },
+  };
+  const sink = scriptedImport<number>(({ records }) => {
+    log.push(`write ${records.join()}`);
+    return undefined;
+  });
+  const stage = new Stage({ exports: { from }, imports: { sink }, options: { prefetch: 3 } });
+
+  const run = await stage.move();
+
+  expect(run.status).toBe("completed");
+  expect(log).toEqual([
+    ...["read after 0", "write 1", "write 2", "read after 2", "write 3", "write 4"],
+    ...["read after 4"],
+  ]);
+});
