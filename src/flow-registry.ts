@@ -33,18 +33,23 @@ export type Imports = Readonly<Record<string, Import<unknown>>>;
 /** The records an export gives. */
 export type RecordOf<E> = E extends Export<infer T> ? T : never;
 
-/** The records an import takes: what its `map` or `filter` is given, else what its `write` is. */
-export type InputOf<I> = "map" extends keyof I
-  ? ParameterOf<I["map"]>
-  : "filter" extends keyof I
-    ? ParameterOf<I["filter"]>
-    : I extends { write(records: readonly (infer Out)[], ...rest: never[]): unknown }
-      ? Out
-      : never;
+/**
+ * The records an import takes: those that its `filter` and its `map` are given; without a `map`, those that its
+ * `schema` reads, or else its `write` is given.
+ */
+export type InputOf<I> = ("filter" extends keyof I ? ParameterOf<I["filter"]> : unknown) &
+  ("map" extends keyof I
+    ? ParameterOf<I["map"]>
+    : "schema" extends keyof I
+      ? SchemaInput<I["schema"]>
+      : I extends { write(records: readonly (infer Out)[], ...rest: never[]): unknown }
+        ? Out
+        : never);
 type ParameterOf<F> = NonNullable<F> extends (record: infer In) => unknown ? In : unknown;
-
-/** The ids of the imports that take records of type `T`. */
-export type Taking<M, T> = { [I in keyof M & string]: [T] extends [InputOf<M[I]>] ? I : never }[keyof M & string];
+// Validators tell what they read in an optional `types`, which only the compiler gets to see.
+type SchemaInput<S> = S extends { readonly "~standard": { readonly types?: { readonly input: infer In } | undefined } }
+  ? In
+  : unknown;
 
 /** What a host writes of a flow. `null` in an optional field means that it is not set. */
 export interface FlowInput<E extends string = string, I extends string = string> {
@@ -66,21 +71,23 @@ export interface FlowInput<E extends string = string, I extends string = string>
 }
 
 /** Only what is to change; `null` takes an optional field away. */
-export type FlowPatch = Partial<FlowInput>;
+export type FlowPatch<E extends string = string, I extends string = string> = Partial<FlowInput<E, I>>;
 
-/** Ids known at compile time have to exist, and the imports to take what the export gives; plain strings are checked at run time. */
-export interface Fit<X extends Exports, M extends Imports, E extends string, I extends string> {
-  readonly _exportId: string extends E ? string : keyof X & string;
-  readonly _importId?: Fitting<X, M, E, I> | null;
-  readonly _importIds?: readonly Fitting<X, M, E, I>[] | null;
-}
-type Fitting<X, M, E, I> = string extends I
-  ? string
-  : string extends E
-    ? keyof M & string
-    : E extends keyof X
-      ? Taking<M, RecordOf<X[E]>>
-      : string;
+/** An export's id: one of those known at compile time, or any `string` that is known only at run time. */
+export type ExportIdFor<X, E extends string> = string extends E ? E : keyof X & string;
+
+/** An import's id: one of those that take what the export gives, or any `string` that is known only at run time. */
+export type ImportIdFor<X, M, E extends string, I extends string> = string extends I
+  ? I
+  : [E] extends [keyof X]
+    ? // In full here: the compiler names an alias in its messages, and these ids where there is none.
+      keyof { [K in keyof M as [RecordOf<X[E]>] extends [InputOf<M[K]>] ? K : never]: K } & string
+    : keyof M & string;
+
+/** The records of the export with this id; `unknown` if it is known only at run time. */
+export type RecordFor<X, E extends string> = ({ readonly [K in keyof X]: RecordOf<X[K]> } & Readonly<
+  Record<string, unknown>
+>)[E];
 
 /** What a registry is made of. */
 export interface RegistryOptions<X extends Exports = Exports, M extends Imports = Imports> {
@@ -183,8 +190,8 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
    *
    * @throws `invalid_flow` with every problem there is.
    */
-  async create<const E extends string, const I extends string>(
-    input: FlowInput<E, I> & Fit<X, M, E, I>,
+  async create<E extends string, I extends string>(
+    input: FlowInput<ExportIdFor<X, E>, ImportIdFor<X, M, E, I>>,
   ): Promise<Flow> {
     const definition = this.#read(input);
     const _id = this.newId();
@@ -222,9 +229,9 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
    *
    * @throws `not_found`, `invalid_flow`; `conflict` if `expected.lastModified` has moved.
    */
-  async update<const E extends string, const I extends string>(
+  async update<E extends string, I extends string>(
     _id: string,
-    input: FlowInput<E, I> & Fit<X, M, E, I>,
+    input: FlowInput<ExportIdFor<X, E>, ImportIdFor<X, M, E, I>>,
     expected: Expected = {},
   ): Promise<Flow> {
     const definition = this.#read(input);
@@ -236,7 +243,11 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
    *
    * @throws `not_found`, `invalid_flow`; `conflict` if `expected.lastModified` has moved.
    */
-  async patch(_id: string, changes: FlowPatch, expected: Expected = {}): Promise<Flow> {
+  async patch<E extends string, I extends string>(
+    _id: string,
+    changes: FlowPatch<ExportIdFor<X, E>, ImportIdFor<X, M, E, I>>,
+    expected: Expected = {},
+  ): Promise<Flow> {
     return this.#change(_id, expected, (flow) => this.#read(patched(flow, changes)));
   }
 
@@ -264,9 +275,9 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
    *
    * @throws `invalid_flow` with every problem there is.
    */
-  async define<const E extends string, const I extends string>(
+  async define<E extends string, I extends string>(
     _id: string,
-    input: FlowInput<E, I> & Fit<X, M, E, I>,
+    input: FlowInput<ExportIdFor<X, E>, ImportIdFor<X, M, E, I>>,
   ): Promise<Flow> {
     if (typeof _id !== "string" || _id.trim() !== _id || _id.length === 0 || _id.length > 255)
       throw new InvalidFlowError([

@@ -6,17 +6,18 @@ export type { Executor, Work } from "./executor/executor.ts";
 export { LocalExecutor } from "./executor/local-executor.ts";
 export {
   type Expected,
+  type ExportIdFor,
   type Exports,
-  type Fit,
   type FlowFilter,
   type FlowInput,
   type FlowPatch,
   FlowRegistry,
+  type ImportIdFor,
   type Imports,
   type InputOf,
+  type RecordFor,
   type RecordOf,
   type RegistryOptions,
-  type Taking,
 } from "./flow-registry.ts";
 export type { AcceptOptions, Accepted, Export, ExportContext, ListenContext, Stop } from "./model/export.ts";
 export { type Failure, type FailureStatus, type Fault, failureStatuses, faults } from "./model/failure.ts";

@@ -8,7 +8,15 @@ import {
   NotFoundError,
 } from "./errors.ts";
 import { Events, type RegistryEvents, type SchedulerEvents } from "./events.ts";
-import { type Exports, type FlowRegistry, type Imports, type RecordOf, checkFilter, defined } from "./flow-registry.ts";
+import {
+  type ExportIdFor,
+  type Exports,
+  type FlowRegistry,
+  type Imports,
+  type RecordFor,
+  checkFilter,
+  defined,
+} from "./flow-registry.ts";
 import type { AcceptOptions, Accepted } from "./model/export.ts";
 import type { Failure } from "./model/failure.ts";
 import { importIdsOf } from "./model/flow.ts";
@@ -48,7 +56,7 @@ const pollMs = 1_000;
 
 /** Moves records: runs flows by their schedules, on demand and as events arrive, one run of a flow at a time. */
 export class Scheduler<X extends Exports = Exports, M extends Imports = Imports> extends Events<SchedulerEvents> {
-  readonly #registry: FlowRegistry<X, M>;
+  readonly #registry: FlowRegistry;
   readonly #storage: Storage;
   readonly #options: ResolvedOptions;
   readonly #runner: Runner;
@@ -197,9 +205,9 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    * @throws `not_found`, `invalid_request`; `flow_disabled` if no enabled flow uses the export; `busy` if an inbox is
    * full. Nothing has been taken in then.
    */
-  async accept<const E extends string>(
-    _exportId: E & (string extends E ? string : keyof X & string),
-    records: readonly (E extends keyof X ? RecordOf<X[E]> : unknown)[],
+  async accept<E extends string>(
+    _exportId: ExportIdFor<X, E>,
+    records: readonly RecordFor<X, E>[],
     options: AcceptOptions = {},
   ): Promise<Accepted> {
     return this.#intake.accept(_exportId, records, options);
