@@ -14,6 +14,7 @@ export class LocalExecutor implements Executor {
   #common: PQueue | undefined;
   #work: Work | undefined;
 
+  /** `clock`: measures how long it has kept the process busy, to give way to other work. @default the system's */
   constructor(options: { readonly clock?: Clock } = {}) {
     this.#pace = new Pace(options.clock ?? systemClock);
   }

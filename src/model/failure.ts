@@ -3,6 +3,7 @@
  * `reject`: certainly not, and as it stands it never will be. `unknown`: it may have been applied.
  */
 export const faults = ["retry", "reject", "unknown"] as const;
+/** One of {@link faults}. */
 export type Fault = (typeof faults)[number];
 
 /** One record that one import did not take. Documents are frozen; times are ISO 8601 UTC. */
@@ -19,14 +20,16 @@ export interface Failure {
   readonly key: string;
   /** The record as the export gave it, before this import's map. */
   readonly record: unknown;
+  /** How its last try ended. */
   readonly fault: Fault;
-  /** The cause in words. */
+  /** The cause in words, at most 2,000 characters. */
   readonly message: string;
   /** The cause's own `code`, if it has one (`ECONNRESET`, say). */
   readonly code?: string;
   /** How often the record was sent, over all runs; 0 if it never left (its map threw, say). */
   readonly attempts: number;
   readonly status: FailureStatus;
+  /** When it failed first. */
   readonly createdAt: string;
   /** When it failed last. */
   readonly lastFailedAt: string;
@@ -36,4 +39,5 @@ export interface Failure {
 
 /** `open` until a retry delivers the record, which removes the failure, or somebody resolves it by hand. */
 export const failureStatuses = ["open", "resolved"] as const;
+/** One of {@link failureStatuses}. */
 export type FailureStatus = (typeof failureStatuses)[number];

@@ -78,8 +78,11 @@ export interface FlowQuery extends Paging {
 
 /** How a flow is replaced. */
 export interface FlowChange {
+  /** The `lastModified` that the stored flow must still have. */
   readonly expected: string;
+  /** True: `nextRunAt` is the new flow's. False: it stays as stored. */
   readonly reschedule: boolean;
+  /** When its waiting runs end, if it is disabled now. */
   readonly at: number;
 }
 
@@ -105,6 +108,7 @@ export interface RunStorage {
    * queues, coalesces or skips as `rule.overlap` says. Otherwise `taken`: another process was first. Answers in order.
    */
   queueDue(ticks: readonly Tick[], rule: OverlapRule): Promise<readonly DueOutcome[]>;
+  /** Undefined if there is none. */
   findRun(_id: string): Promise<Run | undefined>;
   /** Newest first, by the order in which they were queued. */
   listRuns(query: RunQuery): Promise<Listed<Run>>;
@@ -117,6 +121,7 @@ export interface RunStorage {
   prune(rule: PruneRule): Promise<number>;
 }
 
+/** `missing`: there is no such flow. `full`: `maxQueued` runs of it wait. */
 export type Queued =
   { readonly outcome: "queued"; readonly run: Run } | { readonly outcome: "missing" | "disabled" | "full" };
 
@@ -155,9 +160,13 @@ export interface RunQuery extends Paging {
   readonly trigger?: Trigger;
 }
 
+/** What is removed. */
 export interface PruneRule {
+  /** Runs that ended, and failures that were resolved, before this instant. */
   readonly endedBefore: number;
+  /** The newest that are kept of each flow, those that have not ended included; 1 or more. */
   readonly runsPerFlow: number;
+  /** Documents removed in one call; 1 or more. */
   readonly limit: number;
 }
 
@@ -194,7 +203,9 @@ export interface LeaseStorage {
 export interface Lease {
   /** New for every claim. */
   readonly token: string;
+  /** When the run starts. */
   readonly at: number;
+  /** When the lease runs out unless it is renewed. */
   readonly until: number;
 }
 
@@ -232,6 +243,7 @@ export interface StoredCheckpoint {
 export interface PageCommit {
   /** 1 for the run's first. */
   readonly ordinal: number;
+  /** Replaces `numPagesGenerated`. */
   readonly generated: number;
   /** What each import made of it. */
   readonly counts: Readonly<Record<string, Counts>>;
@@ -247,29 +259,39 @@ export interface PageCommit {
   readonly inboxThrough?: string;
 }
 
+/** How a run ends. */
 export interface RunEnding {
+  /** A run that is canceling becomes canceled, whatever this says. */
   readonly status: "completed" | "failed" | "canceled";
   readonly at: number;
+  /** Kept if the run becomes failed. */
   readonly error?: RunError;
   /** Replaces the flow's checkpoint. */
   readonly checkpoint?: StoredCheckpoint;
 }
 
+/** A run that has ended. */
 export interface Ended {
   readonly run: Run;
   /** More runs of the flow wait. */
   readonly more: boolean;
 }
 
+/** Which runs are taken back, and what becomes of them. */
 export interface TakeBackRule {
+  /** Leases up to and including this instant have run out. */
   readonly now: number;
+  /** How often a run may crash and wait again; 0 or more. */
   readonly maxCrashes: number;
+  /** The error of a run that crashed more often. */
   readonly error: RunError;
+  /** Runs taken back in one call; 1 or more. */
   readonly limit: number;
 }
 
 /** Where flows resume. Moved by commits; set by hand only while no run of the flow is active. */
 export interface CheckpointStorage {
+  /** Undefined if there is none: from the start. */
   findCheckpoint(_flowId: string): Promise<StoredCheckpoint | undefined>;
   /** Undefined as the checkpoint: from the start. False, and nothing changed, if there is no such flow or a run of it is active. */
   setCheckpoint(_flowId: string, checkpoint: StoredCheckpoint | undefined): Promise<boolean>;
@@ -277,6 +299,7 @@ export interface CheckpointStorage {
 
 /** Records that an import did not take. They are stored, and removed, by commits. */
 export interface FailureStorage {
+  /** Undefined if there is none. */
   findFailure(_id: string): Promise<Failure | undefined>;
   /** In the order they were stored. A record reads back deeply equal, dates, maps and big integers included. */
   listFailures(query: FailureQuery): Promise<Listed<Failure>>;
@@ -322,11 +345,15 @@ export interface Arrival {
   readonly starts: readonly RunStart[];
 }
 
+/** What an inbox takes in. */
 export interface InboxRule {
+  /** Pages that may wait in it; 1 or more. */
   readonly maxInboxPages: number;
+  /** Event ids seen at or after this instant are known. */
   readonly dedupeAfter: number;
 }
 
+/** `full`: the inbox of `_flowId` is, and nothing was added to any. */
 export type Appended =
   | { readonly outcome: "full"; readonly _flowId: string }
   | { readonly outcome: "appended"; readonly flows: readonly AppendedFlow[] };
@@ -334,18 +361,23 @@ export type Appended =
 /** What one flow made of an arrival. */
 export interface AppendedFlow {
   readonly _flowId: string;
+  /** Records left out because their event id is known. */
   readonly duplicates: number;
   /** The run that was queued for it, if one was. */
   readonly run?: Run;
 }
 
+/** Where reading an inbox goes on, and how much of it is wanted. */
 export interface InboxQuery {
+  /** The cursor of an entry; absent: from the oldest on. */
   readonly after?: string;
+  /** 1 or more. */
   readonly maxRecords: number;
 }
 
 /** A page as it waits. */
 export interface InboxPage {
+  /** Its place in the inbox, for `after` and `inboxThrough`. */
   readonly cursor: string;
   readonly records: readonly unknown[];
   /** `keys[i]` identifies `records[i]`: its event id, or the arrival's id and its place in it. */
