@@ -55,7 +55,7 @@ export interface ListenContext<T> {
    *
    * @throws `busy` when an inbox is full, `flow_disabled` when no enabled flow uses the export.
    */
-  accept(records: readonly T[], options?: AcceptOptions): Promise<Accepted>;
+  readonly accept: (records: readonly T[], options?: AcceptOptions) => Promise<Accepted>;
   readonly signal: AbortSignal;
   readonly log: Logger;
 }
