@@ -51,20 +51,30 @@ export class Pace {
   readonly #clock: Clock;
   readonly #stretchMs: number;
   #since: number;
+  #turn: Promise<void> | undefined;
 
   /** `stretchMs`: how long the process may be kept busy in one go. */
-  constructor(clock: Clock, stretchMs = 10) {
+  constructor(clock: Clock, stretchMs = 5) {
     this.#clock = clock;
     this.#stretchMs = stretchMs;
     this.#since = clock.now();
   }
 
+  /** True once the process was kept busy for `stretchMs`, or cannot know because the clock was set back. */
   spent(): boolean {
-    return this.#clock.now() - this.#since >= this.#stretchMs;
+    const busyMs = this.#clock.now() - this.#since;
+    return busyMs >= this.#stretchMs || busyMs < 0;
   }
 
-  async breathe(): Promise<void> {
+  /** Resolves after other work had its turn. Who calls meanwhile waits for the same turn, or each would begin a stretch of its own. */
+  breathe(): Promise<void> {
+    this.#turn ??= this.#takeTurn();
+    return this.#turn;
+  }
+
+  async #takeTurn(): Promise<void> {
     await this.#clock.turn();
     this.#since = this.#clock.now();
+    this.#turn = undefined;
   }
 }

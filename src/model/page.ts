@@ -63,11 +63,34 @@ export function freezeRecord<T>(record: T): T {
 }
 
 /**
- * A frozen copy that shares nothing with `record`, as storages keep it: dates, maps and big integers stay what they are.
+ * A frozen copy that shares nothing with `record`, as storages keep it: dates, maps and big integers stay what they
+ * are, and an object of a class becomes a plain one.
  *
  * @throws DataCloneError for what cannot be copied, such as a function.
  * @see https://developer.mozilla.org/docs/Web/API/Web_Workers_API/Structured_clone_algorithm
  */
 export function copyRecord<T>(record: T): T {
-  return freezeRecord(structuredClone(record));
+  return freezeRecord(isPlainData(record, 0) ? copyPlain(record) : structuredClone(record));
+}
+
+/** Deeper than this, a record is left to `structuredClone`, which also knows records that contain themselves. */
+const deepestPlain = 32;
+
+// Most records are plain data, and copying that by hand is many times faster.
+function isPlainData(value: unknown, depth: number): boolean {
+  if (typeof value !== "object" || value === null) return typeof value !== "function" && typeof value !== "symbol";
+  if (depth === deepestPlain) return false;
+  if (Array.isArray(value)) return value.every((item) => isPlainData(item, depth + 1));
+  if (Object.getPrototypeOf(value) !== Object.prototype) return false;
+  // Assigning to this key would set the prototype.
+  if (Object.hasOwn(value, "__proto__")) return false;
+  return Object.values(value).every((item) => isPlainData(item, depth + 1));
+}
+
+function copyPlain<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(copyPlain) as T;
+  const copy: Record<string, unknown> = {};
+  for (const key of Object.keys(value)) copy[key] = copyPlain((value as Record<string, unknown>)[key]);
+  return copy as T;
 }

@@ -272,17 +272,16 @@ async function sortOut(answer: Answer, open: Open, attempts: number, to: Destina
 }
 
 async function sortResults(results: readonly Result[], open: Open, attempts: number, to: Destination): Promise<Sorted> {
-  const faulty = results.flatMap((result, index) =>
-    result.ok ? [] : [{ index: place(open, index), fault: result.fault, error: result.error, attempts }],
-  );
-  const afterMs = Math.max(0, ...results.map((result) => (result.ok ? 0 : (result.afterMs ?? 0))));
-  const certain: Sorted = {
-    settled: faulty.filter(({ fault }) => fault === "reject"),
-    again: faulty.filter(({ fault }) => fault === "retry"),
-    afterMs,
-  };
-  const unknown = faulty.filter(({ fault }) => fault === "unknown");
-  return unknown.length === 0 ? certain : sortUnknown(unknown, certain, open, to);
+  const sorted: Record<Fault, Trouble[]> = { retry: [], reject: [], unknown: [] };
+  let afterMs = 0;
+  for (let index = 0; index < results.length; index++) {
+    const result = results[index];
+    if (result === undefined || result.ok) continue;
+    sorted[result.fault].push({ index: place(open, index), fault: result.fault, error: result.error, attempts });
+    afterMs = Math.max(afterMs, result.afterMs ?? 0);
+  }
+  const certain: Sorted = { settled: sorted.reject, again: sorted.retry, afterMs };
+  return sorted.unknown.length === 0 ? certain : sortUnknown(sorted.unknown, certain, open, to);
 }
 
 // Whether a record was applied is not known. Writing it again is harmless only if the import says so; else the import

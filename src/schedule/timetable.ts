@@ -28,7 +28,7 @@ export interface TimetableTold {
 export const longestNapMs = 30_000;
 
 /** Flows looked at in one go; between two goes the process does other work. */
-const sliceSize = 256;
+const sliceSize = 100;
 
 /**
  * Turns due times into runs, each exactly once among all processes sharing the storage, with one timer for all flows.

@@ -300,7 +300,7 @@ export class MemoryStorage implements Storage {
     this.#flowIds.splice(indexAfter(this.#flowIds, flow._id) - 1, 1);
     this.#checkpoints.delete(flow._id);
     this.#inboxes.delete(flow._id);
-    for (const entry of this.#failuresByFlow.get(flow._id)?.after(0) ?? [])
+    for (const entry of [...(this.#failuresByFlow.get(flow._id)?.after(0) ?? [])])
       if (entry.failure.status === "open") this.#forgetFailure(entry);
   }
 

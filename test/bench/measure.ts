@@ -1,0 +1,53 @@
+import { fork } from "node:child_process";
+
+/** What one run of a case measured, by name of the figure. */
+export type Figures = Readonly<Record<string, number>>;
+
+/** One thing to measure; runs in a process of its own each time. */
+export interface BenchCase {
+  readonly title: string;
+  /** How each figure is to be read. */
+  readonly units: Readonly<Record<string, string>>;
+  readonly measure: () => Promise<Figures>;
+}
+
+/** Runs one case in a new process, with `NODE_ENV=production` as a host in production has it. */
+export function measureInChild(file: string, title: string): Promise<Figures> {
+  return new Promise((resolve, reject) => {
+    const execArgv = [...process.execArgv, "--expose-gc"];
+    const child = fork(file, [title], { execArgv, env: { ...process.env, NODE_ENV: "production" } });
+    let figures: Figures | undefined;
+    child.on("message", (message) => (figures = message as Figures));
+    child.on("exit", (code) => {
+      if (figures !== undefined && code === 0) resolve(figures);
+      else reject(new Error(`${title}: the process ended with ${String(code)} and ${figures ? "" : "no "}figures`));
+    });
+  });
+}
+
+/** The middle of the values, and how far they spread. */
+export function summary(values: readonly number[]): {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+} {
+  const sorted = [...values].sort((one, other) => one - other);
+  const at = (index: number) => sorted[index] ?? NaN;
+  return { median: at(Math.floor(sorted.length / 2)), min: at(0), max: at(sorted.length - 1) };
+}
+
+/** Milliseconds that `work` took by the monotonic clock. */
+export async function timed(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+/** Bytes of live heap. */
+export function liveHeap(): number {
+  const { gc } = globalThis;
+  if (gc === undefined) throw new Error("run with --expose-gc");
+  gc();
+  gc();
+  return process.memoryUsage().heapUsed;
+}

@@ -1,0 +1,45 @@
+import { cpus } from "node:os";
+import { fileURLToPath } from "node:url";
+import { cases } from "./cases.ts";
+import { type Figures, measureInChild, summary } from "./measure.ts";
+
+// npm run bench [-- --rounds 5] [-- part of a title]: every case in a process of its own, round after round, so that
+// a machine whose speed drifts slows all of them alike; medians and spread of the rounds.
+const file = fileURLToPath(import.meta.url);
+const { send } = process;
+
+if (send === undefined) await measureAll(process.argv.slice(2));
+else await measureOne(process.argv[2] ?? "");
+
+async function measureOne(title: string): Promise<void> {
+  const chosen = cases.find((candidate) => candidate.title === title);
+  if (chosen === undefined) throw new Error(`there is no case ${title}`);
+  const figures = await chosen.measure();
+  process.send?.(figures);
+}
+
+async function measureAll(words: readonly string[]): Promise<void> {
+  const flag = words.indexOf("--rounds");
+  const rounds = flag < 0 ? 5 : Number(words[flag + 1]);
+  const part = words.filter((_, index) => flag < 0 || (index !== flag && index !== flag + 1)).join(" ");
+  const chosen = cases.filter(({ title }) => title.includes(part));
+  const measured = new Map<string, Figures[]>(chosen.map(({ title }) => [title, []]));
+  console.log(
+    `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? "?"}, median of ${rounds} [min – max]`,
+  );
+  for (let round = 0; round < rounds; round++)
+    for (const { title } of chosen) measured.get(title)?.push(await measureInChild(file, title));
+  for (const { title, units } of chosen) {
+    console.log(`\n${title}`);
+    for (const [name, unit] of Object.entries(units)) console.log(`  ${line(measured.get(title) ?? [], name)} ${unit}`);
+  }
+}
+
+function line(rounds: readonly Figures[], name: string): string {
+  const { median, min, max } = summary(rounds.map((figures) => figures[name] ?? NaN));
+  return `${text(median)} [${text(min)} – ${text(max)}]`;
+}
+
+function text(value: number): string {
+  return value.toLocaleString("en", { maximumSignificantDigits: 3 });
+}
