@@ -220,9 +220,12 @@ class Execution {
     const parts = await this.#offerToAll(page);
     const settled = this.#isAborted() ? settleAborted(parts) : parts;
     if (settled === undefined) return false;
-    if (!this.#isAborted()) for (const part of settled) this.#checkBudget(part);
+    const overdrawn = this.#isAborted() ? undefined : this.#overdrawn(settled);
+    // What may not be sent again has to be stored, and then this page may not be read again.
+    if (overdrawn !== undefined && !settled.some(isInDoubt)) throw overdrawn;
     const counts = this.#balancedCounts(settled);
     await this.#commit(page, settled, counts, generated);
+    if (overdrawn !== undefined) throw overdrawn;
     return true;
   }
 
@@ -269,10 +272,18 @@ class Execution {
   }
 
   // An outage must not turn a million records into failures: then the run fails, and this page is not committed.
-  #checkBudget({ to, settlement }: Part): void {
+  #overdrawn(parts: readonly Part[]): PoundlockError | undefined {
+    for (const part of parts) {
+      const error = this.#overBudget(part);
+      if (error !== undefined) return error;
+    }
+    return undefined;
+  }
+
+  #overBudget({ to, settlement }: Part): PoundlockError | undefined {
     const { maxAttempts, maxFailures } = this.#job.limits;
     const last = settlement.troubles.at(-1);
-    if (last === undefined) return;
+    if (last === undefined) return undefined;
     const before = this.#run.imports[to._importId] ?? noCounts;
     const untouched = before.numSuccess + before.numError === 0;
     if (
@@ -280,9 +291,10 @@ class Execution {
       settlement.sent > 0 &&
       settlement.troubles.filter((trouble) => isDown(trouble, to)).length === settlement.sent
     )
-      throw new ImportFailedError(to._importId, maxAttempts, messageOf(last.error));
+      return new ImportFailedError(to._importId, maxAttempts, messageOf(last.error));
     if (before.numError + settlement.troubles.length > maxFailures)
-      throw new TooManyFailuresError(to._importId, maxFailures, messageOf(last.error));
+      return new TooManyFailuresError(to._importId, maxFailures, messageOf(last.error));
+    return undefined;
   }
 
   #balancedCounts(parts: readonly Part[]): Readonly<Record<string, Counts>> {
@@ -331,9 +343,9 @@ class Execution {
   #advance(position: RunPosition | undefined): void {
     if (position === undefined) this.#sincePosition++;
     else {
+      if (this.#resumes > 0 && isElsewhere(position, this.#position)) this.#resumes = 0;
       this.#position = position;
       this.#sincePosition = 0;
-      this.#resumes = 0;
     }
   }
 
@@ -429,6 +441,11 @@ class ReadSignal {
   }
 }
 
+// An export that gives the checkpoint again which it was opened with has made no progress.
+function isElsewhere(one: RunPosition, other: RunPosition): boolean {
+  return JSON.stringify(one.checkpoint?.value) !== JSON.stringify(other.checkpoint?.value);
+}
+
 // Only part of a page: its checkpoint would say too much.
 function cut(page: SourcePage, left: number): SourcePage {
   if (page.records.length <= left) return page;
@@ -462,6 +479,11 @@ function faultOf({ fault }: Trouble): Fault {
 // Attempts are spent and the record's outcome can still change: the destination does not take records now.
 function isDown({ fault }: Trouble, to: Destination): boolean {
   return fault === "retry" || (fault === "unknown" && to.import.idempotent);
+}
+
+// Some record may have been applied, and sending it again is not harmless.
+function isInDoubt({ to, settlement }: Part): boolean {
+  return !to.import.idempotent && settlement.troubles.some(({ fault }) => fault === "unknown");
 }
 
 function deliveredOf(failures: NonNullable<SourcePage["failures"]>, parts: readonly Part[]): readonly string[] {
