@@ -204,6 +204,17 @@ async function poisoned(): Promise<Figures> {
   return { perSecond: (total / ms) * 1_000 };
 }
 
+// Left alone, V8 lets garbage pile up as long as there is room, and the peak says more about its mood than about what
+// is kept. So its heap is small here: what grew with the records would not fit.
+function peakMemoryCase(count: string, total: number): BenchCase {
+  return {
+    title: `peak memory, ${count} records`,
+    units: { peakMb: "MB at the most, with V8's heap limited to 64 MB" },
+    flags: ["--max-old-space-size=64", "--max-semi-space-size=2"],
+    measure: () => peakMemory(total),
+  };
+}
+
 export const cases: readonly BenchCase[] = [
   { title: "in memory to no-op, pages of 20", units: throughputUnits, measure: () => throughput(1_000_000, 20) },
   { title: "in memory to no-op, pages of 100", units: throughputUnits, measure: () => throughput(2_000_000, 100) },
@@ -230,6 +241,6 @@ export const cases: readonly BenchCase[] = [
     },
     measure: allDueAtOnce,
   },
-  { title: "peak memory, 1 million records", units: { peakMb: "MB" }, measure: () => peakMemory(1_000_000) },
-  { title: "peak memory, 10 million records", units: { peakMb: "MB" }, measure: () => peakMemory(10_000_000) },
+  peakMemoryCase("1 million", 1_000_000),
+  peakMemoryCase("10 million", 10_000_000),
 ];

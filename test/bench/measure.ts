@@ -9,12 +9,14 @@ export interface BenchCase {
   /** How each figure is to be read. */
   readonly units: Readonly<Record<string, string>>;
   readonly measure: () => Promise<Figures>;
+  /** V8 flags of its process. */
+  readonly flags?: readonly string[];
 }
 
 /** Runs one case in a new process, with `NODE_ENV=production` as a host in production has it. */
-export function measureInChild(file: string, title: string): Promise<Figures> {
+export function measureInChild(file: string, { title, flags = [] }: BenchCase): Promise<Figures> {
   return new Promise((resolve, reject) => {
-    const execArgv = [...process.execArgv, "--expose-gc"];
+    const execArgv = [...process.execArgv, "--expose-gc", ...flags];
     const child = fork(file, [title], { execArgv, env: { ...process.env, NODE_ENV: "production" } });
     let figures: Figures | undefined;
     child.on("message", (message) => (figures = message as Figures));

@@ -6,9 +6,9 @@ import { type Figures, measureInChild, summary } from "./measure.ts";
 // npm run bench [-- --rounds 5] [-- part of a title]: every case in a process of its own, round after round, so that
 // a machine whose speed drifts slows all of them alike; medians and spread of the rounds.
 const file = fileURLToPath(import.meta.url);
-const { send } = process;
+const isChild = process.channel !== undefined;
 
-if (send === undefined) await measureAll(process.argv.slice(2));
+if (!isChild) await measureAll(process.argv.slice(2));
 else await measureOne(process.argv[2] ?? "");
 
 async function measureOne(title: string): Promise<void> {
@@ -28,7 +28,7 @@ async function measureAll(words: readonly string[]): Promise<void> {
     `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? "?"}, median of ${rounds} [min – max]`,
   );
   for (let round = 0; round < rounds; round++)
-    for (const { title } of chosen) measured.get(title)?.push(await measureInChild(file, title));
+    for (const one of chosen) measured.get(one.title)?.push(await measureInChild(file, one));
   for (const { title, units } of chosen) {
     console.log(`\n${title}`);
     for (const [name, unit] of Object.entries(units)) console.log(`  ${line(measured.get(title) ?? [], name)} ${unit}`);
