@@ -154,7 +154,7 @@ class Execution {
     if (this.#isAborted()) return;
     const reading = new ReadSignal(signal);
     const readBefore = this.#run.numPagesGenerated;
-    const pages = new ReadAhead(this.#open(reading), limits.prefetch);
+    const pages = new ReadAhead(this.#open(reading), limits.prefetch, signal);
     try {
       for (let page = await pages.next(); page !== undefined; page = await pages.next()) {
         if (this.#isAborted()) return;

@@ -7,14 +7,17 @@ import type { Source, SourcePage } from "./source.ts";
 export class ReadAhead {
   readonly #source: Source;
   readonly #ahead: number;
+  readonly #signal: AbortSignal;
   readonly #ready: Promise<SourcePage | undefined>[] = [];
   #last: Promise<unknown> = Promise.resolve();
   #ended = false;
   #read = 0;
 
-  constructor(source: Source, ahead: number) {
+  /** `signal`: once it aborts, no page is asked for any more. */
+  constructor(source: Source, ahead: number, signal: AbortSignal) {
     this.#source = source;
     this.#ahead = ahead;
+    this.#signal = signal;
   }
 
   /** Pages read so far, written or not. */
@@ -48,7 +51,7 @@ export class ReadAhead {
 
   async #readAfter(previous: Promise<unknown>): Promise<SourcePage | undefined> {
     await previous;
-    if (this.#ended) return undefined;
+    if (this.#ended || this.#signal.aborted) return undefined;
     const page = await this.#source.next();
     if (page === undefined) this.#ended = true;
     else this.#read++;

@@ -170,3 +170,34 @@ test("pages read ahead of a retryLater are written before the export is asked ag
     ...["read after 4"],
   ]);
 });
+
+test.each([0, 1])("with prefetch %i no page is asked for once the run is canceled", async (prefetch) => {
+  let asked = 0;
+  const gate = new Gate();
+  const from: Export<number> = {
+    pages: () => ({
+      [Symbol.asyncIterator]: () => ({
+        async next() {
+          asked++;
+          return { done: false, value: [asked] };
+        },
+      }),
+    }),
+  };
+  const sink = scriptedImport<number>(async () => {
+    await gate.opened;
+    return undefined;
+  });
+  const stage = new Stage({ exports: { from }, imports: { sink }, options: { prefetch } });
+  await stage.scheduler.start();
+  const run = await stage.scheduler.run((await stage.flow())._id);
+  await stage.clock.settle();
+  const askedBefore = asked;
+
+  await stage.scheduler.cancel(run._id);
+  gate.open();
+  const ended = await stage.end(run);
+
+  expect(ended.status).toBe("canceled");
+  expect(asked).toBe(askedBefore);
+});
