@@ -74,6 +74,8 @@ export type Listener<Payload> = (payload: Payload) => unknown;
  * other listeners: it is reported as `listenerError`.
  */
 export class Events<Map extends { listenerError: ListenerError }> {
+  /** Types only: lets the events be inferred from whatever tells them. */
+  declare protected readonly told: Map;
   readonly #emitter = new EventEmitter();
   readonly #guards = new WeakMap<object, Record<string, (payload: unknown) => void>>();
 
