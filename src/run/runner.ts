@@ -125,7 +125,8 @@ export class Runner {
       this.#lose(running);
       return false;
     } finally {
-      this.#running.delete(hold._runId);
+      // After a new start this process may be running it again, while the code left behind ends only now.
+      if (this.#running.get(hold._runId) === running) this.#running.delete(hold._runId);
     }
   }
 

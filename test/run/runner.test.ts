@@ -1,0 +1,442 @@
+import { describe, expect, test } from "vitest";
+import { type Export, MemoryStorage, type Storage } from "../../src/index.ts";
+import { ManualClock, arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
+import { type Fault, Gate, Stage, aborted, faltering, minute, noon, second, upTo } from "../stage.ts";
+
+const error = { code: "lease_lost", message: "stolen" };
+
+/** Takes every active run back, as another process would that finds all leases expired. */
+function steal(storage: Storage, now: number) {
+  return storage.takeBackRuns({ now: now + minute, maxCrashes: 3, error, limit: 10 });
+}
+
+/** Writes go through, except that the one of `held` waits for the gate. */
+function gated(held: number) {
+  const gate = new Gate();
+  const sink = scriptedImport<number>(({ records }) =>
+    records[0] === held ? gate.opened.then(() => undefined) : undefined,
+  );
+  return { gate, sink };
+}
+
+const ones = (last: number) => arrayExport(upTo(last), { pageSize: 1, key: (number) => `#${number}` });
+
+/** A stage whose run stands in the middle of its page number `held`. */
+async function midway(held: number, storage: Storage = new MemoryStorage()) {
+  const { gate, sink } = gated(held);
+  const stage = new Stage({ exports: { from: ones(4) }, imports: { sink }, storage });
+  await stage.scheduler.start();
+  const run = await stage.scheduler.run((await stage.flow())._id);
+  await stage.clock.settle();
+  return { stage, run, gate, sink };
+}
+
+/** Another process on the same storage and clock. */
+function another(stage: Stage, exports = { from: ones(4) }, options = {}) {
+  const sink = collectingImport<number>();
+  const { storage, clock } = stage;
+  return { sink, stage: new Stage({ exports, imports: { sink }, storage, clock, options }) };
+}
+
+describe("a lease", () => {
+  test("is renewed as long as the run goes on, however long that is", async () => {
+    const { stage, run, gate } = await midway(2);
+    const other = another(stage);
+    await other.stage.scheduler.start();
+
+    await stage.clock.advance(4 * minute);
+    gate.open();
+
+    expect(await stage.end(run)).toMatchObject({ status: "completed", crashes: 0, numSuccess: 4 });
+    expect(other.sink.written).toEqual([]);
+  });
+
+  test("that was stolen leaves the stale run without any effect: it commits nothing and ends with lease:lost", async () => {
+    const { stage, run, gate, sink } = await midway(2);
+    await steal(stage.storage, stage.clock.now());
+    const other = another(stage);
+    await other.stage.scheduler.start();
+    const ended = await other.stage.end(run);
+
+    gate.open();
+    await stage.clock.advance(5 * minute);
+
+    expect(ended).toMatchObject({ status: "completed", numSuccess: 4, numPagesProcessed: 4, crashes: 1 });
+    expect(await stage.scheduler.getRun(run._id)).toEqual(ended);
+    expect(other.sink.written).toEqual([2, 3, 4]);
+    expect(sink.written).toEqual([1, 2]);
+    expect(stage.events.of("lease:lost")).toMatchObject([{ run: { _id: run._id } }]);
+    expect(stage.events.of("run:completed")).toEqual([]);
+  });
+
+  test("that was stolen aborts the code that runs, at the next renewal", async () => {
+    let reason: unknown;
+    const sink = scriptedImport<number>(async (_, { signal }) => {
+      await aborted(signal);
+      reason = signal.reason;
+      throw new Error("aborted");
+    });
+    const stage = new Stage({ exports: { from: ones(1) }, imports: { sink } });
+    await stage.scheduler.start();
+    const run = await stage.scheduler.run((await stage.flow())._id);
+    await stage.clock.settle();
+    const [stolen] = await steal(stage.storage, stage.clock.now());
+    await stage.storage.cancelRun(run._id, stage.clock.now());
+
+    await stage.clock.advance(10 * second);
+
+    expect(stolen?._id).toBe(run._id);
+    expect(reason).toEqual(new Error("another process took the run over"));
+    expect(stage.events.names.filter((name) => name === "lease:lost")).toHaveLength(1);
+    expect(await stage.failures()).toEqual([]);
+  });
+
+  test("is found expired by any process: the run is taken back and resumed from its last commit", async () => {
+    const { stage, run } = await midway(3);
+    // The first process dies here: its timers never fire again.
+    const { storage } = stage;
+    const clock = new ManualClock(stage.clock.now());
+    const sink = collectingImport<number>();
+    const next = new Stage({ exports: { from: ones(4) }, imports: { sink }, storage, clock });
+    await next.scheduler.start();
+
+    await clock.advance(29 * second);
+    const before = await next.scheduler.getRun(run._id);
+    const ended = await next.end(run);
+
+    expect(before.status).toBe("running");
+    expect(ended).toMatchObject({ status: "completed", crashes: 1, numSuccess: 4 });
+    expect(sink.written).toEqual([3, 4]);
+    expect(next.events.of("run:requeued")).toMatchObject([{ reason: "crash", run: { _id: run._id, crashes: 1 } }]);
+    expect(clock.now() - stage.clock.now()).toBeLessThanOrEqual(minute);
+  });
+
+  test("keeps the keys of pages that are written again after a crash", async () => {
+    const from: Export<number, { read: number }> = { ...ones(4) };
+    delete (from as { key?: unknown }).key;
+    const { gate, sink } = gated(3);
+    const stage = new Stage({ exports: { from }, imports: { sink } });
+    await stage.scheduler.start();
+    const run = await stage.scheduler.run((await stage.flow())._id);
+    await stage.clock.settle();
+    await steal(stage.storage, stage.clock.now());
+    const other = another(stage, { from });
+    await other.stage.scheduler.start();
+
+    await other.stage.end(run);
+    gate.open();
+
+    expect(other.sink.calls.map(({ keys: [key], records: [record] }) => [record, key])).toEqual([
+      [3, `${run._id}/3/0`],
+      [4, `${run._id}/4/0`],
+    ]);
+    expect(sink.calls.at(-1)?.keys).toEqual([`${run._id}/3/0`]);
+  });
+
+  test.each([0, 1, 3])("lost more than maxCrashes (%i) times fails the run", async (maxCrashes) => {
+    const hanging = scriptedImport<number>(() => new Promise(() => undefined));
+    const setting = { exports: { from: ones(2) }, imports: { hanging }, options: { maxCrashes } };
+    const first = new Stage(setting);
+    const run = await first.scheduler.run((await first.flow())._id);
+    const { storage } = first;
+
+    // Each process dies while the import hangs: its clock stands still for good.
+    let last = first;
+    for (let process = 0; process <= maxCrashes + 1; process++) {
+      last = new Stage({ ...setting, storage, clock: new ManualClock(noon + process * minute) });
+      await last.scheduler.start();
+      await last.clock.settle();
+    }
+
+    expect(await last.scheduler.getRun(run._id)).toMatchObject({
+      ...{ status: "failed", crashes: maxCrashes + 1, error: { code: "lease_lost" } },
+    });
+    expect(hanging.calls).toHaveLength(maxCrashes + 1);
+    expect(last.events.of("run:failed")).toMatchObject([{ run: { _id: run._id } }]);
+  });
+
+  test("of a run that was canceled is not given to anybody: the run ends as canceled", async () => {
+    const { stage, run, gate } = await midway(2);
+    await stage.storage.cancelRun(run._id, stage.clock.now());
+    await steal(stage.storage, stage.clock.now());
+    gate.open();
+
+    await stage.clock.advance(minute);
+
+    expect(await stage.scheduler.getRun(run._id)).toMatchObject({ status: "canceled", numSuccess: 1 });
+  });
+
+  test("tells this process that another one canceled its run", async () => {
+    const { stage, run, gate } = await midway(2);
+    const other = another(stage);
+
+    await other.stage.scheduler.cancel(run._id);
+    await stage.clock.advance(10 * second);
+    gate.open();
+
+    expect((await stage.end(run)).status).toBe("canceled");
+    expect(stage.events.of("run:canceled")).toHaveLength(1);
+  });
+});
+
+describe("a storage that falters", () => {
+  const methods = ["takeRun", "commitPage", "endRun", "renewLeases", "queueDue", "dueFlows", "nextDueAt"] as const;
+  const sweeping = ["takeBackRuns", "waitingFlows", "unreadInboxes", "prune"] as const;
+
+  test.each(
+    [...methods, ...sweeping].flatMap((method) =>
+      [1, 2, 3].flatMap((nth) => [false, true].map((afterwards) => [method, nth, afterwards] as const)),
+    ),
+  )("once in %s (call %i, answer lost: %s) costs no run and loses nothing", async (method, nth, afterwards) => {
+    let broken = false;
+    const fault: Fault = { method, afterwards, fails: (call) => broken && call === nth };
+    const { sink, gate } = gated(3);
+    const storage = faltering(new MemoryStorage(), fault);
+    const stage = new Stage({ exports: { from: ones(4) }, imports: { sink }, storage });
+    await stage.scheduler.start();
+    broken = true;
+    const flow = await stage.flow({ schedule: "* * * * *" });
+    await stage.clock.advance(minute + 20 * second);
+    gate.open();
+    await stage.clock.advance(2 * minute);
+
+    const [first] = await stage.runs(flow._id);
+
+    expect(first).toMatchObject({ status: "completed", numSuccess: 4, crashes: 0 });
+    expect([...sink.byKey.keys()]).toEqual(["#1", "#2", "#3", "#4"]);
+    expect(await stage.scheduler.getCheckpoint(flow._id)).toEqual({ read: 4 });
+  });
+
+  test.each(["commitPage", "endRun"] as const)(
+    "for long in %s is told as trouble, and the run is resumed when it answers again",
+    async (method) => {
+      let down = false;
+      const storage = faltering(new MemoryStorage(), { method, fails: () => down });
+      const { stage, run, gate, sink } = await midway(3, storage);
+      down = true;
+      gate.open();
+      await stage.clock.advance(5 * second);
+      const meanwhile = await stage.scheduler.getRun(run._id);
+      down = false;
+
+      const ended = await stage.end(run);
+
+      expect(meanwhile.status).toBe("running");
+      expect(stage.events.of("trouble")).toMatchObject([
+        { error: { code: "storage_failed", message: expect.stringContaining(method) as unknown } },
+      ]);
+      expect(ended).toMatchObject({ status: "completed", numSuccess: 4, numPagesProcessed: 4, crashes: 1 });
+      expect([...sink.byKey.keys()].sort()).toEqual(["#1", "#2", "#3", "#4"]);
+    },
+  );
+
+  test("for long in takeRun leaves the run waiting, and a later sweep starts it", async () => {
+    let down = true;
+    const storage = faltering(new MemoryStorage(), { method: "takeRun", fails: () => down });
+    const stage = new Stage({ exports: { from: ones(2) }, imports: { sink: collectingImport<number>() }, storage });
+    await stage.scheduler.start();
+    const run = await stage.scheduler.run((await stage.flow())._id);
+
+    await stage.clock.advance(5 * second);
+    const meanwhile = await stage.scheduler.getRun(run._id);
+    down = false;
+
+    expect(meanwhile.status).toBe("queued");
+    expect(await stage.end(run)).toMatchObject({ status: "completed", crashes: 0 });
+    expect(stage.events.of("trouble").length).toBeGreaterThan(0);
+  });
+
+  test("for long in everything in the background is told, and all goes on when it answers again", async () => {
+    let down = false;
+    const all = [...methods, ...sweeping].map((method) => ({ method, fails: () => down }));
+    const storage = faltering(new MemoryStorage(), ...all);
+    const sink = collectingImport<number>();
+    const stage = new Stage({ exports: { from: ones(2) }, imports: { sink }, storage });
+    await stage.scheduler.start();
+    const flow = await stage.flow({ schedule: "*/10 * * * *" });
+
+    down = true;
+    await stage.clock.advance(15 * minute);
+    down = false;
+    await stage.clock.advance(2 * minute);
+
+    expect((await stage.runs(flow._id)).map(({ status }) => status)).toEqual(["completed"]);
+    expect(sink.written).toEqual([1, 2]);
+    expect(new Set(stage.events.of("trouble").map(({ during }) => during))).toEqual(
+      new Set(["queueing what is due", "sweeping"]),
+    );
+  });
+});
+
+describe("an export or import that is gone", () => {
+  test.each(["from", "sink"])("(%s) fails the run, with its name", async (gone) => {
+    const stage = new Stage({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() } });
+    const run = await stage.scheduler.run((await stage.flow())._id);
+    const exports = gone === "from" ? { elsewhere: ones(1) } : { from: ones(1) };
+    const imports = gone === "sink" ? { elsewhere: collectingImport<number>() } : { sink: collectingImport<number>() };
+    const next = new Stage({ exports, imports, storage: stage.storage, clock: stage.clock });
+
+    await next.scheduler.start();
+
+    const ended = await next.end(run);
+    expect(ended).toMatchObject({ status: "failed", error: { code: "not_found" } });
+    expect(ended.error?.message).toContain(gone);
+  });
+});
+
+describe("stop", () => {
+  test("lets a run end that does so within graceMs, commits and completes it", async () => {
+    const { stage, run, gate } = await midway(4);
+
+    const stopped = stage.scheduler.stop({ graceMs: 10 * second });
+    await stage.clock.advance(9 * second);
+    gate.open();
+    await stopped;
+
+    expect(await stage.scheduler.getRun(run._id)).toMatchObject({ status: "completed", numSuccess: 4 });
+    expect(stage.clock.timers).toBe(0);
+  });
+
+  test("begins no waiting run while the running one uses its grace", async () => {
+    const { stage, run, gate } = await midway(4);
+    const waiting = await stage.scheduler.run(run._flowId);
+
+    const stopped = stage.scheduler.stop();
+    await stage.clock.settle();
+    gate.open();
+    await stopped;
+
+    expect((await stage.scheduler.getRun(run._id)).status).toBe("completed");
+    expect((await stage.scheduler.getRun(waiting._id)).status).toBe("queued");
+  });
+
+  test("aborts after graceMs; the run waits and resumes where it committed, after a new start", async () => {
+    const heard: number[] = [];
+    let hang = true;
+    const sink = scriptedImport<number>(async ({ records }, { signal }) => {
+      if (records[0] !== 3 || !hang) return;
+      await aborted(signal);
+      heard.push(stage.clock.now());
+      throw new Error("aborted");
+    });
+    const stage = new Stage({ exports: { from: ones(4) }, imports: { sink } });
+    await stage.scheduler.start();
+    const run = await stage.scheduler.run((await stage.flow())._id);
+    await stage.clock.settle();
+    const before = stage.clock.now();
+
+    const stopped = stage.scheduler.stop({ graceMs: 7 * second });
+    await stage.clock.advance(7 * second);
+    await stopped;
+    const between = await stage.scheduler.getRun(run._id);
+    hang = false;
+    await stage.scheduler.start();
+    const ended = await stage.end(run);
+
+    expect(heard).toEqual([before + 7 * second]);
+    expect(between).toMatchObject({ status: "queued", numSuccess: 2, crashes: 0 });
+    expect(ended).toMatchObject({ status: "completed", numSuccess: 4, crashes: 0 });
+    expect(sink.written).toEqual([1, 2, 3, 4]);
+    expect(stage.events.of("run:requeued")).toMatchObject([{ reason: "stop", run: { _id: run._id } }]);
+  });
+
+  test("a run that was released goes before those that waited behind it", async () => {
+    const { stage, run, gate } = await midway(2);
+    const behind = await stage.scheduler.run(run._flowId);
+    const stopped = stage.scheduler.stop({ graceMs: 0 });
+    await stage.clock.advance(0);
+    gate.open();
+    await stopped;
+
+    await stage.scheduler.start();
+    await stage.end(behind);
+
+    expect(stage.events.of("run:started").map((event) => event.run._id)).toEqual([run._id, run._id, behind._id]);
+  });
+
+  test("leaves code behind that ignores its signal for a second; its run is taken back when the lease has run out", async () => {
+    const { stage, run, gate, sink } = await midway(2);
+    const before = stage.clock.now();
+
+    const stopped = stage.scheduler.stop({ graceMs: 5 * second });
+    await stage.clock.advance(10 * second);
+    await stopped;
+    const between = await stage.scheduler.getRun(run._id);
+    const other = another(stage);
+    await other.stage.scheduler.start();
+    const ended = await other.stage.end(run);
+    const tookMs = stage.clock.now() - before;
+    gate.open();
+    await stage.clock.advance(minute);
+
+    expect(between.status).toBe("running");
+    expect(ended).toMatchObject({ status: "completed", crashes: 1, numSuccess: 4 });
+    expect(tookMs).toBeLessThanOrEqual(90 * second);
+    expect(other.sink.written).toEqual([2, 3, 4]);
+    expect(sink.written).toEqual([1, 2]);
+    expect(await stage.scheduler.getRun(run._id)).toEqual(ended);
+  });
+
+  test("takes no longer than graceMs and a second, and leaves no timer behind", async () => {
+    const { stage, gate } = await midway(2);
+    let stopped = false;
+
+    void stage.scheduler.stop({ graceMs: 5 * second }).then(() => (stopped = true));
+    await stage.clock.advance(6 * second - 1);
+    const before = stopped;
+    await stage.clock.advance(1);
+
+    expect([before, stopped]).toEqual([false, true]);
+    // What is left is the timeout of the write that still hangs.
+    expect(stage.clock.timers).toBe(1);
+    gate.open();
+    await stage.clock.settle();
+    expect(stage.clock.timers).toBe(0);
+  });
+
+  test("code that was left behind does not disturb the run that this process takes back after a new start", async () => {
+    const { stage, run, gate, sink } = await midway(2);
+    const stopped = stage.scheduler.stop({ graceMs: 0 });
+    await stage.clock.advance(second);
+    await stopped;
+    sink.calls.length = 0;
+
+    await stage.scheduler.start();
+    await stage.clock.advance(minute);
+    const again = sink.calls.length;
+    gate.open();
+    const ended = await stage.end(run);
+
+    expect(again).toBe(1);
+    expect(ended).toMatchObject({ status: "completed", numSuccess: 4, numPagesProcessed: 4, crashes: 1 });
+    expect(stage.events.of("run:completed")).toHaveLength(1);
+  });
+
+  test("a run that this process took back can be canceled after the code that was left behind has ended", async () => {
+    const gate = new Gate();
+    const sink = scriptedImport<number>((_, { signal }) =>
+      (sink.calls.length === 1 ? gate.opened : aborted(signal)).then(() => undefined),
+    );
+    const stage = new Stage({ exports: { from: ones(1) }, imports: { sink }, options: { graceMs: 0 } });
+    await stage.scheduler.start();
+    const run = await stage.scheduler.run((await stage.flow())._id);
+    await stage.clock.settle();
+    const stopped = stage.scheduler.stop();
+    await stage.clock.advance(second);
+    await stopped;
+    await stage.scheduler.start();
+    await stage.clock.advance(minute);
+
+    gate.open();
+    await stage.clock.settle();
+    await stage.scheduler.cancel(run._id);
+    await stage.clock.settle();
+
+    expect(sink.calls).toHaveLength(2);
+    expect((await stage.scheduler.getRun(run._id)).status).toBe("canceled");
+  });
+
+  test("refuses a grace that is no number of milliseconds", async () => {
+    await expect(new Stage().scheduler.stop({ graceMs: -1 })).rejects.toMatchObject({ code: "invalid_option" });
+  });
+});
