@@ -68,11 +68,14 @@ export const readOnlyFlowFields = ["_id", "createdAt", "lastModified", "lastExec
 
 const text = (what: string) => v.pipe(v.string(what), v.trim(), v.minLength(1, what), v.maxLength(255, what));
 const id = text("a text of 1 to 255 characters");
+const cronText = "a cron expression, or null for none";
 
 /** The writable fields as a schema: shapes and lengths. Ids and cron expressions are checked by who knows them. */
 export const flowSchema = v.object({
   name: text("a text of 1 to 255 characters after trimming"),
-  schedule: v.nullish(text("a cron expression, or null for none")),
+  schedule: v.nullish(
+    v.pipe(v.string(cronText), v.trim(), v.minLength(1, cronText)), // how long it may be is the cron reader's to say
+  ),
   timezone: v.nullish(text("an IANA time zone")),
   _exportId: id,
   _importId: v.nullish(id),
@@ -88,9 +91,6 @@ export const flowSchema = v.object({
   _connectorId: v.nullish(id),
   disabled: v.nullish(v.boolean("true or false")),
 });
-
-/** Any keys at all; what is not a flow's is reported by name. */
-export type FlowFields = v.InferInput<typeof flowSchema>;
 
 /** The definition in `input`, or every problem it has, none left for a second try. */
 export function readFlow(input: unknown): { readonly definition: FlowDefinition } | { readonly issues: FlowIssue[] } {
@@ -164,11 +164,10 @@ function toFlowIssue(issue: v.BaseIssue<unknown>): FlowIssue {
       field,
       message: `${field}: required, but not given`,
     };
-  const expected = issue.message.startsWith("Invalid") ? (issue.expected ?? "another type") : issue.message;
   return {
     code: "invalid_field",
     field,
-    message: `${field}: expected ${expected}, found ${shown(issue.input)}`,
+    message: `${field}: expected ${issue.message}, found ${shown(issue.input)}`,
   };
 }
 

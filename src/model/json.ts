@@ -8,22 +8,23 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
  */
 export function copyJson(value: unknown, path = "it", above: readonly object[] = []): Json {
   if (value === null || typeof value === "string" || typeof value === "boolean") return value;
-  if (typeof value === "number" && Number.isFinite(value)) return value;
+  if (typeof value === "number" && Number.isFinite(value)) return value === 0 ? 0 : value; // JSON has no -0
   if (typeof value !== "object") throw new RangeError(`${path} is ${shown(value)}`);
   if (above.includes(value)) throw new RangeError(`${path} contains itself`);
   const inside = [...above, value];
   if (Array.isArray(value))
-    return Object.freeze(value.map((item, index) => copyJson(item, `${path}.${index}`, inside)));
+    return Object.freeze(Array.from(value, (item, index) => copyJson(item, `${path}.${index}`, inside)));
   if (!isPlain(value)) throw new RangeError(`${path} is a ${value.constructor.name}`);
-  const copy: Record<string, Json> = {};
-  for (const [key, item] of Object.entries(value))
-    if (item !== undefined) copy[key] = copyJson(item, `${path}.${key}`, inside);
-  return Object.freeze(copy);
+  const entries = Object.entries(value).filter(([, item]) => item !== undefined);
+  return Object.freeze(
+    Object.fromEntries(entries.map(([key, item]) => [key, copyJson(item, `${path}.${key}`, inside)])),
+  );
 }
 
+// By its shape: each realm, such as a test runner's, has an `Object.prototype` of its own.
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /** A value as it may stand in a message: short, on one line, whatever it is. */
@@ -32,5 +33,5 @@ export function shown(value: unknown): string {
   if (typeof value === "function") return "a function";
   if (Array.isArray(value)) return `an array of ${value.length}`;
   if (typeof value === "object" && value !== null) return `an object (${Object.keys(value).slice(0, 5).join(", ")})`;
-  return String(value);
+  return typeof value === "bigint" ? `${value}n` : String(value);
 }

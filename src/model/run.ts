@@ -110,11 +110,6 @@ export const noCounts: Counts = Object.freeze({
 });
 const noImports: Readonly<Record<string, Counts>> = Object.freeze({});
 
-/** True while the run holds its flow's one place. */
-export function isActive(run: Pick<Run, "status" | "startedAt">): boolean {
-  return run.status === "running" || run.status === "canceling";
-}
-
 /** True once nothing about the run will change. */
 export function hasEnded(run: Pick<Run, "status">): boolean {
   return runMoves[run.status].length === 0;

@@ -1,3 +1,5 @@
+import { shown } from "./json.ts";
+
 const brand = Symbol.for("poundlock.verdict");
 
 /** What an export or import says of its own trouble: certain and passing, certain and lasting, or not this record's fault. */
@@ -56,11 +58,11 @@ export function verdictOf(error: unknown): Verdict | undefined {
   return (error as { [brand]?: Verdict })[brand];
 }
 
-/** The text of anything that was thrown; an empty one becomes its type's name. */
+/** The text of anything that was thrown; an empty one becomes its type's name. Never throws itself. */
 export function messageOf(error: unknown): string {
   if (error instanceof Error) return error.message || error.name;
   if (typeof error === "string") return error;
   if (typeof error === "object" && error !== null && "message" in error && typeof error.message === "string")
     return error.message;
-  return `thrown: ${String(error)}`;
+  return `thrown: ${shown(error)}`;
 }

@@ -1,0 +1,160 @@
+import { describe, expect, test } from "vitest";
+import { copyRecord, freezeRecord, readPage } from "../../src/model/page.ts";
+
+describe("a page that an export gives", () => {
+  test("may be a plain array, which has no checkpoint", () => {
+    expect(readPage([1, 2], true)).toStrictEqual({ records: [1, 2] });
+  });
+
+  test("keeps its checkpoint and its total", () => {
+    const page = readPage({ records: ["a"], checkpoint: { after: 1 }, total: 9 }, true);
+
+    expect(page).toStrictEqual({ records: ["a"], checkpoint: { after: 1 }, total: 9 });
+  });
+
+  test("may be empty, and may have null as its checkpoint", () => {
+    expect(readPage({ records: [], checkpoint: null }, true)).toStrictEqual({ records: [], checkpoint: null });
+  });
+
+  test.each([true, false])("is not affected when its export goes on using its own (frozen: %s)", (freeze) => {
+    const records = [1, 2];
+    const checkpoint = { after: 2 };
+
+    const page = readPage({ records, checkpoint }, freeze);
+    records.push(3);
+    checkpoint.after = 3;
+
+    expect(page).toEqual({ records: [1, 2], checkpoint: { after: 2 } });
+  });
+
+  test("has frozen records if that is asked for", () => {
+    const page = readPage([{ lines: [{ sku: "a" }] }], true);
+
+    const [record] = page.records as [{ lines: [{ sku: string }] }];
+    expect([page.records, record, record.lines, record.lines[0]].every(Object.isFrozen)).toBe(true);
+  });
+
+  test("has records as they came if not", () => {
+    const record = { id: 1 };
+
+    const page = readPage([record], false);
+
+    expect(page.records[0]).toBe(record);
+    expect(Object.isFrozen(record)).toBe(false);
+  });
+
+  test.each<[what: string, value: unknown, message: string]>([
+    ["nothing", undefined, "expected a page or an array, found undefined"],
+    ["null", null, "expected a page or an array, found null"],
+    ["a text", "page", 'expected a page or an array, found "page"'],
+    ["an object without records", { items: [] }, "expected page.records to be an array, found undefined"],
+    ["records that are no array", { records: "abc" }, 'expected page.records to be an array, found "abc"'],
+    ["a total of another type", { records: [], total: "9" }, 'expected page.total to be a number, found "9"'],
+    [
+      "a checkpoint that is no JSON",
+      { records: [], checkpoint: { at: new Date(0) } },
+      "expected page.checkpoint to be JSON, but page.checkpoint.at is a Date",
+    ],
+  ])("is none if it is %s", (_what, value, message) => {
+    expect(() => readPage(value, true)).toThrow(new RangeError(message));
+  });
+});
+
+describe("freezing a record", () => {
+  test("reaches all it holds, and answers the record itself", () => {
+    const record = { lines: [{ sku: { id: 1 } }], at: new Date(0) };
+
+    const frozen = freezeRecord(record);
+
+    expect(frozen).toBe(record);
+    expect([record, record.lines, record.lines[0], record.lines[0]?.sku, record.at].every(Object.isFrozen)).toBe(true);
+  });
+
+  test("ends for a record that contains itself", () => {
+    const record: { self?: unknown } = {};
+    record.self = record;
+
+    expect(Object.isFrozen(freezeRecord(record))).toBe(true);
+  });
+
+  test.each([["text"], [5], [null], [undefined], [true]])("leaves %j as it is", (value) => {
+    expect(freezeRecord(value)).toBe(value);
+  });
+
+  test("leaves bytes as they are, wherever they stand", () => {
+    const record = { bytes: new Uint8Array([1]) };
+
+    freezeRecord(record);
+    record.bytes[0] = 2;
+
+    expect([Object.isFrozen(record), record.bytes[0]]).toEqual([true, 2]);
+    expect(() => freezeRecord(new Uint8Array([1]))).not.toThrow();
+  });
+});
+
+describe("a copy of a record", () => {
+  const record = () => ({
+    id: 1,
+    at: new Date(0),
+    tags: new Set(["a"]),
+    prices: new Map([["EUR", 5n]]),
+    bytes: new Uint8Array([1, 2]),
+    lines: [{ sku: "a", note: undefined, none: null }],
+    pattern: /a+/g,
+    nothing: NaN,
+  });
+
+  test("is deeply equal, dates, maps, sets, bytes and big integers included", () => {
+    expect(copyRecord(record())).toStrictEqual(record());
+  });
+
+  test("shares nothing with the original", () => {
+    const original = record();
+
+    const copy = copyRecord(original);
+    original.at.setTime(1);
+    original.tags.add("b");
+    original.prices.set("USD", 6n);
+    original.bytes[0] = 9;
+    Object.assign(original.lines[0] ?? {}, { sku: "b" });
+
+    expect(copy).toStrictEqual(record());
+  });
+
+  test("is frozen", () => {
+    const copy = copyRecord({ lines: [{ sku: "a" }] });
+
+    expect([copy, copy.lines, copy.lines[0]].every(Object.isFrozen)).toBe(true);
+  });
+
+  test("of plain data shares nothing either, and keeps what it holds", () => {
+    const original = { id: 1, lines: [{ sku: "a", none: null, gone: undefined }] };
+
+    const copy = copyRecord(original);
+    Object.assign(original.lines[0] ?? {}, { sku: "b" });
+
+    expect(copy).toStrictEqual({ id: 1, lines: [{ sku: "a", none: null, gone: undefined }] });
+  });
+
+  test("keeps a record that contains itself one", () => {
+    const original: { id: number; self?: unknown } = { id: 1 };
+    original.self = original;
+
+    const copy = copyRecord(original);
+
+    expect(copy.self).toBe(copy);
+    expect(copy).not.toBe(original);
+  });
+
+  test.each([["text"], [5], [null], [undefined]])("of %j is itself", (value) => {
+    expect(copyRecord(value)).toBe(value);
+  });
+
+  test.each([
+    ["itself", () => 1],
+    ["in a field", { run: () => 1 }],
+    ["in an array", [() => 1]],
+  ])("is refused for a function %s", (_where, value) => {
+    expect(() => copyRecord(value)).toThrow(expect.objectContaining({ name: "DataCloneError" }));
+  });
+});
