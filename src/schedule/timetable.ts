@@ -118,6 +118,8 @@ export class Timetable {
     const now = clock.now();
     // Nobody looked for longer than any nap: the computer slept, or the process was stopped for a while.
     if (now - this.#lookedAt > 2 * longestNapMs) this.#awakeSince = now;
+    // The clock was set back: what is due from now on is not missed.
+    if (now < this.#lookedAt) this.#awakeSince = Math.min(this.#awakeSince, now);
     this.#lookedAt = now;
     for (let slice = sliceSize; slice === sliceSize && !this.#stopped;) {
       const flows = await storage.dueFlows(now, sliceSize);

@@ -1,6 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { type Export, MemoryStorage, type Storage } from "../../src/index.ts";
-import { ManualClock, arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
+import {
+  type CollectingImport,
+  ManualClock,
+  arrayExport,
+  collectingImport,
+  scriptedImport,
+} from "../../src/testing/index.ts";
 import { type Fault, Gate, Stage, aborted, faltering, minute, noon, second, upTo } from "../stage.ts";
 
 const error = { code: "lease_lost", message: "stolen" };
@@ -414,7 +420,7 @@ describe("stop", () => {
 
   test("a run that this process took back can be canceled after the code that was left behind has ended", async () => {
     const gate = new Gate();
-    const sink = scriptedImport<number>((_, { signal }) =>
+    const sink: CollectingImport<number> = scriptedImport<number>((_, { signal }) =>
       (sink.calls.length === 1 ? gate.opened : aborted(signal)).then(() => undefined),
     );
     const stage = new Stage({ exports: { from: ones(1) }, imports: { sink }, options: { graceMs: 0 } });
