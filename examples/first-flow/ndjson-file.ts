@@ -30,11 +30,6 @@ export class NdjsonFile {
     return new NdjsonFile(path, lines, size);
   }
 
-  /** How many records there are. */
-  get lines(): number {
-    return this.#keys.size;
-  }
-
   /** Resolves when all of them are on the disk. Calls take turns, so two flows may share the file. */
   append(records: readonly object[], keys: readonly string[]): Promise<void> {
     const turn = this.#last.then(() => this.#append(records, keys));
