@@ -16,7 +16,9 @@ export interface Flow {
   readonly _importId: string;
   /** All imports in order, only if there is more than one. */
   readonly _importIds?: readonly string[];
+  /** The host's own id of the integration this flow is part of. */
   readonly _integrationId?: string;
+  /** The host's own id of the connector this flow belongs to. */
   readonly _connectorId?: string;
   /** True: no schedule, no manual run, no intake. */
   readonly disabled: boolean;
@@ -44,9 +46,11 @@ export interface FlowDefinition {
 
 /** One reason why a flow does not hold. */
 export interface FlowIssue {
+  /** `invalid_ref`: no export, or import, is registered under that id. */
   readonly code: "missing_required_field" | "invalid_field" | "invalid_ref" | "unknown_field";
   /** The field at fault, such as `schedule` or `_importIds.2`. */
   readonly field: string;
+  /** What was expected and what was found, in words. */
   readonly message: string;
 }
 

@@ -1,9 +1,11 @@
 /** Why a run exists. */
 export const triggers = ["schedule", "catch-up", "manual", "realtime", "retry"] as const;
+/** One of {@link triggers}. */
 export type Trigger = (typeof triggers)[number];
 
 /** What a run can be, in the API's words. */
 export const runStatuses = ["queued", "running", "completed", "failed", "canceling", "canceled"] as const;
+/** One of {@link runStatuses}. */
 export type RunStatus = (typeof runStatuses)[number];
 
 /** Every legal move. `running → queued` is a run taken back after a crash, or released by a process that stops. */
@@ -58,8 +60,9 @@ export interface Run extends Counts {
   readonly limit?: number;
   /** Which failures a `retry` run takes; absent fields mean all open ones. */
   readonly retry?: RetrySelection;
-  /** Pages read from the export, and pages committed. */
+  /** Pages read as of the last commit, those read ahead included. */
   readonly numPagesGenerated: number;
+  /** Pages committed. */
   readonly numPagesProcessed: number;
   /** Per import; the run's own counts are their sums. */
   readonly imports: Readonly<Record<string, Counts>>;
@@ -68,7 +71,9 @@ export interface Run extends Counts {
 
 /** Which open failures of the flow a retry run takes. */
 export interface RetrySelection {
+  /** One of the flow's imports. */
   readonly _importId?: string;
+  /** Failures of the flow; those that are not open are left out. */
   readonly _ids?: readonly string[];
 }
 
