@@ -23,14 +23,20 @@ export type ErrorCode =
   | "storage_failed"
   | "executor_failed";
 
+const brand = Symbol.for("poundlock.error");
+
 /** Base of everything poundlock throws. Tell errors apart by `code`: ESM and CommonJS copies of a class differ. */
 export abstract class PoundlockError extends Error {
   abstract readonly code: ErrorCode;
+
+  static {
+    Object.defineProperty(this.prototype, brand, { value: true });
+  }
 }
 
 /** True for an error of ours, whichever copy of the library made it. */
 export function isPoundlockError(error: unknown): error is PoundlockError {
-  return error instanceof Error && "code" in error && error.name.endsWith("Error") && codes.has(String(error.code));
+  return typeof error === "object" && error !== null && brand in error;
 }
 
 /** A flow does not hold. `issues` has every problem, each with its field. */
@@ -202,24 +208,3 @@ export class ExecutorFailedError extends PoundlockError {
     super(`The executor failed: ${messageOf(cause)}`, { cause });
   }
 }
-
-const codes: ReadonlySet<string> = new Set<ErrorCode>([
-  "invalid_flow",
-  "invalid_option",
-  "invalid_request",
-  "unauthorized",
-  "forbidden",
-  "not_found",
-  "conflict",
-  "flow_disabled",
-  "busy",
-  "export_failed",
-  "import_failed",
-  "contract_broken",
-  "stopped_by_import",
-  "too_many_failures",
-  "books_unbalanced",
-  "lease_lost",
-  "storage_failed",
-  "executor_failed",
-]);

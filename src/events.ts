@@ -119,7 +119,7 @@ export class Events<Map extends { listenerError: ListenerError }> {
   #call<Payload>(event: string, listener: Listener<Payload>, payload: Payload): void {
     try {
       const answer = listener(payload);
-      if (answer instanceof Promise) answer.catch((error: unknown) => this.#report(event, error));
+      if (isThenable(answer)) Promise.resolve(answer).catch((error: unknown) => this.#report(event, error));
     } catch (error) {
       this.#report(event, error);
     }
@@ -129,4 +129,8 @@ export class Events<Map extends { listenerError: ListenerError }> {
     // A listener of `listenerError` that throws has nobody left to be reported to.
     if (event !== "listenerError") this.#emitter.emit("listenerError", { event, error });
   }
+}
+
+function isThenable(answer: unknown): answer is PromiseLike<unknown> {
+  return typeof answer === "object" && answer !== null && "then" in answer;
 }

@@ -1,0 +1,216 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Events, type ListenerError } from "../src/events.ts";
+import { EventRecorder } from "../src/testing/index.ts";
+
+interface BellEvents {
+  rung: { readonly times: number };
+  broken: { readonly why: string };
+  listenerError: ListenerError;
+}
+
+class Bell extends Events<BellEvents> {
+  ring(times: number): void {
+    this.emit("rung", { times });
+  }
+
+  break(why: string): void {
+    this.emit("broken", { why });
+  }
+}
+
+/** Lets promises settle, and node report a rejection that nobody handled. */
+const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+const unhandled: unknown[] = [];
+const keep = (error: unknown) => void unhandled.push(error);
+beforeEach(() => void process.on("unhandledRejection", keep));
+afterEach(async () => {
+  await nextTurn();
+  process.off("unhandledRejection", keep);
+  expect(unhandled.splice(0)).toEqual([]);
+});
+
+describe("a listener", () => {
+  test("is given each payload of its event, and of no other", () => {
+    const bell = new Bell();
+    const heard: unknown[] = [];
+    bell.on("rung", (payload) => heard.push(payload));
+
+    bell.ring(1);
+    bell.break("rust");
+    bell.ring(2);
+
+    expect(heard).toEqual([{ times: 1 }, { times: 2 }]);
+  });
+
+  test("is called before emit answers, in the order in which listeners came", () => {
+    const bell = new Bell();
+    const heard: string[] = [];
+    bell.on("rung", () => heard.push("first")).on("rung", () => heard.push("second"));
+
+    bell.ring(1);
+
+    expect(heard).toEqual(["first", "second"]);
+  });
+
+  test("added by once hears one", () => {
+    const bell = new Bell();
+    const heard: number[] = [];
+    bell.once("rung", ({ times }) => heard.push(times));
+
+    bell.ring(1);
+    bell.ring(2);
+
+    expect(heard).toEqual([1]);
+    expect(bell.listenerCount("rung")).toBe(0);
+  });
+
+  test("hears nothing after off, while another one still does", () => {
+    const bell = new Bell();
+    const heard: string[] = [];
+    const first = () => heard.push("first");
+    bell.on("rung", first).on("rung", () => heard.push("second"));
+
+    bell.off("rung", first);
+    bell.ring(1);
+
+    expect(heard).toEqual(["second"]);
+  });
+
+  test("added by once can be taken off before it heard anything", () => {
+    const bell = new Bell();
+    const heard: unknown[] = [];
+    const listener = (payload: unknown) => heard.push(payload);
+    bell.once("rung", listener);
+
+    bell.off("rung", listener);
+    bell.ring(1);
+
+    expect(heard).toEqual([]);
+  });
+
+  test("of two events is taken off one of them only", () => {
+    const bell = new Bell();
+    const heard: unknown[] = [];
+    const listener = (payload: unknown) => heard.push(payload);
+    bell.on("rung", listener).on("broken", listener);
+
+    bell.off("rung", listener);
+    bell.ring(1);
+    bell.break("rust");
+
+    expect(heard).toEqual([{ why: "rust" }]);
+  });
+
+  test("on two bells is taken off one of them only", () => {
+    const [one, other] = [new Bell(), new Bell()];
+    const heard: unknown[] = [];
+    const listener = (payload: unknown) => heard.push(payload);
+    one.on("rung", listener);
+    other.on("rung", listener);
+
+    one.off("rung", listener);
+    one.ring(1);
+    other.ring(2);
+
+    expect(heard).toEqual([{ times: 2 }]);
+  });
+
+  test("that was never on may be taken off", () => {
+    const bell = new Bell();
+
+    expect(bell.off("rung", () => undefined)).toBe(bell);
+  });
+
+  test("counts as long as it is on", () => {
+    const bell = new Bell();
+    const listener = () => undefined;
+    const counts = [bell.listenerCount("rung")];
+
+    bell.on("rung", listener);
+    counts.push(bell.listenerCount("rung"));
+    bell.off("rung", listener);
+    counts.push(bell.listenerCount("rung"));
+
+    expect(counts).toEqual([0, 1, 0]);
+  });
+});
+
+describe("a listener's own trouble is reported and harms nothing, when it", () => {
+  const error = new Error("listener broke");
+  const lazily = { then: (_: unknown, refuse: (error: unknown) => void) => refuse(error) };
+  const throwing = () => {
+    throw error;
+  };
+
+  test.each<[how: string, listener: () => unknown]>([
+    ["throws", throwing],
+    ["rejects", () => Promise.reject(error)],
+    ["answers another library's promise, which rejects", () => lazily],
+    ["answers another library's promise, which throws", () => ({ then: throwing })],
+  ])("%s", async (_how, listener) => {
+    const bell = new Bell();
+    const recorder = new EventRecorder(bell, ["listenerError"]);
+    const heard: number[] = [];
+    bell.on("rung", listener).on("rung", ({ times }) => heard.push(times));
+
+    bell.ring(1);
+    await nextTurn();
+    bell.ring(2);
+    await nextTurn();
+
+    expect(heard).toEqual([1, 2]);
+    expect(recorder.of("listenerError")).toEqual([
+      { event: "rung", error },
+      { event: "rung", error },
+    ]);
+  });
+
+  test("throws, and was added by once", () => {
+    const bell = new Bell();
+    const recorder = new EventRecorder(bell, ["listenerError"]);
+    bell.once("rung", throwing);
+
+    bell.ring(1);
+    bell.ring(2);
+
+    expect(recorder.of("listenerError")).toEqual([{ event: "rung", error }]);
+  });
+
+  test.each<[how: string, listener: () => unknown]>([
+    ["throws", throwing],
+    ["rejects", () => Promise.reject(error)],
+  ])("listens to listenerError and %s itself", async (_how, listener) => {
+    const bell = new Bell();
+    bell.on("rung", throwing).on("listenerError", listener);
+    const recorder = new EventRecorder(bell, ["rung", "listenerError"]);
+
+    bell.ring(1);
+    await nextTurn();
+
+    expect(recorder.names).toEqual(["listenerError", "rung"]);
+  });
+
+  test("throws, and nobody listens to listenerError", () => {
+    const bell = new Bell().on("rung", throwing);
+
+    expect(() => bell.ring(1)).not.toThrow();
+  });
+});
+
+test("a listener may take itself off, or add another, while it is called", () => {
+  const bell = new Bell();
+  const heard: string[] = [];
+  const first = () => {
+    heard.push("first");
+    bell.off("rung", first).on("rung", () => heard.push("added"));
+  };
+  bell.on("rung", first).on("rung", () => heard.push("second"));
+
+  bell.ring(1);
+  const before = [...heard];
+  bell.ring(2);
+
+  expect(before).toEqual(["first", "second"]);
+  expect(heard.slice(2)).toEqual(["second", "added"]);
+});
