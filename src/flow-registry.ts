@@ -9,7 +9,7 @@ import {
   PoundlockError,
 } from "./errors.ts";
 import { Events, type RegistryEvents } from "./events.ts";
-import type { Export } from "./model/export.ts";
+import { type Export, exportRules } from "./model/export.ts";
 import {
   type Flow,
   type FlowDefinition,
@@ -19,8 +19,21 @@ import {
   sameDefinition,
   writtenFields,
 } from "./model/flow.ts";
-import type { Import } from "./model/import.ts";
+import { type Import, importRules } from "./model/import.ts";
+import { shown } from "./model/json.ts";
 import { patched } from "./model/patch.ts";
+import {
+  type Rule,
+  chosenId,
+  firstBreach,
+  firstUnknown,
+  having,
+  method,
+  optional,
+  pageLimit,
+  text,
+  truth,
+} from "./model/rule.ts";
 import { checkCron, cronOf } from "./schedule/cron.ts";
 import { MemoryStorage } from "./storage/memory-storage.ts";
 import type { FlowQuery, Listed, Storage } from "./storage/storage.ts";
@@ -123,7 +136,9 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   readonly storage: Storage;
   /** The zone of schedules that name none. */
   readonly timezone: string;
+  /** Tells the time. */
   readonly clock: Clock;
+  /** Makes ids. */
   readonly newId: () => string;
   readonly #exports = new Map<string, Export<unknown>>();
   readonly #imports = new Map<string, Import<unknown>>();
@@ -132,9 +147,8 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   constructor(options: RegistryOptions<X, M> = {}) {
     super();
     const { storage = new MemoryStorage(), timezone = "UTC", clock = systemClock, newId = uuidv7 } = options;
-    checkOptionNames(options);
-    if (checkCron("* * * * *", timezone).length > 0)
-      throw new InvalidOptionError("timezone", "an IANA time zone", timezone);
+    const breach = firstUnknown(options, optionRules) ?? firstBreach(options, optionRules);
+    if (breach !== undefined) throw new InvalidOptionError(breach.field, breach.expected, breach.found);
     this.storage = storage;
     this.timezone = timezone;
     this.clock = clock;
@@ -149,7 +163,10 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
    * @throws `invalid_option` if it is no export; `conflict` if the id is taken.
    */
   addExport<T>(_id: string, from: Export<T>): void {
-    checkExport(_id, from);
+    if (!having("pages").holds(from) && !having("listen").holds(from))
+      throw new InvalidOptionError(`exports.${_id}`, "an export with pages or listen", from);
+    checkMembers(`exports.${_id}`, from, exportRules);
+    if (!chosenId.holds(_id)) throw new InvalidOptionError(`exports.${_id}`, `as its id ${chosenId.expected}`, _id);
     if (this.#exports.has(_id)) throw new ConflictError(`There is an export ${_id} already`);
     this.#exports.set(_id, from);
   }
@@ -160,7 +177,9 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
    * @throws `invalid_option` if it is no import; `conflict` if the id is taken.
    */
   addImport<In, Out>(_id: string, into: Import<In, Out>): void {
-    checkImport(_id, into);
+    if (!having("write").holds(into)) throw new InvalidOptionError(`imports.${_id}`, "an import with write", into);
+    checkMembers(`imports.${_id}`, into, importRules);
+    if (!chosenId.holds(_id)) throw new InvalidOptionError(`imports.${_id}`, `as its id ${chosenId.expected}`, _id);
     if (this.#imports.has(_id)) throw new ConflictError(`There is an import ${_id} already`);
     this.#imports.set(_id, into);
   }
@@ -203,9 +222,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
 
   /** @throws `not_found` */
   async get(_id: string): Promise<Flow> {
-    const flow = await this.find(_id);
-    if (flow === undefined) throw new NotFoundError("flow", _id);
-    return flow;
+    return existing(await this.find(_id), _id);
   }
 
   /** Undefined if there is none. */
@@ -220,12 +237,13 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
    */
   async list(filter: FlowFilter = {}): Promise<Listed<Flow>> {
     const { limit = 100, ...rest } = filter;
-    checkFilter({ ...rest, limit }, flowFilterNames);
+    checkFilter({ ...rest, limit }, filterRules);
     return this.storage.listFlows({ ...defined(rest), limit });
   }
 
   /**
-   * Replaces the writable fields: what is left out is taken away. Read-only fields may be echoed back.
+   * Replaces the writable fields: what is left out is taken away. Read-only fields may be echoed back. If nothing
+   * differs, nothing happens: no event, and `lastModified` stays.
    *
    * @throws `not_found`, `invalid_flow`; `conflict` if `expected.lastModified` has moved.
    */
@@ -235,11 +253,12 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
     expected: Expected = {},
   ): Promise<Flow> {
     const definition = this.#read(input);
-    return this.#change(_id, expected, () => definition);
+    return existing(await this.#change(_id, expected, () => definition), _id);
   }
 
   /**
-   * Changes only the fields that `changes` names; `null` takes an optional one away.
+   * Changes only the fields that `changes` names; `null` takes an optional one away, undefined names nothing. If
+   * nothing differs, nothing happens: no event, and `lastModified` stays.
    *
    * @throws `not_found`, `invalid_flow`; `conflict` if `expected.lastModified` has moved.
    */
@@ -248,7 +267,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
     changes: FlowPatch<ExportIdFor<X, E>, ImportIdFor<X, M, E, I>>,
     expected: Expected = {},
   ): Promise<Flow> {
-    return this.#change(_id, expected, (flow) => this.#read(patched(flow, changes)));
+    return existing(await this.#change(_id, expected, (flow) => this.#read(patched(flow, changes))), _id);
   }
 
   /**
@@ -279,17 +298,18 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
     _id: string,
     input: FlowInput<ExportIdFor<X, E>, ImportIdFor<X, M, E, I>>,
   ): Promise<Flow> {
-    if (typeof _id !== "string" || _id.trim() !== _id || _id.length === 0 || _id.length > 255)
-      throw new InvalidFlowError([
-        invalid("_id", "_id: expected a text of 1 to 255 characters without spaces around it"),
-      ]);
-    const definition = this.#read(input);
-    const flow = this.#newFlow(_id, definition);
-    if (await this.storage.insertFlow(flow)) {
-      this.emit("flow:created", { flow });
-      return flow;
+    const idIssues = chosenId.holds(_id) ? [] : [invalid("_id", `expected ${chosenId.expected}, found ${shown(_id)}`)];
+    const definition = this.#read(input, idIssues);
+    for (;;) {
+      const flow = this.#newFlow(_id, definition);
+      if (await this.storage.insertFlow(flow)) {
+        this.emit("flow:created", { flow });
+        return flow;
+      }
+      const changed = await this.#change(_id, {}, () => definition);
+      // Without one it was deleted in between, and is to be created after all.
+      if (changed !== undefined) return changed;
     }
-    return this.#change(_id, {}, () => definition);
   }
 
   #newFlow(_id: string, definition: FlowDefinition): Flow {
@@ -299,9 +319,11 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
     return Object.freeze({ _id, ...writtenFields(definition), ...times });
   }
 
-  async #change(_id: string, expected: Expected, define: (flow: Flow) => FlowDefinition): Promise<Flow> {
+  // Undefined if there is no such flow.
+  async #change(_id: string, expected: Expected, define: (flow: Flow) => FlowDefinition): Promise<Flow | undefined> {
     for (;;) {
-      const previous = await this.get(_id);
+      const previous = await this.find(_id);
+      if (previous === undefined) return undefined;
       if (expected.lastModified !== undefined && expected.lastModified !== previous.lastModified) throw stale(_id);
       const definition = define(previous);
       if (sameDefinition(definition, definitionOf(previous))) return previous;
@@ -337,10 +359,11 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
     return dueAt === undefined ? {} : { nextRunAt: new Date(dueAt).toISOString() };
   }
 
-  #read(input: unknown): FlowDefinition {
+  #read(input: unknown, others: readonly FlowIssue[] = []): FlowDefinition {
     const read = readFlow(input);
     const fields = (typeof input === "object" && input !== null ? input : {}) as Partial<FlowInput>;
     const issues = [
+      ...others,
       ...("issues" in read ? read.issues : []),
       ...this.#scheduleIssues(fields),
       ...this.#refIssues(fields),
@@ -371,19 +394,37 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   }
 }
 
-const flowFilterNames = ["_integrationId", "_connectorId", "_exportId", "_importId", "disabled", "limit", "after"];
+const optionRules: Readonly<Record<keyof RegistryOptions, Rule>> = {
+  exports: optional({ expected: "an object of exports by their ids", holds: isObject }),
+  imports: optional({ expected: "an object of imports by their ids", holds: isObject }),
+  // Not all it has to have: enough to tell it from a class, a path or a promise that nobody awaited.
+  storage: optional({ ...having("insertFlow", "queueRun", "commitPage"), expected: "a storage that is open" }),
+  timezone: optional({
+    expected: 'an IANA time zone such as "Europe/Berlin"',
+    holds: (value) => typeof value === "string" && checkCron("* * * * *", value).length === 0,
+  }),
+  clock: optional(having("now", "setTimer", "turn")),
+  newId: optional(method),
+};
+
+const filterRules: Readonly<Record<keyof FlowFilter, Rule>> = {
+  _integrationId: optional(text),
+  _connectorId: optional(text),
+  _exportId: optional(text),
+  _importId: optional(text),
+  disabled: optional(truth),
+  limit: pageLimit,
+  after: optional(text),
+};
 
 /**
- * Refuses filters that nobody knows, and limits out of range.
+ * Refuses filters that nobody knows, or that are out of range.
  *
  * @throws `invalid_request`
  */
-export function checkFilter(filter: { readonly limit: number }, names: readonly string[]): void {
-  for (const name of Object.keys(filter))
-    if (!names.includes(name)) throw new InvalidRequestError(name, `one of ${names.join(", ")}`, name);
-  const { limit } = filter;
-  if (!(Number.isInteger(limit) && limit >= 1 && limit <= 1_000))
-    throw new InvalidRequestError("limit", "a whole number from 1 to 1000", limit);
+export function checkFilter(filter: object, rules: Readonly<Record<string, Rule>>): void {
+  const breach = firstUnknown(filter, rules) ?? firstBreach(filter, rules);
+  if (breach !== undefined) throw new InvalidRequestError(breach.field, breach.expected, breach.found);
 }
 
 /** Without the entries that are undefined. */
@@ -393,35 +434,18 @@ export function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<
   };
 }
 
-function checkOptionNames(options: object): void {
-  const names = ["exports", "imports", "storage", "timezone", "clock", "newId"];
-  for (const name of Object.keys(options))
-    if (!names.includes(name)) throw new InvalidOptionError(name, `one of ${names.join(", ")}`, name);
+function checkMembers(place: string, of: object, rules: Readonly<Record<string, Rule>>): void {
+  const breach = firstBreach(of, rules);
+  if (breach !== undefined) throw new InvalidOptionError(`${place}.${breach.field}`, breach.expected, breach.found);
 }
 
-function checkExport(_id: string, from: { readonly [K in keyof Export<unknown>]?: unknown } | undefined): void {
-  const place = `exports.${_id}`;
-  if (typeof from?.pages !== "function" && typeof from?.listen !== "function")
-    throw new InvalidOptionError(place, "an export with pages or listen", from);
-  checkWhole(`${place}.pageSize`, from.pageSize);
-  checkWhole(`${place}.checkpointVersion`, from.checkpointVersion, 0);
-  if (!["ordered", "unordered", undefined].includes(from.order as undefined))
-    throw new InvalidOptionError(`${place}.order`, '"ordered" or "unordered"', from.order);
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
 }
 
-function checkImport(_id: string, into: { readonly [K in keyof Import<unknown>]?: unknown } | undefined): void {
-  const place = `imports.${_id}`;
-  if (typeof into?.write !== "function") throw new InvalidOptionError(place, "an import with write", into);
-  if (typeof into.idempotent !== "boolean")
-    throw new InvalidOptionError(`${place}.idempotent`, "true or false", into.idempotent);
-  checkWhole(`${place}.batchSize`, into.batchSize);
-  checkWhole(`${place}.concurrency`, into.concurrency);
-  checkWhole(`${place}.writeTimeoutMs`, into.writeTimeoutMs);
-}
-
-function checkWhole(option: string, value: unknown, least = 1): void {
-  if (value !== undefined && !(Number.isSafeInteger(value) && Number(value) >= least))
-    throw new InvalidOptionError(option, `a whole number, ${least} or more`, value);
+function existing(flow: Flow | undefined, _id: string): Flow {
+  if (flow === undefined) throw new NotFoundError("flow", _id);
+  return flow;
 }
 
 function invalid(field: string, message: string): FlowIssue {

@@ -3,6 +3,17 @@ import { InvalidOptionError } from "./errors.ts";
 import type { Executor } from "./executor/executor.ts";
 import { LocalExecutor } from "./executor/local-executor.ts";
 import { type Logger, silentLogger } from "./model/logger.ts";
+import {
+  type Rule,
+  duration,
+  firstBreach,
+  firstUnknown,
+  having,
+  method,
+  oneOf,
+  optional,
+  wholeFrom,
+} from "./model/rule.ts";
 
 /** How a scheduler works. Durations are milliseconds. */
 export interface SchedulerOptions {
@@ -70,46 +81,64 @@ interface Inherited {
   readonly newId: () => string;
 }
 
+const optionRules: Readonly<Record<keyof SchedulerOptions, Rule>> = {
+  concurrency: optional(wholeFrom(1)),
+  overlap: optional(oneOf("bufferOne", "bufferAll", "skip")),
+  maxQueued: optional(wholeFrom(1)),
+  catchUpWindowMs: optional(duration),
+  leaseMs: optional(wholeFrom(1_000)),
+  maxCrashes: optional(wholeFrom(0)),
+  graceMs: optional(duration),
+  prefetch: optional(wholeFrom(0)),
+  maxAttempts: optional(wholeFrom(1)),
+  retryDelayMs: optional(duration),
+  maxFailures: optional(wholeFrom(0)),
+  maxInboxPages: optional(wholeFrom(1)),
+  dedupeWindowMs: optional(duration),
+  retention: optional({
+    expected: "an object with days and runsPerFlow",
+    holds: (value) => typeof value === "object" && value !== null,
+  }),
+  executor: optional(having("start", "wake", "stop")),
+  clock: optional(having("now", "setTimer", "turn")),
+  logger: optional(having("debug", "info", "warn", "error")),
+  newId: optional(method),
+  random: optional(method),
+};
+
+const retentionRules: Readonly<Record<keyof Retention, Rule>> = {
+  days: optional({ expected: "a number above 0", holds: (value) => Number.isFinite(value) && Number(value) > 0 }),
+  runsPerFlow: optional(wholeFrom(1)),
+};
+
 /**
  * The options with their defaults.
  *
- * @throws `invalid_option` naming the first one that is out of range, or unknown.
+ * @throws `invalid_option` naming the first one that is unknown, or out of range.
  */
 export function resolveOptions(options: SchedulerOptions, inherited: Inherited): ResolvedOptions {
-  const { clock = inherited.clock, newId = inherited.newId, retention = {} } = options;
+  check("", options, optionRules);
+  const { retention = {}, clock = inherited.clock, newId = inherited.newId } = options;
+  check("retention.", retention, retentionRules);
   const { concurrency = 10, overlap = "bufferOne", maxQueued = 1_000, catchUpWindowMs = 86_400_000 } = options;
   const { leaseMs = 30_000, maxCrashes = 3, graceMs = 10_000, prefetch = 1 } = options;
   const { maxAttempts = 5, retryDelayMs = 1_000, maxFailures = 1_000 } = options;
   const { maxInboxPages = 10_000, dedupeWindowMs = 86_400_000 } = options;
   const { executor = new LocalExecutor({ clock }), logger = silentLogger, random = Math.random } = options;
   const { days = 30, runsPerFlow = 1_000 } = retention;
-  const numbers = { catchUpWindowMs, graceMs, retryDelayMs, dedupeWindowMs };
-  for (const [name, value] of Object.entries(numbers)) checkNumber(name, value);
-  const counts = { concurrency, maxQueued, maxAttempts, maxInboxPages, "retention.runsPerFlow": runsPerFlow };
-  for (const [name, value] of Object.entries(counts)) checkWhole(name, value, 1);
-  for (const [name, value] of Object.entries({ maxCrashes, prefetch, maxFailures })) checkWhole(name, value, 0);
-  checkWhole("leaseMs", leaseMs, 1_000);
-  if (!(days > 0)) throw new InvalidOptionError("retention.days", "a number above 0", days);
-  if (!["bufferOne", "bufferAll", "skip"].includes(overlap))
-    throw new InvalidOptionError("overlap", '"bufferOne", "bufferAll" or "skip"', overlap);
-  const resolved = {
+  return Object.freeze({
     ...{ concurrency, overlap, maxQueued, catchUpWindowMs, leaseMs, maxCrashes, graceMs, prefetch, maxAttempts },
     ...{ retryDelayMs, maxFailures, maxInboxPages, dedupeWindowMs, executor, clock, logger, newId, random },
     retention: Object.freeze({ days, runsPerFlow }),
-  };
-  const unknown = Object.keys(options).find((name) => !(name in resolved));
-  if (unknown !== undefined)
-    throw new InvalidOptionError(unknown, `one of ${Object.keys(resolved).join(", ")}`, unknown);
-  return Object.freeze(resolved);
+  });
 }
 
 /** @throws `invalid_option` */
 export function checkNumber(option: string, value: unknown): void {
-  if (!(Number.isFinite(value) && Number(value) >= 0))
-    throw new InvalidOptionError(option, "a number of milliseconds, 0 or more", value);
+  check("", { [option]: value }, { [option]: duration });
 }
 
-function checkWhole(option: string, value: unknown, least: number): void {
-  if (!(Number.isSafeInteger(value) && Number(value) >= least))
-    throw new InvalidOptionError(option, `a whole number, ${least} or more`, value);
+function check(place: string, given: object, rules: Readonly<Record<string, Rule>>): void {
+  const breach = firstUnknown(given, rules) ?? firstBreach(given, rules);
+  if (breach !== undefined) throw new InvalidOptionError(place + breach.field, breach.expected, breach.found);
 }

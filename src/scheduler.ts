@@ -18,10 +18,11 @@ import {
   defined,
 } from "./flow-registry.ts";
 import type { AcceptOptions, Accepted } from "./model/export.ts";
-import type { Failure } from "./model/failure.ts";
+import { type Failure, failureStatuses } from "./model/failure.ts";
 import { importIdsOf } from "./model/flow.ts";
 import { type Json, copyJson } from "./model/json.ts";
-import { type RetrySelection, type Run, type RunStart, hasEnded } from "./model/run.ts";
+import { type Rule, oneOf, optional, pageLimit, text, texts } from "./model/rule.ts";
+import { type RetrySelection, type Run, type RunStart, hasEnded, runStatuses, triggers } from "./model/run.ts";
 import { messageOf } from "./model/verdict.ts";
 import { type ResolvedOptions, type SchedulerOptions, checkNumber, resolveOptions } from "./options.ts";
 import { Runner, type RunnerTold } from "./run/runner.ts";
@@ -194,7 +195,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    */
   async listRuns(filter: RunFilter = {}): Promise<Listed<Run>> {
     const { limit = 100, ...rest } = filter;
-    checkFilter({ ...rest, limit }, runFilterNames);
+    checkFilter({ ...rest, limit }, runFilterRules);
     return this.#storage.listRuns({ ...defined(rest), limit });
   }
 
@@ -227,7 +228,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    */
   async listFailures(filter: FailureFilter = {}): Promise<Listed<Failure>> {
     const { limit = 100, ...rest } = filter;
-    checkFilter({ ...rest, limit }, failureFilterNames);
+    checkFilter({ ...rest, limit }, failureFilterRules);
     return this.#storage.listFailures({ ...defined(rest), limit });
   }
 
@@ -432,19 +433,28 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   }
 }
 
-const runFilterNames = [
-  "_flowId",
-  "_exportId",
-  "_integrationId",
-  "_connectorId",
-  "status",
-  "trigger",
-  "limit",
-  "after",
-];
-const failureFilterNames = [
-  ...["_ids", "_flowId", "_importId", "_runId", "_integrationId", "_connectorId", "status", "limit", "after"],
-];
+const runFilterRules: Readonly<Record<keyof RunFilter, Rule>> = {
+  _flowId: optional(text),
+  _exportId: optional(text),
+  _integrationId: optional(text),
+  _connectorId: optional(text),
+  status: optional(oneOf(...runStatuses)),
+  trigger: optional(oneOf(...triggers)),
+  limit: pageLimit,
+  after: optional(text),
+};
+
+const failureFilterRules: Readonly<Record<keyof FailureFilter, Rule>> = {
+  _ids: optional(texts),
+  _flowId: optional(text),
+  _importId: optional(text),
+  _runId: optional(text),
+  _integrationId: optional(text),
+  _connectorId: optional(text),
+  status: optional(oneOf(...failureStatuses)),
+  limit: pageLimit,
+  after: optional(text),
+};
 
 function runOf(outcome: DueOutcome): Run | undefined {
   return "run" in outcome ? outcome.run : undefined;

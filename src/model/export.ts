@@ -2,6 +2,7 @@ import type { Flow } from "./flow.ts";
 import type { Json } from "./json.ts";
 import type { Logger } from "./logger.ts";
 import type { Page } from "./page.ts";
+import { type Rule, method, oneOf, optional, wholeFrom } from "./rule.ts";
 import type { Run } from "./run.ts";
 
 /** The source end of a flow: host code under an `_id` in the registry. At least one of `pages` and `listen`. */
@@ -72,3 +73,14 @@ export interface Accepted {
   /** Event ids seen before within the window. */
   readonly duplicates: number;
 }
+
+/** What is checked when an export is added, beside that it has `pages` or `listen`. */
+export const exportRules: Readonly<Record<keyof Export<unknown>, Rule>> = {
+  pages: optional(method),
+  listen: optional(method),
+  pageSize: optional(wholeFrom(1)),
+  key: optional(method),
+  order: optional(oneOf("ordered", "unordered")),
+  checkpointVersion: optional(wholeFrom(0)),
+  migrate: optional(method),
+};

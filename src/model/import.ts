@@ -1,6 +1,7 @@
 import type { Fault } from "./failure.ts";
 import type { Flow } from "./flow.ts";
 import type { Logger } from "./logger.ts";
+import { type Rule, method, optional, truth, wholeFrom } from "./rule.ts";
 import type { Run } from "./run.ts";
 
 /** The destination end of a flow: host code under an `_id` in the registry. */
@@ -73,3 +74,20 @@ export interface StandardSchemaV1<Output = unknown> {
 export type StandardResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly { readonly message: string }[] };
+
+/** What is checked when an import is added, beside that it has `write`. */
+export const importRules: Readonly<Record<keyof Import<unknown>, Rule>> = {
+  write: method,
+  idempotent: truth,
+  batchSize: optional(wholeFrom(1)),
+  concurrency: optional(wholeFrom(1)),
+  writeTimeoutMs: optional(wholeFrom(1)),
+  filter: optional(method),
+  map: optional(method),
+  // Some libraries' schemas are functions.
+  schema: optional({
+    expected: "a Standard Schema validator",
+    holds: (value) => typeof (value as Partial<StandardSchemaV1> | null)?.["~standard"]?.validate === "function",
+  }),
+  find: optional(method),
+};

@@ -108,7 +108,7 @@ export class Sweep {
 
   async #prune(): Promise<void> {
     const { clock, retention, storage } = this.#parts;
-    const endedBefore = clock.now() - retention.days * 86_400_000;
+    const endedBefore = Math.max(0, clock.now() - retention.days * 86_400_000);
     const rule = { endedBefore, runsPerFlow: retention.runsPerFlow, limit: portion };
     while (!this.#stopped && (await storage.prune(rule)) > 0) await clock.turn();
   }
