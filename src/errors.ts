@@ -43,6 +43,7 @@ export function isPoundlockError(error: unknown): error is PoundlockError {
 export class InvalidFlowError extends PoundlockError {
   override readonly name = "InvalidFlowError";
   readonly code = "invalid_flow";
+  /** One for each field at fault, at least one. */
   readonly issues: readonly FlowIssue[];
 
   constructor(issues: readonly FlowIssue[]) {
@@ -55,6 +56,7 @@ export class InvalidFlowError extends PoundlockError {
 export class InvalidOptionError extends PoundlockError {
   override readonly name = "InvalidOptionError";
   readonly code = "invalid_option";
+  /** What is at fault, such as `concurrency` or `exports.orders.pageSize`. */
   readonly option: string;
 
   constructor(option: string, expected: string, found: unknown) {
@@ -67,6 +69,7 @@ export class InvalidOptionError extends PoundlockError {
 export class InvalidRequestError extends PoundlockError {
   override readonly name = "InvalidRequestError";
   readonly code = "invalid_request";
+  /** What is at fault, such as `limit` or `records.3`. */
   readonly field: string;
 
   constructor(field: string, expected: string, found: unknown) {

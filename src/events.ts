@@ -28,6 +28,7 @@ export interface SchedulerEvents {
     readonly run: Run;
     /** The import; absent if it was the export. */
     readonly _importId?: string;
+    /** The try that has just ended; 1 for the first. */
     readonly attempt: number;
     readonly delayMs: number;
     readonly message: string;
@@ -46,13 +47,13 @@ export interface SchedulerEvents {
   "schedule:coalesced": { readonly flow: Flow; readonly run: Run; readonly dueAt: string };
   /** A due time found a run waiting or running and added none (`overlap: "skip"`). */
   "schedule:skipped": { readonly flow: Flow; readonly run: Run; readonly dueAt: string };
-  /** Due times passed while nothing ran here. `run` catches up for the newest; without it that was too long ago. */
+  /** Due times passed while nothing ran here. `run` catches up for the newest, or has taken it in; absent: too long ago. */
   "schedule:missed": { readonly flow: Flow; readonly dueAt: string; readonly run?: Run };
   /** No run of this flow began for twice its interval, though it is scheduled. Told at each due time until one does. */
   overdue: { readonly flow: Flow; readonly dueAt: string; readonly lastExecutedAt?: string };
   /** Another process took a run over that this one was running; its work since the last commit does not count. */
   "lease:lost": { readonly run: Run };
-  /** An export's `listen` threw; it is tried again after `delayMs`. */
+  /** An export's `listen` threw; it is called again after `delayMs`. 0: what threw was its stop. */
   "listen:failed": { readonly _exportId: string; readonly error: unknown; readonly delayMs: number };
   /** The storage or the executor failed in the background; the work is tried again. */
   trouble: { readonly error: unknown; readonly during: string };
@@ -62,6 +63,7 @@ export interface SchedulerEvents {
 
 /** A listener's own error. */
 export interface ListenerError {
+  /** What the listener was told. */
   readonly event: string;
   readonly error: unknown;
 }

@@ -72,12 +72,15 @@ export interface FlowInput<E extends string = string, I extends string = string>
   readonly schedule?: string | null;
   /** IANA zone of the schedule. @default the registry's */
   readonly timezone?: string | null;
+  /** The id under which the export is registered. */
   readonly _exportId: E;
   /** The import, or the first of `_importIds`. One of the two is required. */
   readonly _importId?: I | null;
   /** 1–50 imports, all different. */
   readonly _importIds?: readonly I[] | null;
+  /** The host's own id of the integration this flow is part of, 1–255 characters; runs and failures carry it, too. */
   readonly _integrationId?: string | null;
+  /** The host's own id of the connector this flow belongs to, 1–255 characters; runs and failures carry it, too. */
   readonly _connectorId?: string | null;
   /** @default false */
   readonly disabled?: boolean | null;

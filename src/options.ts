@@ -38,7 +38,7 @@ export interface SchedulerOptions {
   readonly graceMs?: number;
   /** Pages read ahead of the one being written; 0 or more. @default 1 */
   readonly prefetch?: number;
-  /** Tries of one batch, the first included; 1 or more. @default 5 */
+  /** Tries of one batch, the first included, and reads of an export without progress; 1 or more. @default 5 */
   readonly maxAttempts?: number;
   /** The longest wait before the second try; doubled before each one after, full jitter, at most a minute; 0 or more. @default 1000 */
   readonly retryDelayMs?: number;

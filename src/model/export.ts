@@ -10,21 +10,29 @@ export interface Export<T, C extends Json = Json> {
   /**
    * Reads on demand, from the checkpoint on. Pages are pulled: the next is asked for when there is room for it.
    * A plain array is a page without a checkpoint. `retryLater` thrown here resumes from the last committed
-   * checkpoint after the delay; any other error ends the run as `export_failed` and keeps what was committed.
+   * checkpoint after the delay, at most `maxAttempts` times without progress; any other error ends the run as
+   * `export_failed` and keeps what was committed.
    */
   pages?(context: ExportContext<C>): AsyncIterable<Page<T, C> | readonly T[]>;
-  /** Receives events while the scheduler runs and some enabled flow uses this export. Answers how to stop. */
+  /**
+   * Receives events while the scheduler runs and some enabled flow uses this export. Answers how to stop. If it throws
+   * it is called again: after a second, then two, up to a minute.
+   */
   listen?(context: ListenContext<T>): Promise<Stop> | Stop;
-  /** A hint handed to `pages` as `pageSize`; 1 or more. @default 100 */
+  /** A hint handed to `pages`, and how many records of an inbox make a page; 1 or more. @default 100 */
   readonly pageSize?: number;
-  /** The record's identity: idempotency key of its writes, key of its failure. Synchronous. */
+  /**
+   * The record's identity: idempotency key of its writes, key of its failure. A text that is not empty, at once.
+   *
+   * @default the event id; without one, made of run, page and place: stable within the run only
+   */
   key?(record: T): string;
   /**
    * `ordered`: every page's checkpoint may become the flow's at once. `unordered`: page checkpoints only resume the
    * same run, and the flow's checkpoint moves when the run completes. @default "unordered"
    */
   readonly order?: "ordered" | "unordered";
-  /** Version of the checkpoint's shape, a whole number. @default 1 */
+  /** Version of the checkpoint's shape; a whole number, 0 or more. @default 1 */
   readonly checkpointVersion?: number;
   /** Turns a checkpoint stored under another version into today's shape. Without it such a checkpoint ends the run. */
   migrate?(checkpoint: Json, fromVersion: number): C;
@@ -35,16 +43,19 @@ export type Stop = () => Promise<void> | void;
 
 /** What `pages` is given. */
 export interface ExportContext<C extends Json = Json> {
-  /** The last committed one; undefined on the first run. */
+  /** This run's own if it has committed one, else the flow's; undefined if there is none: from the start. */
   readonly checkpoint: C | undefined;
+  /** As it is when reading begins. */
   readonly run: Run;
+  /** As it is when the run begins. */
   readonly flow: Flow;
   /** The export's own hint, or 100. */
   readonly pageSize: number;
   /** A sample run: no more records than this are used. */
   readonly limit?: number;
-  /** Aborts when the run is canceled, stopped or has lost its lease; hand it to every request. */
+  /** Aborts when the run is canceled, stops or has lost its lease, and when no more is read; hand it to every request. */
   readonly signal: AbortSignal;
+  /** The scheduler's, with the ids of flow and run in every line. */
   readonly log: Logger;
 }
 
@@ -69,6 +80,7 @@ export interface AcceptOptions {
 
 /** What became of accepted records; with several flows on the export, what the one with the fewest news made of them. */
 export interface Accepted {
+  /** Records that are in its inbox now. */
   readonly accepted: number;
   /** Event ids seen before within the window. */
   readonly duplicates: number;

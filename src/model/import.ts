@@ -18,7 +18,12 @@ export interface Import<In, Out = In, R = unknown> {
   readonly batchSize?: number;
   /** Batches of one page written at once; 1 or more. @default 1 */
   readonly concurrency?: number;
-  /** Milliseconds until the signal of one `write` aborts; 1 or more. @default 300000 */
+  /**
+   * Milliseconds until the signal of one `write` aborts; 1 or more. It has a second more to answer, then its outcome is
+   * unknown.
+   *
+   * @default 300000
+   */
   readonly writeTimeoutMs?: number;
   /** False leaves the record out of this import (`numIgnore`). Synchronous; a throw is a reject. */
   filter?(record: In): boolean;
@@ -28,7 +33,7 @@ export interface Import<In, Out = In, R = unknown> {
   readonly schema?: StandardSchemaV1<Out>;
   /**
    * Which of these records, whose outcome is unknown, are there? An entry that is not undefined means written.
-   * Asked only if the import is not idempotent; exactly one entry a record, in order.
+   * Asked only if the import is not idempotent; exactly one entry a record, in order. If it throws, nothing is known.
    */
   find?(records: readonly Out[], context: ImportContext): Promise<readonly (R | undefined)[]>;
 }
@@ -37,12 +42,15 @@ export interface Import<In, Out = In, R = unknown> {
 export interface ImportContext {
   /** `keys[i]` identifies `records[i]`: the same over attempts, resumes and retries. */
   readonly keys: readonly string[];
-  /** 1 for the first try of this batch. */
+  /** 1 for the first try of this batch, and for every `find`. */
   readonly attempt: number;
+  /** As of its last committed page. */
   readonly run: Run;
+  /** As it is when the run begins. */
   readonly flow: Flow;
   /** Aborts when the run is canceled, stopped or has lost its lease, or when `writeTimeoutMs` is over. */
   readonly signal: AbortSignal;
+  /** The scheduler's, with the ids of flow and run in every line. */
   readonly log: Logger;
 }
 
@@ -53,7 +61,7 @@ export type Result<R = unknown> =
       readonly ok: false;
       readonly fault: Fault;
       readonly error: unknown;
-      /** Milliseconds to wait at least before the next attempt (`retry` only). */
+      /** Milliseconds to wait at least before the next attempt, if there is one; 0 or more. A batch waits for the longest. */
       readonly afterMs?: number;
     };
 
