@@ -68,7 +68,9 @@ export interface ListenContext<T> {
    * @throws `busy` when an inbox is full, `flow_disabled` when no enabled flow uses the export.
    */
   readonly accept: (records: readonly T[], options?: AcceptOptions) => Promise<Accepted>;
+  /** Aborts when listening ends, just before what `listen` answered is called. */
   readonly signal: AbortSignal;
+  /** The scheduler's, with the id of the export in every line. */
   readonly log: Logger;
 }
 
