@@ -123,7 +123,7 @@ async function withoutFound(prepared: Prepared, doubtful: ReadonlySet<number>, t
 
 function pick(batch: Batch, indexes: readonly number[]): Batch {
   return {
-    records: indexes.map((index) => batch.records[index]),
+    records: Object.freeze(indexes.map((index) => batch.records[index])),
     keyOf: (index) => batch.keyOf(indexes[index] ?? 0),
   };
 }

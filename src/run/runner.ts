@@ -51,6 +51,12 @@ interface Running {
   lost: boolean;
 }
 
+/** A run that is being taken; it is aborted as soon as it is, if it has a reason by then. */
+interface Claim {
+  readonly token: string;
+  reason: AbortReason | undefined;
+}
+
 /**
  * Runs runs: takes a flow's oldest waiting one under a lease, executes it, ends it. All leases held here are renewed
  * together, at a third of their length; a run whose lease is lost is aborted, and nothing it does counts any more.
@@ -62,7 +68,8 @@ export class Runner {
   readonly #storage: Storage;
   /** Every claim has a token of its own: this runner's id and a number. */
   readonly #id: string;
-  #claims = 0;
+  #claimed = 0;
+  readonly #claims = new Set<Claim>();
   #cancelRenewal: Cancel | undefined;
   #renewing = false;
 
@@ -75,13 +82,16 @@ export class Runner {
 
   /** Runs the flow's oldest waiting run to its end. True: more of them wait. Never rejects. */
   async runNext(_flowId: string): Promise<boolean> {
+    const claim: Claim = { token: `${this.#id}/${++this.#claimed}`, reason: undefined };
+    this.#claims.add(claim);
     try {
-      const token = `${this.#id}/${++this.#claims}`;
-      const taken = await this.#patiently("takeRun", () => this.#take(_flowId, token));
-      return taken === undefined ? false : await this.#runTaken(taken, token);
+      const taken = await this.#patiently("takeRun", () => this.#take(_flowId, claim.token));
+      return taken === undefined ? false : await this.#runTaken(taken, claim);
     } catch (error) {
       this.#parts.told.trouble(error, `running flow ${_flowId}`);
       return false;
+    } finally {
+      this.#claims.delete(claim);
     }
   }
 
@@ -95,8 +105,9 @@ export class Runner {
     running.abort.abort(new Error(abortMessages[reason]));
   }
 
-  /** Aborts every run that is running here. */
+  /** Aborts every run that is running here, or is just being taken. */
   abortAll(reason: AbortReason): void {
+    for (const claim of this.#claims) claim.reason ??= reason;
     for (const _runId of [...this.#running.keys()]) this.abort(_runId, reason);
   }
 
@@ -112,10 +123,12 @@ export class Runner {
     return this.#storage.takeRun(_flowId, { token, at, until: at + this.#parts.leaseMs });
   }
 
-  async #runTaken(taken: Taken, token: string): Promise<boolean> {
-    const hold = { _runId: taken.run._id, token };
+  async #runTaken(taken: Taken, claim: Claim): Promise<boolean> {
+    const hold = { _runId: taken.run._id, token: claim.token };
     const running: Running = { run: taken.run, hold, abort: new AbortController(), reason: undefined, lost: false };
     this.#running.set(hold._runId, running);
+    this.#claims.delete(claim);
+    if (claim.reason !== undefined) this.abort(hold._runId, claim.reason);
     this.#planRenewal();
     try {
       this.#parts.told.started(taken.run);

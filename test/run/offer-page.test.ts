@@ -358,6 +358,33 @@ describe("several imports", () => {
     ]);
   });
 
+  test("an import that empties its array in a retry, after find, harms only itself", async () => {
+    let isDown = true;
+    const emptying: Import<number> = {
+      idempotent: false,
+      async find(records) {
+        if (isDown) throw new Error("cannot look");
+        return records.map(() => undefined);
+      },
+      async write(records) {
+        if (isDown) throw new Error("the connection broke");
+        try {
+          (records as number[]).pop();
+        } catch {
+          // Frozen: that is as good.
+        }
+        return [{ ok: true }, { ok: true }];
+      },
+    };
+    const stage = new Stage({ exports: { numbers: arrayExport([1, 2]) }, imports: { emptying } });
+    const { _flowId } = await stage.move();
+    isDown = false;
+
+    const retry = await stage.end(await stage.scheduler.retryFailures(_flowId));
+
+    expect(retry).toMatchObject({ status: "completed", numSuccess: 2 });
+  });
+
   test("an import that changes what its own map made gets the original again at the next attempt", async () => {
     const seen: unknown[] = [];
     const sink = scriptedImport<{ id: string; tags: string[] }>(

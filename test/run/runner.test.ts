@@ -346,6 +346,26 @@ describe("stop", () => {
     expect(stage.events.of("run:requeued")).toMatchObject([{ reason: "stop", run: { _id: run._id } }]);
   });
 
+  test("a run that is just being taken when graceMs are over is given back unread", async () => {
+    const storage = new MemoryStorage();
+    const taking = new Gate();
+    const takeRun = storage.takeRun.bind(storage);
+    storage.takeRun = (...call) => taking.opened.then(() => takeRun(...call));
+    const sink = collectingImport<number>();
+    const stage = new Stage({ exports: { from: ones(4) }, imports: { sink }, storage });
+    await stage.scheduler.start();
+    const run = await stage.scheduler.run((await stage.flow())._id);
+
+    const stopped = stage.scheduler.stop({ graceMs: 0 });
+    await stage.clock.advance(100);
+    taking.open();
+    await stage.clock.advance(1);
+    await stopped;
+
+    expect(sink.written).toEqual([]);
+    expect(await stage.scheduler.getRun(run._id)).toMatchObject({ status: "queued", crashes: 0 });
+  });
+
   test("a run that was released goes before those that waited behind it", async () => {
     const { stage, run, gate } = await midway(2);
     const behind = await stage.scheduler.run(run._flowId);
