@@ -133,11 +133,11 @@ export function moveRun(run: Run, status: RunStatus, changes: Partial<Run> = {})
 
 /** Both added up. */
 export function addCounts(one: Counts, other: Counts): Counts {
-  return {
+  return Object.freeze({
     numSuccess: one.numSuccess + other.numSuccess,
     numError: one.numError + other.numError,
     numIgnore: one.numIgnore + other.numIgnore,
-  };
+  });
 }
 
 /** The rule every committed page obeys for each import: what was read is written, ignored or stored, once. */

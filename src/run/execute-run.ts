@@ -320,7 +320,8 @@ class Execution {
   ): Promise<void> {
     const { hold, storage, told } = this.#job;
     const pages = this.#position.pages + this.#sincePosition + 1;
-    const position = page.checkpoint === undefined ? undefined : { pages, checkpoint: this.#stored(page.checkpoint) };
+    const position =
+      page.checkpoint === undefined ? undefined : Object.freeze({ pages, checkpoint: this.#stored(page.checkpoint) });
     const failures = this.#failures(parts, page);
     const moved = page.failures === undefined && this.#job.export.order === "ordered" && this.#movesFlow();
     const run = await storage.commitPage(hold, {

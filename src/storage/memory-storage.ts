@@ -46,6 +46,8 @@ export class MemoryStorage implements Storage {
   readonly #runs = new Map<string, RunEntry>();
   readonly #runLog = new Sequence<RunEntry>();
   readonly #active = new Set<RunEntry>();
+  /** Active runs whose flow was deleted, so that they touch no new flow with its id. */
+  readonly #orphans = new WeakSet<RunEntry>();
   readonly #checkpoints = new Map<string, StoredCheckpoint>();
   readonly #failures = new Map<string, FailureEntry>();
   readonly #failuresByFlow = new Map<string, Sequence<FailureEntry>>();
@@ -59,7 +61,7 @@ export class MemoryStorage implements Storage {
   async insertFlow(flow: Flow): Promise<boolean> {
     if (this.#flows.has(flow._id)) return false;
     insertSorted(this.#flowIds, flow._id);
-    this.#keepFlow(undefined, frozen(flow));
+    this.#keepFlow(undefined, own(flow));
     return true;
   }
 
@@ -77,10 +79,10 @@ export class MemoryStorage implements Storage {
     const stored = this.#flows.get(flow._id);
     if (stored === undefined) return { outcome: "missing" };
     if (stored.lastModified !== change.expected) return { outcome: "stale" };
-    const { nextRunAt, lastExecutedAt, ...written } = flow;
-    const next = frozen<Flow>({
+    const { nextRunAt, lastExecutedAt: _, ...written } = flow;
+    const next = own<Flow>({
       ...written,
-      ...optional("lastExecutedAt", stored.lastExecutedAt ?? lastExecutedAt),
+      ...optional("lastExecutedAt", stored.lastExecutedAt),
       ...optional("nextRunAt", change.reschedule ? nextRunAt : stored.nextRunAt),
     });
     this.#keepFlow(stored, next);
@@ -94,6 +96,7 @@ export class MemoryStorage implements Storage {
     this.#dropFlow(flow);
     const canceled = this.#cancelWaiting(_id, change.at);
     const active = this.#lanes.get(_id)?.active;
+    if (active !== undefined) this.#orphans.add(active);
     if (active?.run.status === "running") active.run = moveRun(active.run, "canceling");
     return { outcome: "deleted", flow, canceled, ...optional("active", active?.run) };
   }
@@ -183,9 +186,11 @@ export class MemoryStorage implements Storage {
     if (entry === undefined) return undefined;
     if (page.ordinal === entry.run.numPagesProcessed) return entry.run;
     if (page.ordinal !== entry.run.numPagesProcessed + 1) return undefined;
+    // What cannot be copied throws here, before anything has changed.
+    const position = own(page.position);
+    if (!this.#orphans.has(entry)) this.#settle(entry.run._flowId, page);
     entry.run = withPage(entry.run, page.counts, page.generated);
-    if (page.position !== undefined) entry.position = page.position;
-    if (this.#flows.has(entry.run._flowId)) this.#settle(entry.run._flowId, page);
+    if (position !== undefined) entry.position = position;
     return entry.run;
   }
 
@@ -198,10 +203,10 @@ export class MemoryStorage implements Storage {
       // A run that is to be canceled ends as canceled, however its last page went.
       const end = entry.run.status === "canceling" ? "canceled" : status;
       const ready = end === "canceled" && entry.run.status === "running" ? moveRun(entry.run, "canceling") : entry.run;
-      const reason = end === "failed" ? optional("error", error) : {};
+      const reason = end === "failed" ? optional("error", own(error)) : {};
+      const reached = end === "completed" ? own(checkpoint) : undefined;
       this.#retire(lane, entry, moveRun(ready, end, { endedAt: iso(at), ...reason }));
-      if (checkpoint !== undefined && this.#flows.has(entry.run._flowId))
-        this.#checkpoints.set(entry.run._flowId, checkpoint);
+      if (reached !== undefined) this.#checkpoints.set(entry.run._flowId, reached);
     }
     return { run: entry.run, more: lane.waiting.length > 0 };
   }
@@ -229,7 +234,7 @@ export class MemoryStorage implements Storage {
   async setCheckpoint(_flowId: string, checkpoint: StoredCheckpoint | undefined): Promise<boolean> {
     if (!this.#flows.has(_flowId) || this.#lanes.get(_flowId)?.active !== undefined) return false;
     if (checkpoint === undefined) this.#checkpoints.delete(_flowId);
-    else this.#checkpoints.set(_flowId, copyRecord(checkpoint));
+    else this.#checkpoints.set(_flowId, own(checkpoint));
     return true;
   }
 
@@ -244,7 +249,7 @@ export class MemoryStorage implements Storage {
   }
 
   async resolveFailures(_ids: readonly string[], at: number): Promise<readonly Failure[]> {
-    const open = _ids
+    const open = [...new Set(_ids)]
       .flatMap((_id) => this.#failures.get(_id) ?? [])
       .filter(({ failure }) => failure.status === "open");
     for (const entry of open)
@@ -257,9 +262,11 @@ export class MemoryStorage implements Storage {
       const flow = this.#flows.get(_flowId);
       return flow !== undefined && !flow.disabled && flow._exportId === arrival._exportId;
     });
-    const full = starts.find(({ _flowId }) => (this.#inboxes.get(_flowId)?.pages.size ?? 0) >= rule.maxInboxPages);
+    const full = starts.find(({ _flowId }) => this.#inboxes.get(_flowId)?.isFullFor(arrival, rule.maxInboxPages));
     if (full !== undefined) return { outcome: "full", _flowId: full._flowId };
-    return { outcome: "appended", flows: starts.map((start) => this.#append(arrival, start, rule.dedupeAfter)) };
+    // What cannot be copied throws here, before any inbox has taken or seen anything.
+    const kept = { ...arrival, records: arrival.records.map(own) };
+    return { outcome: "appended", flows: starts.map((start) => this.#append(kept, start, rule.dedupeAfter)) };
   }
 
   async readInbox(_flowId: string, query: InboxQuery): Promise<readonly InboxPage[]> {
@@ -338,7 +345,7 @@ export class MemoryStorage implements Storage {
   #queue(start: RunStart, flow: Flow): Run {
     const entry: RunEntry = {
       seq: ++this.#seq,
-      run: newRun(start, flow),
+      run: newRun(start.retry === undefined ? start : { ...start, retry: own(start.retry) }, flow),
       token: undefined,
       until: 0,
       position: undefined,
@@ -404,8 +411,10 @@ export class MemoryStorage implements Storage {
   }
 
   #settle(_flowId: string, page: PageCommit): void {
-    if (page.checkpoint !== undefined) this.#checkpoints.set(_flowId, page.checkpoint);
-    for (const failure of page.failures) this.#keepFailure(failure);
+    const checkpoint = own(page.checkpoint);
+    const failures = page.failures.map((failure) => Object.freeze({ ...failure, record: own(failure.record) }));
+    if (checkpoint !== undefined) this.#checkpoints.set(_flowId, checkpoint);
+    for (const failure of failures) this.#keepFailure(failure);
     for (const _id of page.delivered) {
       const entry = this.#failures.get(_id);
       if (entry !== undefined) this.#forgetFailure(entry);
@@ -436,7 +445,7 @@ export class MemoryStorage implements Storage {
       this.#requeue(entry, moveRun(crashed, "queued"));
     else {
       const end = crashed.status === "canceling" ? "canceled" : "failed";
-      const error = end === "failed" ? { error: rule.error } : {};
+      const error = end === "failed" ? { error: own(rule.error) } : {};
       this.#retire(this.#lane(crashed._flowId), entry, moveRun(crashed, end, { endedAt: at, ...error }));
       entry.token = undefined;
     }
@@ -451,8 +460,9 @@ export class MemoryStorage implements Storage {
       for (const entry of runs.after(0)) {
         const { run } = entry;
         if (outdated.length >= rule.limit) return outdated;
-        if (surplus <= 0 && !(run.endedAt !== undefined && run.endedAt < endedBefore)) break;
-        if (hasEnded(run)) outdated.push(entry);
+        // No run that was queued since has ended before.
+        if (surplus <= 0 && run.queuedAt >= endedBefore) break;
+        if (hasEnded(run) && (surplus > 0 || (run.endedAt ?? "") < endedBefore)) outdated.push(entry);
         surplus--;
       }
     }
@@ -468,13 +478,12 @@ export class MemoryStorage implements Storage {
   }
 
   #keepFailure(failure: Failure): void {
-    const kept = Object.freeze({ ...failure, record: ownRecord(failure.record) });
     const known = this.#failures.get(failure._id);
     if (known !== undefined) {
-      known.failure = kept;
+      known.failure = failure;
       return;
     }
-    const entry = { seq: ++this.#seq, failure: kept };
+    const entry = { seq: ++this.#seq, failure };
     const siblings = this.#failuresByFlow.get(failure._flowId) ?? new Sequence();
     siblings.add(entry);
     this.#failuresByFlow.set(failure._flowId, siblings);
@@ -502,7 +511,8 @@ export class MemoryStorage implements Storage {
     const duplicates = inbox.add(arrival, ++this.#seq, dedupeAfter);
     const flow = this.#flows.get(start._flowId);
     const waits = this.#lanes.get(start._flowId)?.waiting.some(isRealtime) ?? false;
-    if (flow === undefined || waits || inbox.pages.size === 0) return { _flowId: start._flowId, duplicates };
+    if (flow === undefined || waits || inbox.pages.size === 0 || this.#runs.has(start._id))
+      return { _flowId: start._flowId, duplicates };
     return { _flowId: start._flowId, duplicates, run: this.#queue(start, flow) };
   }
 }
@@ -541,6 +551,11 @@ class Inbox {
   /** Event id → when it came. Map order is age, since ids are only ever added. */
   readonly #seen = new Map<string, number>();
 
+  /** An arrival that it holds already adds nothing, so it always fits. */
+  isFullFor(arrival: Arrival, maxPages: number): boolean {
+    return this.pages.size >= maxPages && !this.#arrivals.has(arrival._id);
+  }
+
   /** Adds what is new of the arrival; answers how many were not. */
   add(arrival: Arrival, seq: number, dedupeAfter: number): number {
     if (this.#arrivals.has(arrival._id)) return 0;
@@ -549,7 +564,7 @@ class Inbox {
     if (fresh.length === 0) return arrival.records.length;
     const page: InboxPage = Object.freeze({
       cursor: String(seq),
-      records: Object.freeze(fresh.map((index) => ownRecord(arrival.records[index]))),
+      records: Object.freeze(fresh.map((index) => arrival.records[index])),
       keys: Object.freeze(fresh.map((index) => arrival.ids?.[index] ?? `${arrival._id}/${index}`)),
     });
     this.pages.add({ seq, _id: arrival._id, page });
@@ -675,12 +690,9 @@ function insertSorted<T extends string | number>(sorted: T[], value: T): void {
   sorted.splice(indexAfter(sorted, value), 0, value);
 }
 
-function frozen<T extends object>(document: T): T {
-  return Object.freeze({ ...document });
-}
-
-function ownRecord(record: unknown): unknown {
-  return Object.isFrozen(record) ? record : copyRecord(record);
+// Frozen, and nobody else's: a copy, unless it is frozen already.
+function own<T>(given: T): T {
+  return Object.isFrozen(given) ? given : copyRecord(given);
 }
 
 function withNextRunAt(flow: Flow, dueAt: number | undefined): Flow {

@@ -7,7 +7,8 @@ import type { Counts, Run, RunError, RunStart, RunStatus, Trigger } from "../mod
  * What must outlive a run. Promises of every method:
  * it is atomic, all or nothing, also against other processes sharing the backend;
  * it depends on its arguments and the stored state alone (times, ids and tokens are given, never made here);
- * what it is given is copied unless it is frozen already, and what it answers is frozen;
+ * what it is given is copied, unless it is frozen already and so taken as frozen all the way down;
+ * documents, records and checkpoints that it answers are frozen all the way down;
  * it rejects with `storage_failed`, the backend's error as `cause`, if the backend does, and repeating the same call
  * after such an uncertain answer is harmless.
  * Instants are epoch milliseconds; documents carry ISO 8601 UTC.
@@ -49,7 +50,7 @@ export interface FlowStorage {
   insertFlow(flow: Flow): Promise<boolean>;
   /** Undefined if there is none. */
   findFlow(_id: string): Promise<Flow | undefined>;
-  /** By ascending `_id`. A flow that is there all the while is listed exactly once. */
+  /** By ascending `_id`, character code by character code. A flow that is there all the while is listed exactly once. */
   listFlows(query: FlowQuery): Promise<Listed<Flow>>;
   /**
    * Replaces the flow if its `lastModified` is still `expected`. `nextRunAt` stays as stored unless `reschedule` is
@@ -59,6 +60,7 @@ export interface FlowStorage {
   /**
    * Removes the flow with its checkpoint, inbox and open failures, if its `lastModified` is `expected` (or that is
    * absent). Waiting runs become canceled and an active one canceling, at `at`; ended runs and resolved failures stay.
+   * A new flow with the same id begins from nothing, and the run that is still canceling does not touch it.
    */
   deleteFlow(_id: string, change: { readonly expected?: string; readonly at: number }): Promise<Deleted>;
   /** Enabled flows whose `nextRunAt` is at or before `until`, the earliest first, at most `limit`. */
@@ -110,13 +112,14 @@ export interface RunStorage {
   queueDue(ticks: readonly Tick[], rule: OverlapRule): Promise<readonly DueOutcome[]>;
   /** Undefined if there is none. */
   findRun(_id: string): Promise<Run | undefined>;
-  /** Newest first, by the order in which they were queued. */
+  /** Newest first, by the order in which they were queued. A run that is there all the while is listed exactly once. */
   listRuns(query: RunQuery): Promise<Listed<Run>>;
   /** A waiting run becomes canceled, a running one canceling; one that has ended stays as it is. Undefined if there is none. */
   cancelRun(_id: string, at: number): Promise<Run | undefined>;
   /**
-   * Removes ended runs beyond the newest `runsPerFlow` of each flow, ended runs and resolved failures from before
-   * `endedBefore`, at most `limit` documents. Answers how many; 0 means that none is left to remove.
+   * Removes ended runs that are not among the newest `runsPerFlow` of their flow, waiting and active ones counted
+   * in; ended runs and resolved failures from before `endedBefore`; at most `limit` documents. Answers how many; 0
+   * means that none is left to remove.
    */
   prune(rule: PruneRule): Promise<number>;
 }
@@ -137,8 +140,9 @@ export interface Tick {
 }
 
 /**
- * What a due time does that finds a run waiting or running. `bufferOne`: folded into a scheduled run that waits.
- * `bufferAll`: a run of its own, up to `maxQueued` waiting, then as bufferOne. `skip`: nothing.
+ * What a due time does that finds a run waiting or running. `bufferOne`: folded into the newest scheduled or catch-up
+ * run that waits, or else a run of its own. `bufferAll`: a run of its own, up to `maxQueued` waiting, then as
+ * bufferOne. `skip`: nothing, but it is counted on the active run, or else on the oldest that waits.
  */
 export interface OverlapRule {
   readonly overlap: "bufferOne" | "bufferAll" | "skip";
@@ -174,7 +178,8 @@ export interface PruneRule {
 export interface LeaseStorage {
   /**
    * Starts the flow's oldest waiting run under `lease`, unless a run of the flow is active, the flow is disabled or
-   * none waits. Asked again with the same token it answers the same run.
+   * none waits. The run's `startedAt` and the flow's `lastExecutedAt` become `lease.at`. Asked again with the same
+   * token it answers the same run.
    */
   takeRun(_flowId: string, lease: Lease): Promise<Taken | undefined>;
   /** For each: prolongs the lease to `until`. `canceling`: prolonged, but the run is to be canceled. `lost`: not yours. */
@@ -182,11 +187,11 @@ export interface LeaseStorage {
   /**
    * Settles one page: counts, run position, flow checkpoint, failures and inbox in one transaction, if the token holds
    * the run and `page.ordinal` is the page after the last committed one. The page last committed, again, is answered
-   * without changing anything. If the flow is gone, only the counts are kept. Undefined: the lease is lost, nothing
-   * changed.
+   * without changing anything. If the flow was deleted, only the counts are kept. Undefined: the lease is lost, or
+   * the page is another one, and nothing changed.
    */
   commitPage(hold: Hold, page: PageCommit): Promise<Run | undefined>;
-  /** Ends the run and gives the lease up. Again with the same token: the same answer. Undefined: the lease is lost. */
+  /** Ends the run and gives the lease up. Again with the same token: the same run. Undefined: the lease is lost. */
   endRun(hold: Hold, ending: RunEnding): Promise<Ended | undefined>;
   /** Gives a running run back to the head of its line, resumable. Undefined: the lease is lost, or it is canceling. */
   releaseRun(hold: Hold): Promise<Run | undefined>;
@@ -266,7 +271,7 @@ export interface RunEnding {
   readonly at: number;
   /** Kept if the run becomes failed. */
   readonly error?: RunError;
-  /** Replaces the flow's checkpoint. */
+  /** Replaces the flow's checkpoint, if the run becomes completed and its flow was not deleted. */
   readonly checkpoint?: StoredCheckpoint;
 }
 
@@ -301,9 +306,12 @@ export interface CheckpointStorage {
 export interface FailureStorage {
   /** Undefined if there is none. */
   findFailure(_id: string): Promise<Failure | undefined>;
-  /** In the order they were stored. A record reads back deeply equal, dates, maps and big integers included. */
+  /**
+   * In the order they were first stored. A failure that is there all the while is listed exactly once. A record reads
+   * back deeply equal: dates, maps, sets, big integers and bytes (Uint8Array) included.
+   */
   listFailures(query: FailureQuery): Promise<Listed<Failure>>;
-  /** Marks open failures as resolved at `at`; answers those that were open. */
+  /** Marks open failures as resolved at `at`; answers those that were open, each once. */
   resolveFailures(_ids: readonly string[], at: number): Promise<readonly Failure[]>;
 }
 
@@ -322,8 +330,8 @@ export interface FailureQuery extends Paging {
 export interface InboxStorage {
   /**
    * Adds the page to the inbox of each flow of `arrival.starts` that is there, enabled and uses the export, without
-   * the records whose event id it saw at or after `dedupeAfter`; and queues the flow's start unless a `realtime` run
-   * waits already. All or none: `full` if any of the inboxes holds `maxInboxPages`.
+   * the records whose event id it saw at or after `dedupeAfter`; and queues the flow's start, unless a `realtime` run
+   * waits already or the inbox is empty. All or none: `full` if any of the inboxes holds `maxInboxPages`.
    */
   appendInbox(arrival: Arrival, rule: InboxRule): Promise<Appended>;
   /** The oldest entries after the cursor `after`, whole pages, until they hold `maxRecords` or more. */
@@ -334,7 +342,7 @@ export interface InboxStorage {
 
 /** One page that arrived. */
 export interface Arrival {
-  /** The page's own id; the same id again is not added again. */
+  /** The page's own id; while it waits, the same id is not added again, nor refused as too many. */
   readonly _id: string;
   readonly _exportId: string;
   readonly records: readonly unknown[];

@@ -10,3 +10,5 @@ export {
   scriptedImport,
 } from "./fakes.ts";
 export { ManualClock } from "./manual-clock.ts";
+export { type OpenStorage, storageCases } from "./storage-cases.ts";
+export type { SkippedCase, TestCase, TestCases } from "./test-case.ts";
