@@ -35,7 +35,7 @@ export interface IntakeTold {
 export class Intake {
   readonly #parts: IntakeParts;
   readonly #listening = new Map<string, Listening>();
-  #changes: Promise<void> = Promise.resolve();
+  readonly #changes = new Map<string, Promise<void>>();
   #started = false;
 
   constructor(parts: IntakeParts) {
@@ -75,15 +75,17 @@ export class Intake {
   /** Ends all listening; resolves when it has ended. */
   async stop(): Promise<void> {
     this.#started = false;
-    await this.#changes;
-    await Promise.all([...this.#listening.keys()].map((_exportId) => this.#end(_exportId)));
+    await Promise.all([...this.#changes.keys()].map((_exportId) => this.refresh(_exportId)));
   }
 
   /** A flow on this export was created, changed or deleted: begins or ends listening, if that follows. */
   refresh(_exportId: string): Promise<void> {
-    // One change after the other: two that overlap could both begin to listen.
-    const change = this.#changes.then(() => this.#refresh(_exportId));
-    this.#changes = change.catch(() => undefined);
+    // One change of an export after the other: two that overlap could both begin to listen.
+    const change = (this.#changes.get(_exportId) ?? Promise.resolve()).then(() => this.#refresh(_exportId));
+    this.#changes.set(
+      _exportId,
+      change.catch(() => undefined),
+    );
     return change;
   }
 
@@ -92,7 +94,7 @@ export class Intake {
     if (source?.listen === undefined) return;
     const wanted = this.#started && (await this.#isUsed(_exportId));
     const listening = this.#listening.has(_exportId);
-    if (wanted && !listening) await this.#begin(_exportId, source, 1);
+    if (wanted && !listening) this.#begin(_exportId, source, 1);
     else if (!wanted && listening) await this.#end(_exportId);
   }
 
@@ -101,19 +103,22 @@ export class Intake {
     return items.length > 0;
   }
 
-  async #begin(_exportId: string, source: Export<unknown>, attempt: number): Promise<void> {
-    const listening: Listening = { abort: new AbortController(), stop: undefined, cancelRetry: undefined };
-    this.#listening.set(_exportId, listening);
+  // Waits for nothing: an export that takes its time to connect holds nobody up.
+  #begin(_exportId: string, source: Export<unknown>, attempt: number): void {
+    const abort = new AbortController();
     const context = {
       accept: (records: readonly unknown[], options?: AcceptOptions) => this.accept(_exportId, records, options),
-      signal: listening.abort.signal,
+      signal: abort.signal,
       log: withFields(this.#parts.log, { exportId: _exportId }),
     };
-    try {
-      listening.stop = await source.listen?.(context);
-    } catch (error) {
-      this.#retryLater(_exportId, source, { attempt, error, listening });
-    }
+    const begin = async () => source.listen?.(context);
+    const stop = begin().catch((error: unknown) => {
+      if (this.#listening.get(_exportId) === listening)
+        this.#retryLater(_exportId, source, { attempt, error, listening });
+      return undefined;
+    });
+    const listening: Listening = { abort, stop, cancelRetry: undefined };
+    this.#listening.set(_exportId, listening);
   }
 
   #retryLater(
@@ -126,7 +131,7 @@ export class Intake {
     const delayMs = Math.min(60_000, 1_000 * 2 ** (attempt - 1));
     told.listenFailed(_exportId, error, delayMs);
     listening.cancelRetry = clock.setTimer(() => {
-      if (this.#listening.get(_exportId) === listening) void this.#begin(_exportId, source, attempt + 1);
+      if (this.#listening.get(_exportId) === listening) this.#begin(_exportId, source, attempt + 1);
     }, delayMs);
   }
 
@@ -136,7 +141,8 @@ export class Intake {
     listening?.cancelRetry?.();
     listening?.abort.abort(new Error("listening ends"));
     try {
-      await listening?.stop?.();
+      const stop = await listening?.stop;
+      await stop?.();
     } catch (error) {
       this.#parts.told.listenFailed(_exportId, error, 0);
     }
@@ -160,7 +166,8 @@ export class Intake {
 
 interface Listening {
   readonly abort: AbortController;
-  stop: Stop | undefined;
+  /** Known once the export is connected; undefined if it could not connect. */
+  readonly stop: Promise<Stop | undefined>;
   cancelRetry: Cancel | undefined;
 }
 
