@@ -12,11 +12,15 @@ interface Payment {
   readonly amount: number;
 }
 
-let port = 0;
+let tellPort: (port: number) => void;
+const port = new Promise<number>((resolve) => (tellPort = resolve));
 
 const payments: Export<Payment> = {
   key: (payment) => payment.id,
-  /** Called when the scheduler starts, if an enabled flow uses this export; what it answers stops it again. */
+  /**
+   * Called when the scheduler starts, if an enabled flow uses this export; what it answers stops it again. The scheduler
+   * does not wait for it: an export that is slow to connect holds no other flow up.
+   */
   async listen({ accept }) {
     const server = createServer((request, response) => {
       const answer = (status: number, text: string) => response.writeHead(status).end(text);
@@ -31,7 +35,7 @@ const payments: Export<Payment> = {
       return accept([payment], { ids: [payment.id] });
     };
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    port = (server.address() as AddressInfo).port;
+    tellPort((server.address() as AddressInfo).port);
     return async () => {
       server.closeAllConnections();
       await promisify(server.close.bind(server))();
@@ -52,7 +56,7 @@ const flow = await registry.create({ name: "Payments to ledger", _exportId: "pay
 await scheduler.start();
 
 async function send(payment: Payment): Promise<void> {
-  const response = await fetch(`http://127.0.0.1:${port}/`, { method: "POST", body: JSON.stringify(payment) });
+  const response = await fetch(`http://127.0.0.1:${await port}/`, { method: "POST", body: JSON.stringify(payment) });
   console.log(`  sender: payment ${payment.id} → ${response.status} ${await response.text()}`);
 }
 
