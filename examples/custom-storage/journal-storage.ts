@@ -30,27 +30,28 @@ export async function openJournalStorage(path: string): Promise<Storage> {
     await call(memory, deserialize(Buffer.from(line, "base64")) as Call).catch(() => undefined);
 
   /** On the disk first, then in memory, then the answer: what was answered is there for good. */
-  async function write(entry: Call): Promise<unknown> {
-    const line = Buffer.from(`${serialize(entry).toString("base64")}\n`);
+  async function write(method: string, bytes: Buffer): Promise<unknown> {
+    const line = Buffer.from(`${bytes.toString("base64")}\n`);
     try {
       await file.truncate(size);
       const { bytesWritten } = await file.write(line, 0, line.length, size);
       if (bytesWritten < line.length) throw new Error(`only ${bytesWritten} of ${line.length} bytes were written`);
       await file.datasync();
     } catch (error) {
-      throw new StorageFailedError(entry[0], error);
+      throw new StorageFailedError(method, error);
     }
     size += line.length;
-    return call(memory, entry);
+    return call(memory, deserialize(bytes) as Call);
   }
 
   let last: Promise<unknown> = Promise.resolve();
   let closing: Promise<void> | undefined;
-  const inTurn = (entry: Call): Promise<unknown> => {
-    const turn = last.then(() => write(entry));
+  async function inTurn(entry: Call): Promise<unknown> {
+    const bytes = serialize(entry); // now: the caller may change what it gave as soon as it has the promise
+    const turn = last.then(() => write(entry[0], bytes));
     last = turn.catch(() => undefined);
     return turn;
-  };
+  }
   const own = {
     abilities: Object.freeze({ durable: true, shared: false }),
     close: () => (closing ??= last.then(() => file.close())),
