@@ -115,15 +115,15 @@ export const flowStorageCases: readonly StorageCase[] = [
   on("listFlows lists a flow that is there all the while exactly once, while others come and go", async (storage) => {
     for (const _id of ["b", "d", "f", "h", "j"]) await addFlow(storage, _id);
     const changes = [
-      () => storage.insertFlow(flowOf("a")), // before what was listed
       () => storage.deleteFlow("d", { at: at(9) }), // the one the cursor stands on
-      () => storage.insertFlow(flowOf("g")), // among what is still to come
+      () => storage.insertFlow(flowOf("a")), // before what was listed
+      () => storage.insertFlow(flowOf("i")), // among what is still to come
     ];
 
     const listed = await readAll(
       (after) => storage.listFlows({ limit: 2, ...after }),
       async () => {
-        for (const next of changes.splice(0)) await next();
+        await changes.shift()?.();
       },
     );
 

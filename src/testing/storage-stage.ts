@@ -227,7 +227,8 @@ export async function readAll<T>(
 /** Everything the storage tells of the flow `flow` and the run `run`: for promises that nothing changes. */
 export async function everything(storage: Storage): Promise<unknown> {
   const limit = 1_000;
-  return {
+  // A copy: a storage that shares what it keeps must not change what was seen before.
+  return structuredClone({
     flows: await storage.listFlows({ limit }),
     due: await storage.nextDueAt(),
     runs: await storage.listRuns({ limit }),
@@ -236,7 +237,7 @@ export async function everything(storage: Storage): Promise<unknown> {
     failures: await storage.listFailures({ limit }),
     inbox: await storage.readInbox("flow", { maxRecords: limit }),
     unread: await storage.unreadInboxes(limit),
-  };
+  });
 }
 
 /** The ids, in order. */

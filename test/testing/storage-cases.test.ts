@@ -1,0 +1,463 @@
+import { describe, expect, test } from "vitest";
+import { MemoryStorage } from "../../src/index.ts";
+import type { Run } from "../../src/model/run.ts";
+import type { Listed, Storage } from "../../src/storage/storage.ts";
+import { type OpenStorage, type TestCase, storageCases } from "../../src/testing/index.ts";
+
+/** What a saboteur does otherwise than the storage it wraps. */
+type Spoil = (honest: MemoryStorage) => Partial<Storage>;
+
+// MemoryStorage, but for the methods that are spoiled.
+function spoiled(honest: MemoryStorage, spoil: Spoil): Storage {
+  const spoiledParts: object = spoil(honest);
+  return new Proxy<Storage>(honest, {
+    get(_, name) {
+      const part: unknown = Reflect.get(spoiledParts, name) ?? Reflect.get(honest, name);
+      return typeof part === "function" ? (part.bind(honest) as unknown) : part;
+    },
+  });
+}
+
+/** A storage that is durable and shared as far as one process can tell: what has the same place is the same. */
+function lasting(spoil: Spoil = () => ({})): OpenStorage {
+  const places = new Map<string, Storage>();
+  return (place) => {
+    const stored = places.get(place) ?? spoiled(new MemoryStorage(), spoil);
+    places.set(place, stored);
+    return new Proxy(stored, {
+      get: (_, name) =>
+        name === "abilities" ? { durable: true, shared: true } : (Reflect.get(stored, name) as unknown),
+    });
+  };
+}
+
+async function failuresOf(cases: readonly TestCase[]): Promise<readonly string[]> {
+  const failed: string[] = [];
+  for (const { title, run } of cases)
+    await run().catch(() => {
+      failed.push(title);
+    });
+  return failed;
+}
+
+const everyRun = { limit: 1_000 };
+const waitingRun = async (honest: MemoryStorage, _flowId: string): Promise<Run | undefined> =>
+  (await honest.listRuns({ ...everyRun, _flowId, status: "queued" })).items.at(-1);
+
+/** Title of a case that has to fail → what a storage does that breaks this promise. */
+const saboteurs: Readonly<Record<string, Spoil>> = {
+  "commitPage with a token that does not hold the run answers undefined, and changes nothing": (honest) => {
+    const tokens = new Map<string, string>();
+    return {
+      async takeRun(_flowId, lease) {
+        const taken = await honest.takeRun(_flowId, lease);
+        if (taken !== undefined) tokens.set(taken.run._id, lease.token);
+        return taken;
+      },
+      commitPage: (hold, page) => honest.commitPage({ ...hold, token: tokens.get(hold._runId) ?? "" }, page),
+    };
+  },
+
+  "commitPage of the page last committed answers the run again, and changes nothing": (honest) => ({
+    async commitPage(hold, page) {
+      const run = await honest.findRun(hold._runId);
+      return honest.commitPage(hold, { ...page, ordinal: (run?.numPagesProcessed ?? 0) + 1 });
+    },
+  }),
+
+  "commitPage removes what the flow's inbox holds up to and including the cursor": (honest) => ({
+    commitPage: (hold, { inboxThrough: _, ...page }) => honest.commitPage(hold, page),
+  }),
+
+  "commitPage stores new failures, and replaces a stored one in its place": (honest) => ({
+    commitPage: (hold, page) =>
+      honest.commitPage(hold, { ...page, delivered: [...page.delivered, ...page.failures.map(({ _id }) => _id)] }),
+  }),
+
+  "commitPage that cannot store one of its failures rejects, and changes nothing": (honest) => ({
+    async commitPage(hold, { failures, ...page }) {
+      const run = await honest.commitPage(hold, { ...page, failures: [] });
+      structuredClone(failures);
+      return run;
+    },
+  }),
+
+  "endRun with a token that does not hold the run answers undefined, and changes nothing": (honest) => {
+    let token = "";
+    return {
+      async takeRun(_flowId, lease) {
+        token = lease.token;
+        return honest.takeRun(_flowId, lease);
+      },
+      endRun: (hold, ending) => honest.endRun({ ...hold, token }, ending),
+    };
+  },
+
+  "endRun again with the same token answers the same run, and changes nothing": (honest) => ({
+    async endRun(hold, ending) {
+      const run = await honest.findRun(hold._runId);
+      return run?.endedAt === undefined ? honest.endRun(hold, ending) : undefined;
+    },
+  }),
+
+  "takeRun answers undefined while a run of the flow is active, running or canceling": (honest) => ({
+    async takeRun(_flowId, lease) {
+      const taken = await honest.takeRun(_flowId, lease);
+      const [flow, run] = [await honest.findFlow(_flowId), await waitingRun(honest, _flowId)];
+      return taken ?? (flow && run && { flow, run: { ...run, status: "running" } });
+    },
+  }),
+
+  "takeRun asked again with the same token answers the same run, and starts no second one": (honest) => {
+    const seen = new Set<string>();
+    return {
+      async takeRun(_flowId, lease) {
+        if (seen.has(lease.token)) return undefined;
+        seen.add(lease.token);
+        return honest.takeRun(_flowId, lease);
+      },
+    };
+  },
+
+  "takeRun takes a flow's runs first in, first out, whatever their ids, times and triggers": (honest) => ({
+    // Says that it started the waiting run with the smallest id.
+    async takeRun(_flowId, lease) {
+      const { items } = await honest.listRuns({ ...everyRun, _flowId, status: "queued" });
+      const first = items.map(({ _id }) => _id).sort()[0];
+      const taken = await honest.takeRun(_flowId, lease);
+      const run = await honest.findRun(first ?? "");
+      return taken && run && { ...taken, run: { ...run, status: "running" } };
+    },
+  }),
+
+  "renewLeases prolongs leases, so that a run is not taken back before the new time": (honest) => ({
+    renewLeases: (holds) => honest.renewLeases(holds, 0),
+  }),
+
+  "takeBackRuns fails a run that has crashed more than maxCrashes times": (honest) => ({
+    takeBackRuns: (rule) => honest.takeBackRuns({ ...rule, maxCrashes: Infinity }),
+  }),
+
+  "takeBackRuns leaves runs alone whose lease has not run out at `now`": (honest) => ({
+    takeBackRuns: (rule) => honest.takeBackRuns({ ...rule, now: rule.now + 1 }),
+  }),
+
+  "releaseRun gives the run back to the head of its line": (honest) => ({
+    async releaseRun(hold) {
+      const ended = await honest.endRun(hold, { status: "canceled", at: 0 });
+      return ended && { ...ended.run, status: "queued" };
+    },
+  }),
+
+  "queueDue with bufferOne folds a due time into a scheduled run that waits, and counts it": (honest) => ({
+    // Loses the count.
+    async queueDue(ticks, rule) {
+      const [tick] = ticks;
+      const waiting = tick && (await waitingRun(honest, tick._flowId));
+      if (tick === undefined || waiting === undefined || waiting.trigger === "manual")
+        return honest.queueDue(ticks, rule);
+      await honest.queueDue([{ _flowId: tick._flowId, dueAt: tick.dueAt, nextDueAt: tick.nextDueAt }], rule);
+      return [{ outcome: "coalesced", run: waiting }];
+    },
+  }),
+
+  "queueDue again with the same ticks answers taken, and queues nothing more": (honest) => ({
+    // Compares nothing and sets.
+    async queueDue(ticks, rule) {
+      const flows = await Promise.all(ticks.map(({ _flowId }) => honest.findFlow(_flowId)));
+      return honest.queueDue(
+        ticks.map((tick, index) => ({ ...tick, dueAt: Date.parse(flows[index]?.nextRunAt ?? "2000-01-01") })),
+        rule,
+      );
+    },
+  }),
+
+  "queueDue with skip queues nothing while a run waits or runs, and counts the due time on that run": (honest) => ({
+    queueDue: (ticks) => honest.queueDue(ticks, { overlap: "bufferOne", maxQueued: 1_000 }),
+  }),
+
+  "queueRun answers full, and queues nothing, if maxQueued runs of the flow wait already": (honest) => ({
+    queueRun: (start, { maxQueued }) => honest.queueRun(start, { maxQueued: maxQueued + 1 }),
+  }),
+
+  "queueRun with the id of a stored run adds nothing and answers that run, whatever became of it": (honest) => {
+    let nth = 0;
+    return { queueRun: (start, limits) => honest.queueRun({ ...start, _id: `${start._id} ${nth++}` }, limits) };
+  },
+
+  "cancelRun makes a running run canceling, which is told to who holds it": (honest) => ({
+    async cancelRun(_id, at) {
+      const run = await honest.findRun(_id);
+      return run?.status === "running" ? run : honest.cancelRun(_id, at);
+    },
+  }),
+
+  "listRuns answers the newest first, by the order in which they were queued, whatever became of them": (honest) => ({
+    async listRuns(query) {
+      const listed = await honest.listRuns(query);
+      return { ...listed, items: listed.items.toReversed() };
+    },
+  }),
+
+  "prune removes runs that ended before the instant, and none that ended at it or later": (honest) => ({
+    prune: (rule) => honest.prune({ ...rule, endedBefore: rule.endedBefore + 1 }),
+  }),
+
+  "replaceFlow that disables the flow cancels its waiting runs, and lets the active one go on": (honest) => ({
+    // Stores the flow as enabled, so that nothing is canceled, and only says that it is not.
+    async replaceFlow(flow, change) {
+      const replaced = await honest.replaceFlow({ ...flow, disabled: false }, change);
+      return replaced.outcome === "replaced" ? { ...replaced, flow } : replaced;
+    },
+  }),
+
+  "replaceFlow leaves the next due time as it is stored, unless told to reschedule": (honest) => ({
+    replaceFlow: (flow, change) => honest.replaceFlow(flow, { ...change, reschedule: true }),
+  }),
+
+  "replaceFlow changes nothing if lastModified has moved, or if there is no such flow": (honest) => ({
+    async replaceFlow(flow, change) {
+      const stored = await honest.findFlow(flow._id);
+      return honest.replaceFlow(flow, { ...change, expected: stored?.lastModified ?? "" });
+    },
+  }),
+
+  "deleteFlow removes the flow with its checkpoint, its inbox and its open failures, however many": (honest) => {
+    const kept = new Map<string, Awaited<ReturnType<Storage["findCheckpoint"]>>>();
+    return {
+      async deleteFlow(_id, change) {
+        kept.set(_id, await honest.findCheckpoint(_id));
+        return honest.deleteFlow(_id, change);
+      },
+      findCheckpoint: async (_id) => (await honest.findCheckpoint(_id)) ?? kept.get(_id),
+    };
+  },
+
+  "deleteFlow cancels the waiting runs, makes the active one canceling, and answers them and the flow": (honest) => ({
+    async deleteFlow(_id, change) {
+      const { active: _, ...deleted } = { active: undefined, ...(await honest.deleteFlow(_id, change)) };
+      return deleted;
+    },
+  }),
+
+  "insertFlow answers false, and changes nothing, if the id is taken": (honest) => ({
+    async insertFlow(flow) {
+      await honest.deleteFlow(flow._id, { at: 0 });
+      return honest.insertFlow(flow);
+    },
+  }),
+
+  "listFlows lists a flow that is there all the while exactly once, while others come and go": (honest) => ({
+    // The cursor counts what was listed, so whatever comes or goes before it shifts the rest.
+    async listFlows({
+      after = "0",
+      limit,
+      ...query
+    }): Promise<Listed<Awaited<ReturnType<Storage["findFlow"]>> & object>> {
+      const { items } = await honest.listFlows({ ...query, limit: 1_000 });
+      const end = Number(after) + limit;
+      return { items: items.slice(Number(after), end), ...(end < items.length ? { next: String(end) } : {}) };
+    },
+  }),
+
+  "dueFlows answers enabled flows due at or before the instant, the earliest first, at most so many": (honest) => ({
+    dueFlows: (until, limit) => honest.dueFlows(until - 1, limit),
+  }),
+
+  "setCheckpoint answers false, and changes nothing, without such a flow or while a run of it is active": (honest) => {
+    const set = new Map<string, Awaited<ReturnType<Storage["findCheckpoint"]>>>();
+    return {
+      async setCheckpoint(_id, checkpoint) {
+        set.set(_id, checkpoint);
+        return honest.setCheckpoint(_id, checkpoint);
+      },
+      findCheckpoint: async (_id) => (set.has(_id) ? set.get(_id) : honest.findCheckpoint(_id)),
+    };
+  },
+
+  "a failure's record reads back deeply equal: dates, maps, sets, big integers and bytes included": (honest) => ({
+    commitPage: (hold, page) =>
+      honest.commitPage(hold, {
+        ...page,
+        failures: page.failures.map((failure) => ({ ...failure, record: asJson(failure.record) })),
+      }),
+  }),
+
+  "listFailures answers them in the order they were stored, whatever their ids and times": (honest) => ({
+    async listFailures(query) {
+      const listed = await honest.listFailures(query);
+      return { ...listed, items: listed.items.toSorted((one, other) => (one._id < other._id ? -1 : 1)) };
+    },
+  }),
+
+  "resolveFailures again answers none, and leaves the time at which they were resolved": (honest) => ({
+    async resolveFailures(_ids, at) {
+      await honest.resolveFailures(_ids, at);
+      return (await honest.listFailures({ _ids, limit: 1_000 })).items;
+    },
+  }),
+
+  "appendInbox drops a record whose event id was seen, in the same arrival or an earlier one": (honest) => ({
+    appendInbox: ({ ids: _, ...arrival }, rule) => honest.appendInbox(arrival, rule),
+  }),
+
+  "appendInbox knows an event id that it saw at `dedupeAfter`, and has forgotten older ones": (honest) => ({
+    appendInbox: (arrival, rule) => honest.appendInbox(arrival, { ...rule, dedupeAfter: rule.dedupeAfter + 1 }),
+  }),
+
+  "appendInbox takes nothing in for any flow if one inbox holds maxInboxPages, event ids included": (honest) => ({
+    // Flow by flow, each with a transaction of its own.
+    async appendInbox(arrival, rule) {
+      const flows = [];
+      for (const start of arrival.starts) {
+        const appended = await honest.appendInbox({ ...arrival, starts: [start] }, rule);
+        if (appended.outcome === "full") return appended;
+        flows.push(...appended.flows);
+      }
+      return { outcome: "appended", flows };
+    },
+  }),
+
+  "appendInbox of an arrival that waits already adds it no second time, and queues no second run": (honest) => {
+    let nth = 0;
+    return { appendInbox: (arrival, rule) => honest.appendInbox({ ...arrival, _id: `${arrival._id} ${nth++}` }, rule) };
+  },
+
+  "readInbox answers the oldest entries, whole pages, until they hold maxRecords or more": (honest) => ({
+    async readInbox(_flowId, query) {
+      const pages = await honest.readInbox(_flowId, query);
+      return pages.map((page) => ({ ...page, records: page.records.slice(0, query.maxRecords) }));
+    },
+  }),
+
+  "unreadInboxes answers, ascending, enabled flows with pages and neither a waiting nor an active realtime run": (
+    honest,
+  ) => ({
+    async unreadInboxes(limit, after = "") {
+      const { items } = await honest.listFlows({ limit: 1_000 });
+      const unread: string[] = [];
+      for (const { _id, disabled } of items)
+        if (!disabled && _id > after && (await honest.readInbox(_id, { maxRecords: 1 })).length > 0) unread.push(_id);
+      return unread.slice(0, limit);
+    },
+  }),
+
+  "waitingFlows answers, ascending, enabled flows that have waiting runs and no active one": (honest) => ({
+    async waitingFlows() {
+      const { items } = await honest.listRuns({ ...everyRun, status: "queued" });
+      return [...new Set(items.map(({ _flowId }) => _flowId))].sort();
+    },
+  }),
+
+  "what it answers is frozen, all the way down": (honest) => ({
+    async findRun(_id) {
+      const run = await honest.findRun(_id);
+      return run && { ...run };
+    },
+  }),
+
+  "what it was given is copied: changing it afterwards changes nothing that is stored": (honest) => ({
+    insertFlow: (flow) => honest.insertFlow(Object.freeze(flow)),
+  }),
+
+  "close may be called twice": () => {
+    let closed = false;
+    return {
+      async close() {
+        if (closed) throw new Error("closed already");
+        closed = true;
+      },
+    };
+  },
+
+  "it has the abilities that it is tested for, and says so": () => ({ abilities: { durable: false, shared: true } }),
+};
+
+describe("storageCases", () => {
+  test.each(Object.entries(saboteurs))("catch what breaks: %s", async (title, spoil) => {
+    const failed = await failuresOf(storageCases(() => spoiled(new MemoryStorage(), spoil)));
+
+    expect(failed).toContain(title);
+  });
+
+  test("pass a storage that keeps every promise, through the same wrapper", async () => {
+    const failed = await failuresOf(storageCases(() => spoiled(new MemoryStorage(), () => ({}))));
+
+    expect(failed).toEqual([]);
+  });
+
+  test("pass a durable and shared storage, and leave none out", async () => {
+    const cases = storageCases(lasting(), { durable: true, shared: true });
+
+    expect(await failuresOf(cases)).toEqual([]);
+    expect(cases.skipped).toEqual([]);
+  });
+
+  test("catch a storage that says it is durable and shared, and is neither", async () => {
+    const forgetful: OpenStorage = () =>
+      spoiled(new MemoryStorage(), () => ({ abilities: { durable: true, shared: true } }));
+
+    const failed = await failuresOf(storageCases(forgetful, { durable: true, shared: true }));
+
+    const { skipped } = storageCases(forgetful);
+    expect(skipped.map(({ title }) => title).filter((title) => !failed.includes(title))).toEqual([]);
+  });
+
+  test("catch two processes that read first and write later, as if nobody else did", async () => {
+    const racing = lasting((honest) => ({
+      async takeRun(_flowId, lease) {
+        const active = (await honest.listRuns({ ...everyRun, _flowId, status: "running" })).items;
+        const [flow, run] = [await honest.findFlow(_flowId), await waitingRun(honest, _flowId)];
+        const taken = await honest.takeRun(_flowId, lease);
+        return taken ?? (active.length === 0 && flow && run ? { flow, run } : undefined);
+      },
+    }));
+
+    const failed = await failuresOf(storageCases(racing, { durable: true, shared: true }));
+
+    expect(failed).toContain("takeRun by many at once starts one run of the flow");
+  });
+
+  test("leave nothing open that they opened", async () => {
+    let open = 0;
+    const counting: OpenStorage = () => {
+      open++;
+      let closed = false;
+      const close = async () => {
+        if (!closed) open--;
+        closed = true;
+      };
+      return spoiled(new MemoryStorage(), () => ({ close }));
+    };
+
+    await failuresOf(storageCases(counting, { durable: true, shared: true }));
+
+    expect(open).toBe(0);
+  });
+
+  test("open a place of their own, whose name is fit for a file or a schema", async () => {
+    const places: string[] = [];
+    const cases = storageCases((place) => {
+      places.push(place);
+      return new MemoryStorage();
+    });
+
+    await failuresOf(cases);
+
+    expect(new Set(places).size).toBe(cases.length);
+    expect(places.filter((place) => !/^[a-z0-9_]{1,63}$/.test(place))).toEqual([]);
+  });
+
+  test("have titles that are all different", () => {
+    const cases = storageCases(lasting(), { durable: true, shared: true });
+
+    const titles = cases.map(({ title }) => title);
+
+    expect(titles.filter((title, index) => titles.indexOf(title) !== index)).toEqual([]);
+  });
+});
+
+function asJson(record: unknown): unknown {
+  const text = JSON.stringify(record, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value));
+  return JSON.parse(text) as unknown;
+}
