@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type Export, FlowRegistry, type Import, Scheduler } from "poundlock";
+import { storageCases } from "poundlock/testing";
 import { openJournalStorage } from "./custom-storage/journal-storage.ts";
 
 const leaseMs = 1_000;
@@ -42,6 +43,23 @@ async function open(folder: string, fatalKey?: string) {
   // A flow written in code: the same call at every start.
   await registry.define("orders", { name: "Orders to ledger", _exportId: "orders", _importId: "ledger" });
   return { storage, scheduler: new Scheduler(registry, { leaseMs }) };
+}
+
+/** Every promise of the contract, as a case: with a test runner it would be `test(title, run)`. */
+async function passAllCases(folder: string): Promise<void> {
+  const cases = storageCases((place) => openJournalStorage(join(folder, place)), { durable: true });
+  let passed = 0;
+  for (const { title, run } of cases) {
+    try {
+      await run();
+      passed++;
+    } catch (error) {
+      console.log(`  failed: ${title}\n    ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  console.log(`${passed} of ${cases.length} storage cases passed, ${cases.skipped.length} do not apply:`);
+  for (const reason of new Set(cases.skipped.map((skipped) => skipped.reason))) console.log(`  ${reason}`);
+  if (passed < cases.length) process.exitCode = 1;
 }
 
 /** The process that will be killed in the middle of its sixth page. */
@@ -80,6 +98,7 @@ const [folderOfParent] = process.argv.slice(2);
 if (folderOfParent !== undefined) await runUntilKilled(folderOfParent);
 else {
   const folder = await mkdtemp(join(tmpdir(), "poundlock-"));
+  await passAllCases(folder);
   await killAndResume(folder);
   await rm(folder, { recursive: true });
 }
