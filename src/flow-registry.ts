@@ -365,13 +365,13 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   #read(input: unknown, others: readonly FlowIssue[] = []): FlowDefinition {
     const read = readFlow(input);
     const fields = (typeof input === "object" && input !== null ? input : {}) as Partial<FlowInput>;
-    const issues = [
-      ...others,
-      ...("issues" in read ? read.issues : []),
-      ...this.#scheduleIssues(fields),
-      ...this.#refIssues(fields),
-    ];
-    if (issues.length > 0 || "issues" in read) throw new InvalidFlowError(firstOfEachField(issues));
+    const shapeIssues = "issues" in read ? read.issues : [];
+    // What is wrong by its shape already needs no second reason.
+    const meaningIssues = [...this.#scheduleIssues(fields), ...this.#refIssues(fields)].filter(
+      ({ field }) => !shapeIssues.some((issue) => issue.field === field),
+    );
+    const issues = [...others, ...shapeIssues, ...meaningIssues];
+    if (issues.length > 0 || "issues" in read) throw new InvalidFlowError(issues);
     return read.definition;
   }
 
@@ -453,10 +453,6 @@ function existing(flow: Flow | undefined, _id: string): Flow {
 
 function invalid(field: string, message: string): FlowIssue {
   return { code: "invalid_field", field, message: message.startsWith(field) ? message : `${field}: ${message}` };
-}
-
-function firstOfEachField(issues: readonly FlowIssue[]): readonly FlowIssue[] {
-  return issues.filter(({ field }, index) => issues.findIndex((issue) => issue.field === field) === index);
 }
 
 function stale(_id: string): PoundlockError {
