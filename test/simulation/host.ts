@@ -1,0 +1,435 @@
+import {
+  type Export,
+  type ExportContext,
+  type Import,
+  type ImportContext,
+  type Json,
+  type ListenContext,
+  type Result,
+  type Run,
+  reject,
+  retryLater,
+  stop,
+} from "../../src/index.ts";
+import type { Chance } from "./chance.ts";
+import { type HostCall, type Ledger, pagesBefore } from "./ledger.ts";
+import type { ExportPlan, ImportPlan } from "./plan.ts";
+import type { Process } from "./process.ts";
+import {
+  type Cursor,
+  type Source,
+  type SourceRecord,
+  type UnorderedCursor,
+  isRefused,
+  isUnmappable,
+  keeps,
+  keyOf,
+  mappedOf,
+  numberOf,
+  recordOf,
+} from "./source.ts";
+
+/** While it lasts, everything may go wrong. */
+export class Storm {
+  readonly #over: Promise<void>;
+  #pass: () => void = () => undefined;
+  isOver = false;
+
+  constructor() {
+    this.#over = new Promise((resolve) => (this.#pass = resolve));
+  }
+
+  /** Nothing goes wrong from now on, and what hangs answers. */
+  passes(): void {
+    this.isOver = true;
+    this.#pass();
+  }
+
+  /** Resolves when it is over. */
+  get over(): Promise<void> {
+    return this.#over;
+  }
+}
+
+/** What host code has to do with. */
+export interface HostParts {
+  readonly process: Process;
+  readonly ledger: Ledger;
+  readonly chance: Chance;
+  readonly storm: Storm;
+  readonly trace: (line: string) => void;
+}
+
+type Listening = Map<string, ListenContext<unknown>["accept"]>;
+
+/** The host's own code in one process: exports that read the sources and imports that write, well or badly. */
+export class Host {
+  readonly #parts: HostParts;
+  /** How events get in, by export; only while it listens. */
+  readonly listening: Listening = new Map();
+
+  constructor(parts: HostParts) {
+    this.#parts = parts;
+  }
+
+  /** The export that reads `source`. */
+  export(source: Source): Export<unknown> {
+    const { plan } = source;
+    return {
+      pages: (context) => this.#read(source, context),
+      pageSize: plan.pageSize,
+      order: plan.order,
+      ...(plan.keyed ? { key: (record: unknown) => keyOf({ n: numberOf(record) ?? -1 }) } : {}),
+      ...(plan.listens ? { listen: (context: ListenContext<unknown>) => this.#listen(plan, context) } : {}),
+    };
+  }
+
+  /** The import that `plan` describes. */
+  import(plan: ImportPlan): Import<unknown> {
+    const { batchSize, concurrency, writeTimeoutMs, idempotent } = plan;
+    return {
+      idempotent,
+      write: (records, context) => this.#write(plan, records, context),
+      ...(batchSize === undefined ? {} : { batchSize }),
+      ...(concurrency === undefined ? {} : { concurrency }),
+      ...(writeTimeoutMs === undefined ? {} : { writeTimeoutMs }),
+      ...(plan.leavesOut === 0 ? {} : { filter: (record: unknown) => keeps(plan, numberOf(record) ?? 0) }),
+      ...(plan.maps ? { map: (record: unknown) => this.#map(plan, record) } : {}),
+      ...(plan.finds ? { find: (records: readonly unknown[], context) => this.#find(plan, records, context) } : {}),
+    };
+  }
+
+  #listen(plan: ExportPlan, context: ListenContext<unknown>): () => void {
+    if (!this.#parts.storm.isOver && this.#parts.chance.happens(plan.trouble)) throw new Error("no connection");
+    this.listening.set(plan._id, (...call) => context.accept(...call));
+    return () => this.listening.delete(plan._id);
+  }
+
+  #map(plan: ImportPlan, record: unknown): unknown {
+    const { chance } = this.#parts;
+    const n = numberOf(record) ?? -1;
+    if (isUnmappable(plan, n)) throw new Error(`no map for record ${n}`);
+    // What a source gave is the shape it gives; whether it still is, the ledger checks where it arrives.
+    const mapped = mappedOf(plan, record as SourceRecord);
+    if (chance.happens(0.01)) tamper(chance, [record], []);
+    return mapped;
+  }
+
+  async *#read(source: Source, context: ExportContext): AsyncGenerator<never> {
+    const { process, ledger } = this.#parts;
+    const { plan } = source;
+    const { run } = context;
+    const { reader, cursor } = ledger.opens(process, plan, context);
+    const end = ledger.endFor(run, source.pages.length);
+    let walk = walkFrom(plan, cursor, { run, pages: end });
+    this.#parts.trace(`${process.name} reads ${plan._id} for ${run._id} from ${JSON.stringify(cursor)}`);
+    for (;;) {
+      if (context.signal.aborted)
+        ledger.broken("abort", `a read of ${plan._id} began after run ${run._id} was aborted`);
+      await process.gate.passed();
+      const call = ledger.begins(process, run);
+      try {
+        if (!(await this.#readWell(plan, context, call))) return;
+      } finally {
+        ledger.ends(call);
+      }
+      const step = walk.next(source.pages.length);
+      if (step === undefined) {
+        reader.isDone = true;
+        return;
+      }
+      walk = step.walk;
+      const { hasCheckpoint = true } = source.pages[step.page] ?? {};
+      const numbers = source.numbers(step.page);
+      const records = numbers.map((n) => recordOf(plan._id, n));
+      reader.handedOut.push({ numbers, cursor: hasCheckpoint ? step.cursor : undefined });
+      // Pages are typed by what a host's own export would know; this one is any export.
+      yield (hasCheckpoint ? { records, checkpoint: step.cursor satisfies Json } : records) as never;
+    }
+  }
+
+  // False: its signal aborted, and it ends quietly, as many an export does.
+  async #readWell(plan: ExportPlan, context: ExportContext, call: HostCall): Promise<boolean> {
+    const { chance, storm, trace, process } = this.#parts;
+    const { signal, run } = context;
+    const trouble = storm.isOver || !chance.happens(plan.trouble) ? "none" : chance.weighted(readTroubles);
+    if (trouble !== "none") trace(`${process.name} read of ${plan._id} for ${run._id}: ${trouble}`);
+    switch (trouble) {
+      case "none":
+        break;
+      case "slow":
+        await this.#pause(chance.between(1, 4_000), signal);
+        break;
+      case "hang":
+        await this.#hang(signal);
+        break;
+      case "deaf":
+        call.isDeaf = true;
+        await this.#pause(chance.between(1_000, 15_000));
+        call.isDeaf = false;
+        break;
+      case "retryLater":
+        throw retryLater("the source is busy", chance.happens(0.5) ? { afterMs: chance.between(0, 3_000) } : {});
+      case "stop":
+        throw stop("the source's credentials are wrong");
+      case "throw":
+        throw new Error("the source broke");
+    }
+    if (!signal.aborted) return true;
+    if (chance.happens(0.5)) await this.#pause(chance.between(1, 250));
+    if (chance.happens(0.5)) throw signal.reason;
+    return false;
+  }
+
+  async #find(plan: ImportPlan, records: readonly unknown[], context: ImportContext): Promise<unknown[]> {
+    const { process, ledger, chance, storm } = this.#parts;
+    const { run } = context;
+    await process.gate.passed();
+    const numbers = records.map((record) => numberOf(record) ?? -1);
+    if (!storm.isOver && chance.happens(0.1)) {
+      for (const n of numbers) ledger.settles(process, plan, run, n);
+      throw new Error("cannot look");
+    }
+    return numbers.map((n) => {
+      if (!ledger.isApplied(plan, run, n)) return undefined;
+      ledger.settles(process, plan, run, n);
+      return { n };
+    });
+  }
+
+  async #write(plan: ImportPlan, records: readonly unknown[], context: ImportContext): Promise<void | Result[]> {
+    const { process, ledger, chance, trace } = this.#parts;
+    const { run, keys, attempt } = context;
+    if (!process.gate.isOpen) await process.gate.passed();
+    const numbers = ledger.offers(process, plan, records, context);
+    const kind = this.#kindOf(plan, numbers);
+    trace(`${process.name} ${plan._id} ${run._id} try ${attempt} of ${numbers.join(" ")}: ${kind}`);
+    const call = ledger.begins(process, run);
+    try {
+      if (chance.happens(0.06)) tamper(chance, records, keys);
+      return await this.#answer(kind, { plan, numbers, run, signal: context.signal, call });
+    } finally {
+      ledger.ends(call);
+    }
+  }
+
+  #kindOf(plan: ImportPlan, numbers: readonly number[]): WriteKind {
+    const { chance, storm } = this.#parts;
+    if (!storm.isOver && chance.happens(plan.trouble)) return chance.weighted(writeTroubles);
+    if (!numbers.some((n) => isRefused(plan, n))) return chance.happens(0.1) ? "slow" : "ok";
+    return chance.happens(0.5) ? "refuse" : "refuseAll";
+  }
+
+  async #answer(kind: WriteKind, write: Write): Promise<void | Result[]> {
+    const { chance } = this.#parts;
+    const { numbers, signal } = write;
+    switch (kind) {
+      case "ok":
+        return this.#ok(write);
+      case "slow":
+        await this.#pause(chance.between(1, 3_000), signal);
+        if (signal.aborted) return this.#abandon(write);
+        return this.#ok(write);
+      case "refuse":
+        return this.#results(write, (n) => (isRefused(write.plan, n) ? "reject" : "ok"));
+      case "refuseAll":
+        return this.#refuse(write);
+      case "partial":
+        return this.#results(write, () => chance.oneOf(["ok", "ok", "retry", "reject", "unknown"]));
+      case "retryLater":
+        return this.#postpone(write);
+      case "stop":
+        throw stop("the destination's credentials are wrong");
+      case "throw":
+        return this.#throwAfter(write, chance.oneOf([0, numbers.length, chance.between(0, numbers.length)]));
+      case "hang":
+        for (const n of numbers) this.#parts.ledger.doubts(write.plan, write.run, n);
+        await this.#hang(signal);
+        return signal.aborted ? this.#abandon(write) : this.#ok(write);
+      case "deaf":
+        for (const n of numbers) this.#parts.ledger.doubts(write.plan, write.run, n);
+        write.call.isDeaf = true;
+        await this.#pause(chance.between(1_000, 15_000));
+        throw new Error("answered much too late");
+      case "short":
+        this.#apply(write, numbers.slice(1));
+        return numbers.slice(1).map(() => ({ ok: true }));
+      case "long":
+        this.#apply(write, numbers);
+        return [...numbers, 0].map(() => ({ ok: true }));
+      case "nonsense":
+        // What a host without types may answer.
+        return numbers.map(() => ({}) as unknown as Result);
+    }
+  }
+
+  #ok(write: Write): void | Result[] {
+    const { plan, numbers } = write;
+    if (numbers.some((n) => isRefused(plan, n)))
+      return this.#results(write, (n) => (isRefused(plan, n) ? "reject" : "ok"));
+    this.#apply(write, numbers);
+    for (const n of numbers) this.#settle(write, n);
+    return this.#parts.chance.happens(0.5) ? undefined : numbers.map(() => ({ ok: true }));
+  }
+
+  #results(write: Write, outcomeOf: (n: number) => "ok" | "retry" | "reject" | "unknown"): Result[] {
+    const { ledger, chance, process } = this.#parts;
+    const { plan, run } = write;
+    return write.numbers.map((n) => {
+      const outcome = outcomeOf(n);
+      const error = new Error(`${outcome} of record ${n}`);
+      switch (outcome) {
+        case "ok":
+          this.#apply(write, [n]);
+          this.#settle(write, n);
+          return { ok: true, value: n };
+        case "reject":
+          ledger.rejects(plan, run, n);
+          this.#settle(write, n);
+          return { ok: false, fault: "reject", error };
+        case "unknown":
+          if (chance.happens(0.5)) this.#apply(write, [n]);
+          this.#doubt(write, n);
+          return { ok: false, fault: "unknown", error };
+        case "retry": {
+          const afterMs = chance.happens(0.3) ? chance.between(1, 2_000) : undefined;
+          if (afterMs === undefined) return { ok: false, fault: "retry", error };
+          ledger.postpones(process, plan, { run, n, afterMs });
+          return { ok: false, fault: "retry", error, afterMs };
+        }
+      }
+    });
+  }
+
+  #refuse(write: Write): never {
+    const { ledger } = this.#parts;
+    const { numbers, plan, run } = write;
+    const [only] = numbers;
+    if (numbers.length === 1 && only !== undefined) {
+      ledger.rejects(plan, run, only);
+      this.#settle(write, only);
+    }
+    throw reject(new Error("refused"));
+  }
+
+  #postpone(write: Write): never {
+    const { ledger, chance, process } = this.#parts;
+    if (chance.happens(0.5)) throw retryLater("busy");
+    const afterMs = chance.between(1, 4_000);
+    for (const n of write.numbers) ledger.postpones(process, write.plan, { run: write.run, n, afterMs });
+    throw retryLater("busy", { afterMs });
+  }
+
+  #throwAfter(write: Write, applied: number): never {
+    this.#apply(write, write.numbers.slice(0, applied));
+    for (const n of write.numbers) this.#doubt(write, n);
+    throw new Error("the connection broke");
+  }
+
+  // Told to end, it takes a moment, and may have written everything before.
+  async #abandon(write: Write): Promise<never> {
+    const { chance } = this.#parts;
+    if (chance.happens(0.5)) await this.#pause(chance.between(1, 250));
+    return this.#throwAfter(write, chance.oneOf([0, write.numbers.length]));
+  }
+
+  #apply({ plan, run }: Write, numbers: readonly number[]): void {
+    for (const n of numbers) this.#parts.ledger.applies(this.#parts.process, plan, run, n);
+  }
+
+  #settle({ plan, run }: Write, n: number): void {
+    this.#parts.ledger.settles(this.#parts.process, plan, run, n);
+  }
+
+  // Nobody may send it again by himself, unless that is harmless or somebody looked.
+  #doubt(write: Write, n: number): void {
+    this.#parts.ledger.doubts(write.plan, write.run, n);
+    if (!write.plan.idempotent && !write.plan.finds) this.#settle(write, n);
+  }
+
+  async #pause(delayMs: number, signal?: AbortSignal): Promise<void> {
+    const { clock } = this.#parts.process;
+    if (signal?.aborted === true) return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        cancel();
+        signal?.removeEventListener("abort", done);
+        resolve();
+      };
+      const cancel = clock.setTimer(done, delayMs);
+      void this.#parts.storm.over.then(done);
+      signal?.addEventListener("abort", done);
+    });
+    await this.#parts.process.gate.passed();
+  }
+
+  async #hang(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    await Promise.race([
+      this.#parts.storm.over,
+      new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true })),
+    ]);
+    await this.#parts.process.gate.passed();
+  }
+}
+
+interface Write {
+  readonly plan: ImportPlan;
+  readonly numbers: readonly number[];
+  readonly run: Run;
+  readonly signal: AbortSignal;
+  readonly call: HostCall;
+}
+
+const readTroubles = { slow: 6, hang: 1, deaf: 0.3, retryLater: 3, stop: 0.5, throw: 2 };
+
+const writeTroubles = {
+  ...{ slow: 3, partial: 5, retryLater: 3, refuseAll: 1.5, stop: 0.4, throw: 3, hang: 1.5, deaf: 0.4 },
+  ...{ short: 0.6, long: 0.3, nonsense: 0.2 },
+};
+
+type WriteKind = keyof typeof writeTroubles | "ok" | "refuse";
+
+interface Walk {
+  /** The page to read next and where that leads; undefined at the end. `pages`: how many there are now. */
+  next(pages: number): { page: number; cursor: Cursor; walk: Walk } | undefined;
+}
+
+function walkFrom(plan: ExportPlan, cursor: Cursor | undefined, to: { run: Run; pages: number }): Walk {
+  if (plan.order === "ordered") return forwards(pagesBefore(cursor));
+  const run = to.run._id;
+  if (cursor !== undefined && "run" in cursor && cursor.run === run) return backwards(cursor);
+  return backwards({ run, base: pagesBefore(cursor), end: to.pages, at: 0 });
+}
+
+function forwards(from: number): Walk {
+  return {
+    next: (pages) => (from >= pages ? undefined : { page: from, cursor: { page: from + 1 }, walk: forwards(from + 1) }),
+  };
+}
+
+// The newest first: a checkpoint on the way means nothing to any other run.
+function backwards(from: UnorderedCursor): Walk {
+  const { base, end, at } = from;
+  const cursor = { ...from, at: at + 1 };
+  return { next: () => (at >= end - base ? undefined : { page: end - 1 - at, cursor, walk: backwards(cursor) }) };
+}
+
+// What no import should do: change what it is given.
+function tamper(chance: Chance, records: readonly unknown[], keys: readonly string[]): void {
+  const [first] = records as SourceRecord[];
+  const attempt = chance.oneOf<() => unknown>([
+    () => first?.words.push("tampered"),
+    () => first !== undefined && (first.box.total = -1),
+    () => first !== undefined && (first.of = "somebody else"),
+    () => (records as unknown[]).reverse(),
+    () => (records as unknown[]).pop(),
+    () => (keys as string[]).reverse(),
+    () => (keys as string[]).pop(),
+  ]);
+  try {
+    attempt();
+  } catch {
+    // It is frozen, as it should be.
+  }
+}

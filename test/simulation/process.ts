@@ -1,0 +1,203 @@
+import { type Cancel, type Clock, type Storage, FlowRegistry, Scheduler } from "../../src/index.ts";
+import { StorageFailedError } from "../../src/errors.ts";
+import type { Chance } from "./chance.ts";
+import type { Plan } from "./plan.ts";
+
+/** What everything that happens in one process has to pass: it can be held up (SIGSTOP) and shut for good (kill -9). */
+export class Gate {
+  #state: "open" | "held" | "shut" = "open";
+  #waiting: (() => void)[] = [];
+  readonly #timers = new Set<Cancel>();
+
+  get isOpen(): boolean {
+    return this.#state === "open";
+  }
+
+  get isShut(): boolean {
+    return this.#state === "shut";
+  }
+
+  /** Nothing passes until it is let go. */
+  hold(): void {
+    if (this.#state === "open") this.#state = "held";
+  }
+
+  /** What was held up passes now, in order. */
+  letGo(): void {
+    if (this.#state !== "held") return;
+    this.#state = "open";
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const pass of waiting) pass();
+  }
+
+  /** Nothing passes any more, ever. */
+  shut(): void {
+    this.#state = "shut";
+    this.#waiting = [];
+    for (const cancel of this.#timers) cancel();
+    this.#timers.clear();
+  }
+
+  /** Resolves when it may go on, which is never once the gate is shut. */
+  async passed(): Promise<void> {
+    while (this.#state !== "open")
+      await new Promise<void>((resolve) => {
+        if (this.#state === "held") this.#waiting.push(resolve);
+      });
+  }
+
+  /** Keeps what ends with the process. */
+  keep(timer: Cancel): Cancel {
+    this.#timers.add(timer);
+    return () => {
+      this.#timers.delete(timer);
+      timer();
+    };
+  }
+
+  /** Calls it now, or when the gate is open again. */
+  call(callback: () => void): void {
+    if (this.#state === "open") callback();
+    else if (this.#state === "held") this.#waiting.push(callback);
+  }
+}
+
+/** A process's own clock: it stands still with the process, and may be wrong by `skewMs`. */
+export function gatedClock(clock: Clock, gate: Gate, skewMs: number): Clock {
+  return {
+    now: () => clock.now() + skewMs,
+    setTimer(callback, delayMs) {
+      if (gate.isShut) return () => undefined;
+      let isCanceled = false;
+      const fire = () => {
+        if (!isCanceled) callback();
+      };
+      const forget = gate.keep(
+        clock.setTimer(() => {
+          forget();
+          gate.call(fire);
+        }, delayMs),
+      );
+      return () => {
+        isCanceled = true;
+        forget();
+      };
+    },
+    async turn() {
+      await clock.turn();
+      await gate.passed();
+    },
+  };
+}
+
+type Methods = Omit<Storage, "abilities" | "close">;
+
+/** One call of a storage, and what it answered. */
+export type StorageCall = {
+  [Name in keyof Methods]: {
+    readonly name: Name;
+    readonly args: Parameters<Methods[Name]>;
+    readonly answer: Awaited<ReturnType<Methods[Name]>>;
+  };
+}[keyof Methods];
+
+/** How one process sees the storage. */
+export interface StorageView {
+  readonly gate: Gate;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  /** Read at each call, since storms pass. */
+  readonly weather: () => { readonly slowMs: number; readonly faults: number };
+  /** Whether other processes are said to share it. */
+  readonly shared: boolean;
+  /** Told of every call that was carried out, in the order in which they were. */
+  readonly told: (call: StorageCall) => void;
+}
+
+/** A storage that can be slow, fail before or after it did what was asked, and end with its process. */
+export function viewedStorage(storage: Storage, view: StorageView): Storage {
+  const abilities = { durable: false, shared: view.shared };
+  return new Proxy(storage, {
+    get(target, name) {
+      if (name === "abilities") return abilities;
+      const method: unknown = Reflect.get(target, name);
+      if (typeof method !== "function" || typeof name !== "string") return method;
+      return (...args: unknown[]) =>
+        called(view, name, async () => {
+          const answer: unknown = await Reflect.apply(method, target, args);
+          // The proxy stands for exactly the methods of `Storage`, so name, arguments and answer belong together.
+          if (name !== "close") view.told({ name, args, answer } as unknown as StorageCall);
+          return answer;
+        });
+    },
+  });
+}
+
+async function called(view: StorageView, name: string, call: () => Promise<unknown>): Promise<unknown> {
+  const { gate, clock, chance } = view;
+  const { slowMs, faults } = view.weather();
+  if (!gate.isOpen) await gate.passed();
+  if (slowMs > 0) await answerTime(clock, chance.between(0, slowMs));
+  const failing = faults > 0 && chance.happens(faults) ? chance.oneOf(["before", "after"]) : undefined;
+  if (failing === "before") throw new StorageFailedError(name, new Error("the storage is not there"));
+  const answer = await call();
+  if (slowMs > 0) await answerTime(clock, chance.between(0, slowMs));
+  if (!gate.isOpen) await gate.passed();
+  if (failing === "after") throw new StorageFailedError(name, new Error("the answer got lost"));
+  return answer;
+}
+
+function answerTime(clock: Clock, delayMs: number): Promise<void> {
+  return new Promise((resolve) => clock.setTimer(resolve, delayMs));
+}
+
+/** What a process is made of. */
+export interface ProcessParts {
+  readonly name: string;
+  readonly plan: Plan;
+  readonly clock: Clock;
+  readonly skewMs: number;
+  readonly storage: Storage;
+  readonly view: Pick<StorageView, "chance" | "weather" | "shared"> & {
+    readonly told: (process: Process, call: StorageCall) => void;
+  };
+  readonly chance: Chance;
+  readonly newId: () => string;
+}
+
+/** One process of the host: a registry and a scheduler that know nothing of the other processes. */
+export class Process {
+  readonly name: string;
+  readonly gate = new Gate();
+  readonly clock: Clock;
+  readonly registry: FlowRegistry;
+  readonly scheduler: Scheduler;
+  state: "stopped" | "starting" | "started" | "stopping" | "crashed" = "stopped";
+  /** Run → how many times it had been taken when this process took it; and so which execution of it this one is. */
+  readonly takes = new Map<string, number>();
+
+  constructor(parts: ProcessParts) {
+    const { name, plan, newId, chance } = parts;
+    this.name = name;
+    this.clock = gatedClock(parts.clock, this.gate, parts.skewMs);
+    const { clock, gate } = this;
+    const view = { ...parts.view, gate, clock, told: (call: StorageCall) => parts.view.told(this, call) };
+    this.registry = new FlowRegistry({ storage: viewedStorage(parts.storage, view), clock, newId });
+    this.scheduler = new Scheduler(this.registry, { ...plan.options, random: () => chance.next() });
+  }
+
+  get isFrozen(): boolean {
+    return !this.gate.isOpen && !this.gate.isShut;
+  }
+
+  get isCrashed(): boolean {
+    return this.state === "crashed";
+  }
+
+  /** Ends at once, in the middle of whatever it does. */
+  crash(): void {
+    this.state = "crashed";
+    this.gate.shut();
+  }
+}

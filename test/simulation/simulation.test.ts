@@ -1,0 +1,40 @@
+import { afterAll, describe, expect, test } from "vitest";
+import { addTally, hashOf, simulate } from "./simulate.ts";
+
+/** Seeds of one test; there are as many tests as it takes. */
+const portion = 100;
+const seeds = 2_000;
+
+const totals = new Map<string, number>();
+
+describe("in a storm of faults, cancels, crashes and stolen leases every promise is kept", () => {
+  const firsts = Array.from({ length: seeds / portion }, (_, index) => 1 + index * portion);
+
+  test.each(firsts)(`seed %i and the ${portion - 1} after it`, async (first) => {
+    const broken: string[] = [];
+
+    for (let seed = first; seed < first + portion; seed++) {
+      const { violation, tally } = await simulate(seed);
+      addTally(totals, tally);
+      if (violation !== undefined)
+        broken.push(`${violation.invariant}: ${violation.what}; replay: npm run test:soak -- 1 ${seed}`);
+    }
+
+    expect(broken).toEqual([]);
+  });
+
+  test("the storms were storms: each kind of trouble came often", () => {
+    for (const [name, times] of totals) expect(times, name).toBeGreaterThan(seeds / 20);
+  });
+});
+
+test("the same seed is the same storm, step by step", async () => {
+  for (const seed of [3, 7, 8, 11, 23, 50]) {
+    const [one, other] = [await simulate(seed), await simulate(seed)];
+
+    expect(hashOf(one)).toBe(hashOf(other));
+    expect(one.trace.length).toBeGreaterThan(50);
+  }
+});
+
+afterAll(() => console.log("in all storms together", Object.fromEntries(totals)));
