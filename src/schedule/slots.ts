@@ -1,0 +1,60 @@
+/** `H`: which slots an item may draw from, and which of them a flow gets for good. */
+import { type Field, fieldAt, itemsOf } from "./fields.ts";
+
+const HASHED = /^H(?:\((\d+)-(\d+)\))?(?:\/(\d+)|(L|#[1-5]))?$/;
+
+/** Whether it is an `H`, well-formed or not. */
+export function isHashed(item: string): boolean {
+  return item.startsWith("H");
+}
+
+/** What an `H` item draws from, and the step in which it goes on from there; undefined if it is not well-formed. */
+export function slotRange(
+  item: string,
+  field: Field,
+): { from: number; to: number; step: number; rest: string } | undefined {
+  const match = HASHED.exec(item);
+  if (match === null) return undefined;
+  const [, from = field.slots[0], to = field.slots[1], step = 0, rest = ""] = match;
+  const range = { from: Number(from), to: Number(to), step: Number(step), rest };
+  const fits = field.slots[0] <= range.from && range.from <= range.to && range.to <= field.slots[1];
+  const steps = match[3] === undefined || (range.step > 0 && range.step <= range.to - range.from + 1);
+  return fits && steps ? range : undefined;
+}
+
+/** `item` of the field at `index` with its `H`, if it is well-formed, replaced by the slot at `draw`, which is from 0 up to but not including 1. */
+export function withSlot(item: string, index: number, draw: number): string {
+  const range = isHashed(item) ? slotRange(item, fieldAt(index)) : undefined;
+  if (range === undefined) return item;
+  const { from, to, step, rest } = range;
+  if (step === 0) return `${from + Math.floor(draw * (to - from + 1))}${rest}`;
+  const first = Math.floor(from / step) * step + Math.floor(draw * step);
+  return `${first < from ? first + step : first}-${to}/${step}`;
+}
+
+/** The six fields with each `H` replaced by the slot at its field's draw. */
+export function withSlots(fields: readonly string[], draws: readonly number[]): readonly string[] {
+  return fields.map((field, index) =>
+    itemsOf(field)
+      .map((item) => withSlot(item, index, draws[index] ?? 0))
+      .join(","),
+  );
+}
+
+/**
+ * What `seed` draws for each of the six fields, from 0 up to but not including 1: FNV-1a of the seed into mulberry32, in
+ * cron-parser's order, so that seconds, minute, hour and month get the slots it gives. Kept here because a flow's slot
+ * may not move when the parser is upgraded.
+ */
+export function slotsOf(seed: string): readonly number[] {
+  let state = 0x811c9dc5;
+  for (let i = 0; i < seed.length; i++) state = Math.imul(state ^ seed.charCodeAt(i), 0x01000193);
+  const draw = () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000;
+  };
+  const [second, minute, hour, month, day, weekday] = [draw(), draw(), draw(), draw(), draw(), draw()];
+  return [second, minute, hour, day, month, weekday];
+}
