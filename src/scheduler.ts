@@ -67,6 +67,8 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   readonly #waiters = new Map<string, Set<(run: Run) => void>>();
   readonly #toldAt = new Map<string, number>();
   #state: "stopped" | "starting" | "started" | "stopping" = "stopped";
+  #starting: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
 
   /** @throws `invalid_option` naming the first option that is out of range. */
   constructor(registry: FlowRegistry<X, M>, options: SchedulerOptions = {}) {
@@ -95,6 +97,11 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    */
   async start(): Promise<void> {
     if (this.#state !== "stopped") throw new ConflictError(`The scheduler is ${this.#state} already`);
+    this.#starting = this.#start().finally(() => (this.#starting = undefined));
+    await this.#starting;
+  }
+
+  async #start(): Promise<void> {
     this.#state = "starting";
     const { concurrency, executor } = this.#options;
     this.#listenToRegistry("on");
@@ -106,7 +113,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       await this.#timetable.start();
       await this.#intake.start();
     } catch (error) {
-      await this.stop({ graceMs: 0 });
+      await this.#stop(0);
       throw error;
     }
   }
@@ -119,10 +126,18 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   async stop(options: { readonly graceMs?: number } = {}): Promise<void> {
     const { graceMs = this.#options.graceMs } = options;
     checkNumber("graceMs", graceMs);
-    if (this.#state === "stopped" || this.#state === "stopping") return;
+    // A start that goes on would start what this has stopped.
+    await this.#starting?.catch(() => undefined);
+    if (this.#state === "stopped") return;
+    this.#stopping ??= this.#stop(graceMs).finally(() => (this.#stopping = undefined));
+    await this.#stopping;
+  }
+
+  async #stop(graceMs: number): Promise<void> {
     this.#state = "stopping";
     this.#listenToRegistry("off");
-    await Promise.all([this.#timetable.stop(), this.#within(graceMs, this.#intake.stop()), this.#sweep.stop()]);
+    const listened = this.#within(graceMs, this.#intake.stop());
+    await Promise.all([this.#timetable.stop(), this.#sweep.stop()]);
     const ended = this.#options.executor
       .stop()
       .catch((error: unknown) => this.#trouble(error, "stopping the executor"));
@@ -130,6 +145,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       this.#runner.abortAll("stop");
       await this.#within(abortPatienceMs, ended);
     }
+    await listened;
     this.#runner.stop();
     this.#state = "stopped";
   }

@@ -114,11 +114,22 @@ async function withoutFound(prepared: Prepared, doubtful: ReadonlySet<number>, t
   if (doubtful.size === 0 || to.import.idempotent) return prepared;
   const places = prepared.places ?? prepared.records.map((_, index) => index);
   const inDoubt = places.flatMap((place, index) => (doubtful.has(place) ? [index] : []));
-  const found = inDoubt.length === 0 ? undefined : await findWritten(pick(prepared, inDoubt), to);
-  if (found === undefined) return prepared;
-  const done = new Set(inDoubt.filter((_, nth) => found[nth] !== undefined));
-  const left = places.map((_, index) => index).filter((index) => !done.has(index));
-  return { ...prepared, ...pick(prepared, left), places: left.map((index) => places[index] ?? 0) };
+  // Without `find` nobody can tell, and whoever asked for the retry has decided.
+  if (inDoubt.length === 0 || to.import.find === undefined) return prepared;
+  const found = await findWritten(pick(prepared, inDoubt), to);
+  const settled = new Set(found === undefined ? inDoubt : inDoubt.filter((_, nth) => found[nth] !== undefined));
+  const left = places.map((_, index) => index).filter((index) => !settled.has(index));
+  const unsure = found === undefined ? inDoubt.map((index) => stillInDoubt(places[index] ?? 0)) : [];
+  return {
+    ...prepared,
+    ...pick(prepared, left),
+    places: left.map((index) => places[index] ?? 0),
+    troubles: [...prepared.troubles, ...unsure],
+  };
+}
+
+function stillInDoubt(index: number): Trouble {
+  return { index, fault: "unknown", error: new Error("find failed, so it is still unknown"), attempts: 0 };
 }
 
 function pick(batch: Batch, indexes: readonly number[]): Batch {
