@@ -19,6 +19,11 @@ export class LocalExecutor implements Executor {
     this.#pace = new Pace(options.clock ?? systemClock);
   }
 
+  /** How many flows have something to do: woken and not called yet, or running. */
+  get size(): number {
+    return this.#flows.size;
+  }
+
   async start(work: Work): Promise<void> {
     this.#work = work;
     this.#common = new PQueue({ concurrency: work.concurrency });
@@ -56,7 +61,12 @@ export class LocalExecutor implements Executor {
 
   async #runNext(flowId: string, queue: PQueue): Promise<void> {
     if (this.#pace.spent()) await this.#pace.breathe();
-    const more = await this.#work?.runNext(flowId);
-    if (more === true && queue.size === 0 && this.#work !== undefined) this.#add(flowId, queue);
+    const more = await this.#workFor(flowId, queue)?.runNext(flowId);
+    if (more === true && queue.size === 0 && this.#workFor(flowId, queue) !== undefined) this.#add(flowId, queue);
+  }
+
+  // What waited when it was stopped is not for the work of a later start.
+  #workFor(flowId: string, queue: PQueue): Work | undefined {
+    return this.#flows.get(flowId) === queue ? this.#work : undefined;
   }
 }
