@@ -169,6 +169,11 @@ describe("a flow is refused, by create, update, define and patch alike, for", ()
     ],
     ["a schedule that can fire twice a minute", { schedule: "*/10 * * * * *" }, ["invalid_field schedule"]],
     ["a date that never comes", { schedule: "0 0 30 2 *" }, ["invalid_field schedule"]],
+    [
+      "a time that the clock of its zone always skips",
+      { schedule: "30 1-2/1 * 3 0L", timezone: "Antarctica/Troll" },
+      ["invalid_field schedule"],
+    ],
     ["a zone that is unknown", { timezone: "Europe/Atlantis" }, ["invalid_field timezone"]],
     [
       "a zone that is unknown beside a good schedule",

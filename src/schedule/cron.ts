@@ -3,7 +3,7 @@ import { quoted, readingOf } from "./expression.ts";
 import { termsOf } from "./fields.ts";
 import { Memo } from "./memo.ts";
 import { CALENDAR_CYCLE, DAY, MINUTE, Pattern } from "./pattern.ts";
-import { slotsOf, withSlots } from "./slots.ts";
+import { dateDraws, slotsOf, withSlots } from "./slots.ts";
 import { type Change, type Zone, zoneOf } from "./zone.ts";
 
 /** Why a schedule is refused: the field at fault, and a sentence saying what was expected and what was found. */
@@ -36,10 +36,15 @@ export interface Cron {
  * of the slot its `H` draws.
  */
 export function checkCron(expression: string, timezone: string): readonly CronProblem[] {
-  const problems = readingOf(expression).problems.map((message) => ({ field: "schedule" as const, message }));
-  if (zoneOf(timezone) !== undefined) return problems;
-  const message = `expected an IANA time zone such as "Europe/Berlin", found ${quoted(timezone)}`;
-  return [...problems, { field: "timezone", message }];
+  const { problems, text } = readingOf(expression);
+  const refused = problems.map((message) => ({ field: "schedule" as const, message }));
+  if (zoneOf(timezone) === undefined) {
+    const message = `expected an IANA time zone such as "Europe/Berlin", found ${quoted(timezone)}`;
+    return [...refused, { field: "timezone", message }];
+  }
+  if (refused.length > 0 || comesInZone.get(`${timezone}\0${text}`)) return refused;
+  const never = `expected a time that comes in ${quoted(timezone)}, found ${quoted(expression)}, which its clock skips`;
+  return [{ field: "schedule", message: never }];
 }
 
 /**
@@ -52,9 +57,9 @@ export function checkCron(expression: string, timezone: string): readonly CronPr
  * @throws RangeError with the messages of {@link checkCron}, if it finds problems.
  */
 export function cronOf(expression: string, timezone: string, seed: string): Cron {
-  const { fields, hashed, problems, text } = readingOf(expression);
-  if (problems.length > 0 || zoneOf(timezone) === undefined)
-    throw new RangeError(sentences(checkCron(expression, timezone)));
+  const problems = checkCron(expression, timezone);
+  if (problems.length > 0) throw new RangeError(sentences(problems));
+  const { fields, hashed, text } = readingOf(expression);
   return crons.get(`${timezone}\0${hashed ? withSlots(fields, slotsOf(seed)).join(" ") : text}`);
 }
 
@@ -64,10 +69,27 @@ function sentences(problems: readonly CronProblem[]): string {
 
 const crons = new Memo(2_048, (key): Cron => {
   const [timezone = "", text = ""] = key.split("\0");
+  return zonedCron(text.split(" "), timezone);
+});
+
+/**
+ * Whether a schedule is ever due, whatever its `H` draws: a step whose hours are all in a gap, on days that are all such
+ * days, never is. The time at which it is asked does not matter.
+ */
+const comesInZone = new Memo(2_048, (key): boolean => {
+  const [timezone = "", text = ""] = key.split("\0");
+  const fields = text.split(" ");
+  return dateDraws(fields).every((draws) => zonedCron(withSlots(fields, draws), timezone).next(SETTLED) !== undefined);
+});
+
+/** After the last change that the tz database lists by its date, which is in 2087: from here on its rules repeat. */
+const SETTLED = Date.UTC(2100, 0);
+
+function zonedCron(fields: readonly string[], timezone: string): Cron {
   const zone = zoneOf(timezone);
   if (zone === undefined) throw new RangeError(`unknown time zone ${quoted(timezone)}`);
-  return new ZonedCron(new Pattern(text.split(" ").map(termsOf)), zone);
-});
+  return new ZonedCron(new Pattern(fields.map(termsOf)), zone);
+}
 
 /** The last instant of a `Date`, less what the arithmetic here may add to it. */
 const END_OF_TIME = 8.64e15 - 500 * 366 * DAY;

@@ -42,6 +42,22 @@ export function withSlots(fields: readonly string[], draws: readonly number[]): 
 }
 
 /**
+ * Draws that bring up each slot of the month with each slot of the day of week, which together can pin a schedule to the
+ * days on which a zone moves its clock; one draw if neither holds an `H`. The other fields get their middle slot.
+ */
+export function dateDraws(fields: readonly string[]): readonly (readonly number[])[] {
+  const [, , , , months = "", weekdays = ""] = fields;
+  return slotDraws(months, 12).flatMap((month) =>
+    slotDraws(weekdays, 7).map((weekday) => [0.5, 0.5, 0.5, 0.5, month, weekday]),
+  );
+}
+
+function slotDraws(field: string, slots: number): readonly number[] {
+  if (!itemsOf(field).some(isHashed)) return [0.5];
+  return Array.from({ length: slots }, (_, slot) => (slot + 0.5) / slots);
+}
+
+/**
  * What `seed` draws for each of the six fields, from 0 up to but not including 1: FNV-1a of the seed into mulberry32, in
  * cron-parser's order, so that seconds, minute, hour and month get the slots it gives. Kept here because a flow's slot
  * may not move when the parser is upgraded.
