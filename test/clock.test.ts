@@ -1,5 +1,5 @@
-import { expect, test } from "vitest";
-import { pause, systemClock } from "../src/clock.ts";
+import { describe, expect, test } from "vitest";
+import { Pace, pause, systemClock } from "../src/clock.ts";
 import { ManualClock } from "../src/testing/index.ts";
 
 test("a timer of a month does not fire at once, though setTimeout's own range ends before that", async () => {
@@ -43,4 +43,77 @@ test("a pause ends at once when its signal aborts, and leaves neither timer nor 
   await pause(clock, 100, abort.signal);
 
   expect(clock.timers).toBe(0);
+});
+
+describe("a pace", () => {
+  test("is spent when the stretch is over, and not before", async () => {
+    const clock = new ManualClock();
+    const pace = new Pace(clock, 10);
+    const spent = [pace.spent()];
+
+    await clock.advance(9);
+    spent.push(pace.spent());
+    await clock.advance(1);
+    spent.push(pace.spent());
+
+    expect(spent).toEqual([false, false, true]);
+  });
+
+  test("begins a new stretch with each breath", async () => {
+    const clock = new ManualClock();
+    const pace = new Pace(clock, 10);
+    await clock.advance(10);
+
+    await pace.breathe();
+    const spent = [pace.spent()];
+    await clock.advance(10);
+    spent.push(pace.spent());
+
+    expect(spent).toEqual([false, true]);
+  });
+
+  test("is spent when the clock was set back, rather than holding its breath until the time is made up", async () => {
+    const clock = new ManualClock("2030-01-01T12:00:00Z");
+    const pace = new Pace(clock, 10);
+    clock.jumpTo("2030-01-01T11:00:00Z");
+
+    const spent = [pace.spent()];
+    await pace.breathe();
+    spent.push(pace.spent());
+
+    expect(spent).toEqual([true, false]);
+  });
+
+  test("gives all who breathe at once the same turn, and the next one another", async () => {
+    const clock = new ManualClock();
+    const pace = new Pace(clock, 10);
+    const first = pace.breathe();
+
+    expect(pace.breathe()).toBe(first);
+    await first;
+    expect(pace.breathe()).not.toBe(first);
+  });
+
+  test("lets work that waits have its turn", async () => {
+    const log: string[] = [];
+    const pace = new Pace(systemClock);
+    systemClock.turn().then(
+      () => log.push("other work"),
+      () => undefined,
+    );
+
+    await pace.breathe();
+    log.push("breathed");
+
+    expect(log).toEqual(["other work", "breathed"]);
+  });
+});
+
+test("the system's clock tells epoch milliseconds", () => {
+  const before = Date.now();
+
+  const now = systemClock.now();
+
+  expect(now).toBeGreaterThanOrEqual(before);
+  expect(now).toBeLessThanOrEqual(Date.now());
 });
