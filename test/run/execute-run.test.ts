@@ -814,6 +814,31 @@ describe("an abort in the middle of a page", () => {
     },
   );
 
+  test("on the last attempt of an idempotent import stores nothing: the record is sent again by who resumes", async () => {
+    let hangs = true;
+    const sink = scriptedImport<number>(async (_, { signal }) => {
+      if (!hangs) return;
+      await aborted(signal);
+      throw new Error("aborted");
+    });
+    const options = { graceMs: 0, maxAttempts: 1 };
+    const stage = new Stage({ exports: { from: steps(1).from }, imports: { sink }, options });
+    await stage.scheduler.start();
+    const run = await stage.scheduler.run((await stage.flow())._id);
+    await stage.clock.settle();
+    const stopped = stage.scheduler.stop();
+    await stage.clock.advance(0);
+    await stopped;
+    const between = await stage.scheduler.getRun(run._id);
+    hangs = false;
+
+    await stage.scheduler.start();
+
+    expect(between).toMatchObject({ status: "queued", numPagesProcessed: 0, numError: 0 });
+    expect(await stage.end(run)).toMatchObject({ status: "completed", numSuccess: 1, numError: 0 });
+    expect(await stage.failures()).toEqual([]);
+  });
+
   test("a page that is settled all the same is committed", async () => {
     const sink = scriptedImport<number>(async (_, { signal }) => {
       await aborted(signal);

@@ -290,6 +290,22 @@ describe("several imports", () => {
     expect(await stage.end(run)).toMatchObject({ numPagesProcessed: 1, numSuccess: 2 });
   });
 
+  test("a run that one of them breaks ends only when the others have ended, too", async () => {
+    const gate = new Gate();
+    const slow = scriptedImport<number>(() => gate.opened.then(() => undefined));
+    const broken = scriptedImport<number>(() => []);
+    const stage = new Stage({ exports: { from: arrayExport([1]) }, imports: { broken, slow } });
+    await stage.scheduler.start();
+    const { _id } = await stage.scheduler.run((await stage.flow())._id);
+
+    await stage.clock.settle();
+    const meanwhile = await stage.scheduler.getRun(_id);
+    gate.open();
+
+    expect(meanwhile.status).toBe("running");
+    expect((await stage.end(meanwhile)).error?.code).toBe("contract_broken");
+  });
+
   test("an import that changes a record gets a TypeError, and no other import sees a difference", async () => {
     const errors: unknown[] = [];
     const vandal = scriptedImport<Order>(({ records }) => {

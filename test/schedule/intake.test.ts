@@ -505,10 +505,10 @@ describe("listen", () => {
     await stage.scheduler.start();
 
     await stage.scheduler.stop();
+    const left = stage.clock.timers;
     await stage.clock.advance(hour);
 
-    expect(tries).toBe(1);
-    expect(stage.clock.timers).toBe(0);
+    expect([tries, left]).toEqual([1, 0]);
   });
 
   test("that is still connecting keeps neither start nor another export waiting", async () => {
@@ -586,6 +586,22 @@ describe("listen", () => {
     await stage.clock.settle();
 
     expect([tries, stops]).toEqual([2, 1]);
+  });
+
+  test("has until graceMs to stop, and the scheduler waits for it", async () => {
+    const from: Export<number> = {
+      listen: () => () => new Promise<void>((resolve) => stage.clock.setTimer(resolve, 3 * second)),
+    };
+    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    await stage.flow();
+    await stage.scheduler.start();
+
+    const stopping = stage.scheduler.stop();
+    await stage.clock.advance(3 * second - 1);
+    const before = await isSettled(stopping, stage);
+    await stage.clock.advance(1);
+
+    expect([before, await isSettled(stopping, stage)]).toEqual([false, true]);
   });
 
   test("that hangs while it stops is left behind after graceMs", async () => {
