@@ -132,7 +132,7 @@ export function planOf(seed: number): Plan {
       slowMs: chance.happens(0.3) ? chance.oneOf([5, 80]) : 0,
       faults: chance.happens(0.2) ? 0.02 : 0,
     },
-    steps: chance.between(15, 30),
+    steps: chance.between(12, 26),
     habits: habits(chance, processes),
   };
 }
@@ -150,7 +150,7 @@ function exportPlan(chance: Chance, index: number): ExportPlan {
     order: chance.oneOf(["ordered", "unordered"]),
     keyed: chance.happens(0.5),
     patchy: chance.happens(0.15),
-    mostRecords: chance.oneOf([1, 4, 12]),
+    mostRecords: chance.oneOf([1, 3, 8]),
     pageSize: chance.oneOf([2, 5, 100]),
     listens: chance.happens(0.3),
     trouble: chance.oneOf([0, 0.05, 0.15]),
@@ -178,24 +178,25 @@ function importPlan(chance: Chance, index: number, maxFailures: number): ImportP
 // Each seed has habits of its own, so that rare deeds meet each other often in some of them.
 function habits(chance: Chance, processes: number): Record<Deed, number> {
   const rare = () => (chance.happens(0.3) ? chance.oneOf([1, 3]) : 0);
+  const often = () => (chance.happens(0.45) ? chance.oneOf([1, 3, 5]) : 0);
   return {
     append: 6,
     run: 6,
     sample: rare() / 2,
     accept: rare() * 2,
     acceptAgain: rare() * 2,
-    cancel: rare(),
+    cancel: often(),
     disable: rare() / 2,
     enable: 1,
     reschedule: rare() / 2,
     create: 0.2,
     delete: rare() / 6,
-    stop: rare(),
+    stop: often(),
     start: 3,
-    crash: rare(),
-    freeze: processes > 1 ? rare() : rare() / 3,
+    crash: often(),
+    freeze: processes > 1 ? often() : rare() / 3,
     thaw: 2,
-    steal: rare(),
+    steal: often(),
     retry: rare() + 0.3,
     resolve: rare() / 2,
     jump: rare() / 3,

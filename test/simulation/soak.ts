@@ -1,8 +1,8 @@
 import { addTally, simulate } from "./simulate.ts";
 
-// `npm run test:soak -- N [first]`: N seeds from `first` on (1,000 from 1). `npm run test:soak -- 1 SEED` replays one,
-// with all that happens.
-const [count = 1_000, first = 1] = process.argv.slice(2).map(Number);
+// `npm run test:soak -- N [first [failures]]`: N seeds from `first` on (1,000 from 1), until so many (20) have failed.
+// `npm run test:soak -- 1 SEED` replays one, with all that happens.
+const [count = 1_000, first = 1, mostFailures = 20] = process.argv.slice(2).map(Number);
 const started = performance.now();
 const totals = new Map<string, number>();
 let failed = 0;
@@ -14,7 +14,7 @@ for (let seed = first; seed < first + count; seed++) {
   failed++;
   console.log(`seed ${seed}: ${violation.invariant}: ${violation.what}`);
   console.log(`  replay: npm run test:soak -- 1 ${seed}`);
-  if (failed >= 20) break;
+  if (failed >= mostFailures) break;
 }
 const seconds = ((performance.now() - started) / 1_000).toFixed(1);
 console.log(`${count} seeds from ${first}: ${failed} failed, ${seconds} s`);
