@@ -4,6 +4,7 @@ import {
   ConflictError,
   ExecutorFailedError,
   FlowDisabledError,
+  InvalidOptionError,
   InvalidRequestError,
   NotFoundError,
 } from "./errors.ts";
@@ -21,7 +22,7 @@ import type { AcceptOptions, Accepted } from "./model/export.ts";
 import { type Failure, failureStatuses } from "./model/failure.ts";
 import { importIdsOf } from "./model/flow.ts";
 import { type Json, copyJson } from "./model/json.ts";
-import { type Rule, oneOf, optional, pageLimit, text, texts } from "./model/rule.ts";
+import { type Rule, having, oneOf, optional, pageLimit, text, texts } from "./model/rule.ts";
 import { type RetrySelection, type Run, type RunStart, hasEnded, runStatuses, triggers } from "./model/run.ts";
 import { messageOf } from "./model/verdict.ts";
 import { type ResolvedOptions, type SchedulerOptions, checkNumber, resolveOptions } from "./options.ts";
@@ -52,7 +53,10 @@ export interface FailureFilter extends Omit<FailureQuery, "limit"> {
 /** What running code may take, once it is told to abort, before `stop` leaves it behind. */
 const abortPatienceMs = 1_000;
 
-/** How often a storage that other processes share is asked whether a run has ended. */
+/** How many ids are looked up at once. */
+const portion = 1_000;
+
+/** How often the storage is asked whether a run has ended that this scheduler did not see end, in milliseconds. */
 const pollMs = 1_000;
 
 /** Moves records: runs flows by their schedules, on demand and as events arrive, one run of a flow at a time. */
@@ -73,6 +77,8 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   /** @throws `invalid_option` naming the first option that is out of range. */
   constructor(registry: FlowRegistry<X, M>, options: SchedulerOptions = {}) {
     super();
+    if (!having("findExport", "findImport").holds(registry))
+      throw new InvalidOptionError("registry", "a FlowRegistry", registry);
     this.#registry = registry;
     this.#storage = registry.storage;
     this.#options = resolveOptions(options, registry);
@@ -183,16 +189,18 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    */
   async waitFor(_runId: string): Promise<Run> {
     const waiter = this.#waiter(_runId);
+    const done = new AbortController();
     try {
       for (;;) {
         const run = await this.getRun(_runId);
         if (hasEnded(run)) return run;
-        const ended = await (this.#storage.abilities.shared
-          ? Promise.race([waiter.ended, this.#poll()])
-          : waiter.ended);
+        // It may end in another scheduler, of this process or of another one.
+        const polled = pause(this.#options.clock, pollMs, done.signal).then(() => undefined);
+        const ended = await Promise.race([waiter.ended, polled]);
         if (ended !== undefined) return ended;
       }
     } finally {
+      done.abort();
       waiter.leave();
     }
   }
@@ -258,10 +266,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const flow = await this.#registry.get(_flowId);
     const { _importId, _ids } = selection;
     if (_importId !== undefined && !importIdsOf(flow).includes(_importId)) throw new NotFoundError("import", _importId);
-    for (const _id of _ids ?? []) {
-      const failure = await this.getFailure(_id);
-      if (failure._flowId !== _flowId) throw new NotFoundError("failure", _id);
-    }
+    await this.#expectFailures(_ids ?? [], { _flowId });
     return this.#queue({ ...this.#newStart(_flowId), trigger: "retry", retry: Object.freeze(defined(selection)) });
   }
 
@@ -271,7 +276,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    * @throws `not_found` for an id that is no failure's; nothing is resolved then.
    */
   async resolveFailures(_ids: readonly string[]): Promise<readonly Failure[]> {
-    for (const _id of _ids) await this.getFailure(_id);
+    await this.#expectFailures(_ids, {});
     return this.#storage.resolveFailures(_ids, this.#options.clock.now());
   }
 
@@ -292,6 +297,17 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const stored = checkpoint === undefined ? undefined : { value: readCheckpoint(checkpoint), version };
     if (!(await this.#storage.setCheckpoint(_flowId, stored)))
       throw new ConflictError(`Flow ${_flowId} has a run going on: its checkpoint can be set when that has ended`);
+  }
+
+  /** @throws `not_found` naming the first id that is no failure's, or not one of the flow's. */
+  async #expectFailures(_ids: readonly string[], filter: { readonly _flowId?: string }): Promise<void> {
+    for (let start = 0; start < _ids.length; start += portion) {
+      const part = _ids.slice(start, start + portion);
+      const { items } = await this.#storage.listFailures({ ...filter, _ids: part, limit: portion });
+      const found = new Set(items.map(({ _id }) => _id));
+      const missing = part.find((_id) => !found.has(_id));
+      if (missing !== undefined) throw new NotFoundError("failure", missing);
+    }
   }
 
   #newStart(_flowId: string): Omit<RunStart, "trigger"> {
@@ -434,11 +450,6 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       if (waiters.size === 0) this.#waiters.delete(_runId);
     };
     return { ended, leave };
-  }
-
-  async #poll(): Promise<undefined> {
-    await pause(this.#options.clock, pollMs);
-    return undefined;
   }
 
   // True if the work was done in time. Its timer does not outlive it.

@@ -70,6 +70,8 @@ export class Runner {
   readonly #id: string;
   #claimed = 0;
   readonly #claims = new Set<Claim>();
+  // Read once: the environment is slow to ask.
+  readonly #inProduction = process.env.NODE_ENV === "production";
   #cancelRenewal: Cancel | undefined;
   #renewing = false;
 
@@ -162,7 +164,7 @@ export class Runner {
     };
     // Frozen records make an import that changes them fail where its author sees it. In production only imports that
     // share records need that.
-    const freeze = process.env.NODE_ENV !== "production" || imports.size > 1;
+    const freeze = !this.#inProduction || imports.size > 1;
     const { signal } = abort;
     const parts = { clock, pace: this.#pace, signal, limits, freeze, newId, log, told };
     return executeRun({ taken, hold, export: from, imports, storage, ...parts });
@@ -176,11 +178,17 @@ export class Runner {
         return false;
       }
     }
+    if (result.end === "failed") this.#logFailure(running.run, result.error);
     const ending = { ...endingOf(result), at: this.#parts.clock.now() };
     const ended = await this.#patiently("endRun", () => this.#storage.endRun(running.hold, ending));
     if (ended === undefined) throw new LeaseLostError(running.hold._runId);
     this.#parts.told.ended(ended.run);
     return ended.more;
+  }
+
+  // The stored run has the message; here is the stack as well, for who looks for the line at fault.
+  #logFailure({ _id, _flowId }: Run, error: PoundlockError): void {
+    this.#parts.log.error({ flowId: _flowId, runId: _id, code: error.code, err: error }, "the run failed");
   }
 
   // Each call is harmless to repeat, so a storage that falters for a moment does not cost a whole run.

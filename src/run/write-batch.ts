@@ -187,7 +187,7 @@ async function attemptWrite(batch: Batch, attempt: number, to: Destination): Pro
     };
     callWrite(batch, attempt, abort.signal, to).then(
       (results) => settle(() => readResults(results, batch, to)),
-      (error: unknown) => settle(() => readThrown(error, to)),
+      (error: unknown) => settle(() => readThrown(error, attempt, to)),
     );
   });
   return read();
@@ -233,7 +233,7 @@ function isResult(value: unknown): value is Result {
   );
 }
 
-function readThrown(error: unknown, to: Destination): Answer {
+function readThrown(error: unknown, attempt: number, to: Destination): Answer {
   const verdict = verdictOf(error);
   switch (verdict?.kind) {
     case "stop":
@@ -243,6 +243,8 @@ function readThrown(error: unknown, to: Destination): Answer {
     case "retryLater":
       return { kind: "retryLater", error: causeOf(error), afterMs: verdict.afterMs };
     case undefined:
+      // With its stack, since it may as well be a mistake in `write` itself; once, not for every attempt.
+      if (attempt === 1) to.log.warn({ importId: to._importId, err: error }, "write threw, so its outcome is unknown");
       return { kind: "unknown", error };
   }
 }
