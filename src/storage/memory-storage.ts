@@ -2,7 +2,10 @@ import type { Failure } from "../model/failure.ts";
 import { type Flow, importIdsOf } from "../model/flow.ts";
 import { copyRecord } from "../model/page.ts";
 import { type Run, type RunStart, hasEnded, moveRun, newRun, withPage } from "../model/run.ts";
+import { DueTimes } from "./due-times.ts";
+import { MemoryInbox } from "./memory-inbox.ts";
 import { Sequence } from "./sequence.ts";
+import { indexAfter, insertSorted } from "./sorted.ts";
 import type {
   Appended,
   AppendedFlow,
@@ -51,7 +54,7 @@ export class MemoryStorage implements Storage {
   readonly #checkpoints = new Map<string, StoredCheckpoint>();
   readonly #failures = new Map<string, FailureEntry>();
   readonly #failuresByFlow = new Map<string, Sequence<FailureEntry>>();
-  readonly #inboxes = new Map<string, Inbox>();
+  readonly #inboxes = new Map<string, MemoryInbox>();
   #seq = 0;
 
   async close(): Promise<void> {
@@ -507,7 +510,7 @@ export class MemoryStorage implements Storage {
 
   #append(arrival: Arrival, start: RunStart, dedupeAfter: number): AppendedFlow {
     let inbox = this.#inboxes.get(start._flowId);
-    if (inbox === undefined) this.#inboxes.set(start._flowId, (inbox = new Inbox()));
+    if (inbox === undefined) this.#inboxes.set(start._flowId, (inbox = new MemoryInbox()));
     const duplicates = inbox.add(arrival, ++this.#seq, dedupeAfter);
     const flow = this.#flows.get(start._flowId);
     const waits = this.#lanes.get(start._flowId)?.waiting.some(isRealtime) ?? false;
@@ -536,103 +539,6 @@ interface RunEntry {
 interface FailureEntry {
   readonly seq: number;
   failure: Failure;
-}
-
-interface InboxEntry {
-  readonly seq: number;
-  readonly _id: string;
-  readonly page: InboxPage;
-}
-
-/** One flow's inbox and the event ids it has seen. */
-class Inbox {
-  readonly pages = new Sequence<InboxEntry>();
-  readonly #arrivals = new Set<string>();
-  /** Event id → when it came. Map order is age, since ids are only ever added. */
-  readonly #seen = new Map<string, number>();
-
-  /** An arrival that it holds already adds nothing, so it always fits. */
-  isFullFor(arrival: Arrival, maxPages: number): boolean {
-    return this.pages.size >= maxPages && !this.#arrivals.has(arrival._id);
-  }
-
-  /** Adds what is new of the arrival; answers how many were not. */
-  add(arrival: Arrival, seq: number, dedupeAfter: number): number {
-    if (this.#arrivals.has(arrival._id)) return 0;
-    this.#forget(dedupeAfter);
-    const fresh = arrival.records.flatMap((_, index) => (this.#isNew(arrival, index) ? [index] : []));
-    if (fresh.length === 0) return arrival.records.length;
-    const page: InboxPage = Object.freeze({
-      cursor: String(seq),
-      records: Object.freeze(fresh.map((index) => arrival.records[index])),
-      keys: Object.freeze(fresh.map((index) => arrival.ids?.[index] ?? `${arrival._id}/${index}`)),
-    });
-    this.pages.add({ seq, _id: arrival._id, page });
-    this.#arrivals.add(arrival._id);
-    return arrival.records.length - fresh.length;
-  }
-
-  removeThrough(seq: number): void {
-    for (const entry of [...this.pages.after(0)]) {
-      if (entry.seq > seq) return;
-      this.pages.remove(entry);
-      this.#arrivals.delete(entry._id);
-    }
-  }
-
-  #isNew(arrival: Arrival, index: number): boolean {
-    const id = arrival.ids?.[index];
-    if (id === undefined) return true;
-    if (this.#seen.has(id)) return false;
-    this.#seen.set(id, arrival.at);
-    return true;
-  }
-
-  #forget(dedupeAfter: number): void {
-    for (const [id, at] of this.#seen) {
-      if (at >= dedupeAfter) return;
-      this.#seen.delete(id);
-    }
-  }
-}
-
-/** Which flows are due when: flows sharing a due time share one bucket, so 100,000 of them cost 100,000 set entries. */
-class DueTimes {
-  readonly #buckets = new Map<number, Set<string>>();
-  readonly #times: number[] = [];
-
-  add(dueAt: number, _flowId: string): void {
-    const bucket = this.#buckets.get(dueAt);
-    if (bucket !== undefined) bucket.add(_flowId);
-    else {
-      this.#buckets.set(dueAt, new Set([_flowId]));
-      insertSorted(this.#times, dueAt);
-    }
-  }
-
-  remove(dueAt: number, _flowId: string): void {
-    const bucket = this.#buckets.get(dueAt);
-    bucket?.delete(_flowId);
-    if (bucket?.size !== 0) return;
-    this.#buckets.delete(dueAt);
-    this.#times.splice(indexAfter(this.#times, dueAt) - 1, 1);
-  }
-
-  first(): number | undefined {
-    return this.#times[0];
-  }
-
-  upTo(until: number, limit: number): readonly string[] {
-    const ids: string[] = [];
-    for (const time of this.#times) {
-      if (time > until) break;
-      for (const _id of this.#buckets.get(time) ?? []) {
-        if (ids.length >= limit) return ids;
-        ids.push(_id);
-      }
-    }
-    return ids;
-  }
 }
 
 const noRuns = new Sequence<RunEntry>();
@@ -672,22 +578,6 @@ function listed<T>(entries: Iterable<T>, limit: number, cursor: (entry: T) => st
     items.push(entry);
   }
   return { items };
-}
-
-function indexAfter<T extends string | number>(sorted: readonly T[], value: T): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const found = sorted[middle];
-    if (found !== undefined && found <= value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-function insertSorted<T extends string | number>(sorted: T[], value: T): void {
-  sorted.splice(indexAfter(sorted, value), 0, value);
 }
 
 // Frozen, and nobody else's: a copy, unless it is frozen already.
