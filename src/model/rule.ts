@@ -32,6 +32,7 @@ export function optional(rule: Rule): Rule {
   return { expected: rule.expected, holds: (value) => value === undefined || rule.holds(value) };
 }
 
+/** From `least` to `most`, both included. */
 export function wholeFrom(least: number, most = Infinity): Rule {
   return {
     expected: most === Infinity ? `a whole number, ${least} or more` : `a whole number from ${least} to ${most}`,
@@ -39,6 +40,7 @@ export function wholeFrom(least: number, most = Infinity): Rule {
   };
 }
 
+/** One of these texts, to the letter. */
 export function oneOf(...names: readonly string[]): Rule {
   const expected = names.map((name) => JSON.stringify(name)).join(", ");
   return {
@@ -58,20 +60,25 @@ export function having(...methods: readonly string[]): Rule {
 /** How much of a list is wanted. */
 export const pageLimit = wholeFrom(1, 1_000);
 
+/** Milliseconds, fractions included; never endless. */
 export const duration: Rule = {
   expected: "a number of milliseconds, 0 or more",
   holds: (value) => Number.isFinite(value) && Number(value) >= 0,
 };
 
+/** A boolean, and nothing that only counts as one. */
 export const truth: Rule = { expected: "true or false", holds: (value) => typeof value === "boolean" };
 
+/** Any string, the empty one included. */
 export const text: Rule = { expected: "a text", holds: (value) => typeof value === "string" };
 
+/** Any strings, or none at all. */
 export const texts: Rule = {
   expected: "an array of texts",
   holds: (value) => Array.isArray(value) && value.every(text.holds),
 };
 
+/** Anything that can be called. */
 export const method: Rule = { expected: "a function", holds: (value) => typeof value === "function" };
 
 /** Ids that hosts choose themselves: what documents hold is trimmed, so another one could never be named. */
