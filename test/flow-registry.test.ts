@@ -108,6 +108,16 @@ describe("create", () => {
     expect(new Set(ids).size).toBe(3);
   });
 
+  test("trims what it is given, ids of exports, imports and zones included", async () => {
+    const { registry } = setting();
+    const spaced = { schedule: " 0 2 * * * ", timezone: " Asia/Tokyo ", _exportId: " orders " };
+
+    const flow = await registry.create({ name: " Orders ", ...spaced, _importIds: [" ledger", "mailer "] });
+
+    expect(flow).toMatchObject({ name: "Orders", schedule: "0 2 * * *", timezone: "Asia/Tokyo", _exportId: "orders" });
+    expect([flow._importId, flow._importIds]).toEqual(["ledger", ["ledger", "mailer"]]);
+  });
+
   test("takes the same name twice", async () => {
     const { registry } = setting();
 
