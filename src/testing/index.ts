@@ -10,6 +10,7 @@ export {
   collectingImport,
   scriptedImport,
 } from "./fakes.ts";
+export { type ExportCaseOptions, type MakeExport, exportCases } from "./export-cases.ts";
 export { ManualClock } from "./manual-clock.ts";
 export { type OpenStorage, storageCases } from "./storage-cases.ts";
 export type { SkippedCase, TestCase, TestCases } from "./test-case.ts";
