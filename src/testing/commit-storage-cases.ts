@@ -74,6 +74,7 @@ export const commitStorageCases: readonly StorageCase[] = [
     await storage.commitPage(hold, pageOf(2, { delivered: ["1", "3", "nobody"] }));
 
     assert.deepEqual(idsOf((await storage.listFailures({ limit: 10 })).items), ["2"]);
+    assert.deepEqual(idsOf((await storage.listFailures({ limit: 10, _flowId: "flow" })).items), ["2"]);
     assert.equal(await storage.findFailure("1"), undefined);
   }),
 

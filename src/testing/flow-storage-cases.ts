@@ -339,6 +339,7 @@ export const flowStorageCases: readonly StorageCase[] = [
     const [appended] = await append(storage, arrivalOf("arrival", { ids: ["1", "2"] }));
 
     assert.equal(committed?.numSuccess, 3);
+    assert.deepEqual(idsOf((await storage.listFlows({ limit: 10 })).items), ["flow"]);
     assert.equal(await storage.findCheckpoint("flow"), undefined);
     assert.equal(await storage.findFailure("late"), undefined);
     assert.equal(appended?.duplicates, 0);

@@ -356,6 +356,8 @@ export const leaseStorageCases: readonly StorageCase[] = [
     assert.deepEqual(statuses, ["queued", "failed"]);
     assert.deepEqual([run.status, run.crashes, run.endedAt, run.error], ["failed", 2, iso(32), rule.error]);
     assert.deepEqual(await storage.waitingFlows(10), []);
+    const hold = { _runId: "run", token: "second" };
+    assert.equal(await storage.endRun(hold, { status: "completed", at: at(40) }), undefined);
   }),
 
   on("takeBackRuns cancels a run that was canceling", async (storage) => {

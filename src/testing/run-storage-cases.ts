@@ -475,12 +475,12 @@ export const runStorageCases: readonly StorageCase[] = [
     const { hold } = await keepFailures(storage, [failureOf("1"), failureOf("2")]);
     await storage.endRun(hold, { status: "completed", at: at(8) });
     await storage.resolveFailures(["1", "2"], at(20));
-    await runThrough(storage, "another");
+    for (const _id of ["second", "third"]) await runThrough(storage, _id);
 
     const removed = [];
-    for (let round = 0; round < 3; round++) removed.push(await storage.prune({ ...everythingOld, limit: 3 }));
+    for (let round = 0; round < 4; round++) removed.push(await storage.prune({ ...everythingOld, limit: 2 }));
 
-    assert.deepEqual(removed, [3, 1, 0]);
+    assert.deepEqual(removed, [2, 2, 1, 0]);
     assert.deepEqual((await storage.listRuns({ limit: 10 })).items, []);
     assert.deepEqual((await storage.listFailures({ limit: 10 })).items, []);
   }),

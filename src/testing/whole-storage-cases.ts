@@ -65,14 +65,25 @@ export const wholeStorageCases: readonly StorageCase[] = [
     });
   }),
 
-  on("the error that a run ended with is copied", async (storage) => {
+  on("the checkpoint of a page, and the checkpoint and error of an ending, are copied", async (storage) => {
     const { hold } = await running(storage);
+    const ofPage = { value: { after: 1 }, version: 1 };
+    await storage.commitPage(hold, pageOf(1, { checkpoint: ofPage }));
+    ofPage.value.after = 999;
+    const committed = await storage.findCheckpoint("flow");
+    const ofRun = { value: { after: 2 }, version: 1 };
+    await storage.endRun(hold, { status: "completed", at: at(9), checkpoint: ofRun });
+    ofRun.value.after = 999;
+    const ended = await storage.findCheckpoint("flow");
+    await queue(storage, "second");
+    const second = await take(storage, "flow", "next");
     const error = { code: "export_failed", message: "the shop was closed" };
-    await storage.endRun(hold, { status: "failed", at: at(9), error });
+    await storage.endRun(second.hold, { status: "failed", at: at(9), error });
 
     error.message = "changed";
 
-    assert.equal((await storage.findRun("run"))?.error?.message, "the shop was closed");
+    assert.deepEqual([committed?.value, ended?.value], [{ after: 1 }, { after: 2 }]);
+    assert.equal((await storage.findRun("second"))?.error?.message, "the shop was closed");
   }),
 
   on("a new storage is empty", async (storage) => {
