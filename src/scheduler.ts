@@ -369,6 +369,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       lost: (run) => this.emit("lease:lost", { run }),
       takenBack: (run) => this.#takenBack(run),
       waiting: (_flowId) => this.#wake(_flowId),
+      swept: () => this.#refreshAllListening(),
       due: (flow, outcome, due) => this.#due(flow, outcome, due),
       overdue: (flow, dueAt) =>
         this.emit("overdue", { flow, dueAt, ...defined({ lastExecutedAt: flow.lastExecutedAt }) }),
@@ -434,6 +435,12 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     if (activeRun !== undefined) this.#runner.abort(activeRun._id, "cancel");
     this.#refreshListening(flow._exportId);
   };
+
+  // Another process may have changed a flow, or the storage may have failed when this one did.
+  #refreshAllListening(): void {
+    for (const _exportId of this.#registry.exportIds)
+      if (this.#registry.findExport(_exportId)?.listen !== undefined) this.#refreshListening(_exportId);
+  }
 
   #refreshListening(_exportId: string): void {
     this.#intake.refresh(_exportId).catch((error: unknown) => this.#trouble(error, `listening on ${_exportId}`));

@@ -19,6 +19,8 @@ export interface SweepTold {
   queued(run: Run): void;
   /** Runs of this flow wait, and none is running. */
   waiting(_flowId: string): void;
+  /** It has looked at everything: time to catch up with what other processes changed. */
+  swept(): void;
   trouble(error: unknown, during: string): void;
 }
 
@@ -83,6 +85,7 @@ export class Sweep {
       (after) => storage.waitingFlows(portion, after),
       (_flowId) => told.waiting(_flowId),
     );
+    told.swept();
     await this.#prune();
   }
 

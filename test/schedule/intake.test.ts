@@ -464,6 +464,39 @@ describe("listen", () => {
     expect(sink.written).toEqual([1, 2]);
   });
 
+  test("begins within half a minute if another process enabled the flow, and stops so if it disabled it", async () => {
+    const { from, log } = listening();
+    const exports = { from };
+    const stage = new Stage({ exports, imports: { sink: collectingImport<number>() } });
+    const { storage, clock } = stage;
+    const other = new Stage({ exports, imports: { sink: collectingImport<number>() }, storage, clock });
+    await stage.scheduler.start();
+
+    const flow = await other.flow();
+    await clock.advance(30 * second);
+    const afterCreating = [...log];
+    await other.registry.patch(flow._id, { disabled: true });
+    await clock.advance(30 * second);
+
+    expect(afterCreating).toEqual(["begins"]);
+    expect(log).toEqual(["begins", "aborts", "stops"]);
+  });
+
+  test("begins within half a minute if the storage failed when its first flow was created", async () => {
+    const { from, log } = listening();
+    const storage = faltering(new MemoryStorage(), { method: "listFlows", fails: (nth) => nth === 2 });
+    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() }, storage });
+    await stage.scheduler.start();
+    await stage.flow();
+    await stage.clock.settle();
+    const before = [...log];
+
+    await stage.clock.advance(30 * second);
+
+    expect(before).toEqual([]);
+    expect(log).toEqual(["begins"]);
+  });
+
   test("that throws is tried again, later each time up to a minute, and told", async () => {
     const at: number[] = [];
     const { log, from } = listening();
