@@ -11,6 +11,8 @@ export {
   scriptedImport,
 } from "./fakes.ts";
 export { type ExportCaseOptions, type MakeExport, exportCases } from "./export-cases.ts";
+export { importCases } from "./import-cases.ts";
+export type { ImportCaseOptions, MakeImport } from "./import-stage.ts";
 export { ManualClock } from "./manual-clock.ts";
 export { type OpenStorage, storageCases } from "./storage-cases.ts";
 export type { SkippedCase, TestCase, TestCases } from "./test-case.ts";
