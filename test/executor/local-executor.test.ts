@@ -54,16 +54,14 @@ describe("LocalExecutor", () => {
 
   test("drops a flow's queue as soon as the flow has nothing to do, and keeps those of the others", async () => {
     const executor = new LocalExecutor();
-    const gate = new Gate();
-    await executor.start({
-      concurrency: 2,
-      runNext: (flowId) => (flowId === "long" ? gate.passed() : Promise.resolve(false)),
-    });
+    const [long, short] = [new Gate(), new Gate()];
+    await executor.start({ concurrency: 2, runNext: (flowId) => (flowId === "long" ? long : short).passed() });
     for (const flowId of ["long", "a", "b", "c"]) await executor.wake(flowId);
     const woken = executor.size;
 
+    short.open();
     await until(() => executor.size === 1);
-    gate.open();
+    long.open();
     await until(() => executor.size === 0);
 
     expect(woken).toBe(4);
