@@ -3,15 +3,15 @@ import { Pace, type Clock, systemClock } from "../clock.ts";
 import type { Executor, Work } from "./executor.ts";
 
 /**
- * This process: one serial p-queue for each flow that has something to do, made when it is woken and dropped when it
- * is idle, and one p-queue over all of them that bounds how many run at once.
+ * This process: flows that are woken stand in one line, each at most once, and the first `concurrency` of them have a
+ * serial p-queue each, made when their turn comes and dropped when it is idle.
  *
- * A flow stands in the common queue at most once, and goes back to its end between two runs: that makes it fair.
+ * A flow that has more to do goes back to the end of the line between two runs if others stand there: that makes it fair.
  */
 export class LocalExecutor implements Executor {
   readonly #flows = new Map<string, PQueue>();
+  readonly #line = new Line();
   readonly #pace: Pace;
-  #common: PQueue | undefined;
   #work: Work | undefined;
 
   /** `clock`: measures how long it has kept the process busy, to give way to other work. @default the system's */
@@ -21,52 +21,100 @@ export class LocalExecutor implements Executor {
 
   /** How many flows have something to do: woken and not called yet, or running. */
   get size(): number {
-    return this.#flows.size;
+    return this.#flows.size + this.#line.size;
   }
 
   async start(work: Work): Promise<void> {
     this.#work = work;
-    this.#common = new PQueue({ concurrency: work.concurrency });
   }
 
   async wake(flowId: string): Promise<void> {
-    if (this.#work === undefined) return;
-    const queue = this.#flows.get(flowId) ?? this.#open(flowId);
-    // One call that has not begun yet answers this wake-up too.
-    if (queue.size === 0) this.#add(flowId, queue);
+    if (this.#work === undefined || this.#line.has(flowId)) return;
+    const queue = this.#flows.get(flowId);
+    if (queue === undefined) {
+      this.#line.join(flowId);
+      this.#admit();
+    } else if (queue.size === 0) this.#callAgain(flowId, queue);
   }
 
   async stop(): Promise<void> {
     this.#work = undefined;
-    for (const queue of this.#flows.values()) queue.clear();
+    this.#line.clear();
+    const running = [...this.#flows.values()];
     this.#flows.clear();
-    // What waits in the common queue finds no work; what runs there runs to its end.
-    await this.#common?.onIdle();
+    for (const queue of running) queue.clear();
+    await Promise.all(running.map((queue) => queue.onIdle()));
   }
 
-  #open(flowId: string): PQueue {
-    const queue = new PQueue({ concurrency: 1 });
-    queue.on("idle", () => {
-      if (this.#flows.get(flowId) === queue) this.#flows.delete(flowId);
+  #admit(): void {
+    while (this.#work !== undefined && this.#flows.size < this.#work.concurrency) {
+      const flowId = this.#line.leave();
+      if (flowId === undefined) return;
+      const queue = new PQueue({ concurrency: 1 });
+      queue.on("idle", () => this.#drop(flowId, queue));
+      this.#flows.set(flowId, queue);
+      // p-queue's own `signal` and `timeout` free the place while the task still goes on, which would let two runs of a
+      // flow overlap. So they are never used: the run gets a signal of its own from its runner.
+      void queue.add(() => this.#call(flowId, queue));
+    }
+  }
+
+  #callAgain(flowId: string, queue: PQueue): void {
+    void queue.add(async () => {
+      if (this.#workFor(flowId, queue) === undefined) return;
+      if (this.#line.size > 0) this.#line.join(flowId);
+      else await this.#call(flowId, queue);
     });
-    this.#flows.set(flowId, queue);
-    return queue;
   }
 
-  #add(flowId: string, queue: PQueue): void {
-    // p-queue's own `signal` and `timeout` free the place while the task still goes on, which would let two runs of a
-    // flow overlap. So they are never used: the run gets a signal of its own from its runner.
-    void queue.add(async () => this.#common?.add(async () => this.#runNext(flowId, queue)));
-  }
-
-  async #runNext(flowId: string, queue: PQueue): Promise<void> {
+  async #call(flowId: string, queue: PQueue): Promise<void> {
     if (this.#pace.spent()) await this.#pace.breathe();
     const more = await this.#workFor(flowId, queue)?.runNext(flowId);
-    if (more === true && queue.size === 0 && this.#workFor(flowId, queue) !== undefined) this.#add(flowId, queue);
+    if (more === true && queue.size === 0 && this.#workFor(flowId, queue) !== undefined) this.#callAgain(flowId, queue);
   }
 
-  // What waited when it was stopped is not for the work of a later start.
+  #drop(flowId: string, queue: PQueue): void {
+    if (this.#flows.get(flowId) !== queue) return;
+    this.#flows.delete(flowId);
+    this.#admit();
+  }
+
+  // What was going on when it was stopped is not for the work of a later start.
   #workFor(flowId: string, queue: PQueue): Work | undefined {
     return this.#flows.get(flowId) === queue ? this.#work : undefined;
+  }
+}
+
+/** First in, first out; each flow at most once. */
+class Line {
+  readonly #standing = new Set<string>();
+  #back: string[] = [];
+  /** The front of the line, its first at the end, so that leaving it moves nobody. */
+  #front: string[] = [];
+
+  get size(): number {
+    return this.#standing.size;
+  }
+
+  has(flowId: string): boolean {
+    return this.#standing.has(flowId);
+  }
+
+  join(flowId: string): void {
+    this.#standing.add(flowId);
+    this.#back.push(flowId);
+  }
+
+  leave(): string | undefined {
+    if (this.#front.length === 0) [this.#front, this.#back] = [this.#back.reverse(), []];
+    const flowId = this.#front.pop();
+    if (flowId !== undefined) this.#standing.delete(flowId);
+    return flowId;
+  }
+
+  clear(): void {
+    this.#standing.clear();
+    this.#front = [];
+    this.#back = [];
   }
 }
