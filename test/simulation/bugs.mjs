@@ -145,6 +145,10 @@ export const bugs = [
     edits: [[sweep, "      (_flowId) => told.waiting(_flowId),\n", "      () => undefined,\n"]],
   },
   {
+    name: "a process does not hear that another one changed a flow it listens for",
+    edits: [[sweep, "    told.swept();\n", ""]],
+  },
+  {
     name: "a run that was taken back goes to the end of the line",
     also: "storage",
     edits: [[memory, "    lane.waiting.unshift(entry);\n", "    lane.waiting.push(entry);\n"]],

@@ -166,7 +166,6 @@ export class Host {
       case "deaf":
         call.isDeaf = true;
         await this.#pause(chance.between(1_000, 15_000));
-        call.isDeaf = false;
         break;
       case "retryLater":
         throw retryLater("the source is busy", chance.happens(0.5) ? { afterMs: chance.between(0, 3_000) } : {});

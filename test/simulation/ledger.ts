@@ -577,7 +577,10 @@ export class Ledger {
       this.broken("books", `page ${answer.numPagesProcessed} of run ${run._id} committed after ${run.pages - 1}`);
     const { flow } = run;
     const numbers = this.#numbersOf(process, run, page);
-    if (flow.isDeleted) return;
+    if (flow.isDeleted) {
+      this.#checkSums(run, page, answer);
+      return;
+    }
     if (run.trigger === "retry") this.#checkRetried(run, page);
     else if (numbers !== undefined)
       for (const book of flow.books.values()) this.#checkSettled(process, run, { book, numbers, page });
@@ -849,6 +852,12 @@ export class Ledger {
         this.broken("abort", `run ${run._id} was to be canceled long ago, and still runs at ${process.name}`);
       run.cancelBy = Infinity;
     }
+  }
+
+  /** Runs that wait or run, of flows that are there. */
+  unfinished(): readonly string[] {
+    const open = [...this.runs.values()].filter(({ ended, flow }) => ended === undefined && !flow.isDeleted);
+    return open.map(({ _id }) => _id);
   }
 
   /** Everything there is has arrived, is left out or is stored: the storm is long over. */

@@ -119,9 +119,14 @@ class World {
     if (!this.#processes.some(({ state }) => state === "started")) await this.#start(this.#open());
     for (const { _id } of this.#live()) this.#ask("enable", this.#worker().registry.patch(_id, { disabled: false }));
     await this.#pass(1_000);
+    const left = this.ledger.unfinished();
+    await this.#pass(2 * Math.max(leaseMs, sweepMs) + 15_000);
+    const open = new Set(this.ledger.unfinished());
+    for (const run of left)
+      if (open.has(run)) this.ledger.broken("liveness", `run ${run} has not ended, though all is well`);
     for (const source of this.#sources.values()) this.#append(source);
     for (const { _id } of this.#live()) this.#run(_id);
-    await this.#pass(2 * Math.max(leaseMs, sweepMs) + 15_000);
+    await this.#pass(20_000);
     this.ledger.checkDrained();
     if (this.isBroken()) return;
     await this.#freshRecords();
@@ -542,8 +547,7 @@ class World {
       const active = items.filter(({ status }) => status === "running" || status === "canceling");
       differs("one running run", `running runs of ${flow._id}`, [active.map(({ _id }) => _id)[0], flow.active]);
     }
-    // Another process's changes are heard of at the next start only.
-    if (this.#processes.length === 1) this.#checkListening();
+    this.#checkListening();
   }
 
   #checkListening(): void {
