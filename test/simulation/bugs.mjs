@@ -7,6 +7,7 @@ const offerPage = "src/run/offer-page.ts";
 const runner = "src/run/runner.ts";
 const memory = "src/storage/memory-storage.ts";
 const sweep = "src/schedule/sweep.ts";
+const localExecutor = "src/executor/local-executor.ts";
 
 /** `also`: conformance cases that should see it, too. */
 export const bugs = [
@@ -56,30 +57,37 @@ export const bugs = [
     name: "p-queue's own signal frees a place while its run goes on",
     edits: [
       [
-        "src/executor/local-executor.ts",
-        "    void queue.add(async () => this.#common?.add(async () => this.#runNext(flowId, queue)));\n",
-        `    const slot = new AbortController();
-    slots.set(flowId, slot);
-    const { signal } = slot;
-    void queue.add(async () =>
-      this.#common?.add(async () => this.#runNext(flowId, queue), { signal }).catch(() => undefined),
-    );
-`,
+        localExecutor,
+        "      void queue.add(() => this.#call(flowId, queue));\n",
+        "      void queue.add(() => this.#call(flowId, queue), slotOf(flowId)).catch(() => undefined);\n",
       ],
       [
-        "src/executor/local-executor.ts",
+        localExecutor,
+        "      else await this.#call(flowId, queue);\n    });\n",
+        "      else await this.#call(flowId, queue);\n    }, slotOf(flowId)).catch(() => undefined);\n",
+      ],
+      [
+        localExecutor,
         'import PQueue from "p-queue";\n',
-        'import PQueue from "p-queue";\nexport const slots = new Map<string, AbortController>();\n',
+        `import PQueue from "p-queue";
+const slots = new Map<string, AbortController>();
+export const freeSlot = (flowId: string) => slots.get(flowId)?.abort();
+const slotOf = (flowId: string) => {
+  const slot = new AbortController();
+  slots.set(flowId, slot);
+  return { signal: slot.signal };
+};
+`,
       ],
       [
         runner,
         "    running.abort.abort(new Error(abortMessages[reason]));\n",
-        "    running.abort.abort(new Error(abortMessages[reason]));\n    slots.get(running.run._flowId)?.abort();\n",
+        "    running.abort.abort(new Error(abortMessages[reason]));\n    freeSlot(running.run._flowId);\n",
       ],
       [
         runner,
         "import { type RunLimits,",
-        'import { slots } from "../executor/local-executor.ts";\nimport { type RunLimits,',
+        'import { freeSlot } from "../executor/local-executor.ts";\nimport { type RunLimits,',
       ],
     ],
   },
@@ -177,7 +185,7 @@ export const bugs = [
   {
     name: "an event id that was seen before is taken in again",
     also: "storage",
-    edits: [[memory, "    if (this.#seen.has(id)) return false;\n", ""]],
+    edits: [["src/storage/memory-inbox.ts", "    if (this.#seen.has(id)) return false;\n", ""]],
   },
   {
     name: "a commit empties the inbox beyond what its run has read",
@@ -340,5 +348,19 @@ export const bugs = [
     name: "a commit whose answer got lost cannot be made again",
     also: "storage",
     edits: [[memory, "    if (page.ordinal === entry.run.numPagesProcessed) return entry.run;\n", ""]],
+  },
+  {
+    name: "nobody handles a failure in the background",
+    edits: [
+      [
+        runner,
+        '    } catch (error) {\n      this.#parts.told.trouble(error, "renewing leases");\n    }\n',
+        "    } finally {\n    }\n",
+      ],
+    ],
+  },
+  {
+    name: "the timer of a write that has answered is left behind",
+    edits: [[writeBatch, "      cancelTimer();\n      to.attempts", "      to.attempts"]],
   },
 ];

@@ -79,11 +79,14 @@ function report(bug, { storm, promise }) {
 
 const chosen = only === undefined ? [control, ...bugs] : bugs.filter(({ name }) => name.includes(only));
 // Every text to replace has to be there before anything is run.
+const gone = [];
 for (const bug of chosen) {
   const folder = await copyOfSource();
-  for (const change of bug.edits) await edit(folder, change);
+  for (const change of bug.edits)
+    await edit(folder, change).catch((error) => gone.push(`${bug.name}: ${error.message}`));
   await rm(folder, { recursive: true, force: true });
 }
+if (gone.length > 0) throw new Error(`the source has changed, so change bugs.mjs:\n${gone.join("\n")}`);
 const waiting = [...chosen];
 const results = new Map();
 async function work() {
