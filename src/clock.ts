@@ -54,7 +54,7 @@ export class Pace {
   #turn: Promise<void> | undefined;
 
   /** `stretchMs`: how long the process may be kept busy in one go. */
-  constructor(clock: Clock, stretchMs = 5) {
+  constructor(clock: Clock, stretchMs = 3) {
     this.#clock = clock;
     this.#stretchMs = stretchMs;
     this.#since = clock.now();
