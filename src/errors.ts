@@ -59,8 +59,8 @@ export class InvalidOptionError extends PoundlockError {
   /** What is at fault, such as `concurrency` or `exports.orders.pageSize`. */
   readonly option: string;
 
-  constructor(option: string, expected: string, found: unknown) {
-    super(`${option}: expected ${expected}, found ${shown(found)}`);
+  constructor(option: string, expected: string, found: unknown, cause?: unknown) {
+    super(`${option}: expected ${expected}, found ${shown(found)}`, cause === undefined ? {} : { cause });
     this.option = option;
   }
 }

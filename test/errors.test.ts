@@ -108,7 +108,12 @@ test.each([
   expect(examples[name]?.[0].cause).toBe(cause);
 });
 
+test("an option that is out of range for a reason keeps that as its cause", () => {
+  expect(new errors.InvalidOptionError("driver", "one that loads", "libsql", cause).cause).toBe(cause);
+});
+
 test("an error without a cause has none, rather than an undefined one", () => {
+  expect(Object.hasOwn(new errors.InvalidOptionError("clock", "a clock", 1), "cause")).toBe(false);
   expect(Object.hasOwn(new errors.ContractBrokenError("Export", "orders", "no"), "cause")).toBe(false);
 });
 
