@@ -1,0 +1,63 @@
+/** What a statement takes and gives. Instants are epoch milliseconds, truth is 0 or 1. */
+export type SqlValue = null | number | string | Uint8Array;
+
+/** One statement of a script. */
+export interface Statement {
+  /** SQL that SQLite and PostgreSQL both read, with a `?` for each value. Of a bounded number of texts: they are kept prepared. */
+  readonly sql: string;
+  readonly values: readonly SqlValue[];
+  /** Whether it answers rows: a query, or a change with `returning`. */
+  readonly answers: boolean;
+}
+
+/**
+ * Statements one after the other: each is yielded and answered with its rows. A script awaits nothing else, so that a
+ * database whose driver is synchronous plays it in one go, and nothing of its host can come between two statements.
+ */
+export type Script<T> = Generator<Statement, T, readonly unknown[]>;
+
+/**
+ * Begins a script. A script is played again from its beginning if its transaction failed together with others', so it
+ * keeps nothing outside of itself.
+ */
+export type Play<T> = () => Script<T>;
+
+/** The few things that one SQL database does unlike another, for the statements that all of them share. */
+export interface Dialect {
+  /** The type of a column that numbers its rows, ascending, and never again with a number it gave before. */
+  readonly identity: string;
+  /** The type of a column of bytes. */
+  readonly bytes: string;
+}
+
+/** A database as a SqlStorage needs it: the port that is all there is to write for another one. */
+export interface SqlDatabase {
+  readonly dialect: Dialect;
+  /** Plays the script in one transaction that no other one interleaves with, and answers once that is durable. */
+  write<T>(play: Play<T>): Promise<T>;
+  /** The rows that one query answers by what is committed now. */
+  read(query: Statement): Promise<readonly unknown[]>;
+  /** Ends when what was asked before has been answered. Closing twice is allowed. */
+  close(): Promise<void>;
+}
+
+/** A query, or a change with `returning`, as it stands alone. */
+export function statement(sql: string, ...values: readonly SqlValue[]): Statement {
+  return { sql, values, answers: true };
+}
+
+/** All rows, in a script. `Row` is what the caller knows of their columns. */
+export function* rowsOf<Row>(sql: string, ...values: readonly SqlValue[]): Script<readonly Row[]> {
+  return (yield { sql, values, answers: true }) as readonly Row[];
+}
+
+/** The first row, in a script. */
+export function* rowOf<Row>(sql: string, ...values: readonly SqlValue[]): Script<Row | undefined> {
+  const [row] = yield { sql, values, answers: true };
+  return row as Row | undefined;
+}
+
+/** A change that answers nothing, in a script. */
+export function* change(sql: string, ...values: readonly SqlValue[]): Script<void> {
+  yield { sql, values, answers: false };
+}

@@ -1,0 +1,183 @@
+import { newRun } from "../model/run.ts";
+import { type StoredValue, readValue, storeValue } from "./record-text.ts";
+import { type Play, type Script, type Statement, change, rowOf, rowsOf, statement } from "./sql-database.ts";
+import { type FlowRow, flowColumns, flowOf } from "./sql-rows.ts";
+import { joinLine } from "./sql-runs.ts";
+import type { Appended, AppendedFlow, Arrival, InboxPage, InboxRule } from "./storage.ts";
+
+/** @see InboxStorage.appendInbox */
+export function appendInbox(arrival: Arrival, { maxInboxPages, dedupeAfter }: InboxRule): Play<Appended> {
+  const { _id, _exportId, at } = arrival;
+  const ids = arrival.ids?.map(storedId);
+  const records = [...arrival.records];
+  // In most arrivals nothing is known before, and all of it is stored for every flow.
+  const whole = storeValue(records);
+  const starts = arrival.starts.map((start) => ({ ...start }));
+  return function* () {
+    const takers: { readonly start: (typeof starts)[number]; readonly row: TakerRow }[] = [];
+    for (const start of starts) {
+      const row = yield* findTaker(start._flowId, { _exportId, arrivalId: _id, runId: start._id });
+      if (row === undefined) continue;
+      if (row.known === null && row.inbox_pages >= maxInboxPages) return { outcome: "full", _flowId: start._flowId };
+      takers.push({ start, row });
+    }
+    const flows: AppendedFlow[] = [];
+    for (const { start, row } of takers) {
+      const { _flowId } = start;
+      const fresh = row.known === null ? yield* unseen(_flowId, { ids, size: records.length, at, dedupeAfter }) : [];
+      const duplicates = row.known === null ? records.length - fresh.length : 0;
+      if (fresh.length > 0) {
+        const kept = duplicates === 0 ? whole : storeValue(fresh.map((index) => records[index]));
+        yield* addPage(_flowId, { arrivalId: _id, ids, fresh, size: records.length, kept });
+      }
+      const isEmpty = row.inbox_pages === 0 && fresh.length === 0;
+      if (row.waits !== null || row.started !== null || isEmpty) flows.push({ _flowId, duplicates });
+      else {
+        const run = newRun(start, flowOf(row));
+        yield* joinLine(run);
+        flows.push({ _flowId, duplicates, run });
+      }
+    }
+    return { outcome: "appended", flows };
+  };
+}
+
+/** Asks for {@link InboxRow}s. A page holds one record or more, so no more pages are wanted than records. */
+export function inboxAfter(_flowId: string, after: string | undefined, maxRecords: number): Statement {
+  return statement(
+    `select seq, arrival_id, size, ids, records, records_bytes from poundlock_inbox where flow_id = ? and seq > ?
+      order by seq limit ?`,
+    ...[_flowId, Number(after ?? 0), maxRecords],
+  );
+}
+
+/** One page of an inbox, and what it takes to know its keys. */
+export interface InboxRow {
+  readonly seq: number;
+  readonly arrival_id: string;
+  /** Records that arrived, those left out included. */
+  readonly size: number;
+  /** JSON: for each record its event id, or its place in the arrival; null if it is all of it, without event ids. */
+  readonly ids: string | null;
+  readonly records: string | null;
+  readonly records_bytes: Uint8Array | null;
+}
+
+/** The pages that hold `maxRecords` records or more, or all there are. */
+export function inboxPagesOf(rows: readonly InboxRow[], maxRecords: number): readonly InboxPage[] {
+  const pages: InboxPage[] = [];
+  let read = 0;
+  for (const { seq, arrival_id, size, ids, records: text, records_bytes: bytes } of rows) {
+    if (read >= maxRecords) break;
+    const records = readValue({ text, bytes }) as readonly unknown[];
+    const places =
+      ids === null ? Array.from({ length: size }, (_, index) => index) : (JSON.parse(ids) as (string | number)[]);
+    const keys = places.map((place) => (typeof place === "string" ? place : `${arrival_id}/${place}`));
+    pages.push(Object.freeze({ cursor: String(seq), records, keys: Object.freeze(keys) }));
+    read += records.length;
+  }
+  return pages;
+}
+
+/** Removes pages up to and including one. */
+export function* settleInbox(_flowId: string, through: number): Script<void> {
+  const removed = yield* rowsOf(
+    `delete from poundlock_inbox where flow_id = ? and seq <= ? returning seq`,
+    ...[_flowId, through],
+  );
+  if (removed.length > 0)
+    yield* change(`update poundlock_flows set inbox_pages = inbox_pages - ? where id = ?`, removed.length, _flowId);
+}
+
+/** Asks for `id`s. */
+export function flowsUnread(limit: number, after = ""): Statement {
+  return statement(
+    `select f.id from poundlock_flows f where f.inbox_pages > 0 and f.disabled = 0 and f.id > ?
+      and not exists (select 1 from poundlock_runs w where w.flow_id = f.id and w.stage = 0 and w.cause = 'realtime')
+      and not exists (select 1 from poundlock_runs a where a.flow_id = f.id and a.stage = 1 and a.cause = 'realtime')
+      order by f.id limit ?`,
+    ...[after, limit],
+  );
+}
+
+interface TakerRow extends FlowRow {
+  readonly inbox_pages: number;
+  /** The arrival waits in the inbox already. */
+  readonly known: number | null;
+  /** A realtime run waits already. */
+  readonly waits: number | null;
+  /** There is a run with the start's id. */
+  readonly started: number | null;
+}
+
+function* findTaker(
+  _flowId: string,
+  { _exportId, arrivalId, runId }: { readonly _exportId: string; readonly arrivalId: string; readonly runId: string },
+): Script<TakerRow | undefined> {
+  return yield* rowOf<TakerRow>(
+    `select ${flowColumns}, inbox_pages,
+        (select i.seq from poundlock_inbox i where i.flow_id = f.id and i.arrival_id = ?) as known,
+        (select w.seq from poundlock_runs w
+          where w.flow_id = f.id and w.stage = 0 and w.cause = 'realtime' limit 1) as waits,
+        (select r.seq from poundlock_runs r where r.id = ?) as started
+      from poundlock_flows f where f.id = ? and f.disabled = 0 and f.export_id = ?`,
+    ...[arrivalId, runId, _flowId, _exportId],
+  );
+}
+
+// The places of the records whose event id was not seen at or after `dedupeAfter`, in this arrival or an earlier one.
+function* unseen(
+  _flowId: string,
+  { ids, size, at, dedupeAfter }: { ids: readonly string[] | undefined; size: number; at: number; dedupeAfter: number },
+): Script<readonly number[]> {
+  if (ids === undefined) return Array.from({ length: size }, (_, index) => index);
+  const fresh: number[] = [];
+  for (const [index, id] of ids.entries()) {
+    const row = yield* rowOf(
+      `insert into poundlock_events (flow_id, id, seen_at) values (?, ?, ?)
+        on conflict (flow_id, id) do update set seen_at = excluded.seen_at where poundlock_events.seen_at < ?
+        returning seen_at`,
+      ...[_flowId, id, at, dedupeAfter],
+    );
+    // Seen within this very arrival, before the window, it was written a moment ago with the same time.
+    if (row !== undefined && !(at < dedupeAfter && ids.indexOf(id) < index)) fresh.push(index);
+  }
+  // As many as came, and some more: what is outdated never grows, and no arrival pays for all of it.
+  yield* change(
+    `delete from poundlock_events where flow_id = ? and id in (
+      select id from poundlock_events where flow_id = ? and seen_at < ? order by seen_at limit ?)`,
+    ...[_flowId, _flowId, dedupeAfter, ids.length + 10],
+  );
+  return fresh;
+}
+
+function* addPage(
+  _flowId: string,
+  page: {
+    readonly arrivalId: string;
+    readonly ids: readonly string[] | undefined;
+    readonly fresh: readonly number[];
+    readonly size: number;
+    readonly kept: StoredValue;
+  },
+): Script<void> {
+  const { arrivalId, ids, fresh, size, kept } = page;
+  const isWhole = ids === undefined && fresh.length === size;
+  const keys = isWhole ? null : JSON.stringify(fresh.map((index) => (ids === undefined ? index : idOf(ids[index]))));
+  // Counted first: where other transactions go on at the same time, they wait for this row, and so pages of an inbox
+  // are numbered in the order in which they are committed. A run that settles up to a page has seen all before it.
+  yield* change(`update poundlock_flows set inbox_pages = inbox_pages + 1 where id = ?`, _flowId);
+  yield* change(
+    `insert into poundlock_inbox (flow_id, arrival_id, size, ids, records, records_bytes) values (?, ?, ?, ?, ?, ?)`,
+    ...[_flowId, arrivalId, size, keys, kept.text, kept.bytes],
+  );
+}
+
+// As JSON, which has a way to write what no text column takes, such as half a surrogate pair.
+function storedId(id: string): string {
+  return JSON.stringify(id);
+}
+
+function idOf(stored: string | undefined): string {
+  return JSON.parse(stored ?? '""') as string;
+}

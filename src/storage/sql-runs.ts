@@ -1,0 +1,212 @@
+import { type Run, type RunStart, moveRun, newRun } from "../model/run.ts";
+import {
+  type Play,
+  type Script,
+  type SqlValue,
+  type Statement,
+  change,
+  rowOf,
+  rowsOf,
+  statement,
+} from "./sql-database.ts";
+import { type FlowRow, flowColumns, flowOf, isoOf, runOf, stageOf } from "./sql-rows.ts";
+import type { DueOutcome, OverlapRule, PruneRule, Queued, RunQuery, Tick } from "./storage.ts";
+
+/** @see RunStorage.queueRun */
+export function queueRun(start: RunStart, maxQueued: number): Play<Queued> {
+  return function* () {
+    const row = yield* rowOf<FlowRow & { disabled: number; waiting: number }>(
+      `select ${flowColumns}, disabled,
+        (select count(*) from poundlock_runs r where r.flow_id = f.id and r.stage = 0) as waiting
+        from poundlock_flows f where f.id = ?`,
+      start._flowId,
+    );
+    const known = yield* rowOf<{ doc: string }>(`select doc from poundlock_runs where id = ?`, start._id);
+    if (known !== undefined) return { outcome: "queued", run: runOf(known.doc) };
+    if (row === undefined) return { outcome: "missing" };
+    if (row.disabled === 1) return { outcome: "disabled" };
+    if (row.waiting >= maxQueued) return { outcome: "full" };
+    const run = newRun(start, flowOf(row));
+    yield* joinLine(run);
+    return { outcome: "queued", run };
+  };
+}
+
+/** @see RunStorage.queueDue */
+export function queueDue(ticks: readonly Tick[], rule: OverlapRule): Play<readonly DueOutcome[]> {
+  return function* () {
+    const outcomes: DueOutcome[] = [];
+    for (const tick of ticks) outcomes.push(yield* queueTick(tick, rule));
+    return outcomes;
+  };
+}
+
+/** Asks for one `doc`. */
+export function runById(_id: string): Statement {
+  return statement(`select doc from poundlock_runs where id = ?`, _id);
+}
+
+/** Asks for `seq` and `doc`, at most one more than the query's limit. */
+export function runsMatching(query: RunQuery): Statement {
+  const { limit, after, status, _flowId, _exportId, _integrationId, _connectorId, trigger } = query;
+  const conditions: [sql: string, value: SqlValue | undefined][] = [
+    ["flow_id = ?", _flowId],
+    ["integration_id = ?", _integrationId],
+    ["connector_id = ?", _connectorId],
+    ["export_id = ?", _exportId],
+    ["cause = ?", trigger],
+    ["seq < ?", after === undefined ? undefined : Number(after)],
+  ];
+  const given = conditions.filter((one): one is [string, SqlValue] => one[1] !== undefined);
+  // The indexes of one status are found by its name, so it stands in the text; there are six of them.
+  const ofStatus = status === undefined ? [] : [`status = '${status}'`, ...stagesOf(status)];
+  const where = [...ofStatus, ...given.map(([sql]) => sql)].join(" and ");
+  const values = given.map(([, value]) => value);
+  return statement(
+    `select seq, doc from poundlock_runs${where === "" ? "" : ` where ${where}`} order by seq desc limit ?`,
+    ...[...values, limit + 1],
+  );
+}
+
+/** @see RunStorage.cancelRun */
+export function cancelRun(_id: string, at: number): Play<Run | undefined> {
+  return function* () {
+    const row = yield* rowOf<{ seq: number; doc: string }>(`select seq, doc from poundlock_runs where id = ?`, _id);
+    if (row === undefined) return undefined;
+    const run = runOf(row.doc);
+    if (run.status !== "queued" && run.status !== "running") return run;
+    const canceling = moveRun(run, "canceling");
+    const next = run.status === "running" ? canceling : moveRun(canceling, "canceled", { endedAt: isoOf(at) });
+    yield* keepRun(row.seq, next);
+    return next;
+  };
+}
+
+/** @see RunStorage.prune */
+export function prune(rule: PruneRule): Play<number> {
+  return function* () {
+    const { endedBefore, runsPerFlow, limit } = rule;
+    const surplus = yield* rowsOf<HistoryRow>(
+      `select r.seq, r.flow_id from poundlock_histories h join poundlock_runs r on r.flow_id = h.flow_id
+        where h.runs > ? and r.stage = 2 and r.seq <=
+          (select n.seq from poundlock_runs n where n.flow_id = h.flow_id order by n.seq desc limit 1 offset ?)
+        limit ?`,
+      ...[runsPerFlow, runsPerFlow, limit],
+    );
+    const aged = yield* rowsOf<HistoryRow>(
+      `select seq, flow_id from poundlock_runs where stage = 2 and ended_at < ? order by ended_at limit ?`,
+      ...[endedBefore, limit],
+    );
+    const outdated = new Map([...surplus, ...aged].map(({ seq, flow_id }) => [seq, flow_id]));
+    const runs = [...outdated].slice(0, limit);
+    for (const [seq, flow_id] of runs) yield* forgetRun(seq, flow_id);
+    const failures = yield* rowsOf(
+      `delete from poundlock_failures where seq in (
+        select seq from poundlock_failures where status = 'resolved' and resolved_at < ? order by resolved_at limit ?)
+        returning seq`,
+      ...[endedBefore, limit - runs.length],
+    );
+    yield* change(`delete from poundlock_histories where runs <= 0`);
+    return runs.length + failures.length;
+  };
+}
+
+/** Adds the run; the answer is false, and nothing is changed, if its flow has a run for that due time. */
+export function* joinLine(run: Run, due: { at?: number; buffered?: boolean } = {}): Script<boolean> {
+  const inserted = yield* rowOf(
+    `insert into poundlock_runs
+      (id, flow_id, export_id, integration_id, connector_id, cause, status, stage, due_at, buffered, doc)
+      values (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?)
+      on conflict (flow_id, due_at) where due_at is not null do nothing returning seq`,
+    ...[run._id, run._flowId, run._exportId, run._integrationId ?? null, run._connectorId ?? null, run.trigger],
+    ...[due.at ?? null, due.buffered === true ? 1 : null, JSON.stringify(run)],
+  );
+  if (inserted === undefined) return false;
+  yield* change(
+    `insert into poundlock_histories (flow_id, runs) values (?, 1)
+      on conflict (flow_id) do update set runs = poundlock_histories.runs + 1`,
+    run._flowId,
+  );
+  return true;
+}
+
+/** Writes a stored run anew. One that does not wait is no more the one that due times are folded into. */
+export function* keepRun(seq: number, run: Run): Script<void> {
+  const stage = stageOf(run);
+  yield* change(
+    `update poundlock_runs set status = ?, stage = ?, ended_at = ?, doc = ?,
+      buffered = case when ? = 0 then buffered end, position = case when ? = 2 then null else position end
+      where seq = ?`,
+    ...[run.status, stage, run.endedAt === undefined ? null : Date.parse(run.endedAt), JSON.stringify(run)],
+    ...[stage, stage, seq],
+  );
+}
+
+interface HistoryRow {
+  readonly seq: number;
+  readonly flow_id: string;
+}
+
+function stagesOf(status: Run["status"]): readonly string[] {
+  if (status === "queued") return ["stage = 0"];
+  return status === "running" || status === "canceling" ? ["stage = 1"] : ["stage = 2"];
+}
+
+function* forgetRun(seq: number, flow_id: string): Script<void> {
+  yield* change(`delete from poundlock_runs where seq = ?`, seq);
+  yield* change(`update poundlock_histories set runs = runs - 1 where flow_id = ?`, flow_id);
+}
+
+function* queueTick({ _flowId, dueAt, nextDueAt, start }: Tick, rule: OverlapRule): Script<DueOutcome> {
+  const row = yield* rowOf<FlowRow>(
+    `update poundlock_flows set due_at = ? where id = ? and due_at = ? and disabled = 0 returning ${flowColumns}`,
+    ...[nextDueAt ?? null, _flowId, dueAt],
+  );
+  if (row === undefined) return { outcome: "taken" };
+  if (start === undefined) return { outcome: "passed" };
+  const inTheWay = yield* overlap(start, rule);
+  if (inTheWay !== undefined) return inTheWay;
+  const run = newRun(start, flowOf(row));
+  const due = run.dueAt === undefined ? {} : { at: Date.parse(run.dueAt) };
+  const joined = yield* joinLine(run, { ...due, buffered: rule.overlap === "bufferOne" });
+  return joined ? { outcome: "queued", run } : { outcome: "passed" };
+}
+
+// What stands in the way of a scheduled run of its own; undefined if nothing does.
+function* overlap({ _flowId }: RunStart, rule: OverlapRule): Script<DueOutcome | undefined> {
+  if (rule.overlap === "skip") {
+    const obstacle =
+      (yield* rowOf<LineRow>(`select seq, doc from poundlock_runs where flow_id = ? and stage = 1`, _flowId)) ??
+      (yield* rowOf<LineRow>(
+        `select seq, doc from poundlock_runs where flow_id = ? and stage = 0 order by seq limit 1`,
+        _flowId,
+      ));
+    if (obstacle === undefined) return undefined;
+    const before = runOf(obstacle.doc);
+    const run = Object.freeze({ ...before, skipped: before.skipped + 1 });
+    yield* keepRun(obstacle.seq, run);
+    return { outcome: "skipped", run };
+  }
+  if (rule.overlap === "bufferAll") {
+    const row = yield* rowOf<{ waiting: number }>(
+      `select count(*) as waiting from poundlock_runs where flow_id = ? and stage = 0`,
+      _flowId,
+    );
+    if ((row?.waiting ?? 0) < rule.maxQueued) return undefined;
+  }
+  const waiting = yield* rowOf<LineRow>(
+    `select seq, doc from poundlock_runs where flow_id = ? and stage = 0 and cause in ('schedule', 'catch-up')
+      order by seq desc limit 1`,
+    _flowId,
+  );
+  if (waiting === undefined) return undefined;
+  const before = runOf(waiting.doc);
+  const run = Object.freeze({ ...before, coalesced: before.coalesced + 1 });
+  yield* keepRun(waiting.seq, run);
+  return { outcome: "coalesced", run };
+}
+
+interface LineRow {
+  readonly seq: number;
+  readonly doc: string;
+}

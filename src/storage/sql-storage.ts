@@ -1,0 +1,223 @@
+import { StorageFailedError, isPoundlockError } from "../errors.ts";
+import type { Failure } from "../model/failure.ts";
+import type { Flow } from "../model/flow.ts";
+import { copyRecord } from "../model/page.ts";
+import type { Run, RunStart } from "../model/run.ts";
+import { failureById, failuresMatching, resolveFailures } from "./sql-failures.ts";
+import {
+  checkpointById,
+  deleteFlow,
+  earliestDue,
+  flowById,
+  flowsDue,
+  flowsMatching,
+  insertFlow,
+  replaceFlow,
+  setCheckpoint,
+} from "./sql-flows.ts";
+import { type InboxRow, appendInbox, flowsUnread, inboxAfter, inboxPagesOf } from "./sql-inbox.ts";
+import { commitPage, endRun, flowsWaiting, releaseRun, renewLeases, takeBackRuns, takeRun } from "./sql-leases.ts";
+import type { Play, SqlDatabase, Statement } from "./sql-database.ts";
+import { type FailureRow, type FlowRow, checkpointOf, failureOf, flowOf, optional, runOf } from "./sql-rows.ts";
+import { cancelRun, prune, queueDue, queueRun, runById, runsMatching } from "./sql-runs.ts";
+import type {
+  Appended,
+  Arrival,
+  Deleted,
+  DueOutcome,
+  Ended,
+  FailureQuery,
+  FlowChange,
+  FlowQuery,
+  Hold,
+  InboxPage,
+  InboxQuery,
+  InboxRule,
+  Lease,
+  Listed,
+  OverlapRule,
+  PageCommit,
+  PruneRule,
+  Queued,
+  Replaced,
+  RunEnding,
+  RunQuery,
+  Storage,
+  StorageAbilities,
+  StoredCheckpoint,
+  TakeBackRule,
+  Taken,
+  Tick,
+} from "./storage.ts";
+
+/** Keeps everything in an SQL database: each method one transaction, or one query. Made by who adapts a database. */
+export class SqlStorage implements Storage {
+  readonly abilities: StorageAbilities = Object.freeze({ durable: true, shared: true });
+  readonly #database: SqlDatabase;
+
+  constructor(database: SqlDatabase) {
+    this.#database = database;
+  }
+
+  async close(): Promise<void> {
+    await this.#guard("close", () => this.#database.close());
+  }
+
+  insertFlow(flow: Flow): Promise<boolean> {
+    return this.#write("insertFlow", () => insertFlow(flow));
+  }
+
+  async findFlow(_id: string): Promise<Flow | undefined> {
+    const [row] = await this.#read<FlowRow>("findFlow", flowById(_id));
+    return row === undefined ? undefined : flowOf(row);
+  }
+
+  async listFlows(query: FlowQuery): Promise<Listed<Flow>> {
+    const flows = (await this.#read<FlowRow>("listFlows", flowsMatching(query))).map(flowOf);
+    const items = flows.slice(0, query.limit);
+    return { items, ...optional("next", flows.length > query.limit ? items.at(-1)?._id : undefined) };
+  }
+
+  replaceFlow(flow: Flow, change: FlowChange): Promise<Replaced> {
+    return this.#write("replaceFlow", () => replaceFlow(flow, change));
+  }
+
+  deleteFlow(_id: string, change: { readonly expected?: string; readonly at: number }): Promise<Deleted> {
+    return this.#write("deleteFlow", () => deleteFlow(_id, change));
+  }
+
+  async dueFlows(until: number, limit: number): Promise<readonly Flow[]> {
+    return (await this.#read<FlowRow>("dueFlows", flowsDue(until, limit))).map(flowOf);
+  }
+
+  async nextDueAt(): Promise<number | undefined> {
+    const [row] = await this.#read<{ due_at: number }>("nextDueAt", earliestDue());
+    return row?.due_at;
+  }
+
+  queueRun(start: RunStart, { maxQueued }: { readonly maxQueued: number }): Promise<Queued> {
+    return this.#write("queueRun", () => queueRun(own(start), maxQueued));
+  }
+
+  queueDue(ticks: readonly Tick[], rule: OverlapRule): Promise<readonly DueOutcome[]> {
+    return this.#write("queueDue", () => queueDue(own(ticks), own(rule)));
+  }
+
+  async findRun(_id: string): Promise<Run | undefined> {
+    const [row] = await this.#read<{ doc: string }>("findRun", runById(_id));
+    return row === undefined ? undefined : runOf(row.doc);
+  }
+
+  async listRuns(query: RunQuery): Promise<Listed<Run>> {
+    const rows = await this.#read<{ seq: number; doc: string }>("listRuns", runsMatching(query));
+    const { items, next } = listed(rows, query.limit);
+    return { items: items.map(({ doc }) => runOf(doc)), ...optional("next", next) };
+  }
+
+  cancelRun(_id: string, at: number): Promise<Run | undefined> {
+    return this.#write("cancelRun", () => cancelRun(_id, at));
+  }
+
+  prune(rule: PruneRule): Promise<number> {
+    return this.#write("prune", () => prune(own(rule)));
+  }
+
+  takeRun(_flowId: string, lease: Lease): Promise<Taken | undefined> {
+    return this.#write("takeRun", () => takeRun(_flowId, lease));
+  }
+
+  renewLeases(holds: readonly Hold[], until: number): Promise<readonly ("held" | "canceling" | "lost")[]> {
+    return this.#write("renewLeases", () => renewLeases(own(holds), until));
+  }
+
+  commitPage(hold: Hold, page: PageCommit): Promise<Run | undefined> {
+    return this.#write("commitPage", () => commitPage(hold, page));
+  }
+
+  endRun(hold: Hold, ending: RunEnding): Promise<Ended | undefined> {
+    return this.#write("endRun", () => endRun(hold, ending));
+  }
+
+  releaseRun(hold: Hold): Promise<Run | undefined> {
+    return this.#write("releaseRun", () => releaseRun(hold));
+  }
+
+  takeBackRuns(rule: TakeBackRule): Promise<readonly Run[]> {
+    return this.#write("takeBackRuns", () => takeBackRuns(rule));
+  }
+
+  async waitingFlows(limit: number, after?: string): Promise<readonly string[]> {
+    const rows = await this.#read<{ flow_id: string }>("waitingFlows", flowsWaiting(limit, after));
+    return rows.map(({ flow_id }) => flow_id);
+  }
+
+  async findCheckpoint(_flowId: string): Promise<StoredCheckpoint | undefined> {
+    const [row] = await this.#read<{ value: string; version: number }>("findCheckpoint", checkpointById(_flowId));
+    return row === undefined ? undefined : checkpointOf(row.value, row.version);
+  }
+
+  setCheckpoint(_flowId: string, checkpoint: StoredCheckpoint | undefined): Promise<boolean> {
+    return this.#write("setCheckpoint", () => setCheckpoint(_flowId, checkpoint));
+  }
+
+  async findFailure(_id: string): Promise<Failure | undefined> {
+    const [row] = await this.#read<FailureRow>("findFailure", failureById(_id));
+    return row === undefined ? undefined : failureOf(row);
+  }
+
+  async listFailures(query: FailureQuery): Promise<Listed<Failure>> {
+    const parts: FailureRow[] = [];
+    for (const part of failuresMatching(query)) parts.push(...(await this.#read<FailureRow>("listFailures", part)));
+    const { items, next } = listed(
+      parts.sort((one, other) => one.seq - other.seq),
+      query.limit,
+    );
+    return { items: items.map(failureOf), ...optional("next", next) };
+  }
+
+  resolveFailures(_ids: readonly string[], at: number): Promise<readonly Failure[]> {
+    return this.#write("resolveFailures", () => resolveFailures(_ids, at));
+  }
+
+  appendInbox(arrival: Arrival, rule: InboxRule): Promise<Appended> {
+    return this.#write("appendInbox", () => appendInbox(arrival, rule));
+  }
+
+  async readInbox(_flowId: string, { after, maxRecords }: InboxQuery): Promise<readonly InboxPage[]> {
+    const rows = await this.#read<InboxRow>("readInbox", inboxAfter(_flowId, after, maxRecords));
+    return inboxPagesOf(rows, maxRecords);
+  }
+
+  async unreadInboxes(limit: number, after?: string): Promise<readonly string[]> {
+    const rows = await this.#read<{ id: string }>("unreadInboxes", flowsUnread(limit, after));
+    return rows.map(({ id }) => id);
+  }
+
+  // `prepare` takes out of the arguments what the script needs, now: their owner may change them afterwards.
+  async #write<T>(operation: string, prepare: () => Play<T>): Promise<T> {
+    return this.#guard(operation, () => this.#database.write(prepare()));
+  }
+
+  async #read<Row>(operation: string, query: Statement): Promise<readonly Row[]> {
+    return (await this.#guard(operation, () => this.#database.read(query))) as readonly Row[];
+  }
+
+  async #guard<T>(operation: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw isPoundlockError(error) ? error : new StorageFailedError(operation, error);
+    }
+  }
+}
+
+function listed<T extends { readonly seq: number }>(rows: readonly T[], limit: number): Listed<T> {
+  const items = rows.slice(0, limit);
+  const last = rows.length > limit ? items.at(-1)?.seq : undefined;
+  return { items, ...optional("next", last === undefined ? undefined : String(last)) };
+}
+
+// Frozen, and nobody else's: a copy, unless it is frozen already.
+function own<T>(given: T): T {
+  return Object.isFrozen(given) ? given : copyRecord(given);
+}
