@@ -28,6 +28,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   index: [...parts, "flow-registry", "options", "scheduler"],
 };
 
+/** Packages of which a host needs one, or none. */
+const mayLack = ["node:sqlite", "libsql", "better-sqlite3"];
+
 const timeWords =
   /\bDate\.now\b|\bnew Date\b(?!\([^)])|\bset(?:Timeout|Interval|Immediate)\b|\bperformance\.|\bhrtime\b|\bAbortSignal\.timeout\b|\bnode:timers\b/g;
 
@@ -46,14 +49,14 @@ const withoutComments = (text: string) => text.replace(stringOrComment, "$1");
 const importing =
   /^\s*(?:import|export)\s+(type\s)?(?:[^"';]*?\sfrom\s*)?["']([^"']+)["']|\b(?:import|require)\(\s*["']([^"']+)["']/gm;
 
-/** Every import in every file; `to` is a path below src if it is ours, and a package otherwise. */
+/** Every import in every file; `to` is a path below src if it is ours, and a package otherwise. `called`: not as the file loads. */
 function importsOf(sources: Sources) {
   return Object.entries(sources).flatMap(([from, text]) =>
     [...withoutComments(text).matchAll(importing)].map(([, type, stated, called]) => {
       const specifier = stated ?? called ?? "";
       const ours = specifier.startsWith(".");
       const to = ours ? posix.join(posix.dirname(from), specifier).replace(/\.js$/, ".ts") : packageOf(specifier);
-      return { from, to, ours, type: type !== undefined };
+      return { from, to, ours, type: type !== undefined, called: called !== undefined };
     }),
   );
 }
@@ -97,6 +100,22 @@ const rules = {
       .map(({ from, to }) => `${from} → ${to}`);
   },
 
+  "SQLite is reached by its own entry only": (sources: Sources) =>
+    importsOf(sources)
+      .filter(({ from, to }) => to.startsWith("storage/sqlite-") && !from.startsWith("storage/sqlite-"))
+      .map(({ from, to }) => `${from} → ${to}`),
+
+  "what hosts may lack is named by the file of drivers, and is loaded when it is asked for": (sources: Sources) => {
+    const loadedHere = (from: string, called: boolean) => from === "storage/sqlite-drivers.ts" && called;
+    const builtins = Object.keys(sources).filter((path) => withoutComments(sources[path] ?? "").includes("getBuiltin"));
+    return [
+      ...importsOf(sources)
+        .filter(({ to, from, called }) => mayLack.includes(to) && !loadedHere(from, called))
+        .map(({ from, to }) => `${from} → ${to}`),
+      ...builtins.filter((path) => !loadedHere(path, true)),
+    ];
+  },
+
   "only the clock reads time or sets timers": (sources: Sources) =>
     Object.entries(sources).flatMap(([path, text]) =>
       (withoutComments(text).match(timeWords) ?? [])
@@ -132,16 +151,27 @@ describe("in src", () => {
 
   test("what is imported is what package.json depends on", () => {
     const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
-    const { dependencies } = JSON.parse(text) as { dependencies: object };
+    const { dependencies, peerDependencies, peerDependenciesMeta } = JSON.parse(text) as Record<string, object>;
 
     const imported = importsOf(src).flatMap(({ ours, to }) => (ours || to.startsWith("node:") ? [] : [to]));
 
-    expect([...new Set(imported)].sort()).toEqual(Object.keys(dependencies).sort());
+    expect([...new Set(imported)].sort()).toEqual(Object.keys({ ...dependencies, ...peerDependencies }).sort());
+    expect(Object.keys(peerDependencies ?? {}).sort()).toEqual(mayLack.filter((name) => name !== "node:sqlite").sort());
+    expect(peerDependenciesMeta).toEqual({ libsql: { optional: true }, "better-sqlite3": { optional: true } });
   });
 });
 
 describe("the rules see", () => {
-  const [place, arrows, cycles, packages, clock, doors] = ruleNames as [Rule, Rule, Rule, Rule, Rule, Rule];
+  const [place, arrows, cycles, packages, sqlite, lack, clock, doors] = ruleNames as [
+    Rule,
+    Rule,
+    Rule,
+    Rule,
+    Rule,
+    Rule,
+    Rule,
+    Rule,
+  ];
   const examples: [title: string, rule: Rule, sources: Sources, found: string[]][] = [
     ["a folder of helpers", place, { "utils/strings.ts": "", "model/flow.ts": "" }, ["utils/strings.ts"]],
     ["a stray file at the root", place, { "helpers.ts": "", "clock.ts": "" }, ["helpers.ts"]],
@@ -200,6 +230,24 @@ describe("the rules see", () => {
       packages,
       { "a.ts": `import "@p/a/x";`, "b.ts": `import "@p/b"; import "node:fs";` },
       [],
+    ],
+    [
+      "a front door that leads to SQLite",
+      sqlite,
+      {
+        "index.ts": `export * from "./storage/sqlite-storage.ts";`,
+        "storage/sqlite-storage.ts": `import { openDatabase } from "./sqlite-drivers.ts";`,
+      },
+      ["index.ts → storage/sqlite-storage.ts"],
+    ],
+    [
+      "a driver that is loaded by another file, or before it is asked for",
+      lack,
+      {
+        "storage/sqlite-drivers.ts": `import Libsql from "libsql"; const load = () => require("better-sqlite3/package.json");`,
+        "storage/a.ts": `const load = () => require("libsql"); process.getBuiltinModule("node:sqlite");`,
+      },
+      ["storage/sqlite-drivers.ts → libsql", "storage/a.ts → libsql", "storage/a.ts"],
     ],
     [
       "each way to read time",

@@ -81,14 +81,14 @@ describe("without a driver named", () => {
 
   test("a driver that is broken is passed over, and named if no other works", () => {
     const broken = () => {
-      throw new Error("libsql.node: wrong ELF class");
+      throw new Error("'libsql' has the wrong ELF class");
     };
 
     expect(chooseDriver(undefined, machine({ ...withBetterSqlite3("12.11.1"), libsql: broken })).name).toBe(
       "better-sqlite3",
     );
     const error = refusal(undefined, machine({ libsql: broken }));
-    expect(error.message).toContain("libsql: libsql.node: wrong ELF class;");
+    expect(error.message).toContain("libsql: 'libsql' has the wrong ELF class;");
     expect((error.cause as AggregateError).errors).toHaveLength(3);
   });
 
