@@ -111,16 +111,28 @@ async function inProject(type, others, work) {
 async function movesOrders(folder, file) {
   const told = await run(process.execPath, [join(folder, file)], folder);
   assert.match(told, /^completed 250 0 0 250$/m, told);
+  return told;
 }
 
+const { libsql, typescript, "@types/node": nodeTypes } = manifest.devDependencies;
+const driver = `libsql@${libsql}`;
+
 function worksIn(type, file) {
-  return inProject(type, [], async (folder) => {
-    for (const name of [file, "move-orders.cjs"]) await cp(join(here, name), join(folder, name));
-    await movesOrders(folder, file);
+  return inProject(type, [driver], async (folder) => {
+    for (const name of [file, "move-orders.cjs", "keep-orders.cjs"]) await cp(join(here, name), join(folder, name));
+    const told = await movesOrders(folder, file);
+    assert.match(told, /^kept in libsql$/m, told);
   });
 }
 
-const { typescript, "@types/node": nodeTypes } = manifest.devDependencies;
+function saysWhatIsMissing() {
+  return inProject("module", [], async (folder) => {
+    await cp(join(here, "without-driver.mjs"), join(folder, "without-driver.mjs"));
+    const told = await run(process.execPath, [join(folder, "without-driver.mjs")], folder);
+    assert.match(told, /^(told what to install|node:sqlite is enough)$/m, told);
+  });
+}
+
 const resolutions = [
   ["node16", "--module", "node16"],
   ["nodenext", "--module", "nodenext"],
@@ -129,14 +141,17 @@ const resolutions = [
 const strict = ["--strict", "--skipLibCheck", "false", "--target", "es2022", "--lib", "es2023", "--types", "node"];
 
 function typeChecksAndRuns() {
-  return inProject("module", [`typescript@${typescript}`, `@types/node@${nodeTypes}`], async (folder) => {
+  return inProject("module", [driver, `typescript@${typescript}`, `@types/node@${nodeTypes}`], async (folder) => {
     const sources = ["consumer.ts", "consumer.mts", "consumer.cts"];
     for (const source of sources) await cp(join(here, "consumer.ts"), join(folder, source));
     const tsc = join(folder, "node_modules/typescript/lib/tsc.js");
     for (const [name, ...resolution] of resolutions) {
       await run(process.execPath, [tsc, ...strict, ...resolution, "--outDir", name, ...sources], folder);
       if (resolution.includes("--noEmit")) continue;
-      for (const file of ["consumer.js", "consumer.mjs", "consumer.cjs"]) await movesOrders(folder, join(name, file));
+      for (const file of ["consumer.js", "consumer.mjs", "consumer.cjs"]) {
+        const told = await movesOrders(folder, join(name, file));
+        assert.match(told, /^kept completed 250$/m, told);
+      }
     }
   });
 }
@@ -147,8 +162,9 @@ const checks = [
   ["the tarball holds what hosts need and nothing else", tarballHasWhatHostsNeed],
   ["publint finds nothing, even when strict", publintFindsNothing],
   ["the types resolve in every way, node10 included", typesResolveEverywhere],
-  ["an ESM project imports it and moves records", () => worksIn("module", "consumer.mjs")],
-  ["a CommonJS project requires it and moves records", () => worksIn("commonjs", "consumer.cjs")],
+  ["an ESM project imports it, moves records and keeps them in a file", () => worksIn("module", "consumer.mjs")],
+  ["a CommonJS project requires it, moves records and keeps them in a file", () => worksIn("commonjs", "consumer.cjs")],
+  ["a project without a driver for SQLite is told what to install", saysWhatIsMissing],
   ["a TypeScript project compiles it as .ts, .mts and .cts with node16, nodenext and bundler", typeChecksAndRuns],
 ];
 

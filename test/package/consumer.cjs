@@ -1,11 +1,16 @@
 "use strict";
 
 const poundlock = require("poundlock");
+const keepOrders = require("./keep-orders.cjs");
 const moveOrders = require("./move-orders.cjs");
 
 async function main() {
-  await moveOrders(poundlock, require("poundlock/testing"));
+  const testing = require("poundlock/testing");
+  await moveOrders(poundlock, testing);
   await moveOrders(poundlock, await import("poundlock/testing"));
+  await keepOrders(poundlock, testing, require("poundlock/storage/sqlite"));
+  await keepOrders(poundlock, testing, require("poundlock/storage/sqlite"), { driver: "libsql" });
+  await keepOrders(poundlock, testing, await import("poundlock/storage/sqlite"));
 }
 
 void main();

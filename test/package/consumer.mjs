@@ -1,4 +1,9 @@
 import * as poundlock from "poundlock";
+import * as sqlite from "poundlock/storage/sqlite";
+import keepOrders from "./keep-orders.cjs";
 import moveOrders from "./move-orders.cjs";
 
-await moveOrders(poundlock, await import("poundlock/testing"));
+const testing = await import("poundlock/testing");
+await moveOrders(poundlock, testing);
+await keepOrders(poundlock, testing, sqlite);
+await keepOrders(poundlock, testing, sqlite, { driver: "libsql" });

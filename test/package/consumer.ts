@@ -1,6 +1,11 @@
 // A host application in TypeScript. Compiled as .ts, .mts and .cts against the packed tarball, then run.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { FlowRegistry, MemoryStorage, Scheduler } from "poundlock";
-import type { Export, Flow, Import, Run, SchedulerOptions } from "poundlock";
+import type { Export, Flow, Import, Run, SchedulerOptions, Storage } from "poundlock";
+import { SqliteStorage } from "poundlock/storage/sqlite";
+import type { SqliteDatabase, SqliteOptions } from "poundlock/storage/sqlite";
 import { ManualClock, storageCases } from "poundlock/testing";
 
 interface Order {
@@ -27,8 +32,26 @@ const ledger: Import<Pick<Order, "id" | "total">> = {
 };
 
 async function main(): Promise<void> {
+  await move(new MemoryStorage());
+  const folder = await mkdtemp(join(tmpdir(), "poundlock-orders-"));
+  const options: SqliteOptions = { synchronous: "normal" };
+  const storage = await SqliteStorage.open(join(folder, "orders.db"), options);
+  const { _id } = await move(storage);
+  await storage.close();
+  const again: Storage = await SqliteStorage.open(join(folder, "orders.db"));
+  const kept = await again.findRun(_id);
+  await again.close();
+  await rm(folder, { recursive: true });
+  console.log("kept", kept?.status, kept?.numSuccess);
+}
+
+/** A host may hand over a connection of its own. */
+export const over = (database: SqliteDatabase): Storage => new SqliteStorage(database);
+
+async function move(storage: Storage): Promise<Run> {
+  delivered.length = 0;
   const options: SchedulerOptions = { concurrency: 2 };
-  const registry = new FlowRegistry({ exports: { orders }, imports: { ledger }, storage: new MemoryStorage() });
+  const registry = new FlowRegistry({ exports: { orders }, imports: { ledger }, storage });
   const scheduler = new Scheduler(registry, options);
   scheduler.on("run:completed", ({ run }) => console.log("run", run._id, "is completed"));
   await scheduler.start();
@@ -43,6 +66,7 @@ async function main(): Promise<void> {
   await scheduler.stop({ graceMs: 1_000 });
   console.log(ended.status, ended.numSuccess, ended.numError, ended.numIgnore, delivered.length);
   console.log(typeof ManualClock, typeof storageCases);
+  return ended;
 }
 
 void main();

@@ -12,8 +12,8 @@ const testingNames = [
   "storageCases",
 ];
 
-/** A whole host application: moves 250 orders with the copy of poundlock it is given, and tells the numbers. */
-module.exports = async function moveOrders({ FlowRegistry, MemoryStorage, Scheduler }, testing) {
+/** A whole host application: moves 250 orders with the copy of poundlock it is given, tells the numbers, answers the run. */
+module.exports = async function moveOrders({ FlowRegistry, MemoryStorage, Scheduler }, testing, storage) {
   const source = Array.from({ length: 250 }, (_, index) => ({ id: `o${index}`, total: index }));
   const delivered = [];
   const orders = {
@@ -24,7 +24,11 @@ module.exports = async function moveOrders({ FlowRegistry, MemoryStorage, Schedu
   };
   const ledger = { idempotent: true, write: async (records) => void delivered.push(...records) };
 
-  const registry = new FlowRegistry({ exports: { orders }, imports: { ledger }, storage: new MemoryStorage() });
+  const registry = new FlowRegistry({
+    exports: { orders },
+    imports: { ledger },
+    storage: storage ?? new MemoryStorage(),
+  });
   const scheduler = new Scheduler(registry, { concurrency: 2 });
   await scheduler.start();
   const flow = await registry.create({
@@ -42,4 +46,5 @@ module.exports = async function moveOrders({ FlowRegistry, MemoryStorage, Schedu
   assert.deepEqual(numbers, ["completed", 250, 0, 0, 250]);
   const missing = testingNames.filter((name) => typeof testing[name] !== "function");
   assert.deepEqual(missing, [], "missing from poundlock/testing");
+  return ended;
 };
