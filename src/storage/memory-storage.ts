@@ -98,7 +98,9 @@ export class MemoryStorage implements Storage {
     if (change.expected !== undefined && flow.lastModified !== change.expected) return { outcome: "stale" };
     this.#dropFlow(flow);
     const canceled = this.#cancelWaiting(_id, change.at);
-    const active = this.#lanes.get(_id)?.active;
+    const lane = this.#lanes.get(_id);
+    if (lane !== undefined) lane.bornAfter = this.#seq;
+    const active = lane?.active;
     if (active !== undefined) this.#orphans.add(active);
     if (active?.run.status === "running") active.run = moveRun(active.run, "canceling");
     return { outcome: "deleted", flow, canceled, ...optional("active", active?.run) };
@@ -341,7 +343,8 @@ export class MemoryStorage implements Storage {
 
   #lane(_flowId: string): Lane {
     let lane = this.#lanes.get(_flowId);
-    if (lane === undefined) this.#lanes.set(_flowId, (lane = { waiting: [], runs: new Sequence(), active: undefined }));
+    if (lane === undefined)
+      this.#lanes.set(_flowId, (lane = { waiting: [], runs: new Sequence(), active: undefined, bornAfter: 0 }));
     return lane;
   }
 
@@ -368,7 +371,17 @@ export class MemoryStorage implements Storage {
     if (tick.nextDueAt !== undefined) this.#due.add(tick.nextDueAt, flow._id);
     this.#flows.set(flow._id, withNextRunAt(flow, tick.nextDueAt));
     if (tick.start === undefined) return { outcome: "passed" };
-    return this.#overlap(tick.start, rule) ?? { outcome: "queued", run: this.#queue(tick.start, flow) };
+    const inTheWay = this.#overlap(tick.start, rule);
+    if (inTheWay !== undefined) return inTheWay;
+    if (this.#hadItsRun(tick.start)) return { outcome: "passed" };
+    return { outcome: "queued", run: this.#queue(tick.start, flow) };
+  }
+
+  #hadItsRun({ _flowId, dueAt }: RunStart): boolean {
+    const lane = this.#lanes.get(_flowId);
+    if (lane === undefined || dueAt === undefined) return false;
+    for (const { run } of lane.runs.after(lane.bornAfter)) if (run.dueAt === dueAt) return true;
+    return false;
   }
 
   // What stands in the way of a scheduled run of its own; undefined if nothing does.
@@ -525,6 +538,8 @@ interface Lane {
   readonly waiting: RunEntry[];
   readonly runs: Sequence<RunEntry>;
   active: RunEntry | undefined;
+  /** Runs up to this place are those of a flow with the same id that was deleted. */
+  bornAfter: number;
 }
 
 interface RunEntry {

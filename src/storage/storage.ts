@@ -50,7 +50,7 @@ export interface FlowStorage {
   insertFlow(flow: Flow): Promise<boolean>;
   /** Undefined if there is none. */
   findFlow(_id: string): Promise<Flow | undefined>;
-  /** By ascending `_id`, character code by character code. A flow that is there all the while is listed exactly once. */
+  /** By ascending `_id`, code point by code point or UTF-16 unit by unit. A flow that is there all the while is listed exactly once. */
   listFlows(query: FlowQuery): Promise<Listed<Flow>>;
   /**
    * Replaces the flow if its `lastModified` is still `expected`. `nextRunAt` stays as stored unless `reschedule` is
@@ -108,6 +108,7 @@ export interface RunStorage {
   /**
    * For each tick whose flow is enabled and still due at `tick.dueAt`: moves its `nextRunAt` to `tick.nextDueAt` and
    * queues, coalesces or skips as `rule.overlap` says. Otherwise `taken`: another process was first. Answers in order.
+   * A due time that the flow has a run for gets no second one, when a clock that was set back shows it again.
    */
   queueDue(ticks: readonly Tick[], rule: OverlapRule): Promise<readonly DueOutcome[]>;
   /** Undefined if there is none. */
@@ -149,7 +150,10 @@ export interface OverlapRule {
   readonly maxQueued: number;
 }
 
-/** `run` is the new run, or the one that took the due time in, or stood in its way. `passed`: there was none to queue. */
+/**
+ * `run` is the new run, or the one that took the due time in, or stood in its way. `passed`: there was none to queue, or
+ * the due time had its run before.
+ */
 export type DueOutcome =
   | { readonly outcome: "queued" | "coalesced" | "skipped"; readonly run: Run }
   | { readonly outcome: "taken" | "passed" };

@@ -201,6 +201,30 @@ export const runStorageCases: readonly StorageCase[] = [
     assert.equal(await storage.findRun(defined(start)._id), undefined);
   }),
 
+  on("queueDue makes no second run of a due time that comes again, and one for a new flow's", async (storage) => {
+    await addFlow(storage, "flow", { nextRunAt: iso(60) });
+    await storage.queueDue([tickOf("flow", "first", { dueAt: 60, nextDueAt: 120 })], bufferOne);
+    const { hold } = await take(storage);
+    await storage.endRun(hold, { status: "completed", at: at(61) });
+    const back = { expected: iso(0), reschedule: true, at: at(30) };
+    await storage.replaceFlow(flowOf("flow", { nextRunAt: iso(60), lastModified: iso(1) }), back);
+
+    const again = await storage.queueDue([tickOf("flow", "second", { dueAt: 60, nextDueAt: 120 })], bufferOne);
+
+    assert.deepEqual(again, [{ outcome: "passed" }]);
+    assert.equal((await storage.findFlow("flow"))?.nextRunAt, iso(120));
+    assert.equal(await storage.findRun("second"), undefined);
+
+    await storage.deleteFlow("flow", { at: at(62) });
+    await addFlow(storage, "flow", { nextRunAt: iso(60) });
+    const anew = await storage.queueDue([tickOf("flow", "third", { dueAt: 60 })], bufferOne);
+
+    assert.deepEqual(
+      anew.map(({ outcome }) => outcome),
+      ["queued"],
+    );
+  }),
+
   on("queueDue answers each tick in its place", async (storage) => {
     for (const _id of ["a", "c"]) await addFlow(storage, _id, { nextRunAt: iso(10) });
 
