@@ -1,0 +1,195 @@
+// Bugs for `prove.mjs` to put into copies of the source, one at a time, as in ../simulation/bugs.mjs: an edit is a text
+// that stands exactly once in the file, and what stands there instead.
+
+const executeRun = "src/run/execute-run.ts";
+const runner = "src/run/runner.ts";
+const intake = "src/schedule/intake.ts";
+const leases = "src/storage/sql-leases.ts";
+const inbox = "src/storage/sql-inbox.ts";
+const schema = "src/storage/sql-schema.ts";
+const sqlite = "src/storage/sqlite-database.ts";
+
+const crash = "test/faults/crash-points.test.ts";
+const freeze = "test/faults/freeze.test.ts";
+const soak = "test/faults/soak.test.ts";
+
+/** `file`: the tests that have to see it. `only`: the part of their titles that is enough, if a bug makes others hang. */
+export const bugs = [
+  {
+    name: "checkpoint committed before the page is written",
+    edits: [
+      [
+        executeRun,
+        "    const parts = await this.#offerToAll(page);\n",
+        `    const all = { numSuccess: page.records.length, numIgnore: 0, numError: 0 };
+    const early = Object.fromEntries(this.#destinations.map(({ _importId }) => [_importId, all]));
+    await this.#commit(page, [], early, generated);
+    const parts = await this.#offerToAll(page);
+`,
+      ],
+      [executeRun, "    await this.#commit(page, settled, counts, generated);\n", "    void counts;\n"],
+    ],
+    file: crash,
+  },
+  {
+    name: "the same, seen by kills at random moments",
+    edits: [
+      [
+        executeRun,
+        "    const parts = await this.#offerToAll(page);\n",
+        `    const all = { numSuccess: page.records.length, numIgnore: 0, numError: 0 };
+    const early = Object.fromEntries(this.#destinations.map(({ _importId }) => [_importId, all]));
+    await this.#commit(page, [], early, generated);
+    const parts = await this.#offerToAll(page);
+`,
+      ],
+      [executeRun, "    await this.#commit(page, settled, counts, generated);\n", "    void counts;\n"],
+    ],
+    file: soak,
+    only: "random",
+  },
+  {
+    name: "each statement of a transaction is committed by itself",
+    edits: [
+      [
+        sqlite,
+        "        prepared.run(...values);\n",
+        '        prepared.run(...values);\n        this.#prepared("commit").run();\n        this.#prepared("begin immediate").run();\n',
+      ],
+    ],
+    file: crash,
+    only: "mid",
+  },
+  {
+    name: "a commit is answered before its transaction has ended",
+    edits: [
+      [
+        sqlite,
+        "        prepared.run(...values);\n        step = script.next([]);\n",
+        "        setTimeout(() => prepared.run(...values));\n        step = script.next([]);\n",
+      ],
+    ],
+    file: crash,
+    only: "committed",
+  },
+  {
+    name: "a commit asks for no token",
+    edits: [
+      [
+        leases,
+        "`select seq, flow_id, orphaned, doc from poundlock_runs where id = ? and token = ? and stage = 1`",
+        "`select seq, flow_id, orphaned, doc from poundlock_runs where id = ? and ? is not null and stage = 1`",
+      ],
+    ],
+    file: freeze,
+  },
+  {
+    name: "the end of a run asks for no token",
+    edits: [
+      [
+        leases,
+        "        from poundlock_runs r where id = ? and token = ?`,\n",
+        "        from poundlock_runs r where id = ? and ? is not null`,\n",
+      ],
+    ],
+    file: freeze,
+  },
+  {
+    name: "a run that is taken over has the token it had",
+    edits: [[runner, "token: `${this.#id}/${++this.#claimed}`", "token: `run of ${_flowId}`"]],
+    file: freeze,
+  },
+  {
+    name: "nobody is told that a lease was lost",
+    edits: [[runner, "    this.#parts.told.lost(running.run);\n", ""]],
+    file: freeze,
+    only: "mapped",
+  },
+  {
+    name: "a run that was taken back begins again",
+    edits: [
+      [leases, '    ...optional("position", positionOf(row.position)),\n', ""],
+      [leases, '    ...optional("checkpoint", checkpointOf(row.value, row.version)),\n', ""],
+    ],
+    file: crash,
+    only: "orders",
+  },
+  {
+    name: "a crash is not counted",
+    edits: [[leases, "crashes: before.crashes + 1", "crashes: before.crashes"]],
+    file: crash,
+  },
+  {
+    name: "a run is committed without its checkpoint",
+    edits: [
+      [
+        leases,
+        "      if (checkpoint !== undefined) yield* keepCheckpoint(row.flow_id, checkpoint.text, checkpoint.version);\n",
+        "",
+      ],
+    ],
+    file: crash,
+    only: "orders",
+  },
+  {
+    name: "the inbox is emptied one page further than what was committed",
+    edits: [
+      [
+        leases,
+        "      if (inboxThrough !== undefined) yield* settleInbox(row.flow_id, Number(inboxThrough));\n",
+        "      if (inboxThrough !== undefined) yield* settleInbox(row.flow_id, Number(inboxThrough) + 1);\n",
+      ],
+    ],
+    file: crash,
+    only: "events",
+  },
+  {
+    name: "an event is accepted before it is kept",
+    edits: [
+      [
+        intake,
+        "    const appended = await storage.appendInbox(",
+        "    void storage.appendInbox({ _id: newId(), _exportId, records: copies, ...ids, at, starts }, { maxInboxPages, dedupeAfter: at - dedupeWindowMs });\n    if (copies.length > 0) return { accepted: copies.length, duplicates: 0 };\n    const appended = await storage.appendInbox(",
+      ],
+    ],
+    file: soak,
+    only: "event",
+  },
+  {
+    name: "an event id that was seen before is taken in again",
+    edits: [[inbox, "where poundlock_events.seen_at < ?\n", "where poundlock_events.seen_at <> ?\n"]],
+    file: crash,
+    only: "taking records in",
+  },
+  {
+    name: "two runs of a flow can be taken at once, and the database lets them",
+    edits: [
+      [
+        leases,
+        "          (select a.seq from poundlock_runs a where a.flow_id = f.id and a.stage = 1),\n",
+        "          (select a.seq from poundlock_runs a where a.flow_id = f.id and a.stage = 9),\n",
+      ],
+      [schema, "create unique index poundlock_runs_active", "create index poundlock_runs_active"],
+    ],
+    file: soak,
+    only: "two processes",
+  },
+  {
+    name: "two runs of a flow can be taken at once, but the database does not let them",
+    edits: [
+      [
+        leases,
+        "          (select a.seq from poundlock_runs a where a.flow_id = f.id and a.stage = 1),\n",
+        "          (select a.seq from poundlock_runs a where a.flow_id = f.id and a.stage = 9),\n",
+      ],
+    ],
+    file: soak,
+    only: "two processes",
+  },
+  {
+    name: "a call does not wait for the transaction of another process",
+    edits: [[sqlite, "if (!isBusy(error) || clock.now() >= until) throw error;", "throw error;"]],
+    file: soak,
+    only: "two processes",
+  },
+];

@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Chance } from "../simulation/chance.ts";
+import type { ChildSetting } from "./child.ts";
+import { Host, importIds, keyOf, ordersOf, pageSize } from "./host.ts";
+import { Ledger, accountOf } from "./ledger.ts";
+import { HostProcess, type Program } from "./process.ts";
+
+/** What came of killing one process after the other. */
+export interface KillFigures {
+  /** Kills of a process that had committed a page. */
+  readonly kills: number;
+  /** Kills of one that had not. */
+  readonly early: number;
+  readonly pages: number;
+  readonly records: number;
+  /** Over both imports. */
+  readonly repeated: number;
+  readonly lost: number;
+}
+
+/** A process whose lease ran out by the clock of the next one, without anybody waiting for it. */
+const stepMs = 2_000;
+const endless = 1_000_000;
+
+/**
+ * One run, and one process after the other that is killed while it moves it, at a random moment, until so many of them
+ * had committed a page. The last one may end the run.
+ *
+ * @throws if a record is lost, more are repeated than the kills explain, or the run was not one run.
+ */
+export async function killAtRandom(program: Program, { kills, chance }: { kills: number; chance: Chance }) {
+  const folder = await mkdtemp(join(tmpdir(), "poundlock-kills-"));
+  const setting = (life: number, pages: number): ChildSetting => ({
+    ...{
+      folder,
+      name: `life-${life}`,
+      pages,
+      task: "orders",
+      aheadMs: life * stepMs,
+      maxCrashes: endless,
+      answerMs: 2,
+    },
+  });
+  let [effective, early, life, committed] = [0, 0, 0, 0];
+  while (effective < kills) {
+    const victim = new HostProcess(program, setting(++life, endless));
+    if (chance.happens(0.1)) await pause(chance.between(0, 250));
+    else {
+      const pages = chance.between(1, 8);
+      await victim.until(() => victim.all("committed").length >= pages);
+      await pause(chance.next() * 10);
+    }
+    await victim.kill();
+    assert.deepEqual(victim.all("trouble"), []);
+    if (victim.all("committed").length > 0) effective++;
+    else early++;
+    committed = Math.max(committed, ...victim.all("committed").map(({ page }) => page));
+  }
+  const pages = committed + 5;
+  const last = new HostProcess(program, setting(++life, pages));
+  assert.equal(await last.ended, "0", JSON.stringify(last.reports));
+  return { kills, early, ...(await judge(folder, { pages, kills, early })) } satisfies KillFigures;
+}
+
+async function judge(folder: string, { pages, kills, early }: { pages: number; kills: number; early: number }) {
+  const host = await Host.open({ folder, name: "judge", pages });
+  const { items } = await host.scheduler.listRuns();
+  const [run] = items;
+  assert.equal(items.length, 1, "there is one run");
+  const { status, numPagesProcessed, crashes = 0 } = run ?? {};
+  assert.deepEqual({ status, numPagesProcessed }, { status: "completed", numPagesProcessed: pages });
+  assert(crashes >= kills && crashes <= kills + early, `${crashes} crashes, but ${kills} + ${early} kills`);
+  assert.deepEqual(await host.scheduler.getCheckpoint("orders"), { page: pages });
+  const keys = Array.from({ length: pages }, (_, index) => ordersOf(index + 1).map(keyOf)).flat();
+  let repeated = 0;
+  for (const _importId of importIds) {
+    assert.equal(run?.imports[_importId]?.numSuccess, keys.length);
+    const account = accountOf(new Ledger(folder, _importId).read(), keys);
+    assert.deepEqual({ lost: account.lost, invented: account.invented }, { lost: [], invented: [] });
+    assert(account.repeated <= (kills + early) * pageSize, `${account.repeated} records were repeated`);
+    repeated += account.repeated;
+  }
+  await host.close();
+  await rm(folder, { recursive: true });
+  return { pages, records: keys.length, repeated, lost: 0 };
+}
