@@ -45,6 +45,16 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - start;
 }
 
+/** Mean milliseconds of two jobs, each done twice: one, other, other, one. A machine that slows down slows both alike. */
+export async function inTurns(
+  one: () => Promise<number>,
+  other: () => Promise<number>,
+): Promise<readonly [oneMs: number, otherMs: number]> {
+  const first = await one();
+  const otherMs = (await other()) + (await other());
+  return [(first + (await one())) / 2, otherMs / 2];
+}
+
 /** Bytes of live heap. */
 export function liveHeap(): number {
   const { gc } = globalThis;

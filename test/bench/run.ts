@@ -1,12 +1,14 @@
-import { cpus } from "node:os";
+import { cpus, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
-import { cases } from "./cases.ts";
+import { cases as memoryCases } from "./cases.ts";
+import { durableCases } from "./durable-cases.ts";
 import { type Figures, measureInChild, summary } from "./measure.ts";
 
 // npm run bench [-- --rounds 5] [-- part of a title]: every case in a process of its own, round after round, so that
 // a machine whose speed drifts slows all of them alike; medians and spread of the rounds.
 const file = fileURLToPath(import.meta.url);
 const isChild = process.channel !== undefined;
+const cases = [...memoryCases, ...durableCases];
 
 if (!isChild) await measureAll(process.argv.slice(2));
 else await measureOne(process.argv[2] ?? "");
@@ -27,12 +29,19 @@ async function measureAll(words: readonly string[]): Promise<void> {
   console.log(
     `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? "?"}, median of ${rounds} [min – max]`,
   );
+  warnIfBusy();
   for (let round = 0; round < rounds; round++)
     for (const one of chosen) measured.get(one.title)?.push(await measureInChild(file, one));
   for (const { title, units } of chosen) {
     console.log(`\n${title}`);
     for (const [name, unit] of Object.entries(units)) console.log(`  ${line(measured.get(title) ?? [], name)} ${unit}`);
   }
+}
+
+function warnIfBusy(): void {
+  const [load = 0] = loadavg();
+  if (load > cpus().length / 4)
+    console.warn(`The load is ${load.toFixed(1)}: others are at work, and the figures suffer`);
 }
 
 function line(rounds: readonly Figures[], name: string): string {
