@@ -86,9 +86,10 @@ export function cancelRun(_id: string, at: number): Play<Run | undefined> {
 export function prune(rule: PruneRule): Play<number> {
   return function* () {
     const { endedBefore, runsPerFlow, limit } = rule;
+    // A cross join, which SQLite reads in this order: the few histories that are too long, and then their runs.
     const surplus = yield* rowsOf<HistoryRow>(
-      `select r.seq, r.flow_id from poundlock_histories h join poundlock_runs r on r.flow_id = h.flow_id
-        where h.runs > ? and r.stage = 2 and r.seq <=
+      `select r.seq, r.flow_id from poundlock_histories h cross join poundlock_runs r
+        where r.flow_id = h.flow_id and h.runs > ? and r.stage = 2 and r.seq <=
           (select n.seq from poundlock_runs n where n.flow_id = h.flow_id order by n.seq desc limit 1 offset ?)
         limit ?`,
       ...[runsPerFlow, runsPerFlow, limit],
