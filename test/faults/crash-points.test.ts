@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ChildSetting } from "./child.ts";
 import { Host, importIds, keyOf, ordersOf, pageSize, readingsOf } from "./host.ts";
 import { Ledger, accountOf } from "./ledger.ts";
-import { type Place, type Point, intakePoints, nameOf, placesOf, points } from "./points.ts";
+import { type Place, type Point, nameOf, placesOf, points } from "./points.ts";
 import { HostProcess, type Program, bundle } from "./process.ts";
 
 const pages = 4;
@@ -13,6 +13,16 @@ const minuteMs = 60_000;
 /** Pages that may be written and not committed when a process dies: the one that is being moved. */
 const pagesInFlight = 1;
 const keys = Array.from({ length: pages }, (_, index) => ordersOf(index + 1).map(keyOf)).flat();
+
+/** The statements of a transaction after each of which a process dies. */
+const changes = {
+  /** Checkpoint, run. */
+  orders: [1, 2],
+  /** Inbox, how much is in it, run. */
+  events: [1, 2, 3],
+  /** Ten event ids, those that are outdated, how much is in the inbox, the page. */
+  append: [1, 10, 12, 13],
+};
 
 let program: Program;
 beforeAll(async () => {
@@ -59,7 +69,7 @@ const completed = {
 
 describe.concurrent.each(["orders", "events"] as const)("a process running flow %s dies", (task) => {
   const isPassed = ({ point }: Place) => task === "orders" || point !== "queued";
-  const places = placesOf(pages, importIds).filter(isPassed);
+  const places = placesOf(pages, importIds, changes[task]).filter(isPassed);
 
   test.each(places.map((place) => [nameOf(place), place] as const))("at %s", async (_title, place) => {
     const { held, inFlight, committed }: Point = points[place.point as keyof typeof points];
@@ -92,7 +102,11 @@ describe.concurrent.each(["orders", "events"] as const)("a process running flow 
 });
 
 describe.concurrent("a process taking records in dies", () => {
-  const places = intakePoints.flatMap((point) => [1, 2, pages].map((page): Place => ({ point, page })));
+  const places = [1, 2, pages].flatMap((page): Place[] => [
+    { point: "before append", page },
+    ...changes.append.map((statement): Place => ({ point: "mid append", page, statement })),
+    { point: "appended", page },
+  ]);
 
   test.each(places.map((place) => [nameOf(place), place] as const))("%s", async (_title, place) => {
     const folder = await killedAt(place, "events");

@@ -27,7 +27,7 @@ test("a process that is stopped inside of a transaction holds the others up, and
   const folder = await mkdtemp(join(tmpdir(), "poundlock-freeze-"));
   const pages = 4;
   const other = await Host.open({ folder, name: "other", pages, aheadMs: 60_000, busyMs: 50 });
-  const halt = { point: "mid commit", page: 2 } as const;
+  const halt = { point: "mid commit", page: 2, statement: 1 } as const;
   const setting: ChildSetting = { folder, name: "stopped", pages, task: "orders", halt };
   const stopped = new HostProcess(program, setting);
   await stopped.halted();

@@ -1,6 +1,6 @@
 import type { SqliteDatabase, SqliteStatement } from "../../src/storage/sqlite-drivers.ts";
 
-/** A database that calls `between` after each statement of a transaction that changed something, before it is committed. */
+/** A database that calls `between` after each statement of a transaction that changes something. */
 export function haltingDatabase(database: SqliteDatabase, between: () => void): SqliteDatabase {
   let isOpen = false;
   const passed = (sql: string) => {

@@ -80,8 +80,9 @@ export class Host {
   #renewal: { readonly page: number; readonly done: () => void } | undefined;
   /** The one that the renewal going on was made for: an earlier renewal may still be under way when a write begins to wait. */
   #renewing: { readonly page: number; readonly done: () => void } | undefined;
-  /** What the next transaction is for. */
+  /** What is to be changed now, and how many statements have done a part of it. */
   #changing: Place | undefined;
+  #statements = 0;
 
   static async open(setting: HostSetting, told: HostTold = {}): Promise<Host> {
     const file = join(setting.folder, "file");
@@ -168,10 +169,10 @@ export class Host {
   async #before(call: WatchedCall): Promise<void> {
     if (call.name === "appendInbox") {
       this.#appended++;
-      this.#changing = { point: "mid append", page: this.#appended };
+      this.#change({ point: "mid append", page: this.#appended });
       await this.#reach({ point: "before append", page: this.#appended });
     } else if (call.name === "commitPage") {
-      this.#changing = { point: "mid commit", page: call.args[1].ordinal };
+      this.#change({ point: "mid commit", page: call.args[1].ordinal });
       await this.#reach({ point: "before commit", page: call.args[1].ordinal });
     } else if (call.name === "endRun") await this.#reach({ point: "before end", page: 0 });
     else if (call.name === "renewLeases") {
@@ -204,7 +205,12 @@ export class Host {
 
   // Between two statements of a transaction nothing can wait: who is told has to hold up the whole process.
   #inTransaction(): void {
-    if (this.#changing !== undefined) void this.#reach(this.#changing);
+    if (this.#changing !== undefined) void this.#reach({ ...this.#changing, statement: ++this.#statements });
+  }
+
+  #change(place: Place): void {
+    this.#changing = place;
+    this.#statements = 0;
   }
 
   #halts(place: Place): boolean {

@@ -63,7 +63,8 @@ async function work({ folder, name, flows, runs }: PairSetting): Promise<void> {
   const registry = new FlowRegistry({ exports: { orders }, imports: { ledger }, storage });
   const ids = Array.from({ length: flows }, (_, index) => `flow-${index}`);
   for (const _id of ids) await registry.define(_id, { name: _id, _exportId: "orders", _importId: "ledger" });
-  const scheduler = new Scheduler(registry);
+  // Neither can hold all flows at once, so both have to take part.
+  const scheduler = new Scheduler(registry, { concurrency: Math.ceil(flows / 2) });
   scheduler.on("run:completed", () => report({ what: "completed" }));
   scheduler.on("run:failed", () => report({ what: "failed" }));
   scheduler.on("lease:lost", () => report({ what: "lost" }));

@@ -36,7 +36,6 @@ export const points = {
 export type PointName = keyof typeof points | IntakePoint;
 /** What taking in one page of records passes. */
 export type IntakePoint = "before append" | "mid append" | "appended";
-export const intakePoints: readonly IntakePoint[] = ["before append", "mid append", "appended"];
 
 /** One time that a process passes a point. */
 export interface Place {
@@ -44,23 +43,38 @@ export interface Place {
   /** 1 for the first of its run; 0 if the point is not one of a page. */
   readonly page: number;
   readonly _importId?: string;
+  /** In the middle of a transaction: how many of its statements have changed something; 1 or more. */
+  readonly statement?: number;
 }
 
-/** Every place that a run of so many pages into these imports passes. */
-export function placesOf(pages: number, _importIds: readonly string[]): readonly Place[] {
+/** Every place that a run of so many pages into these imports passes; `statements`: at which to stop within a commit. */
+export function placesOf(
+  pages: number,
+  _importIds: readonly string[],
+  statements: readonly number[] = [],
+): readonly Place[] {
   const numbers = Array.from({ length: pages }, (_, index) => index + 1);
   return (Object.keys(points) as (keyof typeof points)[]).flatMap((point): Place[] => {
     if (points[point].each === "run") return [{ point, page: 0 }];
+    if (point === "mid commit")
+      return numbers.flatMap((page) => statements.map((statement) => ({ point, page, statement })));
     if (points[point].each === "page") return numbers.map((page) => ({ point, page }));
     return numbers.flatMap((page) => _importIds.map((_importId) => ({ point, page, _importId })));
   });
 }
 
 /** For titles of tests. */
-export function nameOf({ point, page, _importId }: Place): string {
-  return `${point}${page === 0 ? "" : `, page ${page}`}${_importId === undefined ? "" : `, ${_importId}`}`;
+export function nameOf({ point, page, _importId, statement }: Place): string {
+  const where = [point, page === 0 ? "" : `page ${page}`, _importId ?? ""];
+  return [...where, statement === undefined ? "" : `statement ${statement}`].filter((part) => part !== "").join(", ");
 }
 
+/** True if it is the same place. */
 export function isSame(one: Place, other: Place): boolean {
-  return one.point === other.point && one.page === other.page && one._importId === other._importId;
+  return (
+    one.point === other.point &&
+    one.page === other.page &&
+    one._importId === other._importId &&
+    one.statement === other.statement
+  );
 }
