@@ -72,6 +72,8 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   readonly #toldAt = new Map<string, number>();
   #state: "stopped" | "starting" | "started" | "stopping" = "stopped";
   #starting: Promise<void> | undefined;
+  /** Of the start that counts: a stop leaves one behind that does not end. */
+  #startNumber = 0;
   #stopping: Promise<void> | undefined;
 
   /** @throws `invalid_option` naming the first option that is out of range. */
@@ -103,47 +105,74 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    */
   async start(): Promise<void> {
     if (this.#state !== "stopped") throw new ConflictError(`The scheduler is ${this.#state} already`);
-    this.#starting = this.#start().finally(() => (this.#starting = undefined));
-    await this.#starting;
+    const number = ++this.#startNumber;
+    const starting = this.#start(number).finally(() => {
+      if (number === this.#startNumber) this.#starting = undefined;
+    });
+    this.#starting = starting;
+    await starting;
   }
 
-  async #start(): Promise<void> {
+  async #start(number: number): Promise<void> {
     this.#state = "starting";
     const { concurrency, executor } = this.#options;
     this.#listenToRegistry("on");
     try {
       const work = { concurrency, runNext: (_flowId: string) => this.#runner.runNext(_flowId) };
       await executor.start(work).catch(throwExecutorFailed);
+      this.#expectStart(number);
       this.#state = "started";
-      await this.#sweep.start();
-      await this.#timetable.start();
-      await this.#intake.start();
+      for (const part of [this.#sweep, this.#timetable, this.#intake]) {
+        await part.start();
+        this.#expectStart(number);
+      }
     } catch (error) {
-      await this.#stop(0);
+      if (number === this.#startNumber) await this.#stop(0);
+      // Left behind, it may have begun the executor's work after that was stopped.
+      else if (this.#isStopped()) await executor.stop().catch(() => undefined);
       throw error;
     }
+  }
+
+  #isStopped(): boolean {
+    return this.#state === "stopped";
+  }
+
+  /** @throws `conflict` if this start was left behind. */
+  #expectStart(number: number): void {
+    if (number !== this.#startNumber) throw new ConflictError("The scheduler was stopped before it had started");
   }
 
   /**
    * Begins nothing more, and gives running runs `graceMs` to end. Then they are aborted, and wait to be resumed where
    * they committed last. Resolves at the latest about a second later: code that ignores its signal is left behind, and
-   * its run is taken back when its lease has run out.
+   * its run is taken back when its lease has run out; so is a storage call that does not answer.
    */
   async stop(options: { readonly graceMs?: number } = {}): Promise<void> {
     const { graceMs = this.#options.graceMs } = options;
     checkNumber("graceMs", graceMs);
-    // A start that goes on would start what this has stopped.
-    await this.#starting?.catch(() => undefined);
+    const left = (await this.#awaitStart(graceMs)) ? graceMs : 0;
     if (this.#state === "stopped") return;
-    this.#stopping ??= this.#stop(graceMs).finally(() => (this.#stopping = undefined));
+    this.#stopping ??= this.#stop(left).finally(() => (this.#stopping = undefined));
     await this.#stopping;
+  }
+
+  // A start that goes on would start what a stop has stopped. False: it did not end in time, and will not go on.
+  async #awaitStart(graceMs: number): Promise<boolean> {
+    const starting = this.#starting;
+    if (starting === undefined) return true;
+    const ended = starting.catch(() => undefined);
+    if ((await this.#within(graceMs, ended)) || this.#starting !== starting) return true;
+    this.#startNumber++;
+    this.#starting = undefined;
+    return false;
   }
 
   async #stop(graceMs: number): Promise<void> {
     this.#state = "stopping";
     this.#listenToRegistry("off");
     const listened = this.#within(graceMs, this.#intake.stop());
-    await Promise.all([this.#timetable.stop(), this.#sweep.stop()]);
+    const rested = this.#within(graceMs + abortPatienceMs, Promise.all([this.#timetable.stop(), this.#sweep.stop()]));
     const ended = this.#options.executor
       .stop()
       .catch((error: unknown) => this.#trouble(error, "stopping the executor"));
@@ -151,7 +180,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       this.#runner.abortAll("stop");
       await this.#within(abortPatienceMs, ended);
     }
-    await listened;
+    await Promise.all([listened, rested]);
     this.#runner.stop();
     this.#state = "stopped";
   }

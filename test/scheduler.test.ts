@@ -12,7 +12,7 @@ import {
   retryLater,
 } from "../src/index.ts";
 import { type ImportSettings, arrayExport, collectingImport, scriptedImport } from "../src/testing/index.ts";
-import { Gate, Stage, aborted, day, faltering, hour, minute, second, upTo } from "./stage.ts";
+import { Gate, Stage, aborted, day, faltering, hanging, hour, minute, second, upTo } from "./stage.ts";
 
 const ones = (last: number) => arrayExport(upTo(last), { pageSize: 1, key: (number) => `#${number}` });
 const no = (number: number): Result => ({ ok: false, fault: "reject", error: new Error(`no ${number}`) });
@@ -120,6 +120,49 @@ describe("start and stop", () => {
     await stage.clock.advance(minute);
     expect((await stage.runs()).length).toBeGreaterThan(0);
   });
+
+  for (const method of ["takeBackRuns", "nextDueAt", "listFlows"] as const)
+    test(`a stop leaves behind a start that waits for ${method}, and it does not go on when that answers`, async () => {
+      const gate = new Gate();
+      const storage = hanging(new MemoryStorage(), { method, nth: 1, gate });
+      const from: Export<number> = { ...(ones(1) as Export<number>), listen: () => () => undefined };
+      const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() }, storage });
+      await stage.flow({ schedule: "* * * * *" });
+      const log: string[] = [];
+
+      const starting = stage.scheduler.start().catch((error: unknown) => error);
+      await stage.clock.settle();
+      void stage.scheduler.stop({ graceMs: 5 * second }).then(() => log.push("stopped"));
+      await stage.clock.advance(6 * second);
+
+      expect(log).toEqual(["stopped"]);
+      gate.open();
+      expect(await starting).toMatchObject({ code: "conflict" });
+      await stage.clock.advance(hour);
+      expect(await stage.runs()).toEqual([]);
+      expect(stage.clock.timers).toBe(0);
+      await stage.scheduler.start();
+      await stage.clock.advance(minute);
+      expect((await stage.runs()).length).toBeGreaterThan(0);
+      await stage.scheduler.stop();
+      expect(stage.clock.timers).toBe(0);
+    });
+
+  for (const method of ["takeBackRuns", "queueDue", "nextDueAt"] as const)
+    test(`stop takes graceMs and a second at most, also when ${method} does not answer`, async () => {
+      const storage = hanging(new MemoryStorage(), { method, nth: 2, gate: new Gate() });
+      const stage = new Stage({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() }, storage });
+      await stage.scheduler.start();
+      await stage.flow({ schedule: "* * * * *" });
+      await stage.clock.advance(2 * minute);
+      const log: string[] = [];
+
+      void stage.scheduler.stop({ graceMs: 5 * second }).then(() => log.push("stopped"));
+      await stage.clock.advance(6 * second);
+
+      expect(log).toEqual(["stopped"]);
+      expect(stage.clock.timers).toBe(0);
+    });
 
   test("a start that fails leaves it stopped, and can be repeated", async () => {
     const storage = faltering(new MemoryStorage(), { method: "waitingFlows", fails: (nth) => nth === 1 });

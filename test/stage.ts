@@ -165,3 +165,25 @@ export function faltering(storage: Storage, ...faults: readonly Fault[]): Storag
     },
   });
 }
+
+/** Which call of a storage does not answer before the gate opens; `nth` is 1 for the first. */
+export interface Hang {
+  readonly method: keyof Storage;
+  readonly nth: number;
+  readonly gate: Gate;
+}
+
+/** A storage of which one call hangs, before it is done. */
+export function hanging(storage: Storage, { method, nth, gate }: Hang): Storage {
+  let calls = 0;
+  return new Proxy(storage, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name);
+      if (typeof member !== "function") return member;
+      return async (...args: unknown[]) => {
+        if (name === method && ++calls === nth) await gate.opened;
+        return Reflect.apply(member, target, args) as unknown;
+      };
+    },
+  });
+}

@@ -73,7 +73,6 @@ export class Runner {
   // Read once: the environment is slow to ask.
   readonly #inProduction = process.env.NODE_ENV === "production";
   #cancelRenewal: Cancel | undefined;
-  #renewing = false;
 
   constructor(parts: RunnerParts) {
     this.#parts = parts;
@@ -205,24 +204,23 @@ export class Runner {
   }
 
   #planRenewal(): void {
-    if (this.#cancelRenewal !== undefined || this.#renewing || this.#running.size === 0) return;
+    if (this.#cancelRenewal !== undefined || this.#running.size === 0) return;
     this.#cancelRenewal = this.#parts.clock.setTimer(() => void this.#renew(), Math.ceil(this.#parts.leaseMs / 3));
   }
 
   async #renew(): Promise<void> {
     this.#cancelRenewal = undefined;
-    this.#renewing = true;
+    // Planned before this one has its answer: an answer that never comes would cost every lease.
+    this.#planRenewal();
+    const running = [...this.#running.values()];
+    if (running.length === 0) return;
     try {
-      const running = [...this.#running.values()];
       const holds = running.map(({ hold }) => hold);
-      const answers =
-        holds.length === 0 ? [] : await this.#storage.renewLeases(holds, this.#parts.clock.now() + this.#parts.leaseMs);
+      const answers = await this.#storage.renewLeases(holds, this.#parts.clock.now() + this.#parts.leaseMs);
       for (const [index, answer] of answers.entries()) this.#heed(running[index], answer);
     } catch (error) {
       this.#parts.told.trouble(error, "renewing leases");
     }
-    this.#renewing = false;
-    this.#planRenewal();
   }
 
   #heed(running: Running | undefined, answer: "held" | "canceling" | "lost"): void {

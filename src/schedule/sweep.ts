@@ -66,6 +66,8 @@ export class Sweep {
   }
 
   #plan(): void {
+    // One timer, also if a start that was left behind goes on after the next one.
+    this.#cancelTimer?.();
     if (this.#stopped) return;
     const sweep = async () => {
       await this.now().catch((error: unknown) => this.#parts.told.trouble(error, "sweeping"));

@@ -7,7 +7,7 @@ import {
   collectingImport,
   scriptedImport,
 } from "../../src/testing/index.ts";
-import { type Fault, Gate, Stage, aborted, faltering, minute, noon, second, upTo } from "../stage.ts";
+import { type Fault, Gate, Stage, aborted, faltering, hanging, minute, noon, second, upTo } from "../stage.ts";
 
 const error = { code: "lease_lost", message: "stolen" };
 
@@ -55,6 +55,16 @@ describe("a lease", () => {
 
     expect(await stage.end(run)).toMatchObject({ status: "completed", crashes: 0, numSuccess: 4 });
     expect(other.sink.written).toEqual([]);
+  });
+
+  test("is renewed again when a renewal does not answer", async () => {
+    const storage = hanging(new MemoryStorage(), { method: "renewLeases", nth: 1, gate: new Gate() });
+    const { stage, run, gate } = await midway(2, storage);
+
+    await stage.clock.advance(4 * minute);
+    gate.open();
+
+    expect(await stage.end(run)).toMatchObject({ status: "completed", crashes: 0, numSuccess: 4 });
   });
 
   test("that was stolen leaves the stale run without any effect: it commits nothing and ends with lease:lost", async () => {
