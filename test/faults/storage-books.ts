@@ -1,0 +1,291 @@
+import type {
+  Counts,
+  DueOutcome,
+  Failure,
+  Flow,
+  Hold,
+  PageCommit,
+  Run,
+  RunEnding,
+  Storage,
+  Taken,
+  Tick,
+} from "../../src/index.ts";
+
+/** What one record is called wherever it turns up: its source and its number. */
+export interface Item {
+  readonly source: string;
+  readonly n: number;
+  /** Makes it as large as a record may be. */
+  readonly bulk: string;
+}
+
+/** What one import made of one flow's records. */
+interface Book {
+  /** Record → how often it was written. */
+  readonly written: Map<string, number>;
+  /** Records that were ever stored as failures. */
+  readonly stored: Set<string>;
+}
+
+interface FlowBook {
+  readonly _id: string;
+  readonly source: string;
+  readonly imports: ReadonlyMap<string, Book>;
+  /** Token of the run that is active. */
+  active: { readonly _runId: string; readonly token: string } | undefined;
+  /** What the flow's `nextRunAt` has to be. */
+  nextDueAt: number | undefined;
+  /** Runs that were taken back, and those that ended or were given back in the middle of a page. */
+  takenBack: number;
+  interrupted: number;
+  /** Times the host made it read again. */
+  rewound: number;
+  isDeleted: boolean;
+}
+
+/** What the import at one end of a flow does by itself. */
+export interface ImportRule {
+  readonly idempotent: boolean;
+  readonly ignores: (item: Item) => boolean;
+}
+
+/** Beside everything that was really done to the storage: what follows from it, and what must never be untrue. */
+export class Books {
+  readonly violations: string[] = [];
+  readonly flows = new Map<string, FlowBook>();
+  /** Calls that the storage itself has not answered yet. */
+  underway = 0;
+  /** Run → page → import → counts, as committed. */
+  readonly #pages = new Map<string, Map<number, PageCommit["counts"]>>();
+  readonly #runs = new Map<string, string>();
+  readonly #rules: Readonly<Record<string, ImportRule>>;
+  readonly #pageSize: number;
+
+  constructor(rules: Readonly<Record<string, ImportRule>>, pageSize: number) {
+    this.#rules = rules;
+    this.#pageSize = pageSize;
+  }
+
+  /** The same storage; each call that is carried out is booked. */
+  watch(storage: Storage): Storage {
+    return new Proxy(storage, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name);
+        if (typeof member !== "function") return member;
+        return async (...args: unknown[]) => {
+          this.underway++;
+          try {
+            const answer: unknown = await Reflect.apply(member, target, args);
+            this.#book(String(name), args, answer);
+            return answer;
+          } finally {
+            this.underway--;
+          }
+        };
+      },
+    });
+  }
+
+  /** An import wrote it. */
+  write(_flowId: string, _importId: string, item: Item): void {
+    const written = this.flows.get(_flowId)?.imports.get(_importId)?.written;
+    if (written === undefined)
+      this.violations.push(`${_importId} got a record of flow ${_flowId}, which is none of its`);
+    else written.set(nameOf(item), (written.get(nameOf(item)) ?? 0) + 1);
+  }
+
+  #book(name: string, args: readonly unknown[], answer: unknown): void {
+    // Names, arguments and answers belong together as the contract says.
+    switch (name) {
+      case "insertFlow":
+        if (answer === true) this.#inserted(args[0] as Flow);
+        break;
+      case "replaceFlow":
+        this.#replaced(args[1] as { readonly reschedule: boolean }, answer as { readonly flow?: Flow });
+        break;
+      case "deleteFlow":
+        this.#flow(args[0] as string).isDeleted ||= (answer as { outcome: string }).outcome === "deleted";
+        break;
+      case "queueDue":
+        this.#due(args[0] as readonly Tick[], answer as readonly DueOutcome[]);
+        break;
+      case "takeRun":
+        this.#taken(args[1] as { readonly token: string }, answer as Taken | undefined);
+        break;
+      case "commitPage":
+        if (answer !== undefined) this.#committed(args[0] as Hold, args[1] as PageCommit);
+        break;
+      case "endRun":
+        if (answer !== undefined) this.#ended(args[0] as Hold, args[1] as RunEnding, answer as { readonly run: Run });
+        break;
+      case "releaseRun":
+        if (answer !== undefined) this.#leaves(answer as Run, "interrupted");
+        break;
+      case "takeBackRuns":
+        for (const run of answer as readonly Run[]) this.#leaves(run, "takenBack");
+        break;
+      case "setCheckpoint":
+        if (answer === true) this.#flow(args[0] as string).rewound++;
+        break;
+      default:
+    }
+  }
+
+  #flow(_flowId: string): FlowBook {
+    const flow = this.flows.get(_flowId);
+    if (flow === undefined) throw new Error(`flow ${_flowId} was never stored`);
+    return flow;
+  }
+
+  #inserted(flow: Flow): void {
+    const ids = flow._importIds ?? [flow._importId];
+    this.flows.set(flow._id, {
+      ...{ _id: flow._id, source: flow._exportId, active: undefined, nextDueAt: instant(flow.nextRunAt) },
+      imports: new Map(ids.map((_id) => [_id, { written: new Map(), stored: new Set() }])),
+      ...{ takenBack: 0, interrupted: 0, rewound: 0, isDeleted: false },
+    });
+  }
+
+  #replaced({ reschedule }: { readonly reschedule: boolean }, { flow }: { readonly flow?: Flow }): void {
+    if (flow !== undefined && reschedule) this.#flow(flow._id).nextDueAt = instant(flow.nextRunAt);
+  }
+
+  #due(ticks: readonly Tick[], outcomes: readonly DueOutcome[]): void {
+    for (const [index, tick] of ticks.entries()) {
+      const outcome = outcomes[index]?.outcome;
+      if (outcome === "taken") continue;
+      const flow = this.#flow(tick._flowId);
+      if (tick.dueAt !== flow.nextDueAt) this.violations.push(`flow ${flow._id} was due twice at ${tick.dueAt}`);
+      if (outcome !== "queued" && outcome !== "coalesced")
+        this.violations.push(`a due time of flow ${flow._id} made no run: ${outcome}`);
+      flow.nextDueAt = tick.nextDueAt;
+    }
+  }
+
+  #taken({ token }: { readonly token: string }, taken: Taken | undefined): void {
+    if (taken === undefined) return;
+    const { _id, _flowId } = taken.run;
+    const flow = this.#flow(_flowId);
+    const { active } = flow;
+    if (active !== undefined && (active._runId !== _id || active.token !== token))
+      this.violations.push(`runs ${active._runId} and ${_id} of flow ${_flowId} are active at once`);
+    this.#runs.set(_id, _flowId);
+    flow.active = { _runId: _id, token };
+  }
+
+  #committed(hold: Hold, page: PageCommit): void {
+    const flow = this.#held(hold, "committed a page");
+    if (flow === undefined) return;
+    const pages = this.#pages.get(hold._runId) ?? new Map<number, PageCommit["counts"]>();
+    this.#pages.set(hold._runId, pages.set(page.ordinal, page.counts));
+    if (flow.isDeleted) return;
+    for (const failure of page.failures) flow.imports.get(failure._importId)?.stored.add(nameOf(itemOf(failure)));
+    if (page.checkpoint !== undefined) this.#checkSettled(flow, page.checkpoint.value);
+  }
+
+  #ended(hold: Hold, ending: RunEnding, { run }: { readonly run: Run }): void {
+    const flow = this.#flow(run._flowId);
+    if (flow.active?._runId === run._id) this.#held(hold, "ended");
+    if (ending.checkpoint !== undefined && run.status === "completed" && !flow.isDeleted)
+      this.#checkSettled(flow, ending.checkpoint.value);
+    if (flow.active?._runId === run._id) this.#leaves(run, run.status === "completed" ? undefined : "interrupted");
+  }
+
+  #held({ _runId, token }: Hold, what: string): FlowBook | undefined {
+    const flow = this.flows.get(this.#runs.get(_runId) ?? "");
+    if (flow?.active?._runId !== _runId || flow.active.token !== token)
+      this.violations.push(`run ${_runId} ${what} without holding its lease`);
+    return flow;
+  }
+
+  #leaves(run: Run, how: "takenBack" | "interrupted" | undefined): void {
+    const flow = this.#flow(run._flowId);
+    if (flow.active?._runId === run._id) flow.active = undefined;
+    if (how !== undefined) flow[how]++;
+  }
+
+  // Everything before the flow's checkpoint is settled.
+  #checkSettled(flow: FlowBook, checkpoint: unknown): void {
+    const { read } = checkpoint as { readonly read: number };
+    for (let n = 1; n <= read; n++)
+      this.#checkArrived(flow, { source: flow.source, n, bulk: "" }, "is behind the checkpoint");
+  }
+
+  #checkArrived(flow: FlowBook, item: Item, why: string): void {
+    const name = nameOf(item);
+    for (const [_importId, { written, stored }] of flow.imports)
+      if (!written.has(name) && !stored.has(name) && this.#rules[_importId]?.ignores(item) !== true)
+        this.violations.push(`${name} of flow ${flow._id} ${why}, but ${_importId} never got it`);
+  }
+
+  /** Everything the sources have has arrived, is stored or is left out, and not more often than it may. */
+  checkArrived(items: readonly Item[]): void {
+    for (const flow of this.flows.values()) {
+      if (flow.isDeleted) continue;
+      for (const item of items)
+        if (item.source === flow.source) this.#checkArrived(flow, item, "was there to be moved");
+      for (const [_importId, { written }] of flow.imports) this.#checkRepeats(flow, _importId, written);
+    }
+  }
+
+  #checkRepeats(flow: FlowBook, _importId: string, written: Book["written"]): void {
+    // What is stopped or canceled ends between pages: an import that does not bear repetition is not given any then.
+    const pages = flow.takenBack + (this.#rules[_importId]?.idempotent === true ? flow.interrupted : 0);
+    let repeats = 0;
+    for (const [name, times] of written) {
+      repeats += times - 1;
+      if (times > 1 + pages + flow.rewound)
+        this.violations.push(`${_importId} got ${name} of flow ${flow._id} ${times} times`);
+    }
+    const most = pages * this.#pageSize + flow.rewound * written.size;
+    if (repeats > most) this.violations.push(`${_importId} got ${repeats} records twice, ${most} at most may be`);
+  }
+
+  /** What runs say of themselves is what was committed. */
+  checkRun(run: Run): void {
+    const sums: Record<string, Counts> = {};
+    for (const counts of this.#pages.get(run._id)?.values() ?? [])
+      for (const [_importId, count] of Object.entries(counts)) sums[_importId] = plus(sums[_importId], count);
+    const said = inOrder(run.imports);
+    if (said !== inOrder(sums)) this.violations.push(`run ${run._id} says ${said}, committed was ${inOrder(sums)}`);
+    const { numSuccess, numError, numIgnore } = run;
+    const total = Object.values(sums).reduce<Counts>(plus, { numSuccess: 0, numError: 0, numIgnore: 0 });
+    if (inOrder({ all: { numSuccess, numError, numIgnore } }) !== inOrder({ all: total }))
+      this.violations.push(`the totals of run ${run._id} are not its imports' sums`);
+  }
+
+  /** Runs that were taken back, of all flows. */
+  get takenBack(): number {
+    return [...this.flows.values()].reduce((sum, flow) => sum + flow.takenBack, 0);
+  }
+}
+
+/** The item's name. */
+export function nameOf({ source, n }: Pick<Item, "source" | "n">): string {
+  return `${source} ${n}`;
+}
+
+function itemOf(failure: Failure): Item {
+  return failure.record as Item;
+}
+
+function instant(time: string | undefined): number | undefined {
+  return time === undefined ? undefined : Date.parse(time);
+}
+
+function plus(one: Counts | undefined, other: Counts): Counts {
+  return {
+    numSuccess: (one?.numSuccess ?? 0) + other.numSuccess,
+    numError: (one?.numError ?? 0) + other.numError,
+    numIgnore: (one?.numIgnore ?? 0) + other.numIgnore,
+  };
+}
+
+function inOrder(imports: Readonly<Record<string, Counts>>): string {
+  const entries = Object.entries(imports).map(([_id, { numSuccess, numError, numIgnore }]) => [
+    _id,
+    [numSuccess, numError, numIgnore],
+  ]);
+  return JSON.stringify(entries.sort());
+}

@@ -1,0 +1,152 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { MemoryStorage, type Storage } from "../../src/index.ts";
+import { SqliteStorage } from "../../src/storage/sqlite-storage.ts";
+import { second } from "../stage.ts";
+import { type FaultMode, faultyStorage } from "./faulty-storage.ts";
+import { Host } from "./storage-script.ts";
+
+/** A storage that can be opened again as it was left. */
+interface Opened {
+  readonly storage: Storage;
+  reopen(): Promise<Storage>;
+  remove(): Promise<void>;
+}
+
+/** `POUNDLOCK_EVERY_FAULT=1` leaves no call out; it takes minutes. */
+const everyFault = process.env.POUNDLOCK_EVERY_FAULT === "1";
+
+/** `step`: of how many calls one is chosen for each mode but {@link wholly}; another one for each mode. */
+const storages: readonly { readonly name: string; readonly open: () => Promise<Opened>; readonly step: number }[] = [
+  { name: "MemoryStorage", open: openMemory, step: 1 },
+  { name: "SqliteStorage on a file", open: openFile, step: everyFault ? 1 : 16 },
+];
+
+async function openMemory(): Promise<Opened> {
+  const storage = new MemoryStorage();
+  return { storage, reopen: async () => storage, remove: () => storage.close() };
+}
+
+async function openFile(): Promise<Opened> {
+  const folder = await mkdtemp(join(tmpdir(), "poundlock-faults-"));
+  // Nobody pulls the plug here.
+  const open = () => SqliteStorage.open(join(folder, "flows.db"), { synchronous: "normal" });
+  let storage = await open();
+  return {
+    storage,
+    reopen: async () => {
+      await storage.close();
+      return (storage = await open());
+    },
+    remove: async () => {
+      await storage.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** After a fault of such a kind the same scheduler goes on by itself. */
+const passing = [
+  "throws",
+  "is done, but reports failure",
+  "fails, and all others for a while",
+  "is done, but it and all others for a while report failure",
+] as const satisfies readonly FaultMode[];
+const lasting = [
+  "hangs",
+  "is done, but hangs",
+  "fails, and all others for good",
+] as const satisfies readonly FaultMode[];
+/** Faults of one call only, which cost no run. */
+const small: readonly FaultMode[] = ["throws", "is done, but reports failure"];
+
+/** The one that goes through every call of every storage. */
+const wholly: FaultMode = "is done, but reports failure";
+
+/** Longer than a lease, so that what runs is taken back. */
+const outageMs = 45 * second;
+
+const unhandled: unknown[] = [];
+const note = (reason: unknown) => unhandled.push(reason);
+beforeEach(() => {
+  unhandled.length = 0;
+  process.on("unhandledRejection", note);
+});
+afterEach(() => {
+  process.off("unhandledRejection", note);
+});
+
+/** Every method of a storage. */
+const methods = Object.getOwnPropertyNames(MemoryStorage.prototype).filter(
+  (name) => name !== "constructor" && name !== "close",
+);
+
+/** The script on a storage where nothing goes wrong. */
+async function faultless(open: () => Promise<Opened>) {
+  const opened = await open();
+  const host = new Host();
+  const { storage, calls } = faultyStorage(host.books.watch(opened.storage));
+  await host.follow(storage);
+  const names = [...calls];
+  await host.calm();
+  const { takenBack } = host.books;
+  await host.check();
+  await host.end();
+  const { violations } = host;
+  await opened.remove();
+  return { names, takenBack, violations, hung: host.hung, failed: host.failed };
+}
+
+for (const { name, open, step } of storages) {
+  const { names, ...calm } = await faultless(open);
+  const calls = names.map((method, index) => [index + 1, method] as const);
+
+  describe(`${name}: a script of ${calls.length} calls`, () => {
+    test("by itself it harms nothing, and calls every method there is", () => {
+      expect(calm).toEqual({ takenBack: 1, violations: "", hung: 0, failed: 0 });
+      expect([...new Set(names)].sort()).toEqual(methods.sort());
+    });
+
+    for (const [index, mode] of [...passing, ...lasting].entries()) {
+      const chosen = calls.filter(([k]) => mode === wholly || k % step === index % step);
+      const which = chosen.length === calls.length ? "every one" : `${chosen.length} of them, every ${step}th`;
+
+      describe(`one call ${mode} (${which})`, () => {
+        test.each(chosen)(`call %i (%s) ${mode}`, (k, method) => survive(open, { k, method, mode }, calm.takenBack));
+      });
+    }
+  });
+}
+
+async function survive(
+  open: () => Promise<Opened>,
+  { k, method, mode }: { readonly k: number; readonly method: string; readonly mode: FaultMode },
+  mayBeTakenBack: number,
+): Promise<void> {
+  const opened = await open();
+  const host = new Host();
+  const fault = { at: k, mode, outageMs, now: () => host.clock.now() };
+  const faulty = faultyStorage(host.books.watch(opened.storage), fault);
+
+  await host.follow(faulty.storage);
+  expect(faulty.calls[k - 1]).toBe(method);
+  if (passing.some((each) => each === mode)) {
+    await host.clock.advance(outageMs);
+    await host.calm();
+    expect(await host.check(), "without a restart").toBe("");
+  }
+  await host.end();
+  await host.begin(host.books.watch(await opened.reopen()));
+  await host.calm();
+
+  expect(await host.check(), "after a restart").toBe("");
+  if (!mode.endsWith("hangs")) expect(host.hung, "host calls that never answered").toBe(0);
+  if (small.includes(mode)) expect(host.books.takenBack, "runs taken back").toBeLessThanOrEqual(mayBeTakenBack);
+  await host.end();
+  expect(host.clock.timers).toBe(0);
+  expect(host.violations, "when it has stopped").toBe("");
+  expect(unhandled).toEqual([]);
+  await opened.remove();
+}
