@@ -3,6 +3,7 @@ import { posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
+import { sqliteDrivers } from "../src/storage/sqlite-drivers.ts";
 
 /** Path below the repository → markdown. */
 type Documents = Readonly<Record<string, string>>;
@@ -87,14 +88,18 @@ function namesInTable(markdown: string, heading: string): string[] | undefined {
   return firstCells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name));
 }
 
-/** Members of an interface. */
+/** Members of an interface, and of those of the same source that it extends. */
 function membersOf(source: string, name: string): string[] {
-  const { statements } = ts.createSourceFile("source.ts", source, ts.ScriptTarget.Latest);
+  const { statements } = ts.createSourceFile("source.ts", source, ts.ScriptTarget.Latest, true);
   const found = statements
     .filter((statement) => ts.isInterfaceDeclaration(statement))
     .find((one) => one.name.text === name);
   if (found === undefined) throw new Error(`There is no interface ${name}`);
-  return found.members.flatMap((member) => (member.name && "text" in member.name ? [member.name.text] : []));
+  const extended = (found.heritageClauses ?? []).flatMap(({ types }) => types.map(({ expression }) => expression));
+  return [
+    ...found.members.flatMap((member) => (member.name && "text" in member.name ? [member.name.text] : [])),
+    ...extended.flatMap((expression) => membersOf(source, expression.getText())),
+  ];
 }
 
 const stringsIn = (text: string) => [...text.matchAll(/"(\w+)"/g)].map(([, string = ""]) => string);
@@ -178,6 +183,8 @@ describe("the documents", () => {
     ["Registry events", () => membersOf(read("src/events.ts"), "RegistryEvents")],
     ["Scheduler options", () => membersOf(read("src/options.ts"), "SchedulerOptions")],
     ["Registry options", () => membersOf(read("src/flow-registry.ts"), "RegistryOptions")],
+    ["SqliteStorage options", () => membersOf(read("src/storage/sqlite-storage.ts"), "SqliteOptions")],
+    ["SqliteStorage drivers", () => sqliteDrivers],
   ])("the reference names what the source has, and nothing else, under %s", (heading, names) => {
     expect(disagreements(namesInTable(reference, heading), names())).toEqual([]);
   });
@@ -245,10 +252,11 @@ describe("the checks of the documents see", () => {
   });
 
   test("every name in the source", () => {
-    const events = `interface Other { "a:b": 1 }\nexport interface Events<T> { "run:queued": { nested: T }; readonly overdue?: 1 }`;
+    const events = `interface Other { "a:b": 1 }\nexport interface Events<T> { "run:queued": { nested: T }; readonly overdue?: 1 }\ninterface More extends Events<1>, Other { more: 1 }`;
     const errors = `export type ErrorCode = "a" | "b";\nclass A { readonly code = "a"; }\nclass C { readonly code: ErrorCode = "c"; }`;
 
     expect(membersOf(events, "Events")).toEqual(["run:queued", "overdue"]);
+    expect(membersOf(events, "More")).toEqual(["more", "run:queued", "overdue", "a:b"]);
     expect(() => membersOf(events, "Nothing")).toThrow("no interface");
     expect(codesOfUnion(errors)).toEqual(["a", "b"]);
     expect(codesOfClasses(errors)).toEqual(["a", "c"]);
