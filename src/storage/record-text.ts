@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { deserialize, serialize } from "node:v8";
 import { freezeRecord } from "../model/page.ts";
 
@@ -11,11 +12,14 @@ export interface StoredValue {
  * Most records are plain JSON, which every tool reads. Dates, maps, sets, big integers, bytes, NaN and the like take
  * V8's own format, which each newer Node reads, too.
  *
- * @throws DataCloneError for what cannot be copied, such as a function.
+ * @throws Error for what cannot be copied, such as a function.
+ * @throws RangeError for what is nested more than 1,000 levels deep.
  * @see https://nodejs.org/api/v8.html#serialization-api
  */
 export function storeValue(value: unknown): StoredValue {
-  return isJson(value, 0) ? { text: JSON.stringify(value), bytes: null } : { text: null, bytes: serialize(value) };
+  if (isJson(value, 0)) return { text: JSON.stringify(value), bytes: null };
+  if (isDeeper(value, deepest, new Set())) throw new RangeError(`nested more than ${deepest} levels deep`);
+  return { text: null, bytes: serialize(value) };
 }
 
 /** What was stored, frozen. */
@@ -24,13 +28,16 @@ export function readValue({ text, bytes }: StoredValue): unknown {
 }
 
 /** Deeper than this, a value is left to V8, which also knows values that contain themselves. */
-const deepest = 64;
+const deepestJson = 64;
+
+/** V8 writes about twice as many levels as it can read, how many depends on its version and on how full the stack is. */
+const deepest = 1_000;
 
 // Strict: what this calls JSON is read back deeply equal.
 function isJson(value: unknown, depth: number): boolean {
   if (typeof value === "string" || typeof value === "boolean" || value === null) return true;
   if (typeof value === "number") return Number.isFinite(value) && !Object.is(value, -0);
-  return typeof value === "object" && depth < deepest && isJsonObject(value, depth + 1);
+  return typeof value === "object" && depth < deepestJson && isJsonObject(value, depth + 1);
 }
 
 function isJsonObject(value: object, depth: number): boolean {
@@ -47,6 +54,16 @@ function isJsonObject(value: object, depth: number): boolean {
   for (const key of Object.keys(value))
     if (key === "__proto__" || !isJson((value as Record<string, unknown>)[key], depth)) return false;
   return true;
+}
+
+// What was seen before is not entered again, in V8's format neither.
+function isDeeper(value: unknown, levels: number, seen: Set<unknown>): boolean {
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value) || seen.has(value)) return false;
+  if (levels === 0) return true;
+  seen.add(value);
+  const parts = types.isMap(value) ? [...value].flat() : types.isSet(value) ? value : Object.values(value);
+  for (const part of parts) if (isDeeper(part, levels - 1, seen)) return true;
+  return false;
 }
 
 // By its shape: each realm, such as a test runner's, has an `Object.prototype` of its own.
