@@ -14,7 +14,7 @@ export interface Order {
 /** The `number`-th order, the same every time. */
 export function makeOrder(number: number): Order {
   return {
-    id: `order-${number}`,
+    id: `order-${1_000_000 + number}`,
     name: `Customer ${number % 9_973} of the northern branch`,
     amount: (number % 100_000) / 100,
     date: `2026-${String((number % 12) + 1).padStart(2, "0")}-${String((number % 28) + 1).padStart(2, "0")}`,
@@ -32,6 +32,8 @@ export async function writeOrders(file: string, total: number): Promise<void> {
         text += `${JSON.stringify(makeOrder(number))}\n`;
       await handle.appendFile(text);
     }
+    // Or the system would be busy writing it out while what reads it is measured.
+    await handle.sync();
   } finally {
     await handle.close();
   }
