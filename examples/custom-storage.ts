@@ -1,5 +1,6 @@
 // One idea: a storage is a contract that you can keep yourself. custom-storage/journal-storage.ts is a durable one in
-// under 80 lines. Here it is proved twice: by the cases that every storage has to pass, and by a process that is killed.
+// under 80 lines (to keep things in a file there is SqliteStorage; this is how you would write one for something else).
+// Here it is proved twice: by the cases that every storage has to pass, and by a process that is killed.
 
 import { fork } from "node:child_process";
 import { once } from "node:events";

@@ -1,11 +1,15 @@
 // One idea: events are taken in as they arrive. `listen` opens a webhook here; the sender is told OK only when the event
-// is in the inbox of every flow that uses the export, and an event sent twice is moved once.
+// is on the disk, in the inbox of every flow that uses the export, and an event sent twice is moved once.
 
+import { mkdtemp, rm } from "node:fs/promises";
 import { type IncomingMessage, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { json } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { type Export, FlowRegistry, type Import, Scheduler, isPoundlockError } from "poundlock";
+import { SqliteStorage } from "poundlock/storage/sqlite";
 
 interface Payment {
   readonly id: string;
@@ -50,7 +54,9 @@ const ledger: Import<Payment> = {
   },
 };
 
-const registry = new FlowRegistry({ exports: { payments }, imports: { ledger } });
+const folder = await mkdtemp(join(tmpdir(), "poundlock-"));
+const storage = await SqliteStorage.open(join(folder, "flows.db"));
+const registry = new FlowRegistry({ exports: { payments }, imports: { ledger }, storage });
 const scheduler = new Scheduler(registry);
 const flow = await registry.create({ name: "Payments to ledger", _exportId: "payments", _importId: "ledger" });
 await scheduler.start();
@@ -74,4 +80,6 @@ const ended = await Promise.all(runs.map(({ _id }) => scheduler.waitFor(_id)));
 const moved = ended.reduce((sum, run) => sum + run.numSuccess, 0);
 console.log(`${moved} payments moved by ${ended.length} ${ended[0]?.trigger ?? ""} runs, one at a time`);
 await scheduler.stop();
+await storage.close();
+await rm(folder, { recursive: true });
 if (moved !== 4) throw new Error("each payment is to be moved once");
