@@ -1,6 +1,9 @@
 import { mkdir, open, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
+/** A line of the file: a record, and the key under which it was given. */
+export type Line = Readonly<Record<string, unknown>> & { readonly _key: string };
+
 /**
  * A file of JSON lines that bears being written to again, whatever broke off: a timeout, a full disk, a killed process.
  *
@@ -9,25 +12,35 @@ import { dirname } from "node:path";
  */
 export class NdjsonFile {
   readonly #path: string;
-  readonly #keys: Set<string>;
+  readonly #keys = new Set<string>();
   /** Where the last complete line ends. Half a line that a failed write left behind it is written over. */
   #size: number;
+  #repeated = 0;
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(path: string, lines: readonly string[], size: number) {
+  private constructor(path: string, size: number) {
     this.#path = path;
-    this.#keys = new Set(lines.map((line) => (JSON.parse(line) as { _key: string })._key));
     this.#size = size;
   }
 
-  /** Takes up the file where it was left; there is one if there was none. */
-  static async open(path: string): Promise<NdjsonFile> {
+  /** Takes up the file where it was left; there is one if there was none. `each` is shown every line in it, in order. */
+  static async open(path: string, each: (line: Line) => void = () => undefined): Promise<NdjsonFile> {
     await mkdir(dirname(path), { recursive: true });
     await (await open(path, "a")).close();
     const bytes = await readFile(path);
     const size = bytes.lastIndexOf("\n") + 1;
-    const lines = bytes.subarray(0, size).toString().split("\n").slice(0, -1);
-    return new NdjsonFile(path, lines, size);
+    const file = new NdjsonFile(path, size);
+    for (const text of bytes.subarray(0, size).toString().split("\n").slice(0, -1)) {
+      const line = JSON.parse(text) as Line;
+      file.#keys.add(line._key);
+      each(line);
+    }
+    return file;
+  }
+
+  /** How many records were given since it was opened that were in the file already. */
+  get repeated(): number {
+    return this.#repeated;
   }
 
   /** Resolves when all of them are on the disk. Calls take turns, so two flows may share the file. */
@@ -39,7 +52,9 @@ export class NdjsonFile {
 
   async #append(records: readonly object[], keys: readonly string[]): Promise<void> {
     const fresh = new Map<string, object>();
-    for (const [index, _key] of keys.entries()) if (!this.#keys.has(_key)) fresh.set(_key, { _key, ...records[index] });
+    for (const [index, _key] of keys.entries())
+      if (this.#keys.has(_key)) this.#repeated++;
+      else fresh.set(_key, { _key, ...records[index] });
     if (fresh.size === 0) return;
     const bytes = Buffer.from([...fresh.values()].map((line) => `${JSON.stringify(line)}\n`).join(""));
     const file = await open(this.#path, "r+");

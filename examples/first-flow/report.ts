@@ -17,10 +17,18 @@ export function durationOf({ startedAt = "", endedAt = "" }: Run): string {
   return ms < 1_000 ? `${ms} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }
 
+/** Tells how far runs are, about once a second each. */
+export function printProgress(scheduler: Scheduler): void {
+  scheduler.on("run:progress", ({ run, total = 0 }) => {
+    console.log(`  ${run._exportId.padEnd(9)} ${count(readBy(run)).padStart(6)} of about ${count(total)} records`);
+  });
+}
+
 /** What became of a run's records, import by import, and why some were refused. */
 export async function printReport(scheduler: Scheduler, flow: Flow, run: Run): Promise<void> {
+  const duration = run.endedAt === undefined ? "" : ` in ${durationOf(run)}`;
   const pages = `${count(run.numPagesProcessed)} ${run.numPagesProcessed === 1 ? "page" : "pages"}`;
-  console.log(`\n  ${flow.name}: ${run.status} in ${durationOf(run)}, ${count(readBy(run))} records in ${pages}`);
+  console.log(`\n  ${flow.name}: ${run.status}${duration}, ${count(readBy(run))} records in ${pages}`);
   if (run.error !== undefined) console.log(`    ${run.error.message}`);
   printRow("import", "delivered", "ignored", "failed");
   for (const [_importId, { numSuccess, numIgnore, numError }] of Object.entries(run.imports))

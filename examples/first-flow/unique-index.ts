@@ -1,25 +1,47 @@
 import type { Result } from "poundlock";
+import { NdjsonFile } from "./ndjson-file.ts";
 import { Refused } from "./refused.ts";
 
-/** Looks things up by name, in memory. A name that another record has taken is refused. */
+/** Looks things up by name, and keeps them in a file. A name that another record has taken is refused. */
 export class UniqueIndex<T extends { readonly name: string }> {
-  readonly #entries = new Map<string, { readonly key: string; readonly value: T }>();
+  readonly #file: NdjsonFile;
+  /** Name → key of the record that has it. */
+  readonly #names: Map<string, string>;
 
+  private constructor(file: NdjsonFile, names: Map<string, string>) {
+    this.#file = file;
+    this.#names = names;
+  }
+
+  /** Takes up the file where it was left; there is one if there was none. */
+  static async open<T extends { readonly name: string }>(path: string): Promise<UniqueIndex<T>> {
+    const names = new Map<string, string>();
+    return new UniqueIndex<T>(await NdjsonFile.open(path, ({ _key, name }) => names.set(String(name), _key)), names);
+  }
+
+  /** How many names it knows. */
   get size(): number {
-    return this.#entries.size;
+    return this.#names.size;
+  }
+
+  /** How many records were given since it was opened that it had already. */
+  get repeated(): number {
+    return this.#file.repeated;
   }
 
   /** Answers for every record. The same record again, which its key tells, changes nothing. */
-  put(values: readonly T[], keys: readonly string[]): readonly Result[] {
-    return values.map((value, index) => {
-      const key = keys[index] ?? "";
-      const taken = this.#entries.get(value.name);
-      if (taken !== undefined && taken.key !== key) {
-        const error = new Refused("name taken already", `${key}, after ${taken.key}`);
-        return { ok: false, fault: "reject", error };
-      }
-      this.#entries.set(value.name, { key, value });
-      return { ok: true };
-    });
+  async put(values: readonly T[], keys: readonly string[]): Promise<readonly Result[]> {
+    const results = values.map(({ name }, index) => this.#take(name, keys[index] ?? ""));
+    const isTaken = (_: unknown, index: number) => results[index]?.ok === true;
+    await this.#file.append(values.filter(isTaken), keys.filter(isTaken));
+    return results;
+  }
+
+  #take(name: string, key: string): Result {
+    const owner = this.#names.get(name) ?? key;
+    if (owner !== key)
+      return { ok: false, fault: "reject", error: new Refused("name taken already", `${key}, after ${owner}`) };
+    this.#names.set(name, key);
+    return { ok: true };
   }
 }

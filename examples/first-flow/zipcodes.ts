@@ -4,6 +4,7 @@ import { pipeline } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Info, parse } from "csv-parse";
 import type { Export } from "poundlock";
+import { readBy } from "./report.ts";
 
 /** A line of zipcodes.csv, as it stands there: everything is text. */
 export interface Zipcode {
@@ -26,7 +27,7 @@ export function zipcodesOf(path: string, options: { readonly pageMs: number }): 
     order: "ordered", // lines are only ever added at the end, so each page's checkpoint holds for good
     pageSize: 250,
     key: (zipcode) => zipcode.zip_code,
-    async *pages({ checkpoint, pageSize, signal }) {
+    async *pages({ checkpoint, pageSize, run, signal }) {
       const start = checkpoint?.bytes ?? 0;
       const { size } = await stat(path); // what is added from here on is the next run's
       if (start >= size) return;
@@ -34,13 +35,14 @@ export function zipcodesOf(path: string, options: { readonly pageMs: number }): 
       // Whichever of the two ends early takes the other along; what goes wrong is thrown by the loop below.
       pipeline(createReadStream(path, { start, end: size - 1, signal }), parser, () => undefined);
 
+      const before = readBy(run); // more than nothing if this run was interrupted
       let records: Zipcode[] = [];
       let bytes = start;
       let read = 0;
       const page = () => ({
         records,
         checkpoint: { bytes },
-        total: Math.round((read * (size - start)) / (bytes - start)),
+        total: before + Math.round((read * (size - start)) / (bytes - start)),
       });
       for await (const { record, info } of parser as AsyncIterable<{ record: Zipcode; info: Info }>) {
         records.push(record);
