@@ -17,7 +17,9 @@ export interface BenchCase {
 export function measureInChild(file: string, { title, flags = [] }: BenchCase): Promise<Figures> {
   return new Promise((resolve, reject) => {
     const execArgv = [...process.execArgv, "--expose-gc", ...flags];
-    const child = fork(file, [title], { execArgv, env: { ...process.env, NODE_ENV: "production" } });
+    // A case that waits for what never comes, such as a record that was lost, has to fail.
+    const timeout = 600_000;
+    const child = fork(file, [title], { execArgv, timeout, env: { ...process.env, NODE_ENV: "production" } });
     let figures: Figures | undefined;
     child.on("message", (message) => (figures = message as Figures));
     child.on("exit", (code) => {
