@@ -95,7 +95,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const { maxInboxPages, dedupeWindowMs } = limits;
     this.#intake = new Intake({ ...parts, exports: registry, maxInboxPages, dedupeWindowMs });
     const { maxCrashes, retention } = limits;
-    this.#sweep = new Sweep({ ...parts, maxCrashes, retention });
+    this.#sweep = new Sweep({ ...parts, leaseMs: limits.leaseMs, maxCrashes, retention });
   }
 
   /**

@@ -7,6 +7,8 @@ export interface SweepParts {
   readonly storage: Pick<Storage, "prune" | "queueRun" | "takeBackRuns" | "unreadInboxes" | "waitingFlows">;
   readonly clock: Clock;
   readonly newId: () => string;
+  /** How long a lease lasts. It rests no longer than that, so a run is taken back within two of them. */
+  readonly leaseMs: number;
   readonly maxCrashes: number;
   readonly retention: { readonly days: number; readonly runsPerFlow: number };
   readonly told: SweepTold;
@@ -24,11 +26,14 @@ export interface SweepTold {
   trouble(error: unknown, during: string): void;
 }
 
-/** How long it rests between two sweeps, in milliseconds. */
-export const restMs = 30_000;
+/** How long it rests between two sweeps at most, in milliseconds. */
+const longestRestMs = 30_000;
 
 /** Everything is taken in portions of this size, with a turn for the rest of the process after each. */
 const portion = 1_000;
+
+/** Documents removed in one go: a run that has a page to commit waits for no more than these. */
+const prunePortion = 100;
 
 /**
  * Finds what got lost: runs whose process died, inboxes whose run failed, waiting runs whose wake-up never came. And
@@ -44,7 +49,7 @@ export class Sweep {
     this.#parts = parts;
   }
 
-  /** Sweeps once, and from now on every half a minute. */
+  /** Sweeps once, and from now on every half a minute, or as often as a lease lasts if that is shorter. */
   async start(): Promise<void> {
     this.#stopped = false;
     await this.now();
@@ -73,6 +78,7 @@ export class Sweep {
       await this.now().catch((error: unknown) => this.#parts.told.trouble(error, "sweeping"));
       this.#plan();
     };
+    const restMs = Math.min(longestRestMs, this.#parts.leaseMs);
     this.#cancelTimer = this.#parts.clock.setTimer(() => void sweep(), restMs);
   }
 
@@ -114,7 +120,7 @@ export class Sweep {
   async #prune(): Promise<void> {
     const { clock, retention, storage } = this.#parts;
     const endedBefore = Math.max(0, clock.now() - retention.days * 86_400_000);
-    const rule = { endedBefore, runsPerFlow: retention.runsPerFlow, limit: portion };
+    const rule = { endedBefore, runsPerFlow: retention.runsPerFlow, limit: prunePortion };
     while (!this.#stopped && (await storage.prune(rule)) > 0) await clock.turn();
   }
 

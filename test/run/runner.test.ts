@@ -127,6 +127,25 @@ describe("a lease", () => {
     expect(clock.now() - stage.clock.now()).toBeLessThanOrEqual(minute);
   });
 
+  test("that is short is found expired within two of its lengths", async () => {
+    const options = { leaseMs: 2 * second };
+    const hanging = scriptedImport<number>(() => new Promise(() => undefined));
+    const first = new Stage({ exports: { from: ones(2) }, imports: { sink: hanging }, options });
+    await first.scheduler.start();
+    const run = await first.scheduler.run((await first.flow())._id);
+    await first.clock.settle();
+    // The first process dies here: its timers never fire again.
+    const clock = new ManualClock(first.clock.now());
+    const sink = collectingImport<number>();
+    const { storage } = first;
+    const next = new Stage({ exports: { from: ones(2) }, imports: { sink }, storage, clock, options });
+    await next.scheduler.start();
+
+    await clock.advance(4 * second);
+
+    expect(await next.scheduler.getRun(run._id)).toMatchObject({ status: "completed", crashes: 1 });
+  });
+
   test("keeps the keys of pages that are written again after a crash", async () => {
     const from: Export<number, { read: number }> = { ...ones(4) };
     delete (from as { key?: unknown }).key;

@@ -813,7 +813,9 @@ export class Ledger {
       const { flow, holder } = run;
       if (isTheft) this.tally.stolenRuns++;
       else this.tally.crashedRuns++;
-      if (!isTheft && holder !== undefined && this.#around.isHealthy(holder.process))
+      // Code that ignores its signal is left behind by a stop, and its lease with it.
+      const isLeft = this.#isDeaf(_id);
+      if (!isTheft && !isLeft && holder !== undefined && this.#around.isHealthy(holder.process))
         this.broken("lease", `run ${_id} was taken from ${holder.process.name}, which is well`);
       if (flow.active === _id) flow.active = undefined;
       run.holder = undefined;
@@ -842,13 +844,16 @@ export class Ledger {
     }
   }
 
+  #isDeaf(_runId: string): boolean {
+    return [...this.calls].some((call) => call.isDeaf && call._runId === _runId);
+  }
+
   /** Runs that should have ended long ago. */
   checkCancels(): void {
     for (const run of this.runs.values()) {
       if (run.cancelBy > this.#around.elapsed() || run.holder === undefined) continue;
       const { process } = run.holder;
-      const isDeaf = [...this.calls].some((call) => call.isDeaf && call._runId === run._id);
-      if (!isDeaf && this.#around.isHealthy(process))
+      if (!this.#isDeaf(run._id) && this.#around.isHealthy(process))
         this.broken("abort", `run ${run._id} was to be canceled long ago, and still runs at ${process.name}`);
       run.cancelBy = Infinity;
     }
