@@ -43,6 +43,7 @@ export class SqliteConnection implements SqlDatabase {
   #opening: Promise<void> | undefined;
   #isOpen = false;
   #writing: Promise<void> | undefined;
+  readonly #reading = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
   constructor(parts: ConnectionParts) {
@@ -65,10 +66,15 @@ export class SqliteConnection implements SqlDatabase {
     });
   }
 
-  async read({ sql, values }: Statement): Promise<readonly unknown[]> {
+  async read(query: Statement): Promise<readonly unknown[]> {
     if (this.#closing !== undefined) throw closed();
-    if (!this.#isOpen) await this.open();
-    return this.#whenFree(() => this.#prepared(sql).all(...values));
+    const reading = this.#read(query);
+    this.#reading.add(reading);
+    try {
+      return await reading;
+    } finally {
+      this.#reading.delete(reading);
+    }
   }
 
   async close(): Promise<void> {
@@ -79,8 +85,24 @@ export class SqliteConnection implements SqlDatabase {
   async #close(): Promise<void> {
     await this.#opening?.catch(() => undefined);
     await this.#writing;
+    await Promise.allSettled(this.#reading);
+    if (this.#parts.owned) this.#closeFile();
     this.#statements.clear();
-    if (this.#parts.owned) this.#database.close();
+  }
+
+  #closeFile(): void {
+    try {
+      // All of it in the one file, for who copies that. With some drivers the journal stays until statements are collected.
+      this.#database.prepare("pragma wal_checkpoint(truncate)").all();
+    } catch {
+      // Somebody else is at it: then the journal is read when the file is opened again.
+    }
+    this.#database.close();
+  }
+
+  async #read({ sql, values }: Statement): Promise<readonly unknown[]> {
+    if (!this.#isOpen) await this.open();
+    return this.#whenFree(() => this.#prepared(sql).all(...values));
   }
 
   async #open(): Promise<void> {
