@@ -13,7 +13,9 @@ fi
 failed=()
 for example in "${examples[@]}"; do
   echo "── $example"
-  npx --no-install tsx "$example" </dev/null || failed+=("$example")
+  started=$SECONDS
+  node_modules/.bin/tsx "$example" </dev/null || failed+=("$example")
+  echo "── $example: $((SECONDS - started)) s"
 done
 
 echo "examples: $((${#examples[@]} - ${#failed[@]})) passed, ${#failed[@]} failed"

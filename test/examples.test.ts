@@ -1,8 +1,13 @@
 import { appendFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { addZipcodes } from "../examples/first-flow/data-set.ts";
 import { NdjsonFile } from "../examples/first-flow/ndjson-file.ts";
+import { UniqueIndex } from "../examples/first-flow/unique-index.ts";
+import { type Zipcode, zipcodesOf } from "../examples/first-flow/zipcodes.ts";
+import { FlowRegistry, type Page, Scheduler } from "../src/index.ts";
+import { collectingImport, exportCases } from "../src/testing/index.ts";
 
 async function newPath(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "poundlock-"));
@@ -16,8 +21,10 @@ test("the file of the first example takes a record that it has already for writt
 
   await file.append([{ city: "Oslo" }, { city: "Bergen" }], ["1", "2"]);
   await file.append([{ city: "Bergen" }, { city: "Bodø" }], ["2", "3"]);
-  await (await NdjsonFile.open(path)).append([{ city: "Oslo" }], ["1"]);
+  const opened = await NdjsonFile.open(path);
+  await opened.append([{ city: "Oslo" }], ["1"]);
 
+  expect([file.repeated, opened.repeated]).toEqual([1, 1]);
   expect(await readFile(path, "utf8")).toBe(
     '{"_key":"1","city":"Oslo"}\n{"_key":"2","city":"Bergen"}\n{"_key":"3","city":"Bodø"}\n',
   );
@@ -40,4 +47,71 @@ test("two writers of the first example's file take turns", async () => {
   await Promise.all([file.append([{ city: "Oslo" }], ["1"]), file.append([{ city: "Bergen" }], ["2"])]);
 
   expect(await readFile(path, "utf8")).toBe('{"_key":"1","city":"Oslo"}\n{"_key":"2","city":"Bergen"}\n');
+});
+
+test("the index of the first example refuses a name that another record has, also when it is opened again", async () => {
+  const path = await newPath();
+  const refused = {
+    ok: false,
+    fault: "reject",
+    error: expect.objectContaining({ code: "name taken already" }) as unknown,
+  };
+  const index = await UniqueIndex.open(path);
+
+  expect(await index.put([{ name: "Oslo" }, { name: "Oslo" }, { name: "Bodø" }], ["1", "2", "3"])).toEqual([
+    { ok: true },
+    refused,
+    { ok: true },
+  ]);
+  const opened = await UniqueIndex.open(path);
+  expect(await opened.put([{ name: "Oslo" }, { name: "Bodø" }], ["1", "4"])).toEqual([{ ok: true }, refused]);
+
+  expect({ size: opened.size, repeated: opened.repeated }).toEqual({ size: 2, repeated: 1 });
+  expect(await readFile(path, "utf8")).toBe('{"_key":"1","name":"Oslo"}\n{"_key":"3","name":"Bodø"}\n');
+});
+
+describe("the growing source of the first example", () => {
+  const paths = new WeakMap<object, string>();
+  const open = async (lines: number) => {
+    const path = await newPath();
+    await addZipcodes(path, 0, lines);
+    const zipcodes = zipcodesOf(path, { pageMs: 0 });
+    paths.set(zipcodes, path);
+    return zipcodes;
+  };
+  const cases = exportCases(() => open(12), {
+    pageSize: 5,
+    empty: () => open(0),
+    async addLate(zipcodes) {
+      await addZipcodes(paths.get(zipcodes) ?? "", 12, 13);
+      const place = { city: "Arecibo", state: "PR", county: "Arecibo" };
+      return { zip_code: "00614", latitude: "18.429675", longitude: "-66.674506", ...place };
+    },
+  });
+  for (const { title, run } of cases) test(title, run);
+
+  test("takes every case", () => {
+    expect(cases.skipped).toEqual([]);
+  });
+
+  test("counts what a run had before it was interrupted, when it estimates how much there is", async () => {
+    const zipcodes = await open(20);
+    const registry = new FlowRegistry({ exports: { zipcodes }, imports: { nowhere: collectingImport() } });
+    const flow = await registry.create({ name: "Zip codes", _exportId: "zipcodes", _importId: "nowhere" });
+    const run = await new Scheduler(registry).run(flow._id);
+    const context = { flow, pageSize: 5, signal: new AbortController().signal, log: console };
+    const first = await zipcodes
+      .pages?.({ ...context, run, checkpoint: undefined })
+      [Symbol.asyncIterator]()
+      .next();
+    const page = first?.value as Page<Zipcode, { bytes: number }>;
+
+    const imports = { nowhere: { numSuccess: page.records.length, numIgnore: 0, numError: 0 } };
+    const totals: (number | undefined)[] = [];
+    for await (const rest of zipcodes.pages?.({ ...context, run: { ...run, imports }, checkpoint: page.checkpoint }) ??
+      [])
+      totals.push((rest as Page<Zipcode>).total);
+
+    expect(totals.at(-1)).toBe(20);
+  });
 });
