@@ -46,8 +46,7 @@ function isJsonObject(value: object, depth: number): boolean {
     const { length } = value;
     // A hole, or a property beside the items, is not in the JSON.
     if (Object.keys(value).length !== length) return false;
-    for (let index = 0; index < length; index++)
-      if (!Object.hasOwn(value, index) || !isJson(value[index], depth)) return false;
+    for (let index = 0; index < length; index++) if (!isJson(value[index], depth)) return false;
     return true;
   }
   if (!isPlain(value)) return false;

@@ -83,6 +83,27 @@ for (const { driver, reason } of driversHere)
         await storage.close();
       });
 
+      test("does not rely on how the driver sets a connection up", async () => {
+        const database = openDatabase(newFile(), driver);
+        database.exec("pragma foreign_keys = off; pragma synchronous = off; pragma busy_timeout = 5000");
+        const parts = {
+          database,
+          synchronous: "full",
+          busyTimeoutMs: 0,
+          clock: new ManualClock(),
+          owned: true,
+        } as const;
+
+        const connection = new SqliteConnection(parts);
+        await connection.open();
+
+        expect(valueOf(database, "pragma foreign_keys")).toBe(1);
+        expect(valueOf(database, "pragma synchronous")).toBe(2);
+        // As long as this the driver may block the whole process.
+        expect(Number(valueOf(database, "pragma busy_timeout"))).toBeLessThanOrEqual(10);
+        await connection.close();
+      });
+
       test("finds what was there, and applies no version again", async () => {
         const file = newFile();
         const first = await open(file);
