@@ -353,7 +353,12 @@ describe("eight processes", () => {
         }),
       );
     const answersOf = (all: readonly ChildProcess[]) =>
-      Promise.all(all.map(async (child) => ((await once(child, "message")) as [string])[0]));
+      Promise.all(
+        all.map(async (child) => {
+          const ended = once(child, "exit").then(([code]) => [`it ended with ${String(code)}`]);
+          return ((await Promise.race([once(child, "message"), ended])) as [string])[0];
+        }),
+      );
     expect(await answersOf(children)).toEqual(children.map(() => "ready"));
 
     for (let round = 0; round < 6; round++) {
