@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { shown } from "./json.ts";
+import { unstorable } from "./rule.ts";
 
 /** A stored flow: one export linked to one or more imports. Documents are frozen; times are ISO 8601 UTC. */
 export interface Flow {
@@ -70,7 +71,14 @@ export const flowFields = [
 /** Set by the registry and the runs; accepted and ignored when a document is echoed back. */
 export const readOnlyFlowFields = ["_id", "createdAt", "lastModified", "lastExecutedAt", "nextRunAt"] as const;
 
-const text = (what: string) => v.pipe(v.string(what), v.trim(), v.minLength(1, what), v.maxLength(255, what));
+const text = (what: string) =>
+  v.pipe(
+    v.string(what),
+    v.trim(),
+    v.minLength(1, what),
+    v.maxLength(255, what),
+    v.check((given) => !unstorable.test(given), `${what}, none of them a NUL or half of a surrogate pair`),
+  );
 const id = text("a text of 1 to 255 characters");
 const cronText = "a cron expression, or null for none";
 

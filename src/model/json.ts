@@ -21,8 +21,8 @@ export function copyJson(value: unknown, path = "it", above: readonly object[] =
   );
 }
 
-// By its shape: each realm, such as a test runner's, has an `Object.prototype` of its own.
-function isPlain(value: object): boolean {
+/** True for an object of no class. By its shape: each realm, such as a test runner's, has an `Object.prototype` of its own. */
+export function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }

@@ -1,4 +1,5 @@
-import { type Json, copyJson, shown } from "./json.ts";
+import { types } from "node:util";
+import { type Json, copyJson, isPlain, shown } from "./json.ts";
 import { messageOf } from "./verdict.ts";
 
 /** A batch of records that moves together, and where the export resumes once it is settled. */
@@ -66,11 +67,34 @@ export function freezeRecord<T>(record: T): T {
  * A frozen copy that shares nothing with `record`, as storages keep it: dates, maps and big integers stay what they
  * are, and an object of a class becomes a plain one.
  *
- * @throws DataCloneError for what cannot be copied, such as a function.
+ * @throws DataCloneError for what cannot be copied, or not be kept, such as a function or a Blob.
  * @see https://developer.mozilla.org/docs/Web/API/Web_Workers_API/Structured_clone_algorithm
  */
 export function copyRecord<T>(record: T): T {
-  return freezeRecord(isPlainData(record, 0) ? copyPlain(record) : structuredClone(record));
+  return freezeRecord(isPlainData(record, 0) ? copyPlain(record) : copyRich(record));
+}
+
+function copyRich<T>(record: T): T {
+  const copy = structuredClone(record);
+  expectData(copy, new Set());
+  return copy;
+}
+
+// What stands for something outside of it (a Blob, a key, shared memory) can be cloned, but no storage can keep it.
+function expectData(value: unknown, seen: Set<unknown>): void {
+  if (typeof value !== "object" || value === null || seen.has(value)) return;
+  seen.add(value);
+  if (types.isMap(value) || types.isSet(value)) for (const item of [...value].flat()) expectData(item, seen);
+  else if (Array.isArray(value) || isPlain(value)) for (const item of Object.values(value)) expectData(item, seen);
+  else if (!isValue(value) || types.isSharedArrayBuffer(ArrayBuffer.isView(value) ? value.buffer : value))
+    throw new DOMException(`${value.constructor.name} could not be cloned`, "DataCloneError");
+}
+
+function isValue(value: object): boolean {
+  const { isDate, isRegExp, isNativeError, isAnyArrayBuffer, isArrayBufferView, isBoxedPrimitive } = types;
+  return [isDate, isRegExp, isNativeError, isAnyArrayBuffer, isBoxedPrimitive, isArrayBufferView].some((is) =>
+    is(value),
+  );
 }
 
 /** Deeper than this, a record is left to `structuredClone`, which also knows records that contain themselves. */

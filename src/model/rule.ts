@@ -81,8 +81,16 @@ export const texts: Rule = {
 /** Anything that can be called. */
 export const method: Rule = { expected: "a function", holds: (value) => typeof value === "function" };
 
+/** What no database keeps as it is: a NUL, or half of a surrogate pair. */
+export const unstorable = /[\0\p{Surrogate}]/u;
+
 /** Ids that hosts choose themselves: what documents hold is trimmed, so another one could never be named. */
 export const chosenId: Rule = {
   expected: "a text of 1 to 255 characters without spaces around it",
-  holds: (value) => typeof value === "string" && value === value.trim() && value !== "" && value.length <= 255,
+  holds: (value) =>
+    typeof value === "string" &&
+    value === value.trim() &&
+    value !== "" &&
+    value.length <= 255 &&
+    !unstorable.test(value),
 };

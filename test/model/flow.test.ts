@@ -28,6 +28,8 @@ describe("a flow is refused for", () => {
     ["an empty name", { name: "" }, "invalid_field name"],
     ["a name of spaces", { name: " \t\n " }, "invalid_field name"],
     ["a name of 256 characters", { name: long }, "invalid_field name"],
+    ["a name with a NUL", { name: "a\u0000b" }, "invalid_field name"],
+    ["an integration with half of a surrogate pair", { _integrationId: "a\ud800" }, "invalid_field _integrationId"],
     ["an empty schedule", { schedule: "" }, "invalid_field schedule"],
     ["a schedule of spaces", { schedule: "  " }, "invalid_field schedule"],
     ["a schedule of another type", { schedule: 5 }, "invalid_field schedule"],

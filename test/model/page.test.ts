@@ -1,3 +1,4 @@
+import { createSecretKey } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { copyRecord, freezeRecord, readPage } from "../../src/model/page.ts";
 
@@ -156,5 +157,15 @@ describe("a copy of a record", () => {
     ["in an array", [() => 1]],
   ])("is refused for a function %s", (_where, value) => {
     expect(() => copyRecord(value)).toThrow(expect.objectContaining({ name: "DataCloneError" }));
+  });
+
+  test.each<[what: string, make: () => unknown]>([
+    ["a Blob", () => new Blob(["text"])],
+    ["shared memory", () => new SharedArrayBuffer(1)],
+    ["bytes in shared memory", () => new Uint8Array(new SharedArrayBuffer(1))],
+    ["a key", () => createSecretKey("secret", "utf8")],
+  ])("is refused for %s, which no storage can keep, wherever it is", (_what, make) => {
+    for (const record of [make(), { in: make() }, [make()], new Map([["in", make()]]), new Set([make()])])
+      expect(() => copyRecord(record)).toThrow(expect.objectContaining({ name: "DataCloneError" }));
   });
 });
