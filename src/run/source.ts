@@ -1,9 +1,10 @@
 import { ContractBrokenError, ExportFailedError } from "../errors.ts";
 import type { Export, ExportContext } from "../model/export.ts";
+import type { Failure } from "../model/failure.ts";
 import type { Json } from "../model/json.ts";
 import { type Page, readPage } from "../model/page.ts";
 import { messageOf, verdictOf } from "../model/verdict.ts";
-import type { Storage } from "../storage/storage.ts";
+import type { FailureQuery, Listed, Storage } from "../storage/storage.ts";
 
 /** One page on its way into the imports. */
 export interface SourcePage {
@@ -158,28 +159,45 @@ export interface InboxOrigin {
   readonly pageSize: number;
 }
 
-/** The open failures a retry run is to deliver: import by import, in the order they were stored. */
+/**
+ * The open failures a retry run is to deliver: import by import, in the order they were stored, or, chosen by their
+ * ids, page for page in the order of those.
+ */
 export class FailureSource implements Source {
   readonly #from: FailuresOrigin;
   #import: number;
+  /** In the list of this import's failures, if none are chosen by their ids. */
   #after: string | undefined;
+  /** How many of the chosen ids this import is through with. */
+  #asked: number;
 
   /** `checkpoint`: the one of the page after which to go on. */
   constructor(from: FailuresOrigin, checkpoint: Json | undefined) {
     this.#from = from;
-    const { _importId, after } = (checkpoint ?? {}) as { _importId?: string; after?: string };
+    const {
+      _importId,
+      after,
+      asked = 0,
+    } = (checkpoint ?? {}) as {
+      _importId?: string;
+      after?: string;
+      asked?: number;
+    };
     const index = from._importIds.indexOf(_importId ?? "");
     // A checkpoint that names no import of these stands at the end.
     this.#import = index >= 0 ? index : _importId === undefined ? 0 : from._importIds.length;
     this.#after = after;
+    this.#asked = asked;
   }
 
   async next(): Promise<SourcePage | undefined> {
-    for (; ; this.#import++, this.#after = undefined) {
+    for (;;) {
       const _importId = this.#from._importIds[this.#import];
       if (_importId === undefined) return undefined;
-      const page = await this.#nextOf(_importId);
-      if (page !== undefined) return page;
+      const items = await (this.#from._ids === undefined
+        ? this.#nextStored(_importId)
+        : this.#nextChosen(_importId, this.#from._ids));
+      if (items.length > 0) return this.#page(_importId, items);
     }
   }
 
@@ -187,27 +205,43 @@ export class FailureSource implements Source {
     // Nothing is open between two pages.
   }
 
-  async #nextOf(_importId: string): Promise<SourcePage | undefined> {
-    const { storage, _flowId, _ids, pageSize } = this.#from;
+  async #nextStored(_importId: string): Promise<readonly Failure[]> {
     const after = this.#after;
-    const { items, next } = await storage.listFailures({
-      _flowId,
-      _importId,
-      status: "open",
-      limit: Math.min(pageSize, 1_000),
-      ...(after === undefined ? {} : { after }),
-      ...(_ids === undefined ? {} : { _ids }),
-    });
-    if (items.length === 0) return undefined;
+    const { items, next } = await this.#list(_importId, after === undefined ? {} : { after });
     // Past the last page nothing of this import is left: failures it stores anew keep their place.
     if (next === undefined) this.#import++;
     this.#after = next;
+    return items;
+  }
+
+  // A storage is asked for no more ids than a page has room for.
+  async #nextChosen(_importId: string, chosen: readonly string[]): Promise<readonly Failure[]> {
+    const _ids = chosen.slice(this.#asked, this.#asked + this.#pageSize);
+    this.#asked += _ids.length;
+    if (this.#asked >= chosen.length) {
+      this.#import++;
+      this.#asked = 0;
+    }
+    return _ids.length === 0 ? [] : (await this.#list(_importId, { _ids })).items;
+  }
+
+  #list(_importId: string, part: Pick<FailureQuery, "after" | "_ids">): Promise<Listed<Failure>> {
+    const { storage, _flowId } = this.#from;
+    return storage.listFailures({ _flowId, _importId, status: "open", limit: this.#pageSize, ...part });
+  }
+
+  get #pageSize(): number {
+    return Math.min(this.#from.pageSize, 1_000);
+  }
+
+  #page(_importId: string, items: readonly Failure[]): SourcePage {
     return {
       records: Object.freeze(items.map(({ record }) => record)),
       keyOf: (index) => items[index]?.key ?? "",
       checkpoint: {
         _importId: this.#from._importIds[this.#import] ?? "",
-        ...(next === undefined ? {} : { after: next }),
+        ...(this.#after === undefined ? {} : { after: this.#after }),
+        ...(this.#asked === 0 ? {} : { asked: this.#asked }),
       },
       failures: {
         _importId,
