@@ -56,6 +56,9 @@ const abortPatienceMs = 1_000;
 /** How many ids are looked up at once. */
 const portion = 1_000;
 
+/** How many failures are resolved at once: a run that has a page to commit waits for no more than these. */
+const changePortion = 100;
+
 /** How often the storage is asked whether a run has ended that this scheduler did not see end, in milliseconds. */
 const pollMs = 1_000;
 
@@ -306,7 +309,12 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    */
   async resolveFailures(_ids: readonly string[]): Promise<readonly Failure[]> {
     await this.#expectFailures(_ids, {});
-    return this.#storage.resolveFailures(_ids, this.#options.clock.now());
+    const { clock } = this.#options;
+    const at = clock.now();
+    const resolved: Failure[] = [];
+    for (let start = 0; start < _ids.length; start += changePortion)
+      resolved.push(...(await this.#storage.resolveFailures(_ids.slice(start, start + changePortion), at)));
+    return resolved;
   }
 
   /** Where the flow's next run resumes; undefined: from the start. */

@@ -906,6 +906,10 @@ describe("history", () => {
     const page = await stage.scheduler.listRuns({ limit: 2 });
     expect(await list({ limit: 2, after: page.next ?? "" })).toEqual([first._id]);
     await expect(stage.scheduler.listRuns({ limit: 1_001 })).rejects.toMatchObject({ code: "invalid_request" });
+    await expect(stage.scheduler.listRuns({ after: "abc" })).rejects.toMatchObject({
+      code: "invalid_request",
+      message: 'after: expected the next of an earlier page, found "abc"',
+    });
     await expect(stage.scheduler.getRun("none")).rejects.toMatchObject({ code: "not_found" });
   });
 

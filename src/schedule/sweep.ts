@@ -32,8 +32,8 @@ const longestRestMs = 30_000;
 /** Everything is taken in portions of this size, with a turn for the rest of the process after each. */
 const portion = 1_000;
 
-/** Documents removed in one go: a run that has a page to commit waits for no more than these. */
-const prunePortion = 100;
+/** Documents changed in one go: a run that has a page to commit waits for no more than these. */
+const changePortion = 100;
 
 /**
  * Finds what got lost: runs whose process died, inboxes whose run failed, waiting runs whose wake-up never came. And
@@ -100,11 +100,12 @@ export class Sweep {
   async #takeBack(): Promise<void> {
     const { clock, maxCrashes, storage, told } = this.#parts;
     const message = `its process died or stalled more than ${maxCrashes} times`;
-    const rule = { now: clock.now(), maxCrashes, error: { code: "lease_lost", message }, limit: portion };
-    for (let size = portion; size === portion && !this.#stopped;) {
+    const rule = { now: clock.now(), maxCrashes, error: { code: "lease_lost", message }, limit: changePortion };
+    for (let size = changePortion; size === changePortion && !this.#stopped;) {
       const runs = await storage.takeBackRuns(rule);
       for (const run of runs) told.takenBack(run);
       size = runs.length;
+      if (size === changePortion) await clock.turn();
     }
   }
 
@@ -120,7 +121,7 @@ export class Sweep {
   async #prune(): Promise<void> {
     const { clock, retention, storage } = this.#parts;
     const endedBefore = Math.max(0, clock.now() - retention.days * 86_400_000);
-    const rule = { endedBefore, runsPerFlow: retention.runsPerFlow, limit: prunePortion };
+    const rule = { endedBefore, runsPerFlow: retention.runsPerFlow, limit: changePortion };
     while (!this.#stopped && (await storage.prune(rule)) > 0) await clock.turn();
   }
 
