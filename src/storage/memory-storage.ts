@@ -1,7 +1,7 @@
 import type { Failure } from "../model/failure.ts";
 import { type Flow, importIdsOf } from "../model/flow.ts";
-import { copyRecord } from "../model/page.ts";
 import { type Run, type RunStart, hasEnded, moveRun, newRun, withPage } from "../model/run.ts";
+import { isoOf, optional, own, placeOf } from "./documents.ts";
 import { DueTimes } from "./due-times.ts";
 import { MemoryInbox } from "./memory-inbox.ts";
 import { Sequence } from "./sequence.ts";
@@ -24,7 +24,6 @@ import type {
   Listed,
   OverlapRule,
   PageCommit,
-  Paging,
   PruneRule,
   Queued,
   Replaced,
@@ -134,7 +133,7 @@ export class MemoryStorage implements Storage {
 
   async listRuns(query: RunQuery): Promise<Listed<Run>> {
     const log = query._flowId === undefined ? this.#runLog : (this.#lanes.get(query._flowId)?.runs ?? noRuns);
-    const matching = filtered(log.before(placeIn(query, Infinity)), ({ run }) => matches(run, query, runFilters));
+    const matching = filtered(log.before(placeOf(query.after, Infinity)), ({ run }) => matches(run, query, runFilters));
     const { items, next } = listed(matching, query.limit, (entry) => String(entry.seq));
     return { items: items.map(({ run }) => run), ...optional("next", next) };
   }
@@ -148,7 +147,7 @@ export class MemoryStorage implements Storage {
 
   async prune(rule: PruneRule): Promise<number> {
     const runs = this.#outdatedRuns(rule);
-    const endedBefore = iso(rule.endedBefore);
+    const endedBefore = isoOf(rule.endedBefore);
     const failures = [...this.#failures.values()].filter(
       ({ failure }) => failure.resolvedAt !== undefined && failure.resolvedAt < endedBefore,
     );
@@ -166,7 +165,7 @@ export class MemoryStorage implements Storage {
       return lane.active.token === lease.token ? this.#taken(lane.active, flow) : undefined;
     const entry = flow.disabled ? undefined : lane.waiting.shift();
     if (entry === undefined) return undefined;
-    const at = iso(lease.at);
+    const at = isoOf(lease.at);
     entry.run = moveRun(entry.run, "running", { startedAt: at });
     entry.token = lease.token;
     entry.until = lease.until;
@@ -210,7 +209,7 @@ export class MemoryStorage implements Storage {
       const ready = end === "canceled" && entry.run.status === "running" ? moveRun(entry.run, "canceling") : entry.run;
       const reason = end === "failed" ? optional("error", own(error)) : {};
       const reached = end === "completed" ? own(checkpoint) : undefined;
-      this.#retire(lane, entry, moveRun(ready, end, { endedAt: iso(at), ...reason }));
+      this.#retire(lane, entry, moveRun(ready, end, { endedAt: isoOf(at), ...reason }));
       if (reached !== undefined) this.#checkpoints.set(entry.run._flowId, reached);
     }
     return { run: entry.run, more: lane.waiting.length > 0 };
@@ -258,7 +257,7 @@ export class MemoryStorage implements Storage {
       .flatMap((_id) => this.#failures.get(_id) ?? [])
       .filter(({ failure }) => failure.status === "open");
     for (const entry of open)
-      entry.failure = Object.freeze({ ...entry.failure, status: "resolved", resolvedAt: iso(at) });
+      entry.failure = Object.freeze({ ...entry.failure, status: "resolved", resolvedAt: isoOf(at) });
     return open.map(({ failure }) => failure);
   }
 
@@ -277,7 +276,7 @@ export class MemoryStorage implements Storage {
   async readInbox(_flowId: string, query: InboxQuery): Promise<readonly InboxPage[]> {
     const pages: InboxPage[] = [];
     let records = 0;
-    for (const { page } of this.#inboxes.get(_flowId)?.pages.after(Number(query.after ?? 0)) ?? []) {
+    for (const { page } of this.#inboxes.get(_flowId)?.pages.after(placeOf(query.after, 0)) ?? []) {
       pages.push(page);
       records += page.records.length;
       if (records >= query.maxRecords) break;
@@ -366,7 +365,7 @@ export class MemoryStorage implements Storage {
 
   #queueTick(tick: Tick, rule: OverlapRule): DueOutcome {
     const flow = this.#flows.get(tick._flowId);
-    if (flow === undefined || flow.disabled || flow.nextRunAt !== iso(tick.dueAt)) return { outcome: "taken" };
+    if (flow === undefined || flow.disabled || flow.nextRunAt !== isoOf(tick.dueAt)) return { outcome: "taken" };
     this.#due.remove(tick.dueAt, flow._id);
     if (tick.nextDueAt !== undefined) this.#due.add(tick.nextDueAt, flow._id);
     this.#flows.set(flow._id, withNextRunAt(flow, tick.nextDueAt));
@@ -408,7 +407,7 @@ export class MemoryStorage implements Storage {
 
   #cancelQueued(lane: Lane, entry: RunEntry, at: number): Run {
     lane.waiting.splice(lane.waiting.indexOf(entry), 1);
-    entry.run = moveRun(moveRun(entry.run, "canceling"), "canceled", { endedAt: iso(at) });
+    entry.run = moveRun(moveRun(entry.run, "canceling"), "canceled", { endedAt: isoOf(at) });
     return entry.run;
   }
 
@@ -455,7 +454,7 @@ export class MemoryStorage implements Storage {
   }
 
   #takeBack(entry: RunEntry, rule: TakeBackRule): Run {
-    const at = iso(rule.now);
+    const at = isoOf(rule.now);
     const crashed = Object.freeze({ ...entry.run, crashes: entry.run.crashes + 1 });
     if (crashed.status === "running" && crashed.crashes <= rule.maxCrashes && this.#flows.has(crashed._flowId))
       this.#requeue(entry, moveRun(crashed, "queued"));
@@ -469,7 +468,7 @@ export class MemoryStorage implements Storage {
   }
 
   #outdatedRuns(rule: PruneRule): RunEntry[] {
-    const endedBefore = iso(rule.endedBefore);
+    const endedBefore = isoOf(rule.endedBefore);
     const outdated: RunEntry[] = [];
     for (const { runs } of this.#lanes.values()) {
       let surplus = runs.size - rule.runsPerFlow;
@@ -512,7 +511,7 @@ export class MemoryStorage implements Storage {
   }
 
   #failuresFor(query: FailureQuery): Iterable<FailureEntry> {
-    const place = placeIn(query, 0);
+    const place = placeOf(query.after, 0);
     if (query._ids !== undefined) {
       const chosen = [...new Set(query._ids)].flatMap((_id) => this.#failures.get(_id) ?? []);
       return chosen.filter(({ seq }) => seq > place).sort((one, other) => one.seq - other.seq);
@@ -577,10 +576,6 @@ function isRealtime({ run }: RunEntry): boolean {
   return run.trigger === "realtime";
 }
 
-function placeIn(query: Paging, otherwise: number): number {
-  return query.after === undefined ? otherwise : Number(query.after);
-}
-
 function* filtered<T>(entries: Iterable<T>, wanted: (entry: T) => boolean): Iterable<T> {
   for (const entry of entries) if (wanted(entry)) yield entry;
 }
@@ -595,24 +590,7 @@ function listed<T>(entries: Iterable<T>, limit: number, cursor: (entry: T) => st
   return { items };
 }
 
-// Frozen, and nobody else's: a copy, unless it is frozen already.
-function own<T>(given: T): T {
-  return Object.isFrozen(given) ? given : copyRecord(given);
-}
-
 function withNextRunAt(flow: Flow, dueAt: number | undefined): Flow {
   const { nextRunAt, ...rest } = flow;
-  return Object.freeze(dueAt === undefined ? rest : { ...rest, nextRunAt: iso(dueAt) });
-}
-
-// Instants come in bunches, and writing one out costs more than most of what is done with it.
-let lastInstant = { at: 0, text: new Date(0).toISOString() };
-
-function iso(at: number): string {
-  if (lastInstant.at !== at) lastInstant = { at, text: new Date(at).toISOString() };
-  return lastInstant.text;
-}
-
-function optional<Key extends string, Value>(key: Key, value: Value | undefined): Partial<Record<Key, Value>> {
-  return value === undefined ? {} : ({ [key]: value } as Partial<Record<Key, Value>>);
+  return Object.freeze(dueAt === undefined ? rest : { ...rest, nextRunAt: isoOf(dueAt) });
 }

@@ -33,9 +33,13 @@ export interface Dialect {
 /** A database as a SqlStorage needs it: the port that is all there is to write for another one. */
 export interface SqlDatabase {
   readonly dialect: Dialect;
-  /** Plays the script in one transaction that no other one interleaves with, and answers once that is durable. */
+  /**
+   * Plays the script in one transaction, as if no other one went on at the same time, and answers once that is durable.
+   * A database that lets several go on side by side has to be told so (SERIALIZABLE), and the script is played again
+   * when two of them clash.
+   */
   write<T>(play: Play<T>): Promise<T>;
-  /** The rows that one query answers by what is committed now. */
+  /** The rows that one query answers by what is committed now: numbers as numbers, bytes as bytes. */
   read(query: Statement): Promise<readonly unknown[]>;
   /** Ends when what was asked before has been answered. Closing twice is allowed. */
   close(): Promise<void>;

@@ -1,5 +1,6 @@
 import type { Failure } from "../model/failure.ts";
 import { type Play, type Script, type SqlValue, type Statement, change, rowsOf, statement } from "./sql-database.ts";
+import { placeOf } from "./documents.ts";
 import { type FailureRow, failureColumns, failureOf, insertedFailureColumns } from "./sql-rows.ts";
 import type { FailureQuery } from "./storage.ts";
 
@@ -20,7 +21,7 @@ export function failuresMatching(query: FailureQuery): readonly Statement[] {
     ["import_id = ?", _importId],
     ["integration_id = ?", _integrationId],
     ["connector_id = ?", _connectorId],
-    ["seq > ?", after === undefined ? undefined : Number(after)],
+    ["seq > ?", after === undefined ? undefined : placeOf(after, 0)],
   ];
   const given = conditions.filter((one): one is [string, SqlValue] => one[1] !== undefined);
   // The index of what is open is found by its name, so the status stands in the text; there are two of them.
@@ -57,7 +58,8 @@ export function* keepFailures(failures: readonly (readonly SqlValue[])[]): Scrip
   for (const values of failures)
     yield* change(
       `insert into poundlock_failures (${insertedFailureColumns}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        on conflict (id) do update set status = excluded.status, resolved_at = excluded.resolved_at,
+        on conflict (id) do update set run_id = excluded.run_id, integration_id = excluded.integration_id,
+          connector_id = excluded.connector_id, status = excluded.status, resolved_at = excluded.resolved_at,
           doc = excluded.doc, record = excluded.record, record_bytes = excluded.record_bytes`,
       ...values,
     );

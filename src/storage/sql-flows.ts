@@ -10,7 +10,8 @@ import {
   rowsOf,
   statement,
 } from "./sql-database.ts";
-import { type FlowRow, flowColumns, flowOf, flowText, isoOf, optional, runOf } from "./sql-rows.ts";
+import { isoOf, optional } from "./documents.ts";
+import { type FlowRow, flowColumns, flowOf, flowText, runOf } from "./sql-rows.ts";
 import { keepRun } from "./sql-runs.ts";
 import type { Deleted, FlowChange, FlowQuery, Replaced, StoredCheckpoint } from "./storage.ts";
 

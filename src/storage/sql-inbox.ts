@@ -28,7 +28,12 @@ export function appendInbox(arrival: Arrival, { maxInboxPages, dedupeAfter }: In
       const duplicates = row.known === null ? records.length - fresh.length : 0;
       if (fresh.length > 0) {
         const kept = duplicates === 0 ? whole : storeValue(fresh.map((index) => records[index]));
-        yield* addPage(_flowId, { arrivalId: _id, ids, fresh, size: records.length, kept });
+        yield* addPage(_flowId, {
+          arrivalId: _id,
+          ids: ids && fresh.map((index) => ids[index] ?? ""),
+          size: fresh.length,
+          kept,
+        });
       }
       const isEmpty = row.inbox_pages === 0 && fresh.length === 0;
       if (row.waits !== null || row.started !== null || isEmpty) flows.push({ _flowId, duplicates });
@@ -42,12 +47,33 @@ export function appendInbox(arrival: Arrival, { maxInboxPages, dedupeAfter }: In
   };
 }
 
-/** Asks for {@link InboxRow}s. A page holds one record or more, so no more pages are wanted than records. */
-export function inboxAfter(_flowId: string, after: string | undefined, maxRecords: number): Statement {
+/** Asks for the `seq` and `size` of pages. One holds one record or more, so no more pages are wanted than records. */
+export function inboxSizes(_flowId: string, after: number, maxRecords: number): Statement {
   return statement(
-    `select seq, arrival_id, size, ids, records, records_bytes from poundlock_inbox where flow_id = ? and seq > ?
-      order by seq limit ?`,
-    ...[_flowId, Number(after ?? 0), maxRecords],
+    `select seq, size from poundlock_inbox where flow_id = ? and seq > ? order by seq limit ?`,
+    ...[_flowId, after, maxRecords],
+  );
+}
+
+/** The last page that is needed for so many records, by the answer of {@link inboxSizes}; undefined if there is none. */
+export function lastPageFor(
+  maxRecords: number,
+  rows: readonly { readonly seq: number; readonly size: number }[],
+): number | undefined {
+  let records = 0;
+  for (const { seq, size } of rows) {
+    records += size;
+    if (records >= maxRecords) return seq;
+  }
+  return rows.at(-1)?.seq;
+}
+
+/** Asks for {@link InboxRow}s: of pages after one, up to and including another one. */
+export function inboxPages(_flowId: string, after: number, through: number): Statement {
+  return statement(
+    `select seq, arrival_id, ids, records, records_bytes from poundlock_inbox
+      where flow_id = ? and seq > ? and seq <= ? order by seq`,
+    ...[_flowId, after, through],
   );
 }
 
@@ -55,28 +81,17 @@ export function inboxAfter(_flowId: string, after: string | undefined, maxRecord
 export interface InboxRow {
   readonly seq: number;
   readonly arrival_id: string;
-  /** Records that arrived, those left out included. */
-  readonly size: number;
-  /** JSON: for each record its event id, or its place in the arrival; null if it is all of it, without event ids. */
+  /** JSON: for each record its event id; null if they came without. */
   readonly ids: string | null;
   readonly records: string | null;
   readonly records_bytes: Uint8Array | null;
 }
 
-/** The pages that hold `maxRecords` records or more, or all there are. */
-export function inboxPagesOf(rows: readonly InboxRow[], maxRecords: number): readonly InboxPage[] {
-  const pages: InboxPage[] = [];
-  let read = 0;
-  for (const { seq, arrival_id, size, ids, records: text, records_bytes: bytes } of rows) {
-    if (read >= maxRecords) break;
-    const records = readValue({ text, bytes }) as readonly unknown[];
-    const places =
-      ids === null ? Array.from({ length: size }, (_, index) => index) : (JSON.parse(ids) as (string | number)[]);
-    const keys = places.map((place) => (typeof place === "string" ? place : `${arrival_id}/${place}`));
-    pages.push(Object.freeze({ cursor: String(seq), records, keys: Object.freeze(keys) }));
-    read += records.length;
-  }
-  return pages;
+/** The page that a row holds. */
+export function inboxPageOf({ seq, arrival_id, ids, records: text, records_bytes: bytes }: InboxRow): InboxPage {
+  const records = readValue({ text, bytes }) as readonly unknown[];
+  const keys = ids === null ? records.map((_, index) => `${arrival_id}/${index}`) : (JSON.parse(ids) as string[]);
+  return Object.freeze({ cursor: String(seq), records, keys: Object.freeze(keys) });
 }
 
 /** Removes pages up to and including one. */
@@ -156,28 +171,21 @@ function* addPage(
   page: {
     readonly arrivalId: string;
     readonly ids: readonly string[] | undefined;
-    readonly fresh: readonly number[];
     readonly size: number;
     readonly kept: StoredValue;
   },
 ): Script<void> {
-  const { arrivalId, ids, fresh, size, kept } = page;
-  const isWhole = ids === undefined && fresh.length === size;
-  const keys = isWhole ? null : JSON.stringify(fresh.map((index) => (ids === undefined ? index : idOf(ids[index]))));
+  const { arrivalId, ids, size, kept } = page;
   // Counted first: where other transactions go on at the same time, they wait for this row, and so pages of an inbox
   // are numbered in the order in which they are committed. A run that settles up to a page has seen all before it.
   yield* change(`update poundlock_flows set inbox_pages = inbox_pages + 1 where id = ?`, _flowId);
   yield* change(
     `insert into poundlock_inbox (flow_id, arrival_id, size, ids, records, records_bytes) values (?, ?, ?, ?, ?, ?)`,
-    ...[_flowId, arrivalId, size, keys, kept.text, kept.bytes],
+    ...[_flowId, arrivalId, size, ids === undefined ? null : `[${ids.join(",")}]`, kept.text, kept.bytes],
   );
 }
 
 // As JSON, which has a way to write what no text column takes, such as half a surrogate pair.
 function storedId(id: string): string {
   return JSON.stringify(id);
-}
-
-function idOf(stored: string | undefined): string {
-  return JSON.parse(stored ?? '""') as string;
 }

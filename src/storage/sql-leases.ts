@@ -3,7 +3,8 @@ import { deleteFailures, keepFailures } from "./sql-failures.ts";
 import { keepCheckpoint } from "./sql-flows.ts";
 import { settleInbox } from "./sql-inbox.ts";
 import { type Play, type Script, type Statement, change, rowOf, rowsOf, statement } from "./sql-database.ts";
-import { type FlowRow, checkpointOf, failureValues, flowOf, isoOf, optional, positionOf, runOf } from "./sql-rows.ts";
+import { isoOf, optional } from "./documents.ts";
+import { type FlowRow, checkpointOf, failureValues, flowOf, positionOf, runOf } from "./sql-rows.ts";
 import { keepRun } from "./sql-runs.ts";
 import type { Ended, Hold, Lease, PageCommit, RunEnding, TakeBackRule, Taken } from "./storage.ts";
 

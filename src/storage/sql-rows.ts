@@ -4,6 +4,7 @@ import type { Json } from "../model/json.ts";
 import { freezeRecord } from "../model/page.ts";
 import { type Run, hasEnded } from "../model/run.ts";
 import type { SqlValue } from "./sql-database.ts";
+import { isoOf } from "./documents.ts";
 import { readValue, storeValue } from "./record-text.ts";
 import type { RunPosition, StoredCheckpoint } from "./storage.ts";
 
@@ -88,17 +89,4 @@ export function checkpointOf(value: string | null, version: number | null): Stor
 /** The position in a column, if it holds one. */
 export function positionOf(text: string | null): RunPosition | undefined {
   return text === null ? undefined : freezeRecord(JSON.parse(text) as RunPosition);
-}
-
-/** An instant as documents carry it. Instants come in bunches, and writing one out takes its time. */
-export function isoOf(at: number): string {
-  if (lastInstant.at !== at) lastInstant = { at, text: new Date(at).toISOString() };
-  return lastInstant.text;
-}
-
-let lastInstant = { at: 0, text: new Date(0).toISOString() };
-
-/** A property that is there only with a value. */
-export function optional<Key extends string, Value>(key: Key, value: Value | undefined): Partial<Record<Key, Value>> {
-  return value === undefined ? {} : ({ [key]: value } as Partial<Record<Key, Value>>);
 }

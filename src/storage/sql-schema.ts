@@ -66,6 +66,7 @@ const versions: readonly ((dialect: Dialect) => readonly string[])[] = [
     `create index poundlock_runs_of_export on poundlock_runs (export_id, seq)`,
     `create index poundlock_runs_of_integration on poundlock_runs (integration_id, seq) where integration_id is not null`,
     `create index poundlock_runs_of_connector on poundlock_runs (connector_id, seq) where connector_id is not null`,
+    `create index poundlock_runs_of_cause on poundlock_runs (cause, seq)`,
     `create index poundlock_runs_failed on poundlock_runs (seq) where status = 'failed'`,
     `create index poundlock_runs_canceled on poundlock_runs (seq) where status = 'canceled'`,
 
@@ -105,7 +106,7 @@ const versions: readonly ((dialect: Dialect) => readonly string[])[] = [
       records text,
       records_bytes ${bytes})`,
     `create unique index poundlock_inbox_arrivals on poundlock_inbox (flow_id, arrival_id)`,
-    `create index poundlock_inbox_of_flow on poundlock_inbox (flow_id, seq)`,
+    `create index poundlock_inbox_of_flow on poundlock_inbox (flow_id, seq, size)`,
 
     `create table poundlock_events (
       flow_id text not null references poundlock_flows (id),

@@ -1,7 +1,6 @@
 import { StorageFailedError, isPoundlockError } from "../errors.ts";
 import type { Failure } from "../model/failure.ts";
 import type { Flow } from "../model/flow.ts";
-import { copyRecord } from "../model/page.ts";
 import type { Run, RunStart } from "../model/run.ts";
 import { failureById, failuresMatching, resolveFailures } from "./sql-failures.ts";
 import {
@@ -15,10 +14,19 @@ import {
   replaceFlow,
   setCheckpoint,
 } from "./sql-flows.ts";
-import { type InboxRow, appendInbox, flowsUnread, inboxAfter, inboxPagesOf } from "./sql-inbox.ts";
+import {
+  type InboxRow,
+  appendInbox,
+  flowsUnread,
+  inboxPageOf,
+  inboxPages,
+  inboxSizes,
+  lastPageFor,
+} from "./sql-inbox.ts";
 import { commitPage, endRun, flowsWaiting, releaseRun, renewLeases, takeBackRuns, takeRun } from "./sql-leases.ts";
 import type { Play, SqlDatabase, Statement } from "./sql-database.ts";
-import { type FailureRow, type FlowRow, checkpointOf, failureOf, flowOf, optional, runOf } from "./sql-rows.ts";
+import { optional, own, placeOf } from "./documents.ts";
+import { type FailureRow, type FlowRow, checkpointOf, failureOf, flowOf, runOf } from "./sql-rows.ts";
 import { cancelRun, prune, queueDue, queueRun, runById, runsMatching } from "./sql-runs.ts";
 import type {
   Appended,
@@ -184,8 +192,12 @@ export class SqlStorage implements Storage {
   }
 
   async readInbox(_flowId: string, { after, maxRecords }: InboxQuery): Promise<readonly InboxPage[]> {
-    const rows = await this.#read<InboxRow>("readInbox", inboxAfter(_flowId, after, maxRecords));
-    return inboxPagesOf(rows, maxRecords);
+    const place = placeOf(after, 0);
+    // Pages come at the end, and only who asks here takes any away: so both queries see the same ones.
+    const sizes = inboxSizes(_flowId, place, maxRecords);
+    const through = lastPageFor(maxRecords, await this.#read("readInbox", sizes));
+    if (through === undefined) return [];
+    return (await this.#read<InboxRow>("readInbox", inboxPages(_flowId, place, through))).map(inboxPageOf);
   }
 
   async unreadInboxes(limit: number, after?: string): Promise<readonly string[]> {
@@ -215,9 +227,4 @@ function listed<T extends { readonly seq: number }>(rows: readonly T[], limit: n
   const items = rows.slice(0, limit);
   const last = rows.length > limit ? items.at(-1)?.seq : undefined;
   return { items, ...optional("next", last === undefined ? undefined : String(last)) };
-}
-
-// Frozen, and nobody else's: a copy, unless it is frozen already.
-function own<T>(given: T): T {
-  return Object.isFrozen(given) ? given : copyRecord(given);
 }

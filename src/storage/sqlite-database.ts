@@ -21,6 +21,9 @@ const blockingMs = 10;
 /** The longest rest between two tries for a lock. */
 const longestRestMs = 20;
 
+/** What the journal keeps of its size once it has been written back, in bytes. */
+const journalBytes = 64 * 2 ** 20;
+
 /** How long one transaction may go on before what else came waits for the next one. */
 const stretchMs = 8;
 
@@ -113,6 +116,8 @@ export class SqliteConnection implements SqlDatabase {
       // Switching to WAL does not wait for locks by itself.
       await this.#whenFree(() => this.#database.prepare("pragma journal_mode = wal").all());
       this.#database.exec(`pragma synchronous = ${synchronous}`);
+      // A large deletion leaves a journal behind that would never shrink.
+      this.#database.prepare(`pragma journal_size_limit = ${journalBytes}`).all();
       this.#database.exec("pragma foreign_keys = on");
     }
     await this.#whenFree(() => this.#transact([() => migrate(this.dialect)]));

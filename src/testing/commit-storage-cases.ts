@@ -66,6 +66,7 @@ export const commitStorageCases: readonly StorageCase[] = [
       ...[failureOf("1"), again, failureOf("3"), failureOf("4")],
     ]);
     assert.deepEqual(await storage.findFailure("2"), again);
+    assert.deepEqual((await storage.listFailures({ _runId: "later", limit: 10 })).items, [again]);
   }),
 
   on("commitPage removes the failures that were delivered", async (storage) => {

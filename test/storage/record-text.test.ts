@@ -11,7 +11,11 @@ const anything = fc.anything({
   maxDepth: 5,
   withBigInt: true,
   withBoxedValues: true,
-  withDate: true,
+  // Node's own comparison tells two invalid dates in a Map apart, so dates are valid ones.
+  values: [
+    ...[fc.boolean(), fc.integer(), fc.double(), fc.string({ unit: "binary" })],
+    ...[fc.constant(null), fc.constant(undefined), fc.date({ noInvalidDate: true })],
+  ],
   withMap: true,
   withNullPrototype: true,
   withSet: true,

@@ -59,6 +59,13 @@ const calls: Readonly<Record<string, (storage: Storage) => Promise<unknown>>> = 
   "listRuns of a connector": (s) => s.listRuns({ ...all, _connectorId: "shop" }),
   "listRuns that failed": (s) => s.listRuns({ ...all, status: "failed" }),
   "listRuns that were canceled": (s) => s.listRuns({ ...all, status: "canceled" }),
+  "listRuns that wait": (s) => s.listRuns({ ...all, status: "queued" }),
+  "listRuns that run": (s) => s.listRuns({ ...all, status: "running" }),
+  "listRuns of an export that are being canceled": (s) =>
+    s.listRuns({ ...all, _exportId: "orders", status: "canceling" }),
+  "listRuns of a connector that failed": (s) => s.listRuns({ ...all, _connectorId: "shop", status: "failed" }),
+  "listRuns of an export that were canceled": (s) => s.listRuns({ ...all, _exportId: "orders", status: "canceled" }),
+  "listRuns of a trigger": (s) => s.listRuns({ ...all, trigger: "retry" }),
   "listRuns of a flow that failed": (s) => s.listRuns({ ...all, _flowId: "flow", status: "failed" }),
   takeRun: (s) => s.takeRun("flow", { token: "token", at, until: at + 1 }),
   renewLeases: (s) => s.renewLeases([hold], at + 1),
@@ -99,18 +106,27 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** The steps in which SQLite walks a whole table or index, or sorts, by what it says of its plan. */
+/** The steps in which SQLite walks a table or an index from one end or a place in it, or sorts, by what it says of its plan. */
 function walks(sql: string): readonly string[] {
   const values = Array.from(sql.matchAll(/\?/g), () => "1");
   const steps = planner.prepare(`explain query plan ${sql}`).all(...values) as { detail: string }[];
-  return steps.map(({ detail }) => detail).filter((detail) => /^SCAN|TEMP B-TREE/.test(detail));
+  return steps
+    .map(({ detail }) => detail)
+    .filter((detail) => /^SCAN|TEMP B-TREE|INTEGER PRIMARY KEY \(rowid[<>]/.test(detail));
 }
 
-// A list without a filter walks along the index that is in its order, and stops at its limit. What is listed by ids is
-// found by them, and those few are sorted.
+// A list without a filter walks along what is in its order, and stops at its limit. What is listed by ids, and what waits
+// or runs, is found by that, and those few are sorted.
+const sorted = /^USE TEMP B-TREE FOR ORDER BY$/;
+const live = /^USE TEMP B-TREE FOR ORDER BY$|^SCAN poundlock_runs USING INDEX poundlock_runs_(waiting|active|leases)$/;
 const inOrder: Readonly<Record<string, RegExp>> = {
   listFlows: /^SCAN poundlock_flows USING INDEX sqlite_autoindex_poundlock_flows_1$/,
-  "listFailures by id": /^USE TEMP B-TREE FOR ORDER BY$/,
+  listRuns: /^SEARCH poundlock_runs USING INTEGER PRIMARY KEY \(rowid<\?\)$/,
+  listFailures: /^SEARCH poundlock_failures USING INTEGER PRIMARY KEY \(rowid>\?\)$/,
+  "listFailures by id": sorted,
+  "listRuns that wait": live,
+  "listRuns that run": live,
+  "listRuns of an export that are being canceled": live,
 };
 
 for (const [title, call] of Object.entries(calls))

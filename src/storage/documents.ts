@@ -1,0 +1,32 @@
+import { InvalidRequestError } from "../errors.ts";
+import { copyRecord } from "../model/page.ts";
+
+/** Frozen, and nobody else's: a copy, unless it is frozen already. */
+export function own<T>(given: T): T {
+  return Object.isFrozen(given) ? given : copyRecord(given);
+}
+
+/** A property that is there only with a value. */
+export function optional<Key extends string, Value>(key: Key, value: Value | undefined): Partial<Record<Key, Value>> {
+  return value === undefined ? {} : ({ [key]: value } as Partial<Record<Key, Value>>);
+}
+
+// Instants come in bunches, and writing one out costs more than most of what is done with it.
+let lastInstant = { at: 0, text: new Date(0).toISOString() };
+
+/** An instant as documents carry it. */
+export function isoOf(at: number): string {
+  if (lastInstant.at !== at) lastInstant = { at, text: new Date(at).toISOString() };
+  return lastInstant.text;
+}
+
+/**
+ * The place in a list that a `next` stands for, or `otherwise` without one.
+ *
+ * @throws `invalid_request` if it was never a `next`.
+ */
+export function placeOf(after: string | undefined, otherwise: number): number {
+  if (after === undefined) return otherwise;
+  if (/^\d{1,15}$/.test(after)) return Number(after);
+  throw new InvalidRequestError("after", "the next of an earlier page", after);
+}
