@@ -16,14 +16,15 @@ import type { DueOutcome, OverlapRule, PruneRule, Queued, RunQuery, Tick } from 
 /** @see RunStorage.queueRun */
 export function queueRun(start: RunStart, maxQueued: number): Play<Queued> {
   return function* () {
-    const row = yield* rowOf<FlowRow & { disabled: number; waiting: number }>(
+    const row = yield* rowOf<FlowRow & { disabled: number; waiting: number; known: string | null }>(
       `select ${flowColumns}, disabled,
-        (select count(*) from poundlock_runs r where r.flow_id = f.id and r.stage = 0) as waiting
+        (select count(*) from poundlock_runs w where w.flow_id = f.id and w.stage = 0) as waiting,
+        (select r.doc from poundlock_runs r where r.id = ?) as known
         from poundlock_flows f where f.id = ?`,
-      start._flowId,
+      ...[start._id, start._flowId],
     );
-    const known = yield* rowOf<{ doc: string }>(`select doc from poundlock_runs where id = ?`, start._id);
-    if (known !== undefined) return { outcome: "queued", run: runOf(known.doc) };
+    const known = row === undefined ? yield* docOf(start._id) : row.known;
+    if (known !== null) return { outcome: "queued", run: runOf(known) };
     if (row === undefined) return { outcome: "missing" };
     if (row.disabled === 1) return { outcome: "disabled" };
     if (row.waiting >= maxQueued) return { outcome: "full" };
@@ -146,6 +147,10 @@ export function* keepRun(seq: number, run: Run): Script<void> {
     ...[run.status, stage, run.endedAt === undefined ? null : Date.parse(run.endedAt), JSON.stringify(run)],
     ...[stage, stage, seq],
   );
+}
+
+function* docOf(_id: string): Script<string | null> {
+  return (yield* rowOf<{ doc: string }>(`select doc from poundlock_runs where id = ?`, _id))?.doc ?? null;
 }
 
 interface HistoryRow {
