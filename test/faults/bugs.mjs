@@ -6,12 +6,24 @@ const runner = "src/run/runner.ts";
 const intake = "src/schedule/intake.ts";
 const leases = "src/storage/sql-leases.ts";
 const inbox = "src/storage/sql-inbox.ts";
+const sweep = "src/schedule/sweep.ts";
+const flows = "src/storage/sql-flows.ts";
+const runs = "src/storage/sql-runs.ts";
+const failures = "src/storage/sql-failures.ts";
 const schema = "src/storage/sql-schema.ts";
 const sqlite = "src/storage/sqlite-database.ts";
 
 const crash = "test/faults/crash-points.test.ts";
 const freeze = "test/faults/freeze.test.ts";
 const soak = "test/faults/soak.test.ts";
+const storageFaults = "test/faults/storage-faults.test.ts";
+const storageFull = "test/faults/storage-full.test.ts";
+const cases = "test/storage/sqlite-storage.test.ts";
+const model = "test/storage/storage-model.test.ts";
+const database = "test/storage/sqlite-database.test.ts";
+const opening = "test/storage/sqlite-open.test.ts";
+const invariants = "test/storage/sql-schema.test.ts";
+const plans = "test/storage/sql-plans.test.ts";
 
 /** `file`: the tests that have to see it. `only`: the part of their titles that is enough, if a bug makes others hang. */
 export const bugs = [
@@ -191,5 +203,103 @@ export const bugs = [
     edits: [[sqlite, "if (!isBusy(error) || clock.now() >= until) throw error;", "throw error;"]],
     file: soak,
     only: "two processes",
+  },
+  {
+    name: "a storage call that fails is not made again",
+    edits: [[runner, "const storageAttempts = 3;", "const storageAttempts = 1;"]],
+    file: storageFaults,
+  },
+  {
+    name: "a storage that fails ends the run",
+    edits: [[executeRun, ' || error.code === "storage_failed"', ""]],
+    file: storageFaults,
+  },
+  {
+    name: "a lease is renewed once, and never again",
+    edits: [
+      [
+        runner,
+        "    // Planned before this one has its answer: an answer that never comes would cost every lease.\n    this.#planRenewal();\n",
+        "",
+      ],
+    ],
+    file: storageFaults,
+  },
+  {
+    name: "a run whose process is gone is never taken back",
+    edits: [[sweep, "    await this.#takeBack();\n", ""]],
+    file: storageFaults,
+  },
+  {
+    name: "a flow whose wake-up got lost is never found",
+    edits: [[sweep, "(_flowId) => told.waiting(_flowId),", "() => undefined,"]],
+    file: storageFaults,
+  },
+  {
+    name: "a commit whose answer got lost cannot be made again",
+    edits: [[leases, "    if (ordinal === before.numPagesProcessed) return before;\n", ""]],
+    file: storageFaults,
+    only: "SqliteStorage",
+  },
+  {
+    name: "a run whose taker did not hear of it cannot be taken by it again",
+    edits: [[leases, "row.token === token ? takenOf(runOf(row.run_doc), row) : undefined;", "undefined;"]],
+    file: storageFaults,
+    only: "SqliteStorage",
+  },
+  {
+    name: "failures are counted, but not in the commit",
+    edits: [[leases, "      yield* keepFailures(failures);\n", ""]],
+    file: storageFaults,
+    only: "SqliteStorage",
+  },
+  {
+    name: "what was done before the disk was full is kept",
+    edits: [[sqlite, 'this.#prepared("rollback").run();', 'this.#prepared("commit").run();']],
+    file: storageFull,
+  },
+  {
+    name: "one that fails takes those with it that came in the same turn",
+    edits: [[sqlite, "await this.#writeAlone(entry);", "entry.reject(error);"]],
+    file: database,
+  },
+  {
+    name: "an inbox takes in more pages than it may",
+    edits: [[inbox, "row.known === null && row.inbox_pages >= maxInboxPages", "row.inbox_pages < 0"]],
+    file: cases,
+  },
+  {
+    name: "runs that have not ended are pruned",
+    edits: [[runs, "h.runs > ? and r.stage = 2 and r.seq", "h.runs > ? and r.seq"]],
+    file: cases,
+  },
+  {
+    name: "a failure that fails again stays with the run it came from",
+    edits: [[failures, "set run_id = excluded.run_id, integration_id", "set integration_id"]],
+    file: cases,
+  },
+  {
+    name: "open failures outlive their flow",
+    edits: [
+      [flows, "    yield* change(`delete from poundlock_failures where flow_id = ? and status = 'open'`, _id);\n", ""],
+    ],
+    file: model,
+  },
+  {
+    name: "the database lets two scheduled runs wait to be folded into",
+    edits: [[schema, "create unique index poundlock_runs_buffered", "create index poundlock_runs_buffered"]],
+    file: invariants,
+  },
+  {
+    name: "a file of a newer version is opened",
+    edits: [[schema, "  if (found <= schemaVersion) return found;\n", "  if (found <= Infinity) return found;\n"]],
+    file: opening,
+  },
+  {
+    name: "the runs that wait are looked for among all there ever were",
+    edits: [
+      [schema, "    `create index poundlock_runs_waiting on poundlock_runs (flow_id, seq) where stage = 0`,\n", ""],
+    ],
+    file: plans,
   },
 ];

@@ -17,7 +17,9 @@ async function copyWith(edits) {
   const parts = [
     "src",
     "test/faults",
+    "test/storage",
     "test/simulation/chance.ts",
+    "test/stage.ts",
     "package.json",
     "tsconfig.json",
     "vitest.config.ts",
