@@ -65,3 +65,16 @@ export function* rowOf<Row>(sql: string, ...values: readonly SqlValue[]): Script
 export function* change(sql: string, ...values: readonly SqlValue[]): Script<void> {
   yield { sql, values, answers: false };
 }
+
+/** One condition of a list; left out if its value is undefined. */
+export type Condition = readonly [sql: string, value: SqlValue | undefined];
+
+/** The conditions that were asked for, after those that stand by themselves: ` where …` and its values, or nothing. */
+export function whereOf(
+  conditions: readonly Condition[],
+  fixed: readonly string[] = [],
+): { readonly where: string; readonly values: readonly SqlValue[] } {
+  const given = conditions.filter((one): one is readonly [string, SqlValue] => one[1] !== undefined);
+  const all = [...fixed, ...given.map(([sql]) => sql)];
+  return { where: all.length === 0 ? "" : ` where ${all.join(" and ")}`, values: given.map(([, value]) => value) };
+}

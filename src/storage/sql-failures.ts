@@ -1,5 +1,15 @@
-import type { Failure } from "../model/failure.ts";
-import { type Play, type Script, type SqlValue, type Statement, change, rowsOf, statement } from "./sql-database.ts";
+import type { Failure, FailureStatus } from "../model/failure.ts";
+import {
+  type Condition,
+  type Play,
+  type Script,
+  type SqlValue,
+  type Statement,
+  change,
+  rowsOf,
+  statement,
+  whereOf,
+} from "./sql-database.ts";
 import { placeOf } from "./documents.ts";
 import { type FailureRow, failureColumns, failureOf, insertedFailureColumns } from "./sql-rows.ts";
 import type { FailureQuery } from "./storage.ts";
@@ -15,7 +25,7 @@ export function failureById(_id: string): Statement {
 /** Asks for {@link FailureRow}s, each statement for at most one more than the query's limit: several if it names many ids. */
 export function failuresMatching(query: FailureQuery): readonly Statement[] {
   const { limit, after, status, _ids, _flowId, _importId, _runId, _integrationId, _connectorId } = query;
-  const conditions: [sql: string, value: SqlValue | undefined][] = [
+  const conditions: readonly Condition[] = [
     ["flow_id = ?", _flowId],
     ["run_id = ?", _runId],
     ["import_id = ?", _importId],
@@ -23,17 +33,13 @@ export function failuresMatching(query: FailureQuery): readonly Statement[] {
     ["connector_id = ?", _connectorId],
     ["seq > ?", after === undefined ? undefined : placeOf(after, 0)],
   ];
-  const given = conditions.filter((one): one is [string, SqlValue] => one[1] !== undefined);
-  // The index of what is open is found by its name, so the status stands in the text; there are two of them.
-  const fixed = [...(status === undefined ? [] : [`status = '${status}'`]), ...given.map(([sql]) => sql)];
-  const values = given.map(([, value]) => value);
-  const select = (conditions: readonly string[], chosen: readonly SqlValue[]) => {
-    const where = conditions.length === 0 ? "" : ` where ${conditions.join(" and ")}`;
+  const fixed = status === undefined ? [] : [ofStatus[status]];
+  const select = (ids: readonly string[]) => {
+    const { where, values } = whereOf(conditions, ids.length === 0 ? fixed : [isOneOf(ids.length), ...fixed]);
     const sql = `select ${failureColumns} from poundlock_failures${where} order by seq limit ?`;
-    return statement(sql, ...values, ...chosen, limit + 1);
+    return statement(sql, ...ids, ...values, limit + 1);
   };
-  if (_ids === undefined) return [select(fixed, [])];
-  return portionsOf([...new Set(_ids)]).map((ids) => select([...fixed, isOneOf(ids.length)], ids));
+  return _ids === undefined ? [select([])] : portionsOf([...new Set(_ids)]).map(select);
 }
 
 /** @see FailureStorage.resolveFailures */
@@ -70,6 +76,9 @@ export function* deleteFailures(_ids: readonly string[]): Script<void> {
   for (const ids of portionsOf(_ids))
     yield* change(`delete from poundlock_failures where ${isOneOf(ids.length)}`, ...ids);
 }
+
+// An index of some rows is found by the words that it was made with, so these stand in the text.
+const ofStatus: Readonly<Record<FailureStatus, string>> = { open: "status = 'open'", resolved: "status = 'resolved'" };
 
 function isOneOf(size: number): string {
   return `id in (${Array.from({ length: size }, () => "?").join(", ")})`;

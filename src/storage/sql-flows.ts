@@ -9,6 +9,7 @@ import {
   rowOf,
   rowsOf,
   statement,
+  whereOf,
 } from "./sql-database.ts";
 import { isoOf, optional } from "./documents.ts";
 import { type FlowRow, flowColumns, flowOf, flowText, runOf } from "./sql-rows.ts";
@@ -41,17 +42,14 @@ export function flowById(_id: string): Statement {
 /** Asks for {@link FlowRow}s, at most one more than the query's limit. */
 export function flowsMatching(query: FlowQuery): Statement {
   const { limit, after, _exportId, _integrationId, _connectorId, _importId, disabled } = query;
-  const conditions: [sql: string, value: SqlValue | undefined][] = [
+  const { where, values } = whereOf([
     ["export_id = ?", _exportId],
     ["integration_id = ?", _integrationId],
     ["connector_id = ?", _connectorId],
     ["disabled = ?", disabled === undefined ? undefined : Number(disabled)],
     ["id in (select flow_id from poundlock_flow_imports where import_id = ?)", _importId],
     ["id > ?", after],
-  ];
-  const given = conditions.filter((one): one is [string, SqlValue] => one[1] !== undefined);
-  const where = given.length === 0 ? "" : ` where ${given.map(([sql]) => sql).join(" and ")}`;
-  const values = given.map(([, value]) => value);
+  ]);
   return statement(`select ${flowColumns} from poundlock_flows${where} order by id limit ?`, ...values, limit + 1);
 }
 

@@ -1,13 +1,14 @@
-import { type Run, type RunStart, moveRun, newRun } from "../model/run.ts";
+import { type Run, type RunStart, type RunStatus, moveRun, newRun } from "../model/run.ts";
 import {
+  type Condition,
   type Play,
   type Script,
-  type SqlValue,
   type Statement,
   change,
   rowOf,
   rowsOf,
   statement,
+  whereOf,
 } from "./sql-database.ts";
 import { isoOf, placeOf } from "./documents.ts";
 import { type FlowRow, flowColumns, flowOf, runOf, stageOf } from "./sql-rows.ts";
@@ -55,7 +56,7 @@ export function runsMatching(query: RunQuery): Statement {
   const index = status === undefined || status === "completed" ? "" : " || ''";
   const isLive = status === "queued" || status === "running" || status === "canceling";
   const place = isLive ? "seq + 0" : "seq";
-  const conditions: [sql: string, value: SqlValue | undefined][] = [
+  const conditions: readonly Condition[] = [
     ["flow_id = ?", _flowId],
     [`integration_id${index} = ?`, _integrationId],
     [`connector_id${index} = ?`, _connectorId],
@@ -63,15 +64,9 @@ export function runsMatching(query: RunQuery): Statement {
     [`cause${index} = ?`, trigger],
     [`${place} < ?`, after === undefined ? undefined : placeOf(after, 0)],
   ];
-  const given = conditions.filter((one): one is [string, SqlValue] => one[1] !== undefined);
-  // The indexes of one status are found by its name, so it stands in the text; there are six of them.
-  const ofStatus = status === undefined ? [] : [`status = '${status}'`, ...stagesOf(status)];
-  const where = [...ofStatus, ...given.map(([sql]) => sql)].join(" and ");
-  const values = given.map(([, value]) => value);
-  return statement(
-    `select seq, doc from poundlock_runs${where === "" ? "" : ` where ${where}`} order by ${place} desc limit ?`,
-    ...[...values, limit + 1],
-  );
+  const { where, values } = whereOf(conditions, status === undefined ? [] : ofStatus[status]);
+  const sql = `select seq, doc from poundlock_runs${where} order by ${place} desc limit ?`;
+  return statement(sql, ...values, limit + 1);
 }
 
 /** @see RunStorage.cancelRun */
@@ -158,10 +153,15 @@ interface HistoryRow {
   readonly flow_id: string;
 }
 
-function stagesOf(status: Run["status"]): readonly string[] {
-  if (status === "queued") return ["stage = 0"];
-  return status === "running" || status === "canceling" ? ["stage = 1"] : ["stage = 2"];
-}
+// An index of some rows is found by the words that it was made with, so these stand in the text.
+const ofStatus: Readonly<Record<RunStatus, readonly string[]>> = {
+  queued: ["stage = 0", "status = 'queued'"],
+  running: ["stage = 1", "status = 'running'"],
+  canceling: ["stage = 1", "status = 'canceling'"],
+  completed: ["stage = 2", "status = 'completed'"],
+  failed: ["stage = 2", "status = 'failed'"],
+  canceled: ["stage = 2", "status = 'canceled'"],
+};
 
 function* forgetRun(seq: number, flow_id: string): Script<void> {
   yield* change(`delete from poundlock_runs where seq = ?`, seq);
