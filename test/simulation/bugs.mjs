@@ -137,11 +137,7 @@ const slotOf = (flowId: string) => {
   {
     name: "leases are never renewed",
     edits: [
-      [
-        runner,
-        "    if (this.#cancelRenewal !== undefined || this.#renewing || this.#running.size === 0) return;\n",
-        "    return;\n",
-      ],
+      [runner, "    if (this.#cancelRenewal !== undefined || this.#running.size === 0) return;\n", "    return;\n"],
     ],
   },
   {
@@ -195,7 +191,7 @@ const slotOf = (flowId: string) => {
   {
     name: "a due time makes a run in each process that sees it",
     also: "storage",
-    edits: [[memory, " || flow.nextRunAt !== iso(tick.dueAt)) return", ") return"]],
+    edits: [[memory, " || flow.nextRunAt !== isoOf(tick.dueAt)) return", ") return"]],
   },
   {
     name: "a due time that finds its flow running is folded into the running run",
