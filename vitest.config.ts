@@ -9,6 +9,7 @@ export default defineConfig({
       { find: /^poundlock$/, replacement: source("index.ts") },
       { find: /^poundlock\/testing$/, replacement: source("testing/index.ts") },
       { find: /^poundlock\/storage\/sqlite$/, replacement: source("storage/sqlite-storage.ts") },
+      { find: /^poundlock\/http$/, replacement: source("http/index.ts") },
     ],
   },
   test: {

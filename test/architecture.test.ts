@@ -22,7 +22,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   options: [...parts, "flow-registry"],
   scheduler: [...parts, "flow-registry", "options"],
   connectors: ["model", "errors"],
-  http: ["model", "errors", "type flow-registry", "type scheduler"],
+  http: ["model", "errors", "type clock", "type events", "type flow-registry", "type scheduler"],
   dashboard: [],
   testing: ["model", "errors", "events", "clock", ...contracts],
   index: [...parts, "flow-registry", "options", "scheduler"],
@@ -30,6 +30,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages of which a host needs one, or none. */
 const mayLack = ["node:sqlite", "libsql", "better-sqlite3"];
+/** Packages that a host needs who opens the door. */
+const doorNeeds = ["hono", "@hono/node-server"];
 
 const timeWords =
   /\bDate\.now\b|\bnew Date\b(?!\([^)])|\bset(?:Timeout|Interval|Immediate)\b|\bperformance\.|\bhrtime\b|\bAbortSignal\.timeout\b|\bnode:timers\b/g;
@@ -129,7 +131,7 @@ const rules = {
       withoutComments(sources[path] ?? "")
         .replace(reExport, "")
         .trim();
-    return ["index.ts", "testing/index.ts"].filter((path) => rest(path) !== "");
+    return ["index.ts", "testing/index.ts", "http/index.ts"].filter((path) => rest(path) !== "");
   },
 };
 
@@ -156,8 +158,9 @@ describe("in src", () => {
     const imported = importsOf(src).flatMap(({ ours, to }) => (ours || to.startsWith("node:") ? [] : [to]));
 
     expect([...new Set(imported)].sort()).toEqual(Object.keys({ ...dependencies, ...peerDependencies }).sort());
-    expect(Object.keys(peerDependencies ?? {}).sort()).toEqual(mayLack.filter((name) => name !== "node:sqlite").sort());
-    expect(peerDependenciesMeta).toEqual({ libsql: { optional: true }, "better-sqlite3": { optional: true } });
+    const peers = [...doorNeeds, ...mayLack.filter((name) => name !== "node:sqlite")];
+    expect(Object.keys(peerDependencies ?? {}).sort()).toEqual([...peers].sort());
+    expect(peerDependenciesMeta).toEqual(Object.fromEntries(peers.map((name) => [name, { optional: true }])));
   });
 });
 

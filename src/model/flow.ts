@@ -1,6 +1,6 @@
-import * as v from "valibot";
 import { shown } from "./json.ts";
 import { unstorable } from "./rule.ts";
+import { v } from "./schema.ts";
 
 /** A stored flow: one export linked to one or more imports. Documents are frozen; times are ISO 8601 UTC. */
 export interface Flow {
@@ -80,17 +80,24 @@ const text = (what: string) =>
     v.check((given) => !unstorable.test(given), `${what}, none of them a NUL or half of a surrogate pair`),
   );
 const id = text("a text of 1 to 255 characters");
+const said = <S extends v.GenericSchema>(schema: S, description: string) => v.pipe(schema, v.description(description));
 const cronText = "a cron expression, or null for none";
 
 /** The writable fields as a schema: shapes and lengths. Ids and cron expressions are checked by who knows them. */
 export const flowSchema = v.object({
-  name: text("a text of 1 to 255 characters after trimming"),
-  schedule: v.nullish(
-    v.pipe(v.string(cronText), v.trim(), v.minLength(1, cronText)), // how long it may be is the cron reader's to say
+  name: said(
+    text("a text of 1 to 255 characters after trimming"),
+    "Give your flow an intuitive name to stay organized.",
   ),
-  timezone: v.nullish(text("an IANA time zone")),
-  _exportId: id,
-  _importId: v.nullish(id),
+  schedule: said(
+    v.nullish(
+      v.pipe(v.string(cronText), v.trim(), v.minLength(1, cronText)), // how long it may be is the cron reader's to say
+    ),
+    "Cron expression, at most once a minute. Without one the flow runs only when asked, or as events arrive.",
+  ),
+  timezone: said(v.nullish(text("an IANA time zone")), "IANA zone of the schedule; without one the registry's."),
+  _exportId: said(id, "The id under which the export is registered."),
+  _importId: said(v.nullish(id), "The import, or the first of `_importIds`. One of the two is required."),
   _importIds: v.nullish(
     v.pipe(
       v.array(id, "an array of 1 to 50 import ids"),
@@ -99,9 +106,9 @@ export const flowSchema = v.object({
       v.check((ids) => new Set(ids).size === ids.length, "ids that are all different"),
     ),
   ),
-  _integrationId: v.nullish(id),
-  _connectorId: v.nullish(id),
-  disabled: v.nullish(v.boolean("true or false")),
+  _integrationId: said(v.nullish(id), "The id of the integration that this flow is part of."),
+  _connectorId: said(v.nullish(id), "The id of the connector that this flow belongs to."),
+  disabled: said(v.nullish(v.boolean("true or false")), "True: no schedule, no manual run, no intake."),
 });
 
 /** The definition in `input`, or every problem it has, none left for a second try. */

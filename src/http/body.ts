@@ -1,0 +1,148 @@
+import { shown } from "../model/json.ts";
+import { v } from "../model/schema.ts";
+import type { Schema } from "./documents.ts";
+import { type Problem, Refusal, badRequest } from "./refusal.ts";
+
+/** What a request may carry. */
+export interface BodyRule {
+  /** False: an empty body means that everything is left out. */
+  readonly required: boolean;
+  /** Media type → its shape. */
+  readonly content: Readonly<Record<string, Schema>>;
+  /** True: the body is checked against its shape here. False: by what it is given to, against the same shape. */
+  readonly checked: boolean;
+}
+
+/** A body that was read. */
+export interface Body {
+  /** Parsed; undefined if the body is empty and may be. */
+  readonly value: unknown;
+  /** In lower case, without parameters; empty if the body is. */
+  readonly mediaType: string;
+}
+
+const noBytes = new Uint8Array(0);
+
+/**
+ * The bytes of the body.
+ *
+ * @throws Refusal 413 if there are more than `limit`, as soon as that is known; 400 if they end early.
+ */
+export async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
+  const stated = request.headers.get("content-length");
+  if (stated !== null && Number(stated) > limit) throw tooLarge(limit);
+  try {
+    // A length that was stated is one that servers hold the sender to.
+    if (stated !== null) return within(new Uint8Array(await request.arrayBuffer()), limit);
+    return request.body === null ? noBytes : await collect(request.body, limit);
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    throw badRequest("", "The body could not be read to its end");
+  }
+}
+
+/**
+ * The body as its media type says.
+ *
+ * @throws Refusal 415 for a type, charset or encoding that is not read here; 400 if it is no JSON, or not of its shape.
+ */
+export function readBody(bytes: Uint8Array, request: Request, rule: BodyRule): Body {
+  if (bytes.length === 0 && !rule.required) return { value: undefined, mediaType: "" };
+  const mediaType = mediaTypeOf(request, Object.keys(rule.content));
+  const value = parse(bytes);
+  const schema = rule.content[mediaType];
+  return { value: rule.checked && schema !== undefined ? readShape(value, schema) : value, mediaType };
+}
+
+/**
+ * The value, if it has that shape.
+ *
+ * @throws Refusal 400 with every problem.
+ */
+export function readShape(value: unknown, schema: Schema): unknown {
+  const parsed = v.safeParse(schema, value);
+  if (parsed.success) return parsed.output;
+  throw new Refusal(400, parsed.issues.map(problemOf));
+}
+
+function mediaTypeOf(request: Request, known: readonly string[]): string {
+  const expected = known.join(" or ");
+  const encoding = request.headers.get("content-encoding");
+  if (encoding !== null && encoding !== "identity")
+    throw badRequest("content-encoding", `content-encoding: expected none, found ${shown(encoding)}`, 415);
+  const contentType = request.headers.get("content-type");
+  const [type = "", ...parameters] = (contentType ?? "").toLowerCase().split(";");
+  const charset = parameters
+    .map((one) => /^\s*charset\s*=\s*"?([^"\s]+)/.exec(one)?.[1])
+    .find((one) => one !== undefined);
+  if (known.includes(type.trim()) && (charset === undefined || /^utf-?8$/.test(charset))) return type.trim();
+  const found = contentType === null ? "nothing" : shown(contentType);
+  throw badRequest("content-type", `content-type: expected ${expected} in UTF-8, found ${found}`, 415);
+}
+
+function parse(bytes: Uint8Array): unknown {
+  if (bytes.length === 0) throw badRequest("", "The body: expected JSON, found nothing");
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw badRequest("", "The body: expected UTF-8, found bytes that are none");
+  }
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw badRequest("", `The body: expected JSON (${error instanceof Error ? withoutExcerpt(error.message) : ""})`);
+  }
+}
+
+// The engine shows a part of the text, which may be a secret.
+function withoutExcerpt(message: string): string {
+  return message
+    .replace(/, (?:\.\.\.)?".*$/s, "")
+    .replace(/^Unexpected token .*? is not valid JSON$/s, "unexpected token");
+}
+
+async function collect(stream: ReadableStream<Uint8Array>, limit: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  const reader = stream.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    length += value.length;
+    if (length > limit) {
+      // Whoever sends too much need not be listened to until the end.
+      reader.cancel().catch(() => undefined);
+      throw tooLarge(limit);
+    }
+    chunks.push(value);
+  }
+  return Buffer.concat(chunks, length);
+}
+
+function within(bytes: Uint8Array, limit: number): Uint8Array {
+  if (bytes.length > limit) throw tooLarge(limit);
+  return bytes;
+}
+
+function tooLarge(limit: number): Refusal {
+  return badRequest("", `The body: expected at most ${limit} bytes, found more`, 413);
+}
+
+function problemOf(issue: v.BaseIssue<unknown>): Problem {
+  const field = v.getDotPath(issue) ?? "";
+  const at = field === "" ? "The body" : field;
+  const unknown = issue.type === "strict_object" && issue.expected === "never";
+  const missing = !unknown && issue.kind === "schema" && issue.path !== undefined && issue.input === undefined;
+  const message = unknown
+    ? `${at}: there is no such field`
+    : missing
+      ? `${at}: required, but not given`
+      : `${at}: expected ${expectedOf(issue)}, found ${shown(issue.input)}`;
+  return { code: "invalid_request", message, ...(field === "" ? {} : { field }) };
+}
+
+function expectedOf(issue: v.BaseIssue<unknown>): string {
+  // Shapes say in their own words what they expect; where they do not, the words are valibot's.
+  return issue.message.startsWith("Invalid ") ? (issue.expected ?? "something else") : issue.message;
+}

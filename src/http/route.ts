@@ -1,0 +1,104 @@
+import type { Clock } from "../clock.ts";
+import type { FlowRegistry } from "../flow-registry.ts";
+import type { v } from "../model/schema.ts";
+import type { Scheduler } from "../scheduler.ts";
+import type { Action, Scope } from "./authorization.ts";
+import type { Body, BodyRule } from "./body.ts";
+import type { Schema } from "./documents.ts";
+import type { EventFeed } from "./event-feed.ts";
+import type { QuerySchema } from "./query.ts";
+
+/** Everything an answer is made from. */
+export interface Parts {
+  readonly registry: FlowRegistry;
+  readonly scheduler: Scheduler;
+  readonly feed: EventFeed;
+  readonly clock: Clock;
+  /** What stands before every path; empty, or beginning with a slash. */
+  readonly basePath: string;
+  /** Longest wait for the end of a run, in milliseconds. */
+  readonly maxWaitMs: number;
+  /** The text of the OpenAPI document. */
+  readonly openapi: () => string;
+}
+
+/** A request that is allowed, read and checked. */
+export interface Call<Query = Readonly<Record<string, unknown>>> {
+  readonly request: Request;
+  readonly parts: Parts;
+  /** What the caller may see; undefined: everything. */
+  readonly scope: Scope | undefined;
+  /** The id in the path; empty if it has none. */
+  readonly _id: string;
+  readonly query: Query;
+  readonly body: Body;
+}
+
+/** How one status is answered. */
+export interface Answer {
+  readonly description: string;
+  /** Media type → shape. Absent: no body. */
+  readonly content?: Readonly<Record<string, Schema>>;
+  /** Header → what it says. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** One method of one path. The router, the OpenAPI document and the manual are made from, or held to, a list of these. */
+export interface Route {
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** Such as `/flows/{_id}`; at most one id. */
+  readonly path: string;
+  /** What `authorize` is asked for. */
+  readonly action: Action;
+  /** The name of the operation in the OpenAPI document. */
+  readonly operationId: string;
+  readonly summary: string;
+  /** Parameters it reads; absent: none is allowed. */
+  readonly query?: QuerySchema;
+  /** Request headers it heeds → what they do. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: BodyRule;
+  readonly answers: Readonly<Record<number, Answer>>;
+  /** What it may be refused with, beside what every route may be. */
+  readonly refusals?: readonly number[];
+  readonly answer: (call: Call) => Promise<Response>;
+}
+
+/** A route whose `answer` is given its query as the schema reads it. */
+export function route<const Query extends QuerySchema>(
+  of: Omit<Route, "query" | "answer"> & {
+    readonly query?: Query;
+    readonly answer: (call: Call<v.InferOutput<Query>>) => Promise<Response>;
+  },
+): Route {
+  return of;
+}
+
+/** Headers of every answer. Answers are for who asked, and as of now. */
+const common = { "x-content-type-options": "nosniff", "cache-control": "no-store" };
+const commonJson = { ...common, "content-type": "application/json" };
+
+/** An answer with a JSON body. */
+export function json(status: number, value: unknown, headers?: Readonly<Record<string, string>>): Response {
+  return jsonOf(status, JSON.stringify(value), headers);
+}
+
+/** An answer whose body is JSON already. */
+export function jsonOf(status: number, text: string, headers?: Readonly<Record<string, string>>): Response {
+  return new Response(text, { status, headers: headers === undefined ? commonJson : { ...commonJson, ...headers } });
+}
+
+/** An answer without a body. */
+export function empty(status: number, headers?: Readonly<Record<string, string>>): Response {
+  return new Response(null, { status, headers: { ...common, ...headers } });
+}
+
+/** An answer that goes on. */
+export function streamed(stream: ReadableStream<Uint8Array>, contentType: string): Response {
+  return new Response(stream, { status: 200, headers: { ...common, "content-type": contentType } });
+}
+
+/** The path of a document, as `Location` names it. */
+export function locationOf({ basePath }: Parts, kind: "flows" | "runs", _id: string): string {
+  return `${basePath}/${kind}/${encodeURIComponent(_id)}`;
+}

@@ -1,0 +1,70 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { InvalidOptionError, UnauthorizedError } from "../errors.ts";
+import { type Rule, firstBreach, firstUnknown, oneOf, optional, text } from "../model/rule.ts";
+import type { Permission } from "./authorization.ts";
+
+/**
+ * Decides by the request itself, its body included, whether records may come in; asked instead of `authorize`. What it
+ * throws or answers counts as there.
+ */
+export type Verify = (request: Request) => Permission | Promise<Permission>;
+
+/** How a sender signs. */
+export interface SignatureOptions {
+  /** The secret shared with the sender, or several while one replaces another. */
+  readonly secret: string | readonly string[];
+  /** The header with the signature, such as `x-hub-signature-256`. */
+  readonly header: string;
+  /** @default "sha256" */
+  readonly algorithm?: "sha256" | "sha512" | "sha1";
+  /** @default "hex" */
+  readonly encoding?: "hex" | "base64";
+  /** What stands before the signature in the header, such as `sha256=`. @default nothing */
+  readonly prefix?: string;
+}
+
+/**
+ * Lets records in whose body, byte for byte, was signed with the secret (HMAC); compared in constant time.
+ *
+ * @throws `invalid_option` naming the option that does not hold.
+ */
+export function hmacSignature(options: SignatureOptions): Verify {
+  const breach = firstUnknown(options, optionRules) ?? firstBreach(options, optionRules);
+  if (breach !== undefined) {
+    const found = breach.field === "secret" ? typeof breach.found : breach.found; // a secret is not shown
+    throw new InvalidOptionError(`hmacSignature.${breach.field}`, breach.expected, found);
+  }
+  const { secret, header, algorithm = "sha256", encoding = "hex", prefix = "" } = options;
+  const secrets: readonly string[] = typeof secret === "string" ? [secret] : secret;
+  return async (request) => {
+    const given = request.headers.get(header);
+    if (given === null) throw new UnauthorizedError(`The header ${header} is required`);
+    if (!given.startsWith(prefix)) throw new UnauthorizedError(`The header ${header} does not begin as agreed`);
+    const signature = Buffer.from(given.slice(prefix.length), encoding);
+    const body = new Uint8Array(await request.arrayBuffer());
+    // Every secret is tried, whichever fits.
+    const fits = secrets.filter((one) => sameBytes(createHmac(algorithm, one).update(body).digest(), signature));
+    if (fits.length === 0) throw new UnauthorizedError("The signature does not fit the body");
+    return true;
+  };
+}
+
+function sameBytes(one: Buffer, other: Buffer): boolean {
+  return one.length === other.length && timingSafeEqual(one, other);
+}
+
+const isSecret = (value: unknown) => typeof value === "string" && value !== "";
+
+const optionRules: Readonly<Record<keyof SignatureOptions, Rule>> = {
+  secret: {
+    expected: "a text that is not empty, or several",
+    holds: (value) => (Array.isArray(value) ? value.length > 0 && value.every(isSecret) : isSecret(value)),
+  },
+  header: {
+    expected: "the name of a header",
+    holds: (value) => typeof value === "string" && /^[\w!#$%&'*+.^`|~-]+$/.test(value),
+  },
+  algorithm: optional(oneOf("sha256", "sha512", "sha1")),
+  encoding: optional(oneOf("hex", "base64")),
+  prefix: optional(text),
+};
