@@ -55,6 +55,8 @@ export interface SchedulerEvents {
   "lease:lost": { readonly run: Run };
   /** An export's `listen` threw; it is called again after `delayMs`. 0: what threw was its stop. */
   "listen:failed": { readonly _exportId: string; readonly error: unknown; readonly delayMs: number };
+  /** The scheduler has stopped; nothing more is told until it is started again. */
+  stopped: Readonly<Record<string, never>>;
   /** The storage or the executor failed in the background; the work is tried again. */
   trouble: { readonly error: unknown; readonly during: string };
   /** A listener threw, or the promise it returned was rejected. */

@@ -223,6 +223,12 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
     return flow;
   }
 
+  /** Every problem for which `create` would refuse `input`; none if it holds. Nothing is stored. */
+  check(input: unknown): readonly FlowIssue[] {
+    const read = this.#examine(input);
+    return "issues" in read ? read.issues : [];
+  }
+
   /** @throws `not_found` */
   async get(_id: string): Promise<Flow> {
     return existing(await this.find(_id), _id);
@@ -362,7 +368,14 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
     return dueAt === undefined ? {} : { nextRunAt: new Date(dueAt).toISOString() };
   }
 
+  /** @throws `invalid_flow` with every problem there is. */
   #read(input: unknown, others: readonly FlowIssue[] = []): FlowDefinition {
+    const read = this.#examine(input, others);
+    if ("issues" in read) throw new InvalidFlowError(read.issues);
+    return read.definition;
+  }
+
+  #examine(input: unknown, others: readonly FlowIssue[] = []): ReturnType<typeof readFlow> {
     const read = readFlow(input);
     const fields = (typeof input === "object" && input !== null ? input : {}) as Partial<FlowInput>;
     const shapeIssues = "issues" in read ? read.issues : [];
@@ -371,8 +384,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
       ({ field }) => !shapeIssues.some((issue) => issue.field === field),
     );
     const issues = [...others, ...shapeIssues, ...meaningIssues];
-    if (issues.length > 0 || "issues" in read) throw new InvalidFlowError(issues);
-    return read.definition;
+    return issues.length > 0 || "issues" in read ? { issues } : read;
   }
 
   #scheduleIssues({ schedule, timezone }: Partial<FlowInput>): FlowIssue[] {

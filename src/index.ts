@@ -39,6 +39,6 @@ export {
 } from "./model/run.ts";
 export { type RetryLaterOptions, reject, retryLater, stop } from "./model/verdict.ts";
 export type { Retention, SchedulerOptions } from "./options.ts";
-export { type FailureFilter, type RunFilter, type RunOptions, Scheduler } from "./scheduler.ts";
+export { type FailureFilter, type RunFilter, type RunOptions, Scheduler, type SchedulerState } from "./scheduler.ts";
 export { MemoryStorage } from "./storage/memory-storage.ts";
 export type * from "./storage/storage.ts";

@@ -22,6 +22,7 @@ import type { AcceptOptions, Accepted } from "./model/export.ts";
 import { type Failure, failureStatuses } from "./model/failure.ts";
 import { importIdsOf } from "./model/flow.ts";
 import { type Json, copyJson } from "./model/json.ts";
+import type { Logger } from "./model/logger.ts";
 import { type Rule, having, oneOf, optional, pageLimit, text, texts } from "./model/rule.ts";
 import { type RetrySelection, type Run, type RunStart, hasEnded, runStatuses, triggers } from "./model/run.ts";
 import { messageOf } from "./model/verdict.ts";
@@ -50,6 +51,9 @@ export interface FailureFilter extends Omit<FailureQuery, "limit"> {
   readonly limit?: number;
 }
 
+/** `stopped` at first, and again after `stop`. */
+export type SchedulerState = "stopped" | "starting" | "started" | "stopping";
+
 /** What running code may take, once it is told to abort, before `stop` leaves it behind. */
 const abortPatienceMs = 1_000;
 
@@ -73,7 +77,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   readonly #sweep: Sweep;
   readonly #waiters = new Map<string, Set<(run: Run) => void>>();
   readonly #toldAt = new Map<string, number>();
-  #state: "stopped" | "starting" | "started" | "stopping" = "stopped";
+  #state: SchedulerState = "stopped";
   #starting: Promise<void> | undefined;
   /** Of the start that counts: a stop leaves one behind that does not end. */
   #startNumber = 0;
@@ -99,6 +103,16 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     this.#intake = new Intake({ ...parts, exports: registry, maxInboxPages, dedupeWindowMs });
     const { maxCrashes, retention } = limits;
     this.#sweep = new Sweep({ ...parts, leaseMs: limits.leaseMs, maxCrashes, retention });
+  }
+
+  /** What it does now. */
+  get state(): SchedulerState {
+    return this.#state;
+  }
+
+  /** Where it writes; for others in the host's process to write to the same place. */
+  get logger(): Logger {
+    return this.#options.logger;
   }
 
   /**
@@ -186,6 +200,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     await Promise.all([listened, rested]);
     this.#runner.stop();
     this.#state = "stopped";
+    this.emit("stopped", {});
   }
 
   /**
@@ -215,23 +230,30 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   }
 
   /**
-   * Resolves with the run once it has completed, failed or been canceled.
+   * Resolves with the run once it has completed, failed or been canceled. Rejects with the reason of `signal` as soon as
+   * that aborts; the run goes on.
    *
    * @throws `not_found`
    */
-  async waitFor(_runId: string): Promise<Run> {
+  async waitFor(_runId: string, options: { readonly signal?: AbortSignal } = {}): Promise<Run> {
+    const { signal } = options;
     const waiter = this.#waiter(_runId);
     const done = new AbortController();
+    const abort = () => done.abort();
+    signal?.addEventListener("abort", abort);
     try {
       for (;;) {
+        signal?.throwIfAborted();
         const run = await this.getRun(_runId);
         if (hasEnded(run)) return run;
+        signal?.throwIfAborted();
         // It may end in another scheduler, of this process or of another one.
         const polled = pause(this.#options.clock, pollMs, done.signal).then(() => undefined);
         const ended = await Promise.race([waiter.ended, polled]);
         if (ended !== undefined) return ended;
       }
     } finally {
+      signal?.removeEventListener("abort", abort);
       done.abort();
       waiter.leave();
     }
@@ -296,9 +318,9 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    */
   async retryFailures(_flowId: string, selection: RetrySelection = {}): Promise<Run> {
     const flow = await this.#registry.get(_flowId);
-    const { _importId, _ids } = selection;
+    const { _importId, _ids, _integrationId } = selection;
     if (_importId !== undefined && !importIdsOf(flow).includes(_importId)) throw new NotFoundError("import", _importId);
-    await this.#expectFailures(_ids ?? [], { _flowId });
+    await this.#expectFailures(_ids ?? [], { _flowId, ...(_integrationId === undefined ? {} : { _integrationId }) });
     return this.#queue({ ...this.#newStart(_flowId), trigger: "retry", retry: Object.freeze(defined(selection)) });
   }
 
@@ -337,7 +359,10 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   }
 
   /** @throws `not_found` naming the first id that is no failure's, or not one of the flow's. */
-  async #expectFailures(_ids: readonly string[], filter: { readonly _flowId?: string }): Promise<void> {
+  async #expectFailures(
+    _ids: readonly string[],
+    filter: Pick<FailureQuery, "_flowId" | "_integrationId">,
+  ): Promise<void> {
     for (let start = 0; start < _ids.length; start += portion) {
       const part = _ids.slice(start, start + portion);
       const { items } = await this.#storage.listFailures({ ...filter, _ids: part, limit: portion });

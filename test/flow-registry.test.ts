@@ -202,6 +202,14 @@ describe("a flow is refused, by create, update, define and patch alike, for", ()
     expect(await problemsOf(registry.update("known", { ...input, ...changes }))).toEqual(problems);
     expect(await problemsOf(registry.define("new", { ...input, ...changes }))).toEqual(problems);
     expect(await problemsOf(registry.patch("known", changes))).toEqual(problems);
+    expect(registry.check({ ...input, ...changes }).map(({ code, field }) => `${code} ${field}`)).toEqual(problems);
+  });
+
+  test("none of a flow that holds, which a check does not store", async () => {
+    const { registry } = setting();
+
+    expect(registry.check(input)).toEqual([]);
+    expect((await registry.list()).items).toEqual([]);
   });
 
   test("everything at once, each with its field, its code and a reason in words", async () => {

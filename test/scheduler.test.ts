@@ -164,6 +164,25 @@ describe("start and stop", () => {
       expect(stage.clock.timers).toBe(0);
     });
 
+  test("its state says what it does, and it tells once that it has stopped, when all that it ended was told", async () => {
+    const { stage } = await busy();
+    const told: string[] = [];
+    stage.scheduler.on("stopped", () => told.push("stopped"));
+    stage.scheduler.on("run:requeued", () => told.push("run:requeued"));
+    const states = [stage.scheduler.state];
+
+    const stopping = stage.scheduler.stop({ graceMs: 0 });
+    await stage.clock.settle();
+    states.push(stage.scheduler.state);
+    await stage.clock.advance(2 * second);
+    await stopping;
+    await stage.scheduler.stop();
+
+    expect([...states, stage.scheduler.state]).toEqual(["started", "stopping", "stopped"]);
+    expect(told.filter((name) => name === "stopped")).toEqual(["stopped"]);
+    expect(told.at(-1)).toBe("stopped");
+  });
+
   test("a start that fails leaves it stopped, and can be repeated", async () => {
     const storage = faltering(new MemoryStorage(), { method: "waitingFlows", fails: (nth) => nth === 1 });
     const stage = new Stage({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() }, storage });
@@ -427,6 +446,21 @@ describe("waitFor", () => {
     expect(here.clock.timers).toBe(0);
   });
 
+  test("ends with the reason of its signal, before, while and between it looks, and leaves nothing behind", async () => {
+    const stage = new Stage({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() } });
+    const run = await stage.scheduler.run((await stage.flow())._id);
+    const reason = new Error("no longer");
+    const aborting = new AbortController();
+
+    const waiting = stage.scheduler.waitFor(run._id, { signal: aborting.signal }).catch((error: unknown) => error);
+    await stage.clock.advance(2 * second);
+    aborting.abort(reason);
+
+    expect(await waiting).toBe(reason);
+    await expect(stage.scheduler.waitFor(run._id, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    expect(stage.clock.timers).toBe(0);
+  });
+
   test("an unknown run is not found", async () => {
     await expect(new Stage().scheduler.waitFor("nothing")).rejects.toMatchObject({ code: "not_found", kind: "run" });
   });
@@ -609,6 +643,23 @@ describe("failures", () => {
     expect(sink.calls.map(({ records }) => records)).toEqual([[3], [2]]);
     expect(left.map(({ record }) => record)).toEqual([2]);
     expect(await stage.failures()).toEqual([]);
+  });
+
+  test("that a flow has from another integration are retried only by who asks for them", async () => {
+    const { stage, flow, failures, sink, script } = await failed();
+    await stage.registry.patch(flow._id, { _integrationId: "acme" });
+    script.refuses = accepts;
+    const own = { _integrationId: "acme" };
+
+    await expect(stage.scheduler.retryFailures(flow._id, { ...own, _ids: [failures[0]?._id ?? ""] })).rejects.toThrow(
+      expect.objectContaining({ code: "not_found" }) as Error,
+    );
+    const run = await stage.scheduler.retryFailures(flow._id, own);
+    await stage.scheduler.waitFor(run._id);
+
+    expect(run.retry).toEqual(own);
+    expect(sink.calls).toEqual([]);
+    expect(await stage.failures()).toHaveLength(failures.length);
   });
 
   test("of several imports are each retried at their own", async () => {

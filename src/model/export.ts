@@ -78,6 +78,8 @@ export interface ListenContext<T> {
 export interface AcceptOptions {
   /** One event id a record, in the same order. */
   readonly ids?: readonly string[];
+  /** Only for the flows of this integration. @default for every flow that uses the export */
+  readonly _integrationId?: string;
 }
 
 /** What became of accepted records; with several flows on the export, what the one with the fewest news made of them. */

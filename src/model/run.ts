@@ -75,6 +75,8 @@ export interface RetrySelection {
   readonly _importId?: string;
   /** Failures of the flow; those that are not open are left out. */
   readonly _ids?: readonly string[];
+  /** Failures that carry this integration: a flow may have moved since, and its failures keep theirs. */
+  readonly _integrationId?: string;
 }
 
 /** What is chosen when a run joins the waiting line. */

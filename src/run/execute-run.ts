@@ -177,9 +177,8 @@ class Execution {
     const pageSize = from.pageSize ?? defaultPageSize;
     const run = this.#run;
     if (run.trigger === "retry") {
-      const { _importId, _ids } = run.retry ?? {};
+      const { _importId, ...chosen } = run.retry ?? {};
       const _importIds = importIdsOf(flow).filter((_id) => _importId === undefined || _id === _importId);
-      const chosen = _ids === undefined ? {} : { _ids };
       const origin = { storage, _flowId: flow._id, _importIds, pageSize, ...chosen };
       return new FailureSource(origin, this.#position.checkpoint?.value);
     }

@@ -226,8 +226,9 @@ export class FailureSource implements Source {
   }
 
   #list(_importId: string, part: Pick<FailureQuery, "after" | "_ids">): Promise<Listed<Failure>> {
-    const { storage, _flowId } = this.#from;
-    return storage.listFailures({ _flowId, _importId, status: "open", limit: this.#pageSize, ...part });
+    const { storage, _flowId, _integrationId } = this.#from;
+    const own = _integrationId === undefined ? {} : { _integrationId };
+    return storage.listFailures({ _flowId, ...own, _importId, status: "open", limit: this.#pageSize, ...part });
   }
 
   get #pageSize(): number {
@@ -261,6 +262,8 @@ export interface FailuresOrigin {
   /** In which order; only these. */
   readonly _importIds: readonly string[];
   readonly _ids?: readonly string[];
+  /** Only those that carry it. */
+  readonly _integrationId?: string;
   readonly pageSize: number;
 }
 

@@ -53,7 +53,7 @@ export class Intake {
     checkArrival(records, options.ids);
     const copies = records.map((record, index) => storable(record, index));
     const at = clock.now();
-    const starts = await this.#starts(_exportId, at);
+    const starts = await this.#starts(_exportId, options._integrationId, at);
     if (records.length === 0 && starts.length > 0) return { accepted: 0, duplicates: 0 };
     const ids = options.ids === undefined ? {} : { ids: [...options.ids] };
     const arrival = { _id: newId(), _exportId, records: copies, ...ids, at, starts };
@@ -148,11 +148,17 @@ export class Intake {
     }
   }
 
-  async #starts(_exportId: string, at: number): Promise<readonly RunStart[]> {
+  async #starts(_exportId: string, _integrationId: string | undefined, at: number): Promise<readonly RunStart[]> {
     const starts: RunStart[] = [];
+    const query = {
+      _exportId,
+      disabled: false,
+      limit: 1_000,
+      ...(_integrationId === undefined ? {} : { _integrationId }),
+    };
     let after: string | undefined;
     do {
-      const page = { _exportId, disabled: false, limit: 1_000, ...(after === undefined ? {} : { after }) };
+      const page = { ...query, ...(after === undefined ? {} : { after }) };
       const { items, next } = await this.#parts.storage.listFlows(page);
       const queuedAt = new Date(at).toISOString();
       for (const { _id } of items)

@@ -63,7 +63,7 @@ export class Door {
     return new Request(`${origin}${this.#basePath}${path}`, {
       method,
       headers: { ...type, ...headers },
-      ...(body === undefined ? {} : { body: raw ? (body as BodyInit) : JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body: raw ? (body as string) : JSON.stringify(body) }),
     });
   }
 

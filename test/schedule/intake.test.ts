@@ -128,6 +128,22 @@ describe("accept", () => {
     expect(Object.values(sinks).map(({ written }) => written)).toEqual([[1], [1], [], []]);
   });
 
+  test("for an integration fills the inboxes of its flows only, and none if it has no enabled one", async () => {
+    const sinks = { one: collectingImport<number>(), two: collectingImport<number>() };
+    const stage = new Stage({ exports: { events }, imports: sinks });
+    await stage.scheduler.start();
+    await stage.flow({ _importId: "one", _integrationId: "acme" });
+    await stage.flow({ _importId: "two", _integrationId: "other" });
+
+    await stage.scheduler.accept("events", [1], { _integrationId: "acme" });
+    await stage.clock.settle();
+
+    expect(Object.values(sinks).map(({ written }) => written)).toEqual([[1], []]);
+    await expect(stage.scheduler.accept("events", [2], { _integrationId: "nobody" })).rejects.toThrow(
+      expect.objectContaining({ code: "flow_disabled" }) as Error,
+    );
+  });
+
   test("keeps copies: what the sender changes afterwards changes nothing", async () => {
     const sink = collectingImport<{ tags: string[] }>();
     const stage = new Stage({ exports: { events }, imports: { sink } });
