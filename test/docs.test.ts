@@ -3,6 +3,10 @@ import { posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
+import { refusalsOf } from "../src/http/openapi.ts";
+import { statuses } from "../src/http/refusal.ts";
+import { routes } from "../src/http/routes.ts";
+import { feedEvents } from "../src/http/event-feed.ts";
 import { sqliteDrivers } from "../src/storage/sqlite-drivers.ts";
 
 /** Path below the repository → markdown. */
@@ -79,13 +83,24 @@ function told({ file, start = 0, messageText }: ts.Diagnostic): string {
   return `${path ?? ""}:${line}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`;
 }
 
-/** Names in the first column of the table under a heading of level 2; undefined if there is no table. */
-function namesInTable(markdown: string, heading: string): string[] | undefined {
+/** Cells of the rows of the table under a heading of level 2; undefined if there is no table. */
+function tableUnder(markdown: string, heading: string): string[][] | undefined {
   const section = markdown.split(/^## /m).find((text) => text.split("\n", 1)[0]?.trim() === heading);
   const rows = section?.split("\n").filter((line) => line.startsWith("|"));
   if (rows === undefined || rows.length === 0) return undefined;
-  const firstCells = rows.slice(2).map((row) => row.split("|")[1] ?? "");
-  return firstCells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name));
+  return rows.slice(2).map((row) =>
+    row
+      .split("|")
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+}
+
+const namesIn = (cell = "") => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name);
+
+/** Names in the first column of the table under a heading of level 2; undefined if there is no table. */
+function namesInTable(markdown: string, heading: string): string[] | undefined {
+  return tableUnder(markdown, heading)?.flatMap(([cell]) => namesIn(cell));
 }
 
 /** Members of an interface, and of those of the same source that it extends. */
@@ -160,6 +175,7 @@ describe("the documents", () => {
     markdown.filter((path) => existsSync(root + path)).map((path) => [path, read(path)]),
   );
   const reference = documents["docs/reference.md"] ?? "";
+  const http = documents["docs/http.md"] ?? "";
 
   test("a ts block compiles as it stands", () => {
     expect(typeErrors(documents)).toEqual([]);
@@ -187,6 +203,57 @@ describe("the documents", () => {
     ["SqliteStorage drivers", () => sqliteDrivers],
   ])("the reference names what the source has, and nothing else, under %s", (heading, names) => {
     expect(disagreements(namesInTable(reference, heading), names())).toEqual([]);
+  });
+
+  test.each([
+    ["Handler options", () => membersOf(read("src/http/handler.ts"), "HandlerOptions")],
+    ["Signatures", () => membersOf(read("src/http/signature.ts"), "SignatureOptions")],
+    ["Streamed events", () => feedEvents],
+  ])("the HTTP reference names what the source has, and nothing else, under %s", (heading, names) => {
+    expect(disagreements(namesInTable(http, heading), names())).toEqual([]);
+  });
+
+  test("the HTTP reference shows the routes as the router has them", () => {
+    const shown = tableUnder(http, "Routes")?.map(([route, success, action]) => [
+      namesIn(route),
+      success,
+      namesIn(action),
+    ]);
+
+    expect(shown).toEqual(
+      routes.map(({ method, path, answers, action }) => [
+        [`${method} ${path}`],
+        Object.keys(answers).join(", "),
+        [action],
+      ]),
+    );
+  });
+
+  test("the HTTP reference shows the query parameters of each route that has some, and no others", () => {
+    const shown = tableUnder(http, "Query parameters") ?? [];
+    const rows = shown.flatMap(([on, parameters]) => namesIn(on).map((route) => [route, namesIn(parameters)]));
+
+    const read = routes.map(({ method, path, query }) => [`${method} ${path}`, Object.keys(query?.entries ?? {})]);
+    expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(read.filter(([, names]) => names?.length !== 0)));
+  });
+
+  test("the HTTP reference shows each body", () => {
+    const shown = namesInTable(http, "Bodies")?.sort();
+
+    const read = routes.filter(({ body }) => body !== undefined).map(({ method, path }) => `${method} ${path}`);
+    expect(shown).toEqual(read.sort());
+  });
+
+  test("the reference shows the status of each error, and the HTTP reference those that errors do not have", () => {
+    const shown = tableUnder(reference, "Errors")?.map((cells) => [namesIn(cells[0])[0], cells.at(-1)]);
+    const others = tableUnder(http, "Statuses")?.map(([status]) => Number(status)) ?? [];
+
+    const codes = codesOfUnion(read("src/errors.ts"));
+    expect(Object.fromEntries(shown ?? [])).toEqual(
+      Object.fromEntries(codes.map((code) => [code, String(statuses[code as keyof typeof statuses] ?? "–")])),
+    );
+    const known = [...Object.values(statuses), 405, ...routes.flatMap(refusalsOf)];
+    expect([...new Set([...Object.values(statuses), ...others])].sort()).toEqual([...new Set(known)].sort());
   });
 
   test("each error code has exactly one class", () => {

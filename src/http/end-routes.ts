@@ -6,7 +6,8 @@ import { acceptedDocument, exportDocument, importDocument } from "./documents.ts
 import { listAnswer, listed } from "./list.ts";
 import { exportsQuery, importsQuery } from "./query.ts";
 import { badRequest } from "./refusal.ts";
-import { type Call, type Route, json, route } from "./route.ts";
+import { json } from "./answer.ts";
+import { type Call, type Route, route } from "./route.ts";
 
 const record = v.record(v.string(), v.unknown());
 const envelope = v.strictObject({

@@ -3,7 +3,8 @@ import { v } from "../model/schema.ts";
 import { failureDocument, resolvedDocument, runDocument } from "./documents.ts";
 import { filtersOf, linkHeader, listAnswer, listed } from "./list.ts";
 import { failuresQuery } from "./query.ts";
-import { type Call, type Route, json, locationOf, route } from "./route.ts";
+import { json } from "./answer.ts";
+import { type Call, type Route, locationOf, route } from "./route.ts";
 import { findFlow } from "./scoped.ts";
 
 const mostIds = 10_000;

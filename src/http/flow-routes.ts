@@ -12,7 +12,8 @@ import { etagOf, isCurrent, isKnown } from "./etag.ts";
 import { filtersOf, linkHeader, listAnswer, listed } from "./list.ts";
 import { flowsQuery, integrationFlowsQuery } from "./query.ts";
 import { type Problem, Refusal, preconditionFailed } from "./refusal.ts";
-import { type Answer, type Call, type Route, empty, json, locationOf, route } from "./route.ts";
+import { empty, json } from "./answer.ts";
+import { type Answer, type Call, type Route, locationOf, route } from "./route.ts";
 import { findFlow, inScope } from "./scoped.ts";
 
 const etagHeader = { etag: "Stands for the flow as it is now; for `If-Match` and `If-None-Match`." };

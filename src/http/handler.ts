@@ -10,8 +10,9 @@ import { type Body, readBody, readBytes } from "./body.ts";
 import { EventFeed } from "./event-feed.ts";
 import { openapiOf } from "./openapi.ts";
 import { readQuery } from "./query.ts";
-import { Refusal, refusalOf } from "./refusal.ts";
-import { type Parts, type Route, empty, json } from "./route.ts";
+import { Refusal, refusalOf, refused, unexpected } from "./refusal.ts";
+import { empty } from "./answer.ts";
+import { type Parts, type Route } from "./route.ts";
 import { routes } from "./routes.ts";
 import type { Verify } from "./signature.ts";
 
@@ -165,15 +166,11 @@ function failed({ parts, logger }: Door, error: unknown, { method: sent, url }: 
     { errorId, method: sent, path, error: messageOf(error), stack, cause: causeOf(error) },
     "request failed",
   );
-  return refused(known?.refusal ?? new Refusal(500, [{ code: "unexpected", message: `Unexpected error ${errorId}` }]));
+  return refused(known?.refusal ?? unexpected(errorId));
 }
 
 function causeOf(error: unknown): string | undefined {
   return error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : undefined;
-}
-
-function refused({ status, problems, headers }: Refusal): Response {
-  return json(status, { errors: problems }, headers);
 }
 
 function honoPath(path: string): string {

@@ -1,6 +1,7 @@
 import { jsonText } from "./json-text.ts";
 import { type Projection, projected } from "./projection.ts";
-import { type Answer, type Call, jsonOf } from "./route.ts";
+import { jsonOf } from "./answer.ts";
+import { type Answer, type Call } from "./route.ts";
 import { v } from "../model/schema.ts";
 
 /** A page of a list, as the registry and the scheduler answer it. */

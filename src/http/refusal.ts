@@ -1,5 +1,6 @@
 import { type ErrorCode, type PoundlockError, isPoundlockError } from "../errors.ts";
 import type { FlowIssue } from "../model/flow.ts";
+import { json } from "./answer.ts";
 
 /** One reason why a request was refused, as it is answered. */
 export interface Problem {
@@ -86,4 +87,15 @@ function problemsOf(error: PoundlockError): readonly Problem[] {
   if (issues !== undefined)
     return issues.map(({ field: at, ...issue }) => (at === "" ? issue : { ...issue, field: at }));
   return [{ code, message, ...(field === undefined ? {} : { field }) }];
+}
+
+/** The answer to a request that is refused. */
+export function refused({ status, problems, headers }: Refusal): Response {
+  return json(status, { errors: problems }, headers);
+}
+
+/** What is answered instead of an error that no caller can act on; `errorId` is that of the line in the log. */
+export function unexpected(errorId?: string): Refusal {
+  const message = errorId === undefined ? "Unexpected error" : `Unexpected error ${errorId}`;
+  return new Refusal(500, [{ code: "unexpected", message }]);
 }

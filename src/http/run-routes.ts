@@ -5,7 +5,8 @@ import { sees } from "./authorization.ts";
 import { runDocument } from "./documents.ts";
 import { filtersOf, linkHeader, listAnswer, listed } from "./list.ts";
 import { runsQuery } from "./query.ts";
-import { type Answer, type Call, type Route, json, locationOf, route } from "./route.ts";
+import { json } from "./answer.ts";
+import { type Answer, type Call, type Route, locationOf, route } from "./route.ts";
 import { findFlow, findRun } from "./scoped.ts";
 
 const oneRun = (description: string, headers: Readonly<Record<string, string>> = {}): Answer => ({

@@ -2,7 +2,8 @@ import { StorageFailedError } from "../errors.ts";
 import { v } from "../model/schema.ts";
 import { healthDocument } from "./documents.ts";
 import { eventsQuery } from "./query.ts";
-import { type Call, type Route, json, jsonOf, route, streamed } from "./route.ts";
+import { json, jsonOf, streamed } from "./answer.ts";
+import { type Call, type Route, route } from "./route.ts";
 
 /** How long the storage may take before it counts as down, in milliseconds. */
 const healthPatienceMs = 5_000;
