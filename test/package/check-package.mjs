@@ -114,14 +114,23 @@ async function movesOrders(folder, file) {
   return told;
 }
 
-const { libsql, typescript, "@types/node": nodeTypes } = manifest.devDependencies;
+const {
+  libsql,
+  hono,
+  "@hono/node-server": nodeServer,
+  typescript,
+  "@types/node": nodeTypes,
+} = manifest.devDependencies;
 const driver = `libsql@${libsql}`;
+const door = [`hono@${hono}`, `@hono/node-server@${nodeServer}`];
 
 function worksIn(type, file) {
-  return inProject(type, [driver], async (folder) => {
-    for (const name of [file, "move-orders.cjs", "keep-orders.cjs"]) await cp(join(here, name), join(folder, name));
+  return inProject(type, [driver, ...door], async (folder) => {
+    for (const name of [file, "move-orders.cjs", "keep-orders.cjs", "serve-orders.cjs"])
+      await cp(join(here, name), join(folder, name));
     const told = await movesOrders(folder, file);
     assert.match(told, /^kept in libsql$/m, told);
+    assert.equal(told.match(/^served over HTTP$/gm)?.length, 2, told);
   });
 }
 
@@ -141,19 +150,23 @@ const resolutions = [
 const strict = ["--strict", "--skipLibCheck", "false", "--target", "es2022", "--lib", "es2023", "--types", "node"];
 
 function typeChecksAndRuns() {
-  return inProject("module", [driver, `typescript@${typescript}`, `@types/node@${nodeTypes}`], async (folder) => {
-    const sources = ["consumer.ts", "consumer.mts", "consumer.cts"];
-    for (const source of sources) await cp(join(here, "consumer.ts"), join(folder, source));
-    const tsc = join(folder, "node_modules/typescript/lib/tsc.js");
-    for (const [name, ...resolution] of resolutions) {
-      await run(process.execPath, [tsc, ...strict, ...resolution, "--outDir", name, ...sources], folder);
-      if (resolution.includes("--noEmit")) continue;
-      for (const file of ["consumer.js", "consumer.mjs", "consumer.cjs"]) {
-        const told = await movesOrders(folder, join(name, file));
-        assert.match(told, /^kept completed 250$/m, told);
+  return inProject(
+    "module",
+    [driver, ...door, `typescript@${typescript}`, `@types/node@${nodeTypes}`],
+    async (folder) => {
+      const sources = ["consumer.ts", "consumer.mts", "consumer.cts"];
+      for (const source of sources) await cp(join(here, "consumer.ts"), join(folder, source));
+      const tsc = join(folder, "node_modules/typescript/lib/tsc.js");
+      for (const [name, ...resolution] of resolutions) {
+        await run(process.execPath, [tsc, ...strict, ...resolution, "--outDir", name, ...sources], folder);
+        if (resolution.includes("--noEmit")) continue;
+        for (const file of ["consumer.js", "consumer.mjs", "consumer.cjs"]) {
+          const told = await movesOrders(folder, join(name, file));
+          assert.match(told, /^kept completed 250$/m, told);
+        }
       }
-    }
-  });
+    },
+  );
 }
 
 const checks = [
@@ -162,8 +175,14 @@ const checks = [
   ["the tarball holds what hosts need and nothing else", tarballHasWhatHostsNeed],
   ["publint finds nothing, even when strict", publintFindsNothing],
   ["the types resolve in every way, node10 included", typesResolveEverywhere],
-  ["an ESM project imports it, moves records and keeps them in a file", () => worksIn("module", "consumer.mjs")],
-  ["a CommonJS project requires it, moves records and keeps them in a file", () => worksIn("commonjs", "consumer.cjs")],
+  [
+    "an ESM project imports it, moves records, keeps them in a file and serves them",
+    () => worksIn("module", "consumer.mjs"),
+  ],
+  [
+    "a CommonJS project requires it, moves records, keeps them in a file and serves them",
+    () => worksIn("commonjs", "consumer.cjs"),
+  ],
   ["a project without a driver for SQLite is told what to install", saysWhatIsMissing],
   ["a TypeScript project compiles it as .ts, .mts and .cts with node16, nodenext and bundler", typeChecksAndRuns],
 ];

@@ -3,6 +3,7 @@
 const poundlock = require("poundlock");
 const keepOrders = require("./keep-orders.cjs");
 const moveOrders = require("./move-orders.cjs");
+const serveOrders = require("./serve-orders.cjs");
 
 async function main() {
   const testing = require("poundlock/testing");
@@ -11,6 +12,8 @@ async function main() {
   await keepOrders(poundlock, testing, require("poundlock/storage/sqlite"));
   await keepOrders(poundlock, testing, require("poundlock/storage/sqlite"), { driver: "libsql" });
   await keepOrders(poundlock, testing, await import("poundlock/storage/sqlite"));
+  await serveOrders(poundlock, require("poundlock/http"));
+  await serveOrders(poundlock, await import("poundlock/http"));
 }
 
 void main();
