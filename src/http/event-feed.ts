@@ -148,7 +148,10 @@ export class EventFeed {
     const chunk = await this.#next(cursor);
     if (cursor.closed) return;
     cursor.sentAt = this.#parts.registry.clock.now();
-    if (chunk !== undefined) { controller.enqueue(chunk); return; }
+    if (chunk !== undefined) {
+      controller.enqueue(chunk);
+      return;
+    }
     this.#close(cursor);
     controller.close();
   }
@@ -251,7 +254,10 @@ export class EventFeed {
     const { clock } = this.#parts.registry;
     const restMs = this.#open.size <= 10 ? 0 : Math.min(1_000, this.#open.size);
     const delayMs = this.#wokenAt + restMs - clock.now();
-    if (delayMs <= 0 || delayMs > restMs) { this.#wakeAll("news"); return; }
+    if (delayMs <= 0 || delayMs > restMs) {
+      this.#wakeAll("news");
+      return;
+    }
     this.#cancelWake = clock.setTimer(() => {
       this.#cancelWake = undefined;
       this.#wakeAll("news");

@@ -255,14 +255,12 @@ function readPatch({ value, mediaType }: Body): { readonly changes: unknown; rea
   if (!replacing) return { changes: value, replacing };
   const operations = readShape(value, jsonPatch) as v.InferOutput<typeof jsonPatch>;
   const problems: Problem[] = [];
-  const changes = operations.map(({ path, value: to }, index) => {
+  const changes = operations.map(({ path, value: to }) => {
     const field = path.slice(1).replaceAll("~1", "/").replaceAll("~0", "~");
     if ((readOnlyFlowFields as readonly string[]).includes(field))
       problems.push({ code: "invalid_field", message: `${field}: expected a field that can be written`, field });
     else if (!(flowFields as readonly string[]).includes(field))
       problems.push({ code: "unknown_field", message: `${shown(field)}: a flow has no such field`, field });
-    else if (to === undefined)
-      problems.push({ code: "missing_required_field", message: `${index}.value: required, but not given`, field });
     return [field, to];
   });
   if (problems.length > 0) throw new Refusal(422, problems);
