@@ -60,6 +60,9 @@ export function readBody(bytes: Uint8Array, request: Request, rule: BodyRule): B
  * @throws Refusal 400 with every problem.
  */
 export function readShape(value: unknown, schema: Schema): unknown {
+  // To valibot an array is an object, too.
+  if (Array.isArray(value) && schema.type.endsWith("object"))
+    throw badRequest("", `The body: expected an object, found ${shown(value)}`);
   const parsed = v.safeParse(schema, value);
   if (parsed.success) return parsed.output;
   throw new Refusal(400, parsed.issues.map(problemOf));

@@ -81,7 +81,9 @@ export function openapiOf(routes: readonly Route[], basePath: string): object {
 }
 
 function operationOf(route: Route): object {
-  const { operationId, summary, body, answers } = route;
+  const { operationId, summary, body, answers, query } = route;
+  // With `include` or `exclude` any field may be missing, at any depth.
+  const inParts = query !== undefined && "include" in query.entries;
   const parameters = parametersOf(route);
   const refused = refusalsOf(route).map((status) => [status, refusalAnswer(status)]);
   return {
@@ -90,7 +92,12 @@ function operationOf(route: Route): object {
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : { requestBody: { required: body.required, content: contentOf(body.content) } }),
     responses: {
-      ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, answerOf(answer)])),
+      ...Object.fromEntries(
+        Object.entries(answers).map(([status, answer]) => [
+          status,
+          inParts ? withoutRequired(answerOf(answer)) : answerOf(answer),
+        ]),
+      ),
       ...(Object.fromEntries(refused) as object),
     },
   };
@@ -154,4 +161,11 @@ function schemaOf(schema: Schema, typeMode: "ignore" | "output", name?: string):
     overrideRef: ({ referenceId }) => `#/components/schemas/${referenceId}`,
   });
   return written;
+}
+
+function withoutRequired(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutRequired);
+  if (typeof value !== "object" || value === null) return value;
+  const members = Object.entries(value).filter(([name, member]) => !(name === "required" && Array.isArray(member)));
+  return Object.fromEntries(members.map(([name, member]) => [name, withoutRequired(member)]));
 }
