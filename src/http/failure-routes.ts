@@ -5,7 +5,7 @@ import { filtersOf, linkHeader, listAnswer, listed } from "./list.ts";
 import { failuresQuery } from "./query.ts";
 import { json } from "./answer.ts";
 import { type Call, type Route, locationOf, route } from "./route.ts";
-import { findFlow } from "./scoped.ts";
+import { findFlow, ownOnly } from "./scoped.ts";
 
 const mostIds = 10_000;
 const someIds = `an array of 1 to ${mostIds} ids`;
@@ -77,11 +77,6 @@ export const failureRoutes: readonly Route[] = [
     },
   }),
 ];
-
-// A flow may have moved from one integration to another; what failed before is still the former's.
-function ownOnly({ scope }: Call): { readonly _integrationId?: string } {
-  return scope === undefined ? {} : { _integrationId: scope._integrationId };
-}
 
 /** @throws `not_found` naming the first that is no failure of the flow, or none that the caller may see. */
 async function expectFailures(call: Call, _flowId: string, _ids: readonly string[]): Promise<void> {

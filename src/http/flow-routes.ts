@@ -14,7 +14,7 @@ import { flowsQuery, integrationFlowsQuery } from "./query.ts";
 import { type Problem, Refusal, preconditionFailed } from "./refusal.ts";
 import { empty, json } from "./answer.ts";
 import { type Answer, type Call, type Route, locationOf, route } from "./route.ts";
-import { findFlow, inScope } from "./scoped.ts";
+import { findFlow, inScope, ownOnly } from "./scoped.ts";
 
 const etagHeader = { etag: "Stands for the flow as it is now; for `If-Match` and `If-None-Match`." };
 const ifMatch = {
@@ -216,7 +216,7 @@ async function listFlows(call: Call, query: v.InferOutput<typeof flowsQuery>): P
   const { scope, parts } = call;
   if (query._integrationId !== undefined && !sees(scope, { _integrationId: query._integrationId }))
     return listed(call, { items: [] });
-  const filter = { ...filtersOf(query), ...(scope === undefined ? {} : { _integrationId: scope._integrationId }) };
+  const filter = { ...filtersOf(query), ...ownOnly(call) };
   return listed(call, await parts.registry.list(filter), query);
 }
 
@@ -282,10 +282,12 @@ function usesOf({ parts: { registry } }: Call, flow: Flow) {
   };
 }
 
-async function usedByOf({ parts: { scheduler } }: Call, { _id: _flowId }: Flow) {
+async function usedByOf(call: Call, { _id: _flowId }: Flow) {
+  const { scheduler } = call.parts;
+  const of = { _flowId, limit: 1_000, ...ownOnly(call) };
   const atWork = runStatuses.filter((status) => !hasEnded({ status }));
-  const lists = await Promise.all(atWork.map((status) => scheduler.listRuns({ _flowId, status, limit: 1_000 })));
-  const failures = await scheduler.listFailures({ _flowId, status: "open", limit: 1_000 });
+  const lists = await Promise.all(atWork.map((status) => scheduler.listRuns({ ...of, status })));
+  const failures = await scheduler.listFailures({ ...of, status: "open" });
   return {
     runs: lists.flatMap(({ items }) => items.map(({ _id }) => _id)),
     failures: failures.items.map(({ _id }) => _id),

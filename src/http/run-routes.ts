@@ -7,7 +7,7 @@ import { filtersOf, linkHeader, listAnswer, listed } from "./list.ts";
 import { runsQuery } from "./query.ts";
 import { json } from "./answer.ts";
 import { type Answer, type Call, type Route, locationOf, route } from "./route.ts";
-import { findFlow, findRun } from "./scoped.ts";
+import { findFlow, findRun, ownOnly } from "./scoped.ts";
 
 const oneRun = (description: string, headers: Readonly<Record<string, string>> = {}): Answer => ({
   description,
@@ -64,8 +64,7 @@ export const runRoutes: readonly Route[] = [
     answers: { 200: oneRun("The newest run, by the order in which they were queued.") },
     async answer(call) {
       const flow = await findFlow(call);
-      const own = call.scope === undefined ? {} : { _integrationId: call.scope._integrationId };
-      const { items } = await call.parts.scheduler.listRuns({ _flowId: flow._id, ...own, limit: 1 });
+      const { items } = await call.parts.scheduler.listRuns({ _flowId: flow._id, ...ownOnly(call), limit: 1 });
       const [latest] = items;
       if (latest === undefined) throw new NotFoundError("run", `of flow ${flow._id}`);
       return json(200, latest);
@@ -83,7 +82,7 @@ export const runRoutes: readonly Route[] = [
       const { scope, query, parts } = call;
       if (query._integrationId !== undefined && !sees(scope, { _integrationId: query._integrationId }))
         return listed(call, { items: [] });
-      const filter = { ...filtersOf(query), ...(scope === undefined ? {} : { _integrationId: scope._integrationId }) };
+      const filter = { ...filtersOf(query), ...ownOnly(call) };
       return listed(call, await parts.scheduler.listRuns(filter), query);
     },
   }),

@@ -1,6 +1,7 @@
 import { ForbiddenError, InvalidFlowError, NotFoundError } from "../errors.ts";
 import type { Flow, FlowIssue } from "../model/flow.ts";
 import { shown } from "../model/json.ts";
+import { patched } from "../model/patch.ts";
 import type { Run } from "../model/run.ts";
 import { type Scope, sees } from "./authorization.ts";
 import { Refusal } from "./refusal.ts";
@@ -29,6 +30,14 @@ export async function findRun({ parts, scope, _id }: Call): Promise<Run> {
 }
 
 /**
+ * The filter of runs and failures that a caller may see. A flow may have moved from one integration to another; its runs
+ * and failures from before are still the former's.
+ */
+export function ownOnly({ scope }: Call): { readonly _integrationId?: string } {
+  return scope === undefined ? {} : { _integrationId: scope._integrationId };
+}
+
+/**
  * What a caller wants to write of a flow, kept in the caller's scope: it belongs to that integration, whether it says so
  * or not. Of a patch (`now` is the flow that is changed) only what it names is looked at.
  *
@@ -51,8 +60,9 @@ export function inScope({ parts, scope }: Call, input: unknown, now?: Flow): unk
   const owned = given && _integrationId == null ? { ...input, _integrationId: scope._integrationId } : input;
   const foreign = foreignRefs(input, scope);
   if (foreign.length === 0) return owned;
-  const others = now === undefined ? parts.registry.check(owned) : [];
-  throw new InvalidFlowError([...others, ...foreign]);
+  const others = parts.registry.check(now === undefined ? owned : patched(now, owned));
+  const unseen = foreign.filter(({ field }) => !others.some((other) => other.field === field));
+  throw new InvalidFlowError([...others, ...unseen]);
 }
 
 function foreignRefs(input: object, { _exportIds, _importIds }: Scope): FlowIssue[] {

@@ -1,0 +1,282 @@
+import { describe, expect, test } from "vitest";
+import { type Export, type Flow, StorageFailedError } from "../../src/index.ts";
+import { bearerToken } from "../../src/http/index.ts";
+import { collectingImport } from "../../src/testing/index.ts";
+import { Door, type DoorSetting } from "./door.ts";
+
+const orders: Export<unknown> = { listen: () => () => undefined };
+const input = { name: "Orders", _exportId: "orders", _importId: "ledger" };
+
+interface Line {
+  readonly level: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly message: string;
+}
+
+function opened(setting: DoorSetting = {}) {
+  const lines: Line[] = [];
+  const line = (level: string) => (fields: object, message: string) =>
+    void lines.push({ level, fields: { ...fields }, message });
+  const logger = { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
+  const ledger = collectingImport<unknown>();
+  const door = new Door({ exports: { orders }, imports: { ledger }, ...setting, door: { logger, ...setting.door } });
+  return { door, ledger, lines };
+}
+
+const bytes = (...parts: (string | number)[]) =>
+  new Uint8Array(parts.flatMap((part) => (typeof part === "number" ? [part] : [...Buffer.from(part)])));
+
+describe("a body", () => {
+  test.each<[string, string | Uint8Array]>([
+    ["nothing at all", ""],
+    ["half of an object", '{"hunter2":"x"'],
+    ["a word", "flow"],
+    ["two values", "{} {}"],
+    ["a trailing comma", '{"hunter2":"x",}'],
+    ["bytes that are no UTF-8", bytes('{"hunter2":"', 0xff, 0xfe, '"}')],
+    ["an overlong encoding", bytes('{"hunter2":"', 0xc0, 0xaf, '"}')],
+    ["UTF-16", new Uint8Array(Buffer.from('{"hunter2":"x"}', "utf16le"))],
+    ["a bare NUL", bytes('{"hunter2":"', 0, '"}')],
+  ])("of %s is refused with 400, and nothing of it is shown", async (_what, body) => {
+    const { door } = opened();
+
+    const { status, json, text } = await door.ask("POST", "/flows", { body });
+
+    expect([status, json]).toMatchObject([400, { errors: [{ code: "invalid_request" }] }]);
+    expect(text).not.toContain("hunter2");
+  });
+
+  test.each<[string, Record<string, string>]>([
+    ["text", { "content-type": "text/plain" }],
+    ["a form", { "content-type": "application/x-www-form-urlencoded" }],
+    ["JSON of another kind", { "content-type": "application/merge-patch+json" }],
+    ["another charset", { "content-type": "application/json; charset=utf-16" }],
+    ["a compressed one", { "content-encoding": "gzip" }],
+    ["no type", { "content-type": "" }],
+  ])("that says it is %s is refused with 415", async (_what, headers) => {
+    const { door } = opened();
+
+    expect((await door.ask("POST", "/flows", { body: JSON.stringify(input), headers })).status).toBe(415);
+    expect((await door.ask("GET", "/flows")).json).toEqual([]);
+  });
+
+  test.each([
+    "application/json",
+    "Application/JSON ; charset=UTF-8",
+    'application/json; charset="utf-8"',
+    "application/json;x=y",
+  ])("that says it is %s is read", async (type) => {
+    const { door } = opened();
+
+    const sent = { body: JSON.stringify(input), headers: { "content-type": type, "content-encoding": "identity" } };
+    expect((await door.ask("POST", "/flows", sent)).status).toBe(201);
+  });
+
+  test("may begin with a byte order mark", async () => {
+    const { door } = opened();
+
+    expect((await door.ask("POST", "/flows", { body: `\uFEFF${JSON.stringify(input)}` })).status).toBe(201);
+  });
+
+  test("of maxBodyBytes is read, a longer one refused with 413", async () => {
+    const { door } = opened({ door: { maxBodyBytes: 100 } });
+    const sized = (length: number) => JSON.stringify(input).padEnd(length);
+
+    expect((await door.ask("POST", "/flows", { body: sized(100) })).status).toBe(201);
+    expect((await door.ask("POST", "/flows", { body: sized(101) })).status).toBe(413);
+    expect((await door.ask("GET", "/flows")).json).toHaveLength(1);
+  });
+
+  test("of a megabyte is read by default, and one byte more is not", async () => {
+    const { door } = opened();
+
+    expect((await door.ask("POST", "/flows", { body: JSON.stringify(input).padEnd(2 ** 20) })).status).toBe(201);
+    expect((await door.ask("POST", "/flows", { body: JSON.stringify(input).padEnd(2 ** 20 + 1) })).status).toBe(413);
+  });
+
+  test("that breaks off is refused with 400", async () => {
+    const { door } = opened();
+    const broken = new ReadableStream({ pull: (to) => to.error(new Error("socket hang up")) });
+    const headers = { "content-type": "application/json" };
+    const request = new Request("http://door.test/flows", { method: "POST", headers, body: broken, duplex: "half" });
+
+    expect((await door.read(await door.handler(request), "POST", "/flows")).status).toBe(400);
+  });
+
+  test("of keys that mean something to objects does no harm to any", async () => {
+    const { door, ledger } = opened();
+    await door.stage.scheduler.start();
+    await door.stage.flow();
+    const wicked =
+      '{"name":"x","_exportId":"orders","_importId":"ledger","__proto__":{"disabled":true},"constructor":{"prototype":{"bad":1}}}';
+
+    const made = await door.ask("POST", "/flows", { body: wicked });
+    const patch =
+      '[{"op":"replace","path":"/__proto__","value":{"bad":1}},{"op":"replace","path":"/name","value":"y"}]';
+    const patched = await door.ask("PATCH", `/flows/${(await door.stage.flow())._id}`, { body: patch });
+    const merged = await door.ask("PATCH", `/flows/${(await door.stage.flow())._id}`, {
+      body: '{"__proto__":{"name":"z"}}',
+    });
+    const ran = await door.ask("POST", `/flows/${(await door.stage.flow())._id}/run`, {
+      body: '{"__proto__":{"limit":1}}',
+    });
+    const taken = await door.ask("POST", "/exports/orders/records", { body: '{"id":1,"__proto__":{"bad":1}}' });
+    await door.stage.clock.settle();
+
+    expect([made.status, patched.status, merged.status, ran.status, taken.status]).toEqual([422, 422, 422, 400, 202]);
+    expect(({} as { bad?: unknown }).bad).toBeUndefined();
+    const [record] = ledger.written as [Record<string, unknown>];
+    expect([Object.keys(record), record.bad]).toEqual([["id", "__proto__"], undefined]);
+  });
+
+  test("of a key given twice means the last one, in what is checked and in what is stored", async () => {
+    const { door } = opened();
+
+    const { json } = await door.ask("POST", "/flows", {
+      body: '{"name":"first","_exportId":"none","_exportId":"orders","_importId":"ledger","name":"last"}',
+    });
+
+    expect(json).toMatchObject({ name: "last", _exportId: "orders" });
+  });
+
+  test.each([1_000, 100_000])("nested %i deep is refused, and harms nothing", async (depth) => {
+    const { door } = opened();
+    await door.stage.flow();
+    const deep = "[".repeat(depth) + "]".repeat(depth);
+
+    expect((await door.ask("POST", "/flows", { body: `{"name":${deep}}` })).status).toBe(422);
+    expect((await door.ask("POST", "/flows", { body: deep })).status).toBe(422);
+    const { status, json } = await door.ask("POST", "/exports/orders/records", { body: `[${deep}]` });
+    if (depth > 1_000)
+      expect([status, json]).toMatchObject([400, { errors: [{ code: "invalid_request", field: "records.0" }] }]);
+    else expect(status).toBe(202);
+  });
+
+  test("with texts that no storage keeps is refused, and one with long texts, too", async () => {
+    const { door } = opened();
+
+    for (const name of ["\\u0000", "\\ud800", "x".repeat(256), "x".repeat(900_000)])
+      expect((await door.ask("POST", "/flows", { body: JSON.stringify(input).replace("Orders", name) })).status).toBe(
+        422,
+      );
+    const { text } = await door.ask("POST", "/flows", { body: { ...input, name: "x".repeat(900_000) } });
+    expect(text.length).toBeLessThan(1_000);
+  });
+
+  test("with lone surrogates in records is kept, or refused, but never another text", async () => {
+    const { door, ledger } = opened();
+    await door.stage.scheduler.start();
+    await door.stage.flow();
+
+    const { status } = await door.ask("POST", "/exports/orders/records", { body: '{"name":"\\ud800"}' });
+    await door.stage.clock.settle();
+
+    expect([status, ledger.written]).toEqual([202, [{ name: "\ud800" }]]);
+  });
+});
+
+describe("an error that nobody expected", () => {
+  const secret = "hunter2-very-secret";
+
+  async function broken(error: unknown) {
+    const { door, lines } = opened({ door: { authorize: bearerToken(secret) } });
+    door.stage.storage.findFlow = () =>
+      new Promise(() => {
+        throw error;
+      });
+    const request = door.request("PATCH", `/flows/a?x=${secret}`.replace(/\?.*/, ""), {
+      body: { name: secret },
+      headers: { authorization: `Bearer ${secret}`, cookie: secret },
+    });
+    const response = await door.handler(request);
+    return { response, text: await response.text(), lines };
+  }
+
+  test("is answered 500 with an id and nothing else, and is logged with that id", async () => {
+    const { response, text, lines } = await broken(new Error("SELECT * FROM passwords at /srv/app"));
+
+    const [line] = lines;
+    const errorId = String(line?.fields.errorId);
+    expect(response.status).toBe(500);
+    expect(JSON.parse(text)).toEqual({ errors: [{ code: "unexpected", message: `Unexpected error ${errorId}` }] });
+    expect(line).toMatchObject({ level: "error", message: "request failed" });
+    expect(line?.fields).toMatchObject({ method: "PATCH", error: "SELECT * FROM passwords at /srv/app" });
+    expect(lines).toHaveLength(1);
+  });
+
+  test("of a backend is answered 503 without what the backend said, and is logged, too", async () => {
+    const { response, text, lines } = await broken(new StorageFailedError("findFlow", new Error("/var/db is full")));
+
+    expect([response.status, response.headers.has("retry-after")]).toEqual([503, true]);
+    expect(JSON.parse(text)).toMatchObject({ errors: [{ code: "storage_failed" }] });
+    expect(text).not.toContain("/var/db");
+    expect(JSON.stringify(lines)).toContain("/var/db");
+  });
+
+  test.each([[undefined], [null], ["text"], [{ code: "x" }]])("may be anything: %j", async (thrown) => {
+    const { response, lines } = await broken(thrown);
+
+    expect([response.status, lines.length]).toEqual([500, 1]);
+  });
+
+  test("puts no header, query or body into the log", async () => {
+    const { lines } = await broken(new Error("boom"));
+    const { door, lines: others } = opened({
+      door: {
+        authorize: () => {
+          throw new Error("session store is down");
+        },
+      },
+    });
+    const { status } = await door.handler(
+      door.request("GET", `/flows?after=${secret}`, { headers: { cookie: secret } }),
+    );
+
+    expect(status).toBe(500);
+    expect(others).toHaveLength(1);
+    expect(JSON.stringify([lines, others])).not.toContain(secret);
+  });
+
+  test("what is refused is not logged", async () => {
+    const { door, lines } = opened();
+    await door.ask("GET", "/flows/gone");
+    await door.ask("POST", "/flows", { body: "{" });
+    await door.ask("POST", "/flows", { body: {} });
+
+    expect(lines).toEqual([]);
+  });
+});
+
+test("a handler without what it needs is refused at once, by name", () => {
+  const { door } = opened();
+  const { registry, scheduler } = door.stage;
+  const make = (options: object) => () =>
+    new Door({ door: { registry, scheduler, ...options } as Exclude<DoorSetting["door"], undefined> });
+  const wrong: [string, object][] = [
+    ["registry", { registry: {} }],
+    ["scheduler", { scheduler: undefined }],
+    ["authorize", { authorize: undefined }],
+    ["authorize", { authorize: "everybody" }],
+    ["verify", { verify: { orders: true } }],
+    ["basePath", { basePath: "api" }],
+    ["basePath", { basePath: "/api/" }],
+    ["basePath", { basePath: "/:x" }],
+    ["maxBodyBytes", { maxBodyBytes: 0 }],
+    ["maxRecordsBytes", { maxRecordsBytes: 1.5 }],
+    ["maxWaitMs", { maxWaitMs: -1 }],
+    ["eventBuffer", { eventBuffer: 0 }],
+    ["heartbeatMs", { heartbeatMs: 0 }],
+    ["logger", { logger: () => undefined }],
+    ["authorise", { authorise: () => true }],
+  ];
+
+  for (const [option, options] of wrong)
+    expect(make(options), option).toThrow(expect.objectContaining({ code: "invalid_option", option }) as Error);
+});
+
+test("a flow that the registry made is what the door answers, to the letter", async () => {
+  const { door } = opened();
+  const flow: Flow = await door.stage.flow();
+
+  expect((await door.ask("GET", `/flows/${flow._id}`)).text).toBe(JSON.stringify(flow));
+});
