@@ -1,0 +1,457 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { EventFeed, feedEvents } from "../../src/http/event-feed.ts";
+import { collectingImport, arrayExport } from "../../src/testing/index.ts";
+import { Stage, second, upTo } from "../stage.ts";
+
+/** One event as a reader understands it. */
+interface Event {
+  readonly id: string;
+  readonly name: string;
+  readonly data: unknown;
+}
+
+/** Reads a stream as the standard says: https://html.spec.whatwg.org/multipage/server-sent-events.html */
+class Reader {
+  readonly events: Event[] = [];
+  readonly chunks: Uint8Array[] = [];
+  lastEventId = "";
+  retry: number | undefined;
+  comments = 0;
+  ended = false;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  #rest = "";
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    this.#reader = stream.getReader();
+  }
+
+  /** Reads one chunk, or the end. */
+  async read(): Promise<void> {
+    const { done, value } = await this.#reader.read();
+    if (done) this.ended = true;
+    else this.#take(value);
+  }
+
+  /** Reads until the end. */
+  async readAll(): Promise<this> {
+    while (!this.ended) await this.read();
+    return this;
+  }
+
+  async leave(): Promise<void> {
+    await this.#reader.cancel();
+  }
+
+  get names(): string[] {
+    return this.events.map(({ name }) => name);
+  }
+
+  #take(chunk: Uint8Array): void {
+    this.chunks.push(chunk);
+    const blocks = (this.#rest + new TextDecoder().decode(chunk)).split("\n\n");
+    this.#rest = blocks.pop() ?? "";
+    for (const block of blocks) this.#dispatch(block);
+  }
+
+  #dispatch(block: string): void {
+    let [name, data]: [string, string | undefined] = ["message", undefined];
+    for (const line of block.split(/\r\n|\n|\r/)) {
+      const [, field = "", value = ""] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? [];
+      if (field === "" && line !== "") this.comments++;
+      else if (field === "id") this.lastEventId = value;
+      else if (field === "event") name = value;
+      else if (field === "data") data = data === undefined ? value : `${data}\n${value}`;
+      else if (field === "retry") this.retry = Number(value);
+      else if (line !== "") throw new Error(`a line that is no field: ${line}`);
+    }
+    if (data !== undefined) this.events.push({ id: this.lastEventId, name, data: JSON.parse(data) as unknown });
+  }
+}
+
+function setting({ capacity = 1_000, heartbeatMs = 15_000 } = {}) {
+  const stage = new Stage({
+    exports: { numbers: arrayExport(upTo(3)) },
+    imports: { ledger: collectingImport<number>() },
+  });
+  const feed = new EventFeed({ registry: stage.registry, scheduler: stage.scheduler, capacity, heartbeatMs });
+  const listen = (options: Parameters<EventFeed["stream"]>[0] = {}) => new Reader(feed.stream(options));
+  /** A reader that has been greeted and waits. */
+  const listening = async (options: Parameters<EventFeed["stream"]>[0] = {}) => {
+    const reader = listen(options);
+    await reader.read();
+    return reader;
+  };
+  const { registry, scheduler, clock } = stage;
+  return { registry, scheduler, clock, stage, feed, listen, listening };
+}
+
+async function started(parts: Parameters<typeof setting>[0] = {}) {
+  const all = setting(parts);
+  await all.scheduler.start();
+  return all;
+}
+
+describe("a stream", () => {
+  test("tells what happens to flows and runs, in order, with what the events carry", async () => {
+    const { stage, registry, scheduler, listen } = await started();
+    const told: [string, unknown][] = [];
+    scheduler.on("run:queued", (data) => told.push(["run:queued", data]));
+    scheduler.on("run:started", (data) => told.push(["run:started", data]));
+    scheduler.on("run:progress", (data) => told.push(["run:progress", data]));
+    scheduler.on("run:completed", (data) => told.push(["run:completed", data]));
+    const reader = listen();
+    const reading = reader.readAll();
+
+    const flow = await stage.flow();
+    await stage.run(flow._id);
+    const renamed = await registry.patch(flow._id, { name: "new" });
+    await registry.delete(flow._id);
+    await scheduler.stop();
+    await reading;
+
+    expect(reader.retry).toBe(1_000);
+    expect(reader.events.map(({ name, data }) => [name, data])).toEqual([
+      ["flow:created", { flow }],
+      ...told,
+      ["flow:updated", { flow: { ...renamed } }],
+      ["flow:deleted", { flow: renamed }],
+    ]);
+    expect(told.map(([name]) => name)).toEqual(["run:queued", "run:started", "run:progress", "run:completed"]);
+  });
+
+  test("begins with what happens from then on, and knows at once where it is", async () => {
+    const { stage, scheduler, listening, listen } = await started();
+    await stage.flow({ name: "before" });
+    const reader = await listening();
+    await stage.flow({ name: "after" });
+    const again = listen({ lastEventId: reader.lastEventId });
+    await Promise.all([scheduler.stop(), reader.readAll(), again.readAll()]);
+
+    expect(reader.lastEventId).not.toBe("");
+    for (const { events } of [reader, again]) expect(events).toMatchObject([{ data: { flow: { name: "after" } } }]);
+  });
+
+  test("ends when the scheduler stops, and tells first what came before", async () => {
+    const { stage, scheduler, listening, feed } = await started();
+    const readers = [await listening(), await listening()];
+    const run = await scheduler.run((await stage.flow())._id);
+    const both = Promise.all(readers.map((reader) => reader.readAll()));
+
+    await scheduler.stop();
+    await both;
+
+    expect((await scheduler.getRun(run._id)).status).toBe("completed");
+    for (const { names } of readers) expect(names.at(-1)).toBe("run:completed");
+    expect([feed.listening, stage.clock.timers]).toEqual([0, 0]);
+  });
+
+  test("ends at once while the scheduler is stopped, with what it missed", async () => {
+    const { stage, scheduler, listening, listen } = await started();
+    const before = await listening();
+    await Promise.all([scheduler.stop(), before.readAll()]);
+    await stage.flow({ name: "while stopped" });
+
+    const after = await listen({ lastEventId: before.lastEventId }).readAll();
+
+    expect(after.events).toMatchObject([{ name: "flow:created", data: { flow: { name: "while stopped" } } }]);
+    expect(await listen().readAll()).toMatchObject({ ended: true, events: [], retry: 1_000 });
+  });
+
+  test("that nobody reads keeps nothing, and holds nothing up", async () => {
+    const { stage, feed, scheduler } = await started();
+
+    const stream = feed.stream({});
+    await stage.flow();
+    await scheduler.stop();
+
+    expect([feed.listening, stage.clock.timers]).toEqual([0, 0]);
+    await stream.cancel();
+  });
+
+  test("is forgotten as soon as its reader leaves, and leaves no timer behind", async () => {
+    const { stage, feed, listening, scheduler } = await started();
+    const timers = stage.clock.timers;
+    const readers = [await listening(), await listening()];
+    const waiting = readers.map((reader) => reader.read());
+
+    expect([feed.listening, stage.clock.timers]).toEqual([2, timers + 1]);
+    await readers[0]?.leave();
+    expect(feed.listening).toBe(1);
+    await readers[1]?.leave();
+    await Promise.all(waiting);
+
+    expect([feed.listening, stage.clock.timers]).toEqual([0, timers]);
+    await scheduler.stop();
+  });
+
+  test("is sent a comment with its place after a silence, and not before", async () => {
+    const { stage, listening, scheduler } = await started({ heartbeatMs: 10_000 });
+    const reader = await listening();
+    const reading = reader.readAll();
+    await stage.clock.advance(9 * second);
+    const before = reader.comments;
+    await stage.flow();
+    await stage.clock.advance(9 * second);
+    const still = reader.comments;
+    await stage.clock.advance(2 * second);
+
+    expect([before, still, reader.comments]).toEqual([0, 0, 1]);
+    expect(reader.lastEventId).toBe(reader.events.at(-1)?.id);
+    await stage.clock.advance(25 * second);
+    expect(reader.comments).toBe(3);
+    await Promise.all([scheduler.stop(), reading]);
+  });
+
+  test("cannot be broken by what names hold", async () => {
+    const { stage, listening, scheduler } = await started();
+    const reader = await listening();
+    const name = "a\nid: 7\r\n\r\ndata: x\u2028\u0001 🎈";
+    await stage.flow({ name });
+    await Promise.all([scheduler.stop(), reader.readAll()]);
+
+    expect(reader.events).toMatchObject([{ data: { flow: { name } } }]);
+  });
+});
+
+describe("who comes back", () => {
+  test("is told what came after what was seen, each once", async () => {
+    const { stage, listening, listen, scheduler } = await started();
+    const first = await listening();
+    await stage.flow({ name: "1" });
+    await first.read();
+    await first.leave();
+    await stage.flow({ name: "2" });
+    const second = listen({ lastEventId: first.lastEventId });
+    const reading = second.readAll();
+    await stage.flow({ name: "3" });
+    await stage.clock.settle();
+    await Promise.all([scheduler.stop(), reading]);
+
+    const names = [first, second].map(({ events }) =>
+      events.map(({ data }) => (data as { flow: { name: string } }).flow.name),
+    );
+    expect(names).toEqual([["1"], ["2", "3"]]);
+  });
+
+  test("too late is told of a gap, then what is left, and no second gap for it", async () => {
+    const { stage, listening, listen, scheduler } = await started({ capacity: 2 });
+    const first = await listening();
+    for (const name of ["1", "2", "3"]) await stage.flow({ name });
+    await first.leave();
+
+    const second = await listening({ lastEventId: first.lastEventId });
+    await second.read();
+    const third = listen({ lastEventId: second.lastEventId });
+    await Promise.all([scheduler.stop(), second.readAll(), third.readAll()]);
+
+    expect(second.names).toEqual(["gap", "flow:created", "flow:created"]);
+    expect(third.names).toEqual(["flow:created", "flow:created"]);
+  });
+
+  test.each(["x", "", "other-3", "-1", "…", "1e3"])(
+    "with an id of another process (%j) is told of a gap",
+    async (lastEventId) => {
+      const { stage, listen, scheduler } = await started();
+      await stage.flow({ name: "1" });
+
+      const reader = listen({ lastEventId });
+      await reader.read();
+      await stage.flow({ name: "2" });
+      await Promise.all([scheduler.stop(), reader.readAll()]);
+
+      expect(reader.names).toEqual(["gap", "flow:created"]);
+    },
+  );
+
+  test("with an id that is not given yet is told of a gap", async () => {
+    const { listening, listen, scheduler } = await started();
+    const { lastEventId } = await listening();
+
+    const reader = listen({ lastEventId: lastEventId.replace(/\d+$/, "99") });
+    await Promise.all([scheduler.stop(), reader.readAll()]);
+
+    expect(reader.names).toEqual(["gap"]);
+  });
+
+  test("is told of a gap while it reads too slowly, and no event is kept for it", async () => {
+    const { stage, listening, scheduler } = await started({ capacity: 3 });
+    const slow = await listening();
+    for (let index = 0; index < 10; index++) await stage.flow({ name: String(index) });
+
+    await Promise.all([scheduler.stop(), slow.readAll()]);
+
+    expect(slow.names).toEqual(["gap", "flow:created", "flow:created", "flow:created"]);
+    expect(slow.events.slice(1).map(({ data }) => (data as { flow: { name: string } }).flow.name)).toEqual([
+      "7",
+      "8",
+      "9",
+    ]);
+  });
+});
+
+describe("with many listeners", () => {
+  test("an event is encoded once for all that are at the same place", async () => {
+    const { stage, listening, scheduler } = await started();
+    const readers = await Promise.all(Array.from({ length: 5 }, () => listening()));
+    const other = await listening({ _integrationId: "acme" });
+    const reads = readers.map((reader) => reader.read());
+    await stage.flow({ _integrationId: "acme" });
+    await Promise.all(reads);
+    await other.read();
+
+    expect(new Set(readers.map(({ chunks }) => chunks.at(-1))).size).toBe(1);
+    expect(other.events).toEqual(readers[0]?.events);
+    await scheduler.stop();
+  });
+
+  test("they rest between two rounds as many milliseconds as they are, and nothing is lost", async () => {
+    const { stage, listening, scheduler, clock } = await started();
+    const readers = await Promise.all(Array.from({ length: 200 }, () => listening()));
+    const all = Promise.all(readers.map((reader) => reader.readAll()));
+    const counts = () => [...new Set(readers.map(({ events }) => events.length))];
+
+    await stage.flow();
+    await clock.settle();
+    const first = counts();
+    await stage.flow();
+    await stage.flow();
+    await clock.advance(199);
+    const resting = counts();
+    await clock.advance(1);
+    await clock.settle();
+
+    expect([first, resting, counts()]).toEqual([[1], [1], [3]]);
+    await Promise.all([scheduler.stop(), all]);
+    expect(counts()).toEqual([3]);
+  });
+
+  test("a burst is one chunk, of bounded size", async () => {
+    const { stage, listening, scheduler } = await started();
+    const reader = await listening();
+    for (let index = 0; index < 500; index++) await stage.flow({ name: "x".repeat(250) });
+    await Promise.all([scheduler.stop(), reader.readAll()]);
+
+    expect(reader.events).toHaveLength(500);
+    expect(reader.chunks.length).toBeLessThan(10);
+    expect(Math.max(...reader.chunks.map(({ length }) => length))).toBeLessThan(2 ** 16 + 2_000);
+  });
+});
+
+describe("a listener to one integration", () => {
+  test("is told its own, and that a flow which leaves it is gone", async () => {
+    const { stage, registry, listening, scheduler } = await started();
+    const [acme, other, all] = [
+      await listening({ _integrationId: "acme" }),
+      await listening({ _integrationId: "other" }),
+      await listening(),
+    ];
+    const flow = await stage.flow({ _integrationId: "acme" });
+    const nobodys = await stage.flow();
+    await stage.run(flow._id);
+    await registry.patch(flow._id, { _integrationId: "other", name: "moved" });
+    await registry.patch(nobodys._id, { _integrationId: "acme" });
+    await Promise.all([scheduler.stop(), ...[acme, other, all].map((reader) => reader.readAll())]);
+
+    const runs = ["run:queued", "run:started", "run:progress", "run:completed"];
+    expect(acme.names).toEqual([
+      "flow:created",
+      ...runs.filter((name) => name !== "run:progress" || acme.names.includes(name)),
+      "flow:deleted",
+      "flow:updated",
+    ]);
+    expect(acme.events.at(-2)?.data).toMatchObject({ flow: { _id: flow._id, name: "a flow", _integrationId: "acme" } });
+    expect(other.events).toMatchObject([{ name: "flow:updated", data: { flow: { name: "moved" } } }]);
+    expect(all.names.filter((name) => name.startsWith("flow"))).toEqual([
+      ...["flow:created", "flow:created", "flow:updated", "flow:updated"],
+    ]);
+  });
+});
+
+test("each listener is told every event of its scope once and in order, however it reads, leaves and comes back", async () => {
+  const integrations = [undefined, "acme", "other"];
+  const anyStep = fc.oneof(
+    fc.record({ kind: fc.constant("event" as const), of: fc.constantFrom(...integrations) }),
+    fc.record({ kind: fc.constant("read" as const), who: fc.nat(2) }),
+    fc.record({ kind: fc.constant("back" as const), who: fc.nat(2) }),
+    fc.record({ kind: fc.constant("time" as const), ms: fc.nat(20_000) }),
+  );
+  let gaps = 0;
+  let told = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(anyStep, { minLength: 20, maxLength: 80, size: "max" }),
+      fc.constantFrom(2, 5, 1_000),
+      async (steps, capacity) => {
+        const { stage, clock, scheduler, feed, listen } = await started({ capacity });
+        const happened: { name: string; of: string | undefined }[] = [];
+        const listeners = integrations.map((of) => ({
+          of,
+          reader: listen(scoped(of)),
+          past: [] as Event[],
+          busy: false,
+        }));
+        for (const listener of listeners) await listener.reader.read();
+        for (const step of steps) {
+          if (step.kind === "event") {
+            const name = `#${happened.length}`;
+            happened.push({ name, of: step.of });
+            await stage.flow({ name, ...scoped(step.of) });
+          } else if (step.kind === "time") await clock.advance(step.ms);
+          else {
+            const listener = listeners[step.who];
+            if (listener === undefined || listener.busy) continue;
+            if (step.kind === "back") {
+              const { reader } = listener;
+              await reader.leave();
+              listener.past.push(...reader.events);
+              listener.reader = listen({ ...scoped(listener.of), lastEventId: reader.lastEventId });
+            }
+            listener.busy = true;
+            listener.reader.read().then(
+              () => (listener.busy = false),
+              () => undefined,
+            );
+            await clock.settle();
+          }
+        }
+        const rest = Promise.all(listeners.map(({ reader }) => reader.readAll()));
+        await Promise.all([scheduler.stop(), rest]);
+
+        for (const { of, reader, past } of listeners) {
+          const events = [...past, ...reader.events];
+          const expected = happened.filter((one) => of === undefined || one.of === of).map(({ name }) => name);
+          const names = events.map(({ name, data }) =>
+            name === "gap" ? "gap" : (data as { flow: { name: string } }).flow.name,
+          );
+          expect(withoutGaps(names, expected)).toEqual(expected);
+          gaps += names.filter((name) => name === "gap").length;
+          told += names.length;
+        }
+        expect([feed.listening, clock.timers]).toEqual([0, 0]);
+      },
+    ),
+    { numRuns: 100 },
+  );
+  expect([gaps > 20, told > 500]).toEqual([true, true]);
+});
+
+const scoped = (_integrationId: string | undefined) => (_integrationId === undefined ? {} : { _integrationId });
+
+/** What was told, with a gap filled by what is missing there: events before the one that was told next. */
+function withoutGaps(names: readonly string[], expected: readonly string[]): string[] {
+  const filled: string[] = [];
+  for (const [index, name] of names.entries()) {
+    if (name !== "gap") filled.push(name);
+    else {
+      const next = names.slice(index + 1).find((one) => one !== "gap");
+      const to = next === undefined ? expected.length : expected.indexOf(next);
+      filled.push(...expected.slice(filled.length, to));
+    }
+  }
+  return filled;
+}
+
+test("every name is one that the registry or the scheduler tells", () => {
+  expect(new Set(feedEvents).size).toBe(feedEvents.length);
+});
