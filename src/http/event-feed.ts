@@ -2,6 +2,7 @@ import type { Cancel } from "../clock.ts";
 import type { FlowRegistry } from "../flow-registry.ts";
 import type { Flow } from "../model/flow.ts";
 import type { Scheduler } from "../scheduler.ts";
+import { EventRing, type Told } from "./event-ring.ts";
 
 const runEvents = [
   "run:queued",
@@ -36,22 +37,6 @@ export interface Listening {
   readonly _integrationId?: string;
 }
 
-/** What is told of one event. Its text is made when somebody listens, and once. */
-interface Told {
-  readonly name: FeedEvent;
-  readonly _integrationId: string | undefined;
-  readonly data: object;
-  text?: string;
-}
-
-/** One event, with its place among all. */
-interface Entry {
-  readonly place: number;
-  readonly told: Told;
-  /** What is told instead to the integration that a flow leaves: for it the flow is gone. */
-  readonly left?: Told;
-}
-
 /** How far one stream has come. */
 interface Cursor {
   readonly _integrationId: string | undefined;
@@ -67,9 +52,6 @@ interface Cursor {
   sentAt: number;
   closed: boolean;
 }
-
-/** Most characters that one pull is given, but for an event that is longer by itself. */
-const mostOfPull = 2 ** 16;
 
 /** How long the reader of a stream that ended waits before it comes back, in milliseconds. */
 const retryMs = 1_000;
@@ -87,24 +69,21 @@ const encoder = new TextEncoder();
  */
 export class EventFeed {
   readonly #parts: FeedParts;
-  /** Tells the ids of this process from those of others. */
-  readonly #epoch: string;
-  readonly #ring: Entry[] = [];
-  #last = 0;
+  readonly #ring: EventRing;
   readonly #open = new Set<Cursor>();
   readonly #waiting = new Map<Cursor, (why: "news" | "heartbeat") => void>();
-  /** Chunks that others who are at the same place are given, too; of the ring as it is. */
-  readonly #chunks = new Map<string, { readonly chunk: Uint8Array; readonly place: number }>();
   #stops = 0;
   #wokenAt = -Infinity;
   #waking = false;
   #cancelWake: Cancel | undefined;
   #cancelBeat: Cancel | undefined;
+  /** When silence is looked for next. */
+  #beatAt = Infinity;
 
   constructor(parts: FeedParts) {
     this.#parts = parts;
-    this.#epoch = parts.registry.newId();
-    const { registry, scheduler } = parts;
+    const { registry, scheduler, capacity } = parts;
+    this.#ring = new EventRing(registry.newId(), capacity);
     for (const name of runEvents)
       scheduler.on(name, (data) => this.#tell({ name, _integrationId: data.run._integrationId, data }));
     registry.on("flow:created", ({ flow }) => this.#tell(flowTold("flow:created", flow)));
@@ -127,11 +106,12 @@ export class EventFeed {
   /** A stream that goes on until the scheduler stops. While it is stopped, a stream ends with what is there already. */
   stream({ lastEventId, _integrationId }: Listening): ReadableStream<Uint8Array> {
     const { registry, scheduler } = this.#parts;
-    const place = lastEventId === undefined ? this.#last : this.#placeOf(lastEventId);
+    const { last } = this.#ring;
+    const place = lastEventId === undefined ? last : this.#ring.placeOf(lastEventId);
     const cursor: Cursor = {
       _integrationId,
-      place: place ?? this.#last,
-      greeting: `retry: ${retryMs}\n\n${place === undefined ? this.#gap(this.#last) : this.#marker(place)}`,
+      place: place ?? last,
+      greeting: `retry: ${retryMs}\n\n${place === undefined ? this.#ring.gap(last) : this.#ring.marker(place)}`,
       ends: scheduler.state === "stopped",
       stops: this.#stops,
       sentAt: registry.clock.now(),
@@ -162,17 +142,22 @@ export class EventFeed {
       const greeting = encoder.encode(cursor.greeting);
       cursor.greeting = "";
       this.#open.add(cursor);
-      this.#beatLater();
       return greeting;
     }
     for (;;) {
       const chunk = this.#take(cursor);
-      if (chunk !== undefined || cursor.closed) return chunk;
+      if (chunk !== undefined) return chunk;
       if (cursor.ends || cursor.stops !== this.#stops) return undefined;
-      const why = await new Promise<"news" | "heartbeat">((resolve) => this.#waiting.set(cursor, resolve));
+      const why = await this.#wait(cursor);
+      if (cursor.closed) return undefined;
       // The place goes with it: who comes back later does not ask for what it was passed over for.
-      if (why === "heartbeat") return encoder.encode(`: \n${this.#marker(cursor.place)}`);
+      if (why === "heartbeat") return encoder.encode(`: \n${this.#ring.marker(cursor.place)}`);
     }
+  }
+
+  #wait(cursor: Cursor): Promise<"news" | "heartbeat"> {
+    this.#beatBy(cursor.sentAt + this.#parts.heartbeatMs);
+    return new Promise((resolve) => this.#waiting.set(cursor, resolve));
   }
 
   #close(cursor: Cursor): void {
@@ -180,72 +165,31 @@ export class EventFeed {
     this.#open.delete(cursor);
     this.#waiting.get(cursor)?.("news");
     this.#waiting.delete(cursor);
-    if (this.#open.size > 0) return;
+    // Those who do not wait need no timer: when they read on, they find what is new, or begin to wait.
+    if (this.#waiting.size > 0) return;
     this.#cancelWake?.();
     this.#cancelBeat?.();
     this.#cancelWake = this.#cancelBeat = undefined;
-    this.#chunks.clear();
+    this.#beatAt = Infinity;
   }
 
   #tell(told: Told, left?: Told): void {
-    this.#last++;
-    const entry = { place: this.#last, told, ...(left === undefined ? {} : { left }) };
-    this.#ring[this.#last % this.#parts.capacity] = entry;
-    if (this.#open.size === 0) return;
-    this.#chunks.clear();
+    this.#ring.add(told, left);
     this.#wakeLater();
-  }
-
-  /** The place before the oldest event that is kept. */
-  get #horizon(): number {
-    return Math.max(0, this.#last - this.#parts.capacity);
   }
 
   /** What is new to the stream; undefined if nothing is. */
   #take(cursor: Cursor): Uint8Array | undefined {
-    if (cursor.place < this.#horizon) {
-      cursor.place = this.#horizon;
-      return encoder.encode(this.#gap(cursor.place));
+    const { horizon } = this.#ring;
+    if (cursor.place < horizon) {
+      cursor.place = horizon;
+      return encoder.encode(this.#ring.gap(horizon));
     }
-    if (cursor.place === this.#last) return undefined;
-    const key = `${cursor.place} ${cursor._integrationId ?? ""} ${cursor._integrationId === undefined}`;
-    const known = this.#chunks.get(key) ?? this.#chunkAfter(cursor);
-    this.#chunks.set(key, known);
-    cursor.place = known.place;
-    return known.chunk.length === 0 ? undefined : known.chunk;
-  }
-
-  #chunkAfter({ place: after, _integrationId }: Cursor): { readonly chunk: Uint8Array; readonly place: number } {
-    let text = "";
-    let place = after;
-    while (place < this.#last && text.length < mostOfPull) {
-      place++;
-      const entry = this.#ring[place % this.#parts.capacity];
-      const told = entry === undefined ? undefined : toldTo(entry, _integrationId);
-      if (told !== undefined) text += this.#textOf(place, told);
-    }
-    return { chunk: encoder.encode(text), place };
-  }
-
-  #textOf(place: number, told: Told): string {
-    // On one line: JSON escapes the ends of lines that are in it.
-    told.text ??= `event: ${told.name}\ndata: ${JSON.stringify(told.data)}\n\n`;
-    return `id: ${this.#epoch}-${place}\n${told.text}`;
-  }
-
-  #marker(place: number): string {
-    return `id: ${this.#epoch}-${place}\n\n`;
-  }
-
-  #gap(place: number): string {
-    return `id: ${this.#epoch}-${place}\nevent: gap\ndata: {}\n\n`;
-  }
-
-  /** Where who has seen this event goes on; undefined if that cannot be told from it. */
-  #placeOf(lastEventId: string): number | undefined {
-    const [, epoch, place] = /^(.+)-(\d{1,15})$/.exec(lastEventId) ?? [];
-    const seen = Number(place);
-    return epoch === this.#epoch && seen <= this.#last ? seen : undefined;
+    const portion = this.#ring.after(cursor.place, cursor._integrationId);
+    if (portion === undefined) return undefined;
+    cursor.place = portion.place;
+    // An empty one goes as far as the newest event.
+    return portion.chunk.length > 0 ? portion.chunk : undefined;
   }
 
   // The more listeners there are, the longer they rest: telling them takes a part of the time that does not grow.
@@ -282,33 +226,39 @@ export class EventFeed {
       this.#waking = false;
       if (why === "news") this.#wokenAt = clock.now();
       // What happened while they were woken is news to the first of them.
-      if ([...this.#waiting.keys()].some(({ place }) => place < this.#last)) this.#wakeLater();
+      if ([...this.#waiting.keys()].some(({ place }) => place < this.#ring.last)) this.#wakeLater();
     };
     wake().then(done, done);
   }
 
-  #beatLater(): void {
-    if (this.#cancelBeat !== undefined || this.#open.size === 0) return;
+  /** Looks for silence then, unless it is looked for before. */
+  #beatBy(at: number): void {
+    if (this.#beatAt <= at) return;
     const { clock } = this.#parts.registry;
     const { heartbeatMs } = this.#parts;
-    let earliest = Infinity;
-    for (const { sentAt } of this.#open) earliest = Math.min(earliest, sentAt);
-    // Streams that began one after the other are sent their comments together.
-    const delayMs = Math.max(earliest + heartbeatMs - clock.now(), heartbeatMs / 10);
-    this.#cancelBeat = clock.setTimer(() => {
-      this.#cancelBeat = undefined;
-      const quietSince = clock.now() - heartbeatMs;
-      const silent = [...this.#waiting.keys()].filter(({ sentAt }) => sentAt <= quietSince);
-      if (silent.length > 0) this.#wakeAll("heartbeat", silent);
-      this.#beatLater();
-    }, delayMs);
+    this.#cancelBeat?.();
+    this.#beatAt = at;
+    // Never longer than a silence: the clock may have been set back.
+    const delayMs = Math.min(Math.max(0, at - clock.now()), heartbeatMs);
+    this.#cancelBeat = clock.setTimer(() => this.#beat(), delayMs);
   }
-}
 
-/** What a listener to this integration is told of the event; undefined: nothing. */
-function toldTo({ told, left }: Entry, _integrationId: string | undefined): Told | undefined {
-  if (_integrationId === undefined || told._integrationId === _integrationId) return told;
-  return left?._integrationId === _integrationId ? left : undefined;
+  #beat(): void {
+    const { heartbeatMs, registry } = this.#parts;
+    const now = registry.clock.now();
+    this.#cancelBeat = undefined;
+    this.#beatAt = Infinity;
+    const silent: Cursor[] = [];
+    let next = Infinity;
+    for (const cursor of this.#waiting.keys()) {
+      const dueAt = cursor.sentAt + heartbeatMs;
+      if (dueAt <= now || cursor.sentAt > now) silent.push(cursor);
+      else next = Math.min(next, dueAt);
+    }
+    if (silent.length > 0) this.#wakeAll("heartbeat", silent);
+    // Streams that began one after the other are sent their comments together.
+    if (next < Infinity) this.#beatBy(Math.max(next, now + heartbeatMs / 10));
+  }
 }
 
 function flowTold(name: FeedEvent, flow: Flow): Told {
