@@ -14,7 +14,7 @@ const envelope = v.strictObject({
   records: v.pipe(v.array(v.unknown()), v.description("The records.")),
   ids: v.optional(
     v.pipe(
-      v.array(v.string()),
+      v.array(v.string("a text"), "an array of texts"),
       v.description("One event id for each record, in the same order: seen again within the window, it is dropped."),
     ),
   ),

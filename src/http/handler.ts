@@ -162,10 +162,12 @@ function failed({ parts, logger }: Door, error: unknown, { method: sent, url }: 
   // No query and no headers: they may hold secrets.
   const path = url.replace(/[?#].*$/s, "");
   const { stack } = error instanceof Error ? error : {};
-  logger.error(
-    { errorId, method: sent, path, error: messageOf(error), stack, cause: causeOf(error) },
-    "request failed",
-  );
+  const fields = { errorId, method: sent, path, error: messageOf(error), stack, cause: causeOf(error) };
+  try {
+    logger.error(fields, "request failed");
+  } catch {
+    // Who asked is answered, whatever becomes of the line.
+  }
   return refused(known?.refusal ?? unexpected(errorId));
 }
 

@@ -46,6 +46,9 @@ function left(document: object, unwanted: Group): object {
   return Object.fromEntries(entries) as object;
 }
 
+/** True for what has fields: dates, maps and bytes are values, and stay whole. */
 function isObject(value: unknown): value is object {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
 }

@@ -112,13 +112,17 @@ export function readQuery(url: string, schema: QuerySchema | undefined): Record<
   const problems: Problem[] = [];
   for (const name of new Set(given.keys())) {
     if (!known.includes(name)) problems.push(problem(name, `expected ${oneOf(known)}, found ${shown(name)}`));
-    else if (given.getAll(name).length > 1) problems.push(problem(name, "expected once, found more often"));
+    else if (!listed.includes(name) && given.getAll(name).length > 1)
+      problems.push(problem(name, "expected once, found more often"));
   }
   // Without a prototype, as names come from outside.
   const texts = Object.assign(Object.create(null) as object, Object.fromEntries(given));
+  for (const name of listed) if (given.has(name)) Object.assign(texts, { [name]: given.getAll(name).join() });
   const parsed = v.safeParse(schema ?? nothing, texts);
-  for (const issue of parsed.issues ?? [])
-    problems.push(problem(v.getDotPath(issue) ?? "", `expected ${issue.message}, found ${shown(issue.input)}`));
+  for (const issue of parsed.issues ?? []) {
+    const name = v.getDotPath(issue) ?? "";
+    problems.push(problem(name, `expected ${issue.message}, found ${shown(given.get(name))}`));
+  }
   const query = parsed.output as Record<string, unknown>;
   if (problems.length === 0 && query.include !== undefined && query.exclude !== undefined)
     problems.push(problem("exclude", "expected either include or exclude, found both"));
@@ -128,10 +132,13 @@ export function readQuery(url: string, schema: QuerySchema | undefined): Record<
 
 const nothing = v.object({});
 
+/** Parameters that clients write with commas, or once for each of their values. */
+const listed = ["include", "exclude"];
+
 function oneOf(names: readonly string[]): string {
   return names.length === 0 ? "no parameters" : `one of ${names.join(", ")}`;
 }
 
 function problem(field: string, message: string): Problem {
-  return { code: "invalid_request", message: `${field}: ${message}`, field };
+  return { code: "invalid_request", message: `${field === "" ? "The query" : field}: ${message}`, field };
 }

@@ -123,6 +123,8 @@ async function ended({ parts, request }: Call, run: Run, waitMs: number): Promis
   const abort = () => over.abort();
   const cancel = parts.clock.setTimer(abort, waitMs);
   request.signal.addEventListener("abort", abort);
+  // Who has gone already does not go again.
+  if (request.signal.aborted) abort();
   try {
     return await parts.scheduler.waitFor(run._id, { signal: over.signal });
   } catch (error) {

@@ -334,7 +334,7 @@ describe("a list of flows", () => {
   test("shows the fields that are included, or all but those that are excluded", async () => {
     const { door, flows } = await several(2);
 
-    const included = await door.ask("GET", "/flows?include=name,_importIds,schedule");
+    const included = await door.ask("GET", "/flows?include=name,_importIds&include=schedule");
     const excluded = await door.ask("GET", "/flows?exclude=createdAt,lastModified,nextRunAt,_id");
 
     expect(included.json).toEqual(

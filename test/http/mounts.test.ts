@@ -1,7 +1,6 @@
 import { Agent, type Server, createServer, request as httpRequest } from "node:http";
 import { connect, type AddressInfo } from "node:net";
 import { once } from "node:events";
-import { getRequestListener } from "@hono/node-server";
 import express, { type Express } from "express";
 import Fastify from "fastify";
 import { Hono } from "hono";
@@ -66,14 +65,14 @@ const mounts: Readonly<Record<string, Mount>> = {
       });
       registered();
     });
-    app.post("/own", async ({ body }) => ({ got: body }));
+    app.post("/own", ({ body }, reply) => void reply.send({ got: body }));
     closing.push(() => app.close());
     return app.listen({ port: 0, host: "127.0.0.1" });
   },
   Hono(handler, basePath) {
     const app = new Hono();
     app.all(`${basePath}/*`, (context) => handler(context.req.raw));
-    return served(createServer(getRequestListener(app.fetch, { overrideGlobalObjects: false })));
+    return served(createServer(toNodeListener(async (request) => app.fetch(request))));
   },
 };
 
