@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { type Export, type Flow, StorageFailedError } from "../../src/index.ts";
 import { bearerToken } from "../../src/http/index.ts";
 import { collectingImport } from "../../src/testing/index.ts";
+import { routes } from "../../src/http/routes.ts";
 import { Door, type DoorSetting } from "./door.ts";
 
 const orders: Export<unknown> = { listen: () => () => undefined };
@@ -175,6 +176,49 @@ describe("a body", () => {
   });
 });
 
+describe("every route", () => {
+  const all = routes.map(({ method, path, body }) => [`${method} ${path}`, method, path, body] as const);
+  const withBody = all.filter(([, , , body]) => body !== undefined);
+
+  async function reached(path: string) {
+    const { door } = opened();
+    const { _id } = await door.stage.flow();
+    return { door, path: path.replace("{_id}", path.startsWith("/exports/") ? "orders" : _id) };
+  }
+
+  test.each(all)("%s refuses a parameter that it does not know", async (_name, method, template) => {
+    const { door, path } = await reached(template);
+
+    const { status, json } = await door.ask(method, `${path}?hunter2=x`);
+
+    expect([status, json]).toMatchObject([400, { errors: [{ code: "invalid_request", field: "hunter2" }] }]);
+  });
+
+  test.each(withBody)("%s refuses what is no JSON, or says that it is something else", async (_n, method, template) => {
+    const { door, path } = await reached(template);
+    const headers = { "content-type": "text/plain" };
+
+    expect((await door.ask(method, path, { body: "{" })).status).toBe(400);
+    expect((await door.ask(method, path, { body: "{}", headers })).status).toBe(415);
+  });
+
+  test.each(withBody)("%s refuses what is 100,000 levels deep, wherever it is", async (_name, method, template) => {
+    const { door, path } = await reached(template);
+    const array = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
+    const object = `${'{"a":'.repeat(100_000)}1${"}".repeat(100_000)}`;
+    const bodies = [
+      ...[array, object, `{"name":${object}}`, `{"_importIds":${array}}`, `{"limit":${array}}`, `{"_ids":[${object}]}`],
+      ...[`[{"op":"replace","path":"/name","value":${array}}]`, `{"records":${array},"ids":${array}}`],
+    ];
+
+    for (const body of bodies) {
+      const { status, text } = await door.ask(method, path, { body });
+      expect([400, 422], `${body.slice(0, 40)} → ${text.slice(0, 200)}`).toContain(status);
+      expect(text.length).toBeLessThan(2_000);
+    }
+  });
+});
+
 describe("an error that nobody expected", () => {
   const secret = "hunter2-very-secret";
 
@@ -184,7 +228,7 @@ describe("an error that nobody expected", () => {
       new Promise(() => {
         throw error;
       });
-    const request = door.request("PATCH", `/flows/a?x=${secret}`.replace(/\?.*/, ""), {
+    const request = door.request("PATCH", "/flows/a", {
       body: { name: secret },
       headers: { authorization: `Bearer ${secret}`, cookie: secret },
     });
@@ -235,6 +279,16 @@ describe("an error that nobody expected", () => {
     expect(status).toBe(500);
     expect(others).toHaveLength(1);
     expect(JSON.stringify([lines, others])).not.toContain(secret);
+  });
+
+  test("is answered even if the line cannot be written", async () => {
+    const fails = () => {
+      throw new Error("disk full");
+    };
+    const { door } = opened({ door: { logger: { debug: fails, info: fails, warn: fails, error: fails } } });
+    door.stage.storage.findFlow = () => Promise.reject(new Error("boom"));
+
+    expect((await door.handler(door.request("GET", "/flows/a"))).status).toBe(500);
   });
 
   test("what is refused is not logged", async () => {

@@ -115,9 +115,18 @@ describe("the endpoints of the contract", () => {
     for (const _id of ids) {
       expect(await door.ask("GET", `/flows/${encodeURIComponent(_id)}`)).toMatchObject({ status: 200, json: { _id } });
     }
-    expect((await door.ask("GET", "/flows/%E0%A4%A")).status).toBe(404);
     const { headers } = await door.ask("POST", `/flows/${encodeURIComponent("a/b")}/run`);
     expect(headers.get("location")).toMatch(/^\/runs\/[^/]+$/);
+  });
+
+  test.each(["%", "%zz", "%E0%A4%A", "%ff", "%00", "x%"])("a path with %s for an id leads to nothing", async (_id) => {
+    const door = opened();
+
+    for (const path of [`/flows/${_id}`, `/flows/${_id}/dependencies`, `/flows/${_id}/failures`, `/runs/${_id}`])
+      expect((await door.ask("GET", path)).status, path).toBe(404);
+    expect((await door.ask("POST", `/flows/${_id}/run`)).status).toBe(404);
+    expect((await door.ask("POST", `/exports/${_id}/records`, { body: {} })).status).toBe(404);
+    expect((await door.ask("GET", `/integrations/${_id}/flows`)).json).toEqual([]);
   });
 
   test("every problem of a flow is told at once, and nothing is stored", async () => {
@@ -361,11 +370,21 @@ describe("a list of flows", () => {
     ["include=nmae", ["include"]],
     ["include=", ["include"]],
     ["include=name&exclude=_id", ["exclude"]],
+    ["include=name,,_id", ["include"]],
+    ["include=.name", ["include"]],
+    ["=x", [""]],
     ["status=open&limit=x&__proto__=1", ["status", "__proto__", "limit"]],
+    ["limit=0&limit=1&name=x&disabled=maybe", ["limit", "name", "disabled"]],
   ])("refuses ?%s and names %j", async (query, fields) => {
     const { status, json } = await opened().ask("GET", `/flows?${query}`);
 
     expect([status, codes(json)]).toEqual([400, fields.map((field) => `invalid_request ${field}`)]);
+  });
+
+  test("that refuses a parameter shows what was given, as it was given", async () => {
+    const { text } = await opened().ask("GET", "/flows?include=nmae,_id&limit=1e2&=x");
+
+    for (const found of ['\\"nmae,_id\\"', '\\"1e2\\"', "The query: expected one of"]) expect(text).toContain(found);
   });
 
   test("goes on after an id that is none's any more", async () => {
@@ -416,6 +435,16 @@ describe("writing what others write, too", () => {
 
     expect([known.status, written.status]).toEqual([200, 200]);
   });
+
+  test.each(["", "x", "W/", '"', '""', '"other"', "2030", '"*"'])(
+    "If-Match: %s, which is no tag of the flow, answers 412",
+    async (tag) => {
+      const { door, flow, path } = await withFlow();
+
+      expect((await door.ask("PATCH", path, { body: { name: "new" }, headers: { "if-match": tag } })).status).toBe(412);
+      expect(await door.stage.registry.get(flow._id)).toEqual(flow);
+    },
+  );
 
   test("If-Match: * needs a flow, and nothing more", async () => {
     const { door, path } = await withFlow();
