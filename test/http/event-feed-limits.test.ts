@@ -125,9 +125,10 @@ describe("a reader", () => {
     await Promise.all([scheduler.stop(), reading]);
   });
 
-  test("that leaves while all rest takes the last timer with it", async () => {
+  test("that leaves as the last who waits takes the timers with it, also while all rest", async () => {
     const { stage, scheduler, clock, feed, listening } = await started();
     const { timers } = clock;
+    const slow = await listening();
     const readers = await Promise.all(Array.from({ length: 60 }, () => listening()));
     const reading = Promise.all(readers.map((reader) => reader.readAll()));
     for (let index = 0; index < 2; index++) {
@@ -139,8 +140,8 @@ describe("a reader", () => {
     await reading;
 
     expect(resting).toBe(2);
-    expect([feed.listening, clock.timers]).toEqual([0, timers]);
-    await scheduler.stop();
+    expect([feed.listening, clock.timers]).toEqual([1, timers]);
+    await Promise.all([scheduler.stop(), slow.readAll()]);
   });
 });
 
@@ -160,6 +161,36 @@ describe("a comment after silence", () => {
     await clock.advance(11 * second);
     expect(readers.map(({ comments }) => comments)).toEqual([1, 1, 1, 1, 1]);
     expect(clock.timers).toBe(timers + 1);
+    await Promise.all([scheduler.stop(), reading]);
+  });
+
+  test("comes in time, whoever begins to wait meanwhile, or leaves", async () => {
+    const { scheduler, clock, listening } = await started({ heartbeatMs: 10 * second });
+    const gone = await listening();
+    const waiting = gone.readAll();
+    await clock.settle();
+    await gone.leave();
+    const early = await listening();
+    const reading = [waiting, early.readAll()];
+    await clock.advance(9 * second);
+    const late = await listening();
+    reading.push(late.readAll());
+    await clock.advance(second);
+
+    expect([gone, early, late].map(({ comments }) => comments)).toEqual([0, 1, 0]);
+    await clock.advance(9 * second);
+    expect([gone, early, late].map(({ comments }) => comments)).toEqual([0, 1, 1]);
+    await Promise.all([scheduler.stop(), ...reading]);
+  });
+
+  test("comes in time to who begins to wait when the clock has been set back", async () => {
+    const { scheduler, clock, listening } = await started({ heartbeatMs: 10 * second });
+    const reader = await listening();
+    clock.jumpTo(clock.now() - 3_600 * second);
+    const reading = reader.readAll();
+    await clock.advance(10 * second);
+
+    expect(reader.comments).toBe(1);
     await Promise.all([scheduler.stop(), reading]);
   });
 
@@ -213,6 +244,25 @@ describe("many listeners", () => {
 
     expect(steps.reduce((sum, step) => sum + step, 0)).toBe(120);
     expect(Math.max(...steps)).toBeLessThanOrEqual(50);
+    await Promise.all([scheduler.stop(), reading]);
+  });
+
+  test("rest also from what happens while they are woken, and are told it then", async () => {
+    const { stage, scheduler, clock, listening } = await started();
+    const readers = await Promise.all(Array.from({ length: 120 }, () => listening()));
+    const reading = Promise.all(readers.map((reader) => reader.readAll()));
+    await clock.settle();
+    await stage.flow();
+    while (counts(readers)[0] === 0) await clock.turn();
+    const woken = counts(readers).filter((count) => count === 1).length;
+    await stage.flow();
+    await clock.advance(119);
+    const resting = counts(readers).filter((count) => count === 1).length;
+    await clock.advance(1);
+
+    expect(woken).toBeLessThanOrEqual(50);
+    expect(resting).toBe(woken);
+    expect(new Set(counts(readers))).toEqual(new Set([2]));
     await Promise.all([scheduler.stop(), reading]);
   });
 
