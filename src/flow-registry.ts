@@ -388,9 +388,10 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   }
 
   #scheduleIssues({ schedule, timezone }: Partial<FlowInput>): FlowIssue[] {
-    const zone = typeof timezone === "string" ? timezone.trim() : this.timezone;
-    const expression = typeof schedule === "string" ? schedule.trim() : "* * * * *";
-    if (expression === "" || zone === "") return [];
+    // Of what is blank, or no text, its shape tells; the other is looked at all the same.
+    const textOf = (given: unknown, otherwise: string) => (typeof given === "string" && given.trim()) || otherwise;
+    const zone = textOf(timezone, this.timezone);
+    const expression = textOf(schedule, "* * * * *");
     return checkCron(expression, zone).map(({ field, message }) => invalid(field, message));
   }
 

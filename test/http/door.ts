@@ -42,7 +42,10 @@ export class Door {
 
   /** Asks, and reads the whole answer, which has to fit the OpenAPI document. `path` is what follows the base path. */
   async ask(method: string, path: string, sent: Sent = {}): Promise<Answered> {
-    return this.read(await this.handler(this.request(method, path, sent)), method, path);
+    const request = this.request(method, path, sent);
+    // As it is sent: dots in a path have led to where they lead.
+    const { pathname } = new URL(request.url);
+    return this.read(await this.handler(request), method, pathname.slice(this.#basePath.length));
   }
 
   /** The answer, read to its end and held against the document. */
