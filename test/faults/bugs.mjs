@@ -25,6 +25,9 @@ const opening = "test/storage/sqlite-open.test.ts";
 const invariants = "test/storage/sql-schema.test.ts";
 const plans = "test/storage/sql-plans.test.ts";
 
+/** What the tests need beside the source. */
+export const parts = ["test/faults", "test/storage", "test/simulation/chance.ts"];
+
 /** `file`: the tests that have to see it. `only`: the part of their titles that is enough, if a bug makes others hang. */
 export const bugs = [
   {

@@ -1,30 +1,23 @@
-// Proves that the fault tests catch what they are there to catch: puts one bug after another into a copy of the source,
-// runs the tests that have to see it, and says which one did. `node test/faults/prove.mjs [part of a bug's name]`.
+// Proves that the tests of a folder catch what they are there to catch: puts one bug of its `bugs.mjs` after another into a
+// copy of the source, runs the tests that have to see it, and says which one did.
+// `node test/prove.mjs faults|http [part of a bug's name]`.
 import { execFile } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { bugs } from "./bugs.mjs";
 
-const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
-const only = process.argv[2];
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const [folderOfBugs = "faults", only] = process.argv.slice(2);
+/** `parts`: what the tests need, beside the source. */
+const { bugs, parts } = await import(`./${folderOfBugs}/bugs.mjs`);
 /** A bug may make everything hang; that is noticed, too. */
 const longestMs = 180_000;
 
 async function copyWith(edits) {
   const folder = await mkdtemp(join(tmpdir(), "poundlock-fish-"));
-  const parts = [
-    "src",
-    "test/faults",
-    "test/storage",
-    "test/simulation/chance.ts",
-    "test/stage.ts",
-    "package.json",
-    "tsconfig.json",
-    "vitest.config.ts",
-  ];
-  for (const part of parts) await cp(join(root, part), join(folder, part), { recursive: true });
+  const always = ["src", "test/stage.ts", "package.json", "tsconfig.json", "vitest.config.ts"];
+  for (const part of [...always, ...parts]) await cp(join(root, part), join(folder, part), { recursive: true });
   await symlink(join(root, "node_modules"), join(folder, "node_modules"), "dir");
   for (const [path, from, to] of edits) {
     const text = await readFile(join(folder, path), "utf8");
