@@ -3,8 +3,8 @@ import { RequestError, getRequestListener } from "@hono/node-server";
 import type { Handler } from "./handler.ts";
 import { Refusal, badRequest, refused, unexpected } from "./refusal.ts";
 
-/** What frameworks add to a request of node:http. */
-interface Framed {
+/** A request of node:http, and what frameworks add to it. */
+interface Framed extends Pick<IncomingMessage, "method" | "readableDidRead"> {
   /** The whole path: frameworks that mount take what they are mounted at from `url`. */
   readonly originalUrl?: string;
   /** What a parser made of the body. */
@@ -23,8 +23,7 @@ interface Framed {
  */
 export function toNodeListener(handler: Handler): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
   const listener = getRequestListener(
-    (request, { incoming }) =>
-      handler(wasRead(incoming as IncomingMessage) ? withBody(request, keptOf(incoming)) : request),
+    (request, { incoming }) => handler(wasRead(incoming) ? withBody(request, keptOf(incoming)) : request),
     {
       overrideGlobalObjects: false,
       hostname: "localhost", // of requests that name none, as HTTP/1.0 allows
@@ -42,7 +41,7 @@ export function toNodeListener(handler: Handler): (incoming: IncomingMessage, ou
 }
 
 // Where no byte has been taken out, the adapter finds all there is, even if that is nothing and has ended.
-function wasRead({ method, readableDidRead }: IncomingMessage): boolean {
+function wasRead({ method, readableDidRead }: Framed): boolean {
   return method !== "GET" && method !== "HEAD" && readableDidRead;
 }
 
