@@ -7,6 +7,7 @@ const runs = "src/http/run-routes.ts";
 const failures = "src/http/failure-routes.ts";
 const ends = "src/http/end-routes.ts";
 const feed = "src/http/event-feed.ts";
+const ring = "src/http/event-ring.ts";
 const handler = "src/http/handler.ts";
 const authorization = "src/http/authorization.ts";
 const etag = "src/http/etag.ts";
@@ -83,9 +84,9 @@ export const bugs = [
   bug(
     "a tenant is told every event",
     tenants,
-    feed,
+    ring,
     "_integrationId === undefined || told._integrationId === _integrationId",
-    "true",
+    '_integrationId !== ""',
   ),
   bug(
     "a flow that leaves is not told as gone",
@@ -197,16 +198,16 @@ export const bugs = [
   bug(
     "an event is told twice",
     events,
-    feed,
-    "place++;\n      const entry",
-    'place++;\n      if (place % 7 === 0) text += text.slice(0, text.indexOf("\\n\\n") + 2);\n      const entry',
+    ring,
+    "      place++;\n      const entry",
+    '      place++;\n      if (place % 7 === 0) text += text.slice(0, text.indexOf("\\n\\n") + 2);\n      const entry',
   ),
   bug(
     "a gap is not told",
     events,
     feed,
-    "cursor.place < this.#horizon",
-    "cursor.place < this.#horizon && this.#parts.capacity > 5",
+    "if (cursor.place < horizon) {",
+    "if (cursor.place < horizon && horizon > 1_000) {",
   ),
   bug("streams go on after a stop", events, feed, "      this.#stops++;\n", ""),
   bug("a reader that left is kept", events, feed, "    this.#open.delete(cursor);\n", ""),
@@ -215,8 +216,8 @@ export const bugs = [
     "a body that was parsed is waited for",
     mounts,
     listener,
-    "if (wasRead(incoming)) incoming.rawBody ??= bytesOf(incoming.body);",
-    "",
+    "handler(wasRead(incoming) ? withBody(request, keptOf(incoming)) : request)",
+    "handler(request)",
   ),
   bug(
     "the host's Response is replaced",
