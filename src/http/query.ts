@@ -121,7 +121,7 @@ export function readQuery(url: string, schema: QuerySchema | undefined): Record<
   const parsed = v.safeParse(schema ?? nothing, texts);
   for (const issue of parsed.issues ?? []) {
     const name = v.getDotPath(issue) ?? "";
-    problems.push(problem(name, `expected ${issue.message}, found ${shown(given.get(name))}`));
+    problems.push(problem(name, `expected ${issue.message}, found ${shown((texts as Record<string, unknown>)[name])}`));
   }
   const query = parsed.output as Record<string, unknown>;
   if (problems.length === 0 && query.include !== undefined && query.exclude !== undefined)
