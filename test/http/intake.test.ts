@@ -89,6 +89,7 @@ describe("records that arrive", () => {
     ["an empty id", { records: [{ id: 1 }], ids: [""] }, {}, 400],
     ["both ids and a key", { records: [{ id: 1 }], ids: ["a"] }, { "idempotency-key": "k" }, 400],
     ["an empty key", { id: 1 }, { "idempotency-key": "" }, 400],
+    ["an empty key for several", [{ id: 1 }, { id: 2 }], { "idempotency-key": " " }, 400],
     ["a number", 1, {}, 400],
     ["null", null, {}, 400],
     ["a form", "id=1", { "content-type": "application/x-www-form-urlencoded" }, 415],
