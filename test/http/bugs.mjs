@@ -24,6 +24,7 @@ const bodies = "test/http/bodies.test.ts";
 const intake = "test/http/intake.test.ts";
 const events = "test/http/event-feed.test.ts";
 const mounts = "test/http/mounts.test.ts";
+const nodeListener = "test/http/node-listener.test.ts";
 const openapi = "test/http/openapi.test.ts";
 const contract = "test/http/flows.test.ts";
 
@@ -221,7 +222,7 @@ export const bugs = [
   ),
   bug(
     "the host's Response is replaced",
-    mounts,
+    nodeListener,
     listener,
     "overrideGlobalObjects: false",
     "overrideGlobalObjects: true",
