@@ -52,12 +52,16 @@ await scheduler.start();
 const token = process.env.FLOWS_TOKEN ?? randomUUID();
 const handler = createHandler({ registry, scheduler, authorize: bearerToken(token) });
 const server = createServer(toNodeListener(handler));
+server.on("request", (_request, response) => {
+  response.once("close", () => {
+    if (!server.listening) server.closeIdleConnections(); // they would wait for another request
+  });
+});
 await new Promise<void>((resolve) => server.listen(Number(process.env.PORT ?? 0), "127.0.0.1", resolve));
 
 async function close(): Promise<void> {
   const closed = promisify(server.close.bind(server))(); // takes no more connections
   await scheduler.stop(); // and ends the streams of events
-  server.closeIdleConnections();
   await closed;
   await storage.close();
   await rm(folder, { recursive: true });
