@@ -31,7 +31,9 @@ describe("a body", () => {
   test.each<[string, string | Uint8Array]>([
     ["nothing at all", ""],
     ["half of an object", '{"hunter2":"x"'],
-    ["a word", "flow"],
+    ["a word", "hunter2"],
+    ["a word for a value", '{"password": hunter2}'],
+    ["a word in the midst of more", `{"password": ${" ".repeat(50)}hunter2${" ".repeat(50)}}`],
     ["two values", "{} {}"],
     ["a trailing comma", '{"hunter2":"x",}'],
     ["bytes that are no UTF-8", bytes('{"hunter2":"', 0xff, 0xfe, '"}')],

@@ -26,7 +26,7 @@ const events = "test/http/event-feed.test.ts";
 const mounts = "test/http/mounts.test.ts";
 const nodeListener = "test/http/node-listener.test.ts";
 const openapi = "test/http/openapi.test.ts";
-const contract = "test/http/flows.test.ts";
+const tags = "test/http/flow-tags.test.ts";
 
 const bug = (name, file, path, from, to) => ({ name, file, edits: [[path, from, to]] });
 
@@ -140,7 +140,7 @@ export const bugs = [
   ),
   bug(
     "a run makes a write stale",
-    contract,
+    tags,
     etag,
     'tag.startsWith(`"${lastModified}_`)',
     'tag.length > 0 && tag.endsWith("__\\"") && tag.startsWith(`"${lastModified}_`)',

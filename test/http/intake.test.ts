@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { type Export, MemoryStorage } from "../../src/index.ts";
+import { type Export, MemoryStorage, NotFoundError } from "../../src/index.ts";
 import { type Verify, hmacSignature } from "../../src/http/index.ts";
 import { collectingImport } from "../../src/testing/index.ts";
 import { Gate } from "../stage.ts";
@@ -138,6 +138,7 @@ describe("records that arrive", () => {
     expect((await door.ask("POST", path, { body: sized(50) })).status).toBe(202);
     expect((await door.ask("POST", path, { body: sized(51) })).status).toBe(413);
     expect((await door.ask("POST", path, { body: "x", headers: { "content-length": "51" } })).status).toBe(413);
+    expect((await door.ask("POST", path, { body: sized(51), headers: { "content-length": "9" } })).status).toBe(413);
     expect((await door.read(await door.handler(streamed(sized(50))), "POST", path)).status).toBe(202);
     expect((await door.read(await door.handler(streamed(sized(51))), "POST", path)).status).toBe(413);
     expect(await written()).toHaveLength(2);
@@ -146,10 +147,14 @@ describe("records that arrive", () => {
   test("too long are not read to their end", async () => {
     const { door } = await listening({ door: { maxRecordsBytes: 10 } });
     let pulled = 0;
+    let canceled = false;
     const endless = new ReadableStream<Uint8Array>({
       pull(to) {
         pulled++;
         to.enqueue(new Uint8Array(8));
+      },
+      cancel() {
+        canceled = true;
       },
     });
     const request = new Request(`http://door.test${path}`, {
@@ -161,6 +166,7 @@ describe("records that arrive", () => {
 
     expect((await door.handler(request)).status).toBe(413);
     expect(pulled).toBeLessThan(5);
+    expect(canceled).toBe(true);
   });
 });
 
@@ -183,7 +189,8 @@ describe("a sender who signs", () => {
     ["nothing", {}],
     ["another secret", { "x-signature": `sha256=${signed("x")}` }],
     ["another body", { "x-signature": `sha256=${signed("old", `${body} `)}` }],
-    ["another prefix", { "x-signature": signed("old") }],
+    ["no prefix", { "x-signature": signed("old") }],
+    ["another prefix", { "x-signature": `sha512=${signed("old")}` }],
     ["half of it", { "x-signature": `sha256=${signed("old").slice(0, 32)}` }],
     ["no hexadecimal", { "x-signature": "sha256=🎈".replace("🎈", "zz") }],
   ])("with %s is refused with 401", async (_what, headers) => {
@@ -232,6 +239,7 @@ describe("a sender who signs", () => {
         throw new Error("secret store is down");
       },
       () => Promise.reject(new Error("secret store is down")),
+      () => Promise.reject(new NotFoundError("flow", "secret")),
       () => undefined,
       () => ({}),
     ];

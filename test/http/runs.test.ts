@@ -212,6 +212,7 @@ describe("what is behind the door", () => {
     const door = new Door();
 
     expect((await door.ask("GET", "/health")).json).toEqual({ status: "ok", scheduler: "stopped" });
+    expect(door.stage.clock.timers).toBe(0);
     await door.stage.scheduler.start();
     expect((await door.ask("GET", "/health")).json).toEqual({ status: "ok", scheduler: "started" });
   });
