@@ -74,6 +74,8 @@ export class EventFeed {
   readonly #waiting = new Map<Cursor, (why: "news" | "heartbeat") => void>();
   #stops = 0;
   #wokenAt = -Infinity;
+  /** How long it took to wake them last. */
+  #wakingMs = 0;
   #waking = false;
   #cancelWake: Cancel | undefined;
   #cancelBeat: Cancel | undefined;
@@ -192,11 +194,11 @@ export class EventFeed {
     return portion.chunk.length > 0 ? portion.chunk : undefined;
   }
 
-  // The more listeners there are, the longer they rest: telling them takes a part of the time that does not grow.
+  // They rest in proportion to what it took to tell them: that is a part of the time that does not grow with their number.
   #wakeLater(): void {
     if (this.#waking || this.#cancelWake !== undefined || this.#waiting.size === 0) return;
     const { clock } = this.#parts.registry;
-    const restMs = this.#open.size <= 10 ? 0 : Math.min(1_000, this.#open.size);
+    const restMs = restOf(this.#open.size, this.#wakingMs);
     const delayMs = this.#wokenAt + restMs - clock.now();
     if (delayMs <= 0 || delayMs > restMs) {
       this.#wakeAll("news");
@@ -212,6 +214,7 @@ export class EventFeed {
   #wakeAll(why: "news" | "heartbeat", cursors: Iterable<Cursor> = [...this.#waiting.keys()]): void {
     const { clock } = this.#parts.registry;
     this.#waking = true;
+    const startedAt = clock.now();
     const wake = async () => {
       let count = 0;
       for (const cursor of cursors) {
@@ -224,7 +227,10 @@ export class EventFeed {
     };
     const done = () => {
       this.#waking = false;
-      if (why === "news") this.#wokenAt = clock.now();
+      if (why === "news") {
+        this.#wokenAt = clock.now();
+        this.#wakingMs = this.#wokenAt - startedAt;
+      }
       // What happened while they were woken is news to the first of them.
       if ([...this.#waiting.keys()].some(({ place }) => place < this.#ring.last)) this.#wakeLater();
     };
@@ -259,6 +265,17 @@ export class EventFeed {
     // Streams that began one after the other are sent their comments together.
     if (next < Infinity) this.#beatBy(Math.max(next, now + heartbeatMs / 10));
   }
+}
+
+/**
+ * Milliseconds from one telling to the next: 30 times what the last took. About half of what it costs is seen, as sockets
+ * are written to later. What is seen includes what the host did between the portions, so a host that stands still must not
+ * silence the streams: no more than 10 ms for each listener, for up to 1,000 of them.
+ */
+function restOf(listeners: number, tookMs: number): number {
+  if (listeners <= 10) return 0;
+  const leastMs = Math.min(1_000, listeners);
+  return Math.min(Math.max(leastMs, 30 * tookMs), 10 * leastMs);
 }
 
 function flowTold(name: FeedEvent, flow: Flow): Told {

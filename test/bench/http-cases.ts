@@ -210,7 +210,7 @@ async function watched(runs: {
       await answerOf(child);
       const ms = await work();
       // What is on its way arrives within the longest rest.
-      await new Promise((resolve) => setTimeout(resolve, 2_000));
+      await new Promise((resolve) => setTimeout(resolve, 12_000));
       child.send("enough");
       told = await answerOf<typeof told>(child);
       await once(child, "exit");
@@ -260,13 +260,18 @@ export const httpCases: readonly BenchCase[] = [
     measure: intake,
   },
   {
-    title: "http: runs with 1,000 listeners to events, 100,000 records each",
+    title: "http: runs with 1,000 listeners to events, 5,000,000 records each",
     units: watchUnits,
-    measure: () => watched({ flows: 10, each: 15, records: 100_000 }),
+    measure: () => watched({ flows: 10, each: 10, records: 5_000_000 }),
   },
   {
-    title: "http: runs with 1,000 listeners to events, short ones",
+    title: "http: runs with 1,000 listeners to events, 1,000,000 records each",
     units: watchUnits,
-    measure: () => watched({ flows: 10, each: 100, records: 1_000 }),
+    measure: () => watched({ flows: 10, each: 50, records: 1_000_000 }),
+  },
+  {
+    title: "http: runs with 1,000 listeners to events, more than can be told",
+    units: watchUnits,
+    measure: () => watched({ flows: 10, each: 700, records: 100_000 }),
   },
 ];

@@ -1,5 +1,6 @@
 // The clients of the HTTP cases, in a process of their own: what they cost is not the server's. Started with a job as JSON.
 import { connect } from "node:net";
+import { setPriority } from "node:os";
 import autocannon from "autocannon";
 
 const { kind, url, ...job } = JSON.parse(process.argv[2]);
@@ -13,35 +14,35 @@ async function load({ method, headers, body, connections, amount, expected }) {
   return { good, bad: amount - good + errors + timeouts, p50: latency.p50, p99: latency.p99 };
 }
 
-/** Keeps so many streams open, and counts what each is told; answers when told to stop. */
+/** Keeps so many streams open; when told to stop, counts what each was told. */
 async function watch({ count }) {
-  const counts = [];
-  const sockets = [];
-  const open = (index) =>
+  // Listeners are other machines: they must neither take the processor from the server, nor count while it is timed.
+  setPriority(19);
+  const told = Array.from({ length: count }, () => []);
+  const open = (chunks) =>
     new Promise((resolve, reject) => {
       const socket = connect(Number(port), hostname, () => socket.write(`GET ${pathname} HTTP/1.1\r\nhost: x\r\n\r\n`));
-      let rest = "";
-      counts[index] = { completed: 0, gaps: 0 };
-      socket.setEncoding("latin1");
-      socket.on("data", (text) => {
-        const whole = rest + text;
-        counts[index].completed += whole.split("\nevent: run:completed\n").length - 1;
-        counts[index].gaps += whole.split("\nevent: gap\n").length - 1;
-        // What is cut by the end of a chunk is counted with the next one.
-        const last = whole.lastIndexOf("\nevent: ");
-        rest = last > whole.length - 30 ? whole.slice(last) : whole.slice(-10).replace(/^[^]*\n(?=event)/, "\n");
-        if (text.includes("retry: ")) resolve();
+      socket.on("data", (chunk) => {
+        chunks.push(chunk);
+        if (chunks.length <= 3 && Buffer.concat(chunks).includes("retry: ")) resolve(socket);
       });
       socket.on("error", reject);
-      sockets[index] = socket;
     });
-  for (let index = 0; index < count; index += 50)
-    await Promise.all(Array.from({ length: Math.min(50, count - index) }, (_, more) => open(index + more)));
+  const sockets = [];
+  for (let from = 0; from < count; from += 50)
+    sockets.push(...(await Promise.all(told.slice(from, from + 50).map((chunks) => open(chunks)))));
   process.send({ ready: true });
   await new Promise((resolve) => process.on("message", resolve));
   for (const socket of sockets) socket.destroy();
-  const all = (name) => counts.reduce((sum, one) => sum + one[name], 0);
-  return { completed: all("completed"), gaps: all("gaps"), fewest: Math.min(...counts.map((one) => one.completed)) };
+  let [completed, gaps, fewest] = [0, 0, Infinity];
+  for (const chunks of told) {
+    const text = Buffer.concat(chunks).toString("latin1");
+    const ends = text.split("\nevent: run:completed\n").length - 1;
+    completed += ends;
+    gaps += text.split("\nevent: gap\n").length - 1;
+    fewest = Math.min(fewest, ends);
+  }
+  return { completed, gaps, fewest };
 }
 
 process.send(await { load, watch }[kind](job));

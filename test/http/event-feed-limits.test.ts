@@ -266,7 +266,30 @@ describe("many listeners", () => {
     await Promise.all([scheduler.stop(), reading]);
   });
 
-  test("rest no longer than a second, and a clock that was set back does not make it longer", async () => {
+  test.each([
+    ["in proportion to what it took to tell them", 20, 600],
+    ["no longer than ten milliseconds for each of them, whatever it took", 3_600 * second, 1_200],
+  ])("rest %s", async (_rule, tookMs, restMs) => {
+    const { stage, scheduler, clock, listening } = await started();
+    const readers = await Promise.all(Array.from({ length: 120 }, () => listening()));
+    const told = () => [...new Set(counts(readers))];
+    const reading = Promise.all(readers.map((reader) => reader.readAll()));
+    await clock.settle();
+    await stage.flow();
+    while (counts(readers)[0] === 0) await clock.turn();
+    // Half of them have been told.
+    clock.jumpTo(clock.now() + tookMs);
+    await clock.settle();
+    await stage.flow();
+    await clock.advance(restMs - 1);
+    const resting = told();
+    await clock.advance(1);
+
+    expect([resting, told()]).toEqual([[1], [2]]);
+    await Promise.all([scheduler.stop(), reading]);
+  });
+
+  test("rest no longer than a second when telling takes no time, and a clock that was set back does not make it longer", async () => {
     const { stage, scheduler, clock, listening } = await started();
     const readers = await Promise.all(Array.from({ length: 1_100 }, () => listening()));
     const reading = Promise.all(readers.map((reader) => reader.readAll()));
