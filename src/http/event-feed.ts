@@ -63,7 +63,8 @@ const encoder = new TextEncoder();
 
 /**
  * Events of runs and flows as server-sent events. They are kept in a ring of `capacity`; a stream is no more than a place
- * in it, so a reader who is slow, or none, costs nothing. What a reader was too slow for is told as a `gap`.
+ * in it, so a reader who is slow, or none, costs nothing. A reader who was too slow is
+ * told of a `gap`, and what happens from then on.
  *
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
@@ -182,10 +183,11 @@ export class EventFeed {
 
   /** What is new to the stream; undefined if nothing is. */
   #take(cursor: Cursor): Uint8Array | undefined {
-    const { horizon } = this.#ring;
+    const { horizon, last } = this.#ring;
     if (cursor.place < horizon) {
-      cursor.place = horizon;
-      return encoder.encode(this.#ring.gap(horizon));
+      // Who reads the lists anew finds there what the events that are kept would tell.
+      cursor.place = last;
+      return encoder.encode(this.#ring.gap(last));
     }
     const portion = this.#ring.after(cursor.place, cursor._integrationId);
     if (portion === undefined) return undefined;
