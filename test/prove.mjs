@@ -16,7 +16,7 @@ const longestMs = 180_000;
 
 async function copyWith(edits) {
   const folder = await mkdtemp(join(tmpdir(), "poundlock-fish-"));
-  const always = ["src", "test/stage.ts", "package.json", "tsconfig.json", "vitest.config.ts"];
+  const always = ["src", "test/stage.ts", "test/seed.ts", "package.json", "tsconfig.json", "vitest.config.ts"];
   for (const part of [...always, ...parts]) await cp(join(root, part), join(folder, part), { recursive: true });
   await symlink(join(root, "node_modules"), join(folder, "node_modules"), "dir");
   for (const [path, from, to] of edits) {
@@ -47,7 +47,8 @@ async function firstFailure(folder, { files, only: title }) {
   const { testResults, numPassedTests } = JSON.parse(text);
   const tests = testResults.flatMap((file) => file.assertionResults);
   const failed = tests.find(({ status }) => status === "failed");
-  if (failed === undefined && numPassedTests === 0) throw new Error(`no test ran: ${said}`);
+  if (failed === undefined && numPassedTests === 0)
+    throw new Error(`no test ran: ${testResults.map(({ message }) => message).join("\n")}`);
   if (failed === undefined) return undefined;
   return `${failed.fullName}: ${failed.failureMessages[0]?.split("\n")[0] ?? ""}`;
 }

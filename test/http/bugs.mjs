@@ -27,6 +27,8 @@ const mounts = "test/http/mounts.test.ts";
 const nodeListener = "test/http/node-listener.test.ts";
 const openapi = "test/http/openapi.test.ts";
 const tags = "test/http/flow-tags.test.ts";
+const lists = "test/http/flow-lists.test.ts";
+const limits = "test/http/event-feed-limits.test.ts";
 
 const bug = (name, file, path, from, to) => ({ name, file, edits: [[path, from, to]] });
 
@@ -74,13 +76,6 @@ export const bugs = [
     ends,
     "...(scope === undefined ? {} : { _integrationId: scope._integrationId }),",
     "",
-  ),
-  bug(
-    "a tenant's filter is taken at its word",
-    tenants,
-    runs,
-    "const filter = { ...filtersOf(query), ...ownOnly(call) };",
-    "const filter = { ...ownOnly(call), ...filtersOf(query) };\n      if (query._integrationId !== undefined) return listed(call, await parts.scheduler.listRuns(filtersOf(query)), query);",
   ),
   bug(
     "a tenant is told every event",
@@ -146,10 +141,10 @@ export const bugs = [
     'tag.length > 0 && tag.endsWith("__\\"") && tag.startsWith(`"${lastModified}_`)',
   ),
   bug("304 for whatever was known", fuzz, etag, "tagsIn(header).includes(etagOf(flow))", "tagsIn(header).length > 0"),
-  bug("a list never goes on", fuzz, list, "next === undefined ? undefined : {", 'next !== "" ? undefined : {'),
+  bug("a list never goes on", lists, list, "next === undefined ? undefined : {", 'next !== "" ? undefined : {'),
   bug(
     "a list goes on with other filters",
-    fuzz,
+    lists,
     list,
     'searchParams.set("after", next);',
     'for (const name of [...searchParams.keys()]) if (name.startsWith("_")) searchParams.delete(name);\n  searchParams.set("after", next);',
@@ -183,7 +178,7 @@ export const bugs = [
   bug("a long body is read to its end", intake, body, "    if (length > limit) {", "    if (length > 1e7) {"),
   bug(
     "a body may be as long as it says",
-    fuzz,
+    intake,
     body,
     "if (stated !== null && Number(stated) > limit) throw tooLarge(limit);",
     "if (stated !== null) return new Uint8Array(await request.arrayBuffer());",
@@ -203,6 +198,8 @@ export const bugs = [
     "      place++;\n      const entry",
     '      place++;\n      if (place % 7 === 0) text += text.slice(0, text.indexOf("\\n\\n") + 2);\n      const entry',
   ),
+  bug("listeners rest as long, whatever it costs", limits, feed, "30 * tookMs", "0 * tookMs"),
+  bug("listeners rest as long as it takes", limits, feed, ", 10 * leastMs)", ", Infinity)"),
   bug(
     "a gap is not told",
     events,
