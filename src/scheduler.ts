@@ -532,6 +532,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
 const runFilterRules: Readonly<Record<keyof RunFilter, Rule>> = {
   _flowId: optional(text),
   _exportId: optional(text),
+  _importId: optional(text),
   _integrationId: optional(text),
   _connectorId: optional(text),
   status: optional(oneOf(...runStatuses)),

@@ -62,7 +62,10 @@ export const runDocument = v.object({
   numPagesGenerated: said(count, "Pages read as of the last commit, those read ahead included."),
   numPagesProcessed: said(count, "Pages committed."),
   ...counts,
-  imports: said(v.record(text, v.object(counts)), "Per import; the run's own counts are their sums."),
+  imports: said(
+    v.record(text, v.object(counts)),
+    "Per import; the run's own counts are their sums. From the beginning each import that the flow had when the run was queued, or the one that a retry is for.",
+  ),
   error: v.optional(v.object({ code: text, message: text })),
 });
 

@@ -73,6 +73,7 @@ export const flowsQuery = v.object({
 export const runsQuery = v.object({
   _flowId: filter("Runs of this flow."),
   _exportId: filter("Runs that read from this export."),
+  _importId: filter("Runs that write to this import."),
   _integrationId: filter("Runs of flows of this integration."),
   _connectorId: filter("Runs of flows of this connector."),
   status: v.optional(said(one(runStatuses), "Runs in this state.")),

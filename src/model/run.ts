@@ -1,3 +1,5 @@
+import { type Flow, importIdsOf } from "./flow.ts";
+
 /** Why a run exists. */
 export const triggers = ["schedule", "catch-up", "manual", "realtime", "retry"] as const;
 /** One of {@link triggers}. */
@@ -64,7 +66,10 @@ export interface Run extends Counts {
   readonly numPagesGenerated: number;
   /** Pages committed. */
   readonly numPagesProcessed: number;
-  /** Per import; the run's own counts are their sums. */
+  /**
+   * Per import; the run's own counts are their sums. From the beginning each import that the flow had when the run was
+   * queued, or the one that a retry is for.
+   */
   readonly imports: Readonly<Record<string, Counts>>;
   readonly error?: RunError;
 }
@@ -83,12 +88,7 @@ export interface RetrySelection {
 export type RunStart = Pick<Run, "_id" | "_flowId" | "trigger" | "queuedAt" | "dueAt" | "limit" | "retry">;
 
 /** The flow's part of a run. */
-interface RunPlace {
-  readonly _id: string;
-  readonly _exportId: string;
-  readonly _integrationId?: string;
-  readonly _connectorId?: string;
-}
+type RunPlace = Pick<Flow, "_id" | "_exportId" | "_importId" | "_importIds" | "_integrationId" | "_connectorId">;
 
 /** A run that waits. */
 export function newRun(start: RunStart, flow: RunPlace): Run {
@@ -105,7 +105,7 @@ export function newRun(start: RunStart, flow: RunPlace): Run {
     numPagesGenerated: 0,
     numPagesProcessed: 0,
     ...noCounts,
-    imports: noImports,
+    imports: nothingFor(start.retry?._importId === undefined ? importIdsOf(flow) : [start.retry._importId]),
   });
 }
 
@@ -115,7 +115,12 @@ export const noCounts: Counts = Object.freeze({
   numError: 0,
   numIgnore: 0,
 });
-const noImports: Readonly<Record<string, Counts>> = Object.freeze({});
+
+function nothingFor(_importIds: readonly string[]): Readonly<Record<string, Counts>> {
+  const imports: Record<string, Counts> = {};
+  for (const _importId of _importIds) imports[_importId] = noCounts;
+  return Object.freeze(imports);
+}
 
 /** True once nothing about the run will change. */
 export function hasEnded(run: Pick<Run, "status">): boolean {

@@ -407,10 +407,12 @@ class Execution {
     return limit === undefined && trigger !== "retry" && trigger !== "realtime";
   }
 
-  // Every import reads every record of a run that may have a limit, so any of them tells.
+  // Every import reads every record of a run that may have a limit, but the flow may have had others for some of it.
   #recordsRead(): number {
-    const [counts = noCounts] = Object.values(this.#run.imports);
-    return counts.numSuccess + counts.numError + counts.numIgnore;
+    const reads = Object.values(this.#run.imports).map(
+      (counts) => counts.numSuccess + counts.numError + counts.numIgnore,
+    );
+    return Math.max(0, ...reads);
   }
 }
 

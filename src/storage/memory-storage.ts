@@ -133,7 +133,7 @@ export class MemoryStorage implements Storage {
 
   async listRuns(query: RunQuery): Promise<Listed<Run>> {
     const log = query._flowId === undefined ? this.#runLog : (this.#lanes.get(query._flowId)?.runs ?? noRuns);
-    const matching = filtered(log.before(placeOf(query.after, Infinity)), ({ run }) => matches(run, query, runFilters));
+    const matching = filtered(log.before(placeOf(query.after, Infinity)), ({ run }) => isWanted(run, query));
     const { items, next } = listed(matching, query.limit, (entry) => String(entry.seq));
     return { items: items.map(({ run }) => run), ...optional("next", next) };
   }
@@ -566,6 +566,12 @@ function matches<Key extends string>(
   filters: readonly Key[],
 ): boolean {
   return filters.every((filter) => query[filter] === undefined || document[filter] === query[filter]);
+}
+
+function isWanted(run: Run, query: RunQuery): boolean {
+  return (
+    matches(run, query, runFilters) && (query._importId === undefined || Object.hasOwn(run.imports, query._importId))
+  );
 }
 
 function importsInclude(flow: Flow, _importId: string | undefined): boolean {

@@ -5,7 +5,7 @@ import { settleInbox } from "./sql-inbox.ts";
 import { type Play, type Script, type Statement, change, rowOf, rowsOf, statement } from "./sql-database.ts";
 import { isoOf, optional } from "./documents.ts";
 import { type FlowRow, checkpointOf, failureValues, flowOf, positionOf, runOf } from "./sql-rows.ts";
-import { keepRun } from "./sql-runs.ts";
+import { keepRun, keepRunImports } from "./sql-runs.ts";
 import type { Ended, Hold, Lease, PageCommit, RunEnding, TakeBackRule, Taken } from "./storage.ts";
 
 /** @see LeaseStorage.takeRun */
@@ -79,6 +79,9 @@ export function commitPage({ _runId, token }: Hold, page: PageCommit): Play<Run 
       if (inboxThrough !== undefined) yield* settleInbox(row.flow_id, Number(inboxThrough));
     }
     const run = withPage(before, counts, generated);
+    // The flow may have been given others since the run was queued.
+    const added = Object.keys(counts).filter((_importId) => !Object.hasOwn(before.imports, _importId));
+    yield* keepRunImports(row.seq, added);
     yield* change(
       `update poundlock_runs set doc = ?, position = coalesce(?, position) where seq = ?`,
       ...[JSON.stringify(run), position, row.seq],

@@ -51,12 +51,16 @@ export function runById(_id: string): Statement {
 
 /** Asks for `seq` and `doc`, at most one more than the query's limit. */
 export function runsMatching(query: RunQuery): Statement {
-  const { limit, after, status, _flowId, _exportId, _integrationId, _connectorId, trigger } = query;
+  const { limit, after, status, _flowId, _exportId, _importId, _integrationId, _connectorId, trigger } = query;
   // Few runs are not completed, and those have indexes of their own. Something added keeps the others out of it.
   const index = status === undefined || status === "completed" ? "" : " || ''";
   const isLive = status === "queued" || status === "running" || status === "canceling";
-  const place = isLive ? "seq + 0" : "seq";
+  // The runs of an import, newest first; of a few runs each is asked instead whether it has the import.
+  const isAlongImport = _importId !== undefined && _flowId === undefined && index === "";
+  const tables = isAlongImport ? "poundlock_run_imports cross join poundlock_runs" : "poundlock_runs";
+  const place = isAlongImport ? "run_seq" : isLive ? "seq + 0" : "seq";
   const conditions: readonly Condition[] = [
+    [isAlongImport ? "import_id = ?" : hasImport, _importId],
     ["flow_id = ?", _flowId],
     [`integration_id${index} = ?`, _integrationId],
     [`connector_id${index} = ?`, _connectorId],
@@ -64,8 +68,9 @@ export function runsMatching(query: RunQuery): Statement {
     [`cause${index} = ?`, trigger],
     [`${place} < ?`, after === undefined ? undefined : placeOf(after, 0)],
   ];
-  const { where, values } = whereOf(conditions, status === undefined ? [] : ofStatus[status]);
-  const sql = `select seq, doc from poundlock_runs${where} order by ${place} desc limit ?`;
+  const fixed = [...(isAlongImport ? ["seq = run_seq"] : []), ...(status === undefined ? [] : ofStatus[status])];
+  const { where, values } = whereOf(conditions, fixed);
+  const sql = `select seq, doc from ${tables}${where} order by ${place} desc limit ?`;
   return statement(sql, ...values, limit + 1);
 }
 
@@ -115,7 +120,7 @@ export function prune(rule: PruneRule): Play<number> {
 
 /** Adds the run; the answer is false, and nothing is changed, if its flow has a run for that due time. */
 export function* joinLine(run: Run, due: { at?: number; buffered?: boolean } = {}): Script<boolean> {
-  const inserted = yield* rowOf(
+  const inserted = yield* rowOf<{ seq: number }>(
     `insert into poundlock_runs
       (id, flow_id, export_id, integration_id, connector_id, cause, status, stage, due_at, buffered, doc)
       values (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?)
@@ -124,12 +129,19 @@ export function* joinLine(run: Run, due: { at?: number; buffered?: boolean } = {
     ...[due.at ?? null, due.buffered === true ? 1 : null, JSON.stringify(run)],
   );
   if (inserted === undefined) return false;
+  yield* keepRunImports(inserted.seq, Object.keys(run.imports));
   yield* change(
     `insert into poundlock_histories (flow_id, runs) values (?, 1)
       on conflict (flow_id) do update set runs = poundlock_histories.runs + 1`,
     run._flowId,
   );
   return true;
+}
+
+/** Keeps what runs are found by when those of an import are asked for: what stands in `imports` of the document. */
+export function* keepRunImports(seq: number, _importIds: readonly string[]): Script<void> {
+  for (const _importId of _importIds)
+    yield* change(`insert into poundlock_run_imports (import_id, run_seq) values (?, ?)`, _importId, seq);
 }
 
 /** Writes a stored run anew. One that does not wait is no more the one that due times are folded into. */
@@ -148,6 +160,8 @@ function* docOf(_id: string): Script<string | null> {
   return (yield* rowOf<{ doc: string }>(`select doc from poundlock_runs where id = ?`, _id))?.doc ?? null;
 }
 
+const hasImport = "exists (select 1 from poundlock_run_imports where import_id = ? and run_seq = seq)";
+
 interface HistoryRow {
   readonly seq: number;
   readonly flow_id: string;
@@ -164,7 +178,9 @@ const ofStatus: Readonly<Record<RunStatus, readonly string[]>> = {
 };
 
 function* forgetRun(seq: number, flow_id: string): Script<void> {
-  yield* change(`delete from poundlock_runs where seq = ?`, seq);
+  const [row] = yield* rowsOf<{ doc: string }>(`delete from poundlock_runs where seq = ? returning doc`, seq);
+  for (const _importId of row === undefined ? [] : Object.keys(runOf(row.doc).imports))
+    yield* change(`delete from poundlock_run_imports where import_id = ? and run_seq = ?`, _importId, seq);
   yield* change(`update poundlock_histories set runs = runs - 1 where flow_id = ?`, flow_id);
 }
 

@@ -70,6 +70,11 @@ const versions: readonly ((dialect: Dialect) => readonly string[])[] = [
     `create index poundlock_runs_failed on poundlock_runs (seq) where status = 'failed'`,
     `create index poundlock_runs_canceled on poundlock_runs (seq) where status = 'canceled'`,
 
+    `create table poundlock_run_imports (
+      import_id text not null,
+      run_seq bigint not null,
+      primary key (import_id, run_seq))`,
+
     // How many runs of a flow are remembered, so that nobody has to count them to find out whose are too many.
     `create table poundlock_histories (
       flow_id text primary key,

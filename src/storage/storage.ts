@@ -162,6 +162,8 @@ export type DueOutcome =
 export interface RunQuery extends Paging {
   readonly _flowId?: string;
   readonly _exportId?: string;
+  /** One of the run's `imports`. */
+  readonly _importId?: string;
   readonly _integrationId?: string;
   readonly _connectorId?: string;
   readonly status?: RunStatus;

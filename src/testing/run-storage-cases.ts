@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { noCounts } from "../model/run.ts";
 import type { DueOutcome, OverlapRule, PruneRule, RunQuery, Storage } from "../storage/storage.ts";
 import {
   type StorageCase,
@@ -42,7 +43,8 @@ export const runStorageCases: readonly StorageCase[] = [
       ...start,
       ...{ _exportId: "orders", _integrationId: "acme", _connectorId: "shop", status: "queued" },
       ...{ coalesced: 0, skipped: 0, crashes: 0, numPagesGenerated: 0, numPagesProcessed: 0 },
-      ...{ numSuccess: 0, numError: 0, numIgnore: 0, imports: {} },
+      ...{ numSuccess: 0, numError: 0, numIgnore: 0 },
+      imports: { ledger: noCounts },
     };
     assert.deepEqual(queued, { outcome: "queued", run });
     assert.deepEqual(await storage.findRun("run"), run);
@@ -339,7 +341,7 @@ export const runStorageCases: readonly StorageCase[] = [
 
   on("listRuns answers the runs that match every filter given", async (storage) => {
     await addFlow(storage, "a", { _integrationId: "acme" });
-    await addFlow(storage, "b", { _connectorId: "shop", _exportId: "parcels" });
+    await addFlow(storage, "b", { _connectorId: "shop", _exportId: "parcels", _importId: "archive" });
     await queue(storage, "1", "a");
     await queue(storage, "2", "a", { trigger: "retry" });
     await queue(storage, "3", "b");
@@ -349,6 +351,9 @@ export const runStorageCases: readonly StorageCase[] = [
 
     assert.deepEqual(await found({ _flowId: "a" }), ["2", "1"]);
     assert.deepEqual(await found({ _exportId: "parcels" }), ["3"]);
+    assert.deepEqual(await found({ _importId: "ledger" }), ["2", "1"]);
+    assert.deepEqual(await found({ _importId: "archive", status: "queued" }), ["3"]);
+    assert.deepEqual(await found({ _importId: "archive", _flowId: "a" }), []);
     assert.deepEqual(await found({ _integrationId: "acme" }), ["2", "1"]);
     assert.deepEqual(await found({ _connectorId: "shop" }), ["3"]);
     assert.deepEqual(await found({ status: "queued" }), ["3", "2"]);
@@ -357,6 +362,29 @@ export const runStorageCases: readonly StorageCase[] = [
     assert.deepEqual(await found({ _flowId: "nobody" }), []);
   }),
 
+  on(
+    "listRuns finds a run by each import that it counts for, also by one its flow had later, until it is pruned",
+    async (storage) => {
+      const two = { _importId: "ledger", _importIds: ["ledger", "mailer"] };
+      await addFlow(storage, "flow", two);
+      await addFlow(storage, "other", two);
+      await queue(storage, "run");
+      await queue(storage, "retry of one", "other", { trigger: "retry", retry: { _importId: "mailer" } });
+      const counts = { ledger: noCounts, archive: noCounts };
+      const { hold } = await take(storage);
+      await storage.commitPage(hold, pageOf(1, { counts }));
+      await storage.commitPage(hold, pageOf(2, { counts }));
+      const found = async (_importId: string) => idsOf((await storage.listRuns({ _importId, limit: 10 })).items);
+
+      assert.deepEqual(await found("ledger"), ["run"]);
+      assert.deepEqual(await found("mailer"), ["retry of one", "run"]);
+      assert.deepEqual(await found("archive"), ["run"]);
+      await storage.endRun(hold, { status: "completed", at: at(3) });
+      await storage.prune(everythingOld);
+      assert.deepEqual(await Promise.all(["ledger", "mailer", "archive"].map(found)), [[], ["retry of one"], []]);
+    },
+  ),
+
   on("listRuns goes on where `next` says, and says nothing at the end", async (storage) => {
     await addFlow(storage);
     for (const _id of ["1", "2", "3", "4"]) await queue(storage, _id, "flow", _id === "3" ? { trigger: "retry" } : {});
@@ -364,8 +392,11 @@ export const runStorageCases: readonly StorageCase[] = [
     const first = await storage.listRuns({ limit: 2, trigger: "manual" });
     const rest = await storage.listRuns({ limit: 2, trigger: "manual", after: defined(first.next) });
     const exactly = await storage.listRuns({ limit: 4, _flowId: "flow" });
+    const one = await storage.listRuns({ limit: 3, _importId: "ledger" });
+    const other = await storage.listRuns({ limit: 3, _importId: "ledger", after: defined(one.next) });
 
     assert.deepEqual([idsOf(first.items), idsOf(rest.items)], [["4", "2"], ["1"]]);
+    assert.deepEqual([idsOf(one.items), idsOf(other.items)], [["4", "3", "2"], ["1"]]);
     assert.deepEqual([rest.next, exactly.next], [undefined, undefined]);
   }),
 

@@ -3,7 +3,6 @@
 
 const scoped = "src/http/scoped.ts";
 const flows = "src/http/flow-routes.ts";
-const runs = "src/http/run-routes.ts";
 const failures = "src/http/failure-routes.ts";
 const ends = "src/http/end-routes.ts";
 const feed = "src/http/event-feed.ts";

@@ -148,6 +148,9 @@ describe("runs", () => {
       [`_flowId=${flow._id}`, ({ _flowId }) => _flowId === flow._id],
       ["_exportId=numbers", () => true],
       ["_exportId=none", () => false],
+      ["_importId=ledger", ({ _flowId }) => _flowId === other._id],
+      ["_importId=picky", ({ _flowId }) => _flowId === flow._id],
+      ["_importId=picky&status=queued", ({ _flowId, status }) => _flowId === flow._id && status === "queued"],
       ["_integrationId=acme", ({ _integrationId }) => _integrationId === "acme"],
       ["_connectorId=shop", ({ _connectorId }) => _connectorId === "shop"],
       ["status=queued", ({ status }) => status === "queued"],
@@ -162,7 +165,7 @@ describe("runs", () => {
       ["_id", "imports"],
       ["_id", "imports"],
     ]);
-    for (const query of ["status=done", "trigger=x", "_importId=picky"])
+    for (const query of ["status=done", "trigger=x", "_runId=x"])
       expect((await door.ask("GET", `/runs?${query}`)).status).toBe(400);
   });
 

@@ -14,7 +14,7 @@ import {
 } from "../../src/model/run.ts";
 
 const start = { _id: "run-1", _flowId: "flow-1", trigger: "manual", queuedAt: "2030-01-01T00:00:00.000Z" } as const;
-const flow = { _id: "flow-1", _exportId: "orders" };
+const flow = { _id: "flow-1", _exportId: "orders", _importId: "ledger" };
 const run = newRun(start, flow);
 const counts = (numSuccess: number, numError: number, numIgnore: number) => ({ numSuccess, numError, numIgnore });
 
@@ -80,12 +80,21 @@ describe("a new run", () => {
       numSuccess: 0,
       numError: 0,
       numIgnore: 0,
-      imports: {},
+      imports: { ledger: noCounts },
     });
   });
 
   test("is frozen, with its imports", () => {
     expect([run, run.imports].every(Object.isFrozen)).toBe(true);
+  });
+
+  test("counts for each import of its flow, or for the one that is retried", () => {
+    const ids = (run: Run) => Object.keys(run.imports);
+    const two = { ...flow, _importIds: ["ledger", "mailer"] };
+
+    expect(ids(newRun(start, two))).toEqual(["ledger", "mailer"]);
+    expect(ids(newRun({ ...start, retry: { _importId: "mailer" } }, two))).toEqual(["mailer"]);
+    expect(ids(newRun({ ...start, retry: {} }, two))).toEqual(["ledger", "mailer"]);
   });
 
   test("is labelled as its flow is", () => {
@@ -122,7 +131,7 @@ describe("counts", () => {
   test("of a page leave the run before it as it was, and are frozen", () => {
     const after = withPage(run, { ledger: counts(1, 0, 0) }, 1);
 
-    expect([run.numSuccess, run.numPagesProcessed, run.imports]).toEqual([0, 0, {}]);
+    expect([run.numSuccess, run.numPagesProcessed, run.imports]).toEqual([0, 0, { ledger: noCounts }]);
     expect([after, after.imports].every(Object.isFrozen)).toBe(true);
   });
 });

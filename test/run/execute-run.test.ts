@@ -572,6 +572,23 @@ describe("a sample run", () => {
     },
   );
 
+  test("takes no more when the flow got another import while it waited", async () => {
+    const [before, after] = [collectingImport<number>(), collectingImport<number>()];
+    const stage = new Stage({ exports: { from: arrayExport(upTo(9), { pageSize: 2 }) }, imports: { before, after } });
+    const flow = await stage.flow({ _importId: "before" });
+    const queued = await stage.scheduler.run(flow._id, { limit: 3 });
+    await stage.registry.patch(flow._id, { _importId: "after" });
+
+    await stage.scheduler.start();
+    await stage.clock.settle();
+
+    expect(after.written).toEqual([1, 2, 3]);
+    expect((await stage.scheduler.getRun(queued._id)).imports).toMatchObject({
+      before: { numSuccess: 0 },
+      after: { numSuccess: 3 },
+    });
+  });
+
   test("starts at the flow's checkpoint and leaves it there", async () => {
     const { from, opened } = steps(9);
     const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });

@@ -55,6 +55,12 @@ const calls: Readonly<Record<string, (storage: Storage) => Promise<unknown>>> = 
   listRuns: (s) => s.listRuns(all),
   "listRuns of a flow": (s) => s.listRuns({ ...all, _flowId: "flow" }),
   "listRuns of an export": (s) => s.listRuns({ ...all, _exportId: "orders" }),
+  "listRuns of an import": (s) => s.listRuns({ ...all, _importId: "ledger" }),
+  "listRuns of an import and an export": (s) => s.listRuns({ ...all, _importId: "ledger", _exportId: "orders" }),
+  "listRuns of an import that are completed": (s) => s.listRuns({ ...all, _importId: "ledger", status: "completed" }),
+  "listRuns of an import that failed": (s) => s.listRuns({ ...all, _importId: "ledger", status: "failed" }),
+  "listRuns of an import that wait": (s) => s.listRuns({ ...all, _importId: "ledger", status: "queued" }),
+  "listRuns of an import and a flow": (s) => s.listRuns({ ...all, _importId: "ledger", _flowId: "flow" }),
   "listRuns of an integration": (s) => s.listRuns({ ...all, _integrationId: "acme" }),
   "listRuns of a connector": (s) => s.listRuns({ ...all, _connectorId: "shop" }),
   "listRuns that failed": (s) => s.listRuns({ ...all, status: "failed" }),
@@ -126,6 +132,7 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   "listFailures by id": sorted,
   "listRuns that wait": live,
   "listRuns that run": live,
+  "listRuns of an import that wait": live,
   "listRuns of an export that are being canceled": live,
 };
 

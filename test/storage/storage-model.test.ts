@@ -78,6 +78,7 @@ class Model {
     for (const [name, choices] of [
       ["_flowId", flowIds],
       ["_exportId", exportIds],
+      ["_importId", importIds],
       ["_integrationId", integrationIds],
       ["_connectorId", integrationIds],
       ["status", runStatuses],
@@ -86,6 +87,9 @@ class Model {
       for (const value of choices) await this.#listed("listRuns", { [name]: value }, (s, query) => s.listRuns(query));
     for (const _flowId of flowIds)
       await this.#listed("listRuns", { _flowId, status: "completed" as const }, (s, query) => s.listRuns(query));
+    for (const _importId of importIds)
+      for (const filter of [{ status: "queued" as const }, { status: "completed" as const }, { _flowId: "a" }])
+        await this.#listed("listRuns", { _importId, ...filter }, (s, query) => s.listRuns(query));
     for (const [name, choices] of [
       ["_flowId", flowIds],
       ["_importId", importIds],
