@@ -28,6 +28,8 @@ export interface Dialect {
   readonly identity: string;
   /** The type of a column of bytes. */
   readonly bytes: string;
+  /** After the columns of a table that is its primary key and little else: keeps its rows there alone, if it can be told to. */
+  readonly inKeyOrder: string;
 }
 
 /** A database as a SqlStorage needs it: the port that is all there is to write for another one. */

@@ -5,7 +5,7 @@ import { type Dialect, type Script, change, rowsOf } from "./sql-database.ts";
  * never edited: a change is a new one at the end. The database enforces by itself what must never be otherwise.
  */
 const versions: readonly ((dialect: Dialect) => readonly string[])[] = [
-  ({ identity, bytes }) => [
+  ({ identity, bytes, inKeyOrder }) => [
     `create table poundlock_flows (
       id text primary key,
       doc text not null,
@@ -73,7 +73,7 @@ const versions: readonly ((dialect: Dialect) => readonly string[])[] = [
     `create table poundlock_run_imports (
       import_id text not null,
       run_seq bigint not null,
-      primary key (import_id, run_seq))`,
+      primary key (import_id, run_seq))${inKeyOrder}`,
 
     // How many runs of a flow are remembered, so that nobody has to count them to find out whose are too many.
     `create table poundlock_histories (

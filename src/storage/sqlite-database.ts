@@ -38,7 +38,11 @@ interface Entry {
  * disk. If it fails, each is tried again in a transaction of its own: nobody pays for another one's error.
  */
 export class SqliteConnection implements SqlDatabase {
-  readonly dialect: Dialect = { identity: "integer primary key autoincrement", bytes: "blob" };
+  readonly dialect: Dialect = {
+    identity: "integer primary key autoincrement",
+    bytes: "blob",
+    inKeyOrder: " without rowid",
+  };
   readonly #parts: ConnectionParts;
   readonly #database: SqliteDatabase;
   readonly #statements = new Map<string, SqliteStatement>();
