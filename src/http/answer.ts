@@ -17,7 +17,10 @@ export function empty(status: number, headers?: Readonly<Record<string, string>>
   return new Response(null, { status, headers: { ...common, ...headers } });
 }
 
-/** An answer that goes on. */
+// What is between asks these whether it may hold parts back until there is enough to compress, or to send (nginx).
+const passedOn = { "cache-control": "no-store, no-transform", "x-accel-buffering": "no" };
+
+/** An answer that goes on, each part of it when it comes. */
 export function streamed(stream: ReadableStream<Uint8Array>, contentType: string): Response {
-  return new Response(stream, { status: 200, headers: { ...common, "content-type": contentType } });
+  return new Response(stream, { status: 200, headers: { ...common, ...passedOn, "content-type": contentType } });
 }

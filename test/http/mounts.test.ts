@@ -141,7 +141,11 @@ describe.each(cases)("mounted on %s", (name, mount, basePath) => {
     while (!(await reader.read()).done);
     await ended;
 
-    expect(response.headers.get("content-type")).toBe("text/event-stream");
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      "content-type": "text/event-stream",
+      "cache-control": "no-store, no-transform",
+      "x-accel-buffering": "no",
+    });
     expect([greeting?.startsWith("retry: "), text.includes("event: flow:created")]).toEqual([true, true]);
   });
 });
