@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import { ForbiddenError, InvalidOptionError, UnauthorizedError, isPoundlockError } from "../errors.ts";
 import { shown } from "../model/json.ts";
 
@@ -129,5 +129,5 @@ function kindOf(tokens: unknown): string {
 
 // Of one length, whatever was sent: `timingSafeEqual` compares nothing else.
 function digestOf(token: string): Buffer {
-  return createHash("sha256").update(token).digest();
+  return hash("sha256", token, "buffer");
 }

@@ -6,7 +6,7 @@ import { acceptedDocument, exportDocument, importDocument } from "./documents.ts
 import { listAnswer, listed } from "./list.ts";
 import { exportsQuery, importsQuery } from "./query.ts";
 import { badRequest } from "./refusal.ts";
-import { json } from "./answer.ts";
+import { type Reply, json } from "./reply.ts";
 import { type Call, type Route, route } from "./route.ts";
 
 const record = v.record(v.string(), v.unknown());
@@ -92,7 +92,7 @@ function importOf({ parts }: Call, _id: string): object {
   return { _id, idempotent, ...(batchSize === undefined ? {} : { batchSize }), concurrency };
 }
 
-async function accept({ parts, scope, _id, request, body }: Call): Promise<Response> {
+async function accept({ parts, scope, _id, request, body }: Call): Promise<Reply> {
   if (!isAllowed(scope?._exportIds, _id)) throw new NotFoundError("export", _id);
   const { records, ids } = readRecords(body.value);
   const key = request.headers.get("idempotency-key");

@@ -3,7 +3,7 @@ import { v } from "../model/schema.ts";
 import { failureDocument, resolvedDocument, runDocument } from "./documents.ts";
 import { filtersOf, linkHeader, listAnswer, listed } from "./list.ts";
 import { failuresQuery } from "./query.ts";
-import { json } from "./answer.ts";
+import { json } from "./reply.ts";
 import { type Call, type Route, locationOf, route } from "./route.ts";
 import { findFlow, ownOnly } from "./scoped.ts";
 

@@ -12,7 +12,7 @@ import { etagOf, isCurrent, isKnown } from "./etag.ts";
 import { filtersOf, linkHeader, listAnswer, listed } from "./list.ts";
 import { flowsQuery, integrationFlowsQuery } from "./query.ts";
 import { type Problem, Refusal, preconditionFailed } from "./refusal.ts";
-import { empty, json } from "./answer.ts";
+import { type Reply, empty, json } from "./reply.ts";
 import { type Answer, type Call, type Route, locationOf, route } from "./route.ts";
 import { findFlow, inScope, ownOnly } from "./scoped.ts";
 
@@ -212,7 +212,7 @@ export const flowRoutes: readonly Route[] = [
   }),
 ];
 
-async function listFlows(call: Call, query: v.InferOutput<typeof flowsQuery>): Promise<Response> {
+async function listFlows(call: Call, query: v.InferOutput<typeof flowsQuery>): Promise<Reply> {
   const { scope, parts } = call;
   if (query._integrationId !== undefined && !sees(scope, { _integrationId: query._integrationId }))
     return listed(call, { items: [] });
@@ -220,7 +220,7 @@ async function listFlows(call: Call, query: v.InferOutput<typeof flowsQuery>): P
   return listed(call, await parts.registry.list(filter), query);
 }
 
-async function createFlow(call: Call, input: unknown): Promise<Response> {
+async function createFlow(call: Call, input: unknown): Promise<Reply> {
   const flow = await call.parts.registry.create(inScope(call, input) as FlowInput);
   return json(201, flow, { etag: etagOf(flow), location: locationOf(call.parts, "flows", flow._id) });
 }

@@ -11,13 +11,18 @@ import { EventFeed } from "./event-feed.ts";
 import { openapiOf } from "./openapi.ts";
 import { readQuery } from "./query.ts";
 import { Refusal, refusalOf, refused, unexpected } from "./refusal.ts";
-import { empty } from "./answer.ts";
+import { type Reply, empty, headOf, responseOf } from "./reply.ts";
 import { type Parts, type Route } from "./route.ts";
 import { routes } from "./routes.ts";
 import type { Verify } from "./signature.ts";
 
 /** Answers a request; never rejects. */
 export type Handler = (request: Request) => Promise<Response>;
+
+/** What the handler makes its answer of; never rejects. */
+type Replier = (request: Request) => Promise<Reply>;
+
+const repliers = new WeakMap<Handler, Replier>();
 
 /** What a handler is made of. */
 export interface HandlerOptions<X extends Exports = Exports, M extends Imports = Imports> {
@@ -66,13 +71,39 @@ interface Door {
  */
 export function createHandler<X extends Exports, M extends Imports>(options: HandlerOptions<X, M>): Handler {
   const door = openDoor(options);
-  const app = new Hono().basePath(door.parts.basePath);
-  for (const route of routes) app.on(route.method, honoPath(route.path), (context) => answer(door, route, context));
+  const app = new Hono<Exchange>().basePath(door.parts.basePath);
+  for (const route of routes)
+    app.on(route.method, honoPath(route.path), async (context) => reply(context, await answer(door, route, context)));
   for (const path of new Set(routes.map((route) => route.path)))
-    app.all(honoPath(path), (context) => otherMethod(path, context));
-  app.notFound(() => refused(new Refusal(404, [{ code: "not_found", message: "There is no such path" }])));
-  app.onError((error, { req }) => failed(door, error, req.raw));
-  return async (request) => app.fetch(request);
+    app.all(honoPath(path), (context) => reply(context, otherMethod(path, context)));
+  app.notFound((context) => reply(context, noSuchPath));
+  app.onError((error, context) => reply(context, failed(door, error, context.req.raw)));
+  const replier: Replier = async (request) => {
+    const bindings: Exchange["Bindings"] = { reply: noSuchPath };
+    await app.fetch(request, bindings);
+    return request.method === "HEAD" ? headOf(bindings.reply) : bindings.reply;
+  };
+  const handler: Handler = async (request) => responseOf(await replier(request));
+  repliers.set(handler, replier);
+  return handler;
+}
+
+/** What the handler makes its answers of; undefined if it was not made by {@link createHandler}. */
+export function replierOf(handler: Handler): Replier | undefined {
+  return repliers.get(handler);
+}
+
+/** The reply to a request goes past Hono, which wants a `Response` and gets the same one every time. */
+interface Exchange {
+  Bindings: { reply: Reply };
+}
+
+const beside = new Response(null);
+const noSuchPath = refused(new Refusal(404, [{ code: "not_found", message: "There is no such path" }]));
+
+function reply({ env }: Context<Exchange>, made: Reply): Response {
+  env.reply = made;
+  return beside;
 }
 
 function openDoor<X extends Exports, M extends Imports>(options: HandlerOptions<X, M>): Door {
@@ -88,7 +119,7 @@ function openDoor<X extends Exports, M extends Imports>(options: HandlerOptions<
   return { parts, authorize, verify: new Map(Object.entries(verify)), maxBodyBytes, maxRecordsBytes, logger };
 }
 
-async function answer(door: Door, route: Route, context: Context): Promise<Response> {
+async function answer(door: Door, route: Route, context: Context<Exchange>): Promise<Reply> {
   const request = context.req.raw;
   try {
     const _id = context.req.param("_id") ?? "";
@@ -147,7 +178,7 @@ async function bodyOf(door: Door, route: Route, request: Request, read: Uint8Arr
 }
 
 /** What a path answers to a method that no route of it has. */
-function otherMethod(path: string, { req }: Context): Response {
+function otherMethod(path: string, { req }: Context<Exchange>): Reply {
   const known = routes.filter((route) => route.path === path).map((route) => route.method);
   const allow = [...known, ...(known.includes("GET") ? ["HEAD"] : []), "OPTIONS"].join(", ");
   if (req.method === "OPTIONS") return empty(204, { allow });
@@ -155,7 +186,7 @@ function otherMethod(path: string, { req }: Context): Response {
   return refused(new Refusal(405, [{ code: "invalid_request", message }], { allow }));
 }
 
-function failed({ parts, logger }: Door, error: unknown, { method: sent, url }: Request): Response {
+function failed({ parts, logger }: Door, error: unknown, { method: sent, url }: Request): Reply {
   const known = refusalOf(error);
   if (known !== undefined && !known.hidden) return refused(known.refusal);
   const errorId = parts.registry.newId();

@@ -1,6 +1,6 @@
 import { jsonText } from "./json-text.ts";
 import { type Projection, projected } from "./projection.ts";
-import { jsonOf } from "./answer.ts";
+import { type Reply, jsonOf } from "./reply.ts";
 import { type Answer, type Call } from "./route.ts";
 import { v } from "../model/schema.ts";
 
@@ -26,7 +26,7 @@ export function filtersOf<Query extends Shown>(query: Query): DefinedIn<Omit<Que
 type DefinedIn<T> = { [K in keyof T]: Exclude<T[K], undefined> };
 
 /** The list as it is answered: an array, and where it goes on. */
-export function listed(call: Call, { items, next }: Listed, shown: Projection = {}): Response {
+export function listed(call: Call, { items, next }: Listed, shown: Projection = {}): Reply {
   const whole = shown.include === undefined && shown.exclude === undefined;
   const text = jsonText(whole ? items : items.map((item) => projected(item, shown)));
   return jsonOf(200, text, next === undefined ? undefined : { link: `<${nextPath(call, next)}>; rel="next"` });

@@ -1,7 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { RequestError, getRequestListener } from "@hono/node-server";
-import type { Handler } from "./handler.ts";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import { type Handler, replierOf } from "./handler.ts";
 import { Refusal, badRequest, refused, unexpected } from "./refusal.ts";
+import { type Reply, responseOf } from "./reply.ts";
 
 /** A request of node:http, and what frameworks add to it. */
 interface Framed extends Pick<IncomingMessage, "method" | "readableDidRead"> {
@@ -22,12 +24,16 @@ interface Framed extends Pick<IncomingMessage, "method" | "readableDidRead"> {
  * with 500, not taken for an empty one. The host's `Request` and `Response` are not replaced.
  */
 export function toNodeListener(handler: Handler): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
+  const replier = replierOf(handler);
   const listener = getRequestListener(
-    (request, { incoming }) => handler(wasRead(incoming) ? withBody(request, keptOf(incoming)) : request),
+    async (given, { incoming, outgoing }) => {
+      const request = wasRead(incoming) ? withBody(given, keptOf(incoming)) : given;
+      return replier === undefined ? handler(request) : sent(await replier(request), outgoing as ServerResponse);
+    },
     {
       overrideGlobalObjects: false,
       hostname: "localhost", // of requests that name none, as HTTP/1.0 allows
-      errorHandler: (error) => refused(refusalOf(error)),
+      errorHandler: (error) => responseOf(refused(refusalOf(error))),
     },
   );
   return (incoming: IncomingMessage & Framed, outgoing) => {
@@ -38,6 +44,17 @@ export function toNodeListener(handler: Handler): (incoming: IncomingMessage, ou
     if (url !== undefined) incoming.url = url;
     answered.catch(() => outgoing.destroy());
   };
+}
+
+// What goes on is read as the adapter reads it: no faster than the client takes it, and no longer than there is one.
+function sent(reply: Reply, outgoing: ServerResponse): Response {
+  const { status, headers, body } = reply;
+  if (body instanceof ReadableStream) return responseOf(reply);
+  // Somebody else may have answered meanwhile, such as a timeout of the host.
+  if (outgoing.headersSent) return RESPONSE_ALREADY_SENT;
+  if (body === null) outgoing.writeHead(status, headers).end();
+  else outgoing.writeHead(status, { ...headers, "content-length": Buffer.byteLength(body) }).end(body);
+  return RESPONSE_ALREADY_SENT;
 }
 
 // Where no byte has been taken out, the adapter finds all there is, even if that is nothing and has ended.

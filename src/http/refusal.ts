@@ -1,6 +1,6 @@
 import { type ErrorCode, type PoundlockError, isPoundlockError } from "../errors.ts";
 import type { FlowIssue } from "../model/flow.ts";
-import { json } from "./answer.ts";
+import { type Reply, json } from "./reply.ts";
 
 /** One reason why a request was refused, as it is answered. */
 export interface Problem {
@@ -89,8 +89,8 @@ function problemsOf(error: PoundlockError): readonly Problem[] {
   return [{ code, message, ...(field === undefined ? {} : { field }) }];
 }
 
-/** The answer to a request that is refused. */
-export function refused({ status, problems, headers }: Refusal): Response {
+/** The reply to a request that is refused. */
+export function refused({ status, problems, headers }: Refusal): Reply {
   return json(status, { errors: problems }, headers);
 }
 

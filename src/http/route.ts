@@ -7,6 +7,7 @@ import type { Body, BodyRule } from "./body.ts";
 import type { Schema } from "./documents.ts";
 import type { EventFeed } from "./event-feed.ts";
 import type { QuerySchema } from "./query.ts";
+import type { Reply } from "./reply.ts";
 
 /** Everything an answer is made from. */
 export interface Parts {
@@ -61,14 +62,14 @@ export interface Route {
   readonly answers: Readonly<Record<number, Answer>>;
   /** What it may be refused with, beside what every route may be. */
   readonly refusals?: readonly number[];
-  readonly answer: (call: Call) => Promise<Response>;
+  readonly answer: (call: Call) => Promise<Reply>;
 }
 
 /** A route whose `answer` is given its query as the schema reads it. */
 export function route<const Query extends QuerySchema>(
   of: Omit<Route, "query" | "answer"> & {
     readonly query?: Query;
-    readonly answer: (call: Call<v.InferOutput<Query>>) => Promise<Response>;
+    readonly answer: (call: Call<v.InferOutput<Query>>) => Promise<Reply>;
   },
 ): Route {
   return of;

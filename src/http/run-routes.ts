@@ -5,7 +5,7 @@ import { sees } from "./authorization.ts";
 import { runDocument } from "./documents.ts";
 import { filtersOf, linkHeader, listAnswer, listed } from "./list.ts";
 import { runsQuery } from "./query.ts";
-import { json } from "./answer.ts";
+import { json } from "./reply.ts";
 import { type Answer, type Call, type Route, locationOf, route } from "./route.ts";
 import { findFlow, findRun, ownOnly } from "./scoped.ts";
 

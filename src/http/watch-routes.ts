@@ -2,7 +2,7 @@ import { StorageFailedError } from "../errors.ts";
 import { v } from "../model/schema.ts";
 import { healthDocument } from "./documents.ts";
 import { eventsQuery } from "./query.ts";
-import { json, jsonOf, streamed } from "./answer.ts";
+import { json, jsonOf, streamed } from "./reply.ts";
 import { type Call, type Route, route } from "./route.ts";
 
 /** How long the storage may take before it counts as down, in milliseconds. */
@@ -18,7 +18,13 @@ export const watchRoutes: readonly Route[] = [
     summary: "Watch flows and runs: server-sent events, until the scheduler stops.",
     query: eventsQuery,
     headers: { "last-event-id": "The id of the last event that was seen: what came after it is told first." },
-    answers: { 200: { description: "A stream that goes on.", content: { "text/event-stream": v.string() } } },
+    answers: {
+      200: {
+        description: "A stream that goes on.",
+        content: { "text/event-stream": v.string() },
+        headers: { "x-accel-buffering": "Always no: what is between passes each event on when it comes." },
+      },
+    },
     async answer({ parts, request, scope }) {
       const lastEventId = request.headers.get("last-event-id");
       const stream = parts.feed.stream({

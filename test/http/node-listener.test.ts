@@ -5,8 +5,8 @@ import { connect } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import express, { type RequestHandler } from "express";
-import { describe, expect, test } from "vitest";
-import { type Handler, toNodeListener } from "../../src/http/index.ts";
+import { describe, expect, test, vi } from "vitest";
+import { type Handler, createHandler, toNodeListener } from "../../src/http/index.ts";
 import { input, json, served, setting, withExpress } from "./mounts.ts";
 
 const globals = [globalThis.Request, globalThis.Response];
@@ -180,6 +180,54 @@ describe("a listener of node:http", () => {
       expect(await exchanged(origin, `${head}\r\nConnection: close\r\n\r\n`)).toMatch(/^HTTP\/1\.1 200 .*\r\n\[\]$/s);
     },
   );
+
+  test.each([
+    ["GET", "/flows", 200],
+    ["HEAD", "/flows", 200],
+    ["GET", "/nowhere", 404],
+    ["OPTIONS", "/flows", 204],
+    ["POST", "/flows", 415],
+    ["GET", "/events", 200],
+  ])("answers %s %s as the handler does: %i", async (method, path, status) => {
+    const { handler, registry } = setting();
+    await registry.create({ ...input, name: "Ærøskøbing \u{1F6A2}" });
+    const origin = await served(createServer(toNodeListener(handler)));
+    const ofItsOwn = ["connection", "content-length", "date", "keep-alive", "transfer-encoding"];
+    const told = async (response: Response) => ({
+      status: response.status,
+      text: await response.text(),
+      headers: [...response.headers].filter(([name]) => !ofItsOwn.includes(name)),
+    });
+
+    const given = await told(await handler(new Request(`${origin}${path}`, { method })));
+    const response = await fetch(`${origin}${path}`, { method });
+    const length = response.headers.get("content-length");
+
+    expect(await told(response)).toEqual(given);
+    expect(given.status).toBe(status);
+    if (given.text !== "" && path !== "/events") expect(length).toBe(String(Buffer.byteLength(given.text)));
+  });
+
+  test("leaves what the host has answered meanwhile as it is", async () => {
+    let answerInstead: () => void = () => undefined;
+    const { registry, scheduler } = setting();
+    const authorize = () => {
+      answerInstead();
+      return true;
+    };
+    const listener = toNodeListener(createHandler({ registry, scheduler, authorize }));
+    const server = createServer((incoming, outgoing) => {
+      answerInstead = () => outgoing.writeHead(503).end("too late");
+      listener(incoming, outgoing);
+    });
+    const said = vi.spyOn(console, "error");
+
+    const response = await fetch(`${await served(server)}/flows`);
+
+    expect([response.status, await response.text()]).toEqual([503, "too late"]);
+    expect(said).not.toHaveBeenCalled();
+    said.mockRestore();
+  });
 
   test("answers 500 without a word of why, if the handler breaks its promise", async () => {
     const broken: Handler[] = [
