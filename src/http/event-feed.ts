@@ -75,8 +75,11 @@ export class EventFeed {
   readonly #waiting = new Map<Cursor, (why: "news" | "heartbeat") => void>();
   #stops = 0;
   #wokenAt = -Infinity;
-  /** How long it took to wake them last. */
+  /** How long it took to wake them last, each for a first chunk, and how many they were. */
   #wakingMs = 0;
+  #woken = 0;
+  /** Chunks told since they were woken last. */
+  #chunks = 0;
   #waking = false;
   #cancelWake: Cancel | undefined;
   #cancelBeat: Cancel | undefined;
@@ -185,6 +188,7 @@ export class EventFeed {
   #take(cursor: Cursor): Uint8Array | undefined {
     const { horizon, last } = this.#ring;
     if (cursor.place < horizon) {
+      this.#chunks++;
       // Who reads the lists anew finds there what the events that are kept would tell.
       cursor.place = last;
       return encoder.encode(this.#ring.gap(last));
@@ -192,6 +196,7 @@ export class EventFeed {
     const portion = this.#ring.after(cursor.place, cursor._integrationId);
     if (portion === undefined) return undefined;
     cursor.place = portion.place;
+    this.#chunks++;
     // An empty one goes as far as the newest event.
     return portion.chunk.length > 0 ? portion.chunk : undefined;
   }
@@ -200,15 +205,17 @@ export class EventFeed {
   #wakeLater(): void {
     if (this.#waking || this.#cancelWake !== undefined || this.#waiting.size === 0) return;
     const { clock } = this.#parts.registry;
-    const restMs = restOf(this.#open.size, this.#wakingMs);
+    const tookMs = (this.#wakingMs * this.#chunks) / Math.max(1, this.#woken);
+    const restMs = restOf(this.#open.size, tookMs);
     const delayMs = this.#wokenAt + restMs - clock.now();
     if (delayMs <= 0 || delayMs > restMs) {
       this.#wakeAll("news");
       return;
     }
+    // Some may not have been told all when the rest begins: how long it is to be is seen again at its end.
     this.#cancelWake = clock.setTimer(() => {
       this.#cancelWake = undefined;
-      this.#wakeAll("news");
+      this.#wakeLater();
     }, delayMs);
   }
 
@@ -217,8 +224,9 @@ export class EventFeed {
     const { clock } = this.#parts.registry;
     this.#waking = true;
     const startedAt = clock.now();
+    if (why === "news") this.#chunks = 0;
+    let count = 0;
     const wake = async () => {
-      let count = 0;
       for (const cursor of cursors) {
         // The first waits a turn, too: what happens at once is told at once.
         if (count++ % portion === 0) await clock.turn();
@@ -232,6 +240,7 @@ export class EventFeed {
       if (why === "news") {
         this.#wokenAt = clock.now();
         this.#wakingMs = this.#wokenAt - startedAt;
+        this.#woken = count;
       }
       // What happened while they were woken is news to the first of them.
       if ([...this.#waiting.keys()].some(({ place }) => place < this.#ring.last)) this.#wakeLater();
@@ -270,14 +279,14 @@ export class EventFeed {
 }
 
 /**
- * Milliseconds from one telling to the next: 30 times what the last took. About half of what it costs is seen, as sockets
- * are written to later. What is seen includes what the host did between the portions, so a host that stands still must not
- * silence the streams: no more than 10 ms for each listener, for up to 1,000 of them.
+ * Milliseconds from one telling to the next: 30 times what the last took. That includes what the host did between the
+ * portions, so a host that stands still must not silence the streams: no more than 20 ms for each listener, for up to
+ * 1,000 of them.
  */
 function restOf(listeners: number, tookMs: number): number {
   if (listeners <= 10) return 0;
   const leastMs = Math.min(1_000, listeners);
-  return Math.min(Math.max(leastMs, 30 * tookMs), 10 * leastMs);
+  return Math.min(Math.max(leastMs, 30 * tookMs), 20 * leastMs);
 }
 
 function flowTold(name: FeedEvent, flow: Flow): Told {

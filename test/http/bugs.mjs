@@ -198,7 +198,8 @@ export const bugs = [
     '      place++;\n      if (place % 7 === 0) text += text.slice(0, text.indexOf("\\n\\n") + 2);\n      const entry',
   ),
   bug("listeners rest as long, whatever it costs", limits, feed, "30 * tookMs", "0 * tookMs"),
-  bug("listeners rest as long as it takes", limits, feed, ", 10 * leastMs)", ", Infinity)"),
+  bug("what listeners read on costs nothing", limits, feed, "#wakingMs * this.#chunks", "#wakingMs * this.#woken"),
+  bug("listeners rest as long as it takes", limits, feed, ", 20 * leastMs)", ", Infinity)"),
   bug(
     "a gap is not told",
     events,
