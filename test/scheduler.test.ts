@@ -11,6 +11,7 @@ import {
   reject,
   retryLater,
 } from "../src/index.ts";
+import { noCounts } from "../src/model/run.ts";
 import { type ImportSettings, arrayExport, collectingImport, scriptedImport } from "../src/testing/index.ts";
 import { Gate, Stage, aborted, day, faltering, hanging, hour, minute, second, upTo } from "./stage.ts";
 
@@ -598,7 +599,7 @@ describe("failures", () => {
     const run = await stage.end(await stage.scheduler.retryFailures(flow._id));
 
     expect(run).toMatchObject({ trigger: "retry", status: "completed", numSuccess: 2, numError: 0 });
-    expect(run.imports).toEqual({ sink: { numSuccess: 2, numError: 0, numIgnore: 0 } });
+    expect(run.imports).toEqual({ sink: { numSuccess: 2, numError: 0, numIgnore: 0 }, good: noCounts });
     expect(sink.calls).toMatchObject([{ keys: ["#2", "#3"], records: [2, 3] }]);
     expect(good.calls).toEqual([]);
     expect(await stage.failures()).toEqual([]);

@@ -244,13 +244,14 @@ export class Books {
 
   /** What runs say of themselves is what was committed. */
   checkRun(run: Run): void {
-    const sums: Record<string, Counts> = {};
+    const none = { numSuccess: 0, numError: 0, numIgnore: 0 };
+    const sums: Record<string, Counts> = Object.fromEntries(Object.keys(run.imports).map((_id) => [_id, none]));
     for (const counts of this.#pages.get(run._id)?.values() ?? [])
       for (const [_importId, count] of Object.entries(counts)) sums[_importId] = plus(sums[_importId], count);
     const said = inOrder(run.imports);
     if (said !== inOrder(sums)) this.violations.push(`run ${run._id} says ${said}, committed was ${inOrder(sums)}`);
     const { numSuccess, numError, numIgnore } = run;
-    const total = Object.values(sums).reduce<Counts>(plus, { numSuccess: 0, numError: 0, numIgnore: 0 });
+    const total = Object.values(sums).reduce<Counts>(plus, none);
     if (inOrder({ all: { numSuccess, numError, numIgnore } }) !== inOrder({ all: total }))
       this.violations.push(`the totals of run ${run._id} are not its imports' sums`);
   }
