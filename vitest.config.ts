@@ -17,6 +17,8 @@ export default defineConfig({
     setupFiles: ["test/seed.ts"],
     // Type tests count as tests; an unmet `@ts-expect-error` in one fails it.
     typecheck: { enabled: true, include: ["test/**/*.test-d.ts"], ignoreSourceErrors: true },
+    // Without this one core does no tests: half of the machine that CI has.
+    maxWorkers: "100%",
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },
