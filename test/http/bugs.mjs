@@ -14,6 +14,7 @@ const list = "src/http/list.ts";
 const query = "src/http/query.ts";
 const body = "src/http/body.ts";
 const listener = "src/http/node-listener.ts";
+const reply = "src/http/reply.ts";
 const documents = "src/http/documents.ts";
 
 const fuzz = "test/http/fuzz.test.ts";
@@ -26,6 +27,7 @@ const mounts = "test/http/mounts.test.ts";
 const nodeListener = "test/http/node-listener.test.ts";
 const openapi = "test/http/openapi.test.ts";
 const tags = "test/http/flow-tags.test.ts";
+const flowCases = "test/http/flows.test.ts";
 const lists = "test/http/flow-lists.test.ts";
 const limits = "test/http/event-feed-limits.test.ts";
 
@@ -214,8 +216,22 @@ export const bugs = [
     "a body that was parsed is waited for",
     mounts,
     listener,
-    "handler(wasRead(incoming) ? withBody(request, keptOf(incoming)) : request)",
-    "handler(request)",
+    "wasRead(incoming) ? withBody(given, keptOf(incoming)) : given",
+    "given",
+  ),
+  bug(
+    "what the host has answered is answered again",
+    nodeListener,
+    listener,
+    "if (outgoing.headersSent) return RESPONSE_ALREADY_SENT;",
+    "",
+  ),
+  bug(
+    "HEAD is sent a body",
+    flowCases,
+    reply,
+    "return { status, headers, body: null };\n}\n\n/** The reply as",
+    'return { status, headers, body: "x" };\n}\n\n/** The reply as',
   ),
   bug(
     "the host's Response is replaced",
