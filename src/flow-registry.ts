@@ -34,7 +34,7 @@ import {
   text,
   truth,
 } from "./model/rule.ts";
-import { checkCron, cronOf } from "./schedule/cron.ts";
+import { checkCron, cronOf } from "./cron/cron.ts";
 import { MemoryStorage } from "./storage/memory-storage.ts";
 import type { FlowQuery, Listed, Storage } from "./storage/storage.ts";
 

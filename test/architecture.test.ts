@@ -6,19 +6,20 @@ import { describe, expect, test } from "vitest";
 type Sources = Readonly<Record<string, string>>;
 
 const contracts = ["storage/storage.ts", "executor/executor.ts"];
-const parts = ["model", "clock", "errors", "events", "storage", "executor", "schedule", "run"];
+const parts = ["model", "cron", "clock", "errors", "events", "storage", "executor", "schedule", "run"];
 
 /** A folder, or a file at the root → what it may import beside its own folder; after `type `, as types only. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   model: [],
+  cron: [],
   clock: [],
   errors: ["model"],
   events: ["model"],
   storage: ["model", "errors", "clock"],
   executor: ["model", "errors", "clock"],
-  schedule: ["model", "errors", "clock", "storage/storage.ts"],
+  schedule: ["model", "cron/cron.ts", "errors", "clock", "storage/storage.ts"],
   run: ["model", "errors", "clock", "storage/storage.ts"],
-  "flow-registry": ["model", "errors", "events", "clock", "schedule/cron.ts", "storage"],
+  "flow-registry": ["model", "errors", "events", "clock", "cron/cron.ts", "storage"],
   options: [...parts, "flow-registry"],
   scheduler: [...parts, "flow-registry", "options"],
   connectors: ["model", "errors"],

@@ -1,7 +1,7 @@
 import type { Cancel, Clock } from "../clock.ts";
 import type { Flow } from "../model/flow.ts";
 import type { DueOutcome, OverlapRule, Storage, Tick } from "../storage/storage.ts";
-import { cronOf } from "./cron.ts";
+import { cronOf } from "../cron/cron.ts";
 
 /** Everything a timetable needs. */
 export interface TimetableParts {

@@ -1,5 +1,5 @@
 /** What the clocks of a time zone show: its offset on each day, and the instants at which they are moved. */
-import { Memo } from "./memo.ts";
+import { Cache } from "./cache.ts";
 
 const DAY = 86_400_000;
 
@@ -70,7 +70,7 @@ export function zoneOf(timezone: string): Zone | undefined {
   return zones.get(timezone);
 }
 
-const zones = new Memo(256, (timezone: string): Zone | undefined => {
+const zones = new Cache(256, (timezone: string): Zone | undefined => {
   if (!/^[A-Za-z]/.test(timezone)) return undefined;
   try {
     return new Zone(new Intl.DateTimeFormat("en-US", { timeZone: timezone, timeZoneName: "longOffset" }));

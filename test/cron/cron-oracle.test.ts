@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Cron, cronOf } from "../../src/schedule/cron.ts";
+import { type Cron, cronOf } from "../../src/cron/cron.ts";
 import { dueTimes, type Rule, type WallClock, watch } from "./oracle.ts";
 
 const DAY = 86_400_000;

@@ -1,7 +1,7 @@
 import { CronExpressionParser } from "cron-parser";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { checkCron, cronOf } from "../../src/schedule/cron.ts";
+import { checkCron, cronOf } from "../../src/cron/cron.ts";
 
 const iso = (at: number | undefined) => (at === undefined ? undefined : new Date(at).toISOString().slice(0, -5) + "Z");
 const at = (time: string) => Date.parse(time);

@@ -1,9 +1,9 @@
 /** When is a flow due? The contract, and the due times themselves: what a schedule names, on the clock of its zone. */
 import { quoted, readingOf } from "./expression.ts";
 import { termsOf } from "./fields.ts";
-import { Memo } from "./memo.ts";
+import { Cache } from "./cache.ts";
 import { CALENDAR_CYCLE, DAY, MINUTE, Pattern } from "./pattern.ts";
-import { dateDraws, slotsOf, withSlots } from "./slots.ts";
+import { dateDraws, slotsOf, withSlots } from "./hash.ts";
 import { type Change, type Zone, zoneOf } from "./zone.ts";
 
 /** Why a schedule is refused: the field at fault, and a sentence saying what was expected and what was found. */
@@ -67,7 +67,7 @@ function sentences(problems: readonly CronProblem[]): string {
   return problems.map(({ field, message }) => `${field}: ${message}`).join("; ");
 }
 
-const crons = new Memo(2_048, (key): Cron => {
+const crons = new Cache(2_048, (key): Cron => {
   const [timezone = "", text = ""] = key.split("\0");
   return zonedCron(text.split(" "), timezone);
 });
@@ -76,7 +76,7 @@ const crons = new Memo(2_048, (key): Cron => {
  * Whether a schedule is ever due, whatever its `H` draws: a step whose hours are all in a gap, on days that are all such
  * days, never is. The time at which it is asked does not matter.
  */
-const comesInZone = new Memo(2_048, (key): boolean => {
+const comesInZone = new Cache(2_048, (key): boolean => {
   const [timezone = "", text = ""] = key.split("\0");
   const fields = text.split(" ");
   return dateDraws(fields).every((draws) => zonedCron(withSlots(fields, draws), timezone).next(SETTLED) !== undefined);

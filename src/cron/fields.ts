@@ -1,6 +1,6 @@
 /** The six fields of an expression, and what stands in each, as cron-parser reads it. Alone in knowing cron-parser. */
 import { CronExpressionParser } from "cron-parser";
-import { Memo } from "./memo.ts";
+import { Cache } from "./cache.ts";
 import type { Terms } from "./pattern.ts";
 
 /** One of the six fields of an expression. */
@@ -89,7 +89,7 @@ function parseItem(item: string, index: number): Item {
   return parsedItems.get(`${index} ${item}`);
 }
 
-const parsedItems = new Memo(2_048, parse);
+const parsedItems = new Cache(2_048, parse);
 
 function parse(place: string): Item {
   const [index = "", item = ""] = place.split(" ");

@@ -1,8 +1,8 @@
 /** Reads an expression, and finds everything wrong with it. Knows neither zones nor the present. */
 import { fieldAt, fieldsOfName, itemsOf, termsOf } from "./fields.ts";
-import { Memo } from "./memo.ts";
+import { Cache } from "./cache.ts";
 import { Pattern } from "./pattern.ts";
-import { isHashed, slotRange, withSlot, withSlots } from "./slots.ts";
+import { isHashed, slotRange, withSlot, withSlots } from "./hash.ts";
 
 /** cron-parser's own limit, which parsing item by item would get round. */
 const MAX_LENGTH = 1_024;
@@ -24,7 +24,7 @@ export function readingOf(expression: string): Reading {
   return expression.length > MAX_LENGTH ? read(expression) : readings.get(expression);
 }
 
-const readings = new Memo(2_048, read);
+const readings = new Cache(2_048, read);
 
 function read(expression: string): Reading {
   const fields = fieldsOf(expression);

@@ -2,7 +2,7 @@
  * Keeps the values last asked for, at least `limit` and less than twice as many: hosts that make up schedules without
  * end do not fill the memory. Two generations, because a hit then moves nothing.
  */
-export class Memo<V> {
+export class Cache<V> {
   #young = new Map<string, V>();
   #old = new Map<string, V>();
   readonly #limit: number;
