@@ -4,7 +4,7 @@ export default defineConfig({
   entry: {
     index: "src/index.ts",
     testing: "src/testing/index.ts",
-    "storage/sqlite": "src/storage/sqlite-storage.ts",
+    "storage/sqlite": "src/storage/sqlite/sqlite-storage.ts",
     http: "src/http/index.ts",
   },
   format: ["esm", "cjs"],

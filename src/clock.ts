@@ -3,13 +3,13 @@ export interface Clock {
   /** Epoch milliseconds by the wall. */
   now(): number;
   /** Calls `callback` once, `delayMs` from now (0 or more); the answer cancels it. */
-  setTimer(callback: () => void, delayMs: number): Cancel;
+  setTimer(callback: () => void, delayMs: number): CancelTimer;
   /** Resolves after other work of the process had its turn. */
-  turn(): Promise<void>;
+  yieldToEventLoop(): Promise<void>;
 }
 
 /** Cancels what it came from; calling it again does nothing. */
-export type Cancel = () => void;
+export type CancelTimer = () => void;
 
 /** The longest delay that `setTimeout` keeps; a longer one would fire at once. */
 const longestTimeoutMs = 2 ** 31 - 1;
@@ -26,11 +26,11 @@ export const systemClock: Clock = {
     wait(delayMs);
     return () => clearTimeout(timer);
   },
-  turn: () => new Promise((resolve) => setImmediate(resolve)),
+  yieldToEventLoop: () => new Promise((resolve) => setImmediate(resolve)),
 };
 
 /** Resolves after `delayMs`, or at once when `signal` aborts: never rejects. */
-export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+export function delay(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted === true) return Promise.resolve();
   return new Promise((resolve) => {
     const done = () => {
@@ -47,7 +47,7 @@ export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
  * Keeps long work without I/O from blocking the host, and from missing its own timers: `await pace.breathe()` where
  * `pace.spent()` says that a stretch is over.
  */
-export class Pace {
+export class Yielder {
   readonly #clock: Clock;
   readonly #stretchMs: number;
   #since: number;
@@ -61,19 +61,19 @@ export class Pace {
   }
 
   /** True once the process was kept busy for `stretchMs`, or cannot know because the clock was set back. */
-  spent(): boolean {
+  isDue(): boolean {
     const busyMs = this.#clock.now() - this.#since;
     return busyMs >= this.#stretchMs || busyMs < 0;
   }
 
   /** Resolves after other work had its turn. Who calls meanwhile waits for the same turn, or each would begin a stretch of its own. */
-  breathe(): Promise<void> {
+  yield(): Promise<void> {
     this.#turn ??= this.#takeTurn();
     return this.#turn;
   }
 
   async #takeTurn(): Promise<void> {
-    await this.#clock.turn();
+    await this.#clock.yieldToEventLoop();
     this.#since = this.#clock.now();
     this.#turn = undefined;
   }

@@ -1,6 +1,6 @@
 import type { FlowIssue } from "./model/flow.ts";
-import { shown } from "./model/json.ts";
-import { messageOf } from "./model/verdict.ts";
+import { formatValue } from "./model/json.ts";
+import { messageOf } from "./model/outcome.ts";
 
 /** Every code a {@link PoundlockError} may carry; the same text for good. */
 export type ErrorCode =
@@ -15,10 +15,10 @@ export type ErrorCode =
   | "busy"
   | "export_failed"
   | "import_failed"
-  | "contract_broken"
+  | "contract_violation"
   | "stopped_by_import"
   | "too_many_failures"
-  | "books_unbalanced"
+  | "counts_mismatch"
   | "lease_lost"
   | "storage_failed"
   | "executor_failed";
@@ -60,7 +60,7 @@ export class InvalidOptionError extends PoundlockError {
   readonly option: string;
 
   constructor(option: string, expected: string, found: unknown, cause?: unknown) {
-    super(`${option}: expected ${expected}, found ${shown(found)}`, cause === undefined ? {} : { cause });
+    super(`${option}: expected ${expected}, found ${formatValue(found)}`, cause === undefined ? {} : { cause });
     this.option = option;
   }
 }
@@ -73,7 +73,7 @@ export class InvalidRequestError extends PoundlockError {
   readonly field: string;
 
   constructor(field: string, expected: string, found: unknown) {
-    super(`${field}: expected ${expected}, found ${shown(found)}`);
+    super(`${field}: expected ${expected}, found ${formatValue(found)}`);
     this.field = field;
   }
 }
@@ -98,7 +98,7 @@ export class NotFoundError extends PoundlockError {
   readonly id: string;
 
   constructor(kind: NotFoundError["kind"], id: string) {
-    super(`There is no ${kind} ${shown(id)}`);
+    super(`There is no ${kind} ${formatValue(id)}`);
     this.kind = kind;
     this.id = id;
   }
@@ -128,7 +128,7 @@ export class ExportFailedError extends PoundlockError {
   readonly code = "export_failed";
 
   constructor(_exportId: string, cause: unknown) {
-    super(`Export ${shown(_exportId)} failed: ${messageOf(cause)}`, { cause });
+    super(`Export ${formatValue(_exportId)} failed: ${messageOf(cause)}`, { cause });
   }
 }
 
@@ -138,17 +138,17 @@ export class ImportFailedError extends PoundlockError {
   readonly code = "import_failed";
 
   constructor(_importId: string, attempts: number, message: string) {
-    super(`Import ${shown(_importId)} took no record in ${attempts} attempts: ${message}`);
+    super(`Import ${formatValue(_importId)} took no record in ${attempts} attempts: ${message}`);
   }
 }
 
 /** An export or import answered something its contract does not allow. */
-export class ContractBrokenError extends PoundlockError {
-  override readonly name = "ContractBrokenError";
-  readonly code = "contract_broken";
+export class ContractViolationError extends PoundlockError {
+  override readonly name = "ContractViolationError";
+  readonly code = "contract_violation";
 
   constructor(kind: "Export" | "Import", id: string, problem: string, cause?: unknown) {
-    super(`${kind} ${shown(id)} broke its contract: ${problem}`, cause === undefined ? {} : { cause });
+    super(`${kind} ${formatValue(id)} broke its contract: ${problem}`, cause === undefined ? {} : { cause });
   }
 }
 
@@ -158,7 +158,7 @@ export class StoppedByImportError extends PoundlockError {
   readonly code = "stopped_by_import";
 
   constructor(_importId: string, cause: unknown) {
-    super(`Import ${shown(_importId)} stopped the run: ${messageOf(cause)}`, { cause });
+    super(`Import ${formatValue(_importId)} stopped the run: ${messageOf(cause)}`, { cause });
   }
 }
 
@@ -168,17 +168,17 @@ export class TooManyFailuresError extends PoundlockError {
   readonly code = "too_many_failures";
 
   constructor(_importId: string, maxFailures: number, message: string) {
-    super(`Import ${shown(_importId)} has more than ${maxFailures} failures in this run, the last: ${message}`);
+    super(`Import ${formatValue(_importId)} has more than ${maxFailures} failures in this run, the last: ${message}`);
   }
 }
 
 /** The counts of a page do not add up: a defect of poundlock, never committed. */
-export class BooksUnbalancedError extends PoundlockError {
-  override readonly name = "BooksUnbalancedError";
-  readonly code = "books_unbalanced";
+export class CountsMismatchError extends PoundlockError {
+  override readonly name = "CountsMismatchError";
+  readonly code = "counts_mismatch";
 
   constructor(_importId: string, read: number, settled: number) {
-    super(`Import ${shown(_importId)}: ${read} records read, but ${settled} accounted for`);
+    super(`Import ${formatValue(_importId)}: ${read} records read, but ${settled} accounted for`);
   }
 }
 
@@ -188,7 +188,7 @@ export class LeaseLostError extends PoundlockError {
   readonly code = "lease_lost";
 
   constructor(_runId: string) {
-    super(`Run ${shown(_runId)} was taken over: its lease had expired`);
+    super(`Run ${formatValue(_runId)} was taken over: its lease had expired`);
   }
 }
 

@@ -12,7 +12,7 @@ export interface RegistryEvents {
   /** A flow was deleted. `canceledRuns`: its waiting runs; `activeRun`: the one being aborted. */
   "flow:deleted": { readonly flow: Flow; readonly canceledRuns: readonly Run[]; readonly activeRun?: Run };
   /** A listener threw, or the promise it returned was rejected. */
-  listenerError: ListenerError;
+  "listener:error": ListenerError;
 }
 
 /** What a scheduler tells: one name, one payload object. */
@@ -50,17 +50,17 @@ export interface SchedulerEvents {
   /** Due times passed while nothing ran here. `run` catches up for the newest, or has taken it in; absent: too long ago. */
   "schedule:missed": { readonly flow: Flow; readonly dueAt: string; readonly run?: Run };
   /** No run of this flow began for twice its interval, though it is scheduled. Told at each due time until one does. */
-  overdue: { readonly flow: Flow; readonly dueAt: string; readonly lastExecutedAt?: string };
+  "flow:overdue": { readonly flow: Flow; readonly dueAt: string; readonly lastExecutedAt?: string };
   /** Another process took a run over that this one was running; its work since the last commit does not count. */
   "lease:lost": { readonly run: Run };
   /** An export's `listen` threw; it is called again after `delayMs`. 0: what threw was its stop. */
   "listen:failed": { readonly _exportId: string; readonly error: unknown; readonly delayMs: number };
   /** The scheduler has stopped; nothing more is told until it is started again. */
-  stopped: Readonly<Record<string, never>>;
+  "scheduler:stopped": Readonly<Record<string, never>>;
   /** The storage or the executor failed in the background; the work is tried again. */
-  trouble: { readonly error: unknown; readonly during: string };
+  "background:error": { readonly error: unknown; readonly during: string };
   /** A listener threw, or the promise it returned was rejected. */
-  listenerError: ListenerError;
+  "listener:error": ListenerError;
 }
 
 /** A listener's own error. */
@@ -75,9 +75,9 @@ export type Listener<Payload> = (payload: Payload) => unknown;
 
 /**
  * Tells typed events. A listener that throws, or whose promise is rejected, harms neither what it listens to nor the
- * other listeners: it is reported as `listenerError`.
+ * other listeners: it is reported as `listener:error`.
  */
-export class Events<Map extends { listenerError: ListenerError }> {
+export class Events<Map extends { "listener:error": ListenerError }> {
   /** Types only: lets the events be inferred from whatever tells them. */
   declare protected readonly told: Map;
   readonly #emitter = new EventEmitter();
@@ -130,8 +130,8 @@ export class Events<Map extends { listenerError: ListenerError }> {
   }
 
   #report(event: string, error: unknown): void {
-    // A listener of `listenerError` that throws has nobody left to be reported to.
-    if (event !== "listenerError") this.#emitter.emit("listenerError", { event, error });
+    // A listener of `listener:error` that throws has nobody left to be reported to.
+    if (event !== "listener:error") this.#emitter.emit("listener:error", { event, error });
   }
 }
 

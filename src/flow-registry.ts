@@ -20,7 +20,7 @@ import {
   writtenFields,
 } from "./model/flow.ts";
 import { type Import, importRules } from "./model/import.ts";
-import { shown } from "./model/json.ts";
+import { formatValue } from "./model/json.ts";
 import { patched } from "./model/patch.ts";
 import {
   type Rule,
@@ -35,8 +35,8 @@ import {
   truth,
 } from "./model/rule.ts";
 import { checkCron, cronOf } from "./cron/cron.ts";
-import { MemoryStorage } from "./storage/memory-storage.ts";
-import type { FlowQuery, Listed, Storage } from "./storage/storage.ts";
+import { MemoryStorage } from "./storage/memory/memory-storage.ts";
+import type { FlowQuery, ListResult, Storage } from "./storage/storage.ts";
 
 /** Exports by their `_exportId`. */
 export type Exports = Readonly<Record<string, Export<unknown>>>;
@@ -244,7 +244,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
    *
    * @throws `invalid_request` naming the filter that is unknown or out of range.
    */
-  async list(filter: FlowFilter = {}): Promise<Listed<Flow>> {
+  async list(filter: FlowFilter = {}): Promise<ListResult<Flow>> {
     const { limit = 100, ...rest } = filter;
     checkFilter({ ...rest, limit }, filterRules);
     return this.storage.listFlows({ ...defined(rest), limit });
@@ -307,7 +307,9 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
     _id: string,
     input: FlowInput<ExportIdFor<X, E>, ImportIdFor<X, M, E, I>>,
   ): Promise<Flow> {
-    const idIssues = chosenId.holds(_id) ? [] : [invalid("_id", `expected ${chosenId.expected}, found ${shown(_id)}`)];
+    const idIssues = chosenId.holds(_id)
+      ? []
+      : [invalid("_id", `expected ${chosenId.expected}, found ${formatValue(_id)}`)];
     const definition = this.#read(input, idIssues);
     for (;;) {
       const flow = this.#newFlow(_id, definition);
@@ -419,7 +421,7 @@ const optionRules: Readonly<Record<keyof RegistryOptions, Rule>> = {
     expected: 'an IANA time zone such as "Europe/Berlin"',
     holds: (value) => typeof value === "string" && checkCron("* * * * *", value).length === 0,
   }),
-  clock: optional(having("now", "setTimer", "turn")),
+  clock: optional(having("now", "setTimer", "yieldToEventLoop")),
   newId: optional(method),
 };
 

@@ -1,8 +1,8 @@
-export type { Cancel, Clock } from "./clock.ts";
+export type { CancelTimer, Clock } from "./clock.ts";
 export { systemClock } from "./clock.ts";
 export * from "./errors.ts";
 export { Events, type Listener, type ListenerError, type RegistryEvents, type SchedulerEvents } from "./events.ts";
-export type { Executor, Work } from "./executor/executor.ts";
+export type { Executor, WorkerOptions } from "./executor/executor.ts";
 export { LocalExecutor } from "./executor/local-executor.ts";
 export {
   type Expected,
@@ -19,7 +19,7 @@ export {
   type RecordOf,
   type RegistryOptions,
 } from "./flow-registry.ts";
-export type { AcceptOptions, Accepted, Export, ExportContext, ListenContext, Stop } from "./model/export.ts";
+export type { AcceptOptions, AcceptResult, Export, ExportContext, ListenContext, Unsubscribe } from "./model/export.ts";
 export { type Failure, type FailureStatus, type Fault, failureStatuses, faults } from "./model/failure.ts";
 export type { Flow, FlowIssue } from "./model/flow.ts";
 export type { Import, ImportContext, Result, StandardResult, StandardSchemaV1 } from "./model/import.ts";
@@ -37,8 +37,14 @@ export {
   runStatuses,
   triggers,
 } from "./model/run.ts";
-export { type RetryLaterOptions, reject, retryLater, stop } from "./model/verdict.ts";
-export type { Retention, SchedulerOptions } from "./options.ts";
-export { type FailureFilter, type RunFilter, type RunOptions, Scheduler, type SchedulerState } from "./scheduler.ts";
-export { MemoryStorage } from "./storage/memory-storage.ts";
+export { type RetryLaterOptions, reject, retryLater, stop } from "./model/outcome.ts";
+export type { Retention, SchedulerOptions } from "./scheduler/options.ts";
+export {
+  type FailureFilter,
+  type RunFilter,
+  type RunOptions,
+  Scheduler,
+  type SchedulerState,
+} from "./scheduler/scheduler.ts";
+export { MemoryStorage } from "./storage/memory/memory-storage.ts";
 export type * from "./storage/storage.ts";

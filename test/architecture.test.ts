@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 type Sources = Readonly<Record<string, string>>;
 
 const contracts = ["storage/storage.ts", "executor/executor.ts"];
-const parts = ["model", "cron", "clock", "errors", "events", "storage", "executor", "schedule", "run"];
+const parts = ["model", "cron", "clock", "errors", "events", "storage", "executor", "run"];
 
 /** A folder, or a file at the root → what it may import beside its own folder; after `type `, as types only. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
@@ -17,16 +17,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   events: ["model"],
   storage: ["model", "errors", "clock"],
   executor: ["model", "errors", "clock"],
-  schedule: ["model", "cron/cron.ts", "errors", "clock", "storage/storage.ts"],
   run: ["model", "errors", "clock", "storage/storage.ts"],
   "flow-registry": ["model", "errors", "events", "clock", "cron/cron.ts", "storage"],
-  options: [...parts, "flow-registry"],
-  scheduler: [...parts, "flow-registry", "options"],
-  connectors: ["model", "errors"],
+  scheduler: [...parts, "flow-registry"],
+  connectors: ["model", "errors", "clock"],
   http: ["model", "errors", "type clock", "type events", "type flow-registry", "type scheduler"],
   dashboard: [],
   testing: ["model", "errors", "events", "clock", ...contracts],
-  index: [...parts, "flow-registry", "options", "scheduler"],
+  index: [...parts, "flow-registry", "scheduler"],
 };
 
 /** Packages of which a host needs one, or none. */
@@ -105,11 +103,11 @@ const rules = {
 
   "SQLite is reached by its own entry only": (sources: Sources) =>
     importsOf(sources)
-      .filter(({ from, to }) => to.startsWith("storage/sqlite-") && !from.startsWith("storage/sqlite-"))
+      .filter(({ from, to }) => to.startsWith("storage/sqlite/") && !from.startsWith("storage/sqlite/"))
       .map(({ from, to }) => `${from} → ${to}`),
 
   "what hosts may lack is named by the file of drivers, and is loaded when it is asked for": (sources: Sources) => {
-    const loadedHere = (from: string, called: boolean) => from === "storage/sqlite-drivers.ts" && called;
+    const loadedHere = (from: string, called: boolean) => from === "storage/sqlite/drivers.ts" && called;
     const builtins = Object.keys(sources).filter((path) => withoutComments(sources[path] ?? "").includes("getBuiltin"));
     return [
       ...importsOf(sources)
@@ -239,19 +237,19 @@ describe("the rules see", () => {
       "a front door that leads to SQLite",
       sqlite,
       {
-        "index.ts": `export * from "./storage/sqlite-storage.ts";`,
-        "storage/sqlite-storage.ts": `import { openDatabase } from "./sqlite-drivers.ts";`,
+        "index.ts": `export * from "./storage/sqlite/sqlite-storage.ts";`,
+        "storage/sqlite/sqlite-storage.ts": `import { openDatabase } from "./drivers.ts";`,
       },
-      ["index.ts → storage/sqlite-storage.ts"],
+      ["index.ts → storage/sqlite/sqlite-storage.ts"],
     ],
     [
       "a driver that is loaded by another file, or before it is asked for",
       lack,
       {
-        "storage/sqlite-drivers.ts": `import Libsql from "libsql"; const load = () => require("better-sqlite3/package.json");`,
+        "storage/sqlite/drivers.ts": `import Libsql from "libsql"; const load = () => require("better-sqlite3/package.json");`,
         "storage/a.ts": `const load = () => require("libsql"); process.getBuiltinModule("node:sqlite");`,
       },
-      ["storage/sqlite-drivers.ts → libsql", "storage/a.ts → libsql", "storage/a.ts"],
+      ["storage/sqlite/drivers.ts → libsql", "storage/a.ts → libsql", "storage/a.ts"],
     ],
     [
       "each way to read time",

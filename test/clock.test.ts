@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Pace, pause, systemClock } from "../src/clock.ts";
+import { Yielder, delay, systemClock } from "../src/clock.ts";
 import { ManualClock } from "../src/testing/index.ts";
 
 test("a timer of a month does not fire at once, though setTimeout's own range ends before that", async () => {
@@ -24,7 +24,7 @@ test("a timer that was canceled never fires", async () => {
 test("a pause ends when its time is over and leaves no timer behind", async () => {
   const clock = new ManualClock();
   let over = false;
-  void pause(clock, 100).then(() => (over = true));
+  void delay(clock, 100).then(() => (over = true));
 
   await clock.advance(99);
   const before = over;
@@ -36,11 +36,11 @@ test("a pause ends when its time is over and leaves no timer behind", async () =
 test("a pause ends at once when its signal aborts, and leaves neither timer nor listener behind", async () => {
   const clock = new ManualClock();
   const abort = new AbortController();
-  const paused = pause(clock, 100, abort.signal);
+  const paused = delay(clock, 100, abort.signal);
 
   abort.abort();
   await paused;
-  await pause(clock, 100, abort.signal);
+  await delay(clock, 100, abort.signal);
 
   expect(clock.timers).toBe(0);
 });
@@ -48,61 +48,61 @@ test("a pause ends at once when its signal aborts, and leaves neither timer nor 
 describe("a pace", () => {
   test("is spent when the stretch is over, and not before", async () => {
     const clock = new ManualClock();
-    const pace = new Pace(clock, 10);
-    const spent = [pace.spent()];
+    const pace = new Yielder(clock, 10);
+    const spent = [pace.isDue()];
 
     await clock.advance(9);
-    spent.push(pace.spent());
+    spent.push(pace.isDue());
     await clock.advance(1);
-    spent.push(pace.spent());
+    spent.push(pace.isDue());
 
     expect(spent).toEqual([false, false, true]);
   });
 
   test("begins a new stretch with each breath", async () => {
     const clock = new ManualClock();
-    const pace = new Pace(clock, 10);
+    const pace = new Yielder(clock, 10);
     await clock.advance(10);
 
-    await pace.breathe();
-    const spent = [pace.spent()];
+    await pace.yield();
+    const spent = [pace.isDue()];
     await clock.advance(10);
-    spent.push(pace.spent());
+    spent.push(pace.isDue());
 
     expect(spent).toEqual([false, true]);
   });
 
   test("is spent when the clock was set back, rather than holding its breath until the time is made up", async () => {
     const clock = new ManualClock("2030-01-01T12:00:00Z");
-    const pace = new Pace(clock, 10);
+    const pace = new Yielder(clock, 10);
     clock.jumpTo("2030-01-01T11:00:00Z");
 
-    const spent = [pace.spent()];
-    await pace.breathe();
-    spent.push(pace.spent());
+    const spent = [pace.isDue()];
+    await pace.yield();
+    spent.push(pace.isDue());
 
     expect(spent).toEqual([true, false]);
   });
 
   test("gives all who breathe at once the same turn, and the next one another", async () => {
     const clock = new ManualClock();
-    const pace = new Pace(clock, 10);
-    const first = pace.breathe();
+    const pace = new Yielder(clock, 10);
+    const first = pace.yield();
 
-    expect(pace.breathe()).toBe(first);
+    expect(pace.yield()).toBe(first);
     await first;
-    expect(pace.breathe()).not.toBe(first);
+    expect(pace.yield()).not.toBe(first);
   });
 
   test("lets work that waits have its turn", async () => {
     const log: string[] = [];
-    const pace = new Pace(systemClock);
-    systemClock.turn().then(
+    const pace = new Yielder(systemClock);
+    systemClock.yieldToEventLoop().then(
       () => log.push("other work"),
       () => undefined,
     );
 
-    await pace.breathe();
+    await pace.yield();
     log.push("breathed");
 
     expect(log).toEqual(["other work", "breathed"]);

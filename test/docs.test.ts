@@ -4,10 +4,10 @@ import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
 import { refusalsOf } from "../src/http/openapi.ts";
-import { statuses } from "../src/http/refusal.ts";
-import { routes } from "../src/http/routes.ts";
-import { feedEvents } from "../src/http/event-feed.ts";
-import { sqliteDrivers } from "../src/storage/sqlite-drivers.ts";
+import { statuses } from "../src/http/http-error.ts";
+import { routes } from "../src/http/routes/routes.ts";
+import { feedEvents } from "../src/http/events/event-feed.ts";
+import { sqliteDrivers } from "../src/storage/sqlite/drivers.ts";
 
 /** Path below the repository → markdown. */
 type Documents = Readonly<Record<string, string>>;
@@ -197,9 +197,9 @@ describe("the documents", () => {
     ["Errors", () => codesOfUnion(read("src/errors.ts"))],
     ["Scheduler events", () => membersOf(read("src/events.ts"), "SchedulerEvents")],
     ["Registry events", () => membersOf(read("src/events.ts"), "RegistryEvents")],
-    ["Scheduler options", () => membersOf(read("src/options.ts"), "SchedulerOptions")],
+    ["Scheduler options", () => membersOf(read("src/scheduler/options.ts"), "SchedulerOptions")],
     ["Registry options", () => membersOf(read("src/flow-registry.ts"), "RegistryOptions")],
-    ["SqliteStorage options", () => membersOf(read("src/storage/sqlite-storage.ts"), "SqliteOptions")],
+    ["SqliteStorage options", () => membersOf(read("src/storage/sqlite/sqlite-storage.ts"), "SqliteOptions")],
     ["SqliteStorage drivers", () => sqliteDrivers],
   ])("the reference names what the source has, and nothing else, under %s", (heading, names) => {
     expect(disagreements(namesInTable(reference, heading), names())).toEqual([]);
@@ -319,11 +319,11 @@ describe("the checks of the documents see", () => {
   });
 
   test("every name in the source", () => {
-    const events = `interface Other { "a:b": 1 }\nexport interface Events<T> { "run:queued": { nested: T }; readonly overdue?: 1 }\ninterface More extends Events<1>, Other { more: 1 }`;
+    const events = `interface Other { "a:b": 1 }\nexport interface Events<T> { "run:queued": { nested: T }; readonly "flow:overdue"?: 1 }\ninterface More extends Events<1>, Other { more: 1 }`;
     const errors = `export type ErrorCode = "a" | "b";\nclass A { readonly code = "a"; }\nclass C { readonly code: ErrorCode = "c"; }`;
 
-    expect(membersOf(events, "Events")).toEqual(["run:queued", "overdue"]);
-    expect(membersOf(events, "More")).toEqual(["more", "run:queued", "overdue", "a:b"]);
+    expect(membersOf(events, "Events")).toEqual(["run:queued", "flow:overdue"]);
+    expect(membersOf(events, "More")).toEqual(["more", "run:queued", "flow:overdue", "a:b"]);
     expect(() => membersOf(events, "Nothing")).toThrow("no interface");
     expect(codesOfUnion(errors)).toEqual(["a", "b"]);
     expect(codesOfClasses(errors)).toEqual(["a", "c"]);

@@ -41,9 +41,9 @@ const examples: Readonly<Record<string, readonly [error: PoundlockError, code: E
     "import_failed",
     'Import "ledger" took no record in 5 attempts: 503',
   ],
-  ContractBrokenError: [
-    new errors.ContractBrokenError("Import", "ledger", "2 results for 3 records", cause),
-    "contract_broken",
+  ContractViolationError: [
+    new errors.ContractViolationError("Import", "ledger", "2 results for 3 records", cause),
+    "contract_violation",
     'Import "ledger" broke its contract: 2 results for 3 records',
   ],
   StoppedByImportError: [
@@ -56,9 +56,9 @@ const examples: Readonly<Record<string, readonly [error: PoundlockError, code: E
     "too_many_failures",
     'Import "ledger" has more than 1000 failures in this run, the last: 422',
   ],
-  BooksUnbalancedError: [
-    new errors.BooksUnbalancedError("ledger", 3, 2),
-    "books_unbalanced",
+  CountsMismatchError: [
+    new errors.CountsMismatchError("ledger", 3, 2),
+    "counts_mismatch",
     'Import "ledger": 3 records read, but 2 accounted for',
   ],
   LeaseLostError: [new errors.LeaseLostError("r1"), "lease_lost", 'Run "r1" was taken over: its lease had expired'],
@@ -100,7 +100,7 @@ test("there is one class for each code of the type, and no other", () => {
 
 test.each([
   "ExportFailedError",
-  "ContractBrokenError",
+  "ContractViolationError",
   "StoppedByImportError",
   "StorageFailedError",
   "ExecutorFailedError",
@@ -114,7 +114,7 @@ test("an option that is out of range for a reason keeps that as its cause", () =
 
 test("an error without a cause has none, rather than an undefined one", () => {
   expect(Object.hasOwn(new errors.InvalidOptionError("clock", "a clock", 1), "cause")).toBe(false);
-  expect(Object.hasOwn(new errors.ContractBrokenError("Export", "orders", "no"), "cause")).toBe(false);
+  expect(Object.hasOwn(new errors.ContractViolationError("Export", "orders", "no"), "cause")).toBe(false);
 });
 
 test("what a caller has to act on is a field, not only words", () => {

@@ -5,7 +5,7 @@ import { EventRecorder } from "../src/testing/index.ts";
 interface BellEvents {
   rung: { readonly times: number };
   broken: { readonly why: string };
-  listenerError: ListenerError;
+  "listener:error": ListenerError;
 }
 
 class Bell extends Events<BellEvents> {
@@ -150,7 +150,7 @@ describe("a listener's own trouble is reported and harms nothing, when it", () =
     ["answers another library's promise, which throws", () => ({ then: throwing })],
   ])("%s", async (_how, listener) => {
     const bell = new Bell();
-    const recorder = new EventRecorder(bell, ["listenerError"]);
+    const recorder = new EventRecorder(bell, ["listener:error"]);
     const heard: number[] = [];
     bell.on("rung", listener).on("rung", ({ times }) => heard.push(times));
 
@@ -160,7 +160,7 @@ describe("a listener's own trouble is reported and harms nothing, when it", () =
     await nextTurn();
 
     expect(heard).toEqual([1, 2]);
-    expect(recorder.of("listenerError")).toEqual([
+    expect(recorder.of("listener:error")).toEqual([
       { event: "rung", error },
       { event: "rung", error },
     ]);
@@ -168,13 +168,13 @@ describe("a listener's own trouble is reported and harms nothing, when it", () =
 
   test("throws, and was added by once", () => {
     const bell = new Bell();
-    const recorder = new EventRecorder(bell, ["listenerError"]);
+    const recorder = new EventRecorder(bell, ["listener:error"]);
     bell.once("rung", throwing);
 
     bell.ring(1);
     bell.ring(2);
 
-    expect(recorder.of("listenerError")).toEqual([{ event: "rung", error }]);
+    expect(recorder.of("listener:error")).toEqual([{ event: "rung", error }]);
   });
 
   test.each<[how: string, listener: () => unknown]>([
@@ -182,13 +182,13 @@ describe("a listener's own trouble is reported and harms nothing, when it", () =
     ["rejects", () => Promise.reject(error)],
   ])("listens to listenerError and %s itself", async (_how, listener) => {
     const bell = new Bell();
-    bell.on("rung", throwing).on("listenerError", listener);
-    const recorder = new EventRecorder(bell, ["rung", "listenerError"]);
+    bell.on("rung", throwing).on("listener:error", listener);
+    const recorder = new EventRecorder(bell, ["rung", "listener:error"]);
 
     bell.ring(1);
     await nextTurn();
 
-    expect(recorder.names).toEqual(["listenerError", "rung"]);
+    expect(recorder.names).toEqual(["listener:error", "rung"]);
   });
 
   test("throws, and nobody listens to listenerError", () => {

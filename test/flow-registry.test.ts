@@ -14,12 +14,12 @@ import {
   Scheduler,
 } from "../src/index.ts";
 import { EventRecorder, ManualClock, arrayExport, collectingImport } from "../src/testing/index.ts";
-import { Stage, day, hour, minute } from "./stage.ts";
+import { Stage, day, hour, minute } from "./support/harness.ts";
 
 const start = "2030-01-01T12:00:00.000Z";
 const input: FlowInput = { name: "Orders", _exportId: "orders", _importId: "ledger" };
 const scheduled: FlowInput = { ...input, schedule: "*/5 * * * *" };
-const eventNames = ["flow:created", "flow:updated", "flow:deleted", "listenerError"] as const;
+const eventNames = ["flow:created", "flow:updated", "flow:deleted", "listener:error"] as const;
 
 /** Lets a test act between what a registry reads and what it writes. */
 class MeddledStorage extends MemoryStorage {
@@ -921,7 +921,7 @@ describe("what is told:", () => {
     const flow = await registry.create(input);
 
     expect(await registry.get(flow._id)).toStrictEqual(flow);
-    expect(events.of("listenerError")).toEqual([{ event: "flow:created", error }]);
+    expect(events.of("listener:error")).toEqual([{ event: "flow:created", error }]);
   });
 });
 

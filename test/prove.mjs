@@ -16,7 +16,14 @@ const longestMs = 180_000;
 
 async function copyWith(edits) {
   const folder = await mkdtemp(join(tmpdir(), "poundlock-fish-"));
-  const always = ["src", "test/stage.ts", "test/seed.ts", "package.json", "tsconfig.json", "vitest.config.ts"];
+  const always = [
+    "src",
+    "test/support/harness.ts",
+    "test/seed.ts",
+    "package.json",
+    "tsconfig.json",
+    "vitest.config.ts",
+  ];
   for (const part of [...always, ...parts]) await cp(join(root, part), join(folder, part), { recursive: true });
   await symlink(join(root, "node_modules"), join(folder, "node_modules"), "dir");
   for (const [path, from, to] of edits) {

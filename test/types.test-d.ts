@@ -1,5 +1,5 @@
 import {
-  type Accepted,
+  type AcceptResult,
   type Export,
   type Flow,
   type FlowInput,
@@ -309,7 +309,7 @@ describe("accept", () => {
     void scheduler.accept("either", [order, { name: "Ada" }]);
     void scheduler.accept("orders", []);
     expectTypeOf<Parameters<typeof scheduler.accept<"orders">>[1]>().toEqualTypeOf<readonly Order[]>();
-    expectTypeOf(scheduler.accept("orders", [order])).resolves.toEqualTypeOf<Accepted>();
+    expectTypeOf(scheduler.accept("orders", [order])).resolves.toEqualTypeOf<AcceptResult>();
   });
 
   test("refuses other records, and exports that nobody registered", () => {
@@ -368,7 +368,7 @@ test("a listener knows its event's payload", () => {
   scheduler.once("run:completed", ({ run }) => {
     expectTypeOf(run).toEqualTypeOf<Run>();
   });
-  scheduler.off("overdue", async () => undefined);
+  scheduler.off("flow:overdue", async () => undefined);
   // @ts-expect-error there is no such event
   scheduler.on("run:complete", () => undefined);
   // @ts-expect-error only the registry itself tells events

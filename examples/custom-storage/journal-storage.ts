@@ -53,7 +53,7 @@ export async function openJournalStorage(path: string): Promise<Storage> {
     return turn;
   }
   const own = {
-    abilities: Object.freeze({ durable: true, shared: false }),
+    capabilities: Object.freeze({ durable: true, shared: false }),
     close: () => (closing ??= last.then(() => file.close())),
   };
   return new Proxy<Storage>(memory, {

@@ -6,6 +6,6 @@ export function fastClock(start: number, speed: number): Clock {
   return {
     now: () => start + (Date.now() - began) * speed,
     setTimer: (callback, delayMs) => systemClock.setTimer(callback, delayMs / speed),
-    turn: () => systemClock.turn(),
+    yieldToEventLoop: () => systemClock.yieldToEventLoop(),
   };
 }

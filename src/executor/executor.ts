@@ -7,7 +7,7 @@ export interface Executor {
    * Begins to answer wake-ups with `work.runNext`. Promises: at most one call for a flow at a time in this process,
    * at most `work.concurrency` calls at once, and flows take turns, however many wake-ups one of them has.
    */
-  start(work: Work): Promise<void>;
+  start(work: WorkerOptions): Promise<void>;
   /**
    * Makes some process call `runNext(flowId)` once or more, after this and not before: a wake-up that comes while
    * the flow runs is answered by one more call. Many of them may be answered by the same call.
@@ -18,7 +18,7 @@ export interface Executor {
 }
 
 /** What an executor is to do. */
-export interface Work {
+export interface WorkerOptions {
   /** Runs the flow's oldest waiting run to its end. True: more of them wait, so call again in turn. Never rejects. */
   runNext(flowId: string): Promise<boolean>;
   /** Calls at once in this process; 1 or more. */

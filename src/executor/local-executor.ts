@@ -1,6 +1,6 @@
 import PQueue from "p-queue";
-import { Pace, type Clock, systemClock } from "../clock.ts";
-import type { Executor, Work } from "./executor.ts";
+import { Yielder, type Clock, systemClock } from "../clock.ts";
+import type { Executor, WorkerOptions } from "./executor.ts";
 
 /**
  * This process: flows that are woken stand in one line, each at most once, and the first `concurrency` of them have a
@@ -10,36 +10,36 @@ import type { Executor, Work } from "./executor.ts";
  */
 export class LocalExecutor implements Executor {
   readonly #flows = new Map<string, PQueue>();
-  readonly #line = new Line();
-  readonly #pace: Pace;
-  #work: Work | undefined;
+  readonly #queue = new WakeUpQueue();
+  readonly #pace: Yielder;
+  #work: WorkerOptions | undefined;
 
   /** `clock`: measures how long it has kept the process busy, to give way to other work. @default the system's */
   constructor(options: { readonly clock?: Clock } = {}) {
-    this.#pace = new Pace(options.clock ?? systemClock);
+    this.#pace = new Yielder(options.clock ?? systemClock);
   }
 
   /** How many flows have something to do: woken and not called yet, or running. */
   get size(): number {
-    return this.#flows.size + this.#line.size;
+    return this.#flows.size + this.#queue.size;
   }
 
-  async start(work: Work): Promise<void> {
+  async start(work: WorkerOptions): Promise<void> {
     this.#work = work;
   }
 
   async wake(flowId: string): Promise<void> {
-    if (this.#work === undefined || this.#line.has(flowId)) return;
+    if (this.#work === undefined || this.#queue.has(flowId)) return;
     const queue = this.#flows.get(flowId);
     if (queue === undefined) {
-      this.#line.join(flowId);
+      this.#queue.add(flowId);
       this.#admit();
     } else if (queue.size === 0) this.#callAgain(flowId, queue);
   }
 
   async stop(): Promise<void> {
     this.#work = undefined;
-    this.#line.clear();
+    this.#queue.clear();
     const running = [...this.#flows.values()];
     this.#flows.clear();
     for (const queue of running) queue.clear();
@@ -48,7 +48,7 @@ export class LocalExecutor implements Executor {
 
   #admit(): void {
     while (this.#work !== undefined && this.#flows.size < this.#work.concurrency) {
-      const flowId = this.#line.leave();
+      const flowId = this.#queue.shift();
       if (flowId === undefined) return;
       const queue = new PQueue({ concurrency: 1 });
       queue.on("idle", () => this.#drop(flowId, queue));
@@ -62,13 +62,13 @@ export class LocalExecutor implements Executor {
   #callAgain(flowId: string, queue: PQueue): void {
     void queue.add(async () => {
       if (this.#workFor(flowId, queue) === undefined) return;
-      if (this.#line.size > 0) this.#line.join(flowId);
+      if (this.#queue.size > 0) this.#queue.add(flowId);
       else await this.#call(flowId, queue);
     });
   }
 
   async #call(flowId: string, queue: PQueue): Promise<void> {
-    if (this.#pace.spent()) await this.#pace.breathe();
+    if (this.#pace.isDue()) await this.#pace.yield();
     const more = await this.#workFor(flowId, queue)?.runNext(flowId);
     if (more === true && queue.size === 0 && this.#workFor(flowId, queue) !== undefined) this.#callAgain(flowId, queue);
   }
@@ -80,13 +80,13 @@ export class LocalExecutor implements Executor {
   }
 
   // What was going on when it was stopped is not for the work of a later start.
-  #workFor(flowId: string, queue: PQueue): Work | undefined {
+  #workFor(flowId: string, queue: PQueue): WorkerOptions | undefined {
     return this.#flows.get(flowId) === queue ? this.#work : undefined;
   }
 }
 
 /** First in, first out; each flow at most once. */
-class Line {
+class WakeUpQueue {
   readonly #standing = new Set<string>();
   #back: string[] = [];
   /** The front of the line, its first at the end, so that leaving it moves nobody. */
@@ -100,12 +100,12 @@ class Line {
     return this.#standing.has(flowId);
   }
 
-  join(flowId: string): void {
+  add(flowId: string): void {
     this.#standing.add(flowId);
     this.#back.push(flowId);
   }
 
-  leave(): string | undefined {
+  shift(): string | undefined {
     if (this.#front.length === 0) [this.#front, this.#back] = [this.#back.reverse(), []];
     const flowId = this.#front.pop();
     if (flowId !== undefined) this.#standing.delete(flowId);

@@ -1,6 +1,6 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import { ForbiddenError, InvalidOptionError, UnauthorizedError, isPoundlockError } from "../errors.ts";
-import { shown } from "../model/json.ts";
+import { formatValue } from "../model/json.ts";
 
 /** What a request can ask for, one for each kind of thing that a host may want to allow or refuse. */
 export const actions = [
@@ -28,7 +28,7 @@ export const actions = [
 export type Action = (typeof actions)[number];
 
 /** What is asked, before anything of it is done. */
-export interface Ask {
+export interface AuthorizeRequest {
   /** For its headers; its body is not the hook's to read. */
   readonly request: Request;
   readonly action: Action;
@@ -41,7 +41,7 @@ export interface Ask {
 }
 
 /** Limits what a caller lists, reads, writes and is streamed to one integration. All else does not exist for them. */
-export interface Scope {
+export interface TenantScope {
   /** Flows, runs, failures and events of this integration only; what the caller creates belongs to it. */
   readonly _integrationId: string;
   /** The exports that the caller's flows may use, and be given records through. @default all */
@@ -51,13 +51,13 @@ export interface Scope {
 }
 
 /** True: everything. False: refused as `forbidden`. A scope: only what belongs to that integration. */
-export type Permission = boolean | Scope;
+export type AuthorizeResult = boolean | TenantScope;
 
 /**
  * Decides who may do what; asked once for each request. `UnauthorizedError` thrown here answers 401, `ForbiddenError`
  * 403; anything else that is thrown, or answered, is an error of the host's and refuses the request with 500.
  */
-export type Authorize = (ask: Ask) => Permission | Promise<Permission>;
+export type Authorize = (ask: AuthorizeRequest) => AuthorizeResult | Promise<AuthorizeResult>;
 
 /** Lets everybody do everything: for development, or behind a door of the host's own. */
 export function allowAll(): Authorize {
@@ -91,18 +91,18 @@ export function bearerToken(tokens: string | readonly string[] | undefined): Aut
  *
  * @throws `forbidden` if it gives nothing; TypeError if it is no permission.
  */
-export function scopeOf(permission: unknown): Scope | undefined {
+export function scopeOf(permission: unknown): TenantScope | undefined {
   if (permission === true) return undefined;
   if (permission === false) throw new ForbiddenError("This is not allowed");
   if (!isScope(permission))
     throw new TypeError(
-      `authorize: expected true, false or a scope with _integrationId, answered ${shown(permission)}`,
+      `authorize: expected true, false or a scope with _integrationId, answered ${formatValue(permission)}`,
     );
   return permission;
 }
 
 /** Whether the document belongs to what the caller may see. */
-export function sees(scope: Scope | undefined, document: { readonly _integrationId?: string }): boolean {
+export function sees(scope: TenantScope | undefined, document: { readonly _integrationId?: string }): boolean {
   return scope === undefined || document._integrationId === scope._integrationId;
 }
 
@@ -111,7 +111,7 @@ export function refuses(error: unknown): boolean {
   return isPoundlockError(error) && (error.code === "unauthorized" || error.code === "forbidden");
 }
 
-function isScope(value: unknown): value is Scope {
+function isScope(value: unknown): value is TenantScope {
   if (typeof value !== "object" || value === null) return false;
   const { _integrationId, _exportIds, _importIds } = value as Record<string, unknown>;
   const texts = (list: unknown) => list === undefined || (Array.isArray(list) && list.every(isText));

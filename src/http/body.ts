@@ -1,7 +1,7 @@
-import { shown } from "../model/json.ts";
+import { formatValue } from "../model/json.ts";
 import { v } from "../model/schema.ts";
 import type { Schema } from "./documents.ts";
-import { type Problem, Refusal, badRequest } from "./refusal.ts";
+import { type Problem, HttpError, badRequest } from "./http-error.ts";
 
 /** What a request may carry. */
 export interface BodyRule {
@@ -36,7 +36,7 @@ export async function readBytes(request: Request, limit: number): Promise<Uint8A
     if (stated !== null) return within(new Uint8Array(await request.arrayBuffer()), limit);
     return request.body === null ? noBytes : await collect(request.body, limit);
   } catch (error) {
-    if (error instanceof Refusal) throw error;
+    if (error instanceof HttpError) throw error;
     throw badRequest("", "The body could not be read to its end");
   }
 }
@@ -62,24 +62,24 @@ export function readBody(bytes: Uint8Array, request: Request, rule: BodyRule): B
 export function readShape(value: unknown, schema: Schema): unknown {
   // To valibot an array is an object, too.
   if (Array.isArray(value) && schema.type.endsWith("object"))
-    throw badRequest("", `The body: expected an object, found ${shown(value)}`);
+    throw badRequest("", `The body: expected an object, found ${formatValue(value)}`);
   const parsed = v.safeParse(schema, value);
   if (parsed.success) return parsed.output;
-  throw new Refusal(400, parsed.issues.map(problemOf));
+  throw new HttpError(400, parsed.issues.map(problemOf));
 }
 
 function mediaTypeOf(request: Request, known: readonly string[]): string {
   const expected = known.join(" or ");
   const encoding = request.headers.get("content-encoding");
   if (encoding !== null && encoding !== "identity")
-    throw badRequest("content-encoding", `content-encoding: expected none, found ${shown(encoding)}`, 415);
+    throw badRequest("content-encoding", `content-encoding: expected none, found ${formatValue(encoding)}`, 415);
   const contentType = request.headers.get("content-type");
   const [type = "", ...parameters] = (contentType ?? "").toLowerCase().split(";");
   const charset = parameters
     .map((one) => /^\s*charset\s*=\s*"?([^"\s]+)/.exec(one)?.[1])
     .find((one) => one !== undefined);
   if (known.includes(type.trim()) && (charset === undefined || /^utf-?8$/.test(charset))) return type.trim();
-  const found = contentType === null ? "nothing" : shown(contentType);
+  const found = contentType === null ? "nothing" : formatValue(contentType);
   throw badRequest("content-type", `content-type: expected ${expected} in UTF-8, found ${found}`, 415);
 }
 
@@ -128,7 +128,7 @@ function within(bytes: Uint8Array, limit: number): Uint8Array {
   return bytes;
 }
 
-function tooLarge(limit: number): Refusal {
+function tooLarge(limit: number): HttpError {
   return badRequest("", `The body: expected at most ${limit} bytes, found more`, 413);
 }
 
@@ -141,7 +141,7 @@ function problemOf(issue: v.BaseIssue<unknown>): Problem {
     ? `${at}: there is no such field`
     : missing
       ? `${at}: required, but not given`
-      : `${at}: expected ${expectedOf(issue)}, found ${shown(issue.input)}`;
+      : `${at}: expected ${expectedOf(issue)}, found ${formatValue(issue.input)}`;
   return { code: "invalid_request", message, ...(field === "" ? {} : { field }) };
 }
 

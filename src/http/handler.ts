@@ -3,17 +3,17 @@ import { InvalidOptionError } from "../errors.ts";
 import type { Exports, FlowRegistry, Imports } from "../flow-registry.ts";
 import type { Logger } from "../model/logger.ts";
 import { type Rule, firstBreach, firstUnknown, having, method, optional, wholeFrom } from "../model/rule.ts";
-import { messageOf } from "../model/verdict.ts";
-import type { Scheduler } from "../scheduler.ts";
-import { type Ask, type Authorize, type Scope, refuses, scopeOf } from "./authorization.ts";
+import { messageOf } from "../model/outcome.ts";
+import type { Scheduler } from "../scheduler/scheduler.ts";
+import { type AuthorizeRequest, type Authorize, type TenantScope, refuses, scopeOf } from "./authorization.ts";
 import { type Body, readBody, readBytes } from "./body.ts";
-import { EventFeed } from "./event-feed.ts";
+import { EventFeed } from "./events/event-feed.ts";
 import { openapiOf } from "./openapi.ts";
 import { readQuery } from "./query.ts";
-import { Refusal, refusalOf, refused, unexpected } from "./refusal.ts";
+import { HttpError, refusalOf, refused, unexpected } from "./http-error.ts";
 import { type Reply, empty, headOf, responseOf } from "./reply.ts";
-import { type Parts, type Route } from "./route.ts";
-import { routes } from "./routes.ts";
+import { type HttpDeps, type Route } from "./routes/route.ts";
+import { routes } from "./routes/routes.ts";
 import type { Verify } from "./signature.ts";
 
 /** Answers a request; never rejects. */
@@ -54,8 +54,8 @@ export interface HandlerOptions<X extends Exports = Exports, M extends Imports =
 }
 
 /** What the dispatcher needs beside what answers are made from. */
-interface Door {
-  readonly parts: Parts;
+interface HandlerState {
+  readonly parts: HttpDeps;
   readonly authorize: Authorize;
   readonly verify: ReadonlyMap<string, Verify>;
   readonly maxBodyBytes: number;
@@ -99,14 +99,14 @@ interface Exchange {
 }
 
 const beside = new Response(null);
-const noSuchPath = refused(new Refusal(404, [{ code: "not_found", message: "There is no such path" }]));
+const noSuchPath = refused(new HttpError(404, [{ code: "not_found", message: "There is no such path" }]));
 
 function reply({ env }: Context<Exchange>, made: Reply): Response {
   env.reply = made;
   return beside;
 }
 
-function openDoor<X extends Exports, M extends Imports>(options: HandlerOptions<X, M>): Door {
+function openDoor<X extends Exports, M extends Imports>(options: HandlerOptions<X, M>): HandlerState {
   const breach = firstUnknown(options, optionRules) ?? firstBreach(options, optionRules);
   if (breach !== undefined) throw new InvalidOptionError(breach.field, breach.expected, breach.found);
   const { registry, scheduler, authorize, verify = {}, basePath = "", logger = scheduler.logger } = options;
@@ -115,11 +115,11 @@ function openDoor<X extends Exports, M extends Imports>(options: HandlerOptions<
   const feed = new EventFeed({ registry, scheduler, capacity: eventBuffer, heartbeatMs });
   let document: string | undefined;
   const openapi = () => (document ??= JSON.stringify(openapiOf(routes, basePath)));
-  const parts: Parts = { registry, scheduler, feed, clock: registry.clock, basePath, maxWaitMs, openapi };
+  const parts: HttpDeps = { registry, scheduler, feed, clock: registry.clock, basePath, maxWaitMs, openapi };
   return { parts, authorize, verify: new Map(Object.entries(verify)), maxBodyBytes, maxRecordsBytes, logger };
 }
 
-async function answer(door: Door, route: Route, context: Context<Exchange>): Promise<Reply> {
+async function answer(door: HandlerState, route: Route, context: Context<Exchange>): Promise<Reply> {
   const request = context.req.raw;
   try {
     const _id = context.req.param("_id") ?? "";
@@ -134,14 +134,14 @@ async function answer(door: Door, route: Route, context: Context<Exchange>): Pro
 
 /** Who may come in, and as whom. What had to be read for it is read once. */
 interface Admission {
-  readonly scope: Scope | undefined;
+  readonly scope: TenantScope | undefined;
   readonly bytes?: Uint8Array;
 }
 
-async function admit(door: Door, route: Route, request: Request, _id: string): Promise<Admission> {
+async function admit(door: HandlerState, route: Route, request: Request, _id: string): Promise<Admission> {
   const verify = route.action === "records.accept" ? door.verify.get(_id) : undefined;
   if (verify === undefined) {
-    const ask: Ask = { request, action: route.action, ...namedBy(route, _id) };
+    const ask: AuthorizeRequest = { request, action: route.action, ...namedBy(route, _id) };
     return { scope: await permitted(() => door.authorize(ask)) };
   }
   const bytes = await readBytes(request, door.maxRecordsBytes);
@@ -152,7 +152,7 @@ async function admit(door: Door, route: Route, request: Request, _id: string): P
 }
 
 /** @throws `unauthorized`, `forbidden` as the hook says; any other error of its own as one that nobody expected. */
-async function permitted(hook: () => unknown): Promise<Scope | undefined> {
+async function permitted(hook: () => unknown): Promise<TenantScope | undefined> {
   let permission: unknown;
   try {
     permission = await hook();
@@ -163,7 +163,7 @@ async function permitted(hook: () => unknown): Promise<Scope | undefined> {
   return scopeOf(permission);
 }
 
-function namedBy({ path }: Route, _id: string): Pick<Ask, "flowId" | "runId" | "exportId"> {
+function namedBy({ path }: Route, _id: string): Pick<AuthorizeRequest, "flowId" | "runId" | "exportId"> {
   if (path.startsWith("/flows/{")) return { flowId: _id };
   if (path.startsWith("/runs/{")) return { runId: _id };
   return path.startsWith("/exports/{") ? { exportId: _id } : {};
@@ -171,7 +171,7 @@ function namedBy({ path }: Route, _id: string): Pick<Ask, "flowId" | "runId" | "
 
 const noBody: Body = { value: undefined, mediaType: "" };
 
-async function bodyOf(door: Door, route: Route, request: Request, read: Uint8Array | undefined): Promise<Body> {
+async function bodyOf(door: HandlerState, route: Route, request: Request, read: Uint8Array | undefined): Promise<Body> {
   if (route.body === undefined) return noBody;
   const limit = route.action === "records.accept" ? door.maxRecordsBytes : door.maxBodyBytes;
   return readBody(read ?? (await readBytes(request, limit)), request, route.body);
@@ -183,10 +183,10 @@ function otherMethod(path: string, { req }: Context<Exchange>): Reply {
   const allow = [...known, ...(known.includes("GET") ? ["HEAD"] : []), "OPTIONS"].join(", ");
   if (req.method === "OPTIONS") return empty(204, { allow });
   const message = `The method: expected ${allow}, found ${req.method}`;
-  return refused(new Refusal(405, [{ code: "invalid_request", message }], { allow }));
+  return refused(new HttpError(405, [{ code: "invalid_request", message }], { allow }));
 }
 
-function failed({ parts, logger }: Door, error: unknown, { method: sent, url }: Request): Reply {
+function failed({ parts, logger }: HandlerState, error: unknown, { method: sent, url }: Request): Reply {
   const known = refusalOf(error);
   if (known !== undefined && !known.hidden) return refused(known.refusal);
   const errorId = parts.registry.newId();

@@ -1,9 +1,9 @@
 export {
   type Action,
-  type Ask,
+  type AuthorizeRequest,
   type Authorize,
-  type Permission,
-  type Scope,
+  type AuthorizeResult,
+  type TenantScope,
   actions,
   allowAll,
   bearerToken,

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { RequestError, getRequestListener } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { type Handler, replierOf } from "./handler.ts";
-import { Refusal, badRequest, refused, unexpected } from "./refusal.ts";
+import { HttpError, badRequest, refused, unexpected } from "./http-error.ts";
 import { type Reply, responseOf } from "./reply.ts";
 
 /** A request of node:http, and what frameworks add to it. */
@@ -75,10 +75,10 @@ function keptOf({ rawBody, body }: Framed): Uint8Array | string {
   for (const kept of [rawBody, body]) if (typeof kept === "string" || kept instanceof Uint8Array) return kept;
   if (body !== undefined) return JSON.stringify(body);
   const message = "The server read the body before it came here, and kept it neither as body nor as rawBody";
-  throw new Refusal(500, [{ code: "unexpected", message }]);
+  throw new HttpError(500, [{ code: "unexpected", message }]);
 }
 
-function refusalOf(error: unknown): Refusal {
-  if (error instanceof Refusal) return error;
+function refusalOf(error: unknown): HttpError {
+  if (error instanceof HttpError) return error;
   return error instanceof RequestError ? badRequest("", error.message) : unexpected();
 }

@@ -12,9 +12,9 @@ import {
   resolvedDocument,
   runDocument,
 } from "./documents.ts";
-import { jsonPatch, mergePatch } from "./flow-routes.ts";
+import { jsonPatch, mergePatch } from "./routes/flows.ts";
 import { flowSchema } from "../model/flow.ts";
-import type { Answer, Route } from "./route.ts";
+import type { Answer, Route } from "./routes/route.ts";
 
 /** Shapes that have a name in the document; wherever one is used it is referred to. */
 const definitions: Readonly<Record<string, Schema>> = {

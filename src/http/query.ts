@@ -1,9 +1,9 @@
 import { v } from "../model/schema.ts";
-import { shown } from "../model/json.ts";
+import { formatValue } from "../model/json.ts";
 import { failureStatuses } from "../model/failure.ts";
 import { runStatuses, triggers } from "../model/run.ts";
 import { failureDocument, exportDocument, flowDocument, importDocument, runDocument } from "./documents.ts";
-import { type Problem, Refusal } from "./refusal.ts";
+import { type Problem, HttpError } from "./http-error.ts";
 
 /** Query parameters by name; each reads one text. */
 export type QuerySchema = v.ObjectSchema<Record<string, v.GenericSchema>, undefined>;
@@ -112,7 +112,7 @@ export function readQuery(url: string, schema: QuerySchema | undefined): Record<
   const known = Object.keys(schema?.entries ?? {});
   const problems: Problem[] = [];
   for (const name of new Set(given.keys())) {
-    if (!known.includes(name)) problems.push(problem(name, `expected ${oneOf(known)}, found ${shown(name)}`));
+    if (!known.includes(name)) problems.push(problem(name, `expected ${oneOf(known)}, found ${formatValue(name)}`));
     else if (!listed.includes(name) && given.getAll(name).length > 1)
       problems.push(problem(name, "expected once, found more often"));
   }
@@ -122,12 +122,14 @@ export function readQuery(url: string, schema: QuerySchema | undefined): Record<
   const parsed = v.safeParse(schema ?? nothing, texts);
   for (const issue of parsed.issues ?? []) {
     const name = v.getDotPath(issue) ?? "";
-    problems.push(problem(name, `expected ${issue.message}, found ${shown((texts as Record<string, unknown>)[name])}`));
+    problems.push(
+      problem(name, `expected ${issue.message}, found ${formatValue((texts as Record<string, unknown>)[name])}`),
+    );
   }
   const query = parsed.output as Record<string, unknown>;
   if (problems.length === 0 && query.include !== undefined && query.exclude !== undefined)
     problems.push(problem("exclude", "expected either include or exclude, found both"));
-  if (problems.length > 0) throw new Refusal(400, problems);
+  if (problems.length > 0) throw new HttpError(400, problems);
   return query;
 }
 

@@ -1,11 +1,11 @@
 import { ForbiddenError, InvalidFlowError, NotFoundError } from "../errors.ts";
 import type { Flow, FlowIssue } from "../model/flow.ts";
-import { shown } from "../model/json.ts";
+import { formatValue } from "../model/json.ts";
 import { patched } from "../model/patch.ts";
 import type { Run } from "../model/run.ts";
-import { type Scope, sees } from "./authorization.ts";
-import { Refusal } from "./refusal.ts";
-import type { Call } from "./route.ts";
+import { type TenantScope, sees } from "./authorization.ts";
+import { HttpError } from "./http-error.ts";
+import type { Call } from "./routes/route.ts";
 
 /**
  * The flow that the path names. To a caller who may not see it, it does not exist.
@@ -49,10 +49,10 @@ export function inScope({ parts, scope }: Call, input: unknown, now?: Flow): unk
   const { _integrationId } = input as { readonly _integrationId?: unknown };
   // What is no text is for the registry to refuse.
   if (typeof _integrationId === "string" && _integrationId.trim() !== scope._integrationId)
-    throw new Refusal(403, [
+    throw new HttpError(403, [
       {
         code: new ForbiddenError().code,
-        message: `_integrationId: expected ${shown(scope._integrationId)}, found ${shown(_integrationId)}`,
+        message: `_integrationId: expected ${formatValue(scope._integrationId)}, found ${formatValue(_integrationId)}`,
         field: "_integrationId",
       },
     ]);
@@ -65,7 +65,7 @@ export function inScope({ parts, scope }: Call, input: unknown, now?: Flow): unk
   throw new InvalidFlowError([...others, ...unseen]);
 }
 
-function foreignRefs(input: object, { _exportIds, _importIds }: Scope): FlowIssue[] {
+function foreignRefs(input: object, { _exportIds, _importIds }: TenantScope): FlowIssue[] {
   const fields = input as { readonly _exportId?: unknown; readonly _importId?: unknown; readonly _importIds?: unknown };
   const several: readonly unknown[] = Array.isArray(fields._importIds) ? fields._importIds : [];
   const refs = [

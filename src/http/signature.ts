@@ -1,13 +1,13 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { InvalidOptionError, UnauthorizedError } from "../errors.ts";
 import { type Rule, firstBreach, firstUnknown, oneOf, optional, text } from "../model/rule.ts";
-import type { Permission } from "./authorization.ts";
+import type { AuthorizeResult } from "./authorization.ts";
 
 /**
  * Decides by the request itself, its body included, whether records may come in; asked instead of `authorize`. What it
  * throws or answers counts as there.
  */
-export type Verify = (request: Request) => Permission | Promise<Permission>;
+export type Verify = (request: Request) => AuthorizeResult | Promise<AuthorizeResult>;
 
 /** How a sender signs. */
 export interface SignatureOptions {

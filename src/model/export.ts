@@ -18,7 +18,7 @@ export interface Export<T, C extends Json = Json> {
    * Receives events while the scheduler runs and some enabled flow uses this export. Answers how to stop. If it throws
    * it is called again: after a second, then two, up to a minute.
    */
-  listen?(context: ListenContext<T>): Promise<Stop> | Stop;
+  listen?(context: ListenContext<T>): Promise<Unsubscribe> | Unsubscribe;
   /** A hint handed to `pages`, and how many records of an inbox make a page; 1 or more. @default 100 */
   readonly pageSize?: number;
   /**
@@ -39,7 +39,7 @@ export interface Export<T, C extends Json = Json> {
 }
 
 /** Ends what `listen` began. */
-export type Stop = () => Promise<void> | void;
+export type Unsubscribe = () => Promise<void> | void;
 
 /** What `pages` is given. */
 export interface ExportContext<C extends Json = Json> {
@@ -67,7 +67,7 @@ export interface ListenContext<T> {
    *
    * @throws `busy` when an inbox is full, `flow_disabled` when no enabled flow uses the export.
    */
-  readonly accept: (records: readonly T[], options?: AcceptOptions) => Promise<Accepted>;
+  readonly accept: (records: readonly T[], options?: AcceptOptions) => Promise<AcceptResult>;
   /** Aborts when listening ends, just before what `listen` answered is called. */
   readonly signal: AbortSignal;
   /** The scheduler's, with the id of the export in every line. */
@@ -83,7 +83,7 @@ export interface AcceptOptions {
 }
 
 /** What became of accepted records; with several flows on the export, what the one with the fewest news made of them. */
-export interface Accepted {
+export interface AcceptResult {
   /** Records that are in its inbox now. */
   readonly accepted: number;
   /** Event ids seen before within the window. */

@@ -1,4 +1,4 @@
-import { shown } from "./json.ts";
+import { formatValue } from "./json.ts";
 import { unstorable } from "./rule.ts";
 import { v } from "./schema.ts";
 
@@ -119,7 +119,7 @@ export function readFlow(input: unknown): { readonly definition: FlowDefinition 
         {
           code: "invalid_field",
           field: "",
-          message: `expected a flow, found ${shown(input)}`,
+          message: `expected a flow, found ${formatValue(input)}`,
         },
       ],
     };
@@ -186,7 +186,7 @@ function toFlowIssue(issue: v.BaseIssue<unknown>): FlowIssue {
   return {
     code: "invalid_field",
     field,
-    message: `${field}: expected ${issue.message}, found ${shown(issue.input)}`,
+    message: `${field}: expected ${issue.message}, found ${formatValue(issue.input)}`,
   };
 }
 
@@ -201,7 +201,7 @@ function importIssues(input: { _importId?: unknown; _importIds?: unknown }): Flo
       },
     ];
   if (_importId == null || !Array.isArray(_importIds) || trimmed(_importIds[0]) === trimmed(_importId)) return [];
-  const message = `_importId: expected the first of _importIds, ${shown(_importIds[0])}, found ${shown(_importId)}`;
+  const message = `_importId: expected the first of _importIds, ${formatValue(_importIds[0])}, found ${formatValue(_importId)}`;
   return [{ code: "invalid_field", field: "_importId", message }];
 }
 

@@ -9,12 +9,12 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 export function copyJson(value: unknown, path = "it", above: readonly object[] = []): Json {
   if (value === null || typeof value === "string" || typeof value === "boolean") return value;
   if (typeof value === "number" && Number.isFinite(value)) return value === 0 ? 0 : value; // JSON has no -0
-  if (typeof value !== "object") throw new RangeError(`${path} is ${shown(value)}`);
+  if (typeof value !== "object") throw new RangeError(`${path} is ${formatValue(value)}`);
   if (above.includes(value)) throw new RangeError(`${path} contains itself`);
   const inside = [...above, value];
   if (Array.isArray(value))
     return Object.freeze(Array.from(value, (item, index) => copyJson(item, `${path}.${index}`, inside)));
-  if (!isPlain(value)) throw new RangeError(`${path} is a ${value.constructor.name}`);
+  if (!isPlainObject(value)) throw new RangeError(`${path} is a ${value.constructor.name}`);
   const entries = Object.entries(value).filter(([, item]) => item !== undefined);
   return Object.freeze(
     Object.fromEntries(entries.map(([key, item]) => [key, copyJson(item, `${path}.${key}`, inside)])),
@@ -22,13 +22,13 @@ export function copyJson(value: unknown, path = "it", above: readonly object[] =
 }
 
 /** True for an object of no class. By its shape: each realm, such as a test runner's, has an `Object.prototype` of its own. */
-export function isPlain(value: object): boolean {
+export function isPlainObject(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /** A value as it may stand in a message: short, on one line, whatever it is. */
-export function shown(value: unknown): string {
+export function formatValue(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
   if (typeof value === "function") return "a function";
   if (Array.isArray(value)) return `an array of ${value.length}`;

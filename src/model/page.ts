@@ -1,6 +1,6 @@
 import { types } from "node:util";
-import { type Json, copyJson, isPlain, shown } from "./json.ts";
-import { messageOf } from "./verdict.ts";
+import { type Json, copyJson, isPlainObject, formatValue } from "./json.ts";
+import { messageOf } from "./outcome.ts";
 
 /** A batch of records that moves together, and where the export resumes once it is settled. */
 export interface Page<T, C extends Json = Json> {
@@ -21,11 +21,12 @@ export interface Page<T, C extends Json = Json> {
 export function readPage(value: unknown, freeze: boolean): Page<unknown> {
   if (Array.isArray(value)) return { records: copyRecords(value, freeze) };
   if (typeof value !== "object" || value === null)
-    throw new RangeError(`expected a page or an array, found ${shown(value)}`);
+    throw new RangeError(`expected a page or an array, found ${formatValue(value)}`);
   const { records, checkpoint, total } = value as Partial<Page<unknown>>;
-  if (!Array.isArray(records)) throw new RangeError(`expected page.records to be an array, found ${shown(records)}`);
+  if (!Array.isArray(records))
+    throw new RangeError(`expected page.records to be an array, found ${formatValue(records)}`);
   if (total !== undefined && typeof total !== "number")
-    throw new RangeError(`expected page.total to be a number, found ${shown(total)}`);
+    throw new RangeError(`expected page.total to be a number, found ${formatValue(total)}`);
   return {
     records: copyRecords(records, freeze),
     ...(checkpoint === undefined ? {} : { checkpoint: readCheckpoint(checkpoint) }),
@@ -85,7 +86,8 @@ function expectData(value: unknown, seen: Set<unknown>): void {
   if (typeof value !== "object" || value === null || seen.has(value)) return;
   seen.add(value);
   if (types.isMap(value) || types.isSet(value)) for (const item of [...value].flat()) expectData(item, seen);
-  else if (Array.isArray(value) || isPlain(value)) for (const item of Object.values(value)) expectData(item, seen);
+  else if (Array.isArray(value) || isPlainObject(value))
+    for (const item of Object.values(value)) expectData(item, seen);
   else if (!isValue(value) || types.isSharedArrayBuffer(ArrayBuffer.isView(value) ? value.buffer : value))
     throw new DOMException(`${value.constructor.name} could not be cloned`, "DataCloneError");
 }

@@ -11,7 +11,7 @@ export const runStatuses = ["queued", "running", "completed", "failed", "canceli
 export type RunStatus = (typeof runStatuses)[number];
 
 /** Every legal move. `running → queued` is a run taken back after a crash, or released by a process that stops. */
-export const runMoves: Readonly<Record<RunStatus, readonly RunStatus[]>> = {
+export const runTransitions: Readonly<Record<RunStatus, readonly RunStatus[]>> = {
   queued: ["running", "canceling"],
   running: ["completed", "failed", "canceling", "queued"],
   canceling: ["canceled"],
@@ -124,7 +124,7 @@ function nothingFor(_importIds: readonly string[]): Readonly<Record<string, Coun
 
 /** True once nothing about the run will change. */
 export function hasEnded(run: Pick<Run, "status">): boolean {
-  return runMoves[run.status].length === 0;
+  return runTransitions[run.status].length === 0;
 }
 
 /**
@@ -132,8 +132,8 @@ export function hasEnded(run: Pick<Run, "status">): boolean {
  *
  * @throws RangeError if the table has no such move.
  */
-export function moveRun(run: Run, status: RunStatus, changes: Partial<Run> = {}): Run {
-  if (!runMoves[run.status].includes(status))
+export function transitionRun(run: Run, status: RunStatus, changes: Partial<Run> = {}): Run {
+  if (!runTransitions[run.status].includes(status))
     throw new RangeError(`run ${run._id}: a run that is ${run.status} cannot become ${status}`);
   return Object.freeze({ ...run, ...changes, status });
 }
@@ -148,7 +148,7 @@ export function addCounts(one: Counts, other: Counts): Counts {
 }
 
 /** The rule every committed page obeys for each import: what was read is written, ignored or stored, once. */
-export function booksBalance(read: number, counts: Counts): boolean {
+export function countsAddUp(read: number, counts: Counts): boolean {
   return counts.numSuccess + counts.numIgnore + counts.numError === read;
 }
 

@@ -1,7 +1,7 @@
-import { type Clock, Pace, pause } from "../clock.ts";
+import { type Clock, Yielder, delay } from "../clock.ts";
 import {
-  BooksUnbalancedError,
-  ContractBrokenError,
+  CountsMismatchError,
+  ContractViolationError,
   ExportFailedError,
   ImportFailedError,
   LeaseLostError,
@@ -15,25 +15,25 @@ import type { Import } from "../model/import.ts";
 import type { Json } from "../model/json.ts";
 import { type Logger, withFields } from "../model/logger.ts";
 import { copyRecord } from "../model/page.ts";
-import { type Counts, type Run, booksBalance, noCounts } from "../model/run.ts";
-import { messageOf } from "../model/verdict.ts";
-import type { Hold, PageCommit, RunPosition, Storage, StoredCheckpoint, Taken } from "../storage/storage.ts";
-import { type BackoffRule, delayAfter } from "./backoff.ts";
-import { type Offer, type Settlement, countsOf, offerPage } from "./offer-page.ts";
+import { type Counts, type Run, countsAddUp, noCounts } from "../model/run.ts";
+import { messageOf } from "../model/outcome.ts";
+import type { RunLease, PageCommit, RunPosition, Storage, StoredCheckpoint, ClaimedRun } from "../storage/storage.ts";
+import { type RetryPolicy, retryDelay } from "./retry.ts";
+import { type Offer, type ImportResult, countsOf, importPage } from "./import-page.ts";
 import { ReadAhead } from "./read-ahead.ts";
 import { ExportSource, FailureSource, InboxSource, ResumeLater, type Source, type SourcePage } from "./source.ts";
-import { AttemptSignals, type Destination, type Trouble } from "./write-batch.ts";
+import { AttemptSignals, type Destination, type RecordError } from "./write-batch.ts";
 
 /** Everything one run needs. */
 export interface RunJob {
-  readonly taken: Taken;
-  readonly hold: Hold;
+  readonly claimed: ClaimedRun;
+  readonly lease: RunLease;
   readonly export: Export<unknown>;
   /** The flow's imports, in order. */
   readonly imports: ReadonlyMap<string, Import<unknown>>;
   readonly storage: Pick<Storage, "commitPage" | "readInbox" | "listFailures">;
   readonly clock: Clock;
-  readonly pace: Pace;
+  readonly pace: Yielder;
   /** Aborts to cancel, to stop, or because the lease is lost. */
   readonly signal: AbortSignal;
   readonly limits: RunLimits;
@@ -41,7 +41,7 @@ export interface RunJob {
   readonly freeze: boolean;
   readonly newId: () => string;
   readonly log: Logger;
-  readonly told: RunTold;
+  readonly told: RunEmit;
 }
 
 /** The options that bound a run. */
@@ -49,11 +49,11 @@ export interface RunLimits {
   readonly prefetch: number;
   readonly maxAttempts: number;
   readonly maxFailures: number;
-  readonly backoff: BackoffRule;
+  readonly backoff: RetryPolicy;
 }
 
 /** What a run tells while it goes on. */
-export interface RunTold {
+export interface RunEmit {
   committed(run: Run, total: number | undefined): void;
   stored(run: Run, failures: readonly Failure[]): void;
   retrying(run: Run, _importId: string | undefined, attempt: number, delayMs: number, message: string): void;
@@ -93,7 +93,7 @@ export async function executeRun(job: RunJob): Promise<RunResult> {
 interface Part {
   readonly to: Destination;
   readonly offer: Offer;
-  readonly settlement: Settlement;
+  readonly settlement: ImportResult;
 }
 
 class Execution {
@@ -109,9 +109,9 @@ class Execution {
 
   constructor(job: RunJob) {
     this.#job = job;
-    this.#run = job.taken.run;
-    this.#position = job.taken.position ?? { pages: 0 };
-    this.#log = withFields(job.log, { flowId: job.taken.flow._id, runId: job.taken.run._id });
+    this.#run = job.claimed.run;
+    this.#position = job.claimed.position ?? { pages: 0 };
+    this.#log = withFields(job.log, { flowId: job.claimed.flow._id, runId: job.claimed.run._id });
     this.#destinations = [...job.imports].map(([_importId, into]) => this.#destination(_importId, into));
   }
 
@@ -144,9 +144,9 @@ class Execution {
     const { clock, limits, signal, told } = this.#job;
     this.#resumes++;
     if (this.#resumes >= limits.maxAttempts) throw new ExportFailedError(this.#run._exportId, error.cause);
-    const delayMs = delayAfter(this.#resumes, limits.backoff, error.afterMs);
+    const delayMs = retryDelay(this.#resumes, limits.backoff, error.afterMs);
     told.retrying(this.#run, undefined, this.#resumes, delayMs, error.message);
-    await pause(clock, delayMs, signal);
+    await delay(clock, delayMs, signal);
   }
 
   async #readToTheEnd(): Promise<void> {
@@ -161,7 +161,7 @@ class Execution {
         const { limit } = this.#run;
         const left = limit === undefined ? Infinity : limit - this.#recordsRead();
         if (!(await this.#movePage(cut(page, left), readBefore + pages.read)) || page.records.length >= left) return;
-        if (pace.spent()) await pace.breathe();
+        if (pace.isDue()) await pace.yield();
       }
     } finally {
       reading.end();
@@ -170,8 +170,8 @@ class Execution {
   }
 
   #open(reading: ReadSignal): Source {
-    const { taken, storage, export: from } = this.#job;
-    const { flow } = taken;
+    const { claimed, storage, export: from } = this.#job;
+    const { flow } = claimed;
     const { _exportId } = flow;
     this.#sincePosition = 0;
     const pageSize = from.pageSize ?? defaultPageSize;
@@ -201,8 +201,8 @@ class Execution {
 
   // This run's own progress, else the flow's; in today's shape.
   #checkpoint(): Json | undefined {
-    const { export: from, taken } = this.#job;
-    const stored = this.#position.checkpoint ?? taken.checkpoint;
+    const { export: from, claimed } = this.#job;
+    const stored = this.#position.checkpoint ?? claimed.checkpoint;
     const version = from.checkpointVersion ?? 1;
     if (stored === undefined || stored.version === version) return stored?.value;
     if (from.migrate === undefined)
@@ -228,7 +228,7 @@ class Execution {
     return true;
   }
 
-  // Side by side: no import waits for, or hears of, another one's trouble with this page.
+  // Side by side: no import waits for, or hears of, another one's failed with this page.
   async #offerToAll(page: SourcePage): Promise<readonly Part[]> {
     const parts = this.#destinations
       .filter(({ _importId }) => page.failures === undefined || page.failures._importId === _importId)
@@ -246,11 +246,11 @@ class Execution {
   async #offer(page: SourcePage, to: Destination): Promise<Part> {
     const { records, keyOf, failures } = page;
     const offer: Offer = failures === undefined ? { records, keyOf } : { records, keyOf, doubtful: failures.doubtful };
-    return { to, offer, settlement: await offerPage(offer, to) };
+    return { to, offer, settlement: await importPage(offer, to) };
   }
 
   #destination(_importId: string, into: Import<unknown>): Destination {
-    const { clock, limits, signal, taken, told } = this.#job;
+    const { clock, limits, signal, claimed, told } = this.#job;
     const current = () => this.#run;
     return {
       _importId,
@@ -258,7 +258,7 @@ class Execution {
       get run() {
         return current();
       },
-      flow: taken.flow,
+      flow: claimed.flow,
       log: this.#log,
       clock,
       signal,
@@ -281,17 +281,17 @@ class Execution {
 
   #overBudget({ to, settlement }: Part): PoundlockError | undefined {
     const { maxAttempts, maxFailures } = this.#job.limits;
-    const last = settlement.troubles.at(-1);
+    const last = settlement.errors.at(-1);
     if (last === undefined) return undefined;
     const before = this.#run.imports[to._importId] ?? noCounts;
     const untouched = before.numSuccess + before.numError === 0;
     if (
       untouched &&
       settlement.sent > 0 &&
-      settlement.troubles.filter((trouble) => isDown(trouble, to)).length === settlement.sent
+      settlement.errors.filter((failed) => isDown(failed, to)).length === settlement.sent
     )
       return new ImportFailedError(to._importId, maxAttempts, messageOf(last.error));
-    if (before.numError + settlement.troubles.length > maxFailures)
+    if (before.numError + settlement.errors.length > maxFailures)
       return new TooManyFailuresError(to._importId, maxFailures, messageOf(last.error));
     return undefined;
   }
@@ -300,8 +300,8 @@ class Execution {
     const counts: Record<string, Counts> = {};
     for (const { to, offer, settlement } of parts) {
       const made = countsOf(settlement);
-      if (!booksBalance(offer.records.length, made))
-        throw new BooksUnbalancedError(
+      if (!countsAddUp(offer.records.length, made))
+        throw new CountsMismatchError(
           to._importId,
           offer.records.length,
           made.numSuccess + made.numIgnore + made.numError,
@@ -317,13 +317,13 @@ class Execution {
     counts: PageCommit["counts"],
     generated: number,
   ): Promise<void> {
-    const { hold, storage, told } = this.#job;
+    const { lease, storage, told } = this.#job;
     const pages = this.#position.pages + this.#sincePosition + 1;
     const position =
       page.checkpoint === undefined ? undefined : Object.freeze({ pages, checkpoint: this.#stored(page.checkpoint) });
     const failures = this.#failures(parts, page);
     const moved = page.failures === undefined && this.#job.export.order === "ordered" && this.#movesFlow();
-    const run = await storage.commitPage(hold, {
+    const run = await storage.commitPage(lease, {
       ordinal: this.#run.numPagesProcessed + 1,
       generated,
       counts,
@@ -333,7 +333,7 @@ class Execution {
       delivered: page.failures === undefined ? [] : deliveredOf(page.failures, parts),
       ...(page.inboxThrough === undefined || this.#run.limit !== undefined ? {} : { inboxThrough: page.inboxThrough }),
     });
-    if (run === undefined) throw new LeaseLostError(hold._runId);
+    if (run === undefined) throw new LeaseLostError(lease._runId);
     this.#run = run;
     this.#advance(position);
     told.committed(run, page.total);
@@ -356,13 +356,13 @@ class Execution {
   #failures(parts: readonly Part[], page: SourcePage): readonly Failure[] {
     const failures: Failure[] = [];
     for (const part of parts)
-      for (const trouble of part.settlement.troubles) failures.push(this.#failure(trouble, part, page));
+      for (const failed of part.settlement.errors) failures.push(this.#failure(failed, part, page));
     return failures;
   }
 
-  #failure(trouble: Trouble, { to, offer }: Part, page: SourcePage): Failure {
+  #failure(failed: RecordError, { to, offer }: Part, page: SourcePage): Failure {
     const now = new Date(this.#job.clock.now()).toISOString();
-    const { index, error, attempts } = trouble;
+    const { index, error, attempts } = failed;
     const { _id, _flowId, _exportId, _integrationId, _connectorId } = this.#run;
     const key = offer.keyOf(index);
     const code = codeOf(error);
@@ -376,7 +376,7 @@ class Execution {
       _runId: _id,
       key,
       record: this.#storable(offer.records[index], key),
-      fault: faultOf(trouble),
+      fault: faultOf(failed),
       message: messageOf(error).slice(0, 2_000),
       ...(code === undefined ? {} : { code }),
       attempts: attempts + (page.failures?.attempts[index] ?? 0),
@@ -394,8 +394,8 @@ class Execution {
     }
   }
 
-  #exportBroke(problem: string, cause?: unknown): ContractBrokenError {
-    return new ContractBrokenError("Export", this.#run._exportId, problem, cause);
+  #exportBroke(problem: string, cause?: unknown): ContractViolationError {
+    return new ContractViolationError("Export", this.#run._exportId, problem, cause);
   }
 
   #isAborted(): boolean {
@@ -463,33 +463,33 @@ function cut(page: SourcePage, left: number): SourcePage {
 // After an abort: a page is committed if all of it is settled, or if leaving it out would send a record twice to an
 // import that does not bear it; then what was not sent is stored. Otherwise it is left to who resumes.
 function settleAborted(parts: readonly Part[]): readonly Part[] | undefined {
-  if (parts.every(({ settlement }) => settlement.troubles.every(({ fault }) => fault !== "unsent"))) return parts;
+  if (parts.every(({ settlement }) => settlement.errors.every(({ fault }) => fault !== "unsent"))) return parts;
   const touched = parts.some(
-    ({ to, settlement }) => !to.import.idempotent && settlement.troubles.filter(isUnsent).length < settlement.sent,
+    ({ to, settlement }) => !to.import.idempotent && settlement.errors.filter(isUnsent).length < settlement.sent,
   );
   return touched ? parts : undefined;
 }
 
-function isUnsent({ fault }: Trouble): boolean {
+function isUnsent({ fault }: RecordError): boolean {
   return fault === "unsent";
 }
 
-function faultOf({ fault }: Trouble): Fault {
+function faultOf({ fault }: RecordError): Fault {
   return fault === "unsent" ? "retry" : fault;
 }
 
 // Attempts are spent and the record's outcome can still change: the destination does not take records now.
-function isDown({ fault }: Trouble, to: Destination): boolean {
+function isDown({ fault }: RecordError, to: Destination): boolean {
   return fault === "retry" || (fault === "unknown" && to.import.idempotent);
 }
 
 // Some record may have been applied, and sending it again is not harmless.
 function isInDoubt({ to, settlement }: Part): boolean {
-  return !to.import.idempotent && settlement.troubles.some(({ fault }) => fault === "unknown");
+  return !to.import.idempotent && settlement.errors.some(({ fault }) => fault === "unknown");
 }
 
 function deliveredOf(failures: NonNullable<SourcePage["failures"]>, parts: readonly Part[]): readonly string[] {
-  const failed = new Set(parts.flatMap(({ settlement }) => settlement.troubles.map(({ index }) => index)));
+  const failed = new Set(parts.flatMap(({ settlement }) => settlement.errors.map(({ index }) => index)));
   return failures._ids.filter((_, index) => !failed.has(index));
 }
 

@@ -1,15 +1,15 @@
-import { type Cancel, type Clock, Pace, pause } from "../clock.ts";
+import { type CancelTimer, type Clock, Yielder, delay } from "../clock.ts";
 import { LeaseLostError, NotFoundError, type PoundlockError, StorageFailedError, isPoundlockError } from "../errors.ts";
 import type { Export } from "../model/export.ts";
 import { importIdsOf } from "../model/flow.ts";
 import type { Import } from "../model/import.ts";
 import type { Logger } from "../model/logger.ts";
 import type { Run, RunError } from "../model/run.ts";
-import type { Hold, RunEnding, Storage, Taken } from "../storage/storage.ts";
-import { type RunLimits, type RunResult, type RunTold, executeRun } from "./execute-run.ts";
+import type { RunLease, RunEnding, Storage, ClaimedRun } from "../storage/storage.ts";
+import { type RunLimits, type RunResult, type RunEmit, executeRun } from "./execute-run.ts";
 
 /** Everything a runner needs. */
-export interface RunnerParts {
+export interface RunnerDeps {
   readonly storage: Storage;
   readonly catalog: Catalog;
   readonly clock: Clock;
@@ -17,7 +17,7 @@ export interface RunnerParts {
   readonly leaseMs: number;
   readonly newId: () => string;
   readonly log: Logger;
-  readonly told: RunnerTold;
+  readonly told: RunnerEmit;
 }
 
 /** Host code by its `_id`. */
@@ -27,7 +27,7 @@ export interface Catalog {
 }
 
 /** What a runner tells, beside what its runs tell. */
-export interface RunnerTold extends RunTold {
+export interface RunnerEmit extends RunEmit {
   started(run: Run): void;
   ended(run: Run): void;
   released(run: Run): void;
@@ -35,7 +35,7 @@ export interface RunnerTold extends RunTold {
   trouble(error: unknown, during: string): void;
 }
 
-/** Why a run is aborted: somebody canceled it, this process stops, or another one has taken it over. */
+/** Why a run is aborted: somebody canceled it, this process stops, or another one has claimed it over. */
 export type AbortReason = "cancel" | "stop" | "lost";
 
 /** How often a storage call that failed is made in all before the run is left to whoever finds its lease expired. */
@@ -44,14 +44,14 @@ const storageAttempts = 3;
 /** A run that is running here. */
 interface Running {
   readonly run: Run;
-  readonly hold: Hold;
+  readonly lease: RunLease;
   readonly abort: AbortController;
   reason: AbortReason | undefined;
   /** Somebody else runs it now, and that was told. */
   lost: boolean;
 }
 
-/** A run that is being taken; it is aborted as soon as it is, if it has a reason by then. */
+/** A run that is being claimed; it is aborted as soon as it is, if it has a reason by then. */
 interface Claim {
   readonly token: string;
   reason: AbortReason | undefined;
@@ -62,9 +62,9 @@ interface Claim {
  * together, at a third of their length; a run whose lease is lost is aborted, and nothing it does counts any more.
  */
 export class Runner {
-  readonly #parts: RunnerParts;
+  readonly #deps: RunnerDeps;
   readonly #running = new Map<string, Running>();
-  readonly #pace: Pace;
+  readonly #pace: Yielder;
   readonly #storage: Storage;
   /** Every claim has a token of its own: this runner's id and a number. */
   readonly #id: string;
@@ -72,13 +72,13 @@ export class Runner {
   readonly #claims = new Set<Claim>();
   // Read once: the environment is slow to ask.
   readonly #inProduction = process.env.NODE_ENV === "production";
-  #cancelRenewal: Cancel | undefined;
+  #cancelRenewal: CancelTimer | undefined;
 
-  constructor(parts: RunnerParts) {
-    this.#parts = parts;
-    this.#pace = new Pace(parts.clock);
-    this.#storage = parts.storage;
-    this.#id = parts.newId();
+  constructor(deps: RunnerDeps) {
+    this.#deps = deps;
+    this.#pace = new Yielder(deps.clock);
+    this.#storage = deps.storage;
+    this.#id = deps.newId();
   }
 
   /** Runs the flow's oldest waiting run to its end. True: more of them wait. Never rejects. */
@@ -86,10 +86,10 @@ export class Runner {
     const claim: Claim = { token: `${this.#id}/${++this.#claimed}`, reason: undefined };
     this.#claims.add(claim);
     try {
-      const taken = await this.#patiently("takeRun", () => this.#take(_flowId, claim.token));
-      return taken === undefined ? false : await this.#runTaken(taken, claim);
+      const claimed = await this.#withRetries("claimRun", () => this.#claim(_flowId, claim.token));
+      return claimed === undefined ? false : await this.#runClaimed(claimed, claim);
     } catch (error) {
-      this.#parts.told.trouble(error, `running flow ${_flowId}`);
+      this.#deps.told.trouble(error, `running flow ${_flowId}`);
       return false;
     } finally {
       this.#claims.delete(claim);
@@ -106,47 +106,47 @@ export class Runner {
     running.abort.abort(new Error(abortMessages[reason]));
   }
 
-  /** Aborts every run that is running here, or is just being taken. */
+  /** Aborts every run that is running here, or is just being claimed. */
   abortAll(reason: AbortReason): void {
     for (const claim of this.#claims) claim.reason ??= reason;
     for (const _runId of [...this.#running.keys()]) this.abort(_runId, reason);
   }
 
-  /** Renews no more leases: what is still running here is taken back when its lease has run out. */
+  /** Renews no more leases: what is still running here is claimed back when its lease has run out. */
   stop(): void {
     this.#cancelRenewal?.();
     this.#cancelRenewal = undefined;
     this.#running.clear();
   }
 
-  #take(_flowId: string, token: string): Promise<Taken | undefined> {
-    const at = this.#parts.clock.now();
-    return this.#storage.takeRun(_flowId, { token, at, until: at + this.#parts.leaseMs });
+  #claim(_flowId: string, token: string): Promise<ClaimedRun | undefined> {
+    const at = this.#deps.clock.now();
+    return this.#storage.claimRun(_flowId, { token, at, until: at + this.#deps.leaseMs });
   }
 
-  async #runTaken(taken: Taken, claim: Claim): Promise<boolean> {
-    const hold = { _runId: taken.run._id, token: claim.token };
-    const running: Running = { run: taken.run, hold, abort: new AbortController(), reason: undefined, lost: false };
-    this.#running.set(hold._runId, running);
+  async #runClaimed(claimed: ClaimedRun, claim: Claim): Promise<boolean> {
+    const lease = { _runId: claimed.run._id, token: claim.token };
+    const running: Running = { run: claimed.run, lease, abort: new AbortController(), reason: undefined, lost: false };
+    this.#running.set(lease._runId, running);
     this.#claims.delete(claim);
-    if (claim.reason !== undefined) this.abort(hold._runId, claim.reason);
+    if (claim.reason !== undefined) this.abort(lease._runId, claim.reason);
     this.#planRenewal();
     try {
-      this.#parts.told.started(taken.run);
-      return await this.#conclude(running, await this.#execute(taken, running));
+      this.#deps.told.started(claimed.run);
+      return await this.#conclude(running, await this.#execute(claimed, running));
     } catch (error) {
       if (!(error instanceof LeaseLostError)) throw error;
       this.#lose(running);
       return false;
     } finally {
       // After a new start this process may be running it again, while the code left behind ends only now.
-      if (this.#running.get(hold._runId) === running) this.#running.delete(hold._runId);
+      if (this.#running.get(lease._runId) === running) this.#running.delete(lease._runId);
     }
   }
 
-  async #execute(taken: Taken, running: Running): Promise<RunResult> {
-    const { catalog, clock, limits, newId, log, told } = this.#parts;
-    const { flow, run } = taken;
+  async #execute(claimed: ClaimedRun, running: Running): Promise<RunResult> {
+    const { catalog, clock, limits, newId, log, told } = this.#deps;
+    const { flow, run } = claimed;
     const from = catalog.findExport(flow._exportId);
     if (from === undefined) return failed(run, new NotFoundError("export", flow._exportId));
     const imports = new Map<string, Import<unknown>>();
@@ -155,57 +155,57 @@ export class Runner {
       if (into === undefined) return failed(run, new NotFoundError("import", _importId));
       imports.set(_importId, into);
     }
-    const { hold, abort } = running;
+    const { lease, abort } = running;
     const storage: Pick<Storage, "commitPage" | "readInbox" | "listFailures"> = {
-      commitPage: (...call) => this.#patiently("commitPage", () => this.#storage.commitPage(...call)),
-      readInbox: (...call) => this.#patiently("readInbox", () => this.#storage.readInbox(...call)),
-      listFailures: (...call) => this.#patiently("listFailures", () => this.#storage.listFailures(...call)),
+      commitPage: (...call) => this.#withRetries("commitPage", () => this.#storage.commitPage(...call)),
+      readInbox: (...call) => this.#withRetries("readInbox", () => this.#storage.readInbox(...call)),
+      listFailures: (...call) => this.#withRetries("listFailures", () => this.#storage.listFailures(...call)),
     };
     // Frozen records make an import that changes them fail where its author sees it. In production only imports that
     // share records need that.
     const freeze = !this.#inProduction || imports.size > 1;
     const { signal } = abort;
     const parts = { clock, pace: this.#pace, signal, limits, freeze, newId, log, told };
-    return executeRun({ taken, hold, export: from, imports, storage, ...parts });
+    return executeRun({ claimed, lease, export: from, imports, storage, ...parts });
   }
 
   async #conclude(running: Running, result: RunResult): Promise<boolean> {
     if (result.end === "aborted" && running.reason === "stop") {
-      const released = await this.#patiently("releaseRun", () => this.#storage.releaseRun(running.hold));
+      const released = await this.#withRetries("releaseRun", () => this.#storage.releaseRun(running.lease));
       if (released !== undefined) {
-        this.#parts.told.released(released);
+        this.#deps.told.released(released);
         return false;
       }
     }
     if (result.end === "failed") this.#logFailure(running.run, result.error);
-    const ending = { ...endingOf(result), at: this.#parts.clock.now() };
-    const ended = await this.#patiently("endRun", () => this.#storage.endRun(running.hold, ending));
-    if (ended === undefined) throw new LeaseLostError(running.hold._runId);
-    this.#parts.told.ended(ended.run);
+    const ending = { ...endingOf(result), at: this.#deps.clock.now() };
+    const ended = await this.#withRetries("endRun", () => this.#storage.endRun(running.lease, ending));
+    if (ended === undefined) throw new LeaseLostError(running.lease._runId);
+    this.#deps.told.ended(ended.run);
     return ended.more;
   }
 
   // The stored run has the message; here is the stack as well, for who looks for the line at fault.
   #logFailure({ _id, _flowId }: Run, error: PoundlockError): void {
-    this.#parts.log.error({ flowId: _flowId, runId: _id, code: error.code, err: error }, "the run failed");
+    this.#deps.log.error({ flowId: _flowId, runId: _id, code: error.code, err: error }, "the run failed");
   }
 
   // Each call is harmless to repeat, so a storage that falters for a moment does not cost a whole run.
-  async #patiently<T>(operation: string, call: () => Promise<T>): Promise<T> {
+  async #withRetries<T>(operation: string, call: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await call();
       } catch (error) {
         if (attempt >= storageAttempts)
           throw isPoundlockError(error) ? error : new StorageFailedError(operation, error);
-        await pause(this.#parts.clock, attempt * 100);
+        await delay(this.#deps.clock, attempt * 100);
       }
     }
   }
 
   #planRenewal(): void {
     if (this.#cancelRenewal !== undefined || this.#running.size === 0) return;
-    this.#cancelRenewal = this.#parts.clock.setTimer(() => void this.#renew(), Math.ceil(this.#parts.leaseMs / 3));
+    this.#cancelRenewal = this.#deps.clock.setTimer(() => void this.#renew(), Math.ceil(this.#deps.leaseMs / 3));
   }
 
   async #renew(): Promise<void> {
@@ -215,24 +215,24 @@ export class Runner {
     const running = [...this.#running.values()];
     if (running.length === 0) return;
     try {
-      const holds = running.map(({ hold }) => hold);
-      const answers = await this.#storage.renewLeases(holds, this.#parts.clock.now() + this.#parts.leaseMs);
+      const leases = running.map(({ lease }) => lease);
+      const answers = await this.#storage.renewLeases(leases, this.#deps.clock.now() + this.#deps.leaseMs);
       for (const [index, answer] of answers.entries()) this.#heed(running[index], answer);
     } catch (error) {
-      this.#parts.told.trouble(error, "renewing leases");
+      this.#deps.told.trouble(error, "renewing leases");
     }
   }
 
   #heed(running: Running | undefined, answer: "held" | "canceling" | "lost"): void {
     // A run that ended while the answer was on its way has nothing left to lose.
-    if (running === undefined || answer === "held" || this.#running.get(running.hold._runId) !== running) return;
-    this.abort(running.hold._runId, answer === "lost" ? "lost" : "cancel");
+    if (running === undefined || answer === "held" || this.#running.get(running.lease._runId) !== running) return;
+    this.abort(running.lease._runId, answer === "lost" ? "lost" : "cancel");
   }
 
   #lose(running: Running): void {
     if (running.lost) return;
     running.lost = true;
-    this.#parts.told.lost(running.run);
+    this.#deps.told.lost(running.run);
   }
 }
 

@@ -1,10 +1,10 @@
-import { ContractBrokenError, ExportFailedError } from "../errors.ts";
+import { ContractViolationError, ExportFailedError } from "../errors.ts";
 import type { Export, ExportContext } from "../model/export.ts";
 import type { Failure } from "../model/failure.ts";
 import type { Json } from "../model/json.ts";
 import { type Page, readPage } from "../model/page.ts";
-import { messageOf, verdictOf } from "../model/verdict.ts";
-import type { FailureQuery, Listed, Storage } from "../storage/storage.ts";
+import { messageOf, outcomeOf } from "../model/outcome.ts";
+import type { FailureQuery, ListResult, Storage } from "../storage/storage.ts";
 
 /** One page on its way into the imports. */
 export interface SourcePage {
@@ -102,20 +102,20 @@ export class ExportSource implements Source {
     } catch (error) {
       throw this.#classified(error);
     }
-    throw new ContractBrokenError("Export", this.#context.run._exportId, "pages did not answer an async iterable");
+    throw new ContractViolationError("Export", this.#context.run._exportId, "pages did not answer an async iterable");
   }
 
   #readPage(value: unknown): Page<unknown> {
     try {
       return readPage(value, this.#freeze);
     } catch (error) {
-      throw new ContractBrokenError("Export", this.#context.run._exportId, messageOf(error));
+      throw new ContractViolationError("Export", this.#context.run._exportId, messageOf(error));
     }
   }
 
   #classified(error: unknown): Error {
-    const verdict = verdictOf(error);
-    if (verdict?.kind === "retryLater") return new ResumeLater(error, verdict.afterMs ?? 0);
+    const outcome = outcomeOf(error);
+    if (outcome?.kind === "retryLater") return new ResumeLater(error, outcome.afterMs ?? 0);
     return new ExportFailedError(this.#context.run._exportId, error);
   }
 }
@@ -225,7 +225,7 @@ export class FailureSource implements Source {
     return _ids.length === 0 ? [] : (await this.#list(_importId, { _ids })).items;
   }
 
-  #list(_importId: string, part: Pick<FailureQuery, "after" | "_ids">): Promise<Listed<Failure>> {
+  #list(_importId: string, part: Pick<FailureQuery, "after" | "_ids">): Promise<ListResult<Failure>> {
     const { storage, _flowId, _integrationId } = this.#from;
     const own = _integrationId === undefined ? {} : { _integrationId };
     return storage.listFailures({ _flowId, ...own, _importId, status: "open", limit: this.#pageSize, ...part });
@@ -278,7 +278,7 @@ function keysOf(
     const keys = records.map((record) => readKey(from.key?.(record)));
     return (index) => keys[index] ?? "";
   } catch (error) {
-    throw new ContractBrokenError("Export", _exportId, `key failed: ${messageOf(error)}`, error);
+    throw new ContractViolationError("Export", _exportId, `key failed: ${messageOf(error)}`, error);
   }
 }
 

@@ -1,13 +1,13 @@
-import { type Clock, pause } from "../clock.ts";
-import { ContractBrokenError, StoppedByImportError } from "../errors.ts";
+import { type Clock, delay } from "../clock.ts";
+import { ContractViolationError, StoppedByImportError } from "../errors.ts";
 import { type Fault, faults } from "../model/failure.ts";
 import type { Flow } from "../model/flow.ts";
 import type { Import, ImportContext, Result } from "../model/import.ts";
-import { shown } from "../model/json.ts";
+import { formatValue } from "../model/json.ts";
 import type { Logger } from "../model/logger.ts";
 import type { Run } from "../model/run.ts";
-import { messageOf, verdictOf } from "../model/verdict.ts";
-import { type BackoffRule, delayAfter } from "./backoff.ts";
+import { messageOf, outcomeOf } from "../model/outcome.ts";
+import { type RetryPolicy, retryDelay } from "./retry.ts";
 
 /** Records that go out in one call, each with its key, which is made only if somebody asks for it. */
 export interface Batch {
@@ -17,7 +17,7 @@ export interface Batch {
 }
 
 /** A record that was not written. */
-export interface Trouble {
+export interface RecordError {
   /** Its place in the batch. */
   readonly index: number;
   /** `unsent`: the run was aborted first, and the record is certainly not applied. */
@@ -42,7 +42,7 @@ export interface Destination {
   /** Whether what this import gets to see is frozen. */
   readonly freeze: boolean;
   readonly maxAttempts: number;
-  readonly backoff: BackoffRule;
+  readonly backoff: RetryPolicy;
   /** Told before each wait. */
   readonly onRetry: (attempt: number, delayMs: number, message: string) => void;
 }
@@ -61,7 +61,7 @@ export class AttemptSignals {
     this.#run = run;
   }
 
-  take(): AbortController {
+  acquire(): AbortController {
     this.#listen();
     const attempt = this.#free.pop() ?? new AbortController();
     if (this.#run.aborted) attempt.abort(this.#run.reason);
@@ -69,7 +69,7 @@ export class AttemptSignals {
     return attempt;
   }
 
-  giveBack(attempt: AbortController): void {
+  release(attempt: AbortController): void {
     this.#busy.delete(attempt);
     if (!attempt.signal.aborted) this.#free.push(attempt);
   }
@@ -90,33 +90,33 @@ export const defaultWriteTimeoutMs = 300_000;
 export const timeoutGraceMs = 1_000;
 
 /** Everything was written. */
-export const noTrouble: readonly Trouble[] = Object.freeze([]);
+export const noErrors: readonly RecordError[] = Object.freeze([]);
 
 /**
  * Writes one batch into one import, again where that is safe, and says which records were not written.
  * Resolves only when the import's code has ended, or has ignored the abort after its timeout.
  *
- * @throws `contract_broken` if the import answers what it may not; `stopped_by_import` if it says so.
+ * @throws `contract_violation` if the import answers what it may not; `stopped_by_import` if it says so.
  */
-export async function writeBatch(batch: Batch, to: Destination): Promise<readonly Trouble[]> {
+export async function writeBatch(batch: Batch, to: Destination): Promise<readonly RecordError[]> {
   let open: Open = { batch, places: undefined };
-  let troubles = noTrouble;
+  let errors = noErrors;
   for (let attempt = 1; ; attempt++) {
-    if (isAborted(to)) return [...troubles, ...all(open, "unsent", abortedError(to.signal), attempt - 1)];
+    if (isAborted(to)) return [...errors, ...all(open, "unsent", abortedError(to.signal), attempt - 1)];
     const answer = await attemptWrite(open.batch, attempt, to);
-    if (answer.kind === "written") return troubles;
+    if (answer.kind === "written") return errors;
     if (answer.kind === "rejected" && open.batch.records.length > 1)
-      return [...troubles, ...(await writeOneByOne(open, attempt, to))];
+      return [...errors, ...(await writeOneByOne(open, attempt, to))];
     const sorted = await sortOut(answer, open, attempt, to);
-    troubles = [...troubles, ...sorted.settled];
-    if (sorted.again.length === 0) return troubles;
+    errors = [...errors, ...sorted.settled];
+    if (sorted.again.length === 0) return errors;
     // What an abort leaves open has not used its attempts up: whoever resumes the run sends it again.
-    if (attempt >= to.maxAttempts && !isAborted(to)) return [...troubles, ...sorted.again];
+    if (attempt >= to.maxAttempts && !isAborted(to)) return [...errors, ...sorted.again];
     open = narrow(open, sorted.again);
     if (isAborted(to)) continue;
-    const delayMs = delayAfter(attempt, to.backoff, sorted.afterMs);
+    const delayMs = retryDelay(attempt, to.backoff, sorted.afterMs);
     to.onRetry(attempt, delayMs, messageOf(sorted.again[0]?.error));
-    await pause(to.clock, delayMs, to.signal);
+    await delay(to.clock, delayMs, to.signal);
   }
 }
 
@@ -137,8 +137,8 @@ const written: Answer = Object.freeze({ kind: "written" });
 
 /** What an answer settles, and what it leaves for another attempt. */
 interface Sorted {
-  readonly settled: readonly Trouble[];
-  readonly again: readonly Trouble[];
+  readonly settled: readonly RecordError[];
+  readonly again: readonly RecordError[];
   readonly afterMs: number;
 }
 
@@ -146,11 +146,11 @@ function place(open: Open, index: number): number {
   return open.places?.[index] ?? index;
 }
 
-function all(open: Open, fault: Trouble["fault"], error: unknown, attempts: number): Trouble[] {
+function all(open: Open, fault: RecordError["fault"], error: unknown, attempts: number): RecordError[] {
   return open.batch.records.map((_, index) => ({ index: place(open, index), fault, error, attempts }));
 }
 
-function narrow(open: Open, again: readonly Trouble[]): Open {
+function narrow(open: Open, again: readonly RecordError[]): Open {
   if (again.length === open.batch.records.length) return open;
   const inOrder = again.map(({ index }) => index).sort((one, other) => one - other);
   const indexOf = new Map(open.batch.records.map((_, index) => [place(open, index), index]));
@@ -161,20 +161,20 @@ function narrow(open: Open, again: readonly Trouble[]): Open {
 }
 
 // A batch that was rejected as a whole has at least one record at fault; the others are not to be condemned with it.
-async function writeOneByOne(open: Open, sent: number, to: Destination): Promise<Trouble[]> {
-  const troubles: Trouble[] = [];
+async function writeOneByOne(open: Open, sent: number, to: Destination): Promise<RecordError[]> {
+  const errors: RecordError[] = [];
   for (const [index, record] of open.batch.records.entries()) {
     const single = { records: Object.freeze([record]), keyOf: () => open.batch.keyOf(index) };
-    for (const trouble of await writeBatch(single, to))
-      troubles.push({ ...trouble, index: place(open, index), attempts: sent + trouble.attempts });
+    for (const failed of await writeBatch(single, to))
+      errors.push({ ...failed, index: place(open, index), attempts: sent + failed.attempts });
   }
-  return troubles;
+  return errors;
 }
 
 async function attemptWrite(batch: Batch, attempt: number, to: Destination): Promise<Answer> {
   const read = await new Promise<() => Answer>((resolve) => {
     const { writeTimeoutMs = defaultWriteTimeoutMs } = to.import;
-    const abort = to.attempts.take();
+    const abort = to.attempts.acquire();
     let cancelTimer = to.clock.setTimer(() => {
       const timeout = new Error(`write did not answer within ${writeTimeoutMs} ms`);
       abort.abort(timeout);
@@ -182,7 +182,7 @@ async function attemptWrite(batch: Batch, attempt: number, to: Destination): Pro
     }, writeTimeoutMs);
     const settle = (answer: () => Answer) => {
       cancelTimer();
-      to.attempts.giveBack(abort);
+      to.attempts.release(abort);
       resolve(answer);
     };
     callWrite(batch, attempt, abort.signal, to).then(
@@ -213,12 +213,13 @@ function contextFor(batch: Batch, attempt: number, signal: AbortSignal, to: Dest
 
 function readResults(results: unknown, batch: Batch, to: Destination): Answer {
   if (results === undefined) return written;
-  if (!Array.isArray(results)) throw broken(to, `write answered ${shown(results)} instead of nothing or an array`);
+  if (!Array.isArray(results))
+    throw broken(to, `write answered ${formatValue(results)} instead of nothing or an array`);
   if (results.length !== batch.records.length)
     throw broken(to, `write answered ${results.length} results for ${batch.records.length} records`);
   let allOk = true;
   for (const [index, result] of results.entries()) {
-    if (!isResult(result)) throw broken(to, `write answered ${shown(result)} as result ${index}`);
+    if (!isResult(result)) throw broken(to, `write answered ${formatValue(result)} as result ${index}`);
     allOk &&= result.ok;
   }
   return allOk ? written : { kind: "results", results: results as Result[] };
@@ -234,14 +235,14 @@ function isResult(value: unknown): value is Result {
 }
 
 function readThrown(error: unknown, attempt: number, to: Destination): Answer {
-  const verdict = verdictOf(error);
-  switch (verdict?.kind) {
+  const outcome = outcomeOf(error);
+  switch (outcome?.kind) {
     case "stop":
       throw new StoppedByImportError(to._importId, causeOf(error));
     case "reject":
       return { kind: "rejected", error: causeOf(error) };
     case "retryLater":
-      return { kind: "retryLater", error: causeOf(error), afterMs: verdict.afterMs };
+      return { kind: "retryLater", error: causeOf(error), afterMs: outcome.afterMs };
     case undefined:
       // With its stack, since it may as well be a mistake in `write` itself; once, not for every attempt.
       if (attempt === 1) to.log.warn({ importId: to._importId, err: error }, "write threw, so its outcome is unknown");
@@ -249,18 +250,18 @@ function readThrown(error: unknown, attempt: number, to: Destination): Answer {
   }
 }
 
-function causeOf(verdict: unknown): unknown {
-  return verdict instanceof Error && verdict.cause !== undefined ? verdict.cause : verdict;
+function causeOf(outcome: unknown): unknown {
+  return outcome instanceof Error && outcome.cause !== undefined ? outcome.cause : outcome;
 }
 
 async function sortOut(answer: Answer, open: Open, attempts: number, to: Destination): Promise<Sorted> {
   switch (answer.kind) {
     case "written":
-      return { settled: noTrouble, again: noTrouble, afterMs: 0 };
+      return { settled: noErrors, again: noErrors, afterMs: 0 };
     case "rejected":
-      return { settled: all(open, "reject", answer.error, attempts), again: noTrouble, afterMs: 0 };
+      return { settled: all(open, "reject", answer.error, attempts), again: noErrors, afterMs: 0 };
     case "retryLater":
-      return { settled: noTrouble, again: all(open, "retry", answer.error, attempts), afterMs: answer.afterMs ?? 0 };
+      return { settled: noErrors, again: all(open, "retry", answer.error, attempts), afterMs: answer.afterMs ?? 0 };
     case "unknown":
       return sortUnknown(
         all(open, "unknown", answer.error, attempts),
@@ -274,7 +275,7 @@ async function sortOut(answer: Answer, open: Open, attempts: number, to: Destina
 }
 
 async function sortResults(results: readonly Result[], open: Open, attempts: number, to: Destination): Promise<Sorted> {
-  const sorted: Record<Fault, Trouble[]> = { retry: [], reject: [], unknown: [] };
+  const sorted: Record<Fault, RecordError[]> = { retry: [], reject: [], unknown: [] };
   let afterMs = 0;
   for (let index = 0; index < results.length; index++) {
     const result = results[index];
@@ -288,14 +289,19 @@ async function sortResults(results: readonly Result[], open: Open, attempts: num
 
 // Whether a record was applied is not known. Writing it again is harmless only if the import says so; else the import
 // is asked; and if it cannot tell, the record is never sent again by itself.
-async function sortUnknown(unknown: readonly Trouble[], certain: Sorted, open: Open, to: Destination): Promise<Sorted> {
+async function sortUnknown(
+  unknown: readonly RecordError[],
+  certain: Sorted,
+  open: Open,
+  to: Destination,
+): Promise<Sorted> {
   if (to.import.idempotent) return { ...certain, again: [...certain.again, ...unknown] };
   const found = to.signal.aborted ? undefined : await findWritten(narrow(open, unknown).batch, to);
   if (found === undefined) return { ...certain, settled: [...certain.settled, ...unknown] };
   const absent = unknown.filter((_, index) => found[index] === undefined);
   return {
     ...certain,
-    again: [...certain.again, ...absent.map((trouble) => ({ ...trouble, fault: "retry" as const }))],
+    again: [...certain.again, ...absent.map((failed) => ({ ...failed, fault: "retry" as const }))],
   };
 }
 
@@ -303,7 +309,7 @@ async function sortUnknown(unknown: readonly Trouble[], certain: Sorted, open: O
  * What the import's `find` says of these records: an entry that is not undefined was written. Undefined as a whole if
  * there is no `find`, or if it failed: then nothing is known.
  *
- * @throws `contract_broken` if it answers another number of entries.
+ * @throws `contract_violation` if it answers another number of entries.
  */
 export async function findWritten(batch: Batch, to: Destination): Promise<readonly unknown[] | undefined> {
   if (to.import.find === undefined) return undefined;
@@ -315,12 +321,12 @@ export async function findWritten(batch: Batch, to: Destination): Promise<readon
     return undefined;
   }
   if (!Array.isArray(found) || found.length !== batch.records.length)
-    throw broken(to, `find answered ${shown(found)} for ${batch.records.length} records`);
+    throw broken(to, `find answered ${formatValue(found)} for ${batch.records.length} records`);
   return found as readonly unknown[];
 }
 
-function broken(to: Destination, problem: string): ContractBrokenError {
-  return new ContractBrokenError("Import", to._importId, problem);
+function broken(to: Destination, problem: string): ContractViolationError {
+  return new ContractViolationError("Import", to._importId, problem);
 }
 
 function isAborted({ signal }: Destination): boolean {

@@ -16,13 +16,13 @@ import type { Counts, Run, RunError, RunStart, RunStatus, Trigger } from "../mod
 export interface Storage
   extends FlowStorage, RunStorage, LeaseStorage, CheckpointStorage, FailureStorage, InboxStorage {
   /** Decides which conformance cases apply. */
-  readonly abilities: StorageAbilities;
+  readonly capabilities: StorageCapabilities;
   /** Releases connections and files. Closing twice is allowed. */
   close(): Promise<void>;
 }
 
 /** What a storage can do beyond the contract. */
-export interface StorageAbilities {
+export interface StorageCapabilities {
   /** What was answered is still there when the process has died and the storage is opened again. */
   readonly durable: boolean;
   /** Several processes may use it at once. */
@@ -30,7 +30,7 @@ export interface StorageAbilities {
 }
 
 /** A page of a list. */
-export interface Listed<T> {
+export interface ListResult<T> {
   readonly items: readonly T[];
   /** To be handed back as `after` for the rest; absent at the end. */
   readonly next?: string;
@@ -51,18 +51,18 @@ export interface FlowStorage {
   /** Undefined if there is none. */
   findFlow(_id: string): Promise<Flow | undefined>;
   /** By ascending `_id`, code point by code point or UTF-16 unit by unit. A flow that is there all the while is listed exactly once. */
-  listFlows(query: FlowQuery): Promise<Listed<Flow>>;
+  listFlows(query: FlowQuery): Promise<ListResult<Flow>>;
   /**
    * Replaces the flow if its `lastModified` is still `expected`. `nextRunAt` stays as stored unless `reschedule` is
    * true, and `lastExecutedAt` always does. If the new flow is disabled its waiting runs become canceled, at `at`.
    */
-  replaceFlow(flow: Flow, change: FlowChange): Promise<Replaced>;
+  replaceFlow(flow: Flow, change: FlowChange): Promise<ReplaceFlowResult>;
   /**
    * Removes the flow with its checkpoint, inbox and open failures, if its `lastModified` is `expected` (or that is
    * absent). Waiting runs become canceled and an active one canceling, at `at`; ended runs and resolved failures stay.
    * A new flow with the same id begins from nothing, and the run that is still canceling does not touch it.
    */
-  deleteFlow(_id: string, change: { readonly expected?: string; readonly at: number }): Promise<Deleted>;
+  deleteFlow(_id: string, change: { readonly expected?: string; readonly at: number }): Promise<DeleteFlowResult>;
   /** Enabled flows whose `nextRunAt` is at or before `until`, the earliest first, at most `limit`. */
   dueFlows(until: number, limit: number): Promise<readonly Flow[]>;
   /** The earliest `nextRunAt` of all enabled flows. */
@@ -89,12 +89,12 @@ export interface FlowChange {
 }
 
 /** `stale`: `lastModified` had moved. `flow` is what is stored now. */
-export type Replaced =
+export type ReplaceFlowResult =
   | { readonly outcome: "replaced"; readonly flow: Flow; readonly canceled: readonly Run[] }
   | { readonly outcome: "missing" | "stale" };
 
 /** What went with the flow. `active` is the run that is canceling now. */
-export type Deleted =
+export type DeleteFlowResult =
   | { readonly outcome: "deleted"; readonly flow: Flow; readonly canceled: readonly Run[]; readonly active?: Run }
   | { readonly outcome: "missing" | "stale" };
 
@@ -104,17 +104,17 @@ export interface RunStorage {
    * Adds a run at the end of its flow's line. `full`: `maxQueued` runs wait already. With the id of a stored run it
    * adds nothing and answers that run.
    */
-  queueRun(start: RunStart, limits: { readonly maxQueued: number }): Promise<Queued>;
+  queueRun(start: RunStart, limits: { readonly maxQueued: number }): Promise<QueueRunResult>;
   /**
    * For each tick whose flow is enabled and still due at `tick.dueAt`: moves its `nextRunAt` to `tick.nextDueAt` and
    * queues, coalesces or skips as `rule.overlap` says. Otherwise `taken`: another process was first. Answers in order.
    * A due time that the flow has a run for gets no second one, when a clock that was set back shows it again.
    */
-  queueDue(ticks: readonly Tick[], rule: OverlapRule): Promise<readonly DueOutcome[]>;
+  queueDue(ticks: readonly Tick[], rule: OverlapRule): Promise<readonly QueueDueResult[]>;
   /** Undefined if there is none. */
   findRun(_id: string): Promise<Run | undefined>;
   /** Newest first, by the order in which they were queued. A run that is there all the while is listed exactly once. */
-  listRuns(query: RunQuery): Promise<Listed<Run>>;
+  listRuns(query: RunQuery): Promise<ListResult<Run>>;
   /** A waiting run becomes canceled, a running one canceling; one that has ended stays as it is. Undefined if there is none. */
   cancelRun(_id: string, at: number): Promise<Run | undefined>;
   /**
@@ -126,7 +126,7 @@ export interface RunStorage {
 }
 
 /** `missing`: there is no such flow. `full`: `maxQueued` runs of it wait. */
-export type Queued =
+export type QueueRunResult =
   { readonly outcome: "queued"; readonly run: Run } | { readonly outcome: "missing" | "disabled" | "full" };
 
 /** A flow that is due. */
@@ -154,7 +154,7 @@ export interface OverlapRule {
  * `run` is the new run, or the one that took the due time in, or stood in its way. `passed`: there was none to queue, or
  * the due time had its run before.
  */
-export type DueOutcome =
+export type QueueDueResult =
   | { readonly outcome: "queued" | "coalesced" | "skipped"; readonly run: Run }
   | { readonly outcome: "taken" | "passed" };
 
@@ -180,32 +180,32 @@ export interface PruneRule {
   readonly limit: number;
 }
 
-/** The right to run a run: at most one active run per flow, and only who holds its token can change it. */
+/** The right to run a run: at most one active run per flow, and only who leases its token can change it. */
 export interface LeaseStorage {
   /**
    * Starts the flow's oldest waiting run under `lease`, unless a run of the flow is active, the flow is disabled or
    * none waits. The run's `startedAt` and the flow's `lastExecutedAt` become `lease.at`. Asked again with the same
    * token it answers the same run.
    */
-  takeRun(_flowId: string, lease: Lease): Promise<Taken | undefined>;
+  claimRun(_flowId: string, lease: Lease): Promise<ClaimedRun | undefined>;
   /** For each: prolongs the lease to `until`. `canceling`: prolonged, but the run is to be canceled. `lost`: not yours. */
-  renewLeases(holds: readonly Hold[], until: number): Promise<readonly ("held" | "canceling" | "lost")[]>;
+  renewLeases(leases: readonly RunLease[], until: number): Promise<readonly ("held" | "canceling" | "lost")[]>;
   /**
-   * Settles one page: counts, run position, flow checkpoint, failures and inbox in one transaction, if the token holds
+   * Settles one page: counts, run position, flow checkpoint, failures and inbox in one transaction, if the token leases
    * the run and `page.ordinal` is the page after the last committed one. The page last committed, again, is answered
    * without changing anything. If the flow was deleted, only the counts are kept. Undefined: the lease is lost, or
    * the page is another one, and nothing changed.
    */
-  commitPage(hold: Hold, page: PageCommit): Promise<Run | undefined>;
+  commitPage(lease: RunLease, page: PageCommit): Promise<Run | undefined>;
   /** Ends the run and gives the lease up. Again with the same token: the same run. Undefined: the lease is lost. */
-  endRun(hold: Hold, ending: RunEnding): Promise<Ended | undefined>;
+  endRun(lease: RunLease, ending: RunEnding): Promise<EndRunResult | undefined>;
   /** Gives a running run back to the head of its line, resumable. Undefined: the lease is lost, or it is canceling. */
-  releaseRun(hold: Hold): Promise<Run | undefined>;
+  releaseRun(lease: RunLease): Promise<Run | undefined>;
   /**
    * Takes back runs whose lease ran out at or before `now`: a running one waits again at the head of its line, or
    * fails with `error` if it has crashed more than `maxCrashes` times; a canceling one is canceled. At most `limit`.
    */
-  takeBackRuns(rule: TakeBackRule): Promise<readonly Run[]>;
+  reclaimExpiredRuns(rule: ReclaimRule): Promise<readonly Run[]>;
   /** Ids, ascending, of enabled flows that have waiting runs and no active one; after the id `after`, at most `limit`. */
   waitingFlows(limit: number, after?: string): Promise<readonly string[]>;
 }
@@ -221,13 +221,13 @@ export interface Lease {
 }
 
 /** Whose run it is. */
-export interface Hold {
+export interface RunLease {
   readonly _runId: string;
   readonly token: string;
 }
 
 /** A run that is now running, and all that is needed to run it. */
-export interface Taken {
+export interface ClaimedRun {
   readonly run: Run;
   readonly flow: Flow;
   /** Where this run got to before; absent if it begins. */
@@ -282,14 +282,14 @@ export interface RunEnding {
 }
 
 /** A run that has ended. */
-export interface Ended {
+export interface EndRunResult {
   readonly run: Run;
   /** More runs of the flow wait. */
   readonly more: boolean;
 }
 
 /** Which runs are taken back, and what becomes of them. */
-export interface TakeBackRule {
+export interface ReclaimRule {
   /** Leases up to and including this instant have run out. */
   readonly now: number;
   /** How often a run may crash and wait again; 0 or more. */
@@ -316,7 +316,7 @@ export interface FailureStorage {
    * In the order they were first stored. A failure that is there all the while is listed exactly once. A record reads
    * back deeply equal: dates, maps, sets, big integers and bytes (Uint8Array) included.
    */
-  listFailures(query: FailureQuery): Promise<Listed<Failure>>;
+  listFailures(query: FailureQuery): Promise<ListResult<Failure>>;
   /** Marks open failures as resolved at `at`; answers those that were open, each once. */
   resolveFailures(_ids: readonly string[], at: number): Promise<readonly Failure[]>;
 }
@@ -337,12 +337,12 @@ export interface InboxStorage {
   /**
    * Adds the page to the inbox of each flow of `arrival.starts` that is there, enabled and uses the export, without
    * the records whose event id it saw at or after `dedupeAfter`; and queues the flow's start, unless a `realtime` run
-   * waits already or the inbox is empty. All or none: `full` if any of the inboxes holds `maxInboxPages`.
+   * waits already or the inbox is empty. All or none: `full` if any of the inboxes leases `maxInboxPages`.
    */
-  appendInbox(arrival: Arrival, rule: InboxRule): Promise<Appended>;
-  /** The oldest entries after the cursor `after`, whole pages, until they hold `maxRecords` or more. */
+  appendInbox(arrival: Arrival, rule: InboxRule): Promise<AppendInboxResult>;
+  /** The oldest entries after the cursor `after`, whole pages, until they lease `maxRecords` or more. */
   readInbox(_flowId: string, query: InboxQuery): Promise<readonly InboxPage[]>;
-  /** Ids, ascending, of enabled flows whose inbox holds pages and which have no waiting or active `realtime` run. */
+  /** Ids, ascending, of enabled flows whose inbox leases pages and which have no waiting or active `realtime` run. */
   unreadInboxes(limit: number, after?: string): Promise<readonly string[]>;
 }
 
@@ -368,12 +368,12 @@ export interface InboxRule {
 }
 
 /** `full`: the inbox of `_flowId` is, and nothing was added to any. */
-export type Appended =
+export type AppendInboxResult =
   | { readonly outcome: "full"; readonly _flowId: string }
-  | { readonly outcome: "appended"; readonly flows: readonly AppendedFlow[] };
+  | { readonly outcome: "appended"; readonly flows: readonly AppendInboxFlowResult[] };
 
 /** What one flow made of an arrival. */
-export interface AppendedFlow {
+export interface AppendInboxFlowResult {
   readonly _flowId: string;
   /** Records left out because their event id is known. */
   readonly duplicates: number;

@@ -7,7 +7,7 @@ export interface Recorded<Map, Name extends keyof Map = keyof Map> {
 }
 
 /** Keeps every event of the names given, in the order they were told. */
-export class EventRecorder<Map extends { listenerError: ListenerError }> {
+export class EventRecorder<Map extends { "listener:error": ListenerError }> {
   /** In the order they were told. */
   readonly all: Recorded<Map>[] = [];
 

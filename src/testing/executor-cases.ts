@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { pause, systemClock } from "../clock.ts";
-import type { Executor, Work } from "../executor/executor.ts";
+import { delay, systemClock } from "../clock.ts";
+import type { Executor, WorkerOptions } from "../executor/executor.ts";
 import { type TestCases, chooseCases } from "./test-case.ts";
 
 /**
@@ -65,7 +65,7 @@ class Shift {
   }
 
   async start(plan: Plan, concurrency = 10): Promise<void> {
-    const work: Work = { concurrency, runNext: (flowId) => this.#call(flowId, plan) };
+    const work: WorkerOptions = { concurrency, runNext: (flowId) => this.#call(flowId, plan) };
     await this.inTime("start", this.executor.start(work));
   }
 
@@ -122,8 +122,8 @@ class Shift {
 
   /** Gives calls that must not come the time to come. */
   async quiet(): Promise<void> {
-    await pause(systemClock, this.#patience.quietMs);
-    for (let turn = 0; turn < 20; turn++) await systemClock.turn();
+    await delay(systemClock, this.#patience.quietMs);
+    for (let turn = 0; turn < 20; turn++) await systemClock.yieldToEventLoop();
   }
 
   async end(): Promise<void> {
@@ -138,7 +138,7 @@ class Shift {
     this.peak = Math.max(this.peak, this.running.length);
     for (const look of this.#watching) look();
     // A call takes time, however little it has to do.
-    await systemClock.turn();
+    await systemClock.yieldToEventLoop();
     const more = await plan(flowId, this.count(flowId));
     this.running.splice(this.running.indexOf(flowId), 1);
     for (const look of this.#watching) look();

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import type { Export } from "../model/export.ts";
-import { type Json, copyJson, shown } from "../model/json.ts";
+import { type Json, copyJson, formatValue } from "../model/json.ts";
 import { silentLogger } from "../model/logger.ts";
 import { type Page, readPage } from "../model/page.ts";
-import { messageOf } from "../model/verdict.ts";
-import { inTime, sampleFlow, sampleRun, textOf } from "./connector-stage.ts";
+import { messageOf } from "../model/outcome.ts";
+import { inTime, sampleFlow, sampleRun, textOf } from "./connector-harness.ts";
 import { type TestCases, chooseCases } from "./test-case.ts";
 
 /** What is known of an export under test, beside how to make it. */
@@ -378,7 +378,10 @@ const cases: Readonly<Record<string, ExportCase>> = {
       const keys = recordsOf(await stage.readAll(from)).map((record) => keyOf(from, record));
 
       for (const key of keys)
-        assert.ok(typeof key === "string" && key !== "", `expected a text that is not empty, found ${shown(key)}`);
+        assert.ok(
+          typeof key === "string" && key !== "",
+          `expected a text that is not empty, found ${formatValue(key)}`,
+        );
       const repeated = keys.filter((key, index) => keys.indexOf(key) !== index);
       assert.deepEqual(repeated, []);
     },

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Result } from "../model/import.ts";
-import { inTime } from "./connector-stage.ts";
-import { type ImportCaseOptions, ImportStage, type MakeImport, type Outcome } from "./import-stage.ts";
+import { inTime } from "./connector-harness.ts";
+import { type ImportCaseOptions, ImportHarness, type MakeImport, type Outcome } from "./import-harness.ts";
 import { type TestCases, chooseCases } from "./test-case.ts";
 
 /**
@@ -20,7 +20,7 @@ export function importCases<In, Out = In, R = unknown>(
     Object.entries(cases).map(([title, { needs = [], play }]) => ({
       title,
       skip: needs.map((need) => reasonAgainst(need, options)).find((reason) => reason !== undefined),
-      run: () => play(new ImportStage(make, options)),
+      run: () => play(new ImportHarness(make, options)),
     })),
   );
 }
@@ -36,7 +36,7 @@ function reasonAgainst(need: Need, options: ImportCaseOptions<unknown>): string 
 
 interface ImportCase {
   readonly needs?: readonly Need[];
-  readonly play: (stage: ImportStage) => Promise<void>;
+  readonly play: (stage: ImportHarness) => Promise<void>;
 }
 
 const cases: Readonly<Record<string, ImportCase>> = {

@@ -12,7 +12,7 @@ export {
 } from "./fakes.ts";
 export { type ExportCaseOptions, type MakeExport, exportCases } from "./export-cases.ts";
 export { importCases } from "./import-cases.ts";
-export type { ImportCaseOptions, MakeImport } from "./import-stage.ts";
+export type { ImportCaseOptions, MakeImport } from "./import-harness.ts";
 export { ManualClock } from "./manual-clock.ts";
-export { type OpenStorage, storageCases } from "./storage-cases.ts";
+export { type OpenStorage, storageCases } from "./storage/storage-cases.ts";
 export type { SkippedCase, TestCase, TestCases } from "./test-case.ts";

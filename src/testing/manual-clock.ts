@@ -1,4 +1,4 @@
-import type { Cancel, Clock } from "../clock.ts";
+import type { CancelTimer, Clock } from "../clock.ts";
 
 /**
  * A clock that stands still until a test moves it. Timers fire in the order of their times, each with `now()` at its
@@ -25,14 +25,14 @@ export class ManualClock implements Clock {
   }
 
   /** @throws RangeError for a delay that is no number, or below 0. */
-  setTimer(callback: () => void, delayMs: number): Cancel {
+  setTimer(callback: () => void, delayMs: number): CancelTimer {
     if (!(delayMs >= 0)) throw new RangeError(`delayMs: expected 0 or more, found ${delayMs}`);
     const timer = { at: this.#elapsed + delayMs, seq: ++this.#seq, callback, place: 0 };
     this.#timers.add(timer);
     return () => this.#timers.remove(timer);
   }
 
-  async turn(): Promise<void> {
+  async yieldToEventLoop(): Promise<void> {
     this.#turns++;
     await immediate();
     this.#turns--;

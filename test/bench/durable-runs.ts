@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { type Clock, FlowRegistry, type Import, Scheduler, type Storage, systemClock } from "../../src/index.ts";
-import { SqliteStorage } from "../../src/storage/sqlite-storage.ts";
+import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 import { withStorage } from "./disk.ts";
 import { emptyPages, noOp } from "./hosts.ts";
 import { largeCatalog, largeFile, noonClock } from "./large-file.ts";
@@ -35,7 +35,7 @@ function completed(scheduler: Scheduler, count: number): Promise<void> {
   const _ids = new Set<string>();
   return new Promise((resolve, reject) => {
     scheduler.on("run:failed", ({ run }) => reject(new Error(run.error?.message)));
-    scheduler.on("trouble", ({ error }) => reject(error as Error));
+    scheduler.on("background:error", ({ error }) => reject(error as Error));
     scheduler.on("run:completed", ({ run }) => {
       if (_ids.add(run._id).size === count) resolve();
     });

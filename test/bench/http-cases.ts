@@ -7,7 +7,7 @@ import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
 import { type Authorize, allowAll, bearerToken, createHandler, toNodeListener } from "../../src/http/index.ts";
 import { type Export, type Flow, FlowRegistry, Scheduler, type Storage } from "../../src/index.ts";
-import { MemoryStorage } from "../../src/storage/memory-storage.ts";
+import { MemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { withStorage } from "./disk.ts";
 import { noOp } from "./hosts.ts";
 import { type BenchCase, type Figures, inTurns, timed } from "./measure.ts";

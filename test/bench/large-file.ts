@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type Clock, FlowRegistry, type Run, systemClock } from "../../src/index.ts";
-import { type SqliteDatabase, openDatabase } from "../../src/storage/sqlite-drivers.ts";
-import { SqliteStorage } from "../../src/storage/sqlite-storage.ts";
+import { type SqliteDatabase, openDatabase } from "../../src/storage/sqlite/drivers.ts";
+import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 import { inFolder } from "./disk.ts";
 import { emptyPages, noOp } from "./hosts.ts";
 

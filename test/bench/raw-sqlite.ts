@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type SqliteDatabase, openDatabase } from "../../src/storage/sqlite-drivers.ts";
+import { type SqliteDatabase, openDatabase } from "../../src/storage/sqlite/drivers.ts";
 import { inFolder } from "./disk.ts";
 import { makeOrder } from "./ndjson.ts";
 

@@ -89,7 +89,7 @@ describe("LocalExecutor", () => {
     await executor.start({ concurrency: 1, runNext });
     for (let nth = 0; nth < 1_000; nth++) await executor.wake(`flow ${nth}`);
 
-    await systemClock.turn();
+    await systemClock.yieldToEventLoop();
     const meanwhile = calls;
     await until(() => calls === 1_000);
 
@@ -133,10 +133,10 @@ class Gate {
 }
 
 async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await systemClock.turn();
+  for (let turn = 0; turn < count; turn++) await systemClock.yieldToEventLoop();
 }
 
 // The test's own timeout is how long it may take.
 async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await systemClock.turn();
+  while (!condition()) await systemClock.yieldToEventLoop();
 }

@@ -3,27 +3,27 @@
 
 const executeRun = "src/run/execute-run.ts";
 const runner = "src/run/runner.ts";
-const intake = "src/schedule/intake.ts";
-const leases = "src/storage/sql-leases.ts";
-const inbox = "src/storage/sql-inbox.ts";
-const sweep = "src/schedule/sweep.ts";
-const flows = "src/storage/sql-flows.ts";
-const runs = "src/storage/sql-runs.ts";
-const failures = "src/storage/sql-failures.ts";
-const schema = "src/storage/sql-schema.ts";
-const sqlite = "src/storage/sqlite-database.ts";
+const intake = "src/scheduler/intake.ts";
+const leases = "src/storage/sql/leases.ts";
+const inbox = "src/storage/sql/inbox.ts";
+const sweep = "src/scheduler/maintenance.ts";
+const flows = "src/storage/sql/flows.ts";
+const runs = "src/storage/sql/runs.ts";
+const failures = "src/storage/sql/failures.ts";
+const schema = "src/storage/sql/schema.ts";
+const sqlite = "src/storage/sqlite/database.ts";
 
 const crash = "test/faults/crash-points.test.ts";
 const freeze = "test/faults/freeze.test.ts";
 const soak = "test/faults/soak.test.ts";
 const storageFaults = "test/faults/storage-faults.test.ts";
 const storageFull = "test/faults/storage-full.test.ts";
-const cases = "test/storage/sqlite-storage.test.ts";
+const cases = "test/storage/sqlite/sqlite-storage.test.ts";
 const model = "test/storage/storage-model.test.ts";
-const database = "test/storage/sqlite-database.test.ts";
-const opening = "test/storage/sqlite-open.test.ts";
-const invariants = "test/storage/sql-schema.test.ts";
-const plans = "test/storage/sql-plans.test.ts";
+const database = "test/storage/sqlite/database.test.ts";
+const opening = "test/storage/sqlite/open.test.ts";
+const invariants = "test/storage/sql/schema.test.ts";
+const plans = "test/storage/sql/plans.test.ts";
 
 /** What the tests need beside the source. */
 export const parts = ["test/faults", "test/storage", "test/simulation/chance.ts"];

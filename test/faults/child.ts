@@ -1,5 +1,5 @@
 import { readSync, writeSync } from "node:fs";
-import { messageOf } from "../../src/model/verdict.ts";
+import { messageOf } from "../../src/model/outcome.ts";
 import { Host, type HostSetting, ordersOf } from "./host.ts";
 import type { Place } from "./points.ts";
 
@@ -15,7 +15,7 @@ export type Report =
   | { readonly what: "committed"; readonly page: number; readonly held: boolean }
   | { readonly what: "ended"; readonly held: boolean }
   | { readonly what: "lost" | "closed" }
-  | { readonly what: "trouble"; readonly message: string };
+  | { readonly what: "background:error"; readonly message: string };
 
 // Written before anything else happens: what comes next may be the end.
 function report(line: Report): void {
@@ -35,8 +35,8 @@ async function work(setting: ChildSetting): Promise<void> {
     ended: (held) => report({ what: "ended", held }),
   });
   const { scheduler } = host;
-  scheduler.on("trouble", ({ error, during }) =>
-    report({ what: "trouble", message: `${during}: ${messageOf(error)}` }),
+  scheduler.on("background:error", ({ error, during }) =>
+    report({ what: "background:error", message: `${during}: ${messageOf(error)}` }),
   );
   const over = new Promise<void>((resolve) => {
     scheduler.on("lease:lost", () => {
@@ -56,6 +56,9 @@ async function work(setting: ChildSetting): Promise<void> {
 }
 
 work(JSON.parse(process.argv[2] ?? "") as ChildSetting).catch((error: unknown) => {
-  report({ what: "trouble", message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  report({
+    what: "background:error",
+    message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+  });
   process.exitCode = 1;
 });

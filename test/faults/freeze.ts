@@ -68,7 +68,7 @@ export async function freeze(program: Program, { task, place, goesOn }: Trial): 
   const taken = said.filter((report) => "held" in report && report.held);
   assert.deepEqual(taken, [], "the stale process committed");
   assert.equal(stale.all("lost").length, 1, "the stale process was not told that it lost its lease");
-  assert.deepEqual(stale.all("trouble"), []);
+  assert.deepEqual(stale.all("background:error"), []);
   assert.equal(code, "0");
   const { status, crashes, numPagesProcessed, numSuccess } = await ended;
   assert.deepEqual(

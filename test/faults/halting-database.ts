@@ -1,4 +1,4 @@
-import type { SqliteDatabase, SqliteStatement } from "../../src/storage/sqlite-drivers.ts";
+import type { SqliteDatabase, SqliteStatement } from "../../src/storage/sqlite/drivers.ts";
 
 /** A database that calls `between` after each statement of a transaction that changes something. */
 export function haltingDatabase(database: SqliteDatabase, between: () => void): SqliteDatabase {

@@ -184,7 +184,7 @@ export class Host {
   async #after({ name, args, answer }: WatchedCall): Promise<void> {
     if (name === "appendInbox") await this.#reach({ point: "appended", page: this.#appended });
     else if (name === "queueRun") await this.#reach({ point: "queued", page: 0 });
-    else if (name === "takeRun" && answer !== undefined) await this.#reach({ point: "taken", page: 0 });
+    else if (name === "claimRun" && answer !== undefined) await this.#reach({ point: "taken", page: 0 });
     else if (name === "readInbox") {
       const [first] = (answer ?? []).flatMap(({ records }) => records as readonly Order[]);
       if (first !== undefined) await this.#reach({ point: "page read", page: pageOf(first) });
@@ -230,7 +230,7 @@ export class Host {
     return {
       now: () => systemClock.now() + aheadMs,
       setTimer: (callback, delayMs) => systemClock.setTimer(callback, delayMs / hurry),
-      turn: () => systemClock.turn(),
+      yieldToEventLoop: () => systemClock.yieldToEventLoop(),
     };
   }
 }

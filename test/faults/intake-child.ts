@@ -2,7 +2,7 @@ import { appendFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { hasEnded } from "../../src/model/run.ts";
-import { messageOf } from "../../src/model/verdict.ts";
+import { messageOf } from "../../src/model/outcome.ts";
 import { isPoundlockError } from "../../src/errors.ts";
 import { Host, type HostSetting } from "./host.ts";
 
@@ -20,7 +20,7 @@ export interface IntakeSetting extends HostSetting {
 export type IntakeReport =
   | { readonly what: "accepted"; readonly events: number }
   | { readonly what: "drained" }
-  | { readonly what: "trouble"; readonly message: string };
+  | { readonly what: "background:error"; readonly message: string };
 
 const senders = 50;
 
@@ -32,8 +32,8 @@ function report(line: IntakeReport): void {
 async function work(setting: IntakeSetting): Promise<void> {
   const host = await Host.open(setting);
   const { scheduler, storage } = host;
-  scheduler.on("trouble", ({ error, during }) =>
-    report({ what: "trouble", message: `${during}: ${messageOf(error)}` }),
+  scheduler.on("background:error", ({ error, during }) =>
+    report({ what: "background:error", message: `${during}: ${messageOf(error)}` }),
   );
   await scheduler.start();
   const again = [...setting.again];
@@ -70,6 +70,9 @@ async function work(setting: IntakeSetting): Promise<void> {
 }
 
 work(JSON.parse(process.argv[2] ?? "") as IntakeSetting).catch((error: unknown) => {
-  report({ what: "trouble", message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  report({
+    what: "background:error",
+    message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+  });
   process.exitCode = 1;
 });

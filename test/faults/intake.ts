@@ -61,11 +61,11 @@ export async function killIntake(
     await victim.until(() => (victim.all("accepted").at(-1)?.events ?? 0) >= Math.min(enough, share));
     await pause(chance.next() * 5);
     await victim.kill();
-    assert.deepEqual(victim.all("trouble"), []);
+    assert.deepEqual(victim.all("background:error"), []);
   }
   const last = begin();
   const code = await last.ended;
-  assert.equal(code, "0", JSON.stringify(last.all("trouble")));
+  assert.equal(code, "0", JSON.stringify(last.all("background:error")));
 
   const accepted = numbers("accepted").map((n) => keyOf({ n }));
   const sent = numbers("sent").map((n) => keyOf({ n }));

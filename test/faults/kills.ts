@@ -55,7 +55,7 @@ export async function killAtRandom(program: Program, { kills, chance }: { kills:
       await pause(chance.next() * 10);
     }
     await victim.kill();
-    assert.deepEqual(victim.all("trouble"), []);
+    assert.deepEqual(victim.all("background:error"), []);
     if (victim.all("committed").length > 0) effective++;
     else early++;
     committed = Math.max(committed, ...victim.all("committed").map(({ page }) => page));

@@ -1,6 +1,6 @@
 import type { Storage } from "../../src/index.ts";
-import { openDatabase } from "../../src/storage/sqlite-drivers.ts";
-import { SqliteStorage } from "../../src/storage/sqlite-storage.ts";
+import { openDatabase } from "../../src/storage/sqlite/drivers.ts";
+import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 import { haltingDatabase } from "./halting-database.ts";
 
 /** How the file is opened. */

@@ -1,7 +1,7 @@
 import { appendFileSync, closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { type Export, FlowRegistry, type Import, Scheduler } from "../../src/index.ts";
-import { messageOf } from "../../src/model/verdict.ts";
+import { messageOf } from "../../src/model/outcome.ts";
 import { Ledger } from "./ledger.ts";
 import { openStorage } from "./open-storage.ts";
 
@@ -17,7 +17,7 @@ export interface PairSetting {
 /** What it tells, a line each. */
 export type PairReport =
   | { readonly what: "ready" | "completed" | "lost" | "failed" | "closed" }
-  | { readonly what: "trouble"; readonly message: string };
+  | { readonly what: "background:error"; readonly message: string };
 
 /** Records of a run. */
 const records = ["one", "two", "three", "four"];
@@ -68,8 +68,8 @@ async function work({ folder, name, flows, runs }: PairSetting): Promise<void> {
   scheduler.on("run:completed", () => report({ what: "completed" }));
   scheduler.on("run:failed", () => report({ what: "failed" }));
   scheduler.on("lease:lost", () => report({ what: "lost" }));
-  scheduler.on("trouble", ({ error, during }) =>
-    report({ what: "trouble", message: `${during}: ${messageOf(error)}` }),
+  scheduler.on("background:error", ({ error, during }) =>
+    report({ what: "background:error", message: `${during}: ${messageOf(error)}` }),
   );
   await scheduler.start();
   report({ what: "ready" });
@@ -84,6 +84,9 @@ async function work({ folder, name, flows, runs }: PairSetting): Promise<void> {
 }
 
 work(JSON.parse(process.argv[2] ?? "") as PairSetting).catch((error: unknown) => {
-  report({ what: "trouble", message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  report({
+    what: "background:error",
+    message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+  });
   process.exit(1);
 });

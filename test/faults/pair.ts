@@ -42,7 +42,7 @@ export async function runInPair(
 
   assert.deepEqual(linesOf(join(folder, "overlaps")), []);
   for (const process of pair)
-    for (const what of ["trouble", "lost", "failed"] as const) assert.deepEqual(process.all(what), []);
+    for (const what of ["background:error", "lost", "failed"] as const) assert.deepEqual(process.all(what), []);
   assert.deepEqual(codes, ["0", "0"]);
   const storage = await openStorage(join(folder, "file"));
   for (let flow = 0; flow < flows; flow++) {

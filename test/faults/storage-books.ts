@@ -1,14 +1,14 @@
 import type {
   Counts,
-  DueOutcome,
+  QueueDueResult,
   Failure,
   Flow,
-  Hold,
+  RunLease,
   PageCommit,
   Run,
   RunEnding,
   Storage,
-  Taken,
+  ClaimedRun,
   Tick,
 } from "../../src/index.ts";
 
@@ -108,21 +108,22 @@ export class Books {
         this.#flow(args[0] as string).isDeleted ||= (answer as { outcome: string }).outcome === "deleted";
         break;
       case "queueDue":
-        this.#due(args[0] as readonly Tick[], answer as readonly DueOutcome[]);
+        this.#due(args[0] as readonly Tick[], answer as readonly QueueDueResult[]);
         break;
-      case "takeRun":
-        this.#taken(args[1] as { readonly token: string }, answer as Taken | undefined);
+      case "claimRun":
+        this.#taken(args[1] as { readonly token: string }, answer as ClaimedRun | undefined);
         break;
       case "commitPage":
-        if (answer !== undefined) this.#committed(args[0] as Hold, args[1] as PageCommit);
+        if (answer !== undefined) this.#committed(args[0] as RunLease, args[1] as PageCommit);
         break;
       case "endRun":
-        if (answer !== undefined) this.#ended(args[0] as Hold, args[1] as RunEnding, answer as { readonly run: Run });
+        if (answer !== undefined)
+          this.#ended(args[0] as RunLease, args[1] as RunEnding, answer as { readonly run: Run });
         break;
       case "releaseRun":
         if (answer !== undefined) this.#leaves(answer as Run, "interrupted");
         break;
-      case "takeBackRuns":
+      case "reclaimExpiredRuns":
         for (const run of answer as readonly Run[]) this.#leaves(run, "takenBack");
         break;
       case "setCheckpoint":
@@ -151,7 +152,7 @@ export class Books {
     if (flow !== undefined && reschedule) this.#flow(flow._id).nextDueAt = instant(flow.nextRunAt);
   }
 
-  #due(ticks: readonly Tick[], outcomes: readonly DueOutcome[]): void {
+  #due(ticks: readonly Tick[], outcomes: readonly QueueDueResult[]): void {
     for (const [index, tick] of ticks.entries()) {
       const outcome = outcomes[index]?.outcome;
       if (outcome === "taken") continue;
@@ -163,7 +164,7 @@ export class Books {
     }
   }
 
-  #taken({ token }: { readonly token: string }, taken: Taken | undefined): void {
+  #taken({ token }: { readonly token: string }, taken: ClaimedRun | undefined): void {
     if (taken === undefined) return;
     const { _id, _flowId } = taken.run;
     const flow = this.#flow(_flowId);
@@ -174,7 +175,7 @@ export class Books {
     flow.active = { _runId: _id, token };
   }
 
-  #committed(hold: Hold, page: PageCommit): void {
+  #committed(hold: RunLease, page: PageCommit): void {
     const flow = this.#held(hold, "committed a page");
     if (flow === undefined) return;
     const pages = this.#pages.get(hold._runId) ?? new Map<number, PageCommit["counts"]>();
@@ -184,7 +185,7 @@ export class Books {
     if (page.checkpoint !== undefined) this.#checkSettled(flow, page.checkpoint.value);
   }
 
-  #ended(hold: Hold, ending: RunEnding, { run }: { readonly run: Run }): void {
+  #ended(hold: RunLease, ending: RunEnding, { run }: { readonly run: Run }): void {
     const flow = this.#flow(run._flowId);
     if (flow.active?._runId === run._id) this.#held(hold, "ended");
     if (ending.checkpoint !== undefined && run.status === "completed" && !flow.isDeleted)
@@ -192,7 +193,7 @@ export class Books {
     if (flow.active?._runId === run._id) this.#leaves(run, run.status === "completed" ? undefined : "interrupted");
   }
 
-  #held({ _runId, token }: Hold, what: string): FlowBook | undefined {
+  #held({ _runId, token }: RunLease, what: string): FlowBook | undefined {
     const flow = this.flows.get(this.#runs.get(_runId) ?? "");
     if (flow?.active?._runId !== _runId || flow.active.token !== token)
       this.violations.push(`run ${_runId} ${what} without holding its lease`);

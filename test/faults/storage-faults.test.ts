@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { MemoryStorage, type Storage } from "../../src/index.ts";
-import { SqliteStorage } from "../../src/storage/sqlite-storage.ts";
-import { second } from "../stage.ts";
+import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
+import { second } from "../support/harness.ts";
 import { type FaultMode, faultyStorage } from "./faulty-storage.ts";
 import { Host } from "./storage-script.ts";
 
@@ -132,7 +132,7 @@ async function survive(
 
   await host.follow(faulty.storage);
   // A file answers when it can, so that another call may have been the one with this number.
-  if (opened.storage.abilities.durable) expect(faulty.struck.length).toBeGreaterThan(0);
+  if (opened.storage.capabilities.durable) expect(faulty.struck.length).toBeGreaterThan(0);
   else expect(faulty.struck[0], "what went wrong first").toBe(method);
   if (passing.some((each) => each === mode)) {
     await host.clock.advance(outageMs);

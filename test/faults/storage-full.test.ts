@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { FlowRegistry, Scheduler, type Storage } from "../../src/index.ts";
-import { type SqliteDatabase, SqliteStorage } from "../../src/storage/sqlite-storage.ts";
+import { type SqliteDatabase, SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 import { arrayExport, collectingImport } from "../../src/testing/index.ts";
-import { second } from "../stage.ts";
+import { second } from "../support/harness.ts";
 import { faultyStorage } from "./faulty-storage.ts";
 import { Host } from "./storage-script.ts";
 

@@ -10,7 +10,7 @@ import {
   isPoundlockError,
 } from "../../src/index.ts";
 import { ManualClock, arrayExport } from "../../src/testing/index.ts";
-import { aborted, Gate, minute, noon, second } from "../stage.ts";
+import { aborted, Gate, minute, noon, second } from "../support/harness.ts";
 import { Books, type Item, nameOf } from "./storage-books.ts";
 
 const pageSize = 3;
@@ -138,8 +138,8 @@ export class Host {
     for (const name of ["run:completed", "run:canceled"] as const)
       scheduler.on(name, ({ run }) => this.#ended.set(run._id, run));
     scheduler.on("run:failed", ({ run }) => violations.push(`run ${run._id} failed: ${run.error?.message}`));
-    scheduler.on("listenerError", ({ error }) => violations.push(`a listener threw ${String(error)}`));
-    scheduler.on("trouble", ({ error, during }) => this.#checkError(error, `trouble while ${during}`));
+    scheduler.on("listener:error", ({ error }) => violations.push(`a listener threw ${String(error)}`));
+    scheduler.on("background:error", ({ error, during }) => this.#checkError(error, `trouble while ${during}`));
   }
 
   #checkError(error: unknown, where: string): void {

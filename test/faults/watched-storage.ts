@@ -1,6 +1,6 @@
 import type { Storage } from "../../src/index.ts";
 
-type Methods = Omit<Storage, "abilities" | "close">;
+type Methods = Omit<Storage, "capabilities" | "close">;
 
 /** One call of a storage; `answer` is absent before it is made. */
 export type WatchedCall = {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { ForbiddenError, NotFoundError, UnauthorizedError } from "../../src/index.ts";
-import { type Ask, type Authorize, actions, bearerToken } from "../../src/http/index.ts";
-import type { Route } from "../../src/http/route.ts";
-import { routes } from "../../src/http/routes.ts";
+import { type AuthorizeRequest, type Authorize, actions, bearerToken } from "../../src/http/index.ts";
+import type { Route } from "../../src/http/routes/route.ts";
+import { routes } from "../../src/http/routes/routes.ts";
 import { MemoryStorage } from "../../src/index.ts";
 import { arrayExport, collectingImport } from "../../src/testing/index.ts";
-import { upTo } from "../stage.ts";
+import { upTo } from "../support/harness.ts";
 import { Door } from "./door.ts";
 
 const each = routes.map((route) => [`${route.method} ${route.path}`, route] as const);
@@ -34,7 +34,7 @@ function watched(authorize: Authorize) {
 
 describe("every route asks authorize", () => {
   test.each(each)("%s: once, with what it is about, before anything is done", async (_title, route) => {
-    const asked: Ask[] = [];
+    const asked: AuthorizeRequest[] = [];
     const { door, calls } = watched((ask) => {
       asked.push(ask);
       return false;

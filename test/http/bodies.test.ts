@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { type Export, type Flow, StorageFailedError } from "../../src/index.ts";
 import { bearerToken } from "../../src/http/index.ts";
 import { collectingImport } from "../../src/testing/index.ts";
-import { routes } from "../../src/http/routes.ts";
+import { routes } from "../../src/http/routes/routes.ts";
 import { Door, type DoorSetting } from "./door.ts";
 
 const orders: Export<unknown> = { listen: () => () => undefined };

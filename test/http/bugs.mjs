@@ -2,11 +2,11 @@
 // that stands exactly once in the file, and what stands there instead.
 
 const scoped = "src/http/scoped.ts";
-const flows = "src/http/flow-routes.ts";
-const failures = "src/http/failure-routes.ts";
-const ends = "src/http/end-routes.ts";
-const feed = "src/http/event-feed.ts";
-const ring = "src/http/event-ring.ts";
+const flows = "src/http/routes/flows.ts";
+const failures = "src/http/routes/failures.ts";
+const ends = "src/http/routes/catalog.ts";
+const feed = "src/http/events/event-feed.ts";
+const ring = "src/http/events/event-ring.ts";
 const handler = "src/http/handler.ts";
 const authorization = "src/http/authorization.ts";
 const etag = "src/http/etag.ts";
@@ -187,7 +187,7 @@ export const bugs = [
   bug(
     "an error is told to whoever asks",
     bodies,
-    "src/http/refusal.ts",
+    "src/http/http-error.ts",
     "`Unexpected error ${errorId}`",
     "`Unexpected error ${errorId} ${new Error().stack}`",
   ),

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { type HandlerOptions, allowAll, createHandler } from "../../src/http/index.ts";
 import { type Handler } from "../../src/http/handler.ts";
-import { Stage, type Setting } from "../stage.ts";
+import { Stage, type Setting } from "../support/harness.ts";
 import { AnswerCheck } from "./answer-check.ts";
 
 /** What stands behind a door, and how it opens. Everybody may do everything unless `door` says otherwise. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { EventRing } from "../../src/http/event-ring.ts";
+import { EventRing } from "../../src/http/events/event-ring.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { Gate, aborted, second, upTo } from "../stage.ts";
+import { Gate, aborted, second, upTo } from "../support/harness.ts";
 import { type Reader, started } from "./feed-stage.ts";
 
 const counts = (readers: readonly Reader[]) => readers.map(({ events }) => events.length);
@@ -236,7 +236,7 @@ describe("many listeners", () => {
     await stage.flow();
     const steps: number[] = [];
     for (let told = 0, turns = 0; told < 120 && turns < 20; turns++) {
-      await clock.turn();
+      await clock.yieldToEventLoop();
       const now = counts(readers).reduce((sum, count) => sum + count, 0);
       steps.push(now - told);
       told = now;
@@ -253,7 +253,7 @@ describe("many listeners", () => {
     const reading = Promise.all(readers.map((reader) => reader.readAll()));
     await clock.settle();
     await stage.flow();
-    while (counts(readers)[0] === 0) await clock.turn();
+    while (counts(readers)[0] === 0) await clock.yieldToEventLoop();
     const woken = counts(readers).filter((count) => count === 1).length;
     await stage.flow();
     await clock.advance(119);
@@ -276,7 +276,7 @@ describe("many listeners", () => {
     const reading = Promise.all(readers.map((reader) => reader.readAll()));
     await clock.settle();
     await stage.flow();
-    while (counts(readers)[0] === 0) await clock.turn();
+    while (counts(readers)[0] === 0) await clock.yieldToEventLoop();
     // Half of them have been told.
     clock.jumpTo(clock.now() + tookMs);
     await clock.settle();
@@ -297,7 +297,7 @@ describe("many listeners", () => {
     await clock.settle();
     // Two chunks for each of them.
     await Promise.all(Array.from({ length: 150 }, () => stage.flow({ name: "x".repeat(255) })));
-    while (counts(readers)[0] === 0) await clock.turn();
+    while (counts(readers)[0] === 0) await clock.yieldToEventLoop();
     clock.jumpTo(clock.now() + 20);
     await clock.settle();
     await stage.flow();

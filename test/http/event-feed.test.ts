@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { feedEvents } from "../../src/http/event-feed.ts";
-import { second } from "../stage.ts";
+import { feedEvents } from "../../src/http/events/event-feed.ts";
+import { second } from "../support/harness.ts";
 import { type Event, type Reader, started } from "./feed-stage.ts";
 
 describe("a stream", () => {

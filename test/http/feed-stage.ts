@@ -1,6 +1,6 @@
-import { EventFeed } from "../../src/http/event-feed.ts";
+import { EventFeed } from "../../src/http/events/event-feed.ts";
 import { arrayExport, collectingImport } from "../../src/testing/index.ts";
-import { type Setting, Stage, upTo } from "../stage.ts";
+import { type Setting, Stage, upTo } from "../support/harness.ts";
 
 /** One event as a reader understands it. */
 export interface Event {

@@ -1,6 +1,6 @@
 import type { Flow } from "../../src/index.ts";
 import { arrayExport, collectingImport } from "../../src/testing/index.ts";
-import { upTo } from "../stage.ts";
+import { upTo } from "../support/harness.ts";
 import { Door, type DoorSetting } from "./door.ts";
 
 /** What a client writes of a flow from the export `orders` to the import `ledger`, every hour. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { minute } from "../stage.ts";
+import { minute } from "../support/harness.ts";
 import { codes, input, withFlow } from "./flow-door.ts";
 
 describe("writing what others write, too", () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { allowAll, createHandler } from "../../src/http/index.ts";
 import { type Flow, FlowRegistry, Scheduler } from "../../src/index.ts";
 import { arrayExport, collectingImport } from "../../src/testing/index.ts";
-import { upTo } from "../stage.ts";
+import { upTo } from "../support/harness.ts";
 import { codes, input, opened, withFlow } from "./flow-door.ts";
 
 describe("the endpoints of the contract", () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { routes } from "../../src/http/routes.ts";
+import { routes } from "../../src/http/routes/routes.ts";
 import { fuzz } from "./fuzz/fuzz.ts";
 
 test("random requests, valid and not, in any order, are answered as a model of the registry says: 10,000 of them", async () => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type Export, MemoryStorage, NotFoundError } from "../../src/index.ts";
 import { type Verify, hmacSignature } from "../../src/http/index.ts";
 import { collectingImport } from "../../src/testing/index.ts";
-import { Gate } from "../stage.ts";
+import { Gate } from "../support/harness.ts";
 import { Door, type DoorSetting } from "./door.ts";
 
 interface Order {

@@ -9,10 +9,10 @@ import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { beforeAll, describe, expect, test } from "vitest";
 import { refusalsOf } from "../../src/http/openapi.ts";
-import { routes } from "../../src/http/routes.ts";
+import { routes } from "../../src/http/routes/routes.ts";
 import type { Flow, Run } from "../../src/index.ts";
 import { arrayExport, collectingImport } from "../../src/testing/index.ts";
-import { upTo } from "../stage.ts";
+import { upTo } from "../support/harness.ts";
 import { Door } from "./door.ts";
 
 interface Parameter {

@@ -1,6 +1,6 @@
 import type { Result } from "../../src/index.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { upTo } from "../stage.ts";
+import { upTo } from "../support/harness.ts";
 import { Door } from "./door.ts";
 
 const refused: Result = { ok: false, fault: "reject", error: new Error("no") };

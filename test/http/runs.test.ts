@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Flow, Run } from "../../src/index.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { Gate, second, upTo } from "../stage.ts";
+import { Gate, second, upTo } from "../support/harness.ts";
 import { Door } from "./door.ts";
 import { failed, ids } from "./run-door.ts";
 

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Export, type Flow, MemoryStorage, type Result } from "../../src/index.ts";
-import type { Scope } from "../../src/http/index.ts";
-import { routes } from "../../src/http/routes.ts";
+import type { TenantScope } from "../../src/http/index.ts";
+import { routes } from "../../src/http/routes/routes.ts";
 import { arrayExport, scriptedImport } from "../../src/testing/index.ts";
-import { second } from "../stage.ts";
+import { second } from "../support/harness.ts";
 import { type Answered, Door, type Sent } from "./door.ts";
 
 /** In every text of what another owns, so that no answer can show any of it unseen. */
@@ -13,8 +13,8 @@ const refused: Result = { ok: false, fault: "reject", error: new Error(`${mark} 
 const hook: Export<unknown> = { listen: () => () => undefined };
 
 /** Two tenants and flows of nobody, each with runs in every state and failures open and resolved. */
-async function shared(scope: Partial<Scope> = {}, storage = new MemoryStorage()) {
-  const asTenant: Scope = { _integrationId: "mine", ...scope };
+async function shared(scope: Partial<TenantScope> = {}, storage = new MemoryStorage()) {
+  const asTenant: TenantScope = { _integrationId: "mine", ...scope };
   const picky = scriptedImport<unknown>(({ records }) =>
     records.map((_, index) => (index < 2 ? refused : { ok: true })),
   );

@@ -1,6 +1,6 @@
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
-import { copyJson, shown } from "../../src/model/json.ts";
+import { copyJson, formatValue } from "../../src/model/json.ts";
 
 describe("a copy of JSON", () => {
   test.each([
@@ -95,7 +95,7 @@ describe("what JSON would lose or change is refused by its place:", () => {
 test("a message shows any value in short, on one line", () => {
   const values = ["a\nb", "x".repeat(81), [1, 2], { one: 1, two: 2 }, () => 1, null, undefined, 5, 5n, Symbol("s")];
 
-  expect(values.map(shown)).toEqual([
+  expect(values.map(formatValue)).toEqual([
     '"a\\nb"',
     `"${"x".repeat(80)}…"`,
     "an array of 2",

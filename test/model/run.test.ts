@@ -3,12 +3,12 @@ import {
   type Run,
   type RunStatus,
   addCounts,
-  booksBalance,
+  countsAddUp,
   hasEnded,
-  moveRun,
+  transitionRun,
   newRun,
   noCounts,
-  runMoves,
+  runTransitions,
   runStatuses,
   withPage,
 } from "../../src/model/run.ts";
@@ -34,32 +34,32 @@ describe("a move", () => {
   const isLegal = ([from, to]: readonly [RunStatus, RunStatus]) => legal.includes(`${from} → ${to}`);
 
   test.each(pairs.filter(isLegal))("%s → %s is legal", (from, to) => {
-    const moved = moveRun({ ...run, status: from }, to, { endedAt: "then" });
+    const moved = transitionRun({ ...run, status: from }, to, { endedAt: "then" });
 
     expect(moved).toStrictEqual({ ...run, status: to, endedAt: "then" });
     expect(Object.isFrozen(moved)).toBe(true);
   });
 
   test.each(pairs.filter((pair) => !isLegal(pair)))("%s → %s throws", (from, to) => {
-    expect(() => moveRun({ ...run, status: from }, to)).toThrow(
+    expect(() => transitionRun({ ...run, status: from }, to)).toThrow(
       new RangeError(`run run-1: a run that is ${from} cannot become ${to}`),
     );
   });
 
   test("does not change the run it starts from", () => {
-    moveRun(run, "running", { crashes: 9 });
+    transitionRun(run, "running", { crashes: 9 });
 
     expect([run.status, run.crashes]).toEqual(["queued", 0]);
   });
 
   test("cannot be smuggled in with the changes", () => {
-    expect(moveRun(run, "running", { status: "completed" }).status).toBe("running");
+    expect(transitionRun(run, "running", { status: "completed" }).status).toBe("running");
   });
 });
 
 test("there are 7 legal moves among the 36 pairs of statuses", () => {
   expect(pairs).toHaveLength(36);
-  expect(Object.entries(runMoves).flatMap(([from, all]) => all.map((to) => `${from} → ${to}`))).toEqual(legal);
+  expect(Object.entries(runTransitions).flatMap(([from, all]) => all.map((to) => `${from} → ${to}`))).toEqual(legal);
 });
 
 test("a run has ended when it is completed, failed or canceled", () => {
@@ -115,7 +115,7 @@ describe("counts", () => {
     [7, counts(1, 2, 3), false],
     [5, counts(1, 2, 3), false],
   ])("balance %i read against %j: %s", (read, made, balanced) => {
-    expect(booksBalance(read, made)).toBe(balanced);
+    expect(countsAddUp(read, made)).toBe(balanced);
   });
 
   test("of a page go to each import and to the sum of all", () => {

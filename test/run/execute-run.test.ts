@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Export, type Json, type RunOptions, reject, retryLater } from "../../src/index.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { Gate, Stage, aborted, hour, minute, pagesExport, upTo } from "../stage.ts";
+import { Gate, Stage, aborted, hour, minute, pagesExport, upTo } from "../support/harness.ts";
 
 /** Pages of one number each, the checkpoint being the number; says at which checkpoints it was opened. */
 function steps(last: number, settings: Partial<Export<number, { at: number }>> = {}) {
@@ -110,7 +110,7 @@ describe("checkpoints", () => {
     ["NaN", { at: Number.NaN }],
     ["a function", () => 1],
     ["a big integer", 1n],
-  ])("%s is no JSON: the run fails as contract_broken before the page is written", async (_, checkpoint) => {
+  ])("%s is no JSON: the run fails as contract_violation before the page is written", async (_, checkpoint) => {
     const from: Export<number> = {
       async *pages() {
         yield { records: [1], checkpoint: checkpoint as Json };
@@ -120,7 +120,7 @@ describe("checkpoints", () => {
     const stage = new Stage({ exports: { from }, imports: { sink } });
 
     expect((await stage.move()).error).toMatchObject({
-      code: "contract_broken",
+      code: "contract_violation",
       message: expect.stringContaining("page.checkpoint") as unknown,
     });
     expect(sink.calls).toEqual([]);
@@ -131,7 +131,7 @@ describe("checkpoints", () => {
     ["nothing", undefined],
     ["records that are no array", { records: "abc" }],
     ["a total that is no number", { records: [], total: "3" }],
-  ])("%s is no page: the run fails as contract_broken", async (_, page) => {
+  ])("%s is no page: the run fails as contract_violation", async (_, page) => {
     const from: Export<number> = {
       async *pages() {
         yield page as number[];
@@ -139,14 +139,14 @@ describe("checkpoints", () => {
     };
     const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
 
-    expect((await stage.move()).error?.code).toBe("contract_broken");
+    expect((await stage.move()).error?.code).toBe("contract_violation");
   });
 
   test("pages that answers no async iterable breaks the contract", async () => {
     const from = { pages: () => [[1]] } as unknown as Export<number>;
     const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
 
-    expect((await stage.move()).error?.code).toBe("contract_broken");
+    expect((await stage.move()).error?.code).toBe("contract_violation");
   });
 
   test("an export may use its array and its checkpoint object again after each page", async () => {
@@ -214,7 +214,7 @@ describe("versions of a checkpoint", () => {
   ])("%s another version ends the run, and the checkpoint stays", async (_, later) => {
     const { run, opened, checkpoint } = await movedOn(later);
 
-    expect(run).toMatchObject({ status: "failed", error: { code: "contract_broken" } });
+    expect(run).toMatchObject({ status: "failed", error: { code: "contract_violation" } });
     expect(opened).toEqual([]);
     expect(checkpoint).toEqual({ at: 3 });
   });
@@ -393,7 +393,7 @@ describe("keys", () => {
     const from = { ...pagesExport([[1]]), key: key as () => string };
     const stage = new Stage({ exports: { from }, imports: { sink } });
 
-    expect((await stage.move()).error?.code).toBe("contract_broken");
+    expect((await stage.move()).error?.code).toBe("contract_violation");
     expect(sink.calls).toEqual([]);
   });
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type Export, retryLater } from "../../src/index.ts";
 import { collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { Gate, Stage, aborted, upTo } from "../stage.ts";
+import { Gate, Stage, aborted, upTo } from "../support/harness.ts";
 
 /** Gives pages of one number each, and counts how many were read. */
 function counting(pages: number) {
@@ -104,7 +104,7 @@ test("an export whose next page hangs is told to stop when a page before it brea
 
   const run = await stage.move();
 
-  expect(run.error?.code).toBe("contract_broken");
+  expect(run.error?.code).toBe("contract_violation");
   expect(heard).toBeInstanceOf(Error);
 });
 

@@ -7,13 +7,24 @@ import {
   collectingImport,
   scriptedImport,
 } from "../../src/testing/index.ts";
-import { type Fault, Gate, Stage, aborted, faltering, hanging, minute, noon, second, upTo } from "../stage.ts";
+import {
+  type Fault,
+  Gate,
+  Stage,
+  aborted,
+  faltering,
+  hanging,
+  minute,
+  noon,
+  second,
+  upTo,
+} from "../support/harness.ts";
 
 const error = { code: "lease_lost", message: "stolen" };
 
 /** Takes every active run back, as another process would that finds all leases expired. */
 function steal(storage: Storage, now: number) {
-  return storage.takeBackRuns({ now: now + minute, maxCrashes: 3, error, limit: 10 });
+  return storage.reclaimExpiredRuns({ now: now + minute, maxCrashes: 3, error, limit: 10 });
 }
 
 /** Writes go through, except that the one of `held` waits for the gate. */
@@ -215,8 +226,8 @@ describe("a lease", () => {
 });
 
 describe("a storage that falters", () => {
-  const methods = ["takeRun", "commitPage", "endRun", "renewLeases", "queueDue", "dueFlows", "nextDueAt"] as const;
-  const sweeping = ["takeBackRuns", "waitingFlows", "unreadInboxes", "prune"] as const;
+  const methods = ["claimRun", "commitPage", "endRun", "renewLeases", "queueDue", "dueFlows", "nextDueAt"] as const;
+  const sweeping = ["reclaimExpiredRuns", "waitingFlows", "unreadInboxes", "prune"] as const;
 
   test.each(
     [...methods, ...sweeping].flatMap((method) =>
@@ -257,7 +268,7 @@ describe("a storage that falters", () => {
       const ended = await stage.end(run);
 
       expect(meanwhile.status).toBe("running");
-      expect(stage.events.of("trouble")).toMatchObject([
+      expect(stage.events.of("background:error")).toMatchObject([
         { error: { code: "storage_failed", message: expect.stringContaining(method) as unknown } },
       ]);
       expect(ended).toMatchObject({ status: "completed", numSuccess: 4, numPagesProcessed: 4, crashes: 1 });
@@ -265,9 +276,9 @@ describe("a storage that falters", () => {
     },
   );
 
-  test("for long in takeRun leaves the run waiting, and a later sweep starts it", async () => {
+  test("for long in claimRun leaves the run waiting, and a later sweep starts it", async () => {
     let down = true;
-    const storage = faltering(new MemoryStorage(), { method: "takeRun", fails: () => down });
+    const storage = faltering(new MemoryStorage(), { method: "claimRun", fails: () => down });
     const stage = new Stage({ exports: { from: ones(2) }, imports: { sink: collectingImport<number>() }, storage });
     await stage.scheduler.start();
     const run = await stage.scheduler.run((await stage.flow())._id);
@@ -278,7 +289,7 @@ describe("a storage that falters", () => {
 
     expect(meanwhile.status).toBe("queued");
     expect(await stage.end(run)).toMatchObject({ status: "completed", crashes: 0 });
-    expect(stage.events.of("trouble").length).toBeGreaterThan(0);
+    expect(stage.events.of("background:error").length).toBeGreaterThan(0);
   });
 
   test("for long in everything in the background is told, and all goes on when it answers again", async () => {
@@ -297,7 +308,7 @@ describe("a storage that falters", () => {
 
     expect((await stage.runs(flow._id)).map(({ status }) => status)).toEqual(["completed"]);
     expect(sink.written).toEqual([1, 2]);
-    expect(new Set(stage.events.of("trouble").map(({ during }) => during))).toEqual(
+    expect(new Set(stage.events.of("background:error").map(({ during }) => during))).toEqual(
       new Set(["queueing what is due", "sweeping"]),
     );
   });
@@ -378,8 +389,8 @@ describe("stop", () => {
   test("a run that is just being taken when graceMs are over is given back unread", async () => {
     const storage = new MemoryStorage();
     const taking = new Gate();
-    const takeRun = storage.takeRun.bind(storage);
-    storage.takeRun = (...call) => taking.opened.then(() => takeRun(...call));
+    const claimRun = storage.claimRun.bind(storage);
+    storage.claimRun = (...call) => taking.opened.then(() => claimRun(...call));
     const sink = collectingImport<number>();
     const stage = new Stage({ exports: { from: ones(4) }, imports: { sink }, storage });
     await stage.scheduler.start();

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Import, type Result, type Run, reject, retryLater, stop } from "../../src/index.ts";
 import { type ImportSettings, type Script, arrayExport, scriptedImport } from "../../src/testing/index.ts";
-import { Gate, Stage, aborted, pagesExport, upTo } from "../stage.ts";
+import { Gate, Stage, aborted, pagesExport, upTo } from "../support/harness.ts";
 
 const byNumber = { key: (number: number) => `#${number}` };
 const nope = (fault: "retry" | "reject" | "unknown", message: string = fault, afterMs?: number): Result => ({
@@ -23,7 +23,7 @@ const sent = (sink: { calls: readonly { records: readonly number[] }[] }) => sin
 /** Ended as broken by the import's answer, with nothing committed. */
 async function expectBroken(run: Run, stage: Stage, problem: RegExp): Promise<void> {
   expect(run).toMatchObject({ status: "failed", numPagesProcessed: 0, numSuccess: 0, numError: 0 });
-  expect(run.error?.code).toBe("contract_broken");
+  expect(run.error?.code).toBe("contract_violation");
   expect(run.error?.message).toMatch(problem);
   expect(await stage.failures()).toEqual([]);
   expect(await stage.scheduler.getCheckpoint(run._flowId)).toBeUndefined();

@@ -3,10 +3,10 @@
 
 const executeRun = "src/run/execute-run.ts";
 const writeBatch = "src/run/write-batch.ts";
-const offerPage = "src/run/offer-page.ts";
+const offerPage = "src/run/import-page.ts";
 const runner = "src/run/runner.ts";
-const memory = "src/storage/memory-storage.ts";
-const sweep = "src/schedule/sweep.ts";
+const memory = "src/storage/memory/memory-storage.ts";
+const sweep = "src/scheduler/maintenance.ts";
 const localExecutor = "src/executor/local-executor.ts";
 
 /** `also`: conformance cases that should see it, too. */
@@ -181,7 +181,7 @@ const slotOf = (flowId: string) => {
   {
     name: "an event id that was seen before is taken in again",
     also: "storage",
-    edits: [["src/storage/memory-inbox.ts", "    if (this.#seen.has(id)) return false;\n", ""]],
+    edits: [["src/storage/memory/memory-inbox.ts", "    if (this.#seen.has(id)) return false;\n", ""]],
   },
   {
     name: "a commit empties the inbox beyond what its run has read",

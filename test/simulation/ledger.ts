@@ -374,7 +374,7 @@ export class Ledger {
       case "deleteFlow":
         if (call.answer.outcome === "deleted") this.#deleted(call.answer);
         break;
-      case "takeRun":
+      case "claimRun":
         this.#taken(process, call);
         break;
       case "commitPage":
@@ -386,7 +386,7 @@ export class Ledger {
       case "releaseRun":
         this.#released(process, call);
         break;
-      case "takeBackRuns":
+      case "reclaimExpiredRuns":
         this.#tookBack(call.answer, false);
         break;
       case "setCheckpoint":
@@ -541,7 +541,7 @@ export class Ledger {
     flow.excusedAt = ++this.#seq;
   }
 
-  #taken(process: Process, { args: [_flowId, lease], answer }: CallOf<"takeRun">): void {
+  #taken(process: Process, { args: [_flowId, lease], answer }: CallOf<"claimRun">): void {
     const flow = this.flows.get(_flowId);
     const run = this.runs.get(answer?.run._id ?? "");
     if (flow === undefined || run === undefined || answer === undefined) return;

@@ -1,4 +1,4 @@
-import { type Cancel, type Clock, type Storage, FlowRegistry, Scheduler } from "../../src/index.ts";
+import { type CancelTimer, type Clock, type Storage, FlowRegistry, Scheduler } from "../../src/index.ts";
 import { StorageFailedError } from "../../src/errors.ts";
 import type { Chance } from "./chance.ts";
 import type { Plan } from "./plan.ts";
@@ -7,7 +7,7 @@ import type { Plan } from "./plan.ts";
 export class Gate {
   #state: "open" | "held" | "shut" = "open";
   #waiting: (() => void)[] = [];
-  readonly #timers = new Set<Cancel>();
+  readonly #timers = new Set<CancelTimer>();
 
   get isOpen(): boolean {
     return this.#state === "open";
@@ -48,7 +48,7 @@ export class Gate {
   }
 
   /** Keeps what ends with the process. */
-  keep(timer: Cancel): Cancel {
+  keep(timer: CancelTimer): CancelTimer {
     this.#timers.add(timer);
     return () => {
       this.#timers.delete(timer);
@@ -84,14 +84,14 @@ export function gatedClock(clock: Clock, gate: Gate, skewMs: number): Clock {
         forget();
       };
     },
-    async turn() {
-      await clock.turn();
+    async yieldToEventLoop() {
+      await clock.yieldToEventLoop();
       await gate.passed();
     },
   };
 }
 
-type Methods = Omit<Storage, "abilities" | "close">;
+type Methods = Omit<Storage, "capabilities" | "close">;
 
 /** One call of a storage, and what it answered. */
 export type StorageCall = {
@@ -117,10 +117,10 @@ export interface StorageView {
 
 /** A storage that can be slow, fail before or after it did what was asked, and end with its process. */
 export function viewedStorage(storage: Storage, view: StorageView): Storage {
-  const abilities = { durable: false, shared: view.shared };
+  const capabilities = { durable: false, shared: view.shared };
   return new Proxy(storage, {
     get(target, name) {
-      if (name === "abilities") return abilities;
+      if (name === "capabilities") return capabilities;
       const method: unknown = Reflect.get(target, name);
       if (typeof method !== "function" || typeof name !== "string") return method;
       return (...args: unknown[]) =>

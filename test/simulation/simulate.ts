@@ -222,8 +222,8 @@ class World {
     scheduler.on("run:completed", ended);
     scheduler.on("run:failed", ended);
     scheduler.on("run:canceled", ended);
-    scheduler.on("listenerError", ({ error }) => this.ledger.broken("quiet", `a listener threw ${String(error)}`));
-    scheduler.on("trouble", ({ error, during }) => {
+    scheduler.on("listener:error", ({ error }) => this.ledger.broken("quiet", `a listener threw ${String(error)}`));
+    scheduler.on("background:error", ({ error, during }) => {
       this.#tell(`${name} trouble ${during}: ${String(error)}`);
       if (this.plan.storage.faults === 0) this.ledger.broken("quiet", `trouble ${during}: ${String(error)}`);
     });
@@ -458,7 +458,7 @@ class World {
     const { maxCrashes } = this.plan.options;
     const error = { code: "lease_lost", message: "stolen" };
     const now = this.#clock.now() + 1e9;
-    this.ledger.stolen(await this.#storage.takeBackRuns({ now, maxCrashes, error, limit: 1 }));
+    this.ledger.stolen(await this.#storage.reclaimExpiredRuns({ now, maxCrashes, error, limit: 1 }));
   }
 
   #retry(_flowId: string): void {

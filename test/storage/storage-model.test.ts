@@ -3,9 +3,9 @@ import { MemoryStorage } from "../../src/index.ts";
 import type { Failure } from "../../src/model/failure.ts";
 import type { Flow } from "../../src/model/flow.ts";
 import { type RunStart, runStatuses, triggers } from "../../src/model/run.ts";
-import { SqliteStorage } from "../../src/storage/sqlite-storage.ts";
-import type { Listed, Paging, RunEnding, Storage, Tick } from "../../src/storage/storage.ts";
-import { at, failureOf, flowOf, iso } from "../../src/testing/storage-stage.ts";
+import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
+import type { ListResult, Paging, RunEnding, Storage, Tick } from "../../src/storage/storage.ts";
+import { at, failureOf, flowOf, iso } from "../../src/testing/storage/harness.ts";
 import { Chance } from "../simulation/chance.ts";
 
 // The same calls, by chance but always the same ones, on MemoryStorage and on SqliteStorage: every answer must be the
@@ -55,12 +55,12 @@ class Model {
       queueDue: 8,
       cancelRun: 3,
       prune: 2,
-      takeRun: 12,
+      claimRun: 12,
       renewLeases: 3,
       commitPage: 16,
       endRun: 7,
       releaseRun: 3,
-      takeBackRuns: 3,
+      reclaimExpiredRuns: 3,
       setCheckpoint: 2,
       resolveFailures: 3,
       appendInbox: 8,
@@ -201,18 +201,18 @@ class Model {
     return { title: `prune ${shown(rule)}`, call };
   }
 
-  async takeRun(): Promise<Step> {
+  async claimRun(): Promise<Step> {
     const _flowId = this.#chance.oneOf(flowIds);
     const token = this.#chance.happens(0.9) ? `token ${this.#newId()}` : this.#chance.oneOf(tokens);
     const lease = { token, at: at(this.#now), until: at(this.#now + this.#chance.between(1, 20)) };
     if (this.#tokens.length > 6) this.#tokens.shift();
     this.#tokens.push(token);
     const call: Call = async (s) => {
-      const taken = await s.takeRun(_flowId, lease);
+      const taken = await s.claimRun(_flowId, lease);
       if (taken !== undefined) this.#holds.set(taken.run._id, token);
       return taken;
     };
-    return { title: `takeRun ${_flowId} ${shown(lease)}`, call };
+    return { title: `claimRun ${_flowId} ${shown(lease)}`, call };
   }
 
   async renewLeases(): Promise<Step> {
@@ -261,9 +261,12 @@ class Model {
     return { title: `releaseRun ${shown(hold)}`, call: (s) => s.releaseRun(hold) };
   }
 
-  async takeBackRuns(): Promise<Step> {
+  async reclaimExpiredRuns(): Promise<Step> {
     const rule = { now: at(this.#now), maxCrashes: this.#chance.between(0, 2), error, limit: 100 };
-    return { title: `takeBackRuns ${shown(rule)}`, call: async (s) => (await s.takeBackRuns(rule)).slice().sort(byId) };
+    return {
+      title: `reclaimExpiredRuns ${shown(rule)}`,
+      call: async (s) => (await s.reclaimExpiredRuns(rule)).slice().sort(byId),
+    };
   }
 
   async setCheckpoint(): Promise<Step> {
@@ -383,7 +386,7 @@ class Model {
   async #listed<T, Query extends object>(
     title: string,
     query: Query,
-    list: (storage: Storage, query: Query & Paging) => Promise<Listed<T>>,
+    list: (storage: Storage, query: Query & Paging) => Promise<ListResult<T>>,
   ): Promise<readonly T[]> {
     const limit = this.#chance.oneOf([1, 3, 1_000]);
     const pages = await this.#both(`${title} ${shown(query)} ${limit}`, async (storage) => {

@@ -52,12 +52,12 @@ test("keeps nothing that was told before it listened", () => {
 
 test("keeps what listeners throw, if it is asked to", () => {
   const teller = new Teller();
-  const events = new EventRecorder(teller, ["run:queued", "listenerError"]);
+  const events = new EventRecorder(teller, ["run:queued", "listener:error"]);
   teller.on("run:queued", () => {
     throw new Error("a listener's own");
   });
 
   teller.tell("run:queued", { run: runOf("1") });
 
-  expect(events.of("listenerError")).toEqual([{ event: "run:queued", error: new Error("a listener's own") }]);
+  expect(events.of("listener:error")).toEqual([{ event: "run:queued", error: new Error("a listener's own") }]);
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import type { Executor, Work } from "../../src/executor/executor.ts";
+import type { Executor, WorkerOptions } from "../../src/executor/executor.ts";
 import { LocalExecutor } from "../../src/index.ts";
 import { type OpenExecutor, type TestCase, executorCases } from "../../src/testing/index.ts";
 
@@ -11,7 +11,7 @@ function caseOf(title: string, open: OpenExecutor): TestCase {
 }
 
 /** A local executor that is given `change`d work. */
-function withWork(change: (work: Work) => Work): Executor {
+function withWork(change: (work: WorkerOptions) => WorkerOptions): Executor {
   const local = new LocalExecutor();
   return {
     start: (work) => local.start(change(work)),
@@ -36,7 +36,7 @@ const saboteurs: Readonly<Record<string, () => Executor>> = {
   "a wake-up makes it call runNext with the flow's id": () => withMethods(() => ({ wake: async () => undefined })),
 
   "a wake-up resolves without waiting for the call to end": () => {
-    let work: Work | undefined;
+    let work: WorkerOptions | undefined;
     return withMethods((local) => ({
       async start(given) {
         work = given;
@@ -215,5 +215,5 @@ describe("executorCases", () => {
 });
 
 async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await systemClock.turn();
+  for (let turn = 0; turn < count; turn++) await systemClock.yieldToEventLoop();
 }

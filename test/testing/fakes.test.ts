@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type ImportContext, type Page, retryLater } from "../../src/index.ts";
-import { sampleFlow, sampleRun } from "../../src/testing/connector-stage.ts";
+import { sampleFlow, sampleRun } from "../../src/testing/connector-harness.ts";
 import { silentLogger } from "../../src/model/logger.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { pause } from "../../src/clock.ts";
+import { delay } from "../../src/clock.ts";
 import { ManualClock } from "../../src/testing/index.ts";
 
 test("stands still until it is moved", async () => {
@@ -55,8 +55,8 @@ test("does all that follows from one timer before the next one fires", async () 
   clock.setTimer(() => {
     void (async () => {
       for (let step = 0; step < 20; step++) await Promise.resolve();
-      await clock.turn();
-      await clock.turn();
+      await clock.yieldToEventLoop();
+      await clock.yieldToEventLoop();
       log.push("first is done");
     })();
   }, 10);
@@ -136,7 +136,7 @@ test("refuses to go back by moving, and times that are none", async () => {
 test("a pause of a month passes without waiting for it", async () => {
   const clock = new ManualClock(0);
   let over = false;
-  void pause(clock, 30 * 86_400_000).then(() => (over = true));
+  void delay(clock, 30 * 86_400_000).then(() => (over = true));
 
   await clock.advance(30 * 86_400_000);
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { MemoryStorage } from "../../src/index.ts";
 import type { Run } from "../../src/model/run.ts";
-import type { Listed, Storage } from "../../src/storage/storage.ts";
+import type { ListResult, Storage } from "../../src/storage/storage.ts";
 import { type OpenStorage, type TestCase, storageCases } from "../../src/testing/index.ts";
 
 /** What a saboteur does otherwise than the storage it wraps. */
@@ -26,7 +26,7 @@ function lasting(spoil: Spoil = () => ({})): OpenStorage {
     places.set(place, stored);
     return new Proxy(stored, {
       get: (_, name) =>
-        name === "abilities" ? { durable: true, shared: true } : (Reflect.get(stored, name) as unknown),
+        name === "capabilities" ? { durable: true, shared: true } : (Reflect.get(stored, name) as unknown),
     });
   };
 }
@@ -49,8 +49,8 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
   "commitPage with a token that does not hold the run answers undefined, and changes nothing": (honest) => {
     const tokens = new Map<string, string>();
     return {
-      async takeRun(_flowId, lease) {
-        const taken = await honest.takeRun(_flowId, lease);
+      async claimRun(_flowId, lease) {
+        const taken = await honest.claimRun(_flowId, lease);
         if (taken !== undefined) tokens.set(taken.run._id, lease.token);
         return taken;
       },
@@ -85,9 +85,9 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
   "endRun with a token that does not hold the run answers undefined, and changes nothing": (honest) => {
     let token = "";
     return {
-      async takeRun(_flowId, lease) {
+      async claimRun(_flowId, lease) {
         token = lease.token;
-        return honest.takeRun(_flowId, lease);
+        return honest.claimRun(_flowId, lease);
       },
       endRun: (hold, ending) => honest.endRun({ ...hold, token }, ending),
     };
@@ -100,31 +100,31 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     },
   }),
 
-  "takeRun answers undefined while a run of the flow is active, running or canceling": (honest) => ({
-    async takeRun(_flowId, lease) {
-      const taken = await honest.takeRun(_flowId, lease);
+  "claimRun answers undefined while a run of the flow is active, running or canceling": (honest) => ({
+    async claimRun(_flowId, lease) {
+      const taken = await honest.claimRun(_flowId, lease);
       const [flow, run] = [await honest.findFlow(_flowId), await waitingRun(honest, _flowId)];
       return taken ?? (flow && run && { flow, run: { ...run, status: "running" } });
     },
   }),
 
-  "takeRun asked again with the same token answers the same run, and starts no second one": (honest) => {
+  "claimRun asked again with the same token answers the same run, and starts no second one": (honest) => {
     const seen = new Set<string>();
     return {
-      async takeRun(_flowId, lease) {
+      async claimRun(_flowId, lease) {
         if (seen.has(lease.token)) return undefined;
         seen.add(lease.token);
-        return honest.takeRun(_flowId, lease);
+        return honest.claimRun(_flowId, lease);
       },
     };
   },
 
-  "takeRun takes a flow's runs first in, first out, whatever their ids, times and triggers": (honest) => ({
+  "claimRun takes a flow's runs first in, first out, whatever their ids, times and triggers": (honest) => ({
     // Says that it started the waiting run with the smallest id.
-    async takeRun(_flowId, lease) {
+    async claimRun(_flowId, lease) {
       const { items } = await honest.listRuns({ ...everyRun, _flowId, status: "queued" });
       const first = items.map(({ _id }) => _id).sort()[0];
-      const taken = await honest.takeRun(_flowId, lease);
+      const taken = await honest.claimRun(_flowId, lease);
       const run = await honest.findRun(first ?? "");
       return taken && run && { ...taken, run: { ...run, status: "running" } };
     },
@@ -134,12 +134,12 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     renewLeases: (holds) => honest.renewLeases(holds, 0),
   }),
 
-  "takeBackRuns fails a run that has crashed more than maxCrashes times": (honest) => ({
-    takeBackRuns: (rule) => honest.takeBackRuns({ ...rule, maxCrashes: Infinity }),
+  "reclaimExpiredRuns fails a run that has crashed more than maxCrashes times": (honest) => ({
+    reclaimExpiredRuns: (rule) => honest.reclaimExpiredRuns({ ...rule, maxCrashes: Infinity }),
   }),
 
-  "takeBackRuns leaves runs alone whose lease has not run out at `now`": (honest) => ({
-    takeBackRuns: (rule) => honest.takeBackRuns({ ...rule, now: rule.now + 1 }),
+  "reclaimExpiredRuns leaves runs alone whose lease has not run out at `now`": (honest) => ({
+    reclaimExpiredRuns: (rule) => honest.reclaimExpiredRuns({ ...rule, now: rule.now + 1 }),
   }),
 
   "releaseRun gives the run back to the head of its line": (honest) => ({
@@ -253,7 +253,7 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
       after = "0",
       limit,
       ...query
-    }): Promise<Listed<Awaited<ReturnType<Storage["findFlow"]>> & object>> {
+    }): Promise<ListResult<Awaited<ReturnType<Storage["findFlow"]>> & object>> {
       const { items } = await honest.listFlows({ ...query, limit: 1_000 });
       const end = Number(after) + limit;
       return { items: items.slice(Number(after), end), ...(end < items.length ? { next: String(end) } : {}) };
@@ -370,7 +370,9 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     };
   },
 
-  "it has the abilities that it is tested for, and says so": () => ({ abilities: { durable: false, shared: true } }),
+  "it has the capabilities that it is tested for, and says so": () => ({
+    capabilities: { durable: false, shared: true },
+  }),
 };
 
 describe("storageCases", () => {
@@ -395,7 +397,7 @@ describe("storageCases", () => {
 
   test("catch a storage that says it is durable and shared, and is neither", async () => {
     const forgetful: OpenStorage = () =>
-      spoiled(new MemoryStorage(), () => ({ abilities: { durable: true, shared: true } }));
+      spoiled(new MemoryStorage(), () => ({ capabilities: { durable: true, shared: true } }));
 
     const failed = await failuresOf(storageCases(forgetful, { durable: true, shared: true }));
 
@@ -405,17 +407,17 @@ describe("storageCases", () => {
 
   test("catch two processes that read first and write later, as if nobody else did", async () => {
     const racing = lasting((honest) => ({
-      async takeRun(_flowId, lease) {
+      async claimRun(_flowId, lease) {
         const active = (await honest.listRuns({ ...everyRun, _flowId, status: "running" })).items;
         const [flow, run] = [await honest.findFlow(_flowId), await waitingRun(honest, _flowId)];
-        const taken = await honest.takeRun(_flowId, lease);
+        const taken = await honest.claimRun(_flowId, lease);
         return taken ?? (active.length === 0 && flow && run ? { flow, run } : undefined);
       },
     }));
 
     const failed = await failuresOf(storageCases(racing, { durable: true, shared: true }));
 
-    expect(failed).toContain("takeRun by many at once starts one run of the flow");
+    expect(failed).toContain("claimRun by many at once starts one run of the flow");
   });
 
   test("leave nothing open that they opened", async () => {

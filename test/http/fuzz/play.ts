@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import type { Failure, Flow, Result, Run } from "../../../src/index.ts";
 import { collectingImport, scriptedImport } from "../../../src/testing/index.ts";
-import { pagesExport } from "../../stage.ts";
+import { pagesExport } from "../../support/harness.ts";
 import { type Answered, Door, type Sent } from "../door.ts";
 import { Model, type ModelFlow, isRefused, text } from "./model.ts";
 import type { Step } from "./steps.ts";

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { routes } from "../../../src/http/routes.ts";
+import { routes } from "../../../src/http/routes/routes.ts";
 import type { Sent } from "../door.ts";
 import { type Field, flowFields, someFields } from "./values.ts";
 

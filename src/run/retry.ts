@@ -1,0 +1,21 @@
+/** The longest delay that is chosen here; an import's own `afterMs` may be longer. */
+export const longestDelayMs = 60_000;
+
+/** How attempts are spaced. */
+export interface RetryPolicy {
+  /** Milliseconds; doubled with each attempt. */
+  readonly retryDelayMs: number;
+  /** From 0 up to but not including 1. */
+  readonly random: () => number;
+}
+
+/**
+ * Milliseconds to wait after attempt `attempt` (1 for the first) failed: anything from nothing to twice as long each
+ * time ("full jitter"), so that many clients of a recovering server do not return at once; at least `afterMs`.
+ *
+ * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+ */
+export function retryDelay(attempt: number, rule: RetryPolicy, afterMs = 0): number {
+  const ceiling = Math.min(longestDelayMs, rule.retryDelayMs * 2 ** Math.min(attempt - 1, 60));
+  return Math.max(afterMs, Math.round(rule.random() * ceiling));
+}

@@ -1,0 +1,141 @@
+import type { CancelTimer, Clock } from "../clock.ts";
+import type { Run, RunStart } from "../model/run.ts";
+import type { Storage } from "../storage/storage.ts";
+
+/** Everything a sweep needs. */
+export interface MaintenanceDeps {
+  readonly storage: Pick<Storage, "prune" | "queueRun" | "reclaimExpiredRuns" | "unreadInboxes" | "waitingFlows">;
+  readonly clock: Clock;
+  readonly newId: () => string;
+  /** How long a lease lasts. It rests no longer than that, so a run is claimed back within two of them. */
+  readonly leaseMs: number;
+  readonly maxCrashes: number;
+  readonly retention: { readonly days: number; readonly runsPerFlow: number };
+  readonly told: MaintenanceEmit;
+}
+
+/** What a sweep tells. */
+export interface MaintenanceEmit {
+  /** A run whose lease had run out: it waits again, or has ended. */
+  takenBack(run: Run): void;
+  queued(run: Run): void;
+  /** Runs of this flow wait, and none is running. */
+  waiting(_flowId: string): void;
+  /** It has looked at everything: time to catch up with what other processes changed. */
+  swept(): void;
+  trouble(error: unknown, during: string): void;
+}
+
+/** How long it rests between two sweeps at most, in milliseconds. */
+const maxIntervalMs = 30_000;
+
+/** Everything is claimed in portions of this size, with a turn for the rest of the process after each. */
+const portion = 1_000;
+
+/** Documents changed in one go: a run that has a page to commit waits for no more than these. */
+const changePortion = 100;
+
+/**
+ * Finds what got lost: runs whose process died, inboxes whose run failed, waiting runs whose wake-up never came. And
+ * removes the history nobody wants to keep any longer.
+ */
+export class Maintenance {
+  readonly #deps: MaintenanceDeps;
+  #cancelTimer: CancelTimer | undefined;
+  #current: Promise<void> = Promise.resolve();
+  #stopped = true;
+
+  constructor(deps: MaintenanceDeps) {
+    this.#deps = deps;
+  }
+
+  /** Sweeps once, and from now on every half a minute, or as often as a lease lasts if that is shorter. */
+  async start(): Promise<void> {
+    this.#stopped = false;
+    await this.now();
+    this.#plan();
+  }
+
+  /** Sweeps no more; resolves when the sweep that goes on has ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelTimer?.();
+    await this.#current;
+  }
+
+  /** Sweeps now, after the sweep that goes on. */
+  now(): Promise<void> {
+    const sweep = this.#current.then(() => this.#sweep());
+    this.#current = sweep.catch(() => undefined);
+    return sweep;
+  }
+
+  #plan(): void {
+    // One timer, also if a start that was left behind goes on after the next one.
+    this.#cancelTimer?.();
+    if (this.#stopped) return;
+    const sweep = async () => {
+      await this.now().catch((error: unknown) => this.#deps.told.trouble(error, "sweeping"));
+      this.#plan();
+    };
+    const restMs = Math.min(maxIntervalMs, this.#deps.leaseMs);
+    this.#cancelTimer = this.#deps.clock.setTimer(() => void sweep(), restMs);
+  }
+
+  async #sweep(): Promise<void> {
+    const { storage, told } = this.#deps;
+    await this.#takeBack();
+    await this.#each(
+      (after) => storage.unreadInboxes(portion, after),
+      (_flowId) => this.#queueRealtime(_flowId),
+    );
+    await this.#each(
+      (after) => storage.waitingFlows(portion, after),
+      (_flowId) => told.waiting(_flowId),
+    );
+    told.swept();
+    await this.#prune();
+  }
+
+  async #takeBack(): Promise<void> {
+    const { clock, maxCrashes, storage, told } = this.#deps;
+    const message = `its process died or stalled more than ${maxCrashes} times`;
+    const rule = { now: clock.now(), maxCrashes, error: { code: "lease_lost", message }, limit: changePortion };
+    for (let size = changePortion; size === changePortion && !this.#stopped;) {
+      const runs = await storage.reclaimExpiredRuns(rule);
+      for (const run of runs) told.takenBack(run);
+      size = runs.length;
+      if (size === changePortion) await clock.yieldToEventLoop();
+    }
+  }
+
+  async #queueRealtime(_flowId: string): Promise<void> {
+    const { clock, newId, storage, told } = this.#deps;
+    const queuedAt = new Date(clock.now()).toISOString();
+    const start: RunStart = { _id: newId(), _flowId, trigger: "realtime", queuedAt };
+    // Records wait in the inbox already, so their run is not one too many.
+    const queued = await storage.queueRun(start, { maxQueued: Infinity });
+    if (queued.outcome === "queued") told.queued(queued.run);
+  }
+
+  async #prune(): Promise<void> {
+    const { clock, retention, storage } = this.#deps;
+    const endedBefore = Math.max(0, clock.now() - retention.days * 86_400_000);
+    const rule = { endedBefore, runsPerFlow: retention.runsPerFlow, limit: changePortion };
+    while (!this.#stopped && (await storage.prune(rule)) > 0) await clock.yieldToEventLoop();
+  }
+
+  async #each(
+    read: (after: string | undefined) => Promise<readonly string[]>,
+    act: (_id: string) => Promise<void> | void,
+  ): Promise<void> {
+    let after: string | undefined;
+    for (let size = portion; size === portion && !this.#stopped;) {
+      const ids = await read(after);
+      for (const _id of ids) await act(_id);
+      size = ids.length;
+      after = ids.at(-1);
+      if (size === portion) await this.#deps.clock.yieldToEventLoop();
+    }
+  }
+}

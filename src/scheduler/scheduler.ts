@@ -1,0 +1,572 @@
+import { delay } from "../clock.ts";
+import {
+  BusyError,
+  ConflictError,
+  ExecutorFailedError,
+  FlowDisabledError,
+  InvalidOptionError,
+  InvalidRequestError,
+  NotFoundError,
+} from "../errors.ts";
+import { Events, type RegistryEvents, type SchedulerEvents } from "../events.ts";
+import {
+  type ExportIdFor,
+  type Exports,
+  type FlowRegistry,
+  type Imports,
+  type RecordFor,
+  checkFilter,
+  defined,
+} from "../flow-registry.ts";
+import type { AcceptOptions, AcceptResult } from "../model/export.ts";
+import { type Failure, failureStatuses } from "../model/failure.ts";
+import { importIdsOf } from "../model/flow.ts";
+import { type Json, copyJson } from "../model/json.ts";
+import type { Logger } from "../model/logger.ts";
+import { type Rule, having, oneOf, optional, pageLimit, text, texts } from "../model/rule.ts";
+import { type RetrySelection, type Run, type RunStart, hasEnded, runStatuses, triggers } from "../model/run.ts";
+import { messageOf } from "../model/outcome.ts";
+import { type ResolvedOptions, type SchedulerOptions, checkNumber, resolveOptions } from "./options.ts";
+import { Runner, type RunnerEmit } from "../run/runner.ts";
+import { Intake, type IntakeEmit } from "./intake.ts";
+import { Maintenance, type MaintenanceEmit } from "./maintenance.ts";
+import { Timetable, type TimetableEmit } from "./timetable.ts";
+import type { QueueDueResult, FailureQuery, ListResult, RunQuery, Storage } from "../storage/storage.ts";
+
+/** How a run on demand goes. */
+export interface RunOptions {
+  /** A sample: at most this many records, and no checkpoint moves; 1 or more. @default all */
+  readonly limit?: number;
+}
+
+/** Which runs to list. */
+export interface RunFilter extends Omit<RunQuery, "limit"> {
+  /** 1 to 1000. @default 100 */
+  readonly limit?: number;
+}
+
+/** Which failures to list. */
+export interface FailureFilter extends Omit<FailureQuery, "limit"> {
+  /** 1 to 1000. @default 100 */
+  readonly limit?: number;
+}
+
+/** `stopped` at first, and again after `stop`. */
+export type SchedulerState = "stopped" | "starting" | "started" | "stopping";
+
+/** What running code may take, once it is told to abort, before `stop` leaves it behind. */
+const abortPatienceMs = 1_000;
+
+/** How many ids are looked up at once. */
+const portion = 1_000;
+
+/** How many failures are resolved at once: a run that has a page to commit waits for no more than these. */
+const changePortion = 100;
+
+/** How often the storage is asked whether a run has ended that this scheduler did not see end, in milliseconds. */
+const pollMs = 1_000;
+
+/** Moves records: runs flows by their schedules, on demand and as events arrive, one run of a flow at a time. */
+export class Scheduler<X extends Exports = Exports, M extends Imports = Imports> extends Events<SchedulerEvents> {
+  readonly #registry: FlowRegistry;
+  readonly #storage: Storage;
+  readonly #options: ResolvedOptions;
+  readonly #runner: Runner;
+  readonly #timetable: Timetable;
+  readonly #intake: Intake;
+  readonly #sweep: Maintenance;
+  readonly #waiters = new Map<string, Set<(run: Run) => void>>();
+  readonly #toldAt = new Map<string, number>();
+  #state: SchedulerState = "stopped";
+  #starting: Promise<void> | undefined;
+  /** Of the start that counts: a stop leaves one behind that does not end. */
+  #startNumber = 0;
+  #stopping: Promise<void> | undefined;
+
+  /** @throws `invalid_option` naming the first option that is out of range. */
+  constructor(registry: FlowRegistry<X, M>, options: SchedulerOptions = {}) {
+    super();
+    if (!having("findExport", "findImport").holds(registry))
+      throw new InvalidOptionError("registry", "a FlowRegistry", registry);
+    this.#registry = registry;
+    this.#storage = registry.storage;
+    this.#options = resolveOptions(options, registry);
+    const { storage, timezone } = registry;
+    const { clock, newId, random, logger: log, overlap, ...limits } = this.#options;
+    const told = this.#told();
+    const backoff = { retryDelayMs: limits.retryDelayMs, random };
+    const parts = { storage, clock, newId, log, told };
+    this.#runner = new Runner({ ...parts, catalog: registry, limits: { ...limits, backoff }, leaseMs: limits.leaseMs });
+    const rule = { overlap, maxQueued: limits.maxQueued };
+    this.#timetable = new Timetable({ ...parts, timezone, rule, catchUpWindowMs: limits.catchUpWindowMs });
+    const { maxInboxPages, dedupeWindowMs } = limits;
+    this.#intake = new Intake({ ...parts, exports: registry, maxInboxPages, dedupeWindowMs });
+    const { maxCrashes, retention } = limits;
+    this.#sweep = new Maintenance({ ...parts, leaseMs: limits.leaseMs, maxCrashes, retention });
+  }
+
+  /** What it does now. */
+  get state(): SchedulerState {
+    return this.#state;
+  }
+
+  /** Where it writes; for others in the host's process to write to the same place. */
+  get logger(): Logger {
+    return this.#options.logger;
+  }
+
+  /**
+   * Takes up what waits or was interrupted, queues what was missed, and runs flows from now on.
+   *
+   * @throws `conflict` unless it is stopped; `storage_failed`, `executor_failed`: then it is stopped again.
+   */
+  async start(): Promise<void> {
+    if (this.#state !== "stopped") throw new ConflictError(`The scheduler is ${this.#state} already`);
+    const number = ++this.#startNumber;
+    const starting = this.#start(number).finally(() => {
+      if (number === this.#startNumber) this.#starting = undefined;
+    });
+    this.#starting = starting;
+    await starting;
+  }
+
+  async #start(number: number): Promise<void> {
+    this.#state = "starting";
+    const { concurrency, executor } = this.#options;
+    this.#listenToRegistry("on");
+    try {
+      const work = { concurrency, runNext: (_flowId: string) => this.#runner.runNext(_flowId) };
+      await executor.start(work).catch(throwExecutorFailed);
+      this.#expectStart(number);
+      this.#state = "started";
+      for (const part of [this.#sweep, this.#timetable, this.#intake]) {
+        await part.start();
+        this.#expectStart(number);
+      }
+    } catch (error) {
+      if (number === this.#startNumber) await this.#stop(0);
+      // Left behind, it may have begun the executor's work after that was stopped.
+      else if (this.#isStopped()) await executor.stop().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  #isStopped(): boolean {
+    return this.#state === "stopped";
+  }
+
+  /** @throws `conflict` if this start was left behind. */
+  #expectStart(number: number): void {
+    if (number !== this.#startNumber) throw new ConflictError("The scheduler was stopped before it had started");
+  }
+
+  /**
+   * Begins nothing more, and gives running runs `graceMs` to end. Then they are aborted, and wait to be resumed where
+   * they committed last. Resolves at the latest about a second later: code that ignores its signal is left behind, and
+   * its run is claimed back when its lease has run out; so is a storage call that does not answer.
+   */
+  async stop(options: { readonly graceMs?: number } = {}): Promise<void> {
+    const { graceMs = this.#options.graceMs } = options;
+    checkNumber("graceMs", graceMs);
+    const left = (await this.#awaitStart(graceMs)) ? graceMs : 0;
+    if (this.#state === "stopped") return;
+    this.#stopping ??= this.#stop(left).finally(() => (this.#stopping = undefined));
+    await this.#stopping;
+  }
+
+  // A start that goes on would start what a stop has stopped. False: it did not end in time, and will not go on.
+  async #awaitStart(graceMs: number): Promise<boolean> {
+    const starting = this.#starting;
+    if (starting === undefined) return true;
+    const ended = starting.catch(() => undefined);
+    if ((await this.#within(graceMs, ended)) || this.#starting !== starting) return true;
+    this.#startNumber++;
+    this.#starting = undefined;
+    return false;
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    this.#state = "stopping";
+    this.#listenToRegistry("off");
+    const listened = this.#within(graceMs, this.#intake.stop());
+    const rested = this.#within(graceMs + abortPatienceMs, Promise.all([this.#timetable.stop(), this.#sweep.stop()]));
+    const ended = this.#options.executor
+      .stop()
+      .catch((error: unknown) => this.#reportBackgroundError(error, "stopping the executor"));
+    if (!(await this.#within(graceMs, ended))) {
+      this.#runner.abortAll("stop");
+      await this.#within(abortPatienceMs, ended);
+    }
+    await Promise.all([listened, rested]);
+    this.#runner.stop();
+    this.#state = "stopped";
+    this.emit("scheduler:stopped", {});
+  }
+
+  /**
+   * Queues a run of its own; it has been stored once this resolves. Works before `start`, too.
+   *
+   * @throws `not_found`, `flow_disabled`; `busy` if `maxQueued` runs of the flow wait; `invalid_request`.
+   */
+  async run(_flowId: string, options: RunOptions = {}): Promise<Run> {
+    const { limit } = options;
+    if (limit !== undefined && !(Number.isSafeInteger(limit) && limit >= 1))
+      throw new InvalidRequestError("limit", "a whole number, 1 or more", limit);
+    return this.#queue({ ...this.#newStart(_flowId), trigger: "manual", ...(limit === undefined ? {} : { limit }) });
+  }
+
+  /**
+   * Cancels a run: at once if it waits, else as soon as its code has heeded its signal. One that has ended stays as it is.
+   *
+   * @throws `not_found`
+   */
+  async cancel(_runId: string): Promise<Run> {
+    const before = await this.getRun(_runId);
+    const run = await this.#storage.cancelRun(_runId, this.#options.clock.now());
+    if (run === undefined) throw new NotFoundError("run", _runId);
+    this.#runner.abort(_runId, "cancel");
+    if (run.status === "canceled" && !hasEnded(before)) this.#ended(run);
+    return run;
+  }
+
+  /**
+   * Resolves with the run once it has completed, failed or been canceled. Rejects with the reason of `signal` as soon as
+   * that aborts; the run goes on.
+   *
+   * @throws `not_found`
+   */
+  async waitFor(_runId: string, options: { readonly signal?: AbortSignal } = {}): Promise<Run> {
+    const { signal } = options;
+    const waiter = this.#waiter(_runId);
+    const done = new AbortController();
+    const abort = () => done.abort();
+    signal?.addEventListener("abort", abort);
+    try {
+      for (;;) {
+        signal?.throwIfAborted();
+        const run = await this.getRun(_runId);
+        if (hasEnded(run)) return run;
+        signal?.throwIfAborted();
+        // It may end in another scheduler, of this process or of another one.
+        const polled = delay(this.#options.clock, pollMs, done.signal).then(() => undefined);
+        const ended = await Promise.race([waiter.ended, polled]);
+        if (ended !== undefined) return ended;
+      }
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      done.abort();
+      waiter.leave();
+    }
+  }
+
+  /** @throws `not_found` */
+  async getRun(_runId: string): Promise<Run> {
+    const run = await this.#storage.findRun(_runId);
+    if (run === undefined) throw new NotFoundError("run", _runId);
+    return run;
+  }
+
+  /**
+   * Newest first. `next`, if there is one, is the `after` of the next page.
+   *
+   * @throws `invalid_request` naming the filter that is unknown or out of range.
+   */
+  async listRuns(filter: RunFilter = {}): Promise<ListResult<Run>> {
+    const { limit = 100, ...rest } = filter;
+    checkFilter({ ...rest, limit }, runFilterRules);
+    return this.#storage.listRuns({ ...defined(rest), limit });
+  }
+
+  /**
+   * Takes records in as they arrive; resolves when they are in the inbox of every enabled flow that uses the export,
+   * as durably as the storage keeps them. Only then may their sender be told OK.
+   *
+   * @throws `not_found`, `invalid_request`; `flow_disabled` if no enabled flow uses the export; `busy` if an inbox is
+   * full. Nothing has been claimed in then.
+   */
+  async accept<E extends string>(
+    _exportId: ExportIdFor<X, E>,
+    records: readonly RecordFor<X, E>[],
+    options: AcceptOptions = {},
+  ): Promise<AcceptResult> {
+    return this.#intake.accept(_exportId, records, options);
+  }
+
+  /** @throws `not_found` */
+  async getFailure(_id: string): Promise<Failure> {
+    const failure = await this.#storage.findFailure(_id);
+    if (failure === undefined) throw new NotFoundError("failure", _id);
+    return failure;
+  }
+
+  /**
+   * Oldest first. `next`, if there is one, is the `after` of the next page.
+   *
+   * @throws `invalid_request` naming the filter that is unknown or out of range.
+   */
+  async listFailures(filter: FailureFilter = {}): Promise<ListResult<Failure>> {
+    const { limit = 100, ...rest } = filter;
+    checkFilter({ ...rest, limit }, failureFilterRules);
+    return this.#storage.listFailures({ ...defined(rest), limit });
+  }
+
+  /**
+   * Queues a run that sends the flow's open failures, or those selected, to the import that did not take them, under
+   * the same keys. What it delivers is a failure no more.
+   *
+   * @throws `not_found`, also for an import that is none of the flow's; `flow_disabled`, `busy`.
+   */
+  async retryFailures(_flowId: string, selection: RetrySelection = {}): Promise<Run> {
+    const flow = await this.#registry.get(_flowId);
+    const { _importId, _ids, _integrationId } = selection;
+    if (_importId !== undefined && !importIdsOf(flow).includes(_importId)) throw new NotFoundError("import", _importId);
+    await this.#expectFailures(_ids ?? [], { _flowId, ...(_integrationId === undefined ? {} : { _integrationId }) });
+    return this.#queue({ ...this.#newStart(_flowId), trigger: "retry", retry: Object.freeze(defined(selection)) });
+  }
+
+  /**
+   * Marks failures as resolved by hand: they are not retried any more. Answers those that were open.
+   *
+   * @throws `not_found` for an id that is no failure's; nothing is resolved then.
+   */
+  async resolveFailures(_ids: readonly string[]): Promise<readonly Failure[]> {
+    await this.#expectFailures(_ids, {});
+    const { clock } = this.#options;
+    const at = clock.now();
+    const resolved: Failure[] = [];
+    for (let start = 0; start < _ids.length; start += changePortion)
+      resolved.push(...(await this.#storage.resolveFailures(_ids.slice(start, start + changePortion), at)));
+    return resolved;
+  }
+
+  /** Where the flow's next run resumes; undefined: from the start. */
+  async getCheckpoint(_flowId: string): Promise<Json | undefined> {
+    await this.#registry.get(_flowId);
+    return (await this.#storage.findCheckpoint(_flowId))?.value;
+  }
+
+  /**
+   * Makes the flow's next run resume elsewhere, to read again or to leave out; undefined: from the start.
+   *
+   * @throws `not_found`; `conflict` while a run of the flow is going on; `invalid_request` if it is not JSON.
+   */
+  async setCheckpoint(_flowId: string, checkpoint: Json | undefined): Promise<void> {
+    const flow = await this.#registry.get(_flowId);
+    const version = this.#registry.findExport(flow._exportId)?.checkpointVersion ?? 1;
+    const stored = checkpoint === undefined ? undefined : { value: readCheckpoint(checkpoint), version };
+    if (!(await this.#storage.setCheckpoint(_flowId, stored)))
+      throw new ConflictError(`Flow ${_flowId} has a run going on: its checkpoint can be set when that has ended`);
+  }
+
+  /** @throws `not_found` naming the first id that is no failure's, or not one of the flow's. */
+  async #expectFailures(
+    _ids: readonly string[],
+    filter: Pick<FailureQuery, "_flowId" | "_integrationId">,
+  ): Promise<void> {
+    for (let start = 0; start < _ids.length; start += portion) {
+      const part = _ids.slice(start, start + portion);
+      const { items } = await this.#storage.listFailures({ ...filter, _ids: part, limit: portion });
+      const found = new Set(items.map(({ _id }) => _id));
+      const missing = part.find((_id) => !found.has(_id));
+      if (missing !== undefined) throw new NotFoundError("failure", missing);
+    }
+  }
+
+  #newStart(_flowId: string): Omit<RunStart, "trigger"> {
+    const { clock, newId } = this.#options;
+    return { _id: newId(), _flowId, queuedAt: new Date(clock.now()).toISOString() };
+  }
+
+  async #queue(start: RunStart): Promise<Run> {
+    const queued = await this.#storage.queueRun(start, { maxQueued: this.#options.maxQueued });
+    switch (queued.outcome) {
+      case "missing":
+        throw new NotFoundError("flow", start._flowId);
+      case "disabled":
+        throw new FlowDisabledError(`Flow ${start._flowId} is disabled`);
+      case "full":
+        throw new BusyError(`Flow ${start._flowId} has ${this.#options.maxQueued} runs waiting: try again later`);
+      case "queued":
+        this.#queued(queued.run);
+        return queued.run;
+    }
+  }
+
+  #queued(run: Run): void {
+    this.emit("run:queued", { run });
+    this.#wake(run._flowId);
+  }
+
+  #wake(_flowId: string): void {
+    if (this.#state !== "started") return;
+    // A wake-up that fails is made up for by the next sweep.
+    this.#options.executor
+      .wake(_flowId)
+      .catch((error: unknown) => this.#reportBackgroundError(new ExecutorFailedError(error), `waking flow ${_flowId}`));
+  }
+
+  #ended(run: Run): void {
+    this.#toldAt.delete(run._id);
+    if (run.status === "completed") this.emit("run:completed", { run });
+    else if (run.status === "failed") this.emit("run:failed", { run });
+    else this.emit("run:canceled", { run });
+    for (const tell of this.#waiters.get(run._id) ?? []) tell(run);
+  }
+
+  #told(): RunnerEmit & TimetableEmit & IntakeEmit & MaintenanceEmit {
+    return {
+      started: (run) => this.emit("run:started", { run }),
+      committed: (run, total) => this.#progressed(run, total),
+      stored: (run, failures) => this.emit("failures:stored", { run, failures }),
+      retrying: (run, _importId, attempt, delayMs, message) =>
+        this.emit("run:retrying", {
+          run,
+          ...(_importId === undefined ? {} : { _importId }),
+          attempt,
+          delayMs,
+          message,
+        }),
+      ended: (run) => this.#ended(run),
+      released: (run) => this.emit("run:requeued", { run, reason: "stop" }),
+      lost: (run) => this.emit("lease:lost", { run }),
+      takenBack: (run) => this.#takenBack(run),
+      waiting: (_flowId) => this.#wake(_flowId),
+      swept: () => this.#refreshAllListening(),
+      due: (flow, outcome, due) => this.#due(flow, outcome, due),
+      overdue: (flow, dueAt) =>
+        this.emit("flow:overdue", { flow, dueAt, ...defined({ lastExecutedAt: flow.lastExecutedAt }) }),
+      queued: (run) => this.#queued(run),
+      listenFailed: (_exportId, error, delayMs) => {
+        this.#options.logger.error({ exportId: _exportId, error: messageOf(error), delayMs }, "listen failed");
+        this.emit("listen:failed", { _exportId, error, delayMs });
+      },
+      trouble: (error, during) => this.#reportBackgroundError(error, during),
+    };
+  }
+
+  #takenBack(run: Run): void {
+    // It may be one of our own, if this process was asleep: its code has to end, too.
+    this.#runner.abort(run._id, "lost");
+    if (run.status === "queued") this.emit("run:requeued", { run, reason: "crash" });
+    else this.#ended(run);
+  }
+
+  #progressed(run: Run, total: number | undefined): void {
+    if (this.listenerCount("run:progress") === 0) return;
+    const now = this.#options.clock.now();
+    if (now - (this.#toldAt.get(run._id) ?? -Infinity) < 1_000) return;
+    this.#toldAt.set(run._id, now);
+    this.emit("run:progress", { run, ...(total === undefined ? {} : { total }) });
+  }
+
+  #due(...[flow, outcome, { dueAt, missed }]: Parameters<TimetableEmit["due"]>): void {
+    const run = runOf(outcome);
+    if (outcome.outcome === "coalesced") this.emit("schedule:coalesced", { flow, run: outcome.run, dueAt });
+    if (outcome.outcome === "skipped") this.emit("schedule:skipped", { flow, run: outcome.run, dueAt });
+    if (missed) this.emit("schedule:missed", { flow, dueAt, ...(run === undefined ? {} : { run }) });
+    if (outcome.outcome === "queued") this.#queued(outcome.run);
+  }
+
+  #reportBackgroundError(error: unknown, during: string): void {
+    this.#options.logger.error({ error: messageOf(error), during }, "trouble in the background");
+    this.emit("background:error", { error, during });
+  }
+
+  #listenToRegistry(how: "on" | "off"): void {
+    this.#registry[how]("flow:created", this.#onCreated);
+    this.#registry[how]("flow:updated", this.#onUpdated);
+    this.#registry[how]("flow:deleted", this.#onDeleted);
+  }
+
+  readonly #onCreated = ({ flow }: RegistryEvents["flow:created"]): void => {
+    if (flow.nextRunAt !== undefined) this.#timetable.expect(Date.parse(flow.nextRunAt));
+    this.#refreshListening(flow._exportId);
+  };
+
+  readonly #onUpdated = ({ flow, previous, canceledRuns }: RegistryEvents["flow:updated"]): void => {
+    for (const run of canceledRuns) this.#ended(run);
+    if (flow.nextRunAt !== undefined) this.#timetable.expect(Date.parse(flow.nextRunAt));
+    for (const _exportId of new Set([flow._exportId, previous._exportId])) this.#refreshListening(_exportId);
+    // What waits in its inbox since before it was disabled needs no further event to be moved.
+    if (previous.disabled && !flow.disabled)
+      this.#sweep.now().catch((error: unknown) => this.#reportBackgroundError(error, "sweeping"));
+  };
+
+  readonly #onDeleted = ({ flow, canceledRuns, activeRun }: RegistryEvents["flow:deleted"]): void => {
+    for (const run of canceledRuns) this.#ended(run);
+    if (activeRun !== undefined) this.#runner.abort(activeRun._id, "cancel");
+    this.#refreshListening(flow._exportId);
+  };
+
+  // Another process may have changed a flow, or the storage may have failed when this one did.
+  #refreshAllListening(): void {
+    for (const _exportId of this.#registry.exportIds)
+      if (this.#registry.findExport(_exportId)?.listen !== undefined) this.#refreshListening(_exportId);
+  }
+
+  #refreshListening(_exportId: string): void {
+    this.#intake
+      .refresh(_exportId)
+      .catch((error: unknown) => this.#reportBackgroundError(error, `listening on ${_exportId}`));
+  }
+
+  #waiter(_runId: string): { readonly ended: Promise<Run>; readonly leave: () => void } {
+    const waiters = this.#waiters.get(_runId) ?? new Set();
+    this.#waiters.set(_runId, waiters);
+    let tell: (run: Run) => void = () => undefined;
+    const ended = new Promise<Run>((resolve) => (tell = resolve));
+    waiters.add(tell);
+    const leave = () => {
+      waiters.delete(tell);
+      if (waiters.size === 0) this.#waiters.delete(_runId);
+    };
+    return { ended, leave };
+  }
+
+  // True if the work was done in time. Its timer does not outlive it.
+  async #within(delayMs: number, work: Promise<unknown>): Promise<boolean> {
+    const done = new AbortController();
+    const inTime = work.then(() => true).finally(() => done.abort());
+    return Promise.race([inTime, delay(this.#options.clock, delayMs, done.signal).then(() => done.signal.aborted)]);
+  }
+}
+
+const runFilterRules: Readonly<Record<keyof RunFilter, Rule>> = {
+  _flowId: optional(text),
+  _exportId: optional(text),
+  _importId: optional(text),
+  _integrationId: optional(text),
+  _connectorId: optional(text),
+  status: optional(oneOf(...runStatuses)),
+  trigger: optional(oneOf(...triggers)),
+  limit: pageLimit,
+  after: optional(text),
+};
+
+const failureFilterRules: Readonly<Record<keyof FailureFilter, Rule>> = {
+  _ids: optional(texts),
+  _flowId: optional(text),
+  _importId: optional(text),
+  _runId: optional(text),
+  _integrationId: optional(text),
+  _connectorId: optional(text),
+  status: optional(oneOf(...failureStatuses)),
+  limit: pageLimit,
+  after: optional(text),
+};
+
+function runOf(outcome: QueueDueResult): Run | undefined {
+  return "run" in outcome ? outcome.run : undefined;
+}
+
+function throwExecutorFailed(error: unknown): never {
+  throw new ExecutorFailedError(error);
+}
+
+function readCheckpoint(checkpoint: Json): Json {
+  try {
+    return copyJson(checkpoint, "checkpoint");
+  } catch (error) {
+    throw new InvalidRequestError("checkpoint", `JSON (${messageOf(error)})`, checkpoint);
+  }
+}

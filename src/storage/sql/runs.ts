@@ -1,0 +1,239 @@
+import { type Run, type RunStart, type RunStatus, transitionRun, newRun } from "../../model/run.ts";
+import {
+  type Condition,
+  type Transaction,
+  type TransactionBody,
+  type Statement,
+  execute,
+  rowOf,
+  rowsOf,
+  statement,
+  whereOf,
+} from "./database.ts";
+import { isoOf, placeOf } from "../documents.ts";
+import { type FlowRow, flowColumns, flowOf, runOf, stageOf } from "./rows.ts";
+import type { QueueDueResult, OverlapRule, PruneRule, QueueRunResult, RunQuery, Tick } from "../storage.ts";
+
+/** @see RunStorage.queueRun */
+export function queueRun(start: RunStart, maxQueued: number): Transaction<QueueRunResult> {
+  return function* () {
+    const row = yield* rowOf<FlowRow & { disabled: number; waiting: number; known: string | null }>(
+      `select ${flowColumns}, disabled,
+        (select count(*) from poundlock_runs w where w.flow_id = f.id and w.stage = 0) as waiting,
+        (select r.doc from poundlock_runs r where r.id = ?) as known
+        from poundlock_flows f where f.id = ?`,
+      ...[start._id, start._flowId],
+    );
+    const known = row === undefined ? yield* docOf(start._id) : row.known;
+    if (known !== null) return { outcome: "queued", run: runOf(known) };
+    if (row === undefined) return { outcome: "missing" };
+    if (row.disabled === 1) return { outcome: "disabled" };
+    if (row.waiting >= maxQueued) return { outcome: "full" };
+    const run = newRun(start, flowOf(row));
+    yield* enqueue(run);
+    return { outcome: "queued", run };
+  };
+}
+
+/** @see RunStorage.queueDue */
+export function queueDue(ticks: readonly Tick[], rule: OverlapRule): Transaction<readonly QueueDueResult[]> {
+  return function* () {
+    const outcomes: QueueDueResult[] = [];
+    for (const tick of ticks) outcomes.push(yield* queueTick(tick, rule));
+    return outcomes;
+  };
+}
+
+/** Asks for one `doc`. */
+export function runById(_id: string): Statement {
+  return statement(`select doc from poundlock_runs where id = ?`, _id);
+}
+
+/** Asks for `seq` and `doc`, at most one more than the query's limit. */
+export function runsMatching(query: RunQuery): Statement {
+  const { limit, after, status, _flowId, _exportId, _importId, _integrationId, _connectorId, trigger } = query;
+  // Few runs are not completed, and those have indexes of their own. Something added keeps the others out of it.
+  const index = status === undefined || status === "completed" ? "" : " || ''";
+  const isLive = status === "queued" || status === "running" || status === "canceling";
+  // The runs of an import, newest first; of a few runs each is asked instead whether it has the import.
+  const isAlongImport = _importId !== undefined && _flowId === undefined && index === "";
+  const tables = isAlongImport ? "poundlock_run_imports cross join poundlock_runs" : "poundlock_runs";
+  const place = isAlongImport ? "run_seq" : isLive ? "seq + 0" : "seq";
+  const conditions: readonly Condition[] = [
+    [isAlongImport ? "import_id = ?" : hasImport, _importId],
+    ["flow_id = ?", _flowId],
+    [`integration_id${index} = ?`, _integrationId],
+    [`connector_id${index} = ?`, _connectorId],
+    [`export_id${index} = ?`, _exportId],
+    [`cause${index} = ?`, trigger],
+    [`${place} < ?`, after === undefined ? undefined : placeOf(after, 0)],
+  ];
+  const fixed = [...(isAlongImport ? ["seq = run_seq"] : []), ...(status === undefined ? [] : ofStatus[status])];
+  const { where, values } = whereOf(conditions, fixed);
+  const sql = `select seq, doc from ${tables}${where} order by ${place} desc limit ?`;
+  return statement(sql, ...values, limit + 1);
+}
+
+/** @see RunStorage.cancelRun */
+export function cancelRun(_id: string, at: number): Transaction<Run | undefined> {
+  return function* () {
+    const row = yield* rowOf<{ seq: number; doc: string }>(`select seq, doc from poundlock_runs where id = ?`, _id);
+    if (row === undefined) return undefined;
+    const run = runOf(row.doc);
+    if (run.status !== "queued" && run.status !== "running") return run;
+    const canceling = transitionRun(run, "canceling");
+    const next = run.status === "running" ? canceling : transitionRun(canceling, "canceled", { endedAt: isoOf(at) });
+    yield* keepRun(row.seq, next);
+    return next;
+  };
+}
+
+/** @see RunStorage.prune */
+export function prune(rule: PruneRule): Transaction<number> {
+  return function* () {
+    const { endedBefore, runsPerFlow, limit } = rule;
+    // A cross join, which SQLite reads in this order: the few histories that are too long, and then their runs.
+    const surplus = yield* rowsOf<HistoryRow>(
+      `select r.seq, r.flow_id from poundlock_histories h cross join poundlock_runs r
+        where r.flow_id = h.flow_id and h.runs > ? and r.stage = 2 and r.seq <=
+          (select n.seq from poundlock_runs n where n.flow_id = h.flow_id order by n.seq desc limit 1 offset ?)
+        limit ?`,
+      ...[runsPerFlow, runsPerFlow, limit],
+    );
+    const aged = yield* rowsOf<HistoryRow>(
+      `select seq, flow_id from poundlock_runs where stage = 2 and ended_at < ? order by ended_at limit ?`,
+      ...[endedBefore, limit],
+    );
+    const outdated = new Map([...surplus, ...aged].map(({ seq, flow_id }) => [seq, flow_id]));
+    const runs = [...outdated].slice(0, limit);
+    for (const [seq, flow_id] of runs) yield* forgetRun(seq, flow_id);
+    const failures = yield* rowsOf(
+      `delete from poundlock_failures where seq in (
+        select seq from poundlock_failures where status = 'resolved' and resolved_at < ? order by resolved_at limit ?)
+        returning seq`,
+      ...[endedBefore, limit - runs.length],
+    );
+    yield* execute(`delete from poundlock_histories where runs <= 0`);
+    return runs.length + failures.length;
+  };
+}
+
+/** Adds the run; the answer is false, and nothing is changed, if its flow has a run for that due time. */
+export function* enqueue(run: Run, due: { at?: number; buffered?: boolean } = {}): TransactionBody<boolean> {
+  const inserted = yield* rowOf<{ seq: number }>(
+    `insert into poundlock_runs
+      (id, flow_id, export_id, integration_id, connector_id, cause, status, stage, due_at, buffered, doc)
+      values (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?)
+      on conflict (flow_id, due_at) where due_at is not null do nothing returning seq`,
+    ...[run._id, run._flowId, run._exportId, run._integrationId ?? null, run._connectorId ?? null, run.trigger],
+    ...[due.at ?? null, due.buffered === true ? 1 : null, JSON.stringify(run)],
+  );
+  if (inserted === undefined) return false;
+  yield* keepRunImports(inserted.seq, Object.keys(run.imports));
+  yield* execute(
+    `insert into poundlock_histories (flow_id, runs) values (?, 1)
+      on conflict (flow_id) do update set runs = poundlock_histories.runs + 1`,
+    run._flowId,
+  );
+  return true;
+}
+
+/** Keeps what runs are found by when those of an import are asked for: what stands in `imports` of the document. */
+export function* keepRunImports(seq: number, _importIds: readonly string[]): TransactionBody<void> {
+  for (const _importId of _importIds)
+    yield* execute(`insert into poundlock_run_imports (import_id, run_seq) values (?, ?)`, _importId, seq);
+}
+
+/** Writes a stored run anew. One that does not wait is no more the one that due times are folded into. */
+export function* keepRun(seq: number, run: Run): TransactionBody<void> {
+  const stage = stageOf(run);
+  yield* execute(
+    `update poundlock_runs set status = ?, stage = ?, ended_at = ?, doc = ?,
+      buffered = case when ? = 0 then buffered end, position = case when ? = 2 then null else position end
+      where seq = ?`,
+    ...[run.status, stage, run.endedAt === undefined ? null : Date.parse(run.endedAt), JSON.stringify(run)],
+    ...[stage, stage, seq],
+  );
+}
+
+function* docOf(_id: string): TransactionBody<string | null> {
+  return (yield* rowOf<{ doc: string }>(`select doc from poundlock_runs where id = ?`, _id))?.doc ?? null;
+}
+
+const hasImport = "exists (select 1 from poundlock_run_imports where import_id = ? and run_seq = seq)";
+
+interface HistoryRow {
+  readonly seq: number;
+  readonly flow_id: string;
+}
+
+// An index of some rows is found by the words that it was made with, so these stand in the text.
+const ofStatus: Readonly<Record<RunStatus, readonly string[]>> = {
+  queued: ["stage = 0", "status = 'queued'"],
+  running: ["stage = 1", "status = 'running'"],
+  canceling: ["stage = 1", "status = 'canceling'"],
+  completed: ["stage = 2", "status = 'completed'"],
+  failed: ["stage = 2", "status = 'failed'"],
+  canceled: ["stage = 2", "status = 'canceled'"],
+};
+
+function* forgetRun(seq: number, flow_id: string): TransactionBody<void> {
+  const [row] = yield* rowsOf<{ doc: string }>(`delete from poundlock_runs where seq = ? returning doc`, seq);
+  for (const _importId of row === undefined ? [] : Object.keys(runOf(row.doc).imports))
+    yield* execute(`delete from poundlock_run_imports where import_id = ? and run_seq = ?`, _importId, seq);
+  yield* execute(`update poundlock_histories set runs = runs - 1 where flow_id = ?`, flow_id);
+}
+
+function* queueTick({ _flowId, dueAt, nextDueAt, start }: Tick, rule: OverlapRule): TransactionBody<QueueDueResult> {
+  const row = yield* rowOf<FlowRow>(
+    `update poundlock_flows set due_at = ? where id = ? and due_at = ? and disabled = 0 returning ${flowColumns}`,
+    ...[nextDueAt ?? null, _flowId, dueAt],
+  );
+  if (row === undefined) return { outcome: "taken" };
+  if (start === undefined) return { outcome: "passed" };
+  const inTheWay = yield* overlap(start, rule);
+  if (inTheWay !== undefined) return inTheWay;
+  const run = newRun(start, flowOf(row));
+  const due = run.dueAt === undefined ? {} : { at: Date.parse(run.dueAt) };
+  const joined = yield* enqueue(run, { ...due, buffered: rule.overlap === "bufferOne" });
+  return joined ? { outcome: "queued", run } : { outcome: "passed" };
+}
+
+// What stands in the way of a scheduled run of its own; undefined if nothing does.
+function* overlap({ _flowId }: RunStart, rule: OverlapRule): TransactionBody<QueueDueResult | undefined> {
+  if (rule.overlap === "skip") {
+    const obstacle =
+      (yield* rowOf<LineRow>(`select seq, doc from poundlock_runs where flow_id = ? and stage = 1`, _flowId)) ??
+      (yield* rowOf<LineRow>(
+        `select seq, doc from poundlock_runs where flow_id = ? and stage = 0 order by seq limit 1`,
+        _flowId,
+      ));
+    if (obstacle === undefined) return undefined;
+    const before = runOf(obstacle.doc);
+    const run = Object.freeze({ ...before, skipped: before.skipped + 1 });
+    yield* keepRun(obstacle.seq, run);
+    return { outcome: "skipped", run };
+  }
+  if (rule.overlap === "bufferAll") {
+    const row = yield* rowOf<{ waiting: number }>(
+      `select count(*) as waiting from poundlock_runs where flow_id = ? and stage = 0`,
+      _flowId,
+    );
+    if ((row?.waiting ?? 0) < rule.maxQueued) return undefined;
+  }
+  const waiting = yield* rowOf<LineRow>(
+    `select seq, doc from poundlock_runs where flow_id = ? and stage = 0 and cause in ('schedule', 'catch-up')
+      order by seq desc limit 1`,
+    _flowId,
+  );
+  if (waiting === undefined) return undefined;
+  const before = runOf(waiting.doc);
+  const run = Object.freeze({ ...before, coalesced: before.coalesced + 1 });
+  yield* keepRun(waiting.seq, run);
+  return { outcome: "coalesced", run };
+}
+
+interface LineRow {
+  readonly seq: number;
+  readonly doc: string;
+}

@@ -1,0 +1,156 @@
+import { type Dialect, type TransactionBody, execute, rowsOf } from "./database.ts";
+
+/**
+ * The versions of the schema, oldest first; the number of one is its place, from 1. A version that was published is
+ * never edited: a change is a new one at the end. The database enforces by itself what must never be otherwise.
+ */
+const versions: readonly ((dialect: Dialect) => readonly string[])[] = [
+  ({ identity, bytes, inKeyOrder }) => [
+    `create table poundlock_flows (
+      id text primary key,
+      doc text not null,
+      export_id text not null,
+      integration_id text,
+      connector_id text,
+      disabled smallint not null,
+      last_modified text not null,
+      due_at bigint,
+      executed_at text,
+      inbox_pages integer not null default 0)`,
+    `create index poundlock_flows_due on poundlock_flows (due_at, id) where disabled = 0 and due_at is not null`,
+    `create index poundlock_flows_unread on poundlock_flows (id) where inbox_pages > 0`,
+    `create index poundlock_flows_of_export on poundlock_flows (export_id, id)`,
+    `create index poundlock_flows_of_integration on poundlock_flows (integration_id, id) where integration_id is not null`,
+    `create index poundlock_flows_of_connector on poundlock_flows (connector_id, id) where connector_id is not null`,
+
+    `create table poundlock_flow_imports (
+      flow_id text not null references poundlock_flows (id),
+      import_id text not null,
+      primary key (flow_id, import_id))`,
+    `create index poundlock_flow_imports_of_import on poundlock_flow_imports (import_id, flow_id)`,
+
+    `create table poundlock_checkpoints (
+      flow_id text primary key references poundlock_flows (id),
+      value text not null,
+      version integer not null)`,
+
+    // stage: 0 waits, 1 is active (running or canceling), 2 has ended.
+    `create table poundlock_runs (
+      seq ${identity},
+      id text not null unique,
+      flow_id text not null,
+      export_id text not null,
+      integration_id text,
+      connector_id text,
+      cause text not null,
+      status text not null,
+      stage smallint not null,
+      due_at bigint,
+      buffered smallint,
+      ended_at bigint,
+      token text,
+      lease_until bigint,
+      orphaned smallint not null default 0,
+      position text,
+      doc text not null)`,
+    // At most one run of a flow is active.
+    `create unique index poundlock_runs_active on poundlock_runs (flow_id) where stage = 1`,
+    // A due time has at most one run.
+    `create unique index poundlock_runs_due on poundlock_runs (flow_id, due_at) where due_at is not null`,
+    // At most one scheduled run waits, if further ones are to be folded into it.
+    `create unique index poundlock_runs_buffered on poundlock_runs (flow_id) where buffered = 1`,
+    `create index poundlock_runs_waiting on poundlock_runs (flow_id, seq) where stage = 0`,
+    `create index poundlock_runs_leases on poundlock_runs (lease_until) where stage = 1`,
+    `create index poundlock_runs_ended on poundlock_runs (ended_at) where stage = 2`,
+    `create index poundlock_runs_of_flow on poundlock_runs (flow_id, seq)`,
+    `create index poundlock_runs_of_export on poundlock_runs (export_id, seq)`,
+    `create index poundlock_runs_of_integration on poundlock_runs (integration_id, seq) where integration_id is not null`,
+    `create index poundlock_runs_of_connector on poundlock_runs (connector_id, seq) where connector_id is not null`,
+    `create index poundlock_runs_of_cause on poundlock_runs (cause, seq)`,
+    `create index poundlock_runs_failed on poundlock_runs (seq) where status = 'failed'`,
+    `create index poundlock_runs_canceled on poundlock_runs (seq) where status = 'canceled'`,
+
+    `create table poundlock_run_imports (
+      import_id text not null,
+      run_seq bigint not null,
+      primary key (import_id, run_seq))${inKeyOrder}`,
+
+    // How many runs of a flow are remembered, so that nobody has to count them to find out whose are too many.
+    `create table poundlock_histories (
+      flow_id text primary key,
+      runs integer not null)`,
+    `create index poundlock_histories_by_runs on poundlock_histories (runs)`,
+
+    `create table poundlock_failures (
+      seq ${identity},
+      id text not null unique,
+      flow_id text not null,
+      import_id text not null,
+      run_id text not null,
+      integration_id text,
+      connector_id text,
+      status text not null,
+      resolved_at bigint,
+      doc text not null,
+      record text,
+      record_bytes ${bytes})`,
+    `create index poundlock_failures_of_flow on poundlock_failures (flow_id, seq)`,
+    `create index poundlock_failures_open on poundlock_failures (flow_id, seq) where status = 'open'`,
+    `create index poundlock_failures_of_run on poundlock_failures (run_id, seq)`,
+    `create index poundlock_failures_of_import on poundlock_failures (import_id, seq)`,
+    `create index poundlock_failures_of_integration on poundlock_failures (integration_id, seq) where integration_id is not null`,
+    `create index poundlock_failures_of_connector on poundlock_failures (connector_id, seq) where connector_id is not null`,
+    `create index poundlock_failures_resolved on poundlock_failures (resolved_at) where status = 'resolved'`,
+
+    `create table poundlock_inbox (
+      seq ${identity},
+      flow_id text not null references poundlock_flows (id),
+      arrival_id text not null,
+      size integer not null,
+      ids text,
+      records text,
+      records_bytes ${bytes})`,
+    `create unique index poundlock_inbox_arrivals on poundlock_inbox (flow_id, arrival_id)`,
+    `create index poundlock_inbox_of_flow on poundlock_inbox (flow_id, seq, size)`,
+
+    `create table poundlock_events (
+      flow_id text not null references poundlock_flows (id),
+      id text not null,
+      seen_at bigint not null,
+      primary key (flow_id, id))`,
+    `create index poundlock_events_by_age on poundlock_events (flow_id, seen_at)`,
+  ],
+];
+
+/** The version that this code reads and writes. */
+export const schemaVersion = versions.length;
+
+/** Where the database says which version it has. */
+export const createVersions = `create table if not exists poundlock_schema (version integer primary key)`;
+
+/**
+ * The version that the database has, 0 if none. Asked before anything is changed, as the table need not be there.
+ *
+ * @throws Error if it is newer than this code, which then must leave it as it is.
+ */
+export function checkVersion(found: number): number {
+  if (found <= schemaVersion) return found;
+  throw new Error(
+    `the data has schema version ${found}, and this version of poundlock knows versions up to ${schemaVersion}: ` +
+      `use a newer poundlock`,
+  );
+}
+
+/** Brings the schema up to date, in the one transaction it is played in: who starts at the same time finds it done. */
+export function* migrate(dialect: Dialect): TransactionBody<void> {
+  yield* execute(createVersions);
+  const applied = yield* rowsOf<{ version: number }>(
+    `select version from poundlock_schema order by version desc limit 1`,
+  );
+  const found = checkVersion(applied[0]?.version ?? 0);
+  for (const [index, version] of versions.entries()) {
+    if (index < found) continue;
+    for (const sql of version(dialect)) yield* execute(sql);
+    yield* execute(`insert into poundlock_schema (version) values (?)`, index + 1);
+  }
+}

@@ -1,0 +1,250 @@
+import { type Clock, delay } from "../../clock.ts";
+import type { Dialect, Transaction, TransactionBody, SqlDatabase, Statement } from "../sql/database.ts";
+import { checkVersion, migrate } from "../sql/schema.ts";
+import type { SqliteDatabase, SqliteStatement } from "./drivers.ts";
+
+/** What a connection needs. */
+export interface ConnectionParts {
+  readonly database: SqliteDatabase;
+  /** How the file is kept; absent: a host's own connection, which is left as it is. */
+  readonly synchronous?: "full" | "normal";
+  /** How long a write waits for other processes, in milliseconds. */
+  readonly busyTimeoutMs: number;
+  readonly clock: Clock;
+  /** Whether closing closes the connection. */
+  readonly owned: boolean;
+}
+
+/** How long the driver itself may wait for a lock, which blocks all of the process. */
+const blockingMs = 10;
+
+/** The longest rest between two tries for a lock. */
+const longestRestMs = 20;
+
+/** What the journal keeps of its size once it has been written back, in bytes. */
+const journalBytes = 64 * 2 ** 20;
+
+/** How long one transaction may go on before what else came waits for the next one. */
+const stretchMs = 8;
+
+interface Entry {
+  readonly transaction: Transaction<unknown>;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * One connection. Writes that arrive in the same turn of the event loop share one transaction, and so one wait for the
+ * disk. If it fails, each is tried again in a transaction of its own: nobody pays for another one's error.
+ */
+export class SqliteConnection implements SqlDatabase {
+  readonly dialect: Dialect = {
+    identity: "integer primary key autoincrement",
+    bytes: "blob",
+    inKeyOrder: " without rowid",
+  };
+  readonly #parts: ConnectionParts;
+  readonly #database: SqliteDatabase;
+  readonly #statements = new Map<string, SqliteStatement>();
+  #line: Entry[] = [];
+  #opening: Promise<void> | undefined;
+  #isOpen = false;
+  #writing: Promise<void> | undefined;
+  readonly #reading = new Set<Promise<unknown>>();
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: ConnectionParts) {
+    this.#parts = parts;
+    this.#database = parts.database;
+  }
+
+  /** Checks what is in the file, and brings its schema up to date. Writing and reading do it if nobody else did. */
+  async open(): Promise<void> {
+    if (this.#isOpen) return;
+    this.#opening ??= this.#open().finally(() => (this.#opening = undefined));
+    await this.#opening;
+  }
+
+  runTransaction<T>(transaction: Transaction<T>): Promise<T> {
+    if (this.#closing !== undefined) return Promise.reject(closed());
+    return new Promise<T>((resolve, reject) => {
+      this.#line.push({ transaction, resolve: (value) => resolve(value as T), reject });
+      this.#writing ??= this.#writeAll();
+    });
+  }
+
+  async query(query: Statement): Promise<readonly unknown[]> {
+    if (this.#closing !== undefined) throw closed();
+    const reading = this.#read(query);
+    this.#reading.add(reading);
+    try {
+      return await reading;
+    } finally {
+      this.#reading.delete(reading);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#opening?.catch(() => undefined);
+    await this.#writing;
+    await Promise.allSettled(this.#reading);
+    if (this.#parts.owned) this.#closeFile();
+    this.#statements.clear();
+  }
+
+  #closeFile(): void {
+    try {
+      // All of it in the one file, for who copies that. With some drivers the journal stays until statements are collected.
+      this.#database.prepare("pragma wal_checkpoint(truncate)").all();
+    } catch {
+      // Somebody else is at it: then the journal is read when the file is opened again.
+    }
+    this.#database.close();
+  }
+
+  async #read({ sql, values }: Statement): Promise<readonly unknown[]> {
+    if (!this.#isOpen) await this.open();
+    return this.#whenFree(() => this.#prepared(sql).all(...values));
+  }
+
+  async #open(): Promise<void> {
+    const { synchronous } = this.#parts;
+    // Nothing is changed, not even how the journal is kept, before it is known that this may be read and written.
+    await this.#whenFree(() => this.#checkVersion());
+    if (synchronous !== undefined) {
+      // Switching to WAL does not wait for locks by itself.
+      await this.#whenFree(() => this.#database.prepare("pragma journal_mode = wal").all());
+      this.#database.exec(`pragma synchronous = ${synchronous}`);
+      // A large deletion leaves a journal behind that would never shrink.
+      this.#database.prepare(`pragma journal_size_limit = ${journalBytes}`).all();
+      this.#database.exec("pragma foreign_keys = on");
+    }
+    await this.#whenFree(() => this.#transact([() => migrate(this.dialect)]));
+    this.#isOpen = true;
+  }
+
+  #checkVersion(): void {
+    if (this.#parts.synchronous !== undefined) this.#database.exec(`pragma busy_timeout = ${blockingMs}`);
+    const found = this.#database.prepare("select 1 from sqlite_master where name = 'poundlock_schema'").all();
+    if (found.length === 0) return;
+    const [row] = this.#database.prepare("select max(version) as version from poundlock_schema").all();
+    checkVersion(Number((row as { version: number | null }).version));
+  }
+
+  async #writeAll(): Promise<void> {
+    // What comes in this turn goes together.
+    await this.#parts.clock.yieldToEventLoop();
+    while (this.#line.length > 0) {
+      await this.#writeGroup();
+      // Whoever was answered has had its say by then, and most of them ask for the next thing.
+      await this.#parts.clock.yieldToEventLoop();
+    }
+    this.#writing = undefined;
+  }
+
+  async #writeGroup(): Promise<void> {
+    const group = this.#line;
+    this.#line = [];
+    try {
+      if (!this.#isOpen) await this.open();
+      const { done, left } = await this.#whenFree(() => this.#playGroup(group));
+      for (const [index, value] of done.entries()) group[index]?.resolve(value);
+      this.#line = [...left, ...this.#line];
+    } catch (error) {
+      if (group.length === 1 || !this.#isOpen || isBusy(error)) for (const entry of group) entry.reject(error);
+      else for (const entry of group) await this.#writeAlone(entry);
+    }
+  }
+
+  async #writeAlone(entry: Entry): Promise<void> {
+    try {
+      const [value] = await this.#whenFree(() => this.#transact([entry.transaction]));
+      entry.resolve(value);
+    } catch (error) {
+      entry.reject(error);
+    }
+  }
+
+  #playGroup(group: readonly Entry[]): { readonly done: readonly unknown[]; readonly left: readonly Entry[] } {
+    const { clock } = this.#parts;
+    const since = clock.now();
+    const plays = group.map(({ transaction }) => transaction);
+    const done = this.#transact(plays, () => clock.now() - since >= stretchMs);
+    return { done, left: group.slice(done.length) };
+  }
+
+  // All or none of those it answers for. At least one, then as many as there is time for.
+  #transact(plays: readonly Transaction<unknown>[], isSpent = () => false): readonly unknown[] {
+    const answers: unknown[] = [];
+    this.#prepared("begin immediate").run();
+    try {
+      for (const transaction of plays) {
+        answers.push(this.#transaction(transaction()));
+        if (isSpent()) break;
+      }
+      this.#prepared("commit").run();
+    } catch (error) {
+      this.#rollBack();
+      throw error;
+    }
+    return answers;
+  }
+
+  #rollBack(): void {
+    try {
+      this.#prepared("rollback").run();
+    } catch {
+      // SQLite has rolled back by itself: it does after a full disk, for one.
+    }
+  }
+
+  #transaction(script: TransactionBody<unknown>): unknown {
+    let step = script.next([]);
+    while (step.done !== true) {
+      const { sql, values, returnsRows } = step.value;
+      const prepared = this.#prepared(sql);
+      if (returnsRows) step = script.next(prepared.all(...values));
+      else {
+        prepared.run(...values);
+        step = script.next([]);
+      }
+    }
+    return step.value;
+  }
+
+  #prepared(sql: string): SqliteStatement {
+    let prepared = this.#statements.get(sql);
+    if (prepared === undefined) this.#statements.set(sql, (prepared = this.#database.prepare(sql)));
+    return prepared;
+  }
+
+  // Waits for other processes without blocking this one.
+  async #whenFree<T>(work: () => T): Promise<T> {
+    const { clock, busyTimeoutMs } = this.#parts;
+    const until = clock.now() + busyTimeoutMs;
+    for (let rest = 1; ; rest = Math.min(rest * 2, longestRestMs)) {
+      try {
+        return work();
+      } catch (error) {
+        if (!isBusy(error) || clock.now() >= until) throw error;
+        await delay(clock, rest * Math.random());
+      }
+    }
+  }
+}
+
+// The drivers say it each in its own way. The lowest byte is what happened, the others are the details.
+function isBusy(error: unknown): boolean {
+  const { code, errcode } = error as { readonly code?: unknown; readonly errcode?: unknown };
+  if (typeof code === "string" && /^SQLITE_(BUSY|LOCKED)/.test(code)) return true;
+  return typeof errcode === "number" && ((errcode & 0xff) === 5 || (errcode & 0xff) === 6);
+}
+
+function closed(): Error {
+  return new Error("it is closed");
+}

@@ -1,0 +1,127 @@
+import { createRequire } from "node:module";
+import { InvalidOptionError } from "../../errors.ts";
+import { messageOf } from "../../model/outcome.ts";
+
+/** The few methods that node:sqlite, libsql and better-sqlite3 have in common. */
+export interface SqliteDatabase {
+  /** Runs any number of statements, none of which takes a value or answers rows. */
+  exec(sql: string): unknown;
+  prepare(sql: string): SqliteStatement;
+  /** Closing twice throws with some drivers. */
+  close(): unknown;
+}
+
+/**
+ * A statement that can be run again and again, with a value for each `?` in it: null, a number, a string or bytes.
+ * The types of the three drivers have no narrower type in common than `unknown`.
+ */
+export interface SqliteStatement {
+  /** For a statement that answers rows: all of them, as objects by column name. */
+  all(...values: unknown[]): unknown[];
+  /** For a statement that answers none. */
+  run(...values: unknown[]): unknown;
+}
+
+/** In the order in which they are tried. */
+export const sqliteDrivers = ["node:sqlite", "libsql", "better-sqlite3"] as const;
+
+/** The package, or the part of Node, that works on the file. */
+export type SqliteDriver = (typeof sqliteDrivers)[number];
+
+/** What a driver is once it is loaded. */
+export type SqliteDatabaseClass = new (file: string) => SqliteDatabase;
+
+/** How a machine comes by its drivers. A loader throws what Node throws: `MODULE_NOT_FOUND` if a package is not there. */
+export interface Loaders {
+  /** The version of Node, such as `22.13.0`. */
+  readonly nodeVersion: string;
+  /** Undefined if this Node has none. */
+  readonly "node:sqlite": () => { readonly DatabaseSync: SqliteDatabaseClass } | undefined;
+  readonly libsql: () => SqliteDatabaseClass;
+  readonly "better-sqlite3": () => SqliteDatabaseClass;
+  /** The package.json of better-sqlite3, read without loading the package. */
+  readonly "better-sqlite3/package.json": () => { readonly version: string };
+}
+
+/**
+ * Opens `file`, which is made if there is none, with `driver`, or with the first one of {@link sqliteDrivers} that this
+ * machine has. Throws what the driver throws if the file cannot be opened.
+ *
+ * @throws {InvalidOptionError} naming `driver` and saying why, if it cannot be loaded here, or if none can.
+ */
+export function openDatabase(file: string, driver?: SqliteDriver): SqliteDatabase {
+  return new (chooseDriver(driver, loadersHere()))(file);
+}
+
+/**
+ * The class of `driver`, or of the first one of {@link sqliteDrivers} that `loaders` bring.
+ *
+ * @throws {InvalidOptionError} naming `driver`; what the drivers said is `cause`.
+ */
+export function chooseDriver(driver: SqliteDriver | undefined, loaders: Loaders): SqliteDatabaseClass {
+  if (driver !== undefined && !sqliteDrivers.includes(driver))
+    throw new InvalidOptionError("driver", `one of ${sqliteDrivers.join(", ")}`, driver);
+  const problems: unknown[] = [];
+  const reasons: string[] = [];
+  for (const name of driver === undefined ? sqliteDrivers : [driver]) {
+    try {
+      return proven(load[name](loaders));
+    } catch (error) {
+      problems.push(error);
+      reasons.push(`${name}: ${reasonOf(error, name)}`);
+    }
+  }
+  throw new InvalidOptionError(
+    "driver",
+    `a SQLite driver that works here (${reasons.join("; ")})`,
+    driver,
+    driver === undefined ? new AggregateError(problems, "No SQLite driver works here") : problems[0],
+  );
+}
+
+const load: Readonly<Record<SqliteDriver, (loaders: Loaders) => SqliteDatabaseClass>> = {
+  "node:sqlite": (loaders) => {
+    const module = loaders["node:sqlite"]();
+    if (module === undefined) throw new Error(`it comes with Node 22.13, and this is ${loaders.nodeVersion}`);
+    return module.DatabaseSync;
+  },
+  libsql: (loaders) => loaders.libsql(),
+  "better-sqlite3": (loaders) => {
+    const { version } = loaders["better-sqlite3/package.json"]();
+    // Loading 13 on an older Node kills the process, so there would be nothing to catch.
+    if (majorOf(version) >= 13 && majorOf(loaders.nodeVersion) < 22)
+      throw new Error(
+        `its version ${version} needs Node 22, and this is ${loaders.nodeVersion}: version 12 works here`,
+      );
+    return loaders["better-sqlite3"]();
+  },
+};
+
+/** The same class, after one database: better-sqlite3 looks for its binary only then. */
+function proven(databaseClass: SqliteDatabaseClass): SqliteDatabaseClass {
+  new databaseClass(":memory:").close();
+  return databaseClass;
+}
+
+const majorOf = (version: string) => Number.parseInt(version, 10);
+
+/** A driver that is there may lack a package of its own, and that has the same code: only the name tells. */
+function reasonOf(error: unknown, name: SqliteDriver): string {
+  const message = messageOf(error).replaceAll(/\s+/g, " ");
+  const missing = error instanceof Error && "code" in error && error.code === "MODULE_NOT_FOUND";
+  return missing && (message.includes(`'${name}'`) || message.includes(`'${name}/package.json'`))
+    ? `not installed, \`npm install ${name}\``
+    : message;
+}
+
+/** Neither way of loading can be rewritten by a bundler, and both are the same in ESM and CommonJS. */
+function loadersHere(): Loaders {
+  const require = createRequire(import.meta.url);
+  return {
+    nodeVersion: process.versions.node,
+    "node:sqlite": () => process.getBuiltinModule("node:sqlite") as ReturnType<Loaders["node:sqlite"]>,
+    libsql: () => require("libsql") as SqliteDatabaseClass,
+    "better-sqlite3": () => require("better-sqlite3") as SqliteDatabaseClass,
+    "better-sqlite3/package.json": () => require("better-sqlite3/package.json") as { version: string },
+  };
+}

@@ -1,0 +1,265 @@
+import assert from "node:assert/strict";
+import type { Fault } from "../model/failure.ts";
+import type { Import, ImportContext, Result } from "../model/import.ts";
+import { formatValue } from "../model/json.ts";
+import { silentLogger } from "../model/logger.ts";
+import { freezeRecord } from "../model/page.ts";
+import { messageOf, outcomeOf } from "../model/outcome.ts";
+import { sampleFlow, sampleRun } from "./connector-harness.ts";
+
+/** What is known of an import under test, beside how to make it. Each part that is given makes more cases apply. */
+export interface ImportCaseOptions<In, Out = In, R = unknown> {
+  /** A good record, a different one for each `nth` from 0 on, and the same one each time for the same `nth`. */
+  record(nth: number): In;
+  /** How many records make the batches of these cases; 2 or more. @default 3 */
+  readonly batch?: number;
+  /** How long `write` may take to end once it is aborted, in milliseconds. @default 1000 */
+  readonly abortWithinMs?: number;
+  /** False: it says that it is not idempotent. @default true */
+  readonly idempotent?: boolean;
+  /** True: it has a `find`. @default false */
+  readonly find?: boolean;
+  /**
+   * Everything the destination holds now, without what differs from time to time and in an order of its own, so that
+   * deeply equal answers mean equal contents.
+   */
+  read?(into: Import<In, Out, R>): unknown;
+  /** A record that can never be written, another one for each `nth`. */
+  poison?(nth: number): In;
+  /** Makes the next write fail because the destination is down; nothing of it is applied. */
+  goDown?(into: Import<In, Out, R>): Promise<void> | void;
+  /** Makes the destination refuse the next write, to be sent again in `afterMs`, as with 429 and Retry-After. */
+  throttle?(into: Import<In, Out, R>, afterMs: number): Promise<void> | void;
+  /** Makes the destination apply the next write, and its answer get lost on the way. */
+  loseAnswer?(into: Import<In, Out, R>): Promise<void> | void;
+  /** Makes the destination neither apply nor answer the next write, until it is given up. */
+  stall?(into: Import<In, Out, R>): Promise<void> | void;
+}
+
+/** Makes the import under test, over a destination of its own that holds nothing. */
+export type MakeImport<In, Out = In, R = unknown> = () => Promise<Import<In, Out, R>> | Import<In, Out, R>;
+
+/** What became of one record. */
+export interface Outcome {
+  readonly fate: "written" | Fault;
+  readonly message?: string;
+  readonly afterMs?: number;
+}
+
+/** How a batch is offered. */
+export interface OfferOptions {
+  readonly runId?: string;
+  readonly attempt?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** An import under test, and the ways in which runs write into it. */
+export class ImportHarness {
+  readonly make: MakeImport<unknown>;
+  readonly options: ImportCaseOptions<unknown>;
+
+  constructor(make: MakeImport<unknown>, options: ImportCaseOptions<unknown>) {
+    this.make = make;
+    this.options = options;
+  }
+
+  /** Records of one batch. */
+  get size(): number {
+    return this.options.batch ?? 3;
+  }
+
+  get abortWithinMs(): number {
+    return this.options.abortWithinMs ?? 1_000;
+  }
+
+  /** `count` numbers of good records. */
+  numbers(first: number, count: number): readonly number[] {
+    return Array.from({ length: count }, (_, index) => first + index);
+  }
+
+  /** The numbers of good records that go out in one call. */
+  oneBatch(into: Import<unknown>): readonly number[] {
+    return this.numbers(0, Math.min(this.size, into.batchSize ?? this.size));
+  }
+
+  /** A batch of good records, but for one. */
+  withPoison(place: number): readonly Keyed[] {
+    return this.numbers(0, this.size).map((nth) =>
+      nth === place ? { key: `poison ${nth}`, record: this.options.poison?.(nth) } : this.#good(nth),
+    );
+  }
+
+  /** What the destination holds, so that later changes do not show. */
+  async read(into: Import<unknown>): Promise<unknown> {
+    return structuredClone(await this.options.read?.(into));
+  }
+
+  /** A good record as the import wants it; fails if it does not come through. */
+  shape(into: Import<unknown>, record: unknown): unknown {
+    freezeRecord(record);
+    const keeps: unknown = into.filter === undefined ? true : into.filter(record);
+    assert.ok(keeps === true, `filter answered ${formatValue(keeps)} for a good record`);
+    return shapeOf(into, record);
+  }
+
+  /** One call of `write` with good records, and what it answered. */
+  async call(
+    into: Import<unknown>,
+    numbers: readonly number[],
+  ): Promise<{ results: unknown; records: readonly unknown[] }> {
+    const batch = numbers.map((nth) => this.#good(nth)).slice(0, into.batchSize);
+    const records = batch.map(({ record }) => this.shape(into, record));
+    const keys = batch.map(({ key }) => key);
+    return { results: await into.write(Object.freeze(records), this.#context({ keys })), records };
+  }
+
+  /** Good records, offered as a run does, and what became of each when all was said. */
+  async offer(into: Import<unknown>, numbers: readonly number[], how: OfferOptions = {}): Promise<readonly Outcome[]> {
+    return this.offerRecords(
+      into,
+      numbers.map((nth) => this.#good(nth)),
+      how,
+    );
+  }
+
+  /** One call of `write` with good records, and what became of each. */
+  async attempt(
+    into: Import<unknown>,
+    numbers: readonly number[],
+    how: OfferOptions = {},
+  ): Promise<readonly Outcome[]> {
+    const batch = numbers.map((nth) => this.#good(nth));
+    const shaped = batch.map(({ key, record }) => ({ key, record: this.shape(into, record) }));
+    return (await this.#write(into, shaped, how)).each;
+  }
+
+  /** Like {@link offer}, with any records. */
+  async offerRecords(
+    into: Import<unknown>,
+    batch: readonly Keyed[],
+    how: OfferOptions = {},
+  ): Promise<readonly Outcome[]> {
+    const shaped = batch.map(({ key, record }) => ({ key, ...tryShape(into, record) }));
+    const written = await this.#settle(
+      into,
+      shaped.filter(({ refused }) => refused === undefined),
+      how,
+    );
+    let next = 0;
+    return shaped.map(({ refused }) => refused ?? written[next++] ?? assert.fail("a record has no outcome"));
+  }
+
+  /** What `find` says of good records. */
+  async find(into: Import<unknown>, numbers: readonly number[]): Promise<readonly unknown[]> {
+    const batch = numbers.map((nth) => this.#good(nth));
+    const records = Object.freeze(batch.map(({ record }) => this.shape(into, record)));
+    const found = await into.find?.(records, this.#context({ keys: batch.map(({ key }) => key) }));
+    assert.ok(Array.isArray(found), `find answered ${formatValue(found)}`);
+    assert.equal(found.length, numbers.length, `find answered ${found.length} entries for ${numbers.length} records`);
+    return found as readonly unknown[];
+  }
+
+  async #settle(into: Import<unknown>, batch: readonly Keyed[], how: OfferOptions): Promise<readonly Outcome[]> {
+    const outcomes: Outcome[] = [];
+    for (const each of batchesOf(batch, into.batchSize)) {
+      const answer = await this.#write(into, each, how);
+      // As in a run: those that are not at fault are not to be condemned with the one that is.
+      if (answer.rejectedWhole && each.length > 1)
+        for (const one of each) outcomes.push(...(await this.#write(into, [one], how)).each);
+      else outcomes.push(...answer.each);
+    }
+    return outcomes;
+  }
+
+  async #write(into: Import<unknown>, batch: readonly Keyed[], how: OfferOptions): Promise<Answer> {
+    const records = Object.freeze(batch.map(({ record }) => record));
+    const keys = batch.map(({ key }) => key);
+    let results: unknown;
+    try {
+      results = await into.write(records, this.#context({ ...how, keys }));
+    } catch (error) {
+      const outcome = readThrown(error);
+      return { rejectedWhole: outcome.fate === "reject", each: batch.map(() => outcome) };
+    }
+    return { rejectedWhole: false, each: readResults(results, batch.length) };
+  }
+
+  #good(nth: number): Keyed {
+    return { key: `record ${nth}`, record: this.options.record(nth) };
+  }
+
+  #context({ keys, runId, attempt = 1, signal }: OfferOptions & { readonly keys: readonly string[] }): ImportContext {
+    return {
+      keys: Object.freeze([...keys]),
+      attempt,
+      run: sampleRun(runId),
+      flow: sampleFlow,
+      signal: signal ?? new AbortController().signal,
+      log: silentLogger,
+    };
+  }
+}
+
+/** A record and the key it goes by. */
+export interface Keyed {
+  readonly key: string;
+  readonly record: unknown;
+}
+
+/** What one call of `write` said. */
+interface Answer {
+  /** The whole batch was rejected by what `write` threw. */
+  readonly rejectedWhole: boolean;
+  readonly each: readonly Outcome[];
+}
+
+function batchesOf(batch: readonly Keyed[], size = Infinity): readonly (readonly Keyed[])[] {
+  if (batch.length === 0) return [];
+  return [batch.slice(0, size), ...batchesOf(batch.slice(size), size)];
+}
+
+function tryShape(into: Import<unknown>, record: unknown): { readonly record: unknown; readonly refused?: Outcome } {
+  let keeps: unknown;
+  try {
+    keeps = into.filter === undefined || into.filter(freezeRecord(record));
+    if (keeps === true) return { record: shapeOf(into, freezeRecord(record)) };
+  } catch (error) {
+    return { record, refused: { fate: "reject", message: messageOf(error) } };
+  }
+  assert.fail(`filter answered ${formatValue(keeps)}, so the record is left out, and never written`);
+}
+
+function shapeOf(into: Import<unknown>, record: unknown): unknown {
+  const mapped = into.map === undefined ? record : into.map(record);
+  assert.ok(!(mapped instanceof Promise), "map answered a promise, but it is synchronous");
+  const result = into.schema?.["~standard"].validate(mapped);
+  assert.ok(!(result instanceof Promise), "the schema validates asynchronously, but has to answer at once");
+  if (result?.issues !== undefined) throw new Error(result.issues.map(({ message }) => message).join("; "));
+  return freezeRecord(result === undefined ? mapped : result.value);
+}
+
+function readResults(results: unknown, expected: number): readonly Outcome[] {
+  if (results === undefined) return Array.from({ length: expected }, () => ({ fate: "written" }));
+  assert.ok(Array.isArray(results), `write answered ${formatValue(results)} instead of nothing or an array`);
+  assert.equal(results.length, expected, `write answered ${results.length} results for ${expected} records`);
+  return (results as readonly Result[]).map((result) => {
+    if (result.ok) return { fate: "written" };
+    const { fault, error, afterMs } = result;
+    return { fate: fault, message: messageOf(error), ...(afterMs === undefined ? {} : { afterMs }) };
+  });
+}
+
+function readThrown(error: unknown): Outcome {
+  const verdict = outcomeOf(error);
+  const message = messageOf(error);
+  switch (verdict?.kind) {
+    case "retryLater":
+      return { fate: "retry", message, ...(verdict.afterMs === undefined ? {} : { afterMs: verdict.afterMs }) };
+    case "reject":
+      return { fate: "reject", message };
+    case "stop":
+      throw new assert.AssertionError({ message: `write stopped the run: ${message}` });
+    case undefined:
+      return { fate: "unknown", message };
+  }
+}

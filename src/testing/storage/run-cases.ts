@@ -1,0 +1,565 @@
+import assert from "node:assert/strict";
+import { noCounts } from "../../model/run.ts";
+import type { QueueDueResult, OverlapRule, PruneRule, RunQuery, Storage } from "../../storage/storage.ts";
+import {
+  type StorageCase,
+  addFlow,
+  append,
+  arrivalOf,
+  at,
+  bufferOne,
+  defined,
+  everything,
+  failureOf,
+  flowOf,
+  idsOf,
+  iso,
+  keepFailures,
+  on,
+  pageOf,
+  queue,
+  readAll,
+  roomy,
+  runThrough,
+  running,
+  startOf,
+  take,
+  tickOf,
+} from "./harness.ts";
+
+const bufferAll: OverlapRule = { overlap: "bufferAll", maxQueued: 2 };
+const skip: OverlapRule = { overlap: "skip", maxQueued: 1_000 };
+const everythingOld: PruneRule = { endedBefore: at(100), runsPerFlow: 1_000, limit: 1_000 };
+
+/** What {@link RunStorage} promises. */
+export const runStorageCases: readonly StorageCase[] = [
+  on("queueRun adds a waiting run with the flow's ids and with nothing counted", async (storage) => {
+    await addFlow(storage, "flow", { _integrationId: "acme", _connectorId: "shop" });
+    const start = startOf("run", "flow", { trigger: "retry", retry: { _importId: "ledger", _ids: ["1"] }, limit: 5 });
+
+    const queued = await storage.queueRun(start, roomy);
+
+    const run = {
+      ...start,
+      ...{ _exportId: "orders", _integrationId: "acme", _connectorId: "shop", status: "queued" },
+      ...{ coalesced: 0, skipped: 0, crashes: 0, numPagesGenerated: 0, numPagesProcessed: 0 },
+      ...{ numSuccess: 0, numError: 0, numIgnore: 0 },
+      imports: { ledger: noCounts },
+    };
+    assert.deepEqual(queued, { outcome: "queued", run });
+    assert.deepEqual(await storage.findRun("run"), run);
+  }),
+
+  on("queueRun queues nothing if there is no such flow, or if it is disabled", async (storage) => {
+    await addFlow(storage, "disabled", { disabled: true });
+
+    const missing = await storage.queueRun(startOf("run", "nobody"), roomy);
+    const disabled = await storage.queueRun(startOf("run", "disabled"), roomy);
+
+    assert.deepEqual([missing, disabled], [{ outcome: "missing" }, { outcome: "disabled" }]);
+    assert.equal(await storage.findRun("run"), undefined);
+  }),
+
+  on("queueRun answers full, and queues nothing, if maxQueued runs of the flow wait already", async (storage) => {
+    await running(storage);
+    await queue(storage, "second");
+    await queue(storage, "third");
+
+    const full = await storage.queueRun(startOf("fourth"), { maxQueued: 2 });
+    const before = await storage.findRun("fourth");
+    const fits = await storage.queueRun(startOf("fourth"), { maxQueued: 3 });
+
+    assert.deepEqual([full, before, fits.outcome], [{ outcome: "full" }, undefined, "queued"]);
+  }),
+
+  on("queueRun counts neither the active run nor other flows' runs against maxQueued", async (storage) => {
+    await running(storage);
+    await addFlow(storage, "other");
+    await queue(storage, "other's", "other");
+
+    assert.equal((await storage.queueRun(startOf("second"), { maxQueued: 1 })).outcome, "queued");
+  }),
+
+  on(
+    "queueRun with the id of a stored run adds nothing and answers that run, whatever became of it",
+    async (storage) => {
+      await addFlow(storage);
+      const waiting = await queue(storage, "run");
+      const again = await storage.queueRun(startOf("run"), { maxQueued: 1 });
+      await take(storage);
+      const active = await storage.queueRun(startOf("run"), { maxQueued: 1 });
+      await storage.replaceFlow(flowOf("flow", { disabled: true, lastModified: iso(9) }), {
+        ...{ expected: iso(0), reschedule: true, at: at(9) },
+      });
+
+      const disabled = await storage.queueRun(startOf("run"), { maxQueued: 1 });
+
+      assert.deepEqual(again, { outcome: "queued", run: waiting });
+      assert.deepEqual(active, disabled);
+      assert.equal("run" in active && active.run.status, "running");
+      assert.deepEqual(idsOf((await storage.listRuns({ limit: 10 })).items), ["run"]);
+      assert.deepEqual(await storage.waitingFlows(10), []);
+    },
+  ),
+
+  {
+    title: "queueRun by many at once adds all, and no more than maxQueued",
+    async play({ storage, other }) {
+      await addFlow(storage);
+
+      const queued = await Promise.all(
+        Array.from({ length: 10 }, (_, index) =>
+          (index % 2 === 0 ? storage : other).queueRun(startOf(`run ${index}`), { maxQueued: 6 }),
+        ),
+      );
+
+      assert.equal(queued.filter(({ outcome }) => outcome === "queued").length, 6);
+      assert.equal((await storage.listRuns({ limit: 100 })).items.length, 6);
+    },
+  },
+
+  on("queueDue moves the flow's due time on and queues the run of the tick", async (storage) => {
+    await addFlow(storage, "flow", { nextRunAt: iso(10) });
+    const tick = tickOf("flow", "run", { dueAt: 10, nextDueAt: 70 });
+
+    const [outcome] = await storage.queueDue([tick], bufferOne);
+
+    const run = await storage.findRun("run");
+    assert.deepEqual(outcome, { outcome: "queued", run });
+    assert.deepEqual([run?.trigger, run?.dueAt, run?.status], ["schedule", iso(10), "queued"]);
+    assert.equal((await storage.findFlow("flow"))?.nextRunAt, iso(70));
+    assert.deepEqual(await storage.dueFlows(at(69), 10), []);
+    assert.equal(await storage.nextDueAt(), at(70));
+  }),
+
+  on("queueDue takes the due time away if there is no next one", async (storage) => {
+    await addFlow(storage, "flow", { nextRunAt: iso(10) });
+
+    await storage.queueDue([tickOf("flow", "run", { dueAt: 10 })], bufferOne);
+
+    assert.equal("nextRunAt" in defined(await storage.findFlow("flow")), false);
+    assert.equal(await storage.nextDueAt(), undefined);
+  }),
+
+  on(
+    "queueDue answers taken, and changes nothing, for a flow that is not due then, disabled or gone",
+    async (storage) => {
+      await addFlow(storage, "moved", { nextRunAt: iso(10) });
+      await addFlow(storage, "off", { nextRunAt: iso(10), disabled: true });
+      await addFlow(storage, "unscheduled");
+      const before = await everything(storage);
+
+      const outcomes = await storage.queueDue(
+        [
+          tickOf("moved", "1", { dueAt: 9, nextDueAt: 70 }),
+          tickOf("off", "2", { dueAt: 10, nextDueAt: 70 }),
+          tickOf("unscheduled", "3", { dueAt: 10, nextDueAt: 70 }),
+          tickOf("nobody", "4", { dueAt: 10, nextDueAt: 70 }),
+        ],
+        bufferOne,
+      );
+
+      assert.deepEqual(outcomes, Array(4).fill({ outcome: "taken" }));
+      assert.deepEqual(await everything(storage), before);
+    },
+  ),
+
+  on("queueDue again with the same ticks answers taken, and queues nothing more", async (storage) => {
+    await addFlow(storage, "flow", { nextRunAt: iso(10) });
+    const ticks = [tickOf("flow", "run", { dueAt: 10, nextDueAt: 70 })];
+    await storage.queueDue(ticks, bufferOne);
+    const before = await everything(storage);
+
+    assert.deepEqual(await storage.queueDue(ticks, bufferOne), [{ outcome: "taken" }]);
+
+    assert.deepEqual(await everything(storage), before);
+  }),
+
+  {
+    title: "queueDue by two at once makes one run of a due time",
+    async play({ storage, other }) {
+      for (const _id of ["a", "b", "c"]) await addFlow(storage, _id, { nextRunAt: iso(10) });
+      const ticks = (who: string) =>
+        ["a", "b", "c"].map((_id) => tickOf(_id, `${who} ${_id}`, { dueAt: 10, nextDueAt: 70 }));
+
+      const [one, two] = await Promise.all([
+        storage.queueDue(ticks("one"), bufferOne),
+        other.queueDue(ticks("two"), bufferOne),
+      ]);
+
+      for (const [index, outcome] of one.entries())
+        assert.deepEqual([outcome.outcome, two[index]?.outcome].sort(), ["queued", "taken"]);
+      assert.equal((await storage.listRuns({ limit: 10 })).items.length, 3);
+    },
+  },
+
+  on("queueDue answers passed, and moves only the due time, for a tick without a run to queue", async (storage) => {
+    await addFlow(storage, "flow", { nextRunAt: iso(10) });
+    const { start, ...tick } = tickOf("flow", "run", { dueAt: 10, nextDueAt: 70 });
+
+    assert.deepEqual(await storage.queueDue([tick], bufferOne), [{ outcome: "passed" }]);
+
+    assert.equal(await storage.nextDueAt(), at(70));
+    assert.equal(await storage.findRun(defined(start)._id), undefined);
+  }),
+
+  on("queueDue makes no second run of a due time that comes again, and one for a new flow's", async (storage) => {
+    await addFlow(storage, "flow", { nextRunAt: iso(60) });
+    await storage.queueDue([tickOf("flow", "first", { dueAt: 60, nextDueAt: 120 })], bufferOne);
+    const { hold } = await take(storage);
+    await storage.endRun(hold, { status: "completed", at: at(61) });
+    const back = { expected: iso(0), reschedule: true, at: at(30) };
+    await storage.replaceFlow(flowOf("flow", { nextRunAt: iso(60), lastModified: iso(1) }), back);
+
+    const again = await storage.queueDue([tickOf("flow", "second", { dueAt: 60, nextDueAt: 120 })], bufferOne);
+
+    assert.deepEqual(again, [{ outcome: "passed" }]);
+    assert.equal((await storage.findFlow("flow"))?.nextRunAt, iso(120));
+    assert.equal(await storage.findRun("second"), undefined);
+
+    await storage.deleteFlow("flow", { at: at(62) });
+    await addFlow(storage, "flow", { nextRunAt: iso(60) });
+    const anew = await storage.queueDue([tickOf("flow", "third", { dueAt: 60 })], bufferOne);
+
+    assert.deepEqual(
+      anew.map(({ outcome }) => outcome),
+      ["queued"],
+    );
+  }),
+
+  on("queueDue answers each tick in its place", async (storage) => {
+    for (const _id of ["a", "c"]) await addFlow(storage, _id, { nextRunAt: iso(10) });
+
+    const outcomes = await storage.queueDue(
+      ["c", "b", "a"].map((_id) => tickOf(_id, `run of ${_id}`, { dueAt: 10, nextDueAt: 70 })),
+      bufferOne,
+    );
+
+    assert.deepEqual(outcomes.map(runIdOf), ["run of c", "taken", "run of a"]);
+  }),
+
+  on("queueDue with bufferOne folds a due time into a scheduled run that waits, and counts it", async (storage) => {
+    await addFlow(storage, "flow", { nextRunAt: iso(10) });
+    await queue(storage, "caught up", "flow", { trigger: "catch-up", dueAt: iso(5) });
+
+    const first = await due(storage, bufferOne, "first", 10);
+    const second = await due(storage, bufferOne, "second", 20);
+
+    const run = defined(await storage.findRun("caught up"));
+    assert.deepEqual([run.coalesced, run.dueAt, run.status], [2, iso(5), "queued"]);
+    assert.deepEqual(second, { outcome: "coalesced", run });
+    assert.equal(first.outcome, "coalesced");
+    assert.deepEqual(idsOf((await storage.listRuns({ limit: 10 })).items), ["caught up"]);
+    assert.equal(await storage.nextDueAt(), at(30));
+  }),
+
+  on(
+    "queueDue with bufferOne queues a run while another one runs, or only other triggers' runs wait",
+    async (storage) => {
+      await addFlow(storage, "flow", { nextRunAt: iso(10) });
+      await queue(storage, "manual");
+      await due(storage, bufferOne, "first", 10);
+      await storage.cancelRun("manual", at(11));
+      await take(storage);
+
+      const outcome = await due(storage, bufferOne, "second", 20);
+
+      assert.equal(runIdOf(outcome), "second");
+      assert.deepEqual(
+        [(await storage.findRun("first"))?.status, (await storage.findRun("first"))?.coalesced],
+        ["running", 0],
+      );
+    },
+  ),
+
+  on("queueDue with bufferAll queues each, up to maxQueued, and folds the others into the newest", async (storage) => {
+    await addFlow(storage, "flow", { nextRunAt: iso(10) });
+
+    const outcomes = [
+      await due(storage, bufferAll, "first", 10),
+      await due(storage, bufferAll, "second", 20),
+      await due(storage, bufferAll, "third", 30),
+    ];
+
+    assert.deepEqual(
+      outcomes.map(({ outcome }) => outcome),
+      ["queued", "queued", "coalesced"],
+    );
+    assert.deepEqual(outcomes.map(runIdOf), ["first", "second", "second"]);
+    assert.deepEqual(
+      [(await storage.findRun("first"))?.coalesced, (await storage.findRun("second"))?.coalesced],
+      [0, 1],
+    );
+  }),
+
+  on(
+    "queueDue with skip queues nothing while a run waits or runs, and counts the due time on that run",
+    async (storage) => {
+      await addFlow(storage, "flow", { nextRunAt: iso(10) });
+      await queue(storage, "manual");
+
+      const whileWaiting = await due(storage, skip, "first", 10);
+      await take(storage);
+      const whileRunning = await due(storage, skip, "second", 20);
+
+      const run = defined(await storage.findRun("manual"));
+      assert.deepEqual([runIdOf(whileWaiting), whileWaiting.outcome], ["manual", "skipped"]);
+      assert.deepEqual(whileRunning, { outcome: "skipped", run });
+      assert.deepEqual([run.skipped, run.coalesced, run.status], [2, 0, "running"]);
+      assert.deepEqual(idsOf((await storage.listRuns({ limit: 10 })).items), ["manual"]);
+      assert.equal(await storage.nextDueAt(), at(30));
+    },
+  ),
+
+  on("queueDue with skip queues a run when none waits or runs", async (storage) => {
+    await addFlow(storage, "flow", { nextRunAt: iso(10) });
+    await runThrough(storage, "ended");
+
+    assert.equal(runIdOf(await due(storage, skip, "first", 10)), "first");
+  }),
+
+  on("findRun answers undefined if there is none", async (storage) => {
+    assert.equal(await storage.findRun("nobody"), undefined);
+  }),
+
+  on(
+    "listRuns answers the newest first, by the order in which they were queued, whatever became of them",
+    async (storage) => {
+      await addFlow(storage);
+      await addFlow(storage, "other");
+      for (const _id of ["z", "y", "x"]) await queue(storage, _id);
+      await queue(storage, "w", "other");
+      const { hold } = await take(storage);
+
+      await storage.releaseRun(hold);
+      await storage.cancelRun("y", at(9));
+
+      assert.deepEqual(idsOf((await storage.listRuns({ limit: 10 })).items), ["w", "x", "y", "z"]);
+      assert.deepEqual(idsOf((await storage.listRuns({ limit: 10, _flowId: "flow" })).items), ["x", "y", "z"]);
+    },
+  ),
+
+  on("listRuns answers the runs that match every filter given", async (storage) => {
+    await addFlow(storage, "a", { _integrationId: "acme" });
+    await addFlow(storage, "b", { _connectorId: "shop", _exportId: "parcels", _importId: "archive" });
+    await queue(storage, "1", "a");
+    await queue(storage, "2", "a", { trigger: "retry" });
+    await queue(storage, "3", "b");
+    await take(storage, "a");
+    const found = async (query: Omit<RunQuery, "limit">) =>
+      idsOf((await storage.listRuns({ ...query, limit: 10 })).items);
+
+    assert.deepEqual(await found({ _flowId: "a" }), ["2", "1"]);
+    assert.deepEqual(await found({ _exportId: "parcels" }), ["3"]);
+    assert.deepEqual(await found({ _importId: "ledger" }), ["2", "1"]);
+    assert.deepEqual(await found({ _importId: "archive", status: "queued" }), ["3"]);
+    assert.deepEqual(await found({ _importId: "archive", _flowId: "a" }), []);
+    assert.deepEqual(await found({ _integrationId: "acme" }), ["2", "1"]);
+    assert.deepEqual(await found({ _connectorId: "shop" }), ["3"]);
+    assert.deepEqual(await found({ status: "queued" }), ["3", "2"]);
+    assert.deepEqual(await found({ trigger: "retry" }), ["2"]);
+    assert.deepEqual(await found({ _flowId: "a", status: "running" }), ["1"]);
+    assert.deepEqual(await found({ _flowId: "nobody" }), []);
+  }),
+
+  on(
+    "listRuns finds a run by each import that it counts for, also by one its flow had later, until it is pruned",
+    async (storage) => {
+      const two = { _importId: "ledger", _importIds: ["ledger", "mailer"] };
+      await addFlow(storage, "flow", two);
+      await addFlow(storage, "other", two);
+      await queue(storage, "run");
+      await queue(storage, "retry of one", "other", { trigger: "retry", retry: { _importId: "mailer" } });
+      const counts = { ledger: noCounts, archive: noCounts };
+      const { hold } = await take(storage);
+      await storage.commitPage(hold, pageOf(1, { counts }));
+      await storage.commitPage(hold, pageOf(2, { counts }));
+      const found = async (_importId: string) => idsOf((await storage.listRuns({ _importId, limit: 10 })).items);
+
+      assert.deepEqual(await found("ledger"), ["run"]);
+      assert.deepEqual(await found("mailer"), ["retry of one", "run"]);
+      assert.deepEqual(await found("archive"), ["run"]);
+      await storage.endRun(hold, { status: "completed", at: at(3) });
+      await storage.prune(everythingOld);
+      assert.deepEqual(await Promise.all(["ledger", "mailer", "archive"].map(found)), [[], ["retry of one"], []]);
+    },
+  ),
+
+  on("listRuns goes on where `next` says, and says nothing at the end", async (storage) => {
+    await addFlow(storage);
+    for (const _id of ["1", "2", "3", "4"]) await queue(storage, _id, "flow", _id === "3" ? { trigger: "retry" } : {});
+
+    const first = await storage.listRuns({ limit: 2, trigger: "manual" });
+    const rest = await storage.listRuns({ limit: 2, trigger: "manual", after: defined(first.next) });
+    const exactly = await storage.listRuns({ limit: 4, _flowId: "flow" });
+    const one = await storage.listRuns({ limit: 3, _importId: "ledger" });
+    const other = await storage.listRuns({ limit: 3, _importId: "ledger", after: defined(one.next) });
+
+    assert.deepEqual([idsOf(first.items), idsOf(rest.items)], [["4", "2"], ["1"]]);
+    assert.deepEqual([idsOf(one.items), idsOf(other.items)], [["4", "3", "2"], ["1"]]);
+    assert.deepEqual([rest.next, exactly.next], [undefined, undefined]);
+  }),
+
+  on(
+    "listRuns lists a run that is there all the while exactly once, while others are queued and pruned",
+    async (storage) => {
+      await addFlow(storage);
+      await runThrough(storage, "1");
+      for (const _id of ["2", "3"]) await queue(storage, _id);
+      await addFlow(storage, "other");
+      await runThrough(storage, "pruned", "other");
+      await queue(storage, "5");
+
+      const listed = await readAll(
+        (after) => storage.listRuns({ limit: 2, ...after }),
+        async () => {
+          await queue(storage, `new ${(await storage.listRuns({ limit: 100 })).items.length}`);
+          await storage.prune({ ...everythingOld, limit: 1 });
+          await storage.prune(everythingOld);
+        },
+      );
+
+      assert.deepEqual(idsOf(listed), ["5", "pruned", "3", "2"]);
+    },
+  ),
+
+  on("cancelRun makes a waiting run canceled, and takes it out of the line", async (storage) => {
+    await addFlow(storage);
+    await queue(storage, "first");
+    await queue(storage, "second");
+
+    const run = await storage.cancelRun("first", at(9));
+
+    assert.deepEqual([run?.status, run?.endedAt], ["canceled", iso(9)]);
+    assert.deepEqual(await storage.findRun("first"), run);
+    assert.equal((await take(storage)).run._id, "second");
+  }),
+
+  on("cancelRun makes a running run canceling, which is told to who holds it", async (storage) => {
+    const { hold } = await running(storage);
+
+    const run = await storage.cancelRun("run", at(9));
+
+    assert.deepEqual([run?.status, run?.endedAt], ["canceling", undefined]);
+    assert.deepEqual(await storage.findRun("run"), run);
+    assert.deepEqual(await storage.renewLeases([hold], at(60)), ["canceling"]);
+  }),
+
+  on("cancelRun leaves a run that has ended, or is canceling, as it is", async (storage) => {
+    await addFlow(storage);
+    const ended = await runThrough(storage, "ended");
+    await queue(storage, "canceling");
+    await take(storage);
+    const canceling = await storage.cancelRun("canceling", at(9));
+
+    assert.deepEqual(await storage.cancelRun("ended", at(10)), ended);
+    assert.deepEqual(await storage.cancelRun("canceling", at(10)), canceling);
+  }),
+
+  on("cancelRun answers undefined if there is none", async (storage) => {
+    assert.equal(await storage.cancelRun("nobody", at(9)), undefined);
+  }),
+
+  {
+    title: "cancelRun and claimRun at once leave the run either canceled or canceling, and never both run and waiting",
+    async play({ storage, other }) {
+      await addFlow(storage);
+      await queue(storage, "run");
+
+      const [canceled, taken] = await Promise.all([
+        storage.cancelRun("run", at(9)),
+        other.claimRun("flow", { token: "token", at: at(2), until: at(32) }),
+      ]);
+
+      const status = (await storage.findRun("run"))?.status;
+      assert.equal(canceled?.status, status);
+      assert.equal(status, taken === undefined ? "canceled" : "canceling");
+    },
+  },
+
+  on("prune removes runs that ended before the instant, and none that ended at it or later", async (storage) => {
+    await addFlow(storage);
+    for (const endedAt of [20, 30, 40]) await runThrough(storage, `ended at ${endedAt}`, "flow", endedAt);
+
+    const removed = await storage.prune({ ...everythingOld, endedBefore: at(30) });
+
+    assert.equal(removed, 1);
+    assert.deepEqual(idsOf((await storage.listRuns({ limit: 10 })).items), ["ended at 40", "ended at 30"]);
+    assert.equal(await storage.findRun("ended at 20"), undefined);
+  }),
+
+  on("prune removes ended runs that are not among the newest of their flow", async (storage) => {
+    for (const _flowId of ["flow", "other"]) {
+      await addFlow(storage, _flowId);
+      for (const _id of [1, 2, 3]) await runThrough(storage, `${_flowId} ${_id}`, _flowId);
+    }
+    await queue(storage, "flow 4");
+
+    const removed = await storage.prune({ endedBefore: at(0), runsPerFlow: 2, limit: 100 });
+
+    assert.equal(removed, 3);
+    assert.deepEqual(idsOf((await storage.listRuns({ limit: 10 })).items), ["flow 4", "other 3", "other 2", "flow 3"]);
+  }),
+
+  on("prune never removes a run that waits or is active, and finds those that ended behind it", async (storage) => {
+    await running(storage);
+    await queue(storage, "waiting");
+    await queue(storage, "canceled");
+    await queue(storage, "ended later");
+    await storage.cancelRun("canceled", at(20));
+    await storage.cancelRun("ended later", at(200));
+
+    const removed = [await storage.prune(everythingOld), await storage.prune({ ...everythingOld, runsPerFlow: 1 })];
+
+    assert.deepEqual(removed, [1, 0]);
+    assert.deepEqual(idsOf((await storage.listRuns({ limit: 10 })).items), ["ended later", "waiting", "run"]);
+  }),
+
+  on("prune removes failures that were resolved before the instant, and no others", async (storage) => {
+    await keepFailures(storage, [failureOf("old"), failureOf("recent"), failureOf("open")]);
+    await storage.resolveFailures(["old"], at(20));
+    await storage.resolveFailures(["recent"], at(30));
+
+    const removed = await storage.prune({ ...everythingOld, endedBefore: at(30) });
+
+    assert.equal(removed, 1);
+    assert.deepEqual(idsOf((await storage.listFailures({ limit: 10 })).items), ["recent", "open"]);
+  }),
+
+  on("prune removes at most so many documents, and answers 0 when none is left to remove", async (storage) => {
+    const { hold } = await keepFailures(storage, [failureOf("1"), failureOf("2")]);
+    await storage.endRun(hold, { status: "completed", at: at(8) });
+    await storage.resolveFailures(["1", "2"], at(20));
+    for (const _id of ["second", "third"]) await runThrough(storage, _id);
+
+    const removed = [];
+    for (let round = 0; round < 4; round++) removed.push(await storage.prune({ ...everythingOld, limit: 2 }));
+
+    assert.deepEqual(removed, [2, 2, 1, 0]);
+    assert.deepEqual((await storage.listRuns({ limit: 10 })).items, []);
+    assert.deepEqual((await storage.listFailures({ limit: 10 })).items, []);
+  }),
+
+  on("prune leaves checkpoints, inboxes and the flows themselves alone", async (storage) => {
+    const { hold } = await running(storage);
+    await storage.commitPage(hold, pageOf(1, { checkpoint: { value: 7, version: 1 } }));
+    await append(storage, arrivalOf("arrival"));
+    await storage.endRun(hold, { status: "completed", at: at(8) });
+
+    await storage.prune(everythingOld);
+
+    assert.deepEqual(await storage.findCheckpoint("flow"), { value: 7, version: 1 });
+    assert.equal((await storage.readInbox("flow", { maxRecords: 10 })).length, 1);
+    assert.equal((await take(storage)).run.trigger, "realtime");
+  }),
+];
+
+// The flow `flow` is due at `dueAt` seconds, and then ten seconds later.
+async function due(storage: Storage, rule: OverlapRule, runId: string, dueAt: number): Promise<QueueDueResult> {
+  const [outcome] = await storage.queueDue([tickOf("flow", runId, { dueAt, nextDueAt: dueAt + 10 })], rule);
+  return defined(outcome);
+}
+
+function runIdOf(outcome: QueueDueResult): string {
+  return "run" in outcome ? outcome.run._id : outcome.outcome;
+}

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import type { Storage, StorageCapabilities } from "../../storage/storage.ts";
+import { commitStorageCases } from "./commit-cases.ts";
+import { failureStorageCases } from "./failure-cases.ts";
+import { flowStorageCases } from "./flow-cases.ts";
+import { inboxStorageCases } from "./inbox-cases.ts";
+import { leaseStorageCases } from "./lease-cases.ts";
+import { runStorageCases } from "./run-cases.ts";
+import type { StorageCase, StorageHarness } from "./harness.ts";
+import { type Candidate, type TestCases, chooseCases } from "../test-case.ts";
+import { durableStorageCases, sharedStorageCases, wholeStorageCases } from "./whole-cases.ts";
+
+/**
+ * Opens the storage under test at `place`: a name of letters, digits and underscores, new for each case, to be used as
+ * a file, a schema or a prefix. A place that was never opened is empty. Opened again, one after the other if the
+ * storage is durable, at once if it is shared, it holds the same data. A storage that is neither may ignore it.
+ */
+export type OpenStorage = (place: string) => Promise<Storage> | Storage;
+
+/**
+ * The promises of the {@link Storage} contract, one case each. Those that take an ability the storage does not have
+ * are in `skipped`. Every case opens a place of its own and closes what it opened, so that all may run side by side.
+ *
+ * What no case can show: that a durable storage outlives a process which is killed, and not closed.
+ *
+ * @param capabilities what the storage under test says of itself; absent ones are false
+ * @example
+ * for (const { title, run } of storageCases((place) => openMyStorage(`${folder}/${place}.db`), { durable: true }))
+ *   test(title, run);
+ */
+export function storageCases(open: OpenStorage, capabilities: Partial<StorageCapabilities> = {}): TestCases {
+  const { durable = false, shared = false } = capabilities;
+  const has: StorageCapabilities = { durable, shared };
+  return chooseCases([abilitiesCase(open, has), ...cases.map((each) => candidateOf(each, open, has))]);
+}
+
+const cases: readonly StorageCase[] = [
+  ...wholeStorageCases,
+  ...flowStorageCases,
+  ...runStorageCases,
+  ...leaseStorageCases,
+  ...commitStorageCases,
+  ...failureStorageCases,
+  ...inboxStorageCases,
+  ...durableStorageCases,
+  ...sharedStorageCases,
+];
+
+// Without this one, cases would be left out because their author forgot to ask for them.
+function abilitiesCase(open: OpenStorage, has: StorageCapabilities): Candidate {
+  return {
+    title: "it has the capabilities that it is tested for, and says so",
+    run: () =>
+      onStage(open, { durable: false, shared: false }, async ({ storage }) =>
+        assert.deepEqual({ ...storage.capabilities }, has),
+      ),
+  };
+}
+
+function candidateOf({ title, play, needs }: StorageCase, open: OpenStorage, has: StorageCapabilities): Candidate {
+  const skip = needs === undefined || has[needs] ? undefined : `the storage is not ${needs}`;
+  return { title, skip, run: () => onStage(open, has, play) };
+}
+
+async function onStage(open: OpenStorage, has: StorageCapabilities, play: StorageCase["play"]): Promise<void> {
+  const place = `case_${crypto.randomUUID().replaceAll("-", "")}`;
+  const opened: Storage[] = [];
+  const openOne = async () => {
+    const storage = await open(place);
+    opened.push(storage);
+    return storage;
+  };
+  const closeAll = () => Promise.all(opened.splice(0).map((storage) => storage.close()));
+  try {
+    const storage = await openOne();
+    const other = has.shared ? await openOne() : storage;
+    const stage: StorageHarness = { storage, other, reopen: () => closeAll().then(openOne) };
+    await play(stage);
+  } finally {
+    await closeAll();
+  }
+}

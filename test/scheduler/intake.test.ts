@@ -1,0 +1,695 @@
+import { describe, expect, test } from "vitest";
+import { type Export, type ListenContext, MemoryStorage, type SchedulerOptions, retryLater } from "../../src/index.ts";
+import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
+import { Gate, Stage, aborted, faltering, hour, minute, second, upTo } from "../support/harness.ts";
+
+/** An export that is only ever told of its records. */
+const events: Export<number> = { listen: () => () => undefined };
+
+async function started(options: SchedulerOptions = {}) {
+  const sink = collectingImport<number>();
+  const stage = new Stage({ exports: { events }, imports: { sink }, options });
+  await stage.scheduler.start();
+  return { stage, sink, flow: await stage.flow() };
+}
+
+/** True once the promise is settled. */
+async function isSettled(promise: Promise<unknown>, stage: Stage): Promise<boolean> {
+  let settled = false;
+  promise.then(
+    () => (settled = true),
+    () => (settled = true),
+  );
+  await stage.clock.settle();
+  return settled;
+}
+
+describe("accept", () => {
+  test("resolves only when the records are in the inbox", async () => {
+    const gate = new Gate();
+    class SlowStorage extends MemoryStorage {
+      override async appendInbox(...call: Parameters<MemoryStorage["appendInbox"]>) {
+        await gate.opened;
+        return super.appendInbox(...call);
+      }
+    }
+    const stage = new Stage({
+      exports: { events },
+      imports: { sink: collectingImport<number>() },
+      storage: new SlowStorage(),
+    });
+    const flow = await stage.flow();
+
+    const accepted = stage.scheduler.accept("events", [1, 2]);
+    const before = await isSettled(accepted, stage);
+    gate.open();
+    await accepted;
+
+    expect(before).toBe(false);
+    expect(await stage.storage.readInbox(flow._id, { maxRecords: 9 })).toMatchObject([{ records: [1, 2] }]);
+  });
+
+  test("rejects if the storage does, and nothing is delivered", async () => {
+    const storage = faltering(new MemoryStorage(), { method: "appendInbox", fails: (nth) => nth === 1 });
+    const sink = collectingImport<number>();
+    const stage = new Stage({ exports: { events }, imports: { sink }, storage });
+    await stage.scheduler.start();
+    await stage.flow();
+
+    await expect(stage.scheduler.accept("events", [1])).rejects.toThrow("appendInbox failed");
+    await stage.scheduler.accept("events", [2]);
+    await stage.clock.advance(minute);
+
+    expect(sink.written).toEqual([2]);
+  });
+
+  test("queues a realtime run that delivers the records, the event ids being their keys", async () => {
+    const { stage, sink, flow } = await started();
+
+    const accepted = await stage.scheduler.accept("events", [7, 8], { ids: ["e7", "e8"] });
+    await stage.clock.settle();
+
+    expect(accepted).toEqual({ accepted: 2, duplicates: 0 });
+    expect(sink.calls).toMatchObject([{ records: [7, 8], keys: ["e7", "e8"] }]);
+    expect(await stage.runs()).toMatchObject([{ trigger: "realtime", status: "completed", numSuccess: 2 }]);
+    expect(await stage.storage.readInbox(flow._id, { maxRecords: 9 })).toEqual([]);
+    expect(await stage.scheduler.getCheckpoint(flow._id)).toBeUndefined();
+  });
+
+  test("gives records without ids keys that differ, and the export's own key comes before both", async () => {
+    const { stage, sink } = await started();
+    await stage.scheduler.accept("events", [1, 1]);
+    await stage.scheduler.accept("events", [1]);
+    const keyed = { ...events, key: (number: number) => `#${number}` };
+    const other = new Stage({ exports: { keyed }, imports: { sink } });
+    await other.scheduler.start();
+    await other.flow();
+
+    await stage.clock.settle();
+    const keys = sink.calls.flatMap((call) => call.keys);
+    await other.scheduler.accept("keyed", [5], { ids: ["e5"] });
+    await other.clock.settle();
+
+    expect(new Set(keys).size).toBe(3);
+    expect(sink.calls.at(-1)?.keys).toEqual(["#5"]);
+  });
+
+  test("works before start: what was accepted is delivered after it", async () => {
+    const sink = collectingImport<number>();
+    const stage = new Stage({ exports: { events }, imports: { sink } });
+    await stage.flow();
+
+    await stage.scheduler.accept("events", [1]);
+    await stage.clock.settle();
+    const before = [...sink.written];
+    await stage.scheduler.start();
+    await stage.clock.settle();
+
+    expect([before, sink.written]).toEqual([[], [1]]);
+  });
+
+  test("fills the inbox of every enabled flow that uses the export, and of no other", async () => {
+    const sinks = {
+      one: collectingImport<number>(),
+      two: collectingImport<number>(),
+      off: collectingImport<number>(),
+      other: collectingImport<number>(),
+    };
+    const stage = new Stage({ exports: { events, elsewhere: events }, imports: sinks });
+    await stage.scheduler.start();
+    await stage.flow({ _importId: "one" });
+    await stage.flow({ _importId: "two" });
+    await stage.flow({ _importId: "off", disabled: true });
+    await stage.flow({ _exportId: "elsewhere", _importId: "other" });
+
+    await stage.scheduler.accept("events", [1]);
+    await stage.clock.settle();
+
+    expect(Object.values(sinks).map(({ written }) => written)).toEqual([[1], [1], [], []]);
+  });
+
+  test("for an integration fills the inboxes of its flows only, and none if it has no enabled one", async () => {
+    const sinks = { one: collectingImport<number>(), two: collectingImport<number>() };
+    const stage = new Stage({ exports: { events }, imports: sinks });
+    await stage.scheduler.start();
+    await stage.flow({ _importId: "one", _integrationId: "acme" });
+    await stage.flow({ _importId: "two", _integrationId: "other" });
+
+    await stage.scheduler.accept("events", [1], { _integrationId: "acme" });
+    await stage.clock.settle();
+
+    expect(Object.values(sinks).map(({ written }) => written)).toEqual([[1], []]);
+    await expect(stage.scheduler.accept("events", [2], { _integrationId: "nobody" })).rejects.toThrow(
+      expect.objectContaining({ code: "flow_disabled" }) as Error,
+    );
+  });
+
+  test("keeps copies: what the sender changes afterwards changes nothing", async () => {
+    const sink = collectingImport<{ tags: string[] }>();
+    const stage = new Stage({ exports: { events }, imports: { sink } });
+    await stage.flow();
+    const record = { tags: ["a"] };
+
+    await stage.scheduler.accept("events", [record]);
+    record.tags.push("b");
+    await stage.scheduler.start();
+    await stage.clock.settle();
+
+    expect(sink.written).toEqual([{ tags: ["a"] }]);
+    expect(Object.isFrozen(record)).toBe(false);
+  });
+
+  test("nothing at all is accepted as nothing, and queues no run", async () => {
+    const { stage } = await started();
+
+    expect(await stage.scheduler.accept("events", [])).toEqual({ accepted: 0, duplicates: 0 });
+    expect(await stage.runs()).toEqual([]);
+  });
+
+  test("is not found for an export nobody knows", async () => {
+    const { stage } = await started();
+
+    await expect(stage.scheduler.accept("nothing", [1])).rejects.toMatchObject({ code: "not_found", kind: "export" });
+  });
+
+  test("is refused as flow_disabled if no enabled flow uses the export", async () => {
+    const { stage, flow } = await started();
+    await stage.registry.patch(flow._id, { disabled: true });
+
+    await expect(stage.scheduler.accept("events", [1])).rejects.toMatchObject({ code: "flow_disabled" });
+    await stage.registry.delete(flow._id);
+    await expect(stage.scheduler.accept("events", [1])).rejects.toMatchObject({ code: "flow_disabled" });
+  });
+
+  test.each<[string, unknown, unknown]>([
+    ["records", "abc", undefined],
+    ["ids", [1, 2], ["a"]],
+    ["ids", [1], "a"],
+    ["ids", [1], [""]],
+    ["ids", [1], [7]],
+    ["records.1", [1, () => 2], undefined],
+    ["records.0", [Symbol("x")], undefined],
+  ])("refuses %s that do not hold, and takes nothing", async (field, records, ids) => {
+    const { stage, flow } = await started();
+    const options = (ids === undefined ? {} : { ids }) as { ids?: string[] };
+
+    await expect(stage.scheduler.accept("events", records as number[], options)).rejects.toMatchObject({
+      code: "invalid_request",
+      field,
+    });
+    expect(await stage.storage.readInbox(flow._id, { maxRecords: 9 })).toEqual([]);
+  });
+});
+
+describe("event ids", () => {
+  test("seen within the window are dropped, and counted", async () => {
+    const { stage, sink } = await started({ dedupeWindowMs: hour });
+    await stage.scheduler.accept("events", [1, 2], { ids: ["a", "b"] });
+    await stage.clock.advance(hour);
+
+    const again = await stage.scheduler.accept("events", [1, 3, 2], { ids: ["a", "c", "b"] });
+    await stage.clock.settle();
+
+    expect(again).toEqual({ accepted: 1, duplicates: 2 });
+    expect(sink.written).toEqual([1, 2, 3]);
+  });
+
+  test("that are all known queue no run", async () => {
+    const { stage } = await started();
+    await stage.scheduler.accept("events", [1], { ids: ["a"] });
+    await stage.clock.settle();
+
+    expect(await stage.scheduler.accept("events", [1], { ids: ["a"] })).toEqual({ accepted: 0, duplicates: 1 });
+    expect(await stage.runs()).toHaveLength(1);
+  });
+
+  test("are forgotten after the window", async () => {
+    const { stage, sink } = await started({ dedupeWindowMs: hour });
+    await stage.scheduler.accept("events", [1], { ids: ["a"] });
+    await stage.clock.advance(hour + 1);
+
+    expect(await stage.scheduler.accept("events", [1], { ids: ["a"] })).toEqual({ accepted: 1, duplicates: 0 });
+    await stage.clock.settle();
+    expect(sink.written).toEqual([1, 1]);
+  });
+
+  test("are remembered by each flow for itself: what is new to one of them counts as accepted", async () => {
+    const { stage, sink, flow } = await started();
+    await stage.scheduler.accept("events", [1], { ids: ["a"] });
+    await stage.clock.settle();
+    await stage.flow();
+
+    expect(await stage.scheduler.accept("events", [1], { ids: ["a"] })).toEqual({ accepted: 1, duplicates: 0 });
+    await stage.clock.settle();
+    expect(sink.written).toEqual([1, 1]);
+    expect(await stage.runs(flow._id)).toHaveLength(1);
+  });
+
+  test("twice in one arrival are one record", async () => {
+    const { stage, sink } = await started();
+
+    expect(await stage.scheduler.accept("events", [1, 1], { ids: ["a", "a"] })).toEqual({ accepted: 1, duplicates: 1 });
+    await stage.clock.settle();
+    expect(sink.written).toEqual([1]);
+  });
+});
+
+describe("the inbox", () => {
+  test("is bounded: full is busy for all flows, and nothing of it is taken by any", async () => {
+    const sinks = {
+      fast: collectingImport<number>(),
+      stuck: scriptedImport<number>(() => new Promise(() => undefined)),
+    };
+    const stage = new Stage({ exports: { events }, imports: sinks, options: { maxInboxPages: 2 } });
+    await stage.scheduler.start();
+    await stage.flow({ _importId: "fast" });
+    const stuck = await stage.flow({ _importId: "stuck" });
+    await stage.scheduler.accept("events", [1]);
+    await stage.scheduler.accept("events", [2]);
+    await stage.clock.settle();
+
+    await expect(stage.scheduler.accept("events", [3])).rejects.toMatchObject({
+      code: "busy",
+      message: expect.stringContaining(stuck._id) as unknown,
+    });
+    await stage.clock.settle();
+    expect(sinks.fast.written).toEqual([1, 2]);
+  });
+
+  test("takes more as soon as a page of it is committed", async () => {
+    const gate = new Gate();
+    const sink = scriptedImport<number>(() => gate.opened.then(() => undefined));
+    const stage = new Stage({ exports: { events }, imports: { sink }, options: { maxInboxPages: 1 } });
+    await stage.scheduler.start();
+    await stage.flow();
+    await stage.scheduler.accept("events", [1]);
+    await stage.clock.settle();
+    await expect(stage.scheduler.accept("events", [2])).rejects.toMatchObject({ code: "busy" });
+
+    gate.open();
+    await stage.clock.settle();
+    await stage.scheduler.accept("events", [2]);
+    await stage.clock.settle();
+
+    expect(sink.written).toEqual([1, 2]);
+  });
+
+  test("is drained in order, whole arrivals together until they fill a page", async () => {
+    const sink = collectingImport<number>();
+    const stage = new Stage({ exports: { events: { ...events, pageSize: 4 } }, imports: { sink } });
+    await stage.flow();
+    for (const records of [[1, 2], [3], [4, 5], [6], [7]]) await stage.scheduler.accept("events", records);
+
+    await stage.scheduler.start();
+    await stage.clock.settle();
+
+    expect(sink.calls.map(({ records }) => records)).toEqual([
+      [1, 2, 3, 4, 5],
+      [6, 7],
+    ]);
+  });
+
+  test("needs one waiting run, however many events arrive", async () => {
+    const gate = new Gate();
+    const sink = scriptedImport<number>(() => gate.opened.then(() => undefined));
+    const stage = new Stage({ exports: { events }, imports: { sink } });
+    await stage.scheduler.start();
+    await stage.flow();
+
+    for (const number of upTo(50)) {
+      await stage.scheduler.accept("events", [number]);
+      await stage.clock.settle();
+    }
+    const waiting = await stage.runs();
+    gate.open();
+    await stage.clock.settle();
+
+    expect(waiting.map(({ status }) => status)).toEqual(["running", "queued"]);
+    expect(sink.written).toEqual(upTo(50));
+  });
+
+  test("left over by a failed run is tried again by the sweep, without another event", async () => {
+    let down = true;
+    const sink = scriptedImport<number>(() => {
+      if (down) throw retryLater("down");
+      return undefined;
+    });
+    const stage = new Stage({ exports: { events }, imports: { sink }, options: { maxAttempts: 2 } });
+    await stage.scheduler.start();
+    await stage.flow();
+    await stage.scheduler.accept("events", [1, 2], { ids: ["a", "b"] });
+    await stage.clock.advance(20 * second);
+    const first = await stage.runs();
+    down = false;
+
+    await stage.clock.advance(30 * second);
+
+    expect(first).toMatchObject([{ status: "failed", error: { code: "import_failed" } }]);
+    expect((await stage.runs()).at(-1)).toMatchObject({ trigger: "realtime", status: "completed", numSuccess: 2 });
+    expect(sink.calls.at(-1)?.keys).toEqual(["a", "b"]);
+    expect(await stage.failures()).toEqual([]);
+  });
+
+  test("of a disabled flow waits, and is moved when the flow is enabled", async () => {
+    const sink = collectingImport<number>();
+    const stage = new Stage({ exports: { events }, imports: { sink } });
+    const flow = await stage.flow();
+    await stage.scheduler.accept("events", [1]);
+    await stage.registry.patch(flow._id, { disabled: true });
+    await stage.scheduler.start();
+    await stage.clock.advance(hour);
+    const before = [...sink.written];
+
+    await stage.registry.patch(flow._id, { disabled: false });
+    await stage.clock.settle();
+
+    expect([before, sink.written]).toEqual([[], [1]]);
+  });
+
+  test("goes through the same line: a scheduled run and an event never overlap", async () => {
+    let running = 0;
+    let most = 0;
+    const both: Export<number> = { ...(arrayExport([1, 2], { order: "unordered" }) as Export<number>), ...events };
+    const sink = scriptedImport<number>(async () => {
+      most = Math.max(most, ++running);
+      await new Promise<void>((resolve) => stage.clock.setTimer(resolve, 20 * second));
+      running--;
+      return undefined;
+    });
+    const stage = new Stage({ exports: { both }, imports: { sink } });
+    await stage.scheduler.start();
+    await stage.flow({ schedule: "* * * * *" });
+
+    for (let count = 0; count < 20; count++) {
+      await stage.clock.advance(17 * second);
+      await stage.scheduler.accept("both", [100 + count]);
+    }
+    await stage.clock.advance(5 * minute);
+
+    expect(most).toBe(1);
+    expect(sink.written.filter((number) => number >= 100)).toEqual(upTo(20).map((count) => 99 + count));
+  });
+
+  test("keeps the pages a canceled run had not committed", async () => {
+    const sink = scriptedImport<number>(async (_, { signal }) => {
+      if (calls++ > 0) return;
+      await aborted(signal);
+      throw new Error("aborted");
+    });
+    let calls = 0;
+    const stage = new Stage({ exports: { events }, imports: { sink } });
+    await stage.scheduler.start();
+    await stage.flow();
+    await stage.scheduler.accept("events", [1]);
+    await stage.clock.settle();
+    const [run] = await stage.runs();
+
+    await stage.scheduler.cancel(run?._id ?? "");
+    await stage.clock.advance(minute);
+
+    expect((await stage.runs()).map(({ status }) => status)).toEqual(["canceled", "completed"]);
+    expect(sink.written).toEqual([1]);
+  });
+});
+
+describe("listen", () => {
+  /** Says what it hears, and how often it was begun and stopped. */
+  function listening(settings: Partial<Export<number>> = {}) {
+    const log: string[] = [];
+    let context: ListenContext<number> | undefined;
+    const from: Export<number> = {
+      listen(given) {
+        log.push("begins");
+        context = given;
+        given.signal.addEventListener("abort", () => log.push("aborts"));
+        return () => void log.push("stops");
+      },
+      ...settings,
+    };
+    const send = (records: number[]) => context?.accept(records);
+    return { log, from, send };
+  }
+
+  test("begins at start if an enabled flow uses the export, and stops with the scheduler", async () => {
+    const { log, from } = listening();
+    const stage = new Stage({ exports: { from, unused: from }, imports: { sink: collectingImport<number>() } });
+    await stage.flow();
+
+    await stage.scheduler.start();
+    const during = [...log];
+    await stage.scheduler.stop();
+
+    expect(during).toEqual(["begins"]);
+    expect(log).toEqual(["begins", "aborts", "stops"]);
+  });
+
+  test("begins with the first enabled flow on the export and stops with the last", async () => {
+    const { log, from } = listening();
+    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    const steps: string[][] = [];
+    const step = async (change: () => Promise<unknown>) => {
+      await change();
+      await stage.clock.settle();
+      steps.push(log.splice(0));
+    };
+    await step(() => stage.scheduler.start());
+    const first = await stage.flow({ disabled: true });
+    await step(() => stage.registry.patch(first._id, { name: "still off" }));
+
+    await step(() => stage.registry.patch(first._id, { disabled: false }));
+    let another: { _id: string } = { _id: "" };
+    await step(async () => (another = await stage.flow()));
+    await step(() => stage.registry.delete(first._id));
+    await step(() => stage.registry.patch(another._id, { disabled: true }));
+
+    expect(steps).toEqual([[], [], ["begins"], [], [], ["aborts", "stops"]]);
+  });
+
+  test("hands what it hears to the flows", async () => {
+    const { from, send } = listening();
+    const sink = collectingImport<number>();
+    const stage = new Stage({ exports: { from }, imports: { sink } });
+    await stage.scheduler.start();
+    await stage.flow();
+    await stage.clock.settle();
+
+    const accepted = await send([1, 2]);
+    await stage.clock.settle();
+
+    expect(accepted).toEqual({ accepted: 2, duplicates: 0 });
+    expect(sink.written).toEqual([1, 2]);
+  });
+
+  test("begins within half a minute if another process enabled the flow, and stops so if it disabled it", async () => {
+    const { from, log } = listening();
+    const exports = { from };
+    const stage = new Stage({ exports, imports: { sink: collectingImport<number>() } });
+    const { storage, clock } = stage;
+    const other = new Stage({ exports, imports: { sink: collectingImport<number>() }, storage, clock });
+    await stage.scheduler.start();
+
+    const flow = await other.flow();
+    await clock.advance(30 * second);
+    const afterCreating = [...log];
+    await other.registry.patch(flow._id, { disabled: true });
+    await clock.advance(30 * second);
+
+    expect(afterCreating).toEqual(["begins"]);
+    expect(log).toEqual(["begins", "aborts", "stops"]);
+  });
+
+  test("begins within half a minute if the storage failed when its first flow was created", async () => {
+    const { from, log } = listening();
+    const storage = faltering(new MemoryStorage(), { method: "listFlows", fails: (nth) => nth === 2 });
+    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() }, storage });
+    await stage.scheduler.start();
+    await stage.flow();
+    await stage.clock.settle();
+    const before = [...log];
+
+    await stage.clock.advance(30 * second);
+
+    expect(before).toEqual([]);
+    expect(log).toEqual(["begins"]);
+  });
+
+  test("that throws is tried again, later each time up to a minute, and told", async () => {
+    const at: number[] = [];
+    const { log, from } = listening();
+    const listen = from.listen?.bind(from);
+    const flaky: Export<number> = {
+      listen(context) {
+        at.push(stage.clock.now());
+        if (at.length <= 8) throw new Error(`no connection ${at.length}`);
+        return listen?.(context) ?? expect.unreachable();
+      },
+    };
+    const stage = new Stage({ exports: { flaky }, imports: { sink: collectingImport<number>() } });
+    await stage.flow();
+    await stage.scheduler.start();
+
+    await stage.clock.advance(10 * minute);
+
+    const waits = at.slice(1).map((time, index) => (time - (at[index] ?? 0)) / second);
+    expect(waits).toEqual([1, 2, 4, 8, 16, 32, 60, 60]);
+    expect(log).toEqual(["begins"]);
+    expect(stage.events.of("listen:failed").slice(0, 2)).toMatchObject([
+      { _exportId: "flaky", error: new Error("no connection 1"), delayMs: 1_000 },
+      { _exportId: "flaky", error: new Error("no connection 2"), delayMs: 2_000 },
+    ]);
+    await stage.scheduler.stop();
+    expect(log).toEqual(["begins", "aborts", "stops"]);
+  });
+
+  test("is not tried again after stop", async () => {
+    let tries = 0;
+    const from: Export<number> = {
+      listen() {
+        tries++;
+        return Promise.reject(new Error("no connection"));
+      },
+    };
+    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    await stage.flow();
+    await stage.scheduler.start();
+
+    await stage.scheduler.stop();
+    const left = stage.clock.timers;
+    await stage.clock.advance(hour);
+
+    expect([tries, left]).toEqual([1, 0]);
+  });
+
+  test("that is still connecting keeps neither start nor another export waiting", async () => {
+    const gate = new Gate();
+    const connecting: Export<number> = { listen: () => gate.opened.then(() => () => undefined) };
+    const { log, from } = listening();
+    const stage = new Stage({ exports: { connecting, from }, imports: { sink: collectingImport<number>() } });
+    await stage.flow({ _exportId: "connecting" });
+    await stage.flow({ _exportId: "from" });
+
+    const starting = stage.scheduler.start();
+    const ready = await isSettled(starting, stage);
+    const begun = [...log];
+    gate.open();
+    await starting;
+
+    expect(ready).toBe(true);
+    expect(begun).toEqual(["begins"]);
+  });
+
+  test("that is still connecting when the scheduler stops is stopped as soon as it is connected", async () => {
+    const gate = new Gate();
+    const log: string[] = [];
+    const from: Export<number> = {
+      async listen({ signal }) {
+        signal.addEventListener("abort", () => log.push("aborts"));
+        await gate.opened;
+        return () => void log.push("stops");
+      },
+    };
+    const stage = new Stage({
+      exports: { from },
+      imports: { sink: collectingImport<number>() },
+      options: { graceMs: 0 },
+    });
+    await stage.flow();
+    void stage.scheduler.start();
+    await stage.clock.settle();
+
+    const stopping = stage.scheduler.stop();
+    await stage.clock.advance(2 * second);
+    await stopping;
+    gate.open();
+    await stage.clock.settle();
+
+    expect(log).toEqual(["aborts", "stops"]);
+  });
+
+  test("whose second try is still connecting when the scheduler stops is stopped, too", async () => {
+    const gate = new Gate();
+    let tries = 0;
+    let stops = 0;
+    const from: Export<number> = {
+      async listen() {
+        if (++tries === 1) throw new Error("no connection");
+        await gate.opened;
+        return () => {
+          stops++;
+        };
+      },
+    };
+    const stage = new Stage({
+      exports: { from },
+      imports: { sink: collectingImport<number>() },
+      options: { graceMs: 0 },
+    });
+    await stage.flow();
+    await stage.scheduler.start();
+    await stage.clock.advance(second);
+
+    const stopping = stage.scheduler.stop();
+    await stage.clock.advance(2 * second);
+    await stopping;
+    gate.open();
+    await stage.clock.settle();
+
+    expect([tries, stops]).toEqual([2, 1]);
+  });
+
+  test("has until graceMs to stop, and the scheduler waits for it", async () => {
+    const from: Export<number> = {
+      listen: () => () => new Promise<void>((resolve) => stage.clock.setTimer(resolve, 3 * second)),
+    };
+    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    await stage.flow();
+    await stage.scheduler.start();
+
+    const stopping = stage.scheduler.stop();
+    await stage.clock.advance(3 * second - 1);
+    const before = await isSettled(stopping, stage);
+    await stage.clock.advance(1);
+
+    expect([before, await isSettled(stopping, stage)]).toEqual([false, true]);
+  });
+
+  test("that hangs while it stops is left behind after graceMs", async () => {
+    const from: Export<number> = { listen: () => () => new Promise(() => undefined) };
+    const stage = new Stage({
+      exports: { from },
+      imports: { sink: collectingImport<number>() },
+      options: { graceMs: 5 * second },
+    });
+    await stage.flow();
+    await stage.scheduler.start();
+
+    const stopping = stage.scheduler.stop();
+    await stage.clock.advance(5 * second);
+
+    expect(await isSettled(stopping, stage)).toBe(true);
+  });
+
+  test("that throws while it stops harms nothing, and is told", async () => {
+    const from: Export<number> = { listen: () => () => Promise.reject(new Error("closed already")) };
+    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    await stage.flow();
+    await stage.scheduler.start();
+
+    await stage.scheduler.stop();
+
+    expect(stage.events.of("listen:failed")).toMatchObject([{ error: new Error("closed already") }]);
+  });
+
+  test("begins again after a new start", async () => {
+    const { log, from } = listening();
+    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    await stage.flow();
+
+    for (let count = 0; count < 2; count++) {
+      await stage.scheduler.start();
+      await stage.scheduler.stop();
+    }
+
+    expect(log).toEqual(["begins", "aborts", "stops", "begins", "aborts", "stops"]);
+  });
+});

@@ -1,0 +1,515 @@
+import { describe, expect, test } from "vitest";
+import { type Flow, type Run, type SchedulerOptions } from "../../src/index.ts";
+import { maxTimerMs } from "../../src/scheduler/timetable.ts";
+import { ManualClock, arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
+import { Gate, Stage, day, hour, minute, noon, second } from "../support/harness.ts";
+
+const exports = { from: arrayExport([1]) };
+
+/** Everything is written at once. */
+function quick(options: SchedulerOptions = {}): Stage {
+  return new Stage({ exports, imports: { sink: collectingImport<number>() }, options });
+}
+
+/** The first run hangs until the gate opens. */
+function slow(options: SchedulerOptions = {}) {
+  const gate = new Gate();
+  const sink = scriptedImport<number>(() => gate.opened.then(() => undefined), { writeTimeoutMs: day });
+  return { gate, stage: new Stage({ exports: { from: arrayExport([1]) }, imports: { sink }, options }) };
+}
+
+/** What a run is, in short. */
+function brief({ trigger, dueAt, status, coalesced, skipped }: Run): string {
+  const counts = [coalesced > 0 ? ` +${coalesced}` : "", skipped > 0 ? ` -${skipped}` : ""];
+  return `${trigger} ${dueAt?.slice(11, 16) ?? ""} ${status}${counts.join("")}`;
+}
+
+const briefs = async (stage: Stage, flow?: Flow) => (await stage.runs(flow?._id)).map(brief);
+
+describe("a schedule", () => {
+  test("makes one run for each due time, at that time, and says when the next is", async () => {
+    const stage = quick();
+    await stage.scheduler.start();
+    const flow = await stage.flow({ schedule: "*/5 * * * *" });
+
+    await stage.clock.advance(16 * minute);
+
+    expect(await briefs(stage)).toEqual([
+      "schedule 12:05 completed",
+      "schedule 12:10 completed",
+      "schedule 12:15 completed",
+    ]);
+    for (const run of await stage.runs()) expect(run).toMatchObject({ queuedAt: run.dueAt, startedAt: run.dueAt });
+    expect(await stage.registry.get(flow._id)).toMatchObject({
+      lastExecutedAt: "2030-01-01T12:15:00.000Z",
+      nextRunAt: "2030-01-01T12:20:00.000Z",
+    });
+  });
+
+  test("of a flow made while the timer waits for a later one is kept all the same", async () => {
+    const stage = quick();
+    await stage.scheduler.start();
+    await stage.flow({ schedule: "0 18 * * *" });
+    await stage.clock.advance(50 * second);
+
+    const soon = await stage.flow({ schedule: "1 12 * * *" });
+    await stage.clock.advance(10 * second);
+
+    expect(await briefs(stage, soon)).toEqual(["schedule 12:01 completed"]);
+  });
+
+  test("that is changed counts from the change on; one that is taken away never fires again", async () => {
+    const stage = quick();
+    await stage.scheduler.start();
+    const flow = await stage.flow({ schedule: "*/10 * * * *" });
+
+    await stage.clock.advance(11 * minute);
+    await stage.registry.patch(flow._id, { schedule: "*/15 * * * *" });
+    await stage.clock.advance(10 * minute);
+    await stage.registry.patch(flow._id, { schedule: null });
+    await stage.clock.advance(day);
+
+    expect(await briefs(stage)).toEqual(["schedule 12:10 completed", "schedule 12:15 completed"]);
+  });
+
+  test("of a deleted flow fires no more", async () => {
+    const stage = quick();
+    await stage.scheduler.start();
+    const flow = await stage.flow({ schedule: "* * * * *" });
+
+    await stage.registry.delete(flow._id);
+    await stage.clock.advance(hour);
+
+    expect(await stage.runs()).toEqual([]);
+  });
+
+  test("shared by more flows than are looked at in one go fires for each of them", async () => {
+    const stage = quick({ concurrency: 1_000 });
+    for (let count = 0; count < 600; count++) await stage.flow({ schedule: "1 12 * * *" });
+    await stage.scheduler.start();
+
+    await stage.clock.advance(minute);
+
+    const runs = await stage.runs();
+    expect(new Set(runs.map(({ _flowId }) => _flowId)).size).toBe(600);
+    expect(runs).toHaveLength(600);
+  });
+
+  test("that can no longer be read is told once, and keeps no other flow from running", async () => {
+    const stage = quick();
+    const broken = await stage.flow({ schedule: "1 12 * * *" });
+    const { storage } = stage;
+    await storage.replaceFlow(
+      { ...broken, schedule: "never ever" },
+      { expected: broken.lastModified, reschedule: false, at: noon },
+    );
+    const other = await stage.flow({ schedule: "* * * * *" });
+    await stage.scheduler.start();
+
+    await stage.clock.advance(3 * minute);
+
+    expect(await stage.runs(broken._id)).toEqual([]);
+    expect(await stage.runs(other._id)).toHaveLength(3);
+    expect(stage.events.of("background:error").map(({ during }) => during)).toEqual([
+      `reading the schedule of flow ${broken._id}`,
+    ]);
+  });
+});
+
+describe("due while the flow runs", () => {
+  test("a run is queued, and starts when the current one completes", async () => {
+    const { stage, gate } = slow();
+    await stage.scheduler.start();
+    await stage.flow({ schedule: "* * * * *" });
+
+    await stage.clock.advance(2 * minute + 30 * second);
+    const meanwhile = await briefs(stage);
+    gate.open();
+    await stage.clock.settle();
+
+    expect(meanwhile).toEqual(["schedule 12:01 running", "schedule 12:02 queued"]);
+    expect(await briefs(stage)).toEqual(["schedule 12:01 completed", "schedule 12:02 completed"]);
+    expect((await stage.runs())[1]?.startedAt).toBe("2030-01-01T12:02:30.000Z");
+  });
+
+  test("again while a scheduled run waits is folded into it: counted, and told", async () => {
+    const { stage, gate } = slow();
+    await stage.scheduler.start();
+    await stage.flow({ schedule: "* * * * *" });
+
+    await stage.clock.advance(4 * minute);
+    gate.open();
+    await stage.clock.settle();
+
+    expect(await briefs(stage)).toEqual(["schedule 12:01 completed", "schedule 12:02 completed +2"]);
+    expect(stage.events.of("schedule:coalesced").map(({ dueAt, run }) => [dueAt.slice(11, 16), brief(run)])).toEqual([
+      ["12:03", "schedule 12:02 queued +1"],
+      ["12:04", "schedule 12:02 queued +2"],
+    ]);
+  });
+
+  test("behind a waiting run on demand gets a run of its own", async () => {
+    const { stage, gate } = slow();
+    await stage.scheduler.start();
+    const flow = await stage.flow({ schedule: "2 12 * * *" });
+    await stage.scheduler.run(flow._id);
+    await stage.scheduler.run(flow._id);
+
+    await stage.clock.advance(2 * minute);
+    gate.open();
+    await stage.clock.settle();
+
+    expect(await briefs(stage)).toEqual(["manual  completed", "manual  completed", "schedule 12:02 completed"]);
+    const started = stage.events.of("run:started").map(({ run }) => run._id);
+    expect(started).toEqual((await stage.runs()).map(({ _id }) => _id));
+  });
+
+  test("with bufferAll each due time gets its own run, in order, until maxQueued wait", async () => {
+    const { stage, gate } = slow({ overlap: "bufferAll", maxQueued: 3 });
+    await stage.scheduler.start();
+    await stage.flow({ schedule: "* * * * *" });
+
+    await stage.clock.advance(6 * minute);
+    gate.open();
+    await stage.clock.settle();
+
+    expect(await briefs(stage)).toEqual([
+      "schedule 12:01 completed",
+      "schedule 12:02 completed",
+      "schedule 12:03 completed",
+      "schedule 12:04 completed +2",
+    ]);
+    expect(stage.events.of("schedule:coalesced")).toHaveLength(2);
+  });
+
+  test("with bufferAll behind a full line of runs on demand no due time is lost", async () => {
+    const { stage, gate } = slow({ overlap: "bufferAll", maxQueued: 2 });
+    await stage.scheduler.start();
+    const flow = await stage.flow({ schedule: "* * * * *" });
+    for (let count = 0; count < 3; count++) await stage.scheduler.run(flow._id);
+
+    await stage.clock.advance(2 * minute);
+    gate.open();
+    await stage.clock.settle();
+
+    expect((await briefs(stage)).filter((run) => run.startsWith("schedule"))).toEqual(["schedule 12:01 completed +1"]);
+  });
+
+  test("with skip none is queued: counted on the run in its way, and told", async () => {
+    const { stage, gate } = slow({ overlap: "skip" });
+    await stage.scheduler.start();
+    await stage.flow({ schedule: "* * * * *" });
+
+    await stage.clock.advance(3 * minute);
+    gate.open();
+    await stage.clock.advance(minute);
+
+    expect(await briefs(stage)).toEqual(["schedule 12:01 completed -2", "schedule 12:04 completed"]);
+    expect(stage.events.of("schedule:skipped").map(({ dueAt, run }) => [dueAt.slice(11, 16), brief(run)])).toEqual([
+      ["12:02", "schedule 12:01 running -1"],
+      ["12:03", "schedule 12:01 running -2"],
+    ]);
+  });
+});
+
+describe("missed while down", () => {
+  /** A flow whose scheduler is stopped from just after noon for `downMs`. */
+  async function afterDown(schedule: string, downMs: number, options: SchedulerOptions = {}) {
+    const stage = quick(options);
+    await stage.scheduler.start();
+    const flow = await stage.flow({ schedule });
+    await stage.scheduler.stop();
+    await stage.clock.advance(downMs);
+    await stage.scheduler.start();
+    await stage.clock.settle();
+    return { stage, flow };
+  }
+
+  test("exactly one run catches up for the newest missed due time; then it goes on as normal", async () => {
+    const { stage, flow } = await afterDown("0 * * * *", 5 * hour + 20 * minute);
+
+    await stage.clock.advance(hour);
+
+    expect(await briefs(stage)).toEqual(["catch-up 17:00 completed", "schedule 18:00 completed"]);
+    expect(stage.events.of("schedule:missed")).toMatchObject([
+      { flow: { _id: flow._id }, dueAt: "2030-01-01T17:00:00.000Z", run: { trigger: "catch-up", status: "queued" } },
+    ]);
+    expect((await stage.runs())[0]?.queuedAt).toBe("2030-01-01T17:20:00.000Z");
+  });
+
+  test("nothing is caught up if nothing was missed", async () => {
+    const { stage } = await afterDown("0 * * * *", 59 * minute);
+
+    expect(await stage.runs()).toEqual([]);
+    expect(stage.events.of("schedule:missed")).toEqual([]);
+  });
+
+  test("a due time exactly as old as the window is caught up, a second more is too old: told, without a run", async () => {
+    const just = await afterDown("5 12 * * *", 5 * minute + hour, { catchUpWindowMs: hour });
+    const late = await afterDown("5 12 * * *", 5 * minute + hour + second, { catchUpWindowMs: hour });
+
+    expect(await briefs(just.stage)).toEqual(["catch-up 12:05 completed"]);
+    expect(await briefs(late.stage)).toEqual([]);
+    expect(late.stage.events.of("schedule:missed")).toEqual([
+      { flow: expect.anything() as unknown, dueAt: "2030-01-01T12:05:00.000Z" },
+    ]);
+    expect((await late.stage.registry.get(late.flow._id)).nextRunAt).toBe("2030-01-02T12:05:00.000Z");
+  });
+
+  test("the window is a day if nothing else is said", async () => {
+    const just = await afterDown("5 12 1 * *", 5 * minute + day);
+    const late = await afterDown("5 12 1 * *", 5 * minute + day + second);
+
+    expect([(await just.stage.runs()).length, (await late.stage.runs()).length]).toEqual([1, 0]);
+  });
+
+  test("with a window of 0 nothing is ever caught up, and it goes on as normal", async () => {
+    const { stage } = await afterDown("0 * * * *", hour + second, { catchUpWindowMs: 0 });
+
+    await stage.clock.advance(hour);
+
+    expect(await briefs(stage)).toEqual(["schedule 14:00 completed"]);
+    expect(stage.events.of("schedule:missed")).toHaveLength(1);
+  });
+
+  test("a catch-up run folds into a scheduled run that still waits from before", async () => {
+    const { stage, gate } = slow({ graceMs: 0 });
+    await stage.scheduler.start();
+    const flow = await stage.flow({ schedule: "* * * * *" });
+    await stage.clock.advance(2 * minute);
+    const stopped = stage.scheduler.stop();
+    await stage.clock.advance(second);
+    await stopped;
+    await stage.clock.advance(10 * minute);
+
+    await stage.scheduler.start();
+    gate.open();
+    await stage.clock.settle();
+
+    expect(await briefs(stage, flow)).toEqual(["schedule 12:01 completed", "schedule 12:02 completed +1"]);
+    expect(stage.events.of("schedule:missed")).toMatchObject([{ run: { coalesced: 1 } }]);
+  });
+});
+
+describe("a disabled flow", () => {
+  test("makes no scheduled run, and enabling it catches nothing up", async () => {
+    const stage = quick();
+    await stage.scheduler.start();
+    const flow = await stage.flow({ schedule: "*/10 * * * *" });
+    await stage.registry.patch(flow._id, { disabled: true });
+    await stage.clock.advance(hour + 5 * minute);
+
+    await stage.registry.patch(flow._id, { disabled: false });
+    await stage.clock.advance(5 * minute);
+
+    expect(await briefs(stage)).toEqual(["schedule 13:10 completed"]);
+    expect(stage.events.of("schedule:missed")).toEqual([]);
+    expect(stage.events.of("flow:overdue")).toEqual([]);
+  });
+
+  test("that was disabled while nothing ran catches nothing up either", async () => {
+    const stage = quick();
+    const flow = await stage.flow({ schedule: "*/10 * * * *", disabled: true });
+    await stage.clock.advance(hour + minute);
+    await stage.registry.patch(flow._id, { disabled: false });
+
+    await stage.scheduler.start();
+    await stage.clock.advance(minute);
+
+    expect(await stage.runs()).toEqual([]);
+  });
+});
+
+describe("several schedulers on one storage", () => {
+  test("make exactly one run of every due time, and never two at once", async () => {
+    const clock = new ManualClock(noon);
+    let running = 0;
+    let most = 0;
+    const sink = scriptedImport<number>(async () => {
+      most = Math.max(most, ++running);
+      await new Promise<void>((resolve) => clock.setTimer(resolve, 30 * second));
+      running--;
+      return undefined;
+    });
+    const from = { ...arrayExport([1], { order: "unordered" as const }) };
+    const first = new Stage({ exports: { from }, imports: { sink }, clock });
+    const setting = { exports: { from }, imports: { sink }, clock, storage: first.storage };
+    const stages = [first, new Stage(setting), new Stage(setting)];
+    const flow = await first.flow({ schedule: "* * * * *" });
+    for (const stage of stages) await stage.scheduler.start();
+
+    await clock.advance(hour + 45 * second);
+
+    const dueTimes = (await first.runs(flow._id)).map(({ dueAt }) => Date.parse(dueAt ?? ""));
+    expect(dueTimes).toEqual(Array.from({ length: 60 }, (_, index) => noon + (index + 1) * minute));
+    expect(most).toBe(1);
+    expect(stages.flatMap((stage) => stage.events.of("run:completed"))).toHaveLength(60);
+  });
+
+  test("catch up once, not once each", async () => {
+    const first = quick();
+    await first.flow({ schedule: "0 * * * *" });
+    await first.clock.advance(3 * hour);
+    const { storage, clock } = first;
+    const second = new Stage({ exports, imports: { sink: collectingImport<number>() }, storage, clock });
+
+    await Promise.all([first.scheduler.start(), second.scheduler.start()]);
+    await clock.settle();
+
+    expect(await briefs(first)).toEqual(["catch-up 15:00 completed"]);
+  });
+});
+
+describe("the one timer", () => {
+  test("is one for all flows, however many there are", async () => {
+    const timersWith = async (flows: number) => {
+      const stage = quick();
+      await stage.scheduler.start();
+      for (let count = 0; count < flows; count++) await stage.flow({ schedule: `${count % 60} * * * *` });
+      await stage.clock.settle();
+      return stage.clock.timers;
+    };
+
+    expect(await timersWith(500)).toBe(await timersWith(0));
+  });
+
+  test("never sleeps longer than half a minute, also for a flow due in a month", async () => {
+    const delays: number[] = [];
+    class WatchedClock extends ManualClock {
+      override setTimer(callback: () => void, delayMs: number) {
+        delays.push(delayMs);
+        return super.setTimer(callback, delayMs);
+      }
+    }
+    const clock = new WatchedClock("2030-01-01T12:00:00Z");
+    const stage = new Stage({ exports, imports: { sink: collectingImport<number>() }, clock });
+    await stage.scheduler.start();
+    await stage.flow({ schedule: "0 12 1 2 *" });
+
+    await clock.advance(31 * day);
+
+    expect(await briefs(stage)).toEqual(["schedule 12:00 completed"]);
+    expect((await stage.runs())[0]?.queuedAt).toBe("2030-02-01T12:00:00.000Z");
+    // The one timer that is longer is the timeout of the run's write.
+    expect(delays.filter((delay) => delay > maxTimerMs)).toEqual([300_000]);
+  });
+
+  test("is gone after stop", async () => {
+    const stage = quick();
+    await stage.scheduler.start();
+    await stage.flow({ schedule: "* * * * *" });
+    await stage.scheduler.stop();
+
+    await stage.clock.advance(hour);
+
+    expect(stage.clock.timers).toBe(0);
+    expect(await stage.runs()).toEqual([]);
+  });
+});
+
+describe("a clock that jumps", () => {
+  test("forwards over hours, as a computer that slept: one run catches up within half a minute", async () => {
+    const stage = quick();
+    await stage.scheduler.start();
+    await stage.flow({ schedule: "*/10 * * * *" });
+
+    stage.clock.jumpTo("2030-01-01T20:03:00Z");
+    await stage.clock.advance(30 * second);
+
+    expect(await briefs(stage)).toEqual(["catch-up 20:00 completed"]);
+    expect(stage.events.of("schedule:missed")).toHaveLength(1);
+  });
+
+  test("forwards by less than a nap loses nothing and catches nothing up", async () => {
+    const stage = quick();
+    await stage.scheduler.start();
+    await stage.flow({ schedule: "* * * * *" });
+
+    stage.clock.jumpTo(stage.clock.now() + 25 * second);
+    await stage.clock.advance(3 * minute);
+
+    expect(await briefs(stage)).toEqual([
+      "schedule 12:01 completed",
+      "schedule 12:02 completed",
+      "schedule 12:03 completed",
+    ]);
+  });
+
+  test("backwards repeats no due time", async () => {
+    const stage = quick();
+    await stage.scheduler.start();
+    const flow = await stage.flow({ schedule: "*/10 * * * *" });
+    await stage.clock.advance(21 * minute);
+
+    stage.clock.jumpTo("2030-01-01T12:05:00Z");
+    await stage.clock.advance(26 * minute);
+
+    const dueTimes = (await stage.runs(flow._id)).map(({ dueAt }) => dueAt);
+    expect(dueTimes.map((dueAt) => dueAt?.slice(11, 16))).toEqual(["12:10", "12:20", "12:30"]);
+  });
+
+  test("backwards, even to before the start, makes no due time a missed one", async () => {
+    const stage = quick();
+    await stage.scheduler.start();
+
+    stage.clock.jumpTo("2030-01-01T10:00:00Z");
+    await stage.clock.advance(minute);
+    await stage.flow({ schedule: "*/10 * * * *" });
+    await stage.clock.advance(20 * minute);
+
+    expect(await briefs(stage)).toEqual(["schedule 10:10 completed", "schedule 10:20 completed"]);
+    expect(stage.events.of("schedule:missed")).toEqual([]);
+  });
+});
+
+describe("flow:overdue", () => {
+  test("is told when no run began for twice the interval, at each due time until one does", async () => {
+    const { stage, gate } = slow();
+    await stage.scheduler.start();
+    const flow = await stage.flow({ schedule: "*/10 * * * *" });
+
+    await stage.clock.advance(45 * minute);
+    gate.open();
+    await stage.clock.advance(15 * minute);
+
+    expect(stage.events.of("flow:overdue")).toMatchObject([
+      { flow: { _id: flow._id }, dueAt: "2030-01-01T12:30:00.000Z", lastExecutedAt: "2030-01-01T12:10:00.000Z" },
+      { flow: { _id: flow._id }, dueAt: "2030-01-01T12:40:00.000Z", lastExecutedAt: "2030-01-01T12:10:00.000Z" },
+    ]);
+  });
+
+  test("is told of a flow that never began a run since it was made", async () => {
+    const hog = new Gate();
+    const sink = scriptedImport<number>(() => hog.opened.then(() => undefined));
+    const stage = new Stage({ exports: { from: arrayExport([1]) }, imports: { sink }, options: { concurrency: 1 } });
+    await stage.scheduler.start();
+    await stage.scheduler.run((await stage.flow())._id);
+    const flow = await stage.flow({ schedule: "*/10 * * * *" });
+
+    await stage.clock.advance(25 * minute);
+    hog.open();
+    await stage.clock.settle();
+
+    expect(stage.events.of("flow:overdue")).toMatchObject([
+      { flow: { _id: flow._id }, dueAt: "2030-01-01T12:20:00.000Z" },
+    ]);
+    expect(stage.events.of("flow:overdue")[0]).not.toHaveProperty("lastExecutedAt");
+  });
+
+  test.each([
+    ["every minute", "* * * * *", hour],
+    ["on working days", "0 9 * * 1-5", 21 * day],
+    ["in working hours of working days", "0 9-17 * * 1-5", 14 * day],
+    ["in bursts", "0,5 6,18 * * *", 3 * day],
+    ["once a month", "0 0 1 * *", 62 * day],
+  ])("is never told of a healthy flow that runs %s", async (_, schedule, span) => {
+    const stage = quick();
+    await stage.scheduler.start();
+    await stage.flow({ schedule });
+
+    await stage.clock.advance(span);
+
+    expect(stage.events.of("run:completed").length).toBeGreaterThan(1);
+    expect(stage.events.of("flow:overdue")).toEqual([]);
+  });
+});

@@ -1,0 +1,16 @@
+import { describe, expect, test } from "vitest";
+import { MemoryStorage } from "../../../src/index.ts";
+import { storageCases } from "../../../src/testing/index.ts";
+
+const cases = storageCases(() => new MemoryStorage());
+
+describe("MemoryStorage", () => {
+  for (const { title, run } of cases) test(title, run);
+
+  test("leaves out only what takes a durable or shared storage", () => {
+    expect(new Set(cases.skipped.map(({ reason }) => reason))).toEqual(
+      new Set(["the storage is not durable", "the storage is not shared"]),
+    );
+    expect(cases.skipped.length).toBe(10);
+  });
+});

@@ -1,0 +1,165 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type SqliteDatabase, openDatabase } from "../../../src/storage/sqlite/drivers.ts";
+import { SqliteStorage } from "../../../src/storage/sqlite/sqlite-storage.ts";
+import type { Storage } from "../../../src/storage/storage.ts";
+import { failureOf, flowOf, pageOf, roomy, startOf, tickOf } from "../../../src/testing/storage/harness.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "poundlock-plans-"));
+const file = join(folder, "plans.db");
+const database = openDatabase(file);
+// With some drivers a connection that was asked for the plan of a change commits nothing any more.
+const planner = openDatabase(file);
+/** Every statement that was prepared since it was emptied. */
+const prepared = new Set<string>();
+const recording: SqliteDatabase = {
+  exec: (sql) => database.exec(sql),
+  prepare(sql) {
+    prepared.add(sql);
+    return database.prepare(sql);
+  },
+  close: () => database.close(),
+};
+const storage = new SqliteStorage(recording);
+
+const at = Date.UTC(2030, 0, 1);
+const error = { code: "lease_lost", message: "it died" };
+const hold = { _runId: "run", token: "token" };
+const flow = flowOf("flow", { nextRunAt: new Date(at).toISOString() });
+const realtime = startOf("arrived", "flow", { trigger: "realtime" });
+const checkpoint = { value: 1, version: 1 };
+const page = pageOf(1, { failures: [failureOf("1")], delivered: ["2"], checkpoint, inboxThrough: "1" });
+const arrival = { _id: "a", _exportId: "orders", records: [1], ids: ["x"], at, starts: [realtime] };
+const all = { limit: 10, after: "5" };
+
+/** Every method of a storage; some with each filter or rule that has statements of its own. */
+const calls: Readonly<Record<string, (storage: Storage) => Promise<unknown>>> = {
+  insertFlow: (s) => s.insertFlow(flow),
+  findFlow: (s) => s.findFlow("flow"),
+  listFlows: (s) => s.listFlows(all),
+  "listFlows of an export": (s) => s.listFlows({ ...all, _exportId: "orders" }),
+  "listFlows of an import": (s) => s.listFlows({ ...all, _importId: "ledger" }),
+  "listFlows of an integration": (s) => s.listFlows({ ...all, _integrationId: "acme" }),
+  "listFlows of a connector": (s) => s.listFlows({ ...all, _connectorId: "shop" }),
+  replaceFlow: (s) => s.replaceFlow({ ...flow, disabled: true }, { expected: flow.lastModified, reschedule: true, at }),
+  "replaceFlow back": (s) => s.replaceFlow(flow, { expected: flow.lastModified, reschedule: true, at }),
+  dueFlows: (s) => s.dueFlows(at, 10),
+  nextDueAt: (s) => s.nextDueAt(),
+  queueRun: (s) => s.queueRun(startOf("run"), roomy),
+  "queueDue bufferOne": (s) => s.queueDue([tickOf("flow", "t1", { dueAt: 0, nextDueAt: 1 })], rule("bufferOne")),
+  "queueDue bufferAll": (s) => s.queueDue([tickOf("flow", "t2", { dueAt: 1, nextDueAt: 2 })], rule("bufferAll")),
+  "queueDue skip": (s) => s.queueDue([tickOf("flow", "t3", { dueAt: 2, nextDueAt: 3 })], rule("skip")),
+  findRun: (s) => s.findRun("run"),
+  listRuns: (s) => s.listRuns(all),
+  "listRuns of a flow": (s) => s.listRuns({ ...all, _flowId: "flow" }),
+  "listRuns of an export": (s) => s.listRuns({ ...all, _exportId: "orders" }),
+  "listRuns of an import": (s) => s.listRuns({ ...all, _importId: "ledger" }),
+  "listRuns of an import and an export": (s) => s.listRuns({ ...all, _importId: "ledger", _exportId: "orders" }),
+  "listRuns of an import that are completed": (s) => s.listRuns({ ...all, _importId: "ledger", status: "completed" }),
+  "listRuns of an import that failed": (s) => s.listRuns({ ...all, _importId: "ledger", status: "failed" }),
+  "listRuns of an import that wait": (s) => s.listRuns({ ...all, _importId: "ledger", status: "queued" }),
+  "listRuns of an import and a flow": (s) => s.listRuns({ ...all, _importId: "ledger", _flowId: "flow" }),
+  "listRuns of an integration": (s) => s.listRuns({ ...all, _integrationId: "acme" }),
+  "listRuns of a connector": (s) => s.listRuns({ ...all, _connectorId: "shop" }),
+  "listRuns that failed": (s) => s.listRuns({ ...all, status: "failed" }),
+  "listRuns that were canceled": (s) => s.listRuns({ ...all, status: "canceled" }),
+  "listRuns that wait": (s) => s.listRuns({ ...all, status: "queued" }),
+  "listRuns that run": (s) => s.listRuns({ ...all, status: "running" }),
+  "listRuns of an export that are being canceled": (s) =>
+    s.listRuns({ ...all, _exportId: "orders", status: "canceling" }),
+  "listRuns of a connector that failed": (s) => s.listRuns({ ...all, _connectorId: "shop", status: "failed" }),
+  "listRuns of an export that were canceled": (s) => s.listRuns({ ...all, _exportId: "orders", status: "canceled" }),
+  "listRuns of a trigger": (s) => s.listRuns({ ...all, trigger: "retry" }),
+  "listRuns of a flow that failed": (s) => s.listRuns({ ...all, _flowId: "flow", status: "failed" }),
+  claimRun: (s) => s.claimRun("flow", { token: "token", at, until: at + 1 }),
+  renewLeases: (s) => s.renewLeases([hold], at + 1),
+  commitPage: (s) => s.commitPage(hold, page),
+  releaseRun: (s) => s.releaseRun(hold),
+  "claimRun again": (s) => s.claimRun("flow", { token: "token", at, until: at + 1 }),
+  endRun: (s) => s.endRun(hold, { status: "completed", at, checkpoint }),
+  "claimRun of the next": (s) => s.claimRun("flow", { token: "next", at, until: at }),
+  reclaimExpiredRuns: (s) => s.reclaimExpiredRuns({ now: at, maxCrashes: 0, error, limit: 10 }),
+  waitingFlows: (s) => s.waitingFlows(10, "a"),
+  findCheckpoint: (s) => s.findCheckpoint("flow"),
+  setCheckpoint: (s) => s.setCheckpoint("flow", checkpoint),
+  findFailure: (s) => s.findFailure("1"),
+  listFailures: (s) => s.listFailures(all),
+  "listFailures of a flow that are open": (s) => s.listFailures({ ...all, _flowId: "flow", status: "open" }),
+  "listFailures of a flow and an import that are open": (s) =>
+    s.listFailures({ ...all, _flowId: "flow", _importId: "ledger", status: "open" }),
+  "listFailures of a run": (s) => s.listFailures({ ...all, _runId: "run" }),
+  "listFailures of an integration": (s) => s.listFailures({ ...all, _integrationId: "acme" }),
+  "listFailures by id": (s) => s.listFailures({ ...all, _ids: ["1", "2", "3"] }),
+  resolveFailures: (s) => s.resolveFailures(["1", "2"], at),
+  appendInbox: (s) => s.appendInbox(arrival, roomy),
+  readInbox: (s) => s.readInbox("flow", { maxRecords: 10, after: "0" }),
+  unreadInboxes: (s) => s.unreadInboxes(10, "a"),
+  cancelRun: (s) => s.cancelRun("arrived", at),
+  prune: (s) => s.prune({ endedBefore: at, runsPerFlow: 1, limit: 10 }),
+  deleteFlow: (s) => s.deleteFlow("flow", { at }),
+};
+
+function rule(overlap: "bufferOne" | "bufferAll" | "skip") {
+  return { overlap, maxQueued: 10 };
+}
+
+beforeAll(() => storage.findFlow("nobody"));
+afterAll(() => {
+  database.close();
+  planner.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** The steps in which SQLite walks a table or an index from one end or a place in it, or sorts, by what it says of its plan. */
+function walks(sql: string): readonly string[] {
+  const values = Array.from(sql.matchAll(/\?/g), () => "1");
+  const steps = planner.prepare(`explain query plan ${sql}`).all(...values) as { detail: string }[];
+  return steps
+    .map(({ detail }) => detail)
+    .filter((detail) => /^SCAN|TEMP B-TREE|INTEGER PRIMARY KEY \(rowid[<>]/.test(detail));
+}
+
+// A list without a filter walks along what is in its order, and stops at its limit. What is listed by ids, and what waits
+// or runs, is found by that, and those few are sorted.
+const sorted = /^USE TEMP B-TREE FOR ORDER BY$/;
+const live = /^USE TEMP B-TREE FOR ORDER BY$|^SCAN poundlock_runs USING INDEX poundlock_runs_(waiting|active|leases)$/;
+const inOrder: Readonly<Record<string, RegExp>> = {
+  listFlows: /^SCAN poundlock_flows USING INDEX sqlite_autoindex_poundlock_flows_1$/,
+  listRuns: /^SEARCH poundlock_runs USING INTEGER PRIMARY KEY \(rowid<\?\)$/,
+  listFailures: /^SEARCH poundlock_failures USING INTEGER PRIMARY KEY \(rowid>\?\)$/,
+  "listFailures by id": sorted,
+  "listRuns that wait": live,
+  "listRuns that run": live,
+  "listRuns of an import that wait": live,
+  "listRuns of an export that are being canceled": live,
+};
+
+for (const [title, call] of Object.entries(calls))
+  test(`${title} finds all it needs by an index`, async () => {
+    prepared.clear();
+    // Kept statements are not prepared again: another connection prepares all of its own.
+    const own = new SqliteStorage(recording);
+    await call(own);
+
+    const statements = [...prepared].filter((sql) => /^\s*(select|update|delete|insert)/.test(sql));
+    const found = statements
+      .filter((sql) => !sql.includes("poundlock_schema") && !sql.includes("sqlite_master"))
+      .flatMap((sql) => walks(sql).map((step) => `${step} in: ${sql.replace(/\s+/g, " ")}`));
+
+    expect(statements.length).toBeGreaterThan(0);
+    expect(found.filter((step) => inOrder[title]?.test(step.split(" in: ")[0] ?? "") !== true)).toEqual([]);
+  });
+
+test("every method has a test here", () => {
+  const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(SqliteStorage.prototype)).filter(
+    (name) => name !== "constructor" && name !== "close",
+  );
+
+  expect(methods.filter((name) => !(name in calls) && name !== "queueDue")).toEqual([]);
+});
+
+test("a walk through a table would be seen", () => {
+  expect(walks("select seq from poundlock_runs where token = ?")).toEqual(["SCAN poundlock_runs"]);
+});

@@ -1,0 +1,29 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, test } from "vitest";
+import { storageCases } from "../../../src/testing/index.ts";
+import { openDatabase, sqliteDrivers } from "../../../src/storage/sqlite/drivers.ts";
+import { SqliteStorage } from "../../../src/storage/sqlite/sqlite-storage.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "poundlock-sqlite-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Why a driver cannot be tested here; undefined if it can. */
+function missing(driver: (typeof sqliteDrivers)[number]): string | undefined {
+  try {
+    openDatabase(":memory:", driver).close();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+for (const driver of sqliteDrivers) {
+  const reason = missing(driver);
+  describe.skipIf(reason !== undefined)(`a file by ${driver}${reason === undefined ? "" : `: ${reason}`}`, () => {
+    const open = (place: string) =>
+      SqliteStorage.open(join(folder, `${driver.replace(":", "-")}-${place}.db`), { driver });
+    for (const { title, run } of storageCases(open, { durable: true, shared: true })) test(title, run);
+  });
+}
