@@ -250,11 +250,11 @@ function readResults(results: unknown, expected: number): readonly Outcome[] {
 }
 
 function readThrown(error: unknown): Outcome {
-  const verdict = outcomeOf(error);
+  const outcome = outcomeOf(error);
   const message = messageOf(error);
-  switch (verdict?.kind) {
+  switch (outcome?.kind) {
     case "retryLater":
-      return { fate: "retry", message, ...(verdict.afterMs === undefined ? {} : { afterMs: verdict.afterMs }) };
+      return { fate: "retry", message, ...(outcome.afterMs === undefined ? {} : { afterMs: outcome.afterMs }) };
     case "reject":
       return { fate: "reject", message };
     case "stop":

@@ -387,7 +387,7 @@ describe("importCases", () => {
 });
 
 function resultOf(error: unknown): Result {
-  return { ok: false, fault: (error as Error).name === "VerdictError" ? "reject" : "unknown", error };
+  return { ok: false, fault: (error as Error).name === "OutcomeError" ? "reject" : "unknown", error };
 }
 
 function fail(message: string): never {
