@@ -1,4 +1,64 @@
-import { defineConfig } from "tsup";
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Options, defineConfig } from "tsup";
+
+type Plugin = NonNullable<Options["esbuildPlugins"]>[number];
+
+const outDir = "dist";
+
+/** The CommonJS build has p-queue inside, which is an ES module only: not every host can `require` one. */
+const esmOnly: Plugin = {
+  name: "esm-only",
+  setup(build) {
+    const isCommonJs = build.initialOptions.outExtension?.[".js"] === ".cjs";
+    build.onResolve({ filter: /^p-queue$/ }, () => (isCommonJs ? undefined : { external: true }));
+  },
+};
+
+/**
+ * Both builds have the parser of cron-parser inside, without the part that walks dates with luxon, which nobody here
+ * calls and which would be two fifths of what a host installs. All that is left of luxon is what a parsed expression
+ * asks of it: the date at which it would begin.
+ */
+const cronParser: Plugin = {
+  name: "cron-parser",
+  setup(build) {
+    const parser = join(import.meta.dirname, "node_modules/cron-parser/dist/CronExpressionParser.js");
+    build.onResolve({ filter: /^cron-parser$/ }, () => ({ path: parser }));
+    build.onResolve({ filter: /^luxon$/ }, ({ path }) => ({ path, namespace: "unused" }));
+    build.onLoad({ filter: /^luxon$/, namespace: "unused" }, () => ({
+      contents: "export const DateTime = { local: () => ({ isValid: true }) };",
+    }));
+  },
+};
+
+const bundled = new Set<string>();
+
+/** Writes the licences of all packages that are inside to `dist/licenses.txt`. */
+const licenses: Plugin = {
+  name: "licenses",
+  setup(build) {
+    build.onLoad({ filter: /[\\/]node_modules[\\/]/ }, ({ path }) => {
+      const [folder] = /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(path) ?? [];
+      if (folder !== undefined) bundled.add(folder);
+      return undefined;
+    });
+    build.onEnd(() => {
+      mkdirSync(outDir, { recursive: true });
+      writeFileSync(join(outDir, "licenses.txt"), [...bundled].sort().map(licenseOf).join("\n"));
+    });
+  },
+};
+
+function licenseOf(folder: string): string {
+  const { name, version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Record<
+    "name" | "version" | "license",
+    string
+  >;
+  const file = readdirSync(folder).find((entry) => /^licen[cs]e(\.\w+)?$/i.test(entry));
+  if (file === undefined) throw new Error(`${name} is bundled, and has no file with its licence`);
+  return `${name} ${version} (${license})\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
+}
 
 export default defineConfig({
   entry: {
@@ -7,16 +67,18 @@ export default defineConfig({
     "storage/sqlite": "src/storage/sqlite/sqlite-storage.ts",
     http: "src/http/index.ts",
   },
+  outDir,
   format: ["esm", "cjs"],
   dts: true,
-  // Without splitting, the CommonJS build of a default import (p-queue) throws at run time.
+  // Without splitting, each entry would have its own copy of what several share, such as the classes of errors.
   splitting: true,
   // With it, rollup writes the CommonJS build. What would do it otherwise turns `a ?? (yield b)` into a syntax error.
   treeshake: true,
-  sourcemap: true,
   clean: true,
   target: "node20",
   removeNodeProtocol: false,
+  noExternal: ["p-queue"],
+  esbuildPlugins: [esmOnly, cronParser, licenses],
   // CommonJS has no import.meta, and what tools put in its place asks whether there is a `document`, as test runners have.
   esbuildOptions(options, { format }) {
     if (format === "cjs") options.define = { ...options.define, "import.meta.url": "__filename" };

@@ -29,6 +29,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages of which a host needs one, or none. */
 const mayLack = ["node:sqlite", "libsql", "better-sqlite3"];
+/** Where those are loaded. */
+const loading = ["storage/sqlite/drivers.ts", "storage/sqlite/host-package.ts"];
+/** Packages that are inside the build, and not installed by a host. */
+const bundled = ["cron-parser"];
 /** Packages that a host needs who opens the door. */
 const doorNeeds = ["hono", "@hono/node-server"];
 
@@ -48,7 +52,7 @@ const stringOrComment = /("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\]
 const withoutComments = (text: string) => text.replace(stringOrComment, "$1");
 
 const importing =
-  /^\s*(?:import|export)\s+(type\s)?(?:[^"';]*?\sfrom\s*)?["']([^"']+)["']|\b(?:import|require)\(\s*["']([^"']+)["']/gm;
+  /^\s*(?:import|export)\s+(type\s)?(?:[^"';]*?\sfrom\s*)?["']([^"']+)["']|\b(?:import|require|hostPackage)\(\s*["']([^"']+)["']/gm;
 
 /** Every import in every file; `to` is a path below src if it is ours, and a package otherwise. `called`: not as the file loads. */
 function importsOf(sources: Sources) {
@@ -107,7 +111,7 @@ const rules = {
       .map(({ from, to }) => `${from} → ${to}`),
 
   "what hosts may lack is named by the file of drivers, and is loaded when it is asked for": (sources: Sources) => {
-    const loadedHere = (from: string, called: boolean) => from === "storage/sqlite/drivers.ts" && called;
+    const loadedHere = (from: string, called: boolean) => loading.includes(from) && called;
     const builtins = Object.keys(sources).filter((path) => withoutComments(sources[path] ?? "").includes("getBuiltin"));
     return [
       ...importsOf(sources)
@@ -156,7 +160,8 @@ describe("in src", () => {
 
     const imported = importsOf(src).flatMap(({ ours, to }) => (ours || to.startsWith("node:") ? [] : [to]));
 
-    expect([...new Set(imported)].sort()).toEqual(Object.keys({ ...dependencies, ...peerDependencies }).sort());
+    const installed = Object.keys({ ...dependencies, ...peerDependencies });
+    expect([...new Set(imported)].sort()).toEqual([...installed, ...bundled].sort());
     const peers = [...doorNeeds, ...mayLack.filter((name) => name !== "node:sqlite")];
     expect(Object.keys(peerDependencies ?? {}).sort()).toEqual([...peers].sort());
     expect(peerDependenciesMeta).toEqual(Object.fromEntries(peers.map((name) => [name, { optional: true }])));

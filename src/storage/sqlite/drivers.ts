@@ -1,6 +1,6 @@
-import { createRequire } from "node:module";
 import { InvalidOptionError } from "../../errors.ts";
 import { messageOf } from "../../model/outcome.ts";
+import { hostPackage } from "./host-package.ts";
 
 /** The few methods that node:sqlite, libsql and better-sqlite3 have in common. */
 export interface SqliteDatabase {
@@ -31,16 +31,15 @@ export type SqliteDriver = (typeof sqliteDrivers)[number];
 /** What a driver is once it is loaded. */
 export type SqliteDatabaseClass = new (file: string) => SqliteDatabase;
 
-/** How a machine comes by its drivers. A loader throws what Node throws: `MODULE_NOT_FOUND` if a package is not there. */
+/** How a computer comes by its drivers. A loader returns undefined if this Node, or the host, has no such driver. */
 export interface Loaders {
   /** The version of Node, such as `22.13.0`. */
   readonly nodeVersion: string;
-  /** Undefined if this Node has none. */
   readonly "node:sqlite": () => { readonly DatabaseSync: SqliteDatabaseClass } | undefined;
-  readonly libsql: () => SqliteDatabaseClass;
-  readonly "better-sqlite3": () => SqliteDatabaseClass;
+  readonly libsql: () => SqliteDatabaseClass | undefined;
+  readonly "better-sqlite3": () => SqliteDatabaseClass | undefined;
   /** The package.json of better-sqlite3, read without loading the package. */
-  readonly "better-sqlite3/package.json": () => { readonly version: string };
+  readonly "better-sqlite3/package.json": () => { readonly version: string } | undefined;
 }
 
 /**
@@ -68,7 +67,7 @@ export function chooseDriver(driver: SqliteDriver | undefined, loaders: Loaders)
       return proven(load[name](loaders));
     } catch (error) {
       problems.push(error);
-      reasons.push(`${name}: ${reasonOf(error, name)}`);
+      reasons.push(`${name}: ${messageOf(error).replaceAll(/\s+/g, " ")}`);
     }
   }
   throw new InvalidOptionError(
@@ -85,17 +84,21 @@ const load: Readonly<Record<SqliteDriver, (loaders: Loaders) => SqliteDatabaseCl
     if (module === undefined) throw new Error(`it comes with Node 22.13, and this is ${loaders.nodeVersion}`);
     return module.DatabaseSync;
   },
-  libsql: (loaders) => loaders.libsql(),
+  libsql: (loaders) => loaders.libsql() ?? notInstalled("libsql"),
   "better-sqlite3": (loaders) => {
-    const { version } = loaders["better-sqlite3/package.json"]();
+    const { version } = loaders["better-sqlite3/package.json"]() ?? notInstalled("better-sqlite3");
     // Loading 13 on an older Node kills the process, so there would be nothing to catch.
     if (majorOf(version) >= 13 && majorOf(loaders.nodeVersion) < 22)
       throw new Error(
         `its version ${version} needs Node 22, and this is ${loaders.nodeVersion}: version 12 works here`,
       );
-    return loaders["better-sqlite3"]();
+    return loaders["better-sqlite3"]() ?? notInstalled("better-sqlite3");
   },
 };
+
+function notInstalled(name: string): never {
+  throw new Error(`not installed, \`npm install ${name}\``);
+}
 
 /** The same class, after one database: better-sqlite3 looks for its binary only then. */
 function proven(databaseClass: SqliteDatabaseClass): SqliteDatabaseClass {
@@ -105,23 +108,13 @@ function proven(databaseClass: SqliteDatabaseClass): SqliteDatabaseClass {
 
 const majorOf = (version: string) => Number.parseInt(version, 10);
 
-/** A driver that is there may lack a package of its own, and that has the same code: only the name tells. */
-function reasonOf(error: unknown, name: SqliteDriver): string {
-  const message = messageOf(error).replaceAll(/\s+/g, " ");
-  const missing = error instanceof Error && "code" in error && error.code === "MODULE_NOT_FOUND";
-  return missing && (message.includes(`'${name}'`) || message.includes(`'${name}/package.json'`))
-    ? `not installed, \`npm install ${name}\``
-    : message;
-}
-
-/** Neither way of loading can be rewritten by a bundler, and both are the same in ESM and CommonJS. */
 function loadersHere(): Loaders {
-  const require = createRequire(import.meta.url);
   return {
     nodeVersion: process.versions.node,
     "node:sqlite": () => process.getBuiltinModule("node:sqlite") as ReturnType<Loaders["node:sqlite"]>,
-    libsql: () => require("libsql") as SqliteDatabaseClass,
-    "better-sqlite3": () => require("better-sqlite3") as SqliteDatabaseClass,
-    "better-sqlite3/package.json": () => require("better-sqlite3/package.json") as { version: string },
+    libsql: () => hostPackage("libsql") as SqliteDatabaseClass | undefined,
+    "better-sqlite3": () => hostPackage("better-sqlite3") as SqliteDatabaseClass | undefined,
+    "better-sqlite3/package.json": () =>
+      hostPackage("better-sqlite3/package.json") as { readonly version: string } | undefined,
   };
 }
