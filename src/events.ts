@@ -63,6 +63,9 @@ export interface SchedulerEvents {
   "listener:error": ListenerError;
 }
 
+/** Emits one event: its name decides what its payload is. */
+export type Emit<Map> = <Name extends keyof Map & string>(name: Name, payload: Map[Name]) => void;
+
 /** A listener's own error. */
 export interface ListenerError {
   /** What the listener was told. */

@@ -8,6 +8,7 @@ import {
   PoundlockError,
   TooManyFailuresError,
 } from "../errors.ts";
+import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Export } from "../model/export.ts";
 import type { Failure, Fault } from "../model/failure.ts";
 import { importIdsOf } from "../model/flow.ts";
@@ -41,7 +42,7 @@ export interface RunJob {
   readonly freeze: boolean;
   readonly newId: () => string;
   readonly log: Logger;
-  readonly told: RunEmit;
+  readonly emit: Emit<SchedulerEvents>;
 }
 
 /** The options that bound a run. */
@@ -52,13 +53,6 @@ export interface RunLimits {
   readonly backoff: RetryPolicy;
 }
 
-/** What a run tells while it goes on. */
-export interface RunEmit {
-  committed(run: Run, total: number | undefined): void;
-  stored(run: Run, failures: readonly Failure[]): void;
-  retrying(run: Run, _importId: string | undefined, attempt: number, delayMs: number, message: string): void;
-}
-
 /** How a run went. `aborted`: it stopped at a page boundary because its signal said so. */
 export type RunResult =
   | { readonly end: "completed"; readonly run: Run; readonly checkpoint?: StoredCheckpoint }
@@ -67,6 +61,9 @@ export type RunResult =
 
 // A reason of our own: the default one is an exception with a stack, made anew each time.
 const readingEnds = new Error("the run reads no more");
+
+/** `run:progress` is emitted for the first page committed, and then not before so many milliseconds have passed. */
+const progressIntervalMs = 1_000;
 
 /** Records of a page for which the export gives no hint. */
 const defaultPageSize = 100;
@@ -106,6 +103,7 @@ class Execution {
   #resumes = 0;
   /** Pages committed since, without a checkpoint of their own. */
   #sincePosition = 0;
+  #progressAt = -Infinity;
 
   constructor(job: RunJob) {
     this.#job = job;
@@ -141,11 +139,11 @@ class Execution {
   }
 
   async #waitToResume(error: ResumeLater): Promise<void> {
-    const { clock, limits, signal, told } = this.#job;
+    const { clock, limits, signal, emit } = this.#job;
     this.#resumes++;
     if (this.#resumes >= limits.maxAttempts) throw new ExportFailedError(this.#run._exportId, error.cause);
     const delayMs = retryDelay(this.#resumes, limits.backoff, error.afterMs);
-    told.retrying(this.#run, undefined, this.#resumes, delayMs, error.message);
+    emit("run:retrying", { run: this.#run, attempt: this.#resumes, delayMs, message: error.message });
     await delay(clock, delayMs, signal);
   }
 
@@ -250,7 +248,7 @@ class Execution {
   }
 
   #destination(_importId: string, into: Import<unknown>): Destination {
-    const { clock, limits, signal, claimed, told } = this.#job;
+    const { clock, limits, signal, claimed, emit } = this.#job;
     const current = () => this.#run;
     return {
       _importId,
@@ -266,7 +264,8 @@ class Execution {
       freeze: this.#job.freeze,
       maxAttempts: limits.maxAttempts,
       backoff: limits.backoff,
-      onRetry: (attempt, delayMs, message) => told.retrying(this.#run, _importId, attempt, delayMs, message),
+      onRetry: (attempt, delayMs, message) =>
+        emit("run:retrying", { run: this.#run, _importId, attempt, delayMs, message }),
     };
   }
 
@@ -317,7 +316,7 @@ class Execution {
     counts: PageCommit["counts"],
     generated: number,
   ): Promise<void> {
-    const { lease, storage, told } = this.#job;
+    const { lease, storage, emit } = this.#job;
     const pages = this.#position.pages + this.#sincePosition + 1;
     const position =
       page.checkpoint === undefined ? undefined : Object.freeze({ pages, checkpoint: this.#stored(page.checkpoint) });
@@ -336,8 +335,15 @@ class Execution {
     if (run === undefined) throw new LeaseLostError(lease._runId);
     this.#run = run;
     this.#advance(position);
-    told.committed(run, page.total);
-    if (failures.length > 0) told.stored(run, failures);
+    this.#emitProgress(page.total);
+    if (failures.length > 0) emit("failures:stored", { run, failures });
+  }
+
+  #emitProgress(total: number | undefined): void {
+    const now = this.#job.clock.now();
+    if (now - this.#progressAt < progressIntervalMs && now >= this.#progressAt) return;
+    this.#progressAt = now;
+    this.#job.emit("run:progress", { run: this.#run, ...(total === undefined ? {} : { total }) });
   }
 
   #advance(position: RunPosition | undefined): void {

@@ -1,12 +1,13 @@
 import { type CancelTimer, type Clock, Yielder, delay } from "../clock.ts";
 import { LeaseLostError, NotFoundError, type PoundlockError, StorageFailedError, isPoundlockError } from "../errors.ts";
+import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Export } from "../model/export.ts";
 import { importIdsOf } from "../model/flow.ts";
 import type { Import } from "../model/import.ts";
 import type { Logger } from "../model/logger.ts";
 import type { Run, RunError } from "../model/run.ts";
 import type { RunLease, RunEnding, Storage, ClaimedRun } from "../storage/storage.ts";
-import { type RunLimits, type RunResult, type RunEmit, executeRun } from "./execute-run.ts";
+import { type RunLimits, type RunResult, executeRun } from "./execute-run.ts";
 
 /** Everything a runner needs. */
 export interface RunnerDeps {
@@ -17,22 +18,15 @@ export interface RunnerDeps {
   readonly leaseMs: number;
   readonly newId: () => string;
   readonly log: Logger;
-  readonly told: RunnerEmit;
+  readonly emit: Emit<SchedulerEvents>;
+  /** A run has ended here, completed, failed or canceled. */
+  readonly onEnded: (run: Run) => void;
 }
 
 /** Host code by its `_id`. */
 export interface Catalog {
   findExport(_id: string): Export<unknown> | undefined;
   findImport(_id: string): Import<unknown> | undefined;
-}
-
-/** What a runner tells, beside what its runs tell. */
-export interface RunnerEmit extends RunEmit {
-  started(run: Run): void;
-  ended(run: Run): void;
-  released(run: Run): void;
-  lost(run: Run): void;
-  trouble(error: unknown, during: string): void;
 }
 
 /** Why a run is aborted: somebody canceled it, this process stops, or another one has claimed it over. */
@@ -89,7 +83,7 @@ export class Runner {
       const claimed = await this.#withRetries("claimRun", () => this.#claim(_flowId, claim.token));
       return claimed === undefined ? false : await this.#runClaimed(claimed, claim);
     } catch (error) {
-      this.#deps.told.trouble(error, `running flow ${_flowId}`);
+      this.#deps.emit("background:error", { error, during: `running flow ${_flowId}` });
       return false;
     } finally {
       this.#claims.delete(claim);
@@ -132,7 +126,7 @@ export class Runner {
     if (claim.reason !== undefined) this.abort(lease._runId, claim.reason);
     this.#planRenewal();
     try {
-      this.#deps.told.started(claimed.run);
+      this.#deps.emit("run:started", { run: claimed.run });
       return await this.#conclude(running, await this.#execute(claimed, running));
     } catch (error) {
       if (!(error instanceof LeaseLostError)) throw error;
@@ -145,7 +139,7 @@ export class Runner {
   }
 
   async #execute(claimed: ClaimedRun, running: Running): Promise<RunResult> {
-    const { catalog, clock, limits, newId, log, told } = this.#deps;
+    const { catalog, clock, limits, newId, log, emit } = this.#deps;
     const { flow, run } = claimed;
     const from = catalog.findExport(flow._exportId);
     if (from === undefined) return failed(run, new NotFoundError("export", flow._exportId));
@@ -165,7 +159,7 @@ export class Runner {
     // share records need that.
     const freeze = !this.#inProduction || imports.size > 1;
     const { signal } = abort;
-    const parts = { clock, pace: this.#pace, signal, limits, freeze, newId, log, told };
+    const parts = { clock, pace: this.#pace, signal, limits, freeze, newId, log, emit };
     return executeRun({ claimed, lease, export: from, imports, storage, ...parts });
   }
 
@@ -173,7 +167,7 @@ export class Runner {
     if (result.end === "aborted" && running.reason === "stop") {
       const released = await this.#withRetries("releaseRun", () => this.#storage.releaseRun(running.lease));
       if (released !== undefined) {
-        this.#deps.told.released(released);
+        this.#deps.emit("run:requeued", { run: released, reason: "stop" });
         return false;
       }
     }
@@ -181,7 +175,7 @@ export class Runner {
     const ending = { ...endingOf(result), at: this.#deps.clock.now() };
     const ended = await this.#withRetries("endRun", () => this.#storage.endRun(running.lease, ending));
     if (ended === undefined) throw new LeaseLostError(running.lease._runId);
-    this.#deps.told.ended(ended.run);
+    this.#deps.onEnded(ended.run);
     return ended.more;
   }
 
@@ -219,7 +213,7 @@ export class Runner {
       const answers = await this.#storage.renewLeases(leases, this.#deps.clock.now() + this.#deps.leaseMs);
       for (const [index, answer] of answers.entries()) this.#heed(running[index], answer);
     } catch (error) {
-      this.#deps.told.trouble(error, "renewing leases");
+      this.#deps.emit("background:error", { error, during: "renewing leases" });
     }
   }
 
@@ -232,7 +226,7 @@ export class Runner {
   #lose(running: Running): void {
     if (running.lost) return;
     running.lost = true;
-    this.#deps.told.lost(running.run);
+    this.#deps.emit("lease:lost", { run: running.run });
   }
 }
 

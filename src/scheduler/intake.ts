@@ -1,5 +1,6 @@
 import type { CancelTimer, Clock } from "../clock.ts";
 import { BusyError, FlowDisabledError, InvalidRequestError, NotFoundError } from "../errors.ts";
+import type { Emit, SchedulerEvents } from "../events.ts";
 import type { AcceptOptions, AcceptResult, Export, Unsubscribe } from "../model/export.ts";
 import { type Logger, withFields } from "../model/logger.ts";
 import { copyRecord } from "../model/page.ts";
@@ -16,19 +17,15 @@ export interface IntakeDeps {
   readonly dedupeWindowMs: number;
   readonly newId: () => string;
   readonly log: Logger;
-  readonly told: IntakeEmit;
+  readonly emit: Emit<SchedulerEvents>;
+  /** Runs of this flow wait: some process is to execute them. */
+  readonly wake: (_flowId: string) => void;
 }
 
 /** The exports there are. */
 export interface ExportCatalog {
   readonly exportIds: readonly string[];
   findExport(_id: string): Export<unknown> | undefined;
-}
-
-/** What an intake tells. */
-export interface IntakeEmit {
-  queued(run: Run): void;
-  listenFailed(_exportId: string, error: unknown, delayMs: number): void;
 }
 
 /** Records that arrive: kept in the inbox of every enabled flow that uses the export, before anybody is told OK. */
@@ -61,7 +58,7 @@ export class Intake {
     if (appended.outcome === "full")
       throw new BusyError(`The inbox of flow ${appended._flowId} holds ${maxInboxPages} pages: try again later`);
     if (appended.flows.length === 0) throw new FlowDisabledError(`No enabled flow uses export ${_exportId}`);
-    for (const { run } of appended.flows) if (run !== undefined) this.#deps.told.queued(run);
+    for (const { run } of appended.flows) if (run !== undefined) this.#queued(run);
     const duplicates = Math.min(...appended.flows.map((flow) => flow.duplicates));
     return { accepted: records.length - duplicates, duplicates };
   }
@@ -126,10 +123,10 @@ export class Intake {
     source: Export<unknown>,
     failed: { readonly attempt: number; readonly error: unknown; readonly listening: Listening },
   ): void {
-    const { clock, told } = this.#deps;
+    const { clock } = this.#deps;
     const { attempt, error, listening } = failed;
     const delayMs = Math.min(60_000, 1_000 * 2 ** (attempt - 1));
-    told.listenFailed(_exportId, error, delayMs);
+    this.#listenFailed(_exportId, error, delayMs);
     listening.cancelRetry = clock.setTimer(() => {
       if (this.#listening.get(_exportId) === listening) this.#begin(_exportId, source, attempt + 1);
     }, delayMs);
@@ -144,8 +141,18 @@ export class Intake {
       const stop = await listening?.stop;
       await stop?.();
     } catch (error) {
-      this.#deps.told.listenFailed(_exportId, error, 0);
+      this.#listenFailed(_exportId, error, 0);
     }
+  }
+
+  #listenFailed(_exportId: string, error: unknown, delayMs: number): void {
+    this.#deps.log.error({ exportId: _exportId, error: messageOf(error), delayMs }, "listen failed");
+    this.#deps.emit("listen:failed", { _exportId, error, delayMs });
+  }
+
+  #queued(run: Run): void {
+    this.#deps.emit("run:queued", { run });
+    this.#deps.wake(run._flowId);
   }
 
   async #starts(_exportId: string, _integrationId: string | undefined, at: number): Promise<readonly RunStart[]> {

@@ -1,4 +1,5 @@
 import type { CancelTimer, Clock } from "../clock.ts";
+import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Run, RunStart } from "../model/run.ts";
 import type { Storage } from "../storage/storage.ts";
 
@@ -11,19 +12,13 @@ export interface MaintenanceDeps {
   readonly leaseMs: number;
   readonly maxCrashes: number;
   readonly retention: { readonly days: number; readonly runsPerFlow: number };
-  readonly told: MaintenanceEmit;
-}
-
-/** What a sweep tells. */
-export interface MaintenanceEmit {
-  /** A run whose lease had run out: it waits again, or has ended. */
-  takenBack(run: Run): void;
-  queued(run: Run): void;
-  /** Runs of this flow wait, and none is running. */
-  waiting(_flowId: string): void;
-  /** It has looked at everything: time to catch up with what other processes changed. */
-  swept(): void;
-  trouble(error: unknown, during: string): void;
+  readonly emit: Emit<SchedulerEvents>;
+  /** Runs of this flow wait: some process is to execute them. */
+  readonly wake: (_flowId: string) => void;
+  /** A run whose lease had expired was reclaimed: it waits again, or has ended. */
+  readonly onReclaimed: (run: Run) => void;
+  /** Everything was looked at: time to catch up with what other processes changed. */
+  readonly onSwept: () => void;
 }
 
 /** How long it rests between two sweeps at most, in milliseconds. */
@@ -75,7 +70,7 @@ export class Maintenance {
     this.#cancelTimer?.();
     if (this.#stopped) return;
     const sweep = async () => {
-      await this.now().catch((error: unknown) => this.#deps.told.trouble(error, "sweeping"));
+      await this.now().catch((error: unknown) => this.#deps.emit("background:error", { error, during: "sweeping" }));
       this.#plan();
     };
     const restMs = Math.min(maxIntervalMs, this.#deps.leaseMs);
@@ -83,7 +78,7 @@ export class Maintenance {
   }
 
   async #sweep(): Promise<void> {
-    const { storage, told } = this.#deps;
+    const { storage, wake, onSwept } = this.#deps;
     await this.#takeBack();
     await this.#each(
       (after) => storage.unreadInboxes(portion, after),
@@ -91,31 +86,33 @@ export class Maintenance {
     );
     await this.#each(
       (after) => storage.waitingFlows(portion, after),
-      (_flowId) => told.waiting(_flowId),
+      (_flowId) => wake(_flowId),
     );
-    told.swept();
+    onSwept();
     await this.#prune();
   }
 
   async #takeBack(): Promise<void> {
-    const { clock, maxCrashes, storage, told } = this.#deps;
+    const { clock, maxCrashes, storage, onReclaimed } = this.#deps;
     const message = `its process died or stalled more than ${maxCrashes} times`;
     const rule = { now: clock.now(), maxCrashes, error: { code: "lease_lost", message }, limit: changePortion };
     for (let size = changePortion; size === changePortion && !this.#stopped;) {
       const runs = await storage.reclaimExpiredRuns(rule);
-      for (const run of runs) told.takenBack(run);
+      for (const run of runs) onReclaimed(run);
       size = runs.length;
       if (size === changePortion) await clock.yieldToEventLoop();
     }
   }
 
   async #queueRealtime(_flowId: string): Promise<void> {
-    const { clock, newId, storage, told } = this.#deps;
+    const { clock, newId, storage, emit, wake } = this.#deps;
     const queuedAt = new Date(clock.now()).toISOString();
     const start: RunStart = { _id: newId(), _flowId, trigger: "realtime", queuedAt };
     // Records wait in the inbox already, so their run is not one too many.
     const queued = await storage.queueRun(start, { maxQueued: Infinity });
-    if (queued.outcome === "queued") told.queued(queued.run);
+    if (queued.outcome !== "queued") return;
+    emit("run:queued", { run: queued.run });
+    wake(_flowId);
   }
 
   async #prune(): Promise<void> {

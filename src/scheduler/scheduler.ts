@@ -8,7 +8,7 @@ import {
   InvalidRequestError,
   NotFoundError,
 } from "../errors.ts";
-import { Events, type RegistryEvents, type SchedulerEvents } from "../events.ts";
+import { type Emit, Events, type RegistryEvents, type SchedulerEvents } from "../events.ts";
 import {
   type ExportIdFor,
   type Exports,
@@ -27,11 +27,11 @@ import { type Rule, having, oneOf, optional, pageLimit, text, texts } from "../m
 import { type RetrySelection, type Run, type RunStart, hasEnded, runStatuses, triggers } from "../model/run.ts";
 import { messageOf } from "../model/outcome.ts";
 import { type ResolvedOptions, type SchedulerOptions, checkNumber, resolveOptions } from "./options.ts";
-import { Runner, type RunnerEmit } from "../run/runner.ts";
-import { Intake, type IntakeEmit } from "./intake.ts";
-import { Maintenance, type MaintenanceEmit } from "./maintenance.ts";
-import { Timetable, type TimetableEmit } from "./timetable.ts";
-import type { QueueDueResult, FailureQuery, ListResult, RunQuery, Storage } from "../storage/storage.ts";
+import { Runner } from "../run/runner.ts";
+import { Intake } from "./intake.ts";
+import { Maintenance } from "./maintenance.ts";
+import { Timetable } from "./timetable.ts";
+import type { FailureQuery, ListResult, RunQuery, Storage } from "../storage/storage.ts";
 
 /** How a run on demand goes. */
 export interface RunOptions {
@@ -76,7 +76,6 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   readonly #intake: Intake;
   readonly #sweep: Maintenance;
   readonly #waiters = new Map<string, Set<(run: Run) => void>>();
-  readonly #toldAt = new Map<string, number>();
   #state: SchedulerState = "stopped";
   #starting: Promise<void> | undefined;
   /** Of the start that counts: a stop leaves one behind that does not end. */
@@ -93,16 +92,30 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     this.#options = resolveOptions(options, registry);
     const { storage, timezone } = registry;
     const { clock, newId, random, logger: log, overlap, ...limits } = this.#options;
-    const told = this.#told();
     const backoff = { retryDelayMs: limits.retryDelayMs, random };
-    const parts = { storage, clock, newId, log, told };
-    this.#runner = new Runner({ ...parts, catalog: registry, limits: { ...limits, backoff }, leaseMs: limits.leaseMs });
+    const emit: Emit<SchedulerEvents> = (name, payload) => this.#emit(name, payload);
+    const wake = (_flowId: string) => this.#wake(_flowId);
+    const parts = { storage, clock, newId, log, emit, wake };
+    this.#runner = new Runner({
+      ...parts,
+      catalog: registry,
+      limits: { ...limits, backoff },
+      leaseMs: limits.leaseMs,
+      onEnded: (run) => this.#ended(run),
+    });
     const rule = { overlap, maxQueued: limits.maxQueued };
     this.#timetable = new Timetable({ ...parts, timezone, rule, catchUpWindowMs: limits.catchUpWindowMs });
     const { maxInboxPages, dedupeWindowMs } = limits;
     this.#intake = new Intake({ ...parts, exports: registry, maxInboxPages, dedupeWindowMs });
     const { maxCrashes, retention } = limits;
-    this.#sweep = new Maintenance({ ...parts, leaseMs: limits.leaseMs, maxCrashes, retention });
+    this.#sweep = new Maintenance({
+      ...parts,
+      leaseMs: limits.leaseMs,
+      maxCrashes,
+      retention,
+      onReclaimed: (run) => this.#onReclaimed(run),
+      onSwept: () => this.#refreshAllListening(),
+    });
   }
 
   /** What it does now. */
@@ -406,70 +419,30 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   }
 
   #ended(run: Run): void {
-    this.#toldAt.delete(run._id);
     if (run.status === "completed") this.emit("run:completed", { run });
     else if (run.status === "failed") this.emit("run:failed", { run });
     else this.emit("run:canceled", { run });
     for (const tell of this.#waiters.get(run._id) ?? []) tell(run);
   }
 
-  #told(): RunnerEmit & TimetableEmit & IntakeEmit & MaintenanceEmit {
-    return {
-      started: (run) => this.emit("run:started", { run }),
-      committed: (run, total) => this.#progressed(run, total),
-      stored: (run, failures) => this.emit("failures:stored", { run, failures }),
-      retrying: (run, _importId, attempt, delayMs, message) =>
-        this.emit("run:retrying", {
-          run,
-          ...(_importId === undefined ? {} : { _importId }),
-          attempt,
-          delayMs,
-          message,
-        }),
-      ended: (run) => this.#ended(run),
-      released: (run) => this.emit("run:requeued", { run, reason: "stop" }),
-      lost: (run) => this.emit("lease:lost", { run }),
-      takenBack: (run) => this.#takenBack(run),
-      waiting: (_flowId) => this.#wake(_flowId),
-      swept: () => this.#refreshAllListening(),
-      due: (flow, outcome, due) => this.#due(flow, outcome, due),
-      overdue: (flow, dueAt) =>
-        this.emit("flow:overdue", { flow, dueAt, ...defined({ lastExecutedAt: flow.lastExecutedAt }) }),
-      queued: (run) => this.#queued(run),
-      listenFailed: (_exportId, error, delayMs) => {
-        this.#options.logger.error({ exportId: _exportId, error: messageOf(error), delayMs }, "listen failed");
-        this.emit("listen:failed", { _exportId, error, delayMs });
-      },
-      trouble: (error, during) => this.#reportBackgroundError(error, during),
-    };
-  }
-
-  #takenBack(run: Run): void {
+  #onReclaimed(run: Run): void {
     // It may be one of our own, if this process was asleep: its code has to end, too.
     this.#runner.abort(run._id, "lost");
     if (run.status === "queued") this.emit("run:requeued", { run, reason: "crash" });
     else this.#ended(run);
   }
 
-  #progressed(run: Run, total: number | undefined): void {
-    if (this.listenerCount("run:progress") === 0) return;
-    const now = this.#options.clock.now();
-    if (now - (this.#toldAt.get(run._id) ?? -Infinity) < 1_000) return;
-    this.#toldAt.set(run._id, now);
-    this.emit("run:progress", { run, ...(total === undefined ? {} : { total }) });
+  #emit<Name extends keyof SchedulerEvents>(name: Name, payload: SchedulerEvents[Name]): void {
+    if (name === "background:error") this.#logBackgroundError(payload as SchedulerEvents["background:error"]);
+    this.emit(name, payload);
   }
 
-  #due(...[flow, outcome, { dueAt, missed }]: Parameters<TimetableEmit["due"]>): void {
-    const run = runOf(outcome);
-    if (outcome.outcome === "coalesced") this.emit("schedule:coalesced", { flow, run: outcome.run, dueAt });
-    if (outcome.outcome === "skipped") this.emit("schedule:skipped", { flow, run: outcome.run, dueAt });
-    if (missed) this.emit("schedule:missed", { flow, dueAt, ...(run === undefined ? {} : { run }) });
-    if (outcome.outcome === "queued") this.#queued(outcome.run);
+  #logBackgroundError({ error, during }: SchedulerEvents["background:error"]): void {
+    this.#options.logger.error({ error: messageOf(error), during }, "failed in the background, and is tried again");
   }
 
   #reportBackgroundError(error: unknown, during: string): void {
-    this.#options.logger.error({ error: messageOf(error), during }, "trouble in the background");
-    this.emit("background:error", { error, during });
+    this.#emit("background:error", { error, during });
   }
 
   #listenToRegistry(how: "on" | "off"): void {
@@ -554,10 +527,6 @@ const failureFilterRules: Readonly<Record<keyof FailureFilter, Rule>> = {
   limit: pageLimit,
   after: optional(text),
 };
-
-function runOf(outcome: QueueDueResult): Run | undefined {
-  return "run" in outcome ? outcome.run : undefined;
-}
 
 function throwExecutorFailed(error: unknown): never {
   throw new ExecutorFailedError(error);

@@ -1,5 +1,7 @@
 import type { CancelTimer, Clock } from "../clock.ts";
+import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Flow } from "../model/flow.ts";
+import type { Run } from "../model/run.ts";
 import type { QueueDueResult, OverlapRule, Storage, Tick } from "../storage/storage.ts";
 import { cronOf } from "../cron/cron.ts";
 
@@ -12,16 +14,9 @@ export interface TimetableDeps {
   readonly rule: OverlapRule;
   readonly catchUpWindowMs: number;
   readonly newId: () => string;
-  readonly told: TimetableEmit;
-}
-
-/** What a timetable tells. */
-export interface TimetableEmit {
-  /** What became of a flow's due time. `missed`: it passed while nothing ran here. */
-  due(flow: Flow, outcome: QueueDueResult, due: { readonly dueAt: string; readonly missed: boolean }): void;
-  /** No run of the flow began for twice its interval. */
-  overdue(flow: Flow, dueAt: string): void;
-  trouble(error: unknown, during: string): void;
+  readonly emit: Emit<SchedulerEvents>;
+  /** Runs of this flow wait: some process is to execute them. */
+  readonly wake: (_flowId: string) => void;
 }
 
 /** The longest the one timer sleeps, in milliseconds: a suspended computer or a changed clock costs no more than this. */
@@ -102,7 +97,7 @@ export class Timetable {
         next = await this.#deps.storage.nextDueAt();
       } while (this.#isToLookAgain());
     } catch (error) {
-      this.#deps.told.trouble(error, "queueing what is due");
+      this.#deps.emit("background:error", { error, during: "queueing what is due" });
       next = this.#deps.clock.now() + 1_000;
     }
     this.#looking = undefined;
@@ -130,7 +125,7 @@ export class Timetable {
   }
 
   async #queueSlice(flows: readonly Flow[], now: number): Promise<void> {
-    const { rule, storage, told } = this.#deps;
+    const { rule, storage } = this.#deps;
     const intervals = new Map<string, number>();
     const ticks = flows.map((flow) => this.#tickOrGiveUp(flow, now));
     const outcomes = await storage.queueDue(
@@ -141,10 +136,28 @@ export class Timetable {
       const flow = flows[index];
       const made = ticks[index];
       if (flow === undefined || made === undefined || outcome.outcome === "taken") continue;
-      const dueAt = new Date(made.dueAt).toISOString();
-      told.due(flow, outcome, { dueAt, missed: made.missed });
-      if (!made.missed && this.#isOverdue(flow, made.dueAt, intervals)) told.overdue(flow, dueAt);
+      this.#emitOutcome(flow, outcome, made);
+      if (!made.missed && this.#isOverdue(flow, made.dueAt, intervals)) this.#emitOverdue(flow, made.dueAt);
     }
+  }
+
+  #emitOutcome(flow: Flow, outcome: QueueDueResult, { dueAt: due, missed }: Made): void {
+    const { emit, wake } = this.#deps;
+    const dueAt = new Date(due).toISOString();
+    const run = runOf(outcome);
+    if (outcome.outcome === "coalesced") emit("schedule:coalesced", { flow, run: outcome.run, dueAt });
+    if (outcome.outcome === "skipped") emit("schedule:skipped", { flow, run: outcome.run, dueAt });
+    if (missed) emit("schedule:missed", { flow, dueAt, ...(run === undefined ? {} : { run }) });
+    if (outcome.outcome === "queued") {
+      emit("run:queued", { run: outcome.run });
+      wake(flow._id);
+    }
+  }
+
+  #emitOverdue(flow: Flow, due: number): void {
+    const { lastExecutedAt } = flow;
+    const dueAt = new Date(due).toISOString();
+    this.#deps.emit("flow:overdue", { flow, dueAt, ...(lastExecutedAt === undefined ? {} : { lastExecutedAt }) });
   }
 
   // A schedule that cannot be read any more must not keep the other flows from running.
@@ -152,7 +165,7 @@ export class Timetable {
     try {
       return this.#tick(flow, now);
     } catch (error) {
-      this.#deps.told.trouble(error, `reading the schedule of flow ${flow._id}`);
+      this.#deps.emit("background:error", { error, during: `reading the schedule of flow ${flow._id}` });
       const dueAt = Date.parse(flow.nextRunAt ?? "");
       return { tick: { _flowId: flow._id, dueAt, nextDueAt: undefined }, dueAt, missed: true };
     }
@@ -196,4 +209,8 @@ interface Made {
   /** The due time the run is for: the newest one, if several were missed. */
   readonly dueAt: number;
   readonly missed: boolean;
+}
+
+function runOf(outcome: QueueDueResult): Run | undefined {
+  return "run" in outcome ? outcome.run : undefined;
 }
