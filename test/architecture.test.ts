@@ -17,7 +17,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   events: ["model"],
   storage: ["model", "errors", "clock"],
   executor: ["model", "errors", "clock"],
-  run: ["model", "errors", "clock", "storage/storage.ts"],
+  run: ["model", "errors", "type events", "clock", "storage/storage.ts"],
   "flow-registry": ["model", "errors", "events", "clock", "cron/cron.ts", "storage"],
   scheduler: [...parts, "flow-registry"],
   connectors: ["model", "errors", "clock"],
