@@ -5,7 +5,7 @@ import { killAtRandom } from "./kills.ts";
 import { runInPair } from "./pair.ts";
 import { bundle } from "./process.ts";
 
-// What `npm run test:crash-soak` does at length.
+// What `npm run test:soak:crashes` does at length.
 
 test("one process after the other is killed at a random moment, and their one run loses nothing", async () => {
   const program = await bundle("child");

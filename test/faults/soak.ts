@@ -6,7 +6,7 @@ import { killAtRandom } from "./kills.ts";
 import { runInPair } from "./pair.ts";
 import { bundle, inLanes } from "./process.ts";
 
-// `npm run test:crash-soak -- [--kills 1000] [--freezes 200] [--events 100000] [--event-kills 100] [--flows 10]
+// `npm run test:soak:crashes -- [--kills 1000] [--freezes 200] [--events 100000] [--event-kills 100] [--flows 10]
 // [--runs 1000] [--seed 1]`: real processes that are killed, stopped, and in each other's way. `runs`: of each flow. 0
 // leaves a part out.
 const { values } = parseArgs({

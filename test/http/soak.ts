@@ -1,6 +1,6 @@
 import { fuzz } from "./fuzz/fuzz.ts";
 
-// `npm run test:http-soak -- N [seed]`: N random sequences of requests (5,000), some 40 requests each, against the model.
+// `npm run test:soak:http -- N [seed]`: N random sequences of requests (5,000), some 40 requests each, against the model.
 const [sequences = 5_000, seed = Date.now()] = process.argv.slice(2).map(Number);
 const started = performance.now();
 console.log(`seed ${seed}`);

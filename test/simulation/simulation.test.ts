@@ -17,7 +17,7 @@ describe("in a storm of faults, cancels, crashes and stolen leases every promise
       const { violation, tally } = await simulate(seed);
       addTally(totals, tally);
       if (violation !== undefined)
-        broken.push(`${violation.invariant}: ${violation.what}; replay: npm run test:soak -- 1 ${seed}`);
+        broken.push(`${violation.invariant}: ${violation.what}; replay: npm run test:soak:simulation -- 1 ${seed}`);
     }
 
     expect(broken).toEqual([]);

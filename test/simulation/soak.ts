@@ -1,7 +1,7 @@
 import { addTally, simulate } from "./simulate.ts";
 
-// `npm run test:soak -- N [first [failures]]`: N seeds from `first` on (1,000 from 1), until so many (20) have failed.
-// `npm run test:soak -- 1 SEED` replays one, with all that happens.
+// `npm run test:soak:simulation -- N [first [failures]]`: N seeds from `first` on (1,000 from 1), until so many (20) have failed.
+// `npm run test:soak:simulation -- 1 SEED` replays one, with all that happens.
 const [count = 1_000, first = 1, mostFailures = 20] = process.argv.slice(2).map(Number);
 const started = performance.now();
 const totals = new Map<string, number>();
@@ -13,7 +13,7 @@ for (let seed = first; seed < first + count; seed++) {
   if (violation === undefined) continue;
   failed++;
   console.log(`seed ${seed}: ${violation.invariant}: ${violation.what}`);
-  console.log(`  replay: npm run test:soak -- 1 ${seed}`);
+  console.log(`  replay: npm run test:soak:simulation -- 1 ${seed}`);
   if (failed >= mostFailures) break;
 }
 const seconds = ((performance.now() - started) / 1_000).toFixed(1);

@@ -1,0 +1,344 @@
+/** One bug on purpose, and the tests that have to notice it. */
+export interface Mutation {
+  /** The promise that it breaks, as a sentence; the section of the semantics in brackets. */
+  readonly promise: string;
+  /** The file that is changed. */
+  readonly file: string;
+  /** What stands exactly once in that file. Short, and one line where possible: every change of it has to be made here, too. */
+  readonly find: string;
+  /** What stands there instead. */
+  readonly replace: string;
+  /** Test files, of which at least one test must fail. */
+  readonly tests: readonly string[];
+  /** Part of the titles of those tests, a regular expression, where the other tests of the files take long. @default all */
+  readonly only?: string;
+}
+
+const memoryStorage = "test/storage/memory/memory-storage.test.ts";
+const sqliteStorage = "test/storage/sqlite/sqlite-storage.test.ts";
+const simulation = { tests: ["test/simulation/simulation.test.ts"], only: "seed" };
+
+/**
+ * The chosen bugs: for each promise one that its tests must notice, or they prove nothing. `npm run test:mutations` tries
+ * all of them, CI a few at a time, and a test sees to it that each `find` stands in its file.
+ *
+ * To add one: choose the line without which the promise is broken, change as little of it as possible, name the quickest
+ * tests that notice, and run `npm run test:mutations -- "part of the promise"`.
+ */
+export const mutations: readonly Mutation[] = [
+  // ── flows and schedules
+  {
+    promise: "an update made against an older state of the flow is refused [1]",
+    file: "src/storage/sql/flows.ts",
+    find: "where id = ? and last_modified = ? returning",
+    replace: "where id = ? and ? is not null returning",
+    tests: [sqliteStorage],
+  },
+  {
+    promise: "every due time makes one run, though several processes see it [3]",
+    file: "src/storage/memory/memory-storage.ts",
+    find: " || flow.nextRunAt !== isoOf(tick.dueAt)",
+    replace: "",
+    tests: [memoryStorage],
+  },
+  {
+    promise: "any number of missed due times are caught up by one run [3]",
+    file: "src/scheduler/timetable.ts",
+    find: "missed ? now : dueAt",
+    replace: "storedDueAt",
+    tests: ["test/scheduler/timetable.test.ts"],
+  },
+
+  // ── one run at a time, and what happens when its process dies
+  {
+    promise: "the storage lets one run of a flow be claimed at a time [3]",
+    file: "src/storage/sql/leases.ts",
+    find: "where a.flow_id = f.id and a.stage = 1),",
+    replace: "where a.flow_id = f.id and a.stage = 9),",
+    tests: [sqliteStorage],
+  },
+  {
+    promise: "one process runs a flow's runs one after the other [3]",
+    file: "src/executor/local-executor.ts",
+    find: "new PQueue({ concurrency: 1 })",
+    replace: "new PQueue({ concurrency: 2 })",
+    tests: ["test/executor/local-executor.test.ts"],
+  },
+  {
+    promise: "a run that lost its lease commits nothing any more [4.6]",
+    file: "src/storage/sql/leases.ts",
+    find: "doc from poundlock_runs where id = ? and token = ? and stage = 1`",
+    replace: "doc from poundlock_runs where id = ? and ? is not null and stage = 1`",
+    tests: [sqliteStorage],
+  },
+  {
+    promise: "a run keeps its lease as long as its process lives [4.6]",
+    file: "src/run/runner.ts",
+    find: "    if (this.#cancelRenewal !== undefined || this.#running.size === 0) return;\n",
+    replace: "    if (this.#running.size < 1_000) return;\n",
+    tests: ["test/run/runner.test.ts"],
+  },
+  {
+    promise: "a storage call that fails once is made again [4.6]",
+    file: "src/run/runner.ts",
+    find: "const storageAttempts = 3;",
+    replace: "const storageAttempts = 1;",
+    tests: ["test/run/runner.test.ts"],
+  },
+  {
+    promise: "a lease is not taken away before it has run out [4.6]",
+    file: "src/storage/memory/memory-storage.ts",
+    find: ".filter(({ until }) => until <= rule.now)",
+    replace: "",
+    tests: [memoryStorage],
+  },
+  {
+    promise: "a waiting flow whose wake-up got lost is found by the sweep [4.6]",
+    file: "src/scheduler/maintenance.ts",
+    find: "(_flowId) => told.waiting(_flowId),",
+    replace: "() => undefined,",
+    tests: ["test/run/runner.test.ts", "test/scheduler/scheduler.test.ts"],
+  },
+  {
+    promise: "a run that crashes again and again fails in the end [4.6]",
+    file: "src/storage/sql/leases.ts",
+    find: "crashes: before.crashes + 1",
+    replace: "crashes: before.crashes",
+    tests: [sqliteStorage],
+  },
+  {
+    promise: "keys made of run, page and place stay the same when the run is resumed [4.2]",
+    file: "src/run/execute-run.ts",
+    find: "pagesBefore: this.#position.pages,",
+    replace: "pagesBefore: 0,",
+    tests: ["test/run/runner.test.ts", "test/run/execute-run.test.ts"],
+  },
+
+  // ── reading and writing
+  {
+    promise: "a canceled run asks its export for no more pages [4]",
+    file: "src/run/read-ahead.ts",
+    find: "if (this.#ended || this.#signal.aborted) return undefined;",
+    replace: "if (this.#ended) return undefined;",
+    ...simulation,
+  },
+  {
+    promise: "an answer of another length than the batch breaks the contract [4.2]",
+    file: "src/run/write-batch.ts",
+    find: "if (results.length !== batch.records.length)",
+    replace: "if (results.length > batch.records.length)",
+    tests: ["test/run/write-batch.test.ts"],
+  },
+  {
+    promise: "an unknown outcome is tried again only where that is harmless [4.2]",
+    file: "src/run/write-batch.ts",
+    find: "if (to.import.idempotent) return",
+    replace: "if (to.maxAttempts > 1) return",
+    tests: ["test/run/write-batch.test.ts"],
+  },
+  {
+    promise: "what find has found is not sent again [4.2]",
+    file: "src/run/write-batch.ts",
+    find: "(_, index) => found[index] === undefined)",
+    replace: "(_, index) => found[index] !== undefined)",
+    tests: ["test/run/write-batch.test.ts"],
+  },
+  {
+    promise: "no record is lost when its retries are exhausted [4.2]",
+    file: "src/run/write-batch.ts",
+    find: "return [...errors, ...sorted.again];",
+    replace: "return errors;",
+    tests: ["test/run/write-batch.test.ts"],
+  },
+  {
+    promise: "a destination gets the pause that it asks for [4.2]",
+    file: "src/run/write-batch.ts",
+    find: "retryDelay(attempt, to.backoff, sorted.afterMs)",
+    replace: "retryDelay(attempt, to.backoff)",
+    tests: ["test/run/write-batch.test.ts"],
+  },
+  {
+    promise: "a rejected record does not condemn the rest of its batch [4.2]",
+    file: "src/run/write-batch.ts",
+    find: 'answer.kind === "rejected" && open.batch.records.length > 1',
+    replace: 'answer.kind === "rejected" && open.batch.records.length > 1_000',
+    tests: ["test/run/write-batch.test.ts"],
+  },
+  {
+    promise: "one import cannot change what another one gets [4.2]",
+    file: "src/model/page.ts",
+    find: "  Object.freeze(record);\n",
+    replace: "",
+    tests: ["test/run/import-page.test.ts", "test/model/page.test.ts"],
+  },
+  {
+    promise: "a failure keeps the record that failed, whatever filter left out before it [4.2]",
+    file: "src/run/import-page.ts",
+    find: "index: places?.[failed.index] ?? failed.index",
+    replace: "index: failed.index",
+    tests: ["test/run/import-page.test.ts"],
+  },
+  {
+    promise: "an unordered export moves its checkpoint only when the run is through [4.3]",
+    file: "src/run/execute-run.ts",
+    find: 'this.#job.export.order === "ordered" && this.#movesFlow()',
+    replace: "this.#movesFlow()",
+    tests: ["test/run/execute-run.test.ts"],
+  },
+  {
+    promise: "a sample run moves no checkpoint [4.3]",
+    file: "src/run/execute-run.ts",
+    find: "return limit === undefined && trigger",
+    replace: "return limit !== -1 && trigger",
+    tests: ["test/run/execute-run.test.ts"],
+  },
+  {
+    promise: "failures are stored in the commit that counts them [4.3]",
+    file: "src/storage/sql/leases.ts",
+    find: "      yield* keepFailures(failures);\n",
+    replace: "",
+    tests: [sqliteStorage],
+  },
+  {
+    promise: "a commit that is sent twice counts once [4.3]",
+    file: "src/storage/sql/leases.ts",
+    find: "    if (ordinal === before.numPagesProcessed) return before;\n",
+    replace: "",
+    tests: [sqliteStorage],
+  },
+  {
+    promise: "a failure is gone once a retry delivered it [4.4]",
+    file: "src/storage/sql/leases.ts",
+    find: "      yield* deleteFailures(delivered);\n",
+    replace: "",
+    tests: [sqliteStorage],
+  },
+
+  // ── real time
+  {
+    promise: "records are accepted only when they are kept [4.5]",
+    file: "src/scheduler/intake.ts",
+    find: "const appended = await storage.appendInbox(",
+    replace:
+      "const appended = { outcome: 'appended', flows: [{ _flowId: '', duplicates: 0, run: undefined }] } as never as Awaited<ReturnType<typeof storage.appendInbox>>; void storage.appendInbox(",
+    tests: ["test/scheduler/intake.test.ts"],
+  },
+  {
+    promise: "an event id that was seen before is not taken in again [4.5]",
+    file: "src/storage/sql/inbox.ts",
+    find: "where poundlock_events.seen_at < ?",
+    replace: "where poundlock_events.seen_at <> ?",
+    tests: [sqliteStorage],
+  },
+  {
+    promise: "a full inbox refuses, and drops nothing [4.5]",
+    file: "src/storage/sql/inbox.ts",
+    find: "row.known === null && row.inbox_pages >= maxInboxPages",
+    replace: "row.known === null && row.inbox_pages < 0",
+    tests: [sqliteStorage],
+  },
+  {
+    promise: "a commit removes from the inbox what its run has read, and no more [4.5]",
+    file: "src/storage/sql/inbox.ts",
+    find: "delete from poundlock_inbox where flow_id = ? and seq <= ?",
+    replace: "delete from poundlock_inbox where flow_id = ? and seq <= ? + 1",
+    tests: [sqliteStorage],
+  },
+
+  // ── watching
+  {
+    promise: "a listener that throws harms nobody [5]",
+    file: "src/events.ts",
+    find: "    } catch (error) {\n      this.#report(event, error);",
+    replace: "    } catch (error) {\n      throw error;",
+    tests: ["test/events.test.ts"],
+  },
+
+  // ── the file
+  {
+    promise: "a transaction that fails leaves nothing behind",
+    file: "src/storage/sqlite/database.ts",
+    find: 'this.#prepared("rollback").run();',
+    replace: 'this.#prepared("commit").run();',
+    tests: ["test/storage/sqlite/database.test.ts"],
+  },
+  {
+    promise: "one write that fails does not fail those that came with it",
+    file: "src/storage/sqlite/database.ts",
+    find: "await this.#writeAlone(entry);",
+    replace: "entry.reject(error);",
+    tests: ["test/storage/sqlite/database.test.ts"],
+  },
+  {
+    promise: "a file of a newer version is left alone",
+    file: "src/storage/sql/schema.ts",
+    find: "if (found <= schemaVersion) return found;",
+    replace: "if (found <= Infinity) return found;",
+    tests: ["test/storage/sqlite/open.test.ts"],
+  },
+  {
+    promise: "history keeps every run that has not ended",
+    file: "src/storage/sql/runs.ts",
+    find: "h.runs > ? and r.stage = 2 and r.seq",
+    replace: "h.runs > ? and r.seq",
+    tests: [sqliteStorage],
+  },
+
+  // ── HTTP
+  {
+    promise: "HTTP: a tenant sees its own flows only",
+    file: "src/http/scoped.ts",
+    find: "flow === undefined || !sees(scope, flow)",
+    replace: "flow === undefined",
+    tests: ["test/http/tenants.test.ts"],
+  },
+  {
+    promise: "HTTP: a tenant's records reach its own flows only",
+    file: "src/http/routes/catalog.ts",
+    find: "...(scope === undefined ? {} : { _integrationId: scope._integrationId }),",
+    replace: "",
+    tests: ["test/http/tenants.test.ts"],
+  },
+  {
+    promise: "HTTP: an authorize hook that returns nothing lets nobody in",
+    file: "src/http/authorization.ts",
+    find: "if (permission === true) return undefined;",
+    replace: "if (permission === true || permission === undefined) return undefined;",
+    tests: ["test/http/authorization.test.ts"],
+  },
+  {
+    promise: "HTTP: a part of a signature is no signature",
+    file: "src/http/signature.ts",
+    find: "one.length === other.length && timingSafeEqual(one, other)",
+    replace: "other.length > 0 && timingSafeEqual(one.subarray(0, other.length), other.subarray(0, one.length))",
+    tests: ["test/http/intake.test.ts"],
+  },
+  {
+    promise: "HTTP: a write with an old ETag is refused",
+    file: "src/http/routes/flows.ts",
+    find: "if (expected !== null && !isCurrent(expected, flow)) throw preconditionFailed();",
+    replace: "",
+    tests: ["test/http/flow-tags.test.ts", "test/http/flows.test.ts"],
+  },
+  {
+    promise: "HTTP: a body that is too long is not read to its end",
+    file: "src/http/body.ts",
+    find: "    if (length > limit) {",
+    replace: "    if (length > 1e7) {",
+    tests: ["test/http/intake.test.ts"],
+  },
+  {
+    promise: "HTTP: an unexpected error shows an id, and nothing else",
+    file: "src/http/http-error.ts",
+    find: "`Unexpected error ${errorId}`",
+    replace: "`Unexpected error ${errorId} ${new Error().stack}`",
+    tests: ["test/http/bodies.test.ts"],
+  },
+  {
+    promise: "HTTP: a listener that missed events hears of it",
+    file: "src/http/events/event-feed.ts",
+    find: "if (cursor.place < horizon) {",
+    replace: "if (cursor.place < horizon && horizon > 1_000) {",
+    tests: ["test/http/event-feed.test.ts"],
+  },
+];
