@@ -95,8 +95,8 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a waiting flow whose wake-up got lost is found by the sweep [4.6]",
     file: "src/scheduler/maintenance.ts",
-    find: "(_flowId) => told.waiting(_flowId),",
-    replace: "() => undefined,",
+    find: "storage.waitingFlows(portion, after)",
+    replace: "Promise.resolve([])",
     tests: ["test/run/runner.test.ts", "test/scheduler/scheduler.test.ts"],
   },
   {
