@@ -1,4 +1,193 @@
+import { readFileSync } from "node:fs";
+import { relative } from "node:path";
+import { createNodeResolver, importX } from "eslint-plugin-import-x";
 import tseslint from "typescript-eslint";
+
+const json = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
+
+/** Folders whose words are not clean yet. The aim is an empty list. */
+const wordsToDo = [
+  "src/*.ts",
+  "src/{cron,executor,http,model,run,scheduler,storage,testing}/**",
+  "examples/**",
+  "test/**",
+];
+
+/** Files that still make object literals with getters. The aim is an empty list. */
+const gettersToDo = ["src/run/execute-run.ts", "src/run/write-batch.ts"];
+
+// ---- Who may import whom: docs/architecture.md has the same table. ----
+
+const contracts = ["storage/storage.ts", "executor/executor.ts"];
+const parts = ["model", "cron", "clock.ts", "errors.ts", "events.ts", "storage", "executor", "run"];
+
+/** A place in src → what it may import beside its own folder; after `type `, as types only. */
+const mayImport = {
+  model: [],
+  cron: [],
+  "clock.ts": [],
+  "errors.ts": ["model"],
+  "events.ts": ["model"],
+  storage: ["model", "errors.ts", "clock.ts"],
+  executor: ["model", "errors.ts", "clock.ts", "storage/storage.ts"],
+  run: ["model", "errors.ts", "type events.ts", "clock.ts", "storage/storage.ts"],
+  "flow-registry.ts": ["model", "errors.ts", "events.ts", "clock.ts", "cron/cron.ts", "storage"],
+  scheduler: [...parts, "flow-registry.ts"],
+  connectors: ["model", "errors.ts", "clock.ts"],
+  http: ["model", "errors.ts", "type clock.ts", "type events.ts", "type flow-registry.ts", "type scheduler"],
+  testing: ["model", "errors.ts", "events.ts", "clock.ts", ...contracts],
+  "index.ts": [...parts, "flow-registry.ts", "scheduler"],
+};
+
+const within = (place) => (place.endsWith(".ts") ? `src/${place}` : `src/${place}/**`);
+const places = Object.keys(mayImport);
+const typesOnly = (place) =>
+  mayImport[place].filter((entry) => entry.startsWith("type ")).map((entry) => entry.slice(5));
+
+const zones = [
+  ...places.map((place) => ({
+    target: `./src/${place}`,
+    from: "./src",
+    except: [place, ...mayImport[place]].map((entry) => `./${entry.replace("type ", "")}`),
+    message: "docs/architecture.md says what each place may import.",
+  })),
+  {
+    target: ["./src/*.ts", "./src/!(storage)/**/*", "./src/storage/!(sqlite)/**/*"],
+    from: "./src/storage/sqlite",
+    message: "SQLite is reached by its own entry only.",
+  },
+];
+
+// ---- Each third-party package is imported by one file. ----
+
+const importer = {
+  "@hono/node-server": "src/http/node-listener.ts",
+  "@valibot/to-json-schema": "src/http/openapi.ts",
+  "cron-parser": "src/cron/fields.ts",
+  eventemitter3: "src/events.ts",
+  "fastest-levenshtein": "src/model/suggest.ts",
+  hono: "src/http/handler.ts",
+  "p-queue": "src/executor/local-executor.ts",
+  uuidv7: "src/flow-registry.ts",
+  valibot: "src/model/schema.ts",
+};
+
+const { dependencies, peerDependencies } = json("package.json");
+// Bundled packages are among the importers only.
+const packages = Object.keys({ ...dependencies, ...peerDependencies, ...importer });
+const timers = ["node:timers", "node:perf_hooks"];
+
+/** What a file of src may not import, by the files that may. */
+function restrictedImports(file, place) {
+  const others = [...packages, "node:sqlite"].filter((name) => !(name in importer) || importer[name] !== file);
+  const message = "Each package is imported by one file; eslint.config.js says which.";
+  const patterns = [...others, ...timers].map((name) => ({ regex: `^${name}(/|$)`, message }));
+  const types = typesOnly(place).map((entry) => ({
+    regex: `^(\\.\\./)+${entry.replace(".ts", "\\.ts$")}`,
+    allowTypeImports: true,
+    message: `${place} may import types of it only.`,
+  }));
+  return { "@typescript-eslint/no-restricted-imports": ["error", { patterns: [...patterns, ...types] }] };
+}
+
+// ---- Only clock.ts reads time or sets a timer. ----
+
+const ofTheClock = "Only clock.ts reads time or sets a timer; take a Clock.";
+const restrictedGlobals = ["setTimeout", "setInterval", "setImmediate", "performance", "Temporal"].map((name) => ({
+  name,
+  message: ofTheClock,
+}));
+const restrictedProperties = [
+  ["Date", "now"],
+  ["AbortSignal", "timeout"],
+  ["process", "hrtime"],
+  ["process", "uptime"],
+].map(([object, property]) => ({ object, property, message: ofTheClock }));
+const readsTime = [
+  { selector: "NewExpression[callee.name='Date'][arguments.length=0]", message: ofTheClock },
+  { selector: "CallExpression[callee.name='Date']", message: ofTheClock },
+];
+
+// ---- Other syntax. ----
+
+const loadsDrivers = [
+  {
+    selector:
+      "CallExpression[callee.name=/^(require|hostPackage)$/] > Literal[value=/^(node:sqlite|libsql|better-sqlite3)/]",
+    message: "Only storage/sqlite/drivers.ts loads a driver, when it is asked for.",
+  },
+  {
+    selector: "MemberExpression > Identifier.property[name='getBuiltinModule']",
+    message: "Only storage/sqlite/{drivers,host-package}.ts ask whether Node has a module.",
+  },
+];
+/** Object literals made for each page or batch. */
+const hotGetters = {
+  selector: "ObjectExpression > Property[kind=/^[gs]et$/]",
+  message:
+    "An object literal with a getter gets a hidden class of its own each time (Node 20): use a class or a function.",
+};
+const onlyReExports = {
+  selector: "Program > :not(ExportAllDeclaration, ExportNamedDeclaration[source])",
+  message: "An entry only re-exports.",
+};
+const unknownPlace = { selector: "Program", message: "docs/architecture.md knows no such place in src." };
+
+// ---- Plain words: test/words.json has them, and the exceptions. ----
+
+const { words, typeNames, exceptions } = json("test/words.json");
+const banned = words.map(({ pattern, say }) => ({
+  regex: new RegExp(`${pattern.startsWith("(?:^") ? "" : "\\b"}(?:${pattern})\\b`, "giu"),
+  say,
+}));
+
+const wordsOf = (name) =>
+  name
+    .replace(/([a-z\d])([A-Z])/g, "$1 $2")
+    .replace(/[_$#./-]+/g, " ")
+    .trim();
+
+/** What is wrong with some prose of a file: the words found, and what to say instead. */
+function wordProblems(prose, path) {
+  let rest = prose;
+  for (const { text, in: place = "" } of exceptions) if (path.startsWith(place)) rest = rest.replaceAll(text, "");
+  return banned.flatMap(({ regex, say }) => [...rest.matchAll(regex)].map(([found]) => ({ found: found.trim(), say })));
+}
+
+const plainWords = {
+  meta: { type: "suggestion", schema: [], messages: { word: "“{{found}}” is not one of our words; say: {{say}}" } },
+  create(context) {
+    const path = relative(import.meta.dirname, context.filename).replaceAll("\\", "/");
+    const seen = new Set();
+    const check = (loc, prose) => {
+      for (const data of wordProblems(prose, path)) context.report({ loc, messageId: "word", data });
+    };
+    const checkName = ({ name, loc }) => {
+      if (seen.has(name)) return;
+      seen.add(name);
+      check(loc, wordsOf(name));
+    };
+    const checkType = ({ id }) => {
+      if (new RegExp(typeNames.pattern).test(id.name))
+        context.report({ loc: id.loc, messageId: "word", data: { found: id.name, say: typeNames.say } });
+    };
+    return {
+      Program() {
+        check({ line: 1, column: 0 }, wordsOf(path));
+        for (const comment of context.sourceCode.getAllComments()) check(comment.loc, comment.value);
+      },
+      Identifier: checkName,
+      PrivateIdentifier: checkName,
+      Literal: ({ value, loc }) => typeof value === "string" && check(loc, value),
+      TemplateElement: ({ value, loc }) => check(loc, value.raw),
+      TSInterfaceDeclaration: checkType,
+      TSTypeAliasDeclaration: checkType,
+    };
+  },
+};
+
+const syntax = (...refused) => ({ "no-restricted-syntax": ["error", ...refused] });
+const placeOf = (file) => places.find((place) => file === `src/${place}` || file.startsWith(`src/${place}/`));
 
 export default tseslint.config(
   { ignores: ["dist/", "node_modules/", ".work/", "coverage/", "test/docs-preamble.ts"] },
@@ -6,6 +195,11 @@ export default tseslint.config(
   ...tseslint.configs.stylisticTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    plugins: { "import-x": importX, poundlock: { rules: { "plain-words": plainWords } } },
+    settings: {
+      "import-x/extensions": [".ts"],
+      "import-x/resolver-next": [createNodeResolver({ extensions: [".ts"] })],
+    },
     rules: {
       "@typescript-eslint/switch-exhaustiveness-check": "error",
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],
@@ -20,4 +214,35 @@ export default tseslint.config(
   // Scripts outside the TypeScript program have no types to check.
   { files: ["**/*.{js,mjs,cjs}"], ...tseslint.configs.disableTypeChecked },
   { files: ["**/*.cjs"], rules: { "@typescript-eslint/no-require-imports": "off" } },
+  { files: ["{src,test,examples}/**"], ignores: wordsToDo, rules: { "poundlock/plain-words": "error" } },
+  {
+    files: ["src/**"],
+    rules: {
+      "import-x/no-cycle": "error",
+      "import-x/no-restricted-paths": ["error", { zones, basePath: import.meta.dirname }],
+      // A type imported as `import("…").T` would pass the rules above.
+      "@typescript-eslint/consistent-type-imports": ["error", { fixStyle: "inline-type-imports" }],
+      "no-restricted-globals": ["error", ...restrictedGlobals],
+      "no-restricted-properties": ["error", ...restrictedProperties],
+      ...syntax(...readsTime, ...loadsDrivers),
+    },
+  },
+  ...places.map((place) => ({ files: [within(place)], rules: restrictedImports(undefined, place) })),
+  ...Object.values(importer).map((file) => ({ files: [file], rules: restrictedImports(file, placeOf(file)) })),
+  {
+    files: ["src/{run,storage,http}/**"],
+    ignores: gettersToDo,
+    rules: syntax(...readsTime, ...loadsDrivers, hotGetters),
+  },
+  { files: ["src/storage/sqlite/{drivers,host-package}.ts"], rules: syntax(...readsTime, hotGetters) },
+  { files: ["src/index.ts", "src/*/index.ts"], rules: syntax(...readsTime, ...loadsDrivers, onlyReExports) },
+  { files: ["src/**"], ignores: places.map(within), rules: syntax(unknownPlace) },
+  {
+    files: ["src/clock.ts"],
+    rules: { "no-restricted-globals": "off", "no-restricted-properties": "off", ...syntax(...loadsDrivers) },
+  },
+  {
+    files: ["src/testing/manual-clock.ts"], // lets promises settle
+    rules: { "no-restricted-globals": ["error", ...restrictedGlobals.filter(({ name }) => name !== "setImmediate")] },
+  },
 );

@@ -6,7 +6,7 @@ import {
   InvalidOptionError,
   InvalidRequestError,
   NotFoundError,
-  PoundlockError,
+  type PoundlockError,
 } from "./errors.ts";
 import { Events, type RegistryEvents } from "./events.ts";
 import { type Export, exportRules } from "./model/export.ts";

@@ -1,4 +1,4 @@
-import { type Clock, Yielder, delay } from "../clock.ts";
+import { type Clock, type Yielder, delay } from "../clock.ts";
 import {
   CountsMismatchError,
   ContractViolationError,
