@@ -40,8 +40,13 @@ export interface Import<In, Out = In, R = unknown> {
 
 /** What `write` and `find` are given. */
 export interface ImportContext {
-  /** `keys[i]` identifies `records[i]`: the same over attempts, resumes and retries. */
+  /** `keys[i]` identifies the thing that `records[i]` is about: the same over attempts, resumes and retries. */
   readonly keys: readonly string[];
+  /**
+   * `idempotencyKeys[i]` identifies this state of `records[i]` at this import: a UUID, the same over attempts, restarts
+   * and retries, and another one once the record has changed. For APIs that remember keys; an upsert goes by `keys[i]`.
+   */
+  readonly idempotencyKeys: readonly string[];
   /** 1 for the first try of this batch, and for every `find`. */
   readonly attempt: number;
   /** As of its last committed page. */

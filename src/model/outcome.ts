@@ -36,8 +36,8 @@ export function retryLater(cause: unknown, options: RetryLaterOptions = {}): Err
 }
 
 /**
- * To be thrown by an import's `write`: certainly not applied, and never will be. A batch of several is sent again
- * record by record, so that only those at fault are stored as failures.
+ * To be thrown by an import's `write`: certainly not applied, and never will be. A batch of several is halved
+ * until each record at fault stands alone, so that only those are stored as failures.
  */
 export function reject(cause: unknown): Error {
   return new OutcomeError({ kind: "reject" }, cause);

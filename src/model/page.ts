@@ -1,5 +1,5 @@
-import { types } from "node:util";
-import { type Json, copyJson, isPlainObject, formatValue } from "./json.ts";
+import { freezeRecords } from "./copy.ts";
+import { type Json, copyJson, formatValue } from "./json.ts";
 import { messageOf } from "./outcome.ts";
 
 /** A batch of records that moves together, and where the export resumes once it is settled. */
@@ -19,7 +19,7 @@ export interface Page<T, C extends Json = Json> {
  * @throws RangeError saying why it is no page.
  */
 export function readPage(value: unknown, freeze: boolean): Page<unknown> {
-  if (Array.isArray(value)) return { records: copyRecords(value, freeze) };
+  if (Array.isArray(value)) return { records: freezeRecords(value, freeze) };
   if (typeof value !== "object" || value === null)
     throw new RangeError(`expected a page or an array, found ${formatValue(value)}`);
   const { records, checkpoint, total } = value as Partial<Page<unknown>>;
@@ -28,7 +28,7 @@ export function readPage(value: unknown, freeze: boolean): Page<unknown> {
   if (total !== undefined && typeof total !== "number")
     throw new RangeError(`expected page.total to be a number, found ${formatValue(total)}`);
   return {
-    records: copyRecords(records, freeze),
+    records: freezeRecords(records, freeze),
     ...(checkpoint === undefined ? {} : { checkpoint: readCheckpoint(checkpoint) }),
     ...(total === undefined ? {} : { total }),
   };
@@ -40,83 +40,4 @@ function readCheckpoint(checkpoint: unknown): Json {
   } catch (error) {
     throw new RangeError(`expected page.checkpoint to be JSON, but ${messageOf(error)}`);
   }
-}
-
-function copyRecords(records: readonly unknown[], freeze: boolean): readonly unknown[] {
-  const copy = records.slice();
-  if (!freeze) return copy;
-  for (const record of copy) freezeRecord(record);
-  return Object.freeze(copy);
-}
-
-/**
- * Freezes a record and all it holds, so that no import can change what another one, or a later attempt, gets to see.
- * What its maker has frozen already is taken as frozen all the way down. Bytes cannot be frozen and stay as they are.
- */
-export function freezeRecord<T>(record: T): T {
-  if (typeof record !== "object" || record === null || Object.isFrozen(record) || ArrayBuffer.isView(record))
-    return record;
-  Object.freeze(record);
-  for (const key in record) {
-    const value = record[key];
-    if (typeof value === "object" && value !== null) freezeRecord(value);
-  }
-  return record;
-}
-
-/**
- * A frozen copy that shares nothing with `record`, as storages keep it: dates, maps and big integers stay what they
- * are, and an object of a class becomes a plain one.
- *
- * @throws DataCloneError for what cannot be copied, or not be kept, such as a function or a Blob.
- * @see https://developer.mozilla.org/docs/Web/API/Web_Workers_API/Structured_clone_algorithm
- */
-export function copyRecord<T>(record: T): T {
-  return freezeRecord(isPlainData(record, 0) ? copyPlain(record) : copyRich(record));
-}
-
-function copyRich<T>(record: T): T {
-  const copy = structuredClone(record);
-  expectData(copy, new Set());
-  return copy;
-}
-
-// What stands for something outside of it (a Blob, a key, shared memory) can be cloned, but no storage can keep it.
-function expectData(value: unknown, seen: Set<unknown>): void {
-  if (typeof value !== "object" || value === null || seen.has(value)) return;
-  seen.add(value);
-  if (types.isMap(value) || types.isSet(value)) for (const item of [...value].flat()) expectData(item, seen);
-  else if (Array.isArray(value) || isPlainObject(value))
-    for (const item of Object.values(value)) expectData(item, seen);
-  else if (!isValue(value) || types.isSharedArrayBuffer(ArrayBuffer.isView(value) ? value.buffer : value))
-    throw new DOMException(`${value.constructor.name} could not be cloned`, "DataCloneError");
-}
-
-function isValue(value: object): boolean {
-  const { isDate, isRegExp, isNativeError, isAnyArrayBuffer, isArrayBufferView, isBoxedPrimitive } = types;
-  return [isDate, isRegExp, isNativeError, isAnyArrayBuffer, isBoxedPrimitive, isArrayBufferView].some((is) =>
-    is(value),
-  );
-}
-
-/** Deeper than this, a record is left to `structuredClone`, which also knows records that contain themselves. */
-const deepestPlain = 32;
-
-// Most records are plain data, and copying that by hand is many times faster.
-function isPlainData(value: unknown, depth: number): boolean {
-  if (typeof value !== "object" || value === null) return typeof value !== "function" && typeof value !== "symbol";
-  if (depth === deepestPlain) return false;
-  if (Array.isArray(value)) return value.every((item) => isPlainData(item, depth + 1));
-  if (Object.getPrototypeOf(value) !== Object.prototype) return false;
-  // Assigning to this key would set the prototype.
-  if (Object.hasOwn(value, "__proto__")) return false;
-  return Object.values(value).every((item) => isPlainData(item, depth + 1));
-}
-
-function copyPlain<T>(value: T): T {
-  if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) return value.map(copyPlain) as T;
-  const copy: Record<string, unknown> = {};
-  for (const key of Object.keys(value)) copy[key] = copyPlain((value as Record<string, unknown>)[key]);
-  return copy as T;
 }

@@ -15,15 +15,17 @@ import { importIdsOf } from "../model/flow.ts";
 import type { Import } from "../model/import.ts";
 import type { Json } from "../model/json.ts";
 import { type Logger, withFields } from "../model/logger.ts";
-import { copyRecord } from "../model/page.ts";
+import { copyRecord } from "../model/copy.ts";
 import { type Counts, type Run, countsAddUp, noCounts } from "../model/run.ts";
 import { messageOf } from "../model/outcome.ts";
 import type { RunLease, PageCommit, RunPosition, Storage, StoredCheckpoint, ClaimedRun } from "../storage/storage.ts";
 import { type RetryPolicy, retryDelay } from "./retry.ts";
-import { type Offer, type ImportResult, countsOf, importPage } from "./import-page.ts";
+import { Batch } from "./batch.ts";
+import { AttemptSignals } from "./import-context.ts";
+import { type ImportResult, countsOf, importPage } from "./import-page.ts";
 import { ReadAhead } from "./read-ahead.ts";
 import { ExportSource, FailureSource, InboxSource, ResumeLater, type Source, type SourcePage } from "./source.ts";
-import { AttemptSignals, type Destination, type RecordError } from "./write-batch.ts";
+import type { Destination, RecordError } from "./write-batch.ts";
 
 /** Everything one run needs. */
 export interface RunJob {
@@ -89,8 +91,8 @@ export async function executeRun(job: RunJob): Promise<RunResult> {
 /** One import's part of a page, settled. */
 interface Part {
   readonly to: Destination;
-  readonly offer: Offer;
-  readonly settlement: ImportResult;
+  readonly batch: Batch;
+  readonly result: ImportResult;
 }
 
 class Execution {
@@ -228,23 +230,19 @@ class Execution {
 
   // Side by side: no import waits for, or hears of, another one's failed with this page.
   async #offerToAll(page: SourcePage): Promise<readonly Part[]> {
-    const parts = this.#destinations
-      .filter(({ _importId }) => page.failures === undefined || page.failures._importId === _importId)
-      .map((to) => this.#offer(page, to));
-    const [only] = parts;
-    if (parts.length === 1 && only !== undefined) return [await only];
-    // All have ended before an error is passed on, so that nothing is still being written when the run ends.
-    const ended = await Promise.allSettled(parts);
-    return ended.map((part) => {
-      if (part.status === "rejected") throw part.reason;
-      return part.value;
-    });
-  }
-
-  async #offer(page: SourcePage, to: Destination): Promise<Part> {
     const { records, keyOf, failures } = page;
-    const offer: Offer = failures === undefined ? { records, keyOf } : { records, keyOf, doubtful: failures.doubtful };
-    return { to, offer, settlement: await importPage(offer, to) };
+    const batch = new Batch(records, { keyOf, mayRepeat: this.#job.export.key !== undefined });
+    const destinations = this.#destinations.filter(
+      ({ _importId }) => failures === undefined || failures._importId === _importId,
+    );
+    const parts = await Promise.all(
+      destinations.map(async (to) => ({ to, batch, result: await importPage(batch, to, failures?.doubtful) })),
+    );
+    for (const { result } of parts) {
+      const error = result.violation ?? result.stopped;
+      if (error !== undefined) throw error;
+    }
+    return parts;
   }
 
   #destination(_importId: string, into: Import<unknown>): Destination {
@@ -262,7 +260,9 @@ class Execution {
       signal,
       attempts: new AttemptSignals(signal),
       freeze: this.#job.freeze,
+      shared: this.#job.imports.size > 1,
       maxAttempts: limits.maxAttempts,
+      maxWaitMs: Infinity,
       backoff: limits.backoff,
       onRetry: (attempt, delayMs, message) =>
         emit("run:retrying", { run: this.#run, _importId, attempt, delayMs, message }),
@@ -278,33 +278,25 @@ class Execution {
     return undefined;
   }
 
-  #overBudget({ to, settlement }: Part): PoundlockError | undefined {
+  #overBudget({ to, result }: Part): PoundlockError | undefined {
     const { maxAttempts, maxFailures } = this.#job.limits;
-    const last = settlement.errors.at(-1);
+    const last = result.errors.at(-1);
     if (last === undefined) return undefined;
     const before = this.#run.imports[to._importId] ?? noCounts;
     const untouched = before.numSuccess + before.numError === 0;
-    if (
-      untouched &&
-      settlement.sent > 0 &&
-      settlement.errors.filter((failed) => isDown(failed, to)).length === settlement.sent
-    )
+    if (untouched && result.sent > 0 && result.errors.filter((failed) => isDown(failed, to)).length === result.sent)
       return new ImportFailedError(to._importId, maxAttempts, messageOf(last.error));
-    if (before.numError + settlement.errors.length > maxFailures)
+    if (before.numError + result.errors.length > maxFailures)
       return new TooManyFailuresError(to._importId, maxFailures, messageOf(last.error));
     return undefined;
   }
 
   #balancedCounts(parts: readonly Part[]): Readonly<Record<string, Counts>> {
     const counts: Record<string, Counts> = {};
-    for (const { to, offer, settlement } of parts) {
-      const made = countsOf(settlement);
-      if (!countsAddUp(offer.records.length, made))
-        throw new CountsMismatchError(
-          to._importId,
-          offer.records.length,
-          made.numSuccess + made.numIgnore + made.numError,
-        );
+    for (const { to, batch, result } of parts) {
+      const made = countsOf(result);
+      if (!countsAddUp(batch.size, made))
+        throw new CountsMismatchError(to._importId, batch.size, made.numSuccess + made.numIgnore + made.numError);
       counts[to._importId] = made;
     }
     return counts;
@@ -361,16 +353,15 @@ class Execution {
 
   #failures(parts: readonly Part[], page: SourcePage): readonly Failure[] {
     const failures: Failure[] = [];
-    for (const part of parts)
-      for (const failed of part.settlement.errors) failures.push(this.#failure(failed, part, page));
+    for (const part of parts) for (const failed of part.result.errors) failures.push(this.#failure(failed, part, page));
     return failures;
   }
 
-  #failure(failed: RecordError, { to, offer }: Part, page: SourcePage): Failure {
+  #failure(failed: RecordError, { to, batch }: Part, page: SourcePage): Failure {
     const now = new Date(this.#job.clock.now()).toISOString();
     const { index, error, attempts } = failed;
     const { _id, _flowId, _exportId, _integrationId, _connectorId } = this.#run;
-    const key = offer.keyOf(index);
+    const key = batch.keyOf(index);
     const code = codeOf(error);
     return {
       _id: page.failures?._ids[index] ?? this.#job.newId(),
@@ -381,7 +372,7 @@ class Execution {
       ...(_connectorId === undefined ? {} : { _connectorId }),
       _runId: _id,
       key,
-      record: this.#storable(offer.records[index], key),
+      record: this.#storable(batch.records[index], key),
       fault: faultOf(failed),
       message: messageOf(error).slice(0, 2_000),
       ...(code === undefined ? {} : { code }),
@@ -469,9 +460,9 @@ function cut(page: SourcePage, left: number): SourcePage {
 // After an abort: a page is committed if all of it is settled, or if leaving it out would send a record twice to an
 // import that does not bear it; then what was not sent is stored. Otherwise it is left to who resumes.
 function settleAborted(parts: readonly Part[]): readonly Part[] | undefined {
-  if (parts.every(({ settlement }) => settlement.errors.every(({ fault }) => fault !== "unsent"))) return parts;
+  if (parts.every(({ result }) => result.errors.every(({ fault }) => fault !== "unsent"))) return parts;
   const touched = parts.some(
-    ({ to, settlement }) => !to.import.idempotent && settlement.errors.filter(isUnsent).length < settlement.sent,
+    ({ to, result }) => !to.import.idempotent && result.errors.filter(isUnsent).length < result.sent,
   );
   return touched ? parts : undefined;
 }
@@ -490,12 +481,12 @@ function isDown({ fault }: RecordError, to: Destination): boolean {
 }
 
 // Some record may have been applied, and sending it again is not harmless.
-function isInDoubt({ to, settlement }: Part): boolean {
-  return !to.import.idempotent && settlement.errors.some(({ fault }) => fault === "unknown");
+function isInDoubt({ to, result }: Part): boolean {
+  return !to.import.idempotent && result.errors.some(({ fault }) => fault === "unknown");
 }
 
 function deliveredOf(failures: NonNullable<SourcePage["failures"]>, parts: readonly Part[]): readonly string[] {
-  const failed = new Set(parts.flatMap(({ settlement }) => settlement.errors.map(({ index }) => index)));
+  const failed = new Set(parts.flatMap(({ result }) => result.errors.map(({ index }) => index)));
   return failures._ids.filter((_, index) => !failed.has(index));
 }
 

@@ -1,180 +1,188 @@
-import { ContractViolationError } from "../errors.ts";
-import { type Counts } from "../model/run.ts";
-import { freezeRecord } from "../model/page.ts";
-import { type Batch, type Destination, type RecordError, findWritten, noErrors, writeBatch } from "./write-batch.ts";
-
-/** The records one import is offered, and which of them it may have got before without saying so. */
-export interface Offer extends Batch {
-  /** Places of records whose outcome an earlier run left unknown (retry runs only). */
-  readonly doubtful?: ReadonlySet<number>;
-}
-
-/** What one import made of a page. */
-export interface ImportResult {
-  /** Records it left out, and records it took. */
-  readonly numIgnore: number;
-  readonly numSuccess: number;
-  /** Records it did not take, `index` being the place in the offer; ascending. */
-  readonly errors: readonly RecordError[];
-  /** How many records were to be written, after filter, map and validation. */
-  readonly sent: number;
-}
-
-/** What is left to write of an offer, and what has already gone wrong with the rest. */
-interface Prepared extends Batch {
-  /** Places in the offer; undefined: just where they are. */
-  readonly places: readonly number[] | undefined;
-  readonly errors: readonly RecordError[];
-  readonly numIgnore: number;
-}
+import { ContractViolationError, type StoppedByImportError } from "../errors.ts";
+import { copyForImport, freezeRecord } from "../model/copy.ts";
+import type { Counts } from "../model/run.ts";
+import type { Batch } from "./batch.ts";
+import { BatchWriter, type Destination, type Halt, type RecordError } from "./write-batch.ts";
 
 /**
- * Filters, maps and validates the records of a page for one import, and writes them in its batches.
- *
- * @throws `contract_violation`, `stopped_by_import`: nothing of the page may be committed then.
+ * What one import made of a page. Its records are `numIgnore`, `numSuccess` or one of `errors`. At most one of
+ * `stopped`, `violation` and `unavailable` is set: then nothing of the page may be committed for this import.
  */
-export async function importPage(offer: Offer, to: Destination): Promise<ImportResult> {
-  const whole = prepare(offer, to);
-  const prepared = offer.doubtful === undefined ? whole : await withoutFound(whole, offer.doubtful, to);
-  const { records, places, numIgnore } = prepared;
-  const unwritten = records.length === 0 ? noErrors : await writeInBatches(prepared, to);
-  const errors =
-    unwritten.length + prepared.errors.length === 0
-      ? prepared.errors
-      : [
-          ...prepared.errors,
-          ...unwritten.map((failed) => ({ ...failed, index: places?.[failed.index] ?? failed.index })),
-        ];
-  return {
-    numIgnore,
-    numSuccess: offer.records.length - numIgnore - errors.length,
-    errors: errors.length > 1 ? [...errors].sort((one, other) => one.index - other.index) : errors,
-    sent: records.length,
-  };
+export interface ImportResult {
+  /** Records its filter left out. */
+  readonly numIgnore: number;
+  /** Records it took. */
+  readonly numSuccess: number;
+  /** How many records were to be written, after filter, map and validation. */
+  readonly sent: number;
+  /** Records it did not take, `index` being the place in the page; ascending. */
+  readonly errors: readonly RecordError[];
+  /** It threw `stop(cause)`. */
+  readonly stopped?: StoppedByImportError;
+  /** Its code returned what the contract does not allow. */
+  readonly violation?: ContractViolationError;
+  /** The destination takes nothing now: the import is to be paused, and the page to be sent again after the pause. */
+  readonly unavailable?: PauseReason;
+  /** The page is to be committed, and the import to be paused then. */
+  readonly pause?: PauseReason;
 }
 
-/** The counts of a settlement in which nothing is unsent. */
-export function countsOf(settlement: ImportResult): Counts {
-  const { numSuccess, numIgnore, errors } = settlement;
+/** Why an import is to be paused. */
+export interface PauseReason {
+  /** As `write` threw or returned it. */
+  readonly error: unknown;
+  /** Milliseconds from now, if the destination asked for them. */
+  readonly afterMs?: number;
+}
+
+/** What is left to write of a page, and what has already gone wrong with the rest. */
+interface Prepared {
+  readonly batch: Batch;
+  readonly errors: readonly RecordError[];
+  readonly numIgnore: number;
+}
+
+const noErrors: readonly RecordError[] = Object.freeze([]);
+
+/**
+ * Filters, maps and validates the records of a page for one import, and writes them in its batches. Resolves when all
+ * are settled; rejects for nothing that the import's code does.
+ *
+ * `doubtful`: places of records whose outcome an earlier run left unknown.
+ */
+export async function importPage(page: Batch, to: Destination, doubtful?: ReadonlySet<number>): Promise<ImportResult> {
+  const writer = new BatchWriter(to);
+  let prepared: Prepared;
+  try {
+    prepared = prepare(page, to);
+  } catch (error) {
+    if (!(error instanceof ContractViolationError)) throw error;
+    return { numIgnore: 0, numSuccess: 0, sent: 0, errors: noErrors, violation: error };
+  }
+  const { errors, numIgnore } = prepared;
+  const batch = doubtful === undefined ? prepared.batch : await withoutFound(prepared.batch, doubtful, to, writer);
+  if (batch.size > 0) await writeInBatches(batch, to, writer);
+  const all = writer.errors.length === 0 ? errors : inOrder([...errors, ...writer.errors]);
+  const settled = { numIgnore, numSuccess: page.size - numIgnore - all.length, sent: batch.size, errors: all };
+  return all.length === 0 && writer.halt === undefined ? settled : { ...settled, ...verdict(settled, writer.halt, to) };
+}
+
+/** The counts of a result in which nothing is unsent. */
+export function countsOf(result: ImportResult): Counts {
+  const { numSuccess, numIgnore, errors } = result;
   return { numSuccess, numIgnore, numError: errors.length };
 }
 
-function prepare(offer: Offer, to: Destination): Prepared {
+// What the errors of a page say about the destination as a whole.
+function verdict(
+  { errors, sent }: ImportResult,
+  halt: Halt | undefined,
+  to: Destination,
+): Pick<ImportResult, "stopped" | "violation" | "unavailable" | "pause"> {
+  if (halt?.kind === "stopped") return { stopped: halt.error };
+  if (halt?.kind === "violation") return { violation: halt.error };
+  if (to.signal.aborted || sent === 0) return {};
+  const down = errors.filter((failed) => isDown(failed, to));
+  const [last] = down.slice(-1);
+  const reason = halt === undefined ? { error: last?.error } : { error: halt.error, afterMs: halt.afterMs };
+  if (down.length === sent) return { unavailable: reason };
+  if (halt !== undefined) return { pause: reason };
+  // An outage that is seen as timeouts must not store page after page.
+  const unsure = errors.filter(({ fault }) => fault === "unknown");
+  return !to.import.idempotent && unsure.length === sent ? { pause: { error: unsure.at(-1)?.error } } : {};
+}
+
+// The retries are exhausted, or the destination asked for a longer wait, and the record's outcome can still change.
+function isDown({ fault }: RecordError, to: Destination): boolean {
+  return fault === "retry" || (fault === "unknown" && to.import.idempotent);
+}
+
+function inOrder(errors: RecordError[]): readonly RecordError[] {
+  return errors.sort((one, other) => one.index - other.index);
+}
+
+function prepare(page: Batch, to: Destination): Prepared {
   const into = to.import;
-  if (into.filter === undefined && into.map === undefined && into.schema === undefined)
-    return { records: offer.records, keyOf: offer.keyOf, places: undefined, errors: noErrors, numIgnore: 0 };
+  const { problems } = page.keys;
+  if (into.filter === undefined && into.map === undefined && into.schema === undefined && problems === undefined)
+    return { batch: page, errors: noErrors, numIgnore: 0 };
   const records: unknown[] = [];
-  const places: number[] = [];
+  const positions: number[] = [];
   const errors: RecordError[] = [];
   let numIgnore = 0;
-  for (let index = 0; index < offer.records.length; index++) {
+  for (let index = 0; index < page.size; index++) {
     try {
-      const record = offer.records[index];
+      if (problems?.has(index) === true) throw problems.get(index);
+      const record = page.mutable && to.shared ? copyForImport(page.records[index]) : page.records[index];
       if (into.filter !== undefined && !keeps(to, record)) numIgnore++;
       else {
         records.push(shape(to, record));
-        places.push(index);
+        positions.push(index);
       }
     } catch (error) {
       if (error instanceof ContractViolationError) throw error;
       errors.push({ index, fault: "reject", error, attempts: 0 });
     }
   }
-  return {
-    records: Object.freeze(records),
-    keyOf: (index) => offer.keyOf(places[index] ?? 0),
-    places,
-    errors,
-    numIgnore,
-  };
+  return { batch: page.part({ records, positions }), errors, numIgnore };
 }
 
 function keeps(to: Destination, record: unknown): boolean {
   const keep: unknown = to.import.filter?.(record);
-  if (isThenable(keep)) throw broken(to, "filter answered a promise, but it is synchronous");
+  if (isThenable(keep)) throw broken(to, "filter returned a promise, but it is synchronous");
   return Boolean(keep);
 }
 
 function shape(to: Destination, record: unknown): unknown {
   const mapped = to.import.map === undefined ? record : to.import.map(record);
-  if (isThenable(mapped)) throw broken(to, "map answered a promise, but it is synchronous");
+  if (isThenable(mapped)) throw broken(to, "map returned a promise, but it is synchronous");
   const shaped = to.import.schema === undefined ? mapped : valid(to, mapped);
   return to.freeze ? freezeRecord(shaped) : shaped;
 }
 
 function valid(to: Destination, mapped: unknown): unknown {
   const result = to.import.schema?.["~standard"].validate(mapped);
-  if (isThenable(result)) throw broken(to, "its schema validates asynchronously, but has to answer at once");
+  if (isThenable(result)) throw broken(to, "its schema validates asynchronously, but has to return at once");
   if (result?.issues !== undefined) throw new Error(result.issues.map(({ message }) => message).join("; "));
   return result?.value;
 }
 
 // What an import finds of its doubtful records needs no second write.
-async function withoutFound(prepared: Prepared, doubtful: ReadonlySet<number>, to: Destination): Promise<Prepared> {
-  if (doubtful.size === 0 || to.import.idempotent) return prepared;
-  const places = prepared.places ?? prepared.records.map((_, index) => index);
-  const inDoubt = places.flatMap((place, index) => (doubtful.has(place) ? [index] : []));
-  // Without `find` nobody can tell, and whoever asked for the retry has decided.
-  if (inDoubt.length === 0 || to.import.find === undefined) return prepared;
-  const found = await findWritten(pick(prepared, inDoubt), to);
-  const settled = new Set(found === undefined ? inDoubt : inDoubt.filter((_, nth) => found[nth] !== undefined));
-  const left = places.map((_, index) => index).filter((index) => !settled.has(index));
-  const unsure = found === undefined ? inDoubt.map((index) => stillInDoubt(places[index] ?? 0)) : [];
-  return {
-    ...prepared,
-    ...pick(prepared, left),
-    places: left.map((index) => places[index] ?? 0),
-    errors: [...prepared.errors, ...unsure],
-  };
-}
-
-function stillInDoubt(index: number): RecordError {
-  return { index, fault: "unknown", error: new Error("find failed, so it is still unknown"), attempts: 0 };
-}
-
-function pick(batch: Batch, indexes: readonly number[]): Batch {
-  return {
-    records: Object.freeze(indexes.map((index) => batch.records[index])),
-    keyOf: (index) => batch.keyOf(indexes[index] ?? 0),
-  };
-}
-
-function writeInBatches(prepared: Batch, to: Destination): Promise<readonly RecordError[]> {
-  const { batchSize = Infinity } = to.import;
-  return prepared.records.length <= batchSize ? writeBatch(prepared, to) : writeSideBySide(prepared, batchSize, to);
-}
-
-async function writeSideBySide(
-  { records, keyOf }: Batch,
-  batchSize: number,
+async function withoutFound(
+  batch: Batch,
+  doubtful: ReadonlySet<number>,
   to: Destination,
-): Promise<readonly RecordError[]> {
-  const { concurrency = 1 } = to.import;
-  const errors: RecordError[] = [];
+  writer: BatchWriter,
+): Promise<Batch> {
+  // Without `find` nobody can tell, and whoever asked for the retry has decided.
+  if (doubtful.size === 0 || to.import.idempotent || to.import.find === undefined) return batch;
+  const inDoubt = indexesOf(batch, (index) => doubtful.has(batch.positionOf(index)));
+  if (inDoubt.length === 0) return batch;
+  const doubted = batch.select(inDoubt);
+  const found = await writer.find(doubted);
+  const error = new Error("find failed, so it is still unknown");
+  if (found === undefined) writer.fail(doubted, { fault: "unknown", error, attempts: 0 });
+  const settled = new Set(inDoubt.filter((_, nth) => found === undefined || found[nth] !== undefined));
+  return batch.select(indexesOf(batch, (index) => !settled.has(index)));
+}
+
+function indexesOf(batch: Batch, isWanted: (index: number) => boolean): readonly number[] {
+  return Array.from({ length: batch.size }, (_, index) => index).filter(isWanted);
+}
+
+async function writeInBatches(batch: Batch, to: Destination, writer: BatchWriter): Promise<void> {
+  const { batchSize = Infinity, concurrency = 1 } = to.import;
+  if (batch.size <= batchSize) return writer.write(batch);
   let next = 0;
+  // Whatever has not begun when the import is halted is still settled by the writer, but not sent.
   const writeOn = async () => {
-    for (let start = next; start < records.length; start = next) {
+    for (let start = next; start < batch.size; start = next) {
       next = start + batchSize;
-      const batch = {
-        records: Object.freeze(records.slice(start, next)),
-        keyOf: (index: number) => keyOf(start + index),
-      };
-      for (const failed of await writeBatch(batch, to)) errors.push({ ...failed, index: start + failed.index });
+      await writer.write(batch.slice(start, next));
     }
   };
-  const writeOnUnlessBroken = async () => {
-    try {
-      await writeOn();
-    } catch (error) {
-      // The page is lost: whatever has not begun would be written in vain.
-      next = Infinity;
-      throw error;
-    }
-  };
-  // Every batch that began has ended before an error is passed on: nothing of this page is still being written then.
-  const lanes = await Promise.allSettled(Array.from({ length: concurrency }, writeOnUnlessBroken));
-  for (const lane of lanes) if (lane.status === "rejected") throw lane.reason;
-  return errors;
+  const atOnce = Math.min(concurrency, Math.ceil(batch.size / batchSize));
+  await Promise.all(Array.from({ length: atOnce }, writeOn));
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -1,5 +1,8 @@
-/** The longest delay that is chosen here; an import's own `afterMs` may be longer. */
+/** The longest delay that is chosen here; what a destination asks for may be longer. */
 export const longestDelayMs = 60_000;
+
+/** The longest wait that anybody is granted: what asks for more has taken an epoch for a duration. */
+export const longestWaitMs = 86_400_000;
 
 /** How attempts are spaced. */
 export interface RetryPolicy {
@@ -18,4 +21,13 @@ export interface RetryPolicy {
 export function retryDelay(attempt: number, rule: RetryPolicy, afterMs = 0): number {
   const ceiling = Math.min(longestDelayMs, rule.retryDelayMs * 2 ** Math.min(attempt - 1, 60));
   return Math.max(afterMs, Math.round(rule.random() * ceiling));
+}
+
+/**
+ * Milliseconds from `now` that an `afterMs` of host code asks for: a number of them, or the `Date` to wait for. What is
+ * neither, or past, counts as 0. May be longer than {@link longestWaitMs}, even endless.
+ */
+export function waitMsOf(asked: unknown, now: number): number {
+  const waitMs = asked instanceof Date ? asked.getTime() - now : asked;
+  return typeof waitMs === "number" && waitMs > 0 ? waitMs : 0;
 }

@@ -1,336 +1,355 @@
 import { type Clock, delay } from "../clock.ts";
 import { ContractViolationError, StoppedByImportError } from "../errors.ts";
 import { type Fault, faults } from "../model/failure.ts";
-import type { Flow } from "../model/flow.ts";
-import type { Import, ImportContext, Result } from "../model/import.ts";
+import type { Import } from "../model/import.ts";
+import { copyForImport } from "../model/copy.ts";
 import { formatValue } from "../model/json.ts";
-import type { Logger } from "../model/logger.ts";
-import type { Run } from "../model/run.ts";
 import { messageOf, outcomeOf } from "../model/outcome.ts";
-import { type RetryPolicy, retryDelay } from "./retry.ts";
-
-/** Records that go out in one call, each with its key, which is made only if somebody asks for it. */
-export interface Batch {
-  readonly records: readonly unknown[];
-  /** The key of `records[index]`. */
-  readonly keyOf: (index: number) => string;
-}
+import type { Batch } from "./batch.ts";
+import { type CallOrigin, WriteContext } from "./import-context.ts";
+import { type RetryPolicy, longestWaitMs, retryDelay, waitMsOf } from "./retry.ts";
 
 /** A record that was not written. */
 export interface RecordError {
-  /** Its place in the batch. */
+  /** Its place in the page. */
   readonly index: number;
-  /** `unsent`: the run was aborted first, and the record is certainly not applied. */
+  /** `unsent`: the run was aborted, or the import left the page, first; the record is certainly not applied. */
   readonly fault: Fault | "unsent";
   readonly error: unknown;
   /** How often it was sent. */
   readonly attempts: number;
+  /** Milliseconds from now before which the destination does not want it again. */
+  readonly afterMs?: number;
 }
 
 /** One import as one run sees it. */
-export interface Destination {
-  readonly _importId: string;
+export interface Destination extends CallOrigin {
   readonly import: Import<unknown>;
-  readonly run: Run;
-  readonly flow: Flow;
-  readonly log: Logger;
   readonly clock: Clock;
   /** Aborts with the run. */
   readonly signal: AbortSignal;
-  /** Where each attempt gets a signal of its own. */
-  readonly attempts: AttemptSignals;
   /** Whether what this import gets to see is frozen. */
   readonly freeze: boolean;
+  /** Whether another import gets the same records: then it is given copies of what cannot be frozen. */
+  readonly shared: boolean;
   readonly maxAttempts: number;
+  /** The longest wait that a destination may ask for without being taken for unavailable. */
+  readonly maxWaitMs: number;
   readonly backoff: RetryPolicy;
-  /** Told before each wait. */
+  /** Called before each wait for another attempt. */
   readonly onRetry: (attempt: number, delayMs: number, message: string) => void;
 }
 
-/**
- * Signals that abort with a run, or by themselves. One that was never aborted serves the next attempt, since making a
- * new one for every batch costs more than everything else about it.
- */
-export class AttemptSignals {
-  readonly #run: AbortSignal;
-  readonly #free: AbortController[] = [];
-  readonly #busy = new Set<AbortController>();
-  #listens = false;
+/** Why an import is sent nothing more of its page. */
+export type Halt =
+  | { readonly kind: "stopped"; readonly error: StoppedByImportError }
+  | { readonly kind: "violation"; readonly error: ContractViolationError }
+  | { readonly kind: "wait"; readonly error: unknown; readonly afterMs: number };
 
-  constructor(run: AbortSignal) {
-    this.#run = run;
-  }
-
-  acquire(): AbortController {
-    this.#listen();
-    const attempt = this.#free.pop() ?? new AbortController();
-    if (this.#run.aborted) attempt.abort(this.#run.reason);
-    this.#busy.add(attempt);
-    return attempt;
-  }
-
-  release(attempt: AbortController): void {
-    this.#busy.delete(attempt);
-    if (!attempt.signal.aborted) this.#free.push(attempt);
-  }
-
-  #listen(): void {
-    if (this.#listens) return;
-    this.#listens = true;
-    this.#run.addEventListener("abort", () => {
-      for (const attempt of this.#busy) attempt.abort(this.#run.reason);
-    });
-  }
-}
-
-/** How long a `write` may take without a timeout of its own, in milliseconds. */
+/** How long a `write` or a `find` may take without a timeout of the import's own, in milliseconds. */
 export const defaultWriteTimeoutMs = 300_000;
 
-/** How long a `write` whose timeout is over may take to answer after all. Then its outcome is unknown. */
+/** How long a call whose timeout is over may take to return after all. Then it is left behind. */
 export const timeoutGraceMs = 1_000;
 
-/** Everything was written. */
-export const noErrors: readonly RecordError[] = Object.freeze([]);
+/** How a call of the import's code ended. */
+type Reply =
+  | { readonly kind: "returned"; readonly value: unknown }
+  | { readonly kind: "threw"; readonly error: unknown }
+  | { readonly kind: "timeout"; readonly error: Error };
 
-/**
- * Writes one batch into one import, again where that is safe, and says which records were not written.
- * Resolves only when the import's code has ended, or has ignored the abort after its timeout.
- *
- * @throws `contract_violation` if the import answers what it may not; `stopped_by_import` if it says so.
- */
-export async function writeBatch(batch: Batch, to: Destination): Promise<readonly RecordError[]> {
-  let open: Open = { batch, places: undefined };
-  let errors = noErrors;
-  for (let attempt = 1; ; attempt++) {
-    if (isAborted(to)) return [...errors, ...all(open, "unsent", abortedError(to.signal), attempt - 1)];
-    const answer = await attemptWrite(open.batch, attempt, to);
-    if (answer.kind === "written") return errors;
-    if (answer.kind === "rejected" && open.batch.records.length > 1)
-      return [...errors, ...(await writeOneByOne(open, attempt, to))];
-    const sorted = await sortOut(answer, open, attempt, to);
-    errors = [...errors, ...sorted.settled];
-    if (sorted.again.length === 0) return errors;
-    // What an abort leaves open has not used its attempts up: whoever resumes the run sends it again.
-    if (attempt >= to.maxAttempts && !isAborted(to)) return [...errors, ...sorted.again];
-    open = narrow(open, sorted.again);
-    if (isAborted(to)) continue;
-    const delayMs = retryDelay(attempt, to.backoff, sorted.afterMs);
-    to.onRetry(attempt, delayMs, messageOf(sorted.again[0]?.error));
-    await delay(to.clock, delayMs, to.signal);
+/** How often a batch was tried, and how often its records were sent in all. */
+interface Tries {
+  readonly attempt: number;
+  readonly sent: number;
+}
+
+/** A record that is not written yet: its place in the batch, and what was wrong with it. */
+interface Unwritten {
+  readonly at: number;
+  readonly fault: Fault;
+  readonly error: unknown;
+  readonly afterMs?: number;
+}
+
+/** What a call of `write` says of its batch. */
+interface Answer {
+  readonly unwritten: readonly Unwritten[];
+  /** The batch was rejected as a whole: which of its records are at fault is not known. */
+  readonly isRejected: boolean;
+}
+
+const returnedNothing: Reply = Object.freeze({ kind: "returned", value: undefined });
+
+const allWritten: Answer = Object.freeze({ unwritten: Object.freeze([]), isRejected: false });
+
+/** The import is halted, and what became of the batch does not matter any more. */
+const halted: Answer = Object.freeze({ unwritten: Object.freeze([]), isRejected: false });
+
+/** Writes batches of one page into one import, again where that is safe, and collects which records were not written. */
+export class BatchWriter {
+  /** In no particular order. */
+  readonly errors: RecordError[] = [];
+  readonly #to: Destination;
+  #halt: Halt | undefined;
+
+  constructor(to: Destination) {
+    this.#to = to;
   }
-}
 
-/** What is still to be written, and where in the whole batch it stands; undefined: just where it is. */
-interface Open {
-  readonly batch: Batch;
-  readonly places: readonly number[] | undefined;
-}
-
-type Answer =
-  | { readonly kind: "written" }
-  | { readonly kind: "results"; readonly results: readonly Result[] }
-  | { readonly kind: "rejected"; readonly error: unknown }
-  | { readonly kind: "retryLater"; readonly error: unknown; readonly afterMs: number | undefined }
-  | { readonly kind: "unknown"; readonly error: unknown };
-
-const written: Answer = Object.freeze({ kind: "written" });
-
-/** What an answer settles, and what it leaves for another attempt. */
-interface Sorted {
-  readonly settled: readonly RecordError[];
-  readonly again: readonly RecordError[];
-  readonly afterMs: number;
-}
-
-function place(open: Open, index: number): number {
-  return open.places?.[index] ?? index;
-}
-
-function all(open: Open, fault: RecordError["fault"], error: unknown, attempts: number): RecordError[] {
-  return open.batch.records.map((_, index) => ({ index: place(open, index), fault, error, attempts }));
-}
-
-function narrow(open: Open, again: readonly RecordError[]): Open {
-  if (again.length === open.batch.records.length) return open;
-  const inOrder = again.map(({ index }) => index).sort((one, other) => one - other);
-  const indexOf = new Map(open.batch.records.map((_, index) => [place(open, index), index]));
-  const kept = inOrder.map((index) => indexOf.get(index) ?? 0);
-  const records = Object.freeze(kept.map((index) => open.batch.records[index]));
-  const { keyOf } = open.batch;
-  return { batch: { records, keyOf: (index) => keyOf(kept[index] ?? 0) }, places: inOrder };
-}
-
-// A batch that was rejected as a whole has at least one record at fault; the others are not to be condemned with it.
-async function writeOneByOne(open: Open, sent: number, to: Destination): Promise<RecordError[]> {
-  const errors: RecordError[] = [];
-  for (const [index, record] of open.batch.records.entries()) {
-    const single = { records: Object.freeze([record]), keyOf: () => open.batch.keyOf(index) };
-    for (const failed of await writeBatch(single, to))
-      errors.push({ ...failed, index: place(open, index), attempts: sent + failed.attempts });
+  /** Once set, no batch is begun any more. */
+  get halt(): Halt | undefined {
+    return this.#halt;
   }
-  return errors;
-}
 
-async function attemptWrite(batch: Batch, attempt: number, to: Destination): Promise<Answer> {
-  const read = await new Promise<() => Answer>((resolve) => {
-    const { writeTimeoutMs = defaultWriteTimeoutMs } = to.import;
-    const abort = to.attempts.acquire();
-    let cancelTimer = to.clock.setTimer(() => {
-      const timeout = new Error(`write did not answer within ${writeTimeoutMs} ms`);
-      abort.abort(timeout);
-      cancelTimer = to.clock.setTimer(() => settle(() => ({ kind: "unknown", error: timeout })), timeoutGraceMs);
-    }, writeTimeoutMs);
-    const settle = (answer: () => Answer) => {
-      cancelTimer();
-      to.attempts.release(abort);
-      resolve(answer);
-    };
-    callWrite(batch, attempt, abort.signal, to).then(
-      (results) => settle(() => readResults(results, batch, to)),
-      (error: unknown) => settle(() => readThrown(error, attempt, to)),
+  /**
+   * Resolves when each record of the batch is settled: written, or one of `errors`. By then the import's code has ended,
+   * or has ignored the abort after its timeout. `sent`: how often its records were sent before, in a larger batch.
+   */
+  async write(batch: Batch, sent = 0): Promise<void> {
+    let open: Batch | undefined = batch;
+    for (let attempt = 1; open !== undefined; attempt++) {
+      if (this.#halt !== undefined || this.#to.signal.aborted) {
+        this.#leave(open, sent + attempt - 1);
+        return;
+      }
+      const answer = this.#read(await this.#call("write", open, attempt), open, attempt);
+      if (answer === allWritten) return;
+      open = await this.#settle(answer, open, { attempt, sent: sent + attempt });
+    }
+  }
+
+  /**
+   * What the import's `find` says of these records: an entry that is not undefined was written. Undefined as a whole if
+   * there is no `find`, or if it failed, or broke its contract (then `halt` is set): nothing is known.
+   */
+  async find(batch: Batch): Promise<readonly unknown[] | undefined> {
+    if (this.#to.import.find === undefined) return undefined;
+    const reply = await this.#call("find", batch, 1);
+    if (reply.kind !== "returned") {
+      const error = messageOf(reply.error);
+      this.#to.log.warn({ importId: this.#to._importId, error }, "find failed, so the outcome stays unknown");
+      return undefined;
+    }
+    if (Array.isArray(reply.value) && reply.value.length === batch.size) return reply.value as readonly unknown[];
+    this.#violate(`find returned ${formatValue(reply.value)} for ${batch.size} records`);
+    return undefined;
+  }
+
+  /** Each of the records is at fault in the same way. */
+  fail(batch: Batch, fault: Omit<RecordError, "index">): void {
+    for (let at = 0; at < batch.size; at++) this.errors.push({ index: batch.positionOf(at), ...fault });
+  }
+
+  // What is to be written in another attempt; undefined if all is settled.
+  async #settle(answer: Answer, open: Batch, tries: Tries): Promise<Batch | undefined> {
+    if (answer === halted) this.#leave(open, tries.sent);
+    else if (answer.isRejected && open.size > 1) await this.#writeHalves(open, tries.sent);
+    else {
+      const again = await this.#unsettled(answer.unwritten, open, tries.sent);
+      if (again.length > 0 && (await this.#maySendAgain(again, tries.attempt)))
+        return open.select(again.map(({ at }) => at));
+      this.#fail(again, open, tries.sent);
+    }
+    return undefined;
+  }
+
+  // What is not sent has not used its attempts up: who resumes sends it again.
+  #leave(open: Batch, attempts: number): void {
+    const halt = this.#halt;
+    if (halt === undefined || this.#to.signal.aborted)
+      this.fail(open, { fault: "unsent", error: abortedError(this.#to.signal), attempts });
+    else if (halt.kind === "wait")
+      this.fail(open, { fault: "retry", error: halt.error, attempts, afterMs: halt.afterMs });
+    else this.fail(open, { fault: "unsent", error: halt.error, attempts });
+  }
+
+  // At least one record is at fault, and the others are not to be condemned with it.
+  async #writeHalves(batch: Batch, sent: number): Promise<void> {
+    const middle = Math.ceil(batch.size / 2);
+    await this.write(batch.slice(0, middle), sent);
+    await this.write(batch.slice(middle, batch.size), sent);
+  }
+
+  // True after a wait for the next attempt, at once if the run is aborted: then it is as good as not sent. False: the
+  // retries are exhausted, or the destination asks for a wait that is too long to keep the run's slot.
+  async #maySendAgain(again: readonly Unwritten[], attempt: number): Promise<boolean> {
+    const { backoff, clock, maxAttempts, maxWaitMs, onRetry, signal } = this.#to;
+    if (signal.aborted) return true;
+    const afterMs = longestOf(again);
+    const error = again[0]?.error;
+    if (afterMs > maxWaitMs) this.#halt ??= { kind: "wait", error, afterMs };
+    if (afterMs > maxWaitMs || attempt >= maxAttempts) return false;
+    const delayMs = retryDelay(attempt, backoff, afterMs);
+    onRetry(attempt, delayMs, messageOf(error));
+    await delay(clock, delayMs, signal);
+    return true;
+  }
+
+  #call(method: "write" | "find", batch: Batch, attempt: number): Promise<Reply> {
+    const { clock, import: into, log, _importId } = this.#to;
+    const { writeTimeoutMs = defaultWriteTimeoutMs } = into;
+    const context = new WriteContext(batch, attempt, this.#to);
+    return new Promise((resolve) => {
+      const settle = (reply: Reply) => {
+        cancelTimer();
+        context.end();
+        resolve(reply);
+      };
+      let cancelTimer = clock.setTimer(() => {
+        const error = new Error(`${method} did not return within ${writeTimeoutMs} ms`);
+        context.abort(error);
+        cancelTimer = clock.setTimer(() => {
+          log.warn({ importId: _importId, error: error.message }, `${method} ignored its signal, and is left behind`);
+          settle({ kind: "timeout", error });
+        }, timeoutGraceMs);
+      }, writeTimeoutMs);
+      callImport(into, method, this.#viewOf(batch), context).then(
+        (value) => settle(value === undefined ? returnedNothing : { kind: "returned", value }),
+        (error: unknown) => settle({ kind: "threw", error }),
+      );
+    });
+  }
+
+  // What cannot be frozen is made anew for each call: one that changed it would change what others get to see.
+  #viewOf(batch: Batch): readonly unknown[] {
+    if (!batch.mutable || !this.#to.shared) return batch.records;
+    return Object.freeze(batch.records.map(copyForImport));
+  }
+
+  #read(reply: Reply, batch: Batch, attempt: number): Answer {
+    if (reply === returnedNothing) return allWritten;
+    if (reply.kind === "timeout") return wholeOf(batch, "unknown", reply.error);
+    if (reply.kind === "threw") return this.#readThrown(reply.error, batch, attempt);
+    try {
+      return this.#readResults(reply.value, batch);
+    } catch (error) {
+      return this.#violate(`its results cannot be read: ${messageOf(error)}`);
+    }
+  }
+
+  #readResults(results: unknown, batch: Batch): Answer {
+    if (!Array.isArray(results))
+      return this.#violate(`write returned ${formatValue(results)} instead of nothing or an array`);
+    if (results.length !== batch.size)
+      return this.#violate(`write returned ${results.length} results for ${batch.size} records`);
+    const unwritten: Unwritten[] = [];
+    for (let at = 0; at < batch.size; at++) {
+      const result: unknown = results[at];
+      if (isOk(result)) continue;
+      const failed = this.#readFailed(result, at);
+      if (failed === undefined) return this.#violate(`write returned ${formatValue(result)} as result ${at}`);
+      unwritten.push(failed);
+    }
+    return unwritten.length === 0 ? allWritten : { unwritten, isRejected: false };
+  }
+
+  #readFailed(result: unknown, at: number): Unwritten | undefined {
+    if (typeof result !== "object" || result === null) return undefined;
+    const { ok, fault, afterMs } = result as { ok?: unknown; fault?: unknown; afterMs?: unknown };
+    if (ok !== false || !isFault(fault)) return undefined;
+    const error = readError(result);
+    return afterMs === undefined ? { at, fault, error } : { at, fault, error, afterMs: this.#waitMs(afterMs) };
+  }
+
+  #readThrown(error: unknown, batch: Batch, attempt: number): Answer {
+    const { log, _importId } = this.#to;
+    const outcome = outcomeOf(error);
+    switch (outcome?.kind) {
+      case "stop":
+        this.#halt ??= { kind: "stopped", error: new StoppedByImportError(_importId, causeOf(error)) };
+        return halted;
+      case "reject":
+        return wholeOf(batch, "reject", causeOf(error));
+      case "retryLater":
+        return wholeOf(batch, "retry", causeOf(error), this.#waitMs(outcome.afterMs));
+      case undefined:
+        // With its stack, since it may as well be a mistake in `write` itself; once, not for every attempt.
+        if (attempt === 1) log.warn({ importId: _importId, err: error }, "write threw, so its outcome is unknown");
+        return wholeOf(batch, "unknown", error);
+    }
+  }
+
+  #waitMs(asked: unknown): number {
+    const { clock } = this.#to;
+    const waitMs = waitMsOf(asked, clock.now());
+    return Math.min(waitMs, longestWaitMs);
+  }
+
+  // Keeps as errors what is settled, and returns what another attempt may change.
+  async #unsettled(unwritten: readonly Unwritten[], open: Batch, sent: number): Promise<readonly Unwritten[]> {
+    const again: Unwritten[] = [];
+    const unsure: Unwritten[] = [];
+    for (const one of unwritten) {
+      if (one.fault === "reject") this.#fail([one], open, sent);
+      else if (one.fault === "retry" || this.#to.import.idempotent) again.push(one);
+      else unsure.push(one);
+    }
+    return unsure.length === 0 ? again : [...again, ...(await this.#absent(unsure, open, sent))].sort(byPlace);
+  }
+
+  // Sending these again is not harmless. So the import is asked, and if it cannot tell, they are never sent again.
+  async #absent(unsure: readonly Unwritten[], open: Batch, sent: number): Promise<readonly Unwritten[]> {
+    const found = this.#to.signal.aborted ? undefined : await this.find(open.select(unsure.map(({ at }) => at)));
+    if (found === undefined) this.#fail(unsure, open, sent);
+    return unsure.flatMap((one, nth) =>
+      found !== undefined && found[nth] === undefined ? [{ ...one, fault: "retry" as const }] : [],
     );
-  });
-  return read();
+  }
+
+  #fail(unwritten: readonly Unwritten[], open: Batch, attempts: number): void {
+    for (const { at, ...rest } of unwritten) this.errors.push({ index: open.positionOf(at), ...rest, attempts });
+  }
+
+  #violate(problem: string): Answer {
+    this.#halt ??= { kind: "violation", error: new ContractViolationError("Import", this.#to._importId, problem) };
+    return halted;
+  }
 }
 
-async function callWrite(batch: Batch, attempt: number, signal: AbortSignal, to: Destination): Promise<unknown> {
-  return to.import.write(batch.records, contextFor(batch, attempt, signal, to));
+async function callImport(
+  into: Import<unknown>,
+  method: "write" | "find",
+  records: readonly unknown[],
+  context: WriteContext,
+): Promise<unknown> {
+  return method === "write" ? into.write(records, context) : into.find?.(records, context);
 }
 
-function contextFor(batch: Batch, attempt: number, signal: AbortSignal, to: Destination): ImportContext {
-  let keys: readonly string[] | undefined;
+function wholeOf(batch: Batch, fault: Fault, error: unknown, afterMs = 0): Answer {
+  const wait = afterMs === 0 ? {} : { afterMs };
   return {
-    get keys() {
-      return (keys ??= Object.freeze(batch.records.map((_, index) => batch.keyOf(index))));
-    },
-    attempt,
-    run: to.run,
-    flow: to.flow,
-    signal,
-    log: to.log,
+    unwritten: batch.records.map((_, at) => ({ at, fault, error, ...wait })),
+    isRejected: fault === "reject",
   };
 }
 
-function readResults(results: unknown, batch: Batch, to: Destination): Answer {
-  if (results === undefined) return written;
-  if (!Array.isArray(results))
-    throw broken(to, `write answered ${formatValue(results)} instead of nothing or an array`);
-  if (results.length !== batch.records.length)
-    throw broken(to, `write answered ${results.length} results for ${batch.records.length} records`);
-  let allOk = true;
-  for (const [index, result] of results.entries()) {
-    if (!isResult(result)) throw broken(to, `write answered ${formatValue(result)} as result ${index}`);
-    allOk &&= result.ok;
-  }
-  return allOk ? written : { kind: "results", results: results as Result[] };
+function isOk(result: unknown): boolean {
+  return typeof result === "object" && result !== null && "ok" in result && result.ok === true;
 }
 
-function isResult(value: unknown): value is Result {
-  if (typeof value !== "object" || value === null || !("ok" in value)) return false;
-  if (value.ok === true) return true;
-  const { fault, afterMs = 0 } = value as { readonly fault?: unknown; readonly afterMs?: unknown };
-  return (
-    value.ok === false && faults.some((known) => known === fault) && Number.isFinite(afterMs) && Number(afterMs) >= 0
-  );
+function isFault(value: unknown): value is Fault {
+  return faults.some((known) => known === value);
 }
 
-function readThrown(error: unknown, attempt: number, to: Destination): Answer {
-  const outcome = outcomeOf(error);
-  switch (outcome?.kind) {
-    case "stop":
-      throw new StoppedByImportError(to._importId, causeOf(error));
-    case "reject":
-      return { kind: "rejected", error: causeOf(error) };
-    case "retryLater":
-      return { kind: "retryLater", error: causeOf(error), afterMs: outcome.afterMs };
-    case undefined:
-      // With its stack, since it may as well be a mistake in `write` itself; once, not for every attempt.
-      if (attempt === 1) to.log.warn({ importId: to._importId, err: error }, "write threw, so its outcome is unknown");
-      return { kind: "unknown", error };
+function readError(result: object): unknown {
+  try {
+    return (result as { error?: unknown }).error;
+  } catch (error) {
+    return error;
   }
+}
+
+function byPlace(one: Unwritten, other: Unwritten): number {
+  return one.at - other.at;
+}
+
+function longestOf(unwritten: readonly Unwritten[]): number {
+  return unwritten.reduce((longest, { afterMs = 0 }) => Math.max(longest, afterMs), 0);
 }
 
 function causeOf(outcome: unknown): unknown {
   return outcome instanceof Error && outcome.cause !== undefined ? outcome.cause : outcome;
-}
-
-async function sortOut(answer: Answer, open: Open, attempts: number, to: Destination): Promise<Sorted> {
-  switch (answer.kind) {
-    case "written":
-      return { settled: noErrors, again: noErrors, afterMs: 0 };
-    case "rejected":
-      return { settled: all(open, "reject", answer.error, attempts), again: noErrors, afterMs: 0 };
-    case "retryLater":
-      return { settled: noErrors, again: all(open, "retry", answer.error, attempts), afterMs: answer.afterMs ?? 0 };
-    case "unknown":
-      return sortUnknown(
-        all(open, "unknown", answer.error, attempts),
-        { settled: [], again: [], afterMs: 0 },
-        open,
-        to,
-      );
-    case "results":
-      return sortResults(answer.results, open, attempts, to);
-  }
-}
-
-async function sortResults(results: readonly Result[], open: Open, attempts: number, to: Destination): Promise<Sorted> {
-  const sorted: Record<Fault, RecordError[]> = { retry: [], reject: [], unknown: [] };
-  let afterMs = 0;
-  for (let index = 0; index < results.length; index++) {
-    const result = results[index];
-    if (result === undefined || result.ok) continue;
-    sorted[result.fault].push({ index: place(open, index), fault: result.fault, error: result.error, attempts });
-    afterMs = Math.max(afterMs, result.afterMs ?? 0);
-  }
-  const certain: Sorted = { settled: sorted.reject, again: sorted.retry, afterMs };
-  return sorted.unknown.length === 0 ? certain : sortUnknown(sorted.unknown, certain, open, to);
-}
-
-// Whether a record was applied is not known. Writing it again is harmless only if the import says so; else the import
-// is asked; and if it cannot tell, the record is never sent again by itself.
-async function sortUnknown(
-  unknown: readonly RecordError[],
-  certain: Sorted,
-  open: Open,
-  to: Destination,
-): Promise<Sorted> {
-  if (to.import.idempotent) return { ...certain, again: [...certain.again, ...unknown] };
-  const found = to.signal.aborted ? undefined : await findWritten(narrow(open, unknown).batch, to);
-  if (found === undefined) return { ...certain, settled: [...certain.settled, ...unknown] };
-  const absent = unknown.filter((_, index) => found[index] === undefined);
-  return {
-    ...certain,
-    again: [...certain.again, ...absent.map((failed) => ({ ...failed, fault: "retry" as const }))],
-  };
-}
-
-/**
- * What the import's `find` says of these records: an entry that is not undefined was written. Undefined as a whole if
- * there is no `find`, or if it failed: then nothing is known.
- *
- * @throws `contract_violation` if it answers another number of entries.
- */
-export async function findWritten(batch: Batch, to: Destination): Promise<readonly unknown[] | undefined> {
-  if (to.import.find === undefined) return undefined;
-  let found: unknown;
-  try {
-    found = await to.import.find(batch.records, contextFor(batch, 1, to.signal, to));
-  } catch (error) {
-    to.log.warn({ _importId: to._importId, error: messageOf(error) }, "find failed, so the outcome stays unknown");
-    return undefined;
-  }
-  if (!Array.isArray(found) || found.length !== batch.records.length)
-    throw broken(to, `find answered ${formatValue(found)} for ${batch.records.length} records`);
-  return found as readonly unknown[];
-}
-
-function broken(to: Destination, problem: string): ContractViolationError {
-  return new ContractViolationError("Import", to._importId, problem);
-}
-
-function isAborted({ signal }: Destination): boolean {
-  return signal.aborted;
 }
 
 function abortedError(signal: AbortSignal): unknown {

@@ -3,7 +3,7 @@ import type { Fault } from "../model/failure.ts";
 import type { Import, ImportContext, Result } from "../model/import.ts";
 import { formatValue } from "../model/json.ts";
 import { silentLogger } from "../model/logger.ts";
-import { freezeRecord } from "../model/page.ts";
+import { freezeRecord } from "../model/copy.ts";
 import { messageOf, outcomeOf } from "../model/outcome.ts";
 import { sampleFlow, sampleRun } from "./connector-harness.ts";
 
@@ -191,6 +191,7 @@ export class ImportHarness {
   #context({ keys, runId, attempt = 1, signal }: OfferOptions & { readonly keys: readonly string[] }): ImportContext {
     return {
       keys: Object.freeze([...keys]),
+      idempotencyKeys: Object.freeze([...keys]),
       attempt,
       run: sampleRun(runId),
       flow: sampleFlow,

@@ -20,7 +20,7 @@ function moving(count: number, script: Script<number>, settings: ImportSettings<
 
 const sent = (sink: { calls: readonly { records: readonly number[] }[] }) => sink.calls.map(({ records }) => records);
 
-/** Ended as broken by the import's answer, with nothing committed. */
+/** Ended by what the import returned, with nothing committed. */
 async function expectBroken(run: Run, stage: Stage, problem: RegExp): Promise<void> {
   expect(run).toMatchObject({ status: "failed", numPagesProcessed: 0, numSuccess: 0, numError: 0 });
   expect(run.error?.code).toBe("contract_violation");
@@ -29,7 +29,7 @@ async function expectBroken(run: Run, stage: Stage, problem: RegExp): Promise<vo
   expect(await stage.scheduler.getCheckpoint(run._flowId)).toBeUndefined();
 }
 
-describe("what write answers", () => {
+describe("what write returns", () => {
   test("nothing means that every record was written", async () => {
     const { stage, sink } = moving(3, () => undefined);
 
@@ -37,7 +37,7 @@ describe("what write answers", () => {
     expect(sent(sink)).toEqual([[1, 2, 3]]);
   });
 
-  test("an array answers for each record by its place", async () => {
+  test("an array has a result for each record, by its place", async () => {
     const { stage } = moving(4, () => [ok, nope("reject", "too old"), { ok: true, value: "id-3" }, nope("reject")]);
 
     const run = await stage.move();
@@ -72,16 +72,13 @@ describe("what write answers", () => {
     ["a failed result without a fault", [{ ok: false, error: "?" }]],
     ["a failed result of an unknown fault", [{ ok: false, fault: "later", error: "?" }]],
     ["a hole", Array.from({ length: 1 })],
-    ["a wait that is no number", [{ ok: false, fault: "retry", error: "?", afterMs: Number.NaN }]],
-    ["a wait that is negative", [{ ok: false, fault: "retry", error: "?", afterMs: -1 }]],
-    ["a wait that is a text", [{ ok: false, fault: "retry", error: "?", afterMs: "30" }]],
-  ])("%s is no answer: the run fails, and nothing is committed", async (_, answer) => {
-    const { stage } = moving(1, () => answer as readonly Result[]);
+  ])("%s is no result: the run fails, and nothing is committed", async (_, returned) => {
+    const { stage } = moving(1, () => returned as readonly Result[]);
 
-    await expectBroken(await stage.move(), stage, /"sink" broke its contract: write answered/);
+    await expectBroken(await stage.move(), stage, /"sink" broke its contract: write returned/);
   });
 
-  test("pages before the one with a wrong answer stay committed", async () => {
+  test("pages before the one with a wrong result stay committed", async () => {
     const sink = scriptedImport<number>(({ records }) => (records[0] === 3 ? [] : undefined));
     const stage = new Stage({ exports: { from: arrayExport(upTo(6), { pageSize: 2 }) }, imports: { sink } });
 
@@ -189,7 +186,7 @@ describe("retryLater", () => {
 });
 
 describe("reject", () => {
-  test("a batch of several is sent again one by one, so that only the poison record is stored", async () => {
+  test("a batch of several is halved until the poison record stands alone, so that only it is stored", async () => {
     const { stage, sink } = moving(4, ({ records }) => {
       if (records.includes(3)) throw reject(new Error("3 is odd"));
       return undefined;
@@ -198,11 +195,26 @@ describe("reject", () => {
     const run = await stage.move();
 
     expect(run).toMatchObject({ status: "completed", numSuccess: 3, numError: 1 });
-    expect(sent(sink)).toEqual([[1, 2, 3, 4], [1], [2], [3], [4]]);
-    expect(sink.calls.map(({ keys }) => keys)).toEqual([["#1", "#2", "#3", "#4"], ["#1"], ["#2"], ["#3"], ["#4"]]);
+    expect(sent(sink)).toEqual([[1, 2, 3, 4], [1, 2], [3, 4], [3], [4]]);
+    expect(sink.calls.map(({ keys }) => keys)).toEqual(
+      sent(sink).map((records) => records.map((number) => `#${number}`)),
+    );
     expect(await stage.failures()).toMatchObject([
-      { record: 3, key: "#3", fault: "reject", message: "3 is odd", attempts: 2 },
+      { record: 3, key: "#3", fault: "reject", message: "3 is odd", attempts: 3 },
     ]);
+  });
+
+  test.each([1, 500, 501, 777, 1_000])("one poison record among 1,000 costs 21 writes (place %i)", async (poison) => {
+    const sink = scriptedImport<number>(({ records }) => {
+      if (records.includes(poison)) throw reject("poison");
+      return undefined;
+    });
+    const whole = new Stage({ exports: { from: pagesExport([upTo(1_000)]) }, imports: { sink } });
+
+    expect(await whole.move()).toMatchObject({ status: "completed", numSuccess: 999, numError: 1 });
+    expect(sink.calls.length).toBeLessThanOrEqual(21);
+    expect(await whole.failures()).toMatchObject([{ record: poison, fault: "reject" }]);
+    expect([...sink.written].sort((one, other) => one - other)).toEqual(upTo(1_000).filter((n) => n !== poison));
   });
 
   test("a single record is stored at once and never sent again", async () => {
@@ -214,7 +226,7 @@ describe("reject", () => {
     expect(sent(sink)).toEqual([[1]]);
   });
 
-  test("one by one each record still has attempts of its own", async () => {
+  test("each half has attempts of its own", async () => {
     const { stage, sink } = moving(3, ({ records, attempt }) => {
       if (records.length > 1) throw reject("one of you");
       if (records[0] === 2 && attempt < 3) throw retryLater("busy");
@@ -223,10 +235,11 @@ describe("reject", () => {
     });
 
     expect(await stage.move()).toMatchObject({ status: "completed", numSuccess: 2, numError: 1 });
-    expect(sent(sink)).toEqual([[1, 2, 3], [1], [2], [2], [2], [3]]);
+    expect(sent(sink)).toEqual([[1, 2, 3], [1, 2], [1], [2], [2], [2], [3]]);
+    expect(await stage.failures()).toMatchObject([{ record: 3, attempts: 2 }]);
   });
 
-  test("a batch that is rejected after some of it was settled sends only the rest one by one", async () => {
+  test("a batch that is rejected after some of it was settled is halved without what was settled", async () => {
     const { stage, sink } = moving(4, ({ records, attempt }) => {
       if (records.length === 4) return [ok, nope("retry"), nope("reject"), nope("retry")];
       if (attempt === 2) throw reject("one of you");
@@ -369,7 +382,7 @@ describe("an unknown outcome", () => {
         find: async () => answer as unknown[],
       });
 
-      await expectBroken(await stage.move(), stage, /find answered/);
+      await expectBroken(await stage.move(), stage, /find returned/);
     },
   );
 
@@ -462,7 +475,7 @@ describe("a write that takes longer than writeTimeoutMs", () => {
     expect(stage.clock.now() - before).toBe(8_000);
     expect(sent(sink)).toHaveLength(1);
     expect(await stage.failures()).toMatchObject([
-      { fault: "unknown", message: "write did not answer within 7000 ms" },
+      { fault: "unknown", message: "write did not return within 7000 ms" },
     ]);
     expect(await stage.scheduler.getRun(run._id)).toEqual(run);
   });

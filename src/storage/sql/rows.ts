@@ -1,7 +1,7 @@
 import type { Failure } from "../../model/failure.ts";
 import type { Flow } from "../../model/flow.ts";
 import type { Json } from "../../model/json.ts";
-import { freezeRecord } from "../../model/page.ts";
+import { freezeRecord } from "../../model/copy.ts";
 import { type Run, hasEnded } from "../../model/run.ts";
 import type { SqlValue } from "./database.ts";
 import { isoOf } from "../documents.ts";

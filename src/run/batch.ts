@@ -1,0 +1,95 @@
+import { type RecordIdentity, idempotencyKey } from "./idempotency-key.ts";
+
+/** What identifies the records of one page; `position` is a record's place in the page. Made by the source. */
+export interface PageKeys {
+  /** The same over attempts and resumes. */
+  readonly keyOf: (position: number) => string;
+  /** Which state of the thing, if the export says so. */
+  readonly versionOf?: (position: number) => string | number | undefined;
+  /** Whether two records may have the same key. @default false */
+  readonly mayRepeat?: boolean;
+  /** Why a record is at fault before any import sees it, by position. Such a record is rejected, never sent. */
+  readonly problems?: ReadonlyMap<number, unknown>;
+  /** Whether a record holds what cannot be frozen: dates, maps, sets, bytes. @default false */
+  readonly mutable?: boolean;
+}
+
+/**
+ * Records that move together, and where each stands in its page. A page is a batch; every other one is a part of it,
+ * in its own order, perhaps as an import's `map` made it. Keys are made when asked for.
+ */
+export class Batch {
+  /** Frozen, and never longer or shorter than when it was made. */
+  readonly records: readonly unknown[];
+  /** Ascending places in the page; undefined: `records[index]` stands at `index`. */
+  readonly positions: readonly number[] | undefined;
+  readonly keys: PageKeys;
+  /** Whether a record holds what cannot be frozen. */
+  readonly mutable: boolean;
+  readonly #page: readonly unknown[];
+
+  /** A page. */
+  constructor(records: readonly unknown[], keys: PageKeys, part?: BatchPart) {
+    this.records = part === undefined ? Object.freeze(records) : Object.freeze(part.records);
+    this.positions = part?.positions;
+    this.mutable = part?.mutable ?? keys.mutable === true;
+    this.keys = keys;
+    this.#page = part === undefined ? this.records : records;
+  }
+
+  get size(): number {
+    return this.records.length;
+  }
+
+  /** Where `records[index]` stands in the page. */
+  positionOf(index: number): number {
+    return this.positions?.[index] ?? index;
+  }
+
+  /** Identity of the thing that `records[index]` is about. */
+  keyOf(index: number): string {
+    return this.keys.keyOf(this.positionOf(index));
+  }
+
+  /** The same for every time this state of the record goes to this import, and another one for another state. */
+  idempotencyKeyOf(index: number, to: Pick<RecordIdentity, "_flowId" | "_importId">): string {
+    const position = this.positionOf(index);
+    const version = this.keys.versionOf?.(position);
+    const { _flowId, _importId } = to;
+    return idempotencyKey({
+      _flowId,
+      _importId,
+      key: this.keys.keyOf(position),
+      version,
+      record: this.#page[position],
+    });
+  }
+
+  /** Only these records, in this order; the batch itself if that is all of them. */
+  select(indexes: readonly number[]): Batch {
+    if (indexes.length === this.size) return this;
+    return this.part({
+      records: indexes.map((index) => this.records[index]),
+      positions: indexes.map((index) => this.positionOf(index)),
+    });
+  }
+
+  /** From `start` up to but not including `end`. */
+  slice(start: number, end: number): Batch {
+    if (start === 0 && end >= this.size) return this;
+    const records = this.records.slice(start, end);
+    return this.part({ records, positions: records.map((_, index) => this.positionOf(start + index)) });
+  }
+
+  /** A part of the same page. */
+  part(part: BatchPart): Batch {
+    return new Batch(this.#page, this.keys, { mutable: this.mutable, ...part });
+  }
+}
+
+/** Some records of a page, and where they stand in it. */
+export interface BatchPart {
+  readonly records: readonly unknown[];
+  readonly positions: readonly number[] | undefined;
+  readonly mutable?: boolean;
+}
