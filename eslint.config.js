@@ -69,7 +69,7 @@ const importer = {
   hono: "src/http/handler.ts",
   "p-queue": "src/executor/local-executor.ts",
   uuidv7: "src/flow-registry.ts",
-  valibot: "src/model/schema.ts",
+  valibot: "src/model/validate.ts",
 };
 
 const { dependencies, peerDependencies } = json("package.json");

@@ -52,6 +52,14 @@ export class InvalidFlowError extends PoundlockError {
   }
 }
 
+/** What an {@link InvalidOptionError} may have beside its field. */
+interface InvalidOptionDetails {
+  /** The error that is the reason. */
+  readonly cause?: unknown;
+  /** Ends the message, such as `; did you mean "concurrency"?`. */
+  readonly hint?: string;
+}
+
 /** An option, an export, an import or an adapter is out of range. Thrown at construction, or when it is added. */
 export class InvalidOptionError extends PoundlockError {
   override readonly name = "InvalidOptionError";
@@ -59,8 +67,9 @@ export class InvalidOptionError extends PoundlockError {
   /** What is at fault, such as `concurrency` or `exports.orders.pageSize`. */
   readonly option: string;
 
-  constructor(option: string, expected: string, found: unknown, cause?: unknown) {
-    super(`${option}: expected ${expected}, found ${formatValue(found)}`, cause === undefined ? {} : { cause });
+  constructor(option: string, expected: string, found: unknown, { cause, hint = "" }: InvalidOptionDetails = {}) {
+    const message = `${option}: expected ${expected}, found ${formatValue(found)}${hint}`;
+    super(message, cause === undefined ? {} : { cause });
     this.option = option;
   }
 }
@@ -72,8 +81,8 @@ export class InvalidRequestError extends PoundlockError {
   /** What is at fault, such as `limit` or `records.3`. */
   readonly field: string;
 
-  constructor(field: string, expected: string, found: unknown) {
-    super(`${field}: expected ${expected}, found ${formatValue(found)}`);
+  constructor(field: string, expected: string, found: unknown, { hint = "" }: { readonly hint?: string } = {}) {
+    super(`${field}: expected ${expected}, found ${formatValue(found)}${hint}`);
     this.field = field;
   }
 }

@@ -20,20 +20,19 @@ import {
   writtenFields,
 } from "./model/flow.ts";
 import { type Import, importRules } from "./model/import.ts";
-import { formatValue } from "./model/json.ts";
+import { flowFilters } from "./model/filters.ts";
+import { formatValue, omitUndefined } from "./model/json.ts";
 import { patched } from "./model/patch.ts";
 import {
-  type Rule,
+  type Shape,
+  callable,
   chosenId,
-  firstBreach,
-  firstUnknown,
-  having,
-  method,
-  optional,
-  pageLimit,
-  text,
-  truth,
-} from "./model/rule.ts";
+  expectation,
+  invalidField,
+  objectWith,
+  v,
+  validate,
+} from "./model/validate.ts";
 import { checkCron, cronOf } from "./cron/cron.ts";
 import { MemoryStorage } from "./storage/memory/memory-storage.ts";
 import type { FlowQuery, ListResult, Storage } from "./storage/storage.ts";
@@ -150,8 +149,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   constructor(options: RegistryOptions<X, M> = {}) {
     super();
     const { storage = new MemoryStorage(), timezone = "UTC", clock = systemClock, newId = uuidv7 } = options;
-    const breach = firstUnknown(options, optionRules) ?? firstBreach(options, optionRules);
-    if (breach !== undefined) throw new InvalidOptionError(breach.field, breach.expected, breach.found);
+    validate(options, optionRules, InvalidOptionError);
     this.storage = storage;
     this.timezone = timezone;
     this.clock = clock;
@@ -166,10 +164,9 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
    * @throws `invalid_option` if it is no export; `conflict` if the id is taken.
    */
   addExport<T>(_id: string, from: Export<T>): void {
-    if (!having("pages").holds(from) && !having("listen").holds(from))
+    if (!v.is(objectWith(["pages"]), from) && !v.is(objectWith(["listen"]), from))
       throw new InvalidOptionError(`exports.${_id}`, "an export with pages or listen", from);
-    checkMembers(`exports.${_id}`, from, exportRules);
-    if (!chosenId.holds(_id)) throw new InvalidOptionError(`exports.${_id}`, `as its id ${chosenId.expected}`, _id);
+    checkMembers(`exports.${_id}`, _id, from, exportRules);
     if (this.#exports.has(_id)) throw new ConflictError(`There is an export ${_id} already`);
     this.#exports.set(_id, from);
   }
@@ -180,9 +177,9 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
    * @throws `invalid_option` if it is no import; `conflict` if the id is taken.
    */
   addImport<In, Out>(_id: string, into: Import<In, Out>): void {
-    if (!having("write").holds(into)) throw new InvalidOptionError(`imports.${_id}`, "an import with write", into);
-    checkMembers(`imports.${_id}`, into, importRules);
-    if (!chosenId.holds(_id)) throw new InvalidOptionError(`imports.${_id}`, `as its id ${chosenId.expected}`, _id);
+    if (!v.is(objectWith(["write"]), into))
+      throw new InvalidOptionError(`imports.${_id}`, "an import with write", into);
+    checkMembers(`imports.${_id}`, _id, into, importRules);
     if (this.#imports.has(_id)) throw new ConflictError(`There is an import ${_id} already`);
     this.#imports.set(_id, into);
   }
@@ -246,8 +243,8 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
    */
   async list(filter: FlowFilter = {}): Promise<ListResult<Flow>> {
     const { limit = 100, ...rest } = filter;
-    checkFilter({ ...rest, limit }, filterRules);
-    return this.storage.listFlows({ ...defined(rest), limit });
+    validate({ ...rest, limit }, flowFilters satisfies Shape<FlowFilter>, InvalidRequestError);
+    return this.storage.listFlows({ ...omitUndefined(rest), limit });
   }
 
   /**
@@ -307,10 +304,9 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
     _id: string,
     input: FlowInput<ExportIdFor<X, E>, ImportIdFor<X, M, E, I>>,
   ): Promise<Flow> {
-    const idIssues = chosenId.holds(_id)
-      ? []
-      : [invalid("_id", `expected ${chosenId.expected}, found ${formatValue(_id)}`)];
-    const definition = this.#read(input, idIssues);
+    const expected = expectation(_id, chosenId);
+    const issue = expected && invalid("_id", `expected ${expected}, found ${formatValue(_id)}`);
+    const definition = this.#read(input, issue ? [issue] : []);
     for (;;) {
       const flow = this.#newFlow(_id, definition);
       if (await this.storage.insertFlow(flow)) {
@@ -412,49 +408,26 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   }
 }
 
-const optionRules: Readonly<Record<keyof RegistryOptions, Rule>> = {
-  exports: optional({ expected: "an object of exports by their ids", holds: isObject }),
-  imports: optional({ expected: "an object of imports by their ids", holds: isObject }),
+const optionRules: Shape<RegistryOptions> = {
+  exports: v.optional(v.custom(isObject, "an object of exports by their ids")),
+  imports: v.optional(v.custom(isObject, "an object of imports by their ids")),
   // Not all it has to have: enough to tell it from a class, a path or a promise that nobody awaited.
-  storage: optional({ ...having("insertFlow", "queueRun", "commitPage"), expected: "a storage that is open" }),
-  timezone: optional({
-    expected: 'an IANA time zone such as "Europe/Berlin"',
-    holds: (value) => typeof value === "string" && checkCron("* * * * *", value).length === 0,
-  }),
-  clock: optional(having("now", "setTimer", "yieldToEventLoop")),
-  newId: optional(method),
+  storage: v.optional(objectWith(["insertFlow", "queueRun", "commitPage"], "a storage that is open")),
+  timezone: v.optional(
+    v.custom(
+      (value) => typeof value === "string" && checkCron("* * * * *", value).length === 0,
+      'an IANA time zone such as "Europe/Berlin"',
+    ),
+  ),
+  clock: v.optional(objectWith(["now", "setTimer", "yieldToEventLoop"])),
+  newId: v.optional(callable),
 };
 
-const filterRules: Readonly<Record<keyof FlowFilter, Rule>> = {
-  _integrationId: optional(text),
-  _connectorId: optional(text),
-  _exportId: optional(text),
-  _importId: optional(text),
-  disabled: optional(truth),
-  limit: pageLimit,
-  after: optional(text),
-};
-
-/**
- * Refuses filters that nobody knows, or that are out of range.
- *
- * @throws `invalid_request`
- */
-export function checkFilter(filter: object, rules: Readonly<Record<string, Rule>>): void {
-  const breach = firstUnknown(filter, rules) ?? firstBreach(filter, rules);
-  if (breach !== undefined) throw new InvalidRequestError(breach.field, breach.expected, breach.found);
-}
-
-/** Without the entries that are undefined. */
-export function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]: Exclude<T[K], undefined>;
-  };
-}
-
-function checkMembers(place: string, of: object, rules: Readonly<Record<string, Rule>>): void {
-  const breach = firstBreach(of, rules);
-  if (breach !== undefined) throw new InvalidOptionError(`${place}.${breach.field}`, breach.expected, breach.found);
+function checkMembers(place: string, _id: string, members: object, shape: Shape): void {
+  const problem = invalidField(members, shape);
+  if (problem !== undefined) throw new InvalidOptionError(`${place}.${problem.field}`, problem.expected, problem.found);
+  const expected = expectation(_id, chosenId);
+  if (expected !== undefined) throw new InvalidOptionError(place, `as its id ${expected}`, _id);
 }
 
 function isObject(value: unknown): boolean {

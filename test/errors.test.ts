@@ -109,7 +109,7 @@ test.each([
 });
 
 test("an option that is out of range for a reason keeps that as its cause", () => {
-  expect(new errors.InvalidOptionError("driver", "one that loads", "libsql", cause).cause).toBe(cause);
+  expect(new errors.InvalidOptionError("driver", "one that loads", "libsql", { cause }).cause).toBe(cause);
 });
 
 test("an error without a cause has none, rather than an undefined one", () => {

@@ -1,5 +1,5 @@
 import { formatValue } from "../model/json.ts";
-import { v } from "../model/schema.ts";
+import { v } from "../model/validate.ts";
 import type { Schema } from "./documents.ts";
 import { type Problem, HttpError, badRequest } from "./http-error.ts";
 

@@ -1,6 +1,6 @@
 import { failureStatuses, faults } from "../model/failure.ts";
 import { runStatuses, triggers } from "../model/run.ts";
-import { v } from "../model/schema.ts";
+import { v } from "../model/validate.ts";
 
 /** A shape that the door reads or answers; validates, and is what the OpenAPI document is made of. */
 export type Schema = v.GenericSchema;

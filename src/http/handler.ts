@@ -2,7 +2,7 @@ import { type Context, Hono } from "hono";
 import { InvalidOptionError } from "../errors.ts";
 import type { Exports, FlowRegistry, Imports } from "../flow-registry.ts";
 import type { Logger } from "../model/logger.ts";
-import { type Rule, firstBreach, firstUnknown, having, method, optional, wholeFrom } from "../model/rule.ts";
+import { type Shape, objectWith, v, validate, wholeNumber } from "../model/validate.ts";
 import { messageOf } from "../model/outcome.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import { type AuthorizeRequest, type Authorize, type TenantScope, refuses, scopeOf } from "./authorization.ts";
@@ -107,8 +107,7 @@ function reply({ env }: Context<Exchange>, made: Reply): Response {
 }
 
 function openDoor<X extends Exports, M extends Imports>(options: HandlerOptions<X, M>): HandlerState {
-  const breach = firstUnknown(options, optionRules) ?? firstBreach(options, optionRules);
-  if (breach !== undefined) throw new InvalidOptionError(breach.field, breach.expected, breach.found);
+  validate(options, optionRules, InvalidOptionError);
   const { registry, scheduler, authorize, verify = {}, basePath = "", logger = scheduler.logger } = options;
   const { maxBodyBytes = 2 ** 20, maxRecordsBytes = 10 * 2 ** 20, maxWaitMs = 60_000 } = options;
   const { eventBuffer = 1_000, heartbeatMs = 15_000 } = options;
@@ -210,22 +209,21 @@ function honoPath(path: string): string {
   return path.replace(/\{(\w+)\}/g, ":$1");
 }
 
-const optionRules: Readonly<Record<keyof HandlerOptions, Rule>> = {
-  registry: { ...having("find", "create", "list"), expected: "a FlowRegistry" },
-  scheduler: { ...having("run", "accept", "listRuns"), expected: "a Scheduler" },
-  authorize: { ...method, expected: "a function, such as bearerToken(…) or, for everybody, allowAll()" },
-  verify: optional({
-    expected: "functions by the ids of exports",
-    holds: (value) => typeof value === "object" && value !== null && Object.values(value).every(method.holds),
-  }),
-  basePath: optional({
-    expected: 'a path such as "/api", without a slash at its end',
-    holds: (value) => value === "" || (typeof value === "string" && /^(\/[\w.~-]+)+$/.test(value)),
-  }),
-  maxBodyBytes: optional(wholeFrom(1)),
-  maxRecordsBytes: optional(wholeFrom(1)),
-  maxWaitMs: optional(wholeFrom(0)),
-  eventBuffer: optional(wholeFrom(1)),
-  heartbeatMs: optional(wholeFrom(1)),
-  logger: optional(having("debug", "info", "warn", "error")),
+const optionRules: Shape<HandlerOptions> = {
+  registry: objectWith(["find", "create", "list"], "a FlowRegistry"),
+  scheduler: objectWith(["run", "accept", "listRuns"], "a Scheduler"),
+  authorize: v.function("a function, such as bearerToken(…) or, for everybody, allowAll()"),
+  verify: v.optional(v.record(v.string(), v.function(), "functions by the ids of exports")),
+  basePath: v.optional(
+    v.custom(
+      (value) => value === "" || (typeof value === "string" && /^(\/[\w.~-]+)+$/.test(value)),
+      'a path such as "/api", without a slash at its end',
+    ),
+  ),
+  maxBodyBytes: v.optional(wholeNumber(1)),
+  maxRecordsBytes: v.optional(wholeNumber(1)),
+  maxWaitMs: v.optional(wholeNumber(0)),
+  eventBuffer: v.optional(wholeNumber(1)),
+  heartbeatMs: v.optional(wholeNumber(1)),
+  logger: v.optional(objectWith(["debug", "info", "warn", "error"])),
 };

@@ -2,7 +2,7 @@ import { jsonText } from "./json-text.ts";
 import { type Projection, projected } from "./events/projection.ts";
 import { type Reply, jsonOf } from "./reply.ts";
 import { type Answer, type Call } from "./routes/route.ts";
-import { v } from "../model/schema.ts";
+import { v } from "../model/validate.ts";
 
 /** A page of a list, as the registry and the scheduler answer it. */
 interface Listed {

@@ -1,4 +1,4 @@
-import { v } from "../model/schema.ts";
+import { v } from "../model/validate.ts";
 import { formatValue } from "../model/json.ts";
 import { failureStatuses } from "../model/failure.ts";
 import { runStatuses, triggers } from "../model/run.ts";

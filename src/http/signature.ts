@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { InvalidOptionError, UnauthorizedError } from "../errors.ts";
-import { type Rule, firstBreach, firstUnknown, oneOf, optional, text } from "../model/rule.ts";
+import { type Shape, invalidField, oneOf, string, unknownField, v } from "../model/validate.ts";
 import type { AuthorizeResult } from "./authorization.ts";
 
 /**
@@ -29,10 +29,11 @@ export interface SignatureOptions {
  * @throws `invalid_option` naming the option that does not hold.
  */
 export function hmacSignature(options: SignatureOptions): Verify {
-  const breach = firstUnknown(options, optionRules) ?? firstBreach(options, optionRules);
-  if (breach !== undefined) {
-    const found = breach.field === "secret" ? typeof breach.found : breach.found; // a secret is not shown
-    throw new InvalidOptionError(`hmacSignature.${breach.field}`, breach.expected, found);
+  const problem = unknownField(options, optionRules) ?? invalidField(options, optionRules);
+  if (problem !== undefined) {
+    const { field, expected, hint } = problem;
+    const found = field === "secret" ? typeof problem.found : problem.found; // a secret is not shown
+    throw new InvalidOptionError(`hmacSignature.${field}`, expected, found, { hint });
   }
   const { secret, header, algorithm = "sha256", encoding = "hex", prefix = "" } = options;
   const secrets: readonly string[] = typeof secret === "string" ? [secret] : secret;
@@ -55,16 +56,13 @@ function sameBytes(one: Buffer, other: Buffer): boolean {
 
 const isSecret = (value: unknown) => typeof value === "string" && value !== "";
 
-const optionRules: Readonly<Record<keyof SignatureOptions, Rule>> = {
-  secret: {
-    expected: "a text that is not empty, or several",
-    holds: (value) => (Array.isArray(value) ? value.length > 0 && value.every(isSecret) : isSecret(value)),
-  },
-  header: {
-    expected: "the name of a header",
-    holds: (value) => typeof value === "string" && /^[\w!#$%&'*+.^`|~-]+$/.test(value),
-  },
-  algorithm: optional(oneOf("sha256", "sha512", "sha1")),
-  encoding: optional(oneOf("hex", "base64")),
-  prefix: optional(text),
+const optionRules: Shape<SignatureOptions> = {
+  secret: v.custom(
+    (value) => (Array.isArray(value) ? value.length > 0 && value.every(isSecret) : isSecret(value)),
+    "a string that is not empty, or several",
+  ),
+  header: v.custom((value) => typeof value === "string" && /^[\w!#$%&'*+.^`|~-]+$/.test(value), "the name of a header"),
+  algorithm: v.optional(oneOf("sha256", "sha512", "sha1")),
+  encoding: v.optional(oneOf("hex", "base64")),
+  prefix: v.optional(string),
 };

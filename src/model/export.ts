@@ -2,7 +2,7 @@ import type { Flow } from "./flow.ts";
 import type { Json } from "./json.ts";
 import type { Logger } from "./logger.ts";
 import type { Page } from "./page.ts";
-import { type Rule, method, oneOf, optional, wholeFrom } from "./rule.ts";
+import { type Shape, callable, oneOf, v, wholeNumber } from "./validate.ts";
 import type { Run } from "./run.ts";
 
 /** The source end of a flow: host code under an `_id` in the registry. At least one of `pages` and `listen`. */
@@ -91,12 +91,12 @@ export interface AcceptResult {
 }
 
 /** What is checked when an export is added, beside that it has `pages` or `listen`. */
-export const exportRules: Readonly<Record<keyof Export<unknown>, Rule>> = {
-  pages: optional(method),
-  listen: optional(method),
-  pageSize: optional(wholeFrom(1)),
-  key: optional(method),
-  order: optional(oneOf("ordered", "unordered")),
-  checkpointVersion: optional(wholeFrom(0)),
-  migrate: optional(method),
+export const exportRules: Shape<Export<unknown>> = {
+  pages: v.optional(callable),
+  listen: v.optional(callable),
+  pageSize: v.optional(wholeNumber(1)),
+  key: v.optional(callable),
+  order: v.optional(oneOf("ordered", "unordered")),
+  checkpointVersion: v.optional(wholeNumber(0)),
+  migrate: v.optional(callable),
 };

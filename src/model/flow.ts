@@ -1,6 +1,5 @@
 import { formatValue } from "./json.ts";
-import { unstorable } from "./rule.ts";
-import { v } from "./schema.ts";
+import { unstorable, v } from "./validate.ts";
 
 /** A stored flow: one export linked to one or more imports. Documents are frozen; times are ISO 8601 UTC. */
 export interface Flow {

@@ -1,7 +1,7 @@
 import type { Fault } from "./failure.ts";
 import type { Flow } from "./flow.ts";
 import type { Logger } from "./logger.ts";
-import { type Rule, method, optional, truth, wholeFrom } from "./rule.ts";
+import { type Shape, boolean, callable, v, wholeNumber } from "./validate.ts";
 import type { Run } from "./run.ts";
 
 /** The destination end of a flow: host code under an `_id` in the registry. */
@@ -89,18 +89,20 @@ export type StandardResult<Output> =
   | { readonly issues: readonly { readonly message: string }[] };
 
 /** What is checked when an import is added, beside that it has `write`. */
-export const importRules: Readonly<Record<keyof Import<unknown>, Rule>> = {
-  write: method,
-  idempotent: truth,
-  batchSize: optional(wholeFrom(1)),
-  concurrency: optional(wholeFrom(1)),
-  writeTimeoutMs: optional(wholeFrom(1)),
-  filter: optional(method),
-  map: optional(method),
+export const importRules: Shape<Import<unknown>> = {
+  write: callable,
+  idempotent: boolean,
+  batchSize: v.optional(wholeNumber(1)),
+  concurrency: v.optional(wholeNumber(1)),
+  writeTimeoutMs: v.optional(wholeNumber(1)),
+  filter: v.optional(callable),
+  map: v.optional(callable),
   // Some libraries' schemas are functions.
-  schema: optional({
-    expected: "a Standard Schema validator",
-    holds: (value) => typeof (value as Partial<StandardSchemaV1> | null)?.["~standard"]?.validate === "function",
-  }),
-  find: optional(method),
+  schema: v.optional(
+    v.custom(
+      (value) => typeof (value as Partial<StandardSchemaV1> | null)?.["~standard"]?.validate === "function",
+      "a Standard Schema validator",
+    ),
+  ),
+  find: v.optional(callable),
 };

@@ -35,3 +35,10 @@ export function formatValue(value: unknown): string {
   if (typeof value === "object" && value !== null) return `an object (${Object.keys(value).slice(0, 5).join(", ")})`;
   return typeof value === "bigint" ? `${value}n` : String(value);
 }
+
+/** Without the fields that are undefined. */
+export function omitUndefined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
+}

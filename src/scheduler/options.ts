@@ -3,17 +3,7 @@ import { InvalidOptionError } from "../errors.ts";
 import type { Executor } from "../executor/executor.ts";
 import { LocalExecutor } from "../executor/local-executor.ts";
 import { type Logger, silentLogger } from "../model/logger.ts";
-import {
-  type Rule,
-  duration,
-  firstBreach,
-  firstUnknown,
-  having,
-  method,
-  oneOf,
-  optional,
-  wholeFrom,
-} from "../model/rule.ts";
+import { type Shape, callable, duration, objectWith, oneOf, v, validate, wholeNumber } from "../model/validate.ts";
 
 /** How a scheduler works. Durations are milliseconds. */
 export interface SchedulerOptions {
@@ -81,34 +71,33 @@ interface Inherited {
   readonly newId: () => string;
 }
 
-const optionRules: Readonly<Record<keyof SchedulerOptions, Rule>> = {
-  concurrency: optional(wholeFrom(1)),
-  overlap: optional(oneOf("bufferOne", "bufferAll", "skip")),
-  maxQueued: optional(wholeFrom(1)),
-  catchUpWindowMs: optional(duration),
-  leaseMs: optional(wholeFrom(1_000)),
-  maxCrashes: optional(wholeFrom(0)),
-  graceMs: optional(duration),
-  prefetch: optional(wholeFrom(0)),
-  maxAttempts: optional(wholeFrom(1)),
-  retryDelayMs: optional(duration),
-  maxFailures: optional(wholeFrom(0)),
-  maxInboxPages: optional(wholeFrom(1)),
-  dedupeWindowMs: optional(duration),
-  retention: optional({
-    expected: "an object with days and runsPerFlow",
-    holds: (value) => typeof value === "object" && value !== null,
-  }),
-  executor: optional(having("start", "wake", "stop")),
-  clock: optional(having("now", "setTimer", "yieldToEventLoop")),
-  logger: optional(having("debug", "info", "warn", "error")),
-  newId: optional(method),
-  random: optional(method),
+const optionRules: Shape<SchedulerOptions> = {
+  concurrency: v.optional(wholeNumber(1)),
+  overlap: v.optional(oneOf("bufferOne", "bufferAll", "skip")),
+  maxQueued: v.optional(wholeNumber(1)),
+  catchUpWindowMs: v.optional(duration),
+  leaseMs: v.optional(wholeNumber(1_000)),
+  maxCrashes: v.optional(wholeNumber(0)),
+  graceMs: v.optional(duration),
+  prefetch: v.optional(wholeNumber(0)),
+  maxAttempts: v.optional(wholeNumber(1)),
+  retryDelayMs: v.optional(duration),
+  maxFailures: v.optional(wholeNumber(0)),
+  maxInboxPages: v.optional(wholeNumber(1)),
+  dedupeWindowMs: v.optional(duration),
+  retention: v.optional(
+    v.custom((value) => typeof value === "object" && value !== null, "an object with days and runsPerFlow"),
+  ),
+  executor: v.optional(objectWith(["start", "wake", "stop"])),
+  clock: v.optional(objectWith(["now", "setTimer", "yieldToEventLoop"])),
+  logger: v.optional(objectWith(["debug", "info", "warn", "error"])),
+  newId: v.optional(callable),
+  random: v.optional(callable),
 };
 
-const retentionRules: Readonly<Record<keyof Retention, Rule>> = {
-  days: optional({ expected: "a number above 0", holds: (value) => Number.isFinite(value) && Number(value) > 0 }),
-  runsPerFlow: optional(wholeFrom(1)),
+const retentionRules: Shape<Retention> = {
+  days: v.optional(v.custom((value) => Number.isFinite(value) && Number(value) > 0, "a number above 0")),
+  runsPerFlow: v.optional(wholeNumber(1)),
 };
 
 /**
@@ -117,9 +106,9 @@ const retentionRules: Readonly<Record<keyof Retention, Rule>> = {
  * @throws `invalid_option` naming the first one that is unknown, or out of range.
  */
 export function resolveOptions(options: SchedulerOptions, inherited: Inherited): ResolvedOptions {
-  check("", options, optionRules);
+  validate(options, optionRules, InvalidOptionError);
   const { retention = {}, clock = inherited.clock, newId = inherited.newId } = options;
-  check("retention.", retention, retentionRules);
+  validate(retention, retentionRules, InvalidOptionError, "retention.");
   const { concurrency = 10, overlap = "bufferOne", maxQueued = 1_000, catchUpWindowMs = 86_400_000 } = options;
   const { leaseMs = 30_000, maxCrashes = 3, graceMs = 10_000, prefetch = 1 } = options;
   const { maxAttempts = 5, retryDelayMs = 1_000, maxFailures = 1_000 } = options;
@@ -135,10 +124,5 @@ export function resolveOptions(options: SchedulerOptions, inherited: Inherited):
 
 /** @throws `invalid_option` */
 export function checkNumber(option: string, value: unknown): void {
-  check("", { [option]: value }, { [option]: duration });
-}
-
-function check(place: string, given: object, rules: Readonly<Record<string, Rule>>): void {
-  const breach = firstUnknown(given, rules) ?? firstBreach(given, rules);
-  if (breach !== undefined) throw new InvalidOptionError(place + breach.field, breach.expected, breach.found);
+  validate({ [option]: value }, { [option]: duration }, InvalidOptionError);
 }

@@ -9,22 +9,15 @@ import {
   NotFoundError,
 } from "../errors.ts";
 import { type Emit, Events, type RegistryEvents, type SchedulerEvents } from "../events.ts";
-import {
-  type ExportIdFor,
-  type Exports,
-  type FlowRegistry,
-  type Imports,
-  type RecordFor,
-  checkFilter,
-  defined,
-} from "../flow-registry.ts";
+import { type ExportIdFor, type Exports, type FlowRegistry, type Imports, type RecordFor } from "../flow-registry.ts";
 import type { AcceptOptions, AcceptResult } from "../model/export.ts";
-import { type Failure, failureStatuses } from "../model/failure.ts";
+import type { Failure } from "../model/failure.ts";
 import { importIdsOf } from "../model/flow.ts";
-import { type Json, copyJson } from "../model/json.ts";
+import { failureFilters, runFilters } from "../model/filters.ts";
+import { type Json, copyJson, omitUndefined } from "../model/json.ts";
 import type { Logger } from "../model/logger.ts";
-import { type Rule, having, oneOf, optional, pageLimit, text, texts } from "../model/rule.ts";
-import { type RetrySelection, type Run, type RunStart, hasEnded, runStatuses, triggers } from "../model/run.ts";
+import { type Shape, objectWith, validate } from "../model/validate.ts";
+import { type RetrySelection, type Run, type RunStart, hasEnded } from "../model/run.ts";
 import { messageOf } from "../model/outcome.ts";
 import { type ResolvedOptions, type SchedulerOptions, checkNumber, resolveOptions } from "./options.ts";
 import { Runner } from "../run/runner.ts";
@@ -85,8 +78,11 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   /** @throws `invalid_option` naming the first option that is out of range. */
   constructor(registry: FlowRegistry<X, M>, options: SchedulerOptions = {}) {
     super();
-    if (!having("findExport", "findImport").holds(registry))
-      throw new InvalidOptionError("registry", "a FlowRegistry", registry);
+    validate(
+      { registry },
+      { registry: objectWith(["findExport", "findImport"], "a FlowRegistry") },
+      InvalidOptionError,
+    );
     this.#registry = registry;
     this.#storage = registry.storage;
     this.#options = resolveOptions(options, registry);
@@ -286,8 +282,8 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    */
   async listRuns(filter: RunFilter = {}): Promise<ListResult<Run>> {
     const { limit = 100, ...rest } = filter;
-    checkFilter({ ...rest, limit }, runFilterRules);
-    return this.#storage.listRuns({ ...defined(rest), limit });
+    validate({ ...rest, limit }, runFilters satisfies Shape<RunFilter>, InvalidRequestError);
+    return this.#storage.listRuns({ ...omitUndefined(rest), limit });
   }
 
   /**
@@ -319,8 +315,8 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    */
   async listFailures(filter: FailureFilter = {}): Promise<ListResult<Failure>> {
     const { limit = 100, ...rest } = filter;
-    checkFilter({ ...rest, limit }, failureFilterRules);
-    return this.#storage.listFailures({ ...defined(rest), limit });
+    validate({ ...rest, limit }, failureFilters satisfies Shape<FailureFilter>, InvalidRequestError);
+    return this.#storage.listFailures({ ...omitUndefined(rest), limit });
   }
 
   /**
@@ -334,7 +330,11 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const { _importId, _ids, _integrationId } = selection;
     if (_importId !== undefined && !importIdsOf(flow).includes(_importId)) throw new NotFoundError("import", _importId);
     await this.#expectFailures(_ids ?? [], { _flowId, ...(_integrationId === undefined ? {} : { _integrationId }) });
-    return this.#queue({ ...this.#newStart(_flowId), trigger: "retry", retry: Object.freeze(defined(selection)) });
+    return this.#queue({
+      ...this.#newStart(_flowId),
+      trigger: "retry",
+      retry: Object.freeze(omitUndefined(selection)),
+    });
   }
 
   /**
@@ -503,30 +503,6 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     return Promise.race([inTime, delay(this.#options.clock, delayMs, done.signal).then(() => done.signal.aborted)]);
   }
 }
-
-const runFilterRules: Readonly<Record<keyof RunFilter, Rule>> = {
-  _flowId: optional(text),
-  _exportId: optional(text),
-  _importId: optional(text),
-  _integrationId: optional(text),
-  _connectorId: optional(text),
-  status: optional(oneOf(...runStatuses)),
-  trigger: optional(oneOf(...triggers)),
-  limit: pageLimit,
-  after: optional(text),
-};
-
-const failureFilterRules: Readonly<Record<keyof FailureFilter, Rule>> = {
-  _ids: optional(texts),
-  _flowId: optional(text),
-  _importId: optional(text),
-  _runId: optional(text),
-  _integrationId: optional(text),
-  _connectorId: optional(text),
-  status: optional(oneOf(...failureStatuses)),
-  limit: pageLimit,
-  after: optional(text),
-};
 
 function throwExecutorFailed(error: unknown): never {
   throw new ExecutorFailedError(error);

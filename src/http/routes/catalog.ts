@@ -1,6 +1,6 @@
 import { NotFoundError } from "../../errors.ts";
 import type { AcceptOptions } from "../../model/export.ts";
-import { v } from "../../model/schema.ts";
+import { v } from "../../model/validate.ts";
 import { readShape } from "../body.ts";
 import { acceptedDocument, exportDocument, importDocument } from "../documents.ts";
 import { listAnswer, listed } from "../list.ts";

@@ -1,5 +1,5 @@
 import { StorageFailedError } from "../../errors.ts";
-import { v } from "../../model/schema.ts";
+import { v } from "../../model/validate.ts";
 import { healthDocument } from "../documents.ts";
 import { eventsQuery } from "../query.ts";
 import { json, jsonOf, streamed } from "../reply.ts";

@@ -1,5 +1,6 @@
 import { NotFoundError } from "../../errors.ts";
-import { v } from "../../model/schema.ts";
+import { omitUndefined } from "../../model/json.ts";
+import { v } from "../../model/validate.ts";
 import { failureDocument, resolvedDocument, runDocument } from "../documents.ts";
 import { filtersOf, linkHeader, listAnswer, listed } from "../list.ts";
 import { failuresQuery } from "../query.ts";
@@ -54,7 +55,7 @@ export const failureRoutes: readonly Route[] = [
     async answer(call) {
       const flow = await findFlow(call);
       const selection = { ...(call.body.value as v.InferOutput<typeof retryShape> | undefined), ...ownOnly(call) };
-      const run = await call.parts.scheduler.retryFailures(flow._id, defined(selection));
+      const run = await call.parts.scheduler.retryFailures(flow._id, omitUndefined(selection));
       return json(201, run, { location: locationOf(call.parts, "runs", run._id) });
     },
   }),
@@ -89,13 +90,4 @@ async function expectFailures(call: Call, _flowId: string, _ids: readonly string
     const missing = part.find((_id) => !found.has(_id));
     if (missing !== undefined) throw new NotFoundError("failure", missing);
   }
-}
-
-function defined(selection: v.InferOutput<typeof retryShape> & { readonly _integrationId?: string }) {
-  const { _importId, _ids, _integrationId } = selection;
-  return {
-    ...(_importId === undefined ? {} : { _importId }),
-    ...(_ids === undefined ? {} : { _ids }),
-    ...(_integrationId === undefined ? {} : { _integrationId }),
-  };
 }

@@ -3,7 +3,7 @@ import type { Flow } from "../../model/flow.ts";
 import { flowFields, flowSchema, importIdsOf, readOnlyFlowFields } from "../../model/flow.ts";
 import { formatValue } from "../../model/json.ts";
 import { hasEnded, runStatuses } from "../../model/run.ts";
-import { v } from "../../model/schema.ts";
+import { v } from "../../model/validate.ts";
 import { sees } from "../authorization.ts";
 import type { Body, BodyRule } from "../body.ts";
 import { readShape } from "../body.ts";

@@ -1,6 +1,6 @@
 import type { Clock } from "../../clock.ts";
 import type { FlowRegistry } from "../../flow-registry.ts";
-import type { v } from "../../model/schema.ts";
+import type { v } from "../../model/validate.ts";
 import type { Scheduler } from "../../scheduler/scheduler.ts";
 import type { Action, TenantScope } from "../authorization.ts";
 import type { Body, BodyRule } from "../body.ts";

@@ -1,6 +1,6 @@
 import { NotFoundError } from "../../errors.ts";
 import type { Run } from "../../model/run.ts";
-import { v } from "../../model/schema.ts";
+import { v } from "../../model/validate.ts";
 import { sees } from "../authorization.ts";
 import { runDocument } from "../documents.ts";
 import { filtersOf, linkHeader, listAnswer, listed } from "../list.ts";

@@ -70,12 +70,9 @@ export function chooseDriver(driver: SqliteDriver | undefined, loaders: Loaders)
       reasons.push(`${name}: ${messageOf(error).replaceAll(/\s+/g, " ")}`);
     }
   }
-  throw new InvalidOptionError(
-    "driver",
-    `a SQLite driver that works here (${reasons.join("; ")})`,
-    driver,
-    driver === undefined ? new AggregateError(problems, "No SQLite driver works here") : problems[0],
-  );
+  throw new InvalidOptionError("driver", `a SQLite driver that works here (${reasons.join("; ")})`, driver, {
+    cause: driver === undefined ? new AggregateError(problems, "No SQLite driver works here") : problems[0],
+  });
 }
 
 const load: Readonly<Record<SqliteDriver, (loaders: Loaders) => SqliteDatabaseClass>> = {

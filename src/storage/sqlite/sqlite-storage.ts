@@ -1,6 +1,6 @@
 import { systemClock } from "../../clock.ts";
 import { InvalidOptionError, StorageFailedError } from "../../errors.ts";
-import { type Rule, duration, firstBreach, firstUnknown, having, oneOf, optional } from "../../model/rule.ts";
+import { type Shape, duration, objectWith, oneOf, v, validate } from "../../model/validate.ts";
 import { SqlStorage } from "../sql/sql-storage.ts";
 import { SqliteConnection } from "./database.ts";
 import { type SqliteDatabase, type SqliteDriver, openDatabase, sqliteDrivers } from "./drivers.ts";
@@ -39,7 +39,8 @@ export class SqliteStorage extends SqlStorage {
    * @throws `invalid_option`
    */
   constructor(database: SqliteDatabase, options: ConnectionOptions = {}) {
-    check({ database, ...options }, { database: having("exec", "prepare", "close"), ...connectionRules });
+    const shape = { database: objectWith(["exec", "prepare", "close"]), ...connectionRules };
+    validate({ database, ...options }, shape, InvalidOptionError);
     const { busyTimeoutMs = defaultBusyTimeoutMs } = options;
     super(opened.get(database) ?? new SqliteConnection({ database, busyTimeoutMs, clock: systemClock, owned: false }));
   }
@@ -51,7 +52,7 @@ export class SqliteStorage extends SqlStorage {
    * database, or of a newer version of poundlock, and then it is left as it is.
    */
   static async open(file: string, options: SqliteOptions = {}): Promise<SqliteStorage> {
-    check({ file, ...options }, { file: fileRule, ...openRules });
+    validate({ file, ...options }, { file: fileRule, ...openRules }, InvalidOptionError);
     const { synchronous = "full", driver, busyTimeoutMs = defaultBusyTimeoutMs } = options;
     let database: SqliteDatabase | undefined;
     try {
@@ -79,18 +80,10 @@ const defaultBusyTimeoutMs = 5_000;
 /** The connections that `open` made. */
 const opened = new WeakMap<SqliteDatabase, SqliteConnection>();
 
-const fileRule: Rule = {
-  expected: "the path of a file",
-  holds: (value) => typeof value === "string" && value !== "",
-};
-const connectionRules: Readonly<Record<keyof ConnectionOptions, Rule>> = { busyTimeoutMs: optional(duration) };
-const openRules: Readonly<Record<keyof SqliteOptions, Rule>> = {
+const fileRule = v.pipe(v.string("the path of a file"), v.minLength(1, "the path of a file"));
+const connectionRules: Shape<ConnectionOptions> = { busyTimeoutMs: v.optional(duration) };
+const openRules: Shape<SqliteOptions> = {
   ...connectionRules,
-  synchronous: optional(oneOf("full", "normal")),
-  driver: optional(oneOf(...sqliteDrivers)),
+  synchronous: v.optional(oneOf("full", "normal")),
+  driver: v.optional(oneOf(...sqliteDrivers)),
 };
-
-function check(given: object, rules: Readonly<Record<string, Rule>>): void {
-  const breach = firstUnknown(given, rules) ?? firstBreach(given, rules);
-  if (breach !== undefined) throw new InvalidOptionError(breach.field, breach.expected, breach.found);
-}

@@ -1,0 +1,46 @@
+import { failureStatuses } from "./failure.ts";
+import { runStatuses, triggers } from "./run.ts";
+import { boolean, oneOf, pageLimit, string, strings, v } from "./validate.ts";
+
+const by = (description: string) => v.optional(v.pipe(string, v.description(description)));
+
+const paging = {
+  limit: v.optional(pageLimit),
+  after: v.optional(string),
+};
+
+/** The filters of the list of flows; also those of its HTTP query. */
+export const flowFilters = {
+  _integrationId: by("Flows of this integration."),
+  _connectorId: by("Flows of this connector."),
+  _exportId: by("Flows that use this export."),
+  _importId: by("Flows that use this import."),
+  disabled: v.optional(v.pipe(boolean, v.description("Only disabled flows, or only enabled ones."))),
+  ...paging,
+};
+
+/** The filters of the list of runs. */
+export const runFilters = {
+  _flowId: by("Runs of this flow."),
+  _exportId: by("Runs that read from this export."),
+  _importId: by("Runs that write to this import."),
+  _integrationId: by("Runs of flows of this integration."),
+  _connectorId: by("Runs of flows of this connector."),
+  status: v.optional(v.pipe(oneOf(...runStatuses), v.description("Runs in this state."))),
+  trigger: v.optional(v.pipe(oneOf(...triggers), v.description("Runs that exist for this reason."))),
+  ...paging,
+};
+
+/** The filters of the list of failures. */
+export const failureFilters = {
+  _ids: v.optional(strings),
+  _flowId: by("Failures of this flow."),
+  _importId: by("Failures at this import."),
+  _runId: by("Failures of this run."),
+  _integrationId: by("Failures of flows of this integration."),
+  _connectorId: by("Failures of flows of this connector."),
+  status: v.optional(
+    v.pipe(oneOf(...failureStatuses), v.description("Failures in this state. Without it open and resolved ones.")),
+  ),
+  ...paging,
+};
