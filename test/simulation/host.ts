@@ -11,7 +11,7 @@ import {
   retryLater,
   stop,
 } from "../../src/index.ts";
-import type { Chance } from "./chance.ts";
+import type { Chance } from "../support/chance.ts";
 import { type HostCall, type Ledger, pagesBefore } from "./ledger.ts";
 import type { ExportPlan, ImportPlan } from "./plan.ts";
 import type { Process } from "./process.ts";

@@ -1,5 +1,5 @@
 import type { SchedulerOptions } from "../../src/index.ts";
-import { Chance } from "./chance.ts";
+import { Chance } from "../support/chance.ts";
 
 /** What a seed decides before anything happens. */
 export interface Plan {

@@ -1,6 +1,6 @@
 import { type CancelTimer, type Clock, type Storage, FlowRegistry, Scheduler } from "../../src/index.ts";
 import { StorageFailedError } from "../../src/errors.ts";
-import type { Chance } from "./chance.ts";
+import type { Chance } from "../support/chance.ts";
 import type { Plan } from "./plan.ts";
 
 /** What everything that happens in one process has to pass: it can be held up (SIGSTOP) and shut for good (kill -9). */

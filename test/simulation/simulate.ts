@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { MemoryStorage, type Run, isPoundlockError } from "../../src/index.ts";
 import { ManualClock } from "../../src/testing/manual-clock.ts";
-import { Chance } from "./chance.ts";
+import { Chance } from "../support/chance.ts";
 import { Host, Storm } from "./host.ts";
 import { type Invariant, Ledger, type Tally, type Violation, pagesBefore } from "./ledger.ts";
 import { type Deed, type FlowPlan, type Plan, flowPlan, planOf } from "./plan.ts";

@@ -6,7 +6,7 @@ import { type RunStart, runStatuses, triggers } from "../../src/model/run.ts";
 import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 import type { ListResult, Paging, RunEnding, Storage, Tick } from "../../src/storage/storage.ts";
 import { at, failureOf, flowOf, iso } from "../../src/testing/storage/harness.ts";
-import { Chance } from "../simulation/chance.ts";
+import { Chance } from "../support/chance.ts";
 
 // The same calls, by chance but always the same ones, on MemoryStorage and on SqliteStorage: every answer must be the
 // same, and so must all that can be read afterwards. Pools of ids are small, so that calls meet. More by hand:

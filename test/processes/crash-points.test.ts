@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ChildSetting } from "./child.ts";
-import { Host, importIds, keyOf, ordersOf, pageSize, readingsOf } from "./host.ts";
-import { Ledger, accountOf } from "./ledger.ts";
+import { FileHost, importIds, keyOf, ordersOf, pageSize, readingsOf } from "./file-host.ts";
+import { DeliveryFile, checkDeliveries } from "../support/deliveries.ts";
 import { type Place, type Point, nameOf, placesOf, points } from "./points.ts";
-import { HostProcess, type Program, bundle } from "./process.ts";
+import { HostProcess, type Program, bundle } from "./child-process.ts";
 
 const pages = 4;
 const minuteMs = 60_000;
@@ -41,11 +41,11 @@ async function killedAt(place: Place, task: ChildSetting["task"]): Promise<strin
 }
 
 /** Opens what was left behind, by whose clock the victim's lease has run out. */
-function openAfter(folder: string): Promise<Host> {
-  return Host.open({ folder, name: "heir", pages, aheadMs: minuteMs });
+function openAfter(folder: string): Promise<FileHost> {
+  return FileHost.open({ folder, name: "heir", pages, aheadMs: minuteMs });
 }
 
-async function onlyRun(host: Host, _flowId: string) {
+async function onlyRun(host: FileHost, _flowId: string) {
   const { items } = await host.scheduler.listRuns({ _flowId });
   const [run] = items;
   if (run === undefined || items.length > 1) throw new Error(`expected one run, found ${items.length}`);
@@ -53,8 +53,8 @@ async function onlyRun(host: Host, _flowId: string) {
 }
 
 /** What each import received, against what there was to receive. */
-function accounts(folder: string) {
-  return importIds.map((_importId) => accountOf(new Ledger(folder, _importId).read(), keys));
+function checks(folder: string) {
+  return importIds.map((_importId) => checkDeliveries(new DeliveryFile(folder, _importId), keys));
 }
 
 const everything = { numSuccess: keys.length, numError: 0, numIgnore: 0 };
@@ -85,7 +85,7 @@ describe.concurrent.each(["orders", "events"] as const)("a process running flow 
     expect(expected).toBeGreaterThanOrEqual(place.page - 2);
     const trigger = task === "orders" ? "manual" : "realtime";
     expect(await onlyRun(heir, task)).toMatchObject({ ...completed, _id: left._id, trigger, crashes: held ? 1 : 0 });
-    for (const { lost, invented, repeated } of accounts(folder)) {
+    for (const { lost, invented, repeated } of checks(folder)) {
       expect({ lost, invented }).toEqual({ lost: [], invented: [] });
       expect(repeated).toBeLessThanOrEqual(inFlight ? pagesInFlight * pageSize : 0);
     }
@@ -124,7 +124,7 @@ describe.concurrent("a process taking records in dies", () => {
     const isKept = place.point === "appended";
     expect(again).toEqual({ accepted: isKept ? 0 : pageSize, duplicates: isKept ? pageSize : 0 });
     expect(await onlyRun(heir, "events")).toMatchObject({ ...completed, trigger: "realtime", crashes: 0 });
-    for (const account of accounts(folder)) expect(account).toEqual({ lost: [], invented: [], repeated: 0 });
+    for (const check of checks(folder)) expect(check).toEqual({ lost: [], invented: [], repeated: 0 });
     await heir.close();
     await rm(folder, { recursive: true });
   });

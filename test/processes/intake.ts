@@ -3,11 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Chance } from "../simulation/chance.ts";
-import { importIds, keyOf, pageSize } from "./host.ts";
+import type { Chance } from "../support/chance.ts";
+import { importIds, keyOf, pageSize } from "./file-host.ts";
 import type { IntakeReport, IntakeSetting } from "./intake-child.ts";
-import { Ledger, accountOf, linesOf } from "./ledger.ts";
-import { HostProcess, type Program } from "./process.ts";
+import { DeliveryFile, checkDeliveries, linesOf } from "../support/deliveries.ts";
+import { HostProcess, type Program } from "./child-process.ts";
 
 /** What came of killing processes that take events in. */
 export interface IntakeFigures {
@@ -71,12 +71,12 @@ export async function killIntake(
   const sent = numbers("sent").map((n) => keyOf({ n }));
   let repeated = 0;
   for (const _importId of importIds) {
-    const lines = new Ledger(folder, _importId).read();
-    const { lost } = accountOf(lines, accepted);
-    const account = accountOf(lines, sent);
-    assert.deepEqual({ lost, invented: account.invented }, { lost: [], invented: [] });
-    assert(account.repeated <= kills * pageSize, `${account.repeated} events were repeated`);
-    repeated += account.repeated;
+    const deliveries = new DeliveryFile(folder, _importId);
+    const { lost } = checkDeliveries(deliveries, accepted);
+    const check = checkDeliveries(deliveries, sent);
+    assert.deepEqual({ lost, invented: check.invented }, { lost: [], invented: [] });
+    assert(check.repeated <= kills * pageSize, `${check.repeated} events were repeated`);
+    repeated += check.repeated;
   }
   assert.equal(new Set(sent).size, events, "every event was sent");
   await rm(folder, { recursive: true });

@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { hasEnded } from "../../src/model/run.ts";
 import { messageOf } from "../../src/model/outcome.ts";
 import { isPoundlockError } from "../../src/errors.ts";
-import { Host, type HostSetting } from "./host.ts";
+import { FileHost, type HostSetting } from "./file-host.ts";
 
 /** What a process that takes events in is to do. */
 export interface IntakeSetting extends HostSetting {
@@ -30,7 +30,7 @@ function report(line: IntakeReport): void {
 }
 
 async function work(setting: IntakeSetting): Promise<void> {
-  const host = await Host.open(setting);
+  const host = await FileHost.open(setting);
   const { scheduler, storage } = host;
   scheduler.on("background:error", ({ error, during }) =>
     report({ what: "background:error", message: `${during}: ${messageOf(error)}` }),
@@ -65,7 +65,7 @@ async function work(setting: IntakeSetting): Promise<void> {
     for (const { _id } of runs) await scheduler.waitFor(_id);
   const left = await storage.readInbox("events", { maxRecords: 1 });
   await host.close();
-  if (left.length > 0) throw new Error("the inbox holds events, and no run waits for them");
+  if (left.length > 0) throw new Error("events are in the inbox, and no run waits for them");
   report({ what: "drained" });
 }
 

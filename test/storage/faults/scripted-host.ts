@@ -8,24 +8,24 @@ import {
   Scheduler,
   type Storage,
   isPoundlockError,
-} from "../../src/index.ts";
-import { ManualClock, arrayExport } from "../../src/testing/index.ts";
-import { aborted, Gate, minute, noon, second } from "../support/harness.ts";
-import { Books, type Item, nameOf } from "./storage-books.ts";
+} from "../../../src/index.ts";
+import { ManualClock, arrayExport } from "../../../src/testing/index.ts";
+import { aborted, Gate, minute, noon, second } from "../../support/harness.ts";
+import { Audit, type Item, nameOf } from "./audit.ts";
 
 const pageSize = 3;
 const graceMs = 5 * second;
-/** How long `stop` may take: its grace, and the second that code which is told to abort may take. */
+/** How long `stop` may take: its grace, and the second that aborted code may take. */
 const stopMs = graceMs + second;
 
 /** What became of a call of the host: `hung` if it had not answered when nothing was left to be done. */
-type Said<T> = { readonly value: T } | { readonly hung: true } | undefined;
+type CallResult<T> = { readonly value: T } | { readonly hung: true } | undefined;
 
 /** The host: its exports, imports and flows, and the script it follows, whatever the storage does. */
-export class Host {
+export class ScriptedHost {
   readonly clock: ManualClock;
-  readonly books: Books;
-  /** Host calls that answered `storage_failed`, and those that never answered. */
+  readonly audit: Audit;
+  /** Calls of this host that answered `storage_failed`, and those that never answered. */
   failed = 0;
   hung = 0;
   /** What the storage said, here or in the background. */
@@ -73,7 +73,7 @@ export class Host {
           if (flow._exportId === "orders" && this.#ledgerGate !== undefined) {
             const { gate, isDeaf } = this.#ledgerGate;
             await (isDeaf ? gate.opened : Promise.race([gate.opened, aborted(signal)]));
-            if (!isDeaf && signal.aborted) throw new Error("told to abort");
+            if (!isDeaf && signal.aborted) throw new Error("aborted");
           }
           return this.#write(flow, "ledger", items, ({ n }) => n % 4 === 0 && !this.#isHealed);
         },
@@ -83,17 +83,17 @@ export class Host {
         write: async (items, { flow }) => this.#write(flow, "mail", items, ({ n }) => n === 7),
       },
     };
-    this.books = new Books(
+    this.audit = new Audit(
       { ledger: { idempotent: true, ignores }, mail: { idempotent: false, ignores: () => false } },
       pageSize,
     );
-    this.clock = new StorageClock(this.books);
+    this.clock = new StorageClock(this.audit);
   }
 
   #write(flow: Flow, _importId: string, items: readonly Item[], refuses: (item: Item) => boolean): readonly Result[] {
     return items.map((item) => {
       if (refuses(item)) return { ok: false, fault: "reject", error: new Error(`no ${nameOf(item)}`) };
-      this.books.write(flow._id, _importId, item);
+      this.audit.write(flow._id, _importId, item);
       return { ok: true };
     });
   }
@@ -134,12 +134,12 @@ export class Host {
   }
 
   #watch(scheduler: Scheduler): void {
-    const { violations } = this.books;
+    const { violations } = this.audit;
     for (const name of ["run:completed", "run:canceled"] as const)
       scheduler.on(name, ({ run }) => this.#ended.set(run._id, run));
     scheduler.on("run:failed", ({ run }) => violations.push(`run ${run._id} failed: ${run.error?.message}`));
     scheduler.on("listener:error", ({ error }) => violations.push(`a listener threw ${String(error)}`));
-    scheduler.on("background:error", ({ error, during }) => this.#checkError(error, `trouble while ${during}`));
+    scheduler.on("background:error", ({ error, during }) => this.#checkError(error, `error while ${during}`));
   }
 
   #checkError(error: unknown, where: string): void {
@@ -147,7 +147,7 @@ export class Host {
       this.causes.add(error.cause.message);
       return;
     }
-    this.books.violations.push(`${where}: ${String(error)}`);
+    this.audit.violations.push(`${where}: ${String(error)}`);
   }
 
   // Undefined: the storage failed. Nothing else may come out of a host's call.
@@ -155,7 +155,7 @@ export class Host {
     what: string,
     call: (parts: { registry: FlowRegistry; scheduler: Scheduler }) => Promise<T>,
     allowed?: string,
-  ): Promise<Said<T>> {
+  ): Promise<CallResult<T>> {
     const { clock } = this;
     const registry = this.#registry;
     const scheduler = this.#scheduler;
@@ -192,7 +192,7 @@ export class Host {
   /** Ends the process in good order: `stop` resolves in time, whatever the storage does, and nothing of it goes on. */
   async end(): Promise<void> {
     const { clock } = this;
-    const { violations } = this.books;
+    const { violations } = this.audit;
     const stopped: boolean[] = [];
     this.#scheduler?.stop().then(
       () => stopped.push(true),
@@ -290,19 +290,19 @@ export class Host {
 
   async #cancel(): Promise<void> {
     this.#grow();
-    const gate = this.#hold(false);
+    const gate = this.#closeLedger(false);
     const running = await this.#run("a-orders");
     const waiting = await this.#run("a-orders");
     for (const run of [waiting, running])
       if (run !== undefined) await this.#call("cancel", ({ scheduler }) => scheduler.cancel(run._id));
     await this.clock.settle();
-    this.#letGo(gate);
+    this.#openLedger(gate);
     await this.#call("retryFailures", ({ scheduler }) => scheduler.retryFailures("a-orders"));
     await this.#pass(second);
   }
 
   async #delete(): Promise<void> {
-    const gate = this.#hold(false);
+    const gate = this.#closeLedger(false);
     const input = { name: "passing", _exportId: "orders", _importIds: ["ledger"] };
     const flow = valueOf(await this.#call("create", ({ registry }) => registry.create(input)));
     if (flow !== undefined) {
@@ -312,25 +312,25 @@ export class Host {
       await this.#call("delete", ({ registry }) => registry.delete(flow._id));
       await this.clock.settle();
     }
-    this.#letGo(gate);
+    this.#openLedger(gate);
     await this.#pass(second);
   }
 
   // The process stops while a run waits for an import that heeds its signal; the next one resumes it.
   async #release(storage: Storage): Promise<void> {
     this.#grow();
-    const gate = this.#hold(false);
+    const gate = this.#closeLedger(false);
     await this.#run("a-orders");
     await this.end();
-    this.#letGo(gate);
+    this.#openLedger(gate);
     await this.begin(storage);
     await this.#pass(second);
   }
 
-  // It stops while an import ignores its signal, and is left behind; the run is taken back when its lease has run out.
+  // It stops while an import ignores its signal, and is left behind; the run is reclaimed when its lease has run out.
   async #leaveBehind(storage: Storage): Promise<void> {
     this.#grow();
-    const gate = this.#hold(true);
+    const gate = this.#closeLedger(true);
     await this.#run("a-orders");
     await this.end();
     this.#ledgerGate = undefined;
@@ -340,13 +340,13 @@ export class Host {
     await this.#pass(second);
   }
 
-  #hold(isDeaf: boolean): Gate {
+  #closeLedger(isDeaf: boolean): Gate {
     const gate = new Gate();
     this.#ledgerGate = { gate, isDeaf };
     return gate;
   }
 
-  #letGo(gate: Gate): void {
+  #openLedger(gate: Gate): void {
     this.#ledgerGate = undefined;
     gate.open();
   }
@@ -367,7 +367,7 @@ export class Host {
   }
 
   /** All is well now: what waits is run, and what is there is moved. */
-  async calm(): Promise<void> {
+  async recover(): Promise<void> {
     // Leases run out and a sweep finds them, twice; what a lost answer left disabled is enabled again.
     await this.#start();
     await this.#disable("b-stock", false);
@@ -379,48 +379,48 @@ export class Host {
 
   /** What was untrue so far, line by line. */
   get violations(): string {
-    return this.books.violations.join("\n");
+    return this.audit.violations.join("\n");
   }
 
   /** Beside that, what must be true once all is well. */
   async check(): Promise<string> {
-    const { books, clock } = this;
-    for (const group of this.#unanswered) books.violations.push(`${group.map(nameOf).join()} cannot be sent`);
-    books.checkArrived([...this.#orders, ...this.#stock, ...this.#answered]);
+    const { audit, clock } = this;
+    for (const group of this.#unanswered) audit.violations.push(`${group.map(nameOf).join()} cannot be sent`);
+    audit.checkArrived([...this.#orders, ...this.#stock, ...this.#answered]);
     const storage = this.#registry?.storage;
     if (storage === undefined) return "nothing has begun";
     const runs = (await storage.listRuns({ limit: 1_000 })).items;
     for (const run of runs)
       if (!["completed", "canceled"].includes(run.status))
-        books.violations.push(`run ${run._id} of ${run._flowId} (${run.trigger}) is ${run.status}`);
+        audit.violations.push(`run ${run._id} of ${run._flowId} (${run.trigger}) is ${run.status}`);
     for (const run of new Map([...this.#ended, ...runs.map((run) => [run._id, run] as const)]).values())
-      books.checkRun(run);
+      audit.checkRun(run);
     const stock = await storage.findFlow("b-stock");
-    const { nextDueAt } = books.flows.get("b-stock") ?? {};
+    const { nextDueAt } = audit.flows.get("b-stock") ?? {};
     if (nextDueAt === undefined || nextDueAt <= clock.now() || stock?.nextRunAt !== new Date(nextDueAt).toISOString())
-      books.violations.push(`b-stock is due at ${stock?.nextRunAt}, booked was ${nextDueAt}, it is ${clock.now()}`);
+      audit.violations.push(`b-stock is due at ${stock?.nextRunAt}, the audit has ${nextDueAt}, it is ${clock.now()}`);
     const unread = await storage.unreadInboxes(10);
     const waiting = (await storage.readInbox("c-events", { maxRecords: 1 })).length;
-    if (unread.length + waiting > 0) books.violations.push("events still wait in an inbox");
+    if (unread.length + waiting > 0) audit.violations.push("events still wait in an inbox");
     return this.violations;
   }
 }
 
 /** Stands still, too, while the storage is at work: it does not wait for any timer of this clock. */
 class StorageClock extends ManualClock {
-  readonly #books: Books;
+  readonly #audit: Audit;
 
-  constructor(books: Books) {
+  constructor(audit: Audit) {
     super(noon);
-    this.#books = books;
+    this.#audit = audit;
   }
 
   override async settle(): Promise<void> {
     do await super.settle();
-    while (this.#books.underway > 0);
+    while (this.#audit.underway > 0);
   }
 }
 
-function valueOf<T>(said: Said<T>): T | undefined {
+function valueOf<T>(said: CallResult<T>): T | undefined {
   return said !== undefined && "value" in said ? said.value : undefined;
 }

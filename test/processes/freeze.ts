@@ -3,16 +3,16 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ChildSetting } from "./child.ts";
-import { Host, importIds, keyOf, ordersOf, pageSize } from "./host.ts";
-import { Ledger, accountOf } from "./ledger.ts";
+import { FileHost, importIds, keyOf, ordersOf, pageSize } from "./file-host.ts";
+import { DeliveryFile, checkDeliveries } from "../support/deliveries.ts";
 import { type Place, type Point, nameOf, placesOf, points } from "./points.ts";
-import { HostProcess, type Program } from "./process.ts";
+import { HostProcess, type Program } from "./child-process.ts";
 
 const pages = 4;
 const minuteMs = 60_000;
 const keys = Array.from({ length: pages }, (_, index) => ordersOf(index + 1).map(keyOf)).flat();
 
-/** One process that is held up while it holds a run, and another one that takes the run over. */
+/** One process that halts while it has a run, and another one that takes the run over. */
 export interface Trial {
   readonly task: ChildSetting["task"];
   readonly place: Place;
@@ -50,7 +50,9 @@ export async function freeze(program: Program, { task, place, goesOn }: Trial): 
       ? { point: "before end", page: 0 }
       : { point: "before commit", page: pages };
   const heirSetting = { folder, name: "heir", pages, aheadMs: minuteMs };
-  const heir = await Host.open(goesOn === "during" ? { ...heirSetting, halt } : heirSetting, { halted: gate.stand });
+  const heir = await FileHost.open(goesOn === "during" ? { ...heirSetting, halt } : heirSetting, {
+    halted: gate.stand,
+  });
   const [run] = (await heir.scheduler.listRuns()).items;
   assert(run !== undefined);
   await heir.scheduler.start();
@@ -67,7 +69,7 @@ export async function freeze(program: Program, { task, place, goesOn }: Trial): 
   const said = stale.reports.slice(before);
   const taken = said.filter((report) => "held" in report && report.held);
   assert.deepEqual(taken, [], "the stale process committed");
-  assert.equal(stale.all("lost").length, 1, "the stale process was not told that it lost its lease");
+  assert.equal(stale.all("lost").length, 1, "the stale process did not report that it lost its lease");
   assert.deepEqual(stale.all("background:error"), []);
   assert.equal(code, "0");
   const { status, crashes, numPagesProcessed, numSuccess } = await ended;
@@ -76,7 +78,7 @@ export async function freeze(program: Program, { task, place, goesOn }: Trial): 
     { status: "completed", crashes: 1, numPagesProcessed: pages, numSuccess: keys.length * importIds.length },
   );
   for (const _importId of importIds) {
-    const { lost, invented, repeated } = accountOf(new Ledger(folder, _importId).read(), keys);
+    const { lost, invented, repeated } = checkDeliveries(new DeliveryFile(folder, _importId), keys);
     assert.deepEqual({ lost, invented }, { lost: [], invented: [] });
     // No fence can stand before a destination: a stale process may write the page it was moving, and no further one.
     assert(repeated <= pageSize, `${repeated} records were repeated`);
@@ -86,7 +88,7 @@ export async function freeze(program: Program, { task, place, goesOn }: Trial): 
 }
 
 /** All that a stale process could spoil. */
-async function remembered(host: Host, _flowId: string): Promise<unknown> {
+async function remembered(host: FileHost, _flowId: string): Promise<unknown> {
   const { items } = await host.scheduler.listRuns();
   const checkpoint = await host.scheduler.getCheckpoint(_flowId);
   const failures = await host.scheduler.listFailures();

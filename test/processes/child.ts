@@ -1,6 +1,6 @@
 import { readSync, writeSync } from "node:fs";
 import { messageOf } from "../../src/model/outcome.ts";
-import { Host, type HostSetting, ordersOf } from "./host.ts";
+import { FileHost, type HostSetting, ordersOf } from "./file-host.ts";
 import type { Place } from "./points.ts";
 
 /** What a child process is to do. */
@@ -22,14 +22,14 @@ function report(line: Report): void {
   writeSync(1, `${JSON.stringify(line)}\n`);
 }
 
-/** Holds up the whole process until its parent lets it go on, or is gone. */
+/** Halts the whole process until its parent lets it go on, or is gone. */
 function halted(place: Place): void {
   report({ what: "halted", place });
   if (readSync(0, Buffer.alloc(1)) === 0) process.exit(1);
 }
 
 async function work(setting: ChildSetting): Promise<void> {
-  const host = await Host.open(setting, {
+  const host = await FileHost.open(setting, {
     halted,
     committed: (page, held) => report({ what: "committed", page, held }),
     ended: (held) => report({ what: "ended", held }),

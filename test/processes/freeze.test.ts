@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ChildSetting } from "./child.ts";
 import { freeze, titleOf, trials } from "./freeze.ts";
-import { Host, importIds, keyOf, ordersOf } from "./host.ts";
-import { Ledger, accountOf } from "./ledger.ts";
-import { HostProcess, type Program, bundle } from "./process.ts";
+import { FileHost, importIds, keyOf, ordersOf } from "./file-host.ts";
+import { DeliveryFile, checkDeliveries } from "../support/deliveries.ts";
+import { HostProcess, type Program, bundle } from "./child-process.ts";
 
 let program: Program;
 beforeAll(async () => {
@@ -23,10 +23,10 @@ describe.concurrent("a process that was stopped while another one took its run o
   });
 });
 
-test("a process that is stopped inside of a transaction holds the others up, and nothing is lost", async () => {
+test("a process that is stopped inside of a transaction makes the others wait, and nothing is lost", async () => {
   const folder = await mkdtemp(join(tmpdir(), "poundlock-freeze-"));
   const pages = 4;
-  const other = await Host.open({ folder, name: "other", pages, aheadMs: 60_000, busyMs: 50 });
+  const other = await FileHost.open({ folder, name: "other", pages, aheadMs: 60_000, busyMs: 50 });
   const halt = { point: "mid commit", page: 2, statement: 1 } as const;
   const setting: ChildSetting = { folder, name: "stopped", pages, task: "orders", halt };
   const stopped = new HostProcess(program, setting);
@@ -47,7 +47,7 @@ test("a process that is stopped inside of a transaction holds the others up, and
   expect((await other.scheduler.listRuns()).items).toHaveLength(1);
   const keys = Array.from({ length: pages }, (_, index) => ordersOf(index + 1).map(keyOf)).flat();
   for (const _importId of importIds)
-    expect(accountOf(new Ledger(folder, _importId).read(), keys)).toMatchObject({ lost: [], invented: [] });
+    expect(checkDeliveries(new DeliveryFile(folder, _importId), keys)).toMatchObject({ lost: [], invented: [] });
   await other.close();
   await rm(folder, { recursive: true });
 });

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { Chance } from "../simulation/chance.ts";
+import { Chance } from "../support/chance.ts";
 import { killIntake } from "./intake.ts";
 import { killAtRandom } from "./kills.ts";
 import { runInPair } from "./pair.ts";
-import { bundle } from "./process.ts";
+import { bundle } from "./child-process.ts";
 
 // What `npm run test:soak:crashes` does at length.
 

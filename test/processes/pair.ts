@@ -3,10 +3,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Run } from "../../src/index.ts";
-import { Ledger, linesOf } from "./ledger.ts";
+import { DeliveryFile, linesOf } from "../support/deliveries.ts";
 import { openStorage } from "./open-storage.ts";
 import type { PairReport, PairSetting } from "./pair-child.ts";
-import { HostProcess, type Program } from "./process.ts";
+import { HostProcess, type Program } from "./child-process.ts";
 
 /** What came of two processes running the same flows. */
 export interface PairFigures {
@@ -57,7 +57,7 @@ export async function runInPair(
     assert.equal(queued.length, runs * pair.length);
     for (const { status, crashes } of queued)
       assert.deepEqual({ status, crashes }, { status: "completed", crashes: 0 });
-    const written = new Ledger(folder, `flow-${flow}`).read();
+    const written = new DeliveryFile(folder, `flow-${flow}`).read();
     const expected = queued.flatMap(({ _id }) => ["1/0", "1/1", "2/0", "2/1"].map((place) => `${_id}/${place}`));
     assert.deepEqual(
       written.map(({ key }) => key),

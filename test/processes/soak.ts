@@ -1,10 +1,10 @@
 import { parseArgs } from "node:util";
-import { Chance } from "../simulation/chance.ts";
+import { Chance } from "../support/chance.ts";
 import { freeze, titleOf, trials } from "./freeze.ts";
 import { killIntake } from "./intake.ts";
 import { killAtRandom } from "./kills.ts";
 import { runInPair } from "./pair.ts";
-import { bundle, inLanes } from "./process.ts";
+import { bundle, inParallel } from "./child-process.ts";
 
 // `npm run test:soak:crashes -- [--kills 1000] [--freezes 200] [--events 100000] [--event-kills 100] [--flows 10]
 // [--runs 1000] [--seed 1]`: real processes that are killed, stopped, and in each other's way. `runs`: of each flow. 0
@@ -52,7 +52,7 @@ await part("SIGSTOP", values.freezes, async () => {
   const chosen = Array.from({ length: count }, (_, index) => trials[index % trials.length]).flatMap(
     (trial) => trial ?? [],
   );
-  await inLanes(chosen, 2, async (trial) => {
+  await inParallel(chosen, 2, async (trial) => {
     await freeze(programs.child, trial).catch((error: unknown) => {
       throw new Error(titleOf(trial), { cause: error });
     });

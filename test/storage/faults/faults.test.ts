@@ -2,11 +2,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { MemoryStorage, type Storage } from "../../src/index.ts";
-import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
-import { second } from "../support/harness.ts";
-import { type FaultMode, faultyStorage } from "./faulty-storage.ts";
-import { Host } from "./storage-script.ts";
+import { MemoryStorage, type Storage } from "../../../src/index.ts";
+import { SqliteStorage } from "../../../src/storage/sqlite/sqlite-storage.ts";
+import { second } from "../../support/harness.ts";
+import { type FaultMode, faultyStorage } from "../../support/faulty-storage.ts";
+import { ScriptedHost } from "./scripted-host.ts";
 
 /** A storage that can be opened again as it was left. */
 interface Opened {
@@ -65,7 +65,7 @@ const small: readonly FaultMode[] = ["throws", "is done, but reports failure"];
 /** The one that goes through every call of every storage. */
 const wholly: FaultMode = "is done, but reports failure";
 
-/** Longer than a lease, so that what runs is taken back. */
+/** Longer than a lease, so that what runs is reclaimed. */
 const outageMs = 45 * second;
 
 const unhandled: unknown[] = [];
@@ -86,26 +86,26 @@ const methods = Object.getOwnPropertyNames(MemoryStorage.prototype).filter(
 /** The script on a storage where nothing goes wrong. */
 async function faultless(open: () => Promise<Opened>) {
   const opened = await open();
-  const host = new Host();
-  const { storage, calls } = faultyStorage(host.books.watch(opened.storage));
+  const host = new ScriptedHost();
+  const { storage, calls } = faultyStorage(host.audit.watch(opened.storage));
   await host.follow(storage);
   const names = [...calls];
-  await host.calm();
-  const { takenBack } = host.books;
+  await host.recover();
+  const { reclaimed } = host.audit;
   await host.check();
   await host.end();
   const { violations } = host;
   await opened.remove();
-  return { names, takenBack, violations, hung: host.hung, failed: host.failed };
+  return { names, reclaimed, violations, hung: host.hung, failed: host.failed };
 }
 
 for (const { name, open, step } of storages) {
-  const { names, ...calm } = await faultless(open);
+  const { names, ...faultFree } = await faultless(open);
   const calls = names.map((method, index) => [index + 1, method] as const);
 
   describe(`${name}: a script of ${calls.length} calls`, () => {
     test("by itself it harms nothing, and calls every method there is", () => {
-      expect(calm).toEqual({ takenBack: 1, violations: "", hung: 0, failed: 0 });
+      expect(faultFree).toEqual({ reclaimed: 1, violations: "", hung: 0, failed: 0 });
       expect([...new Set(names)].sort()).toEqual(methods.sort());
     });
 
@@ -114,7 +114,9 @@ for (const { name, open, step } of storages) {
       const which = chosen.length === calls.length ? "every one" : `${chosen.length} of them, every ${step}th`;
 
       describe(`one call ${mode} (${which})`, () => {
-        test.each(chosen)(`call %i (%s) ${mode}`, (k, method) => survive(open, { k, method, mode }, calm.takenBack));
+        test.each(chosen)(`call %i (%s) ${mode}`, (k, method) =>
+          survive(open, { k, method, mode }, faultFree.reclaimed),
+        );
       });
     }
   });
@@ -123,12 +125,12 @@ for (const { name, open, step } of storages) {
 async function survive(
   open: () => Promise<Opened>,
   { k, method, mode }: { readonly k: number; readonly method: string; readonly mode: FaultMode },
-  mayBeTakenBack: number,
+  mayBeReclaimed: number,
 ): Promise<void> {
   const opened = await open();
-  const host = new Host();
+  const host = new ScriptedHost();
   const fault = { at: k, mode, outageMs, now: () => host.clock.now() };
-  const faulty = faultyStorage(host.books.watch(opened.storage), fault);
+  const faulty = faultyStorage(host.audit.watch(opened.storage), fault);
 
   await host.follow(faulty.storage);
   // A file answers when it can, so that another call may have been the one with this number.
@@ -136,16 +138,16 @@ async function survive(
   else expect(faulty.struck[0], "what went wrong first").toBe(method);
   if (passing.some((each) => each === mode)) {
     await host.clock.advance(outageMs);
-    await host.calm();
+    await host.recover();
     expect(await host.check(), "without a restart").toBe("");
   }
   await host.end();
-  await host.begin(host.books.watch(await opened.reopen()));
-  await host.calm();
+  await host.begin(host.audit.watch(await opened.reopen()));
+  await host.recover();
 
   expect(await host.check(), "after a restart").toBe("");
   if (!mode.endsWith("hangs")) expect(host.hung, "host calls that never answered").toBe(0);
-  if (small.includes(mode)) expect(host.books.takenBack, "runs taken back").toBeLessThanOrEqual(mayBeTakenBack);
+  if (small.includes(mode)) expect(host.audit.reclaimed, "runs reclaimed").toBeLessThanOrEqual(mayBeReclaimed);
   await host.end();
   expect(host.clock.timers).toBe(0);
   expect(host.violations, "when it has stopped").toBe("");

@@ -18,9 +18,9 @@ export interface Program {
 /** Bundles `name`.ts of this folder. */
 export async function bundle(name: string): Promise<Program> {
   await mkdir(join(root, ".work"), { recursive: true });
-  const outDir = await mkdtemp(join(root, ".work/faults-"));
+  const outDir = await mkdtemp(join(root, ".work/processes-"));
   await build({
-    entry: { [name]: join(root, "test/faults", `${name}.ts`) },
+    entry: { [name]: join(root, "test/processes", `${name}.ts`) },
     ...{ config: false, dts: false, silent: true, clean: false, outDir },
     ...{ format: ["cjs"], platform: "node", target: "node20", shims: true, removeNodeProtocol: false },
     noExternal: [/.*/],
@@ -29,9 +29,9 @@ export async function bundle(name: string): Promise<Program> {
   return { path: join(outDir, `${name}.cjs`), remove: () => rm(outDir, { recursive: true }) };
 }
 
-/** A process of the host's, and what it said so far. */
-export class HostProcess<Said extends { readonly what: string } = Report> {
-  readonly reports: Said[] = [];
+/** A process of the host's, and what it reported so far. */
+export class HostProcess<Reported extends { readonly what: string } = Report> {
+  readonly reports: Reported[] = [];
   /** Resolves with the signal that ended it, or its exit code. */
   readonly ended: Promise<string>;
   readonly #child: ChildProcess;
@@ -46,7 +46,7 @@ export class HostProcess<Said extends { readonly what: string } = Report> {
     stderr.on("data", (chunk: Buffer) => (this.#errors += chunk.toString()));
     const lines = createInterface(stdout);
     lines.on("line", (line) => {
-      this.reports.push(JSON.parse(line) as Said);
+      this.reports.push(JSON.parse(line) as Reported);
       this.#heard();
     });
     const closed = once(this.#child, "close") as Promise<[number | null, string | null]>;
@@ -58,8 +58,8 @@ export class HostProcess<Said extends { readonly what: string } = Report> {
   }
 
   /** All reports of this kind so far. */
-  all<What extends Said["what"]>(what: What): readonly Extract<Said, { readonly what: What }>[] {
-    return this.reports.filter((said): said is Extract<Said, { readonly what: What }> => said.what === what);
+  all<What extends Reported["what"]>(what: What): readonly Extract<Reported, { readonly what: What }>[] {
+    return this.reports.filter((report): report is Extract<Reported, { readonly what: What }> => report.what === what);
   }
 
   /** Resolves when `isTrue` of what it said; rejects if it ends before. */
@@ -92,11 +92,15 @@ export class HostProcess<Said extends { readonly what: string } = Report> {
   }
 }
 
-/** Does `work` with each, `lanes` of them at a time. */
-export async function inLanes<T>(all: readonly T[], lanes: number, work: (one: T) => Promise<void>): Promise<void> {
+/** Does `work` with each, `parallel` of them at a time. */
+export async function inParallel<T>(
+  all: readonly T[],
+  parallel: number,
+  work: (one: T) => Promise<void>,
+): Promise<void> {
   const waiting = [...all];
-  const lane = async () => {
+  const workOn = async () => {
     for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) await work(one);
   };
-  await Promise.all(Array.from({ length: lanes }, lane));
+  await Promise.all(Array.from({ length: parallel }, workOn));
 }

@@ -10,14 +10,14 @@ import {
   type Storage,
   systemClock,
 } from "../../src/index.ts";
-import { Ledger, linesOf } from "./ledger.ts";
+import { DeliveryFile, linesOf } from "../support/deliveries.ts";
 import { openStorage } from "./open-storage.ts";
 import { type Place, type PointName, isSame } from "./points.ts";
-import { type WatchedCall, watchedStorage } from "./watched-storage.ts";
+import { type WatchedCall, watchedStorage } from "../support/watched-storage.ts";
 
 /** What a host is made of; plain JSON, so that a process can be given it. */
 export interface HostSetting {
-  /** Where its file and its ledgers are. */
+  /** Where its file and its deliveries are. */
   readonly folder: string;
   /** What it signs with. */
   readonly name: string;
@@ -35,8 +35,8 @@ export interface HostSetting {
   readonly maxCrashes?: number;
 }
 
-/** Who hears of what a host does. */
-export interface HostTold {
+/** Called as the host goes on. */
+export interface HostCallbacks {
   /** It stands at its `halt`; it goes on when this returns, or resolves where its code can wait. */
   halted?(place: Place): Promise<void> | void;
   /** It committed a page, or was refused. */
@@ -68,12 +68,12 @@ export function keyOf({ n }: Order): string {
 }
 
 /** A registry and a scheduler on a file: flow `orders` reads on demand, flow `events` what was accepted. */
-export class Host {
+export class FileHost {
   readonly storage: Storage;
   readonly registry: FlowRegistry;
   readonly scheduler: Scheduler;
   readonly #setting: HostSetting;
-  readonly #told: HostTold;
+  readonly #callbacks: HostCallbacks;
   #appended = 0;
   #hasHalted = false;
   /** A write that waits for the leases to be renewed. */
@@ -84,7 +84,7 @@ export class Host {
   #changing: Place | undefined;
   #statements = 0;
 
-  static async open(setting: HostSetting, told: HostTold = {}): Promise<Host> {
+  static async open(setting: HostSetting, callbacks: HostCallbacks = {}): Promise<FileHost> {
     const file = join(setting.folder, "file");
     const { busyMs, halt } = setting;
     const between = () => host.#inTransaction();
@@ -92,15 +92,15 @@ export class Host {
       ...(halt !== undefined && isInTransaction(halt) ? { between } : {}),
       ...(busyMs === undefined ? {} : { busyMs }),
     });
-    const host: Host = new Host(setting, told, stored);
+    const host: FileHost = new FileHost(setting, callbacks, stored);
     for (const _id of ["orders", "events"])
       await host.registry.define(_id, { name: _id, _exportId: _id, _importIds: [...importIds] });
     return host;
   }
 
-  private constructor(setting: HostSetting, told: HostTold, stored: Storage) {
+  private constructor(setting: HostSetting, callbacks: HostCallbacks, stored: Storage) {
     this.#setting = setting;
-    this.#told = told;
+    this.#callbacks = callbacks;
     const { maxCrashes } = setting;
     const before = (call: WatchedCall) => this.#before(call);
     this.storage = watchedStorage(stored, { before, after: (call) => this.#after(call) });
@@ -137,9 +137,9 @@ export class Host {
 
   #import(_importId: string): Import<Order> {
     const { folder, name, answerMs = 0 } = this.#setting;
-    const ledger = new Ledger(folder, _importId);
+    const deliveries = new DeliveryFile(folder, _importId);
     return {
-      idempotent: true, // who reads the ledger takes each key once
+      idempotent: true, // whoever reads the deliveries counts each key once
       map: (order) => {
         // The first half of the page is mapped by then, and the second is not.
         if (order.n % pageSize === pageSize / 2) void this.#reach({ point: "mapped", page: pageOf(order), _importId });
@@ -150,9 +150,9 @@ export class Host {
         await this.#reach({ point: "before write", page, _importId });
         const middle: Place = { point: "mid write", page, _importId };
         const half = this.#halts(middle) ? keys.length / 2 : 0;
-        if (half > 0) ledger.append(keys.slice(0, half), run._id, name);
+        if (half > 0) deliveries.add(keys.slice(0, half), run._id, name);
         await this.#reach(middle);
-        ledger.append(keys.slice(half), run._id, name);
+        deliveries.add(keys.slice(half), run._id, name);
         if (_importId === importIds[0]) await this.#renewed(page);
         if (answerMs > 0) await pause(answerMs);
         await this.#reach({ point: "written", page, _importId });
@@ -190,10 +190,10 @@ export class Host {
       if (first !== undefined) await this.#reach({ point: "page read", page: pageOf(first) });
     } else if (name === "commitPage") {
       this.#changing = undefined;
-      this.#told.committed?.(args[1].ordinal, answer !== undefined);
+      this.#callbacks.committed?.(args[1].ordinal, answer !== undefined);
       await this.#reach({ point: "committed", page: args[1].ordinal });
     } else if (name === "endRun") {
-      this.#told.ended?.(answer !== undefined);
+      this.#callbacks.ended?.(answer !== undefined);
       await this.#reach({ point: "ended", page: 0 });
     } else if (name === "renewLeases" && this.#renewing !== undefined) {
       const { page, done } = this.#renewing;
@@ -203,7 +203,7 @@ export class Host {
     }
   }
 
-  // Between two statements of a transaction nothing can wait: who is told has to hold up the whole process.
+  // Between two statements of a transaction nothing can wait: so the callback has to halt the whole process.
   #inTransaction(): void {
     if (this.#changing !== undefined) void this.#reach({ ...this.#changing, statement: ++this.#statements });
   }
@@ -220,7 +220,7 @@ export class Host {
   async #reach(place: Place): Promise<void> {
     if (this.#hasHalted || !this.#halts(place)) return;
     this.#hasHalted = true;
-    await this.#told.halted?.(place);
+    await this.#callbacks.halted?.(place);
   }
 
   #clock(): Clock {

@@ -4,7 +4,7 @@ export interface Point {
   readonly each: "run" | "page" | "import";
   /** Pages of the run that are committed when it stands there at page `page` of `pages`; undefined: reading is ahead of that. */
   readonly committed: (page: number, pages: number) => number | undefined;
-  /** Whether some process holds the run there, so that it dies with it. */
+  /** Whether some process has the run's lease there, so that it dies with it. */
   readonly held: boolean;
   /** Whether the page may have been written without being committed. */
   readonly inFlight: boolean;

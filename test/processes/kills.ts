@@ -3,11 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Chance } from "../simulation/chance.ts";
+import type { Chance } from "../support/chance.ts";
 import type { ChildSetting } from "./child.ts";
-import { Host, importIds, keyOf, ordersOf, pageSize } from "./host.ts";
-import { Ledger, accountOf } from "./ledger.ts";
-import { HostProcess, type Program } from "./process.ts";
+import { FileHost, importIds, keyOf, ordersOf, pageSize } from "./file-host.ts";
+import { DeliveryFile, checkDeliveries } from "../support/deliveries.ts";
+import { HostProcess, type Program } from "./child-process.ts";
 
 /** What came of killing one process after the other. */
 export interface KillFigures {
@@ -67,7 +67,7 @@ export async function killAtRandom(program: Program, { kills, chance }: { kills:
 }
 
 async function judge(folder: string, { pages, kills, early }: { pages: number; kills: number; early: number }) {
-  const host = await Host.open({ folder, name: "judge", pages });
+  const host = await FileHost.open({ folder, name: "judge", pages });
   const { items } = await host.scheduler.listRuns();
   const [run] = items;
   assert.equal(items.length, 1, "there is one run");
@@ -79,10 +79,10 @@ async function judge(folder: string, { pages, kills, early }: { pages: number; k
   let repeated = 0;
   for (const _importId of importIds) {
     assert.equal(run?.imports[_importId]?.numSuccess, keys.length);
-    const account = accountOf(new Ledger(folder, _importId).read(), keys);
-    assert.deepEqual({ lost: account.lost, invented: account.invented }, { lost: [], invented: [] });
-    assert(account.repeated <= (kills + early) * pageSize, `${account.repeated} records were repeated`);
-    repeated += account.repeated;
+    const check = checkDeliveries(new DeliveryFile(folder, _importId), keys);
+    assert.deepEqual({ lost: check.lost, invented: check.invented }, { lost: [], invented: [] });
+    assert(check.repeated <= (kills + early) * pageSize, `${check.repeated} records were repeated`);
+    repeated += check.repeated;
   }
   await host.close();
   await rm(folder, { recursive: true });

@@ -2,7 +2,7 @@ import { appendFileSync, closeSync, openSync, rmSync, writeSync } from "node:fs"
 import { join } from "node:path";
 import { type Export, FlowRegistry, type Import, Scheduler } from "../../src/index.ts";
 import { messageOf } from "../../src/model/outcome.ts";
-import { Ledger } from "./ledger.ts";
+import { DeliveryFile } from "../support/deliveries.ts";
 import { openStorage } from "./open-storage.ts";
 
 /** What one of two processes on one file is to do. */
@@ -28,8 +28,8 @@ function report(line: PairReport): void {
   writeSync(1, `${JSON.stringify(line)}\n`);
 }
 
-/** A file that only one run of a flow can hold at a time, on this machine. */
-function hold(folder: string, _flowId: string, _runId: string): () => void {
+/** A file that only one run of a flow can have at a time, on this machine. */
+function lock(folder: string, _flowId: string, _runId: string): () => void {
   const path = join(folder, `running-${_flowId}`);
   try {
     closeSync(openSync(path, "wx"));
@@ -45,7 +45,7 @@ const go = () => new Promise<void>((resolve) => process.stdin.once("data", () =>
 async function work({ folder, name, flows, runs }: PairSetting): Promise<void> {
   const orders: Export<string> = {
     async *pages({ run, flow }) {
-      const release = hold(folder, flow._id, run._id);
+      const release = lock(folder, flow._id, run._id);
       try {
         for (let at = 0; at < records.length; at += recordsPerPage) yield records.slice(at, at + recordsPerPage);
       } finally {
@@ -56,14 +56,14 @@ async function work({ folder, name, flows, runs }: PairSetting): Promise<void> {
   const ledger: Import<string> = {
     idempotent: false,
     async write(_, { keys, flow, run }) {
-      new Ledger(folder, flow._id).append(keys, run._id, name);
+      new DeliveryFile(folder, flow._id).add(keys, run._id, name);
     },
   };
   const storage = await openStorage(join(folder, "file"));
   const registry = new FlowRegistry({ exports: { orders }, imports: { ledger }, storage });
   const ids = Array.from({ length: flows }, (_, index) => `flow-${index}`);
   for (const _id of ids) await registry.define(_id, { name: _id, _exportId: "orders", _importId: "ledger" });
-  // Neither can hold all flows at once, so both have to take part.
+  // Neither can run all flows at once, so both have to take part.
   const scheduler = new Scheduler(registry, { concurrency: Math.ceil(flows / 2) });
   scheduler.on("run:completed", () => report({ what: "completed" }));
   scheduler.on("run:failed", () => report({ what: "failed" }));

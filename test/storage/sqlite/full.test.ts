@@ -3,19 +3,19 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { FlowRegistry, Scheduler, type Storage } from "../../src/index.ts";
-import { type SqliteDatabase, SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
-import { arrayExport, collectingImport } from "../../src/testing/index.ts";
-import { second } from "../support/harness.ts";
-import { faultyStorage } from "./faulty-storage.ts";
-import { Host } from "./storage-script.ts";
+import { FlowRegistry, Scheduler, type Storage } from "../../../src/index.ts";
+import { type SqliteDatabase, SqliteStorage } from "../../../src/storage/sqlite/sqlite-storage.ts";
+import { arrayExport, collectingImport } from "../../../src/testing/index.ts";
+import { second } from "../../support/harness.ts";
+import { faultyStorage } from "../../support/faulty-storage.ts";
+import { ScriptedHost } from "../faults/scripted-host.ts";
 
 const Database = createRequire(import.meta.url)("libsql") as new (
   file: string,
   options?: { readonly readonly: boolean },
 ) => SqliteDatabase;
 
-/** What SQLite itself can be told to refuse, and what it says then. */
+/** What SQLite itself can be made to refuse, and its message then. */
 interface Condition {
   readonly begins: (database: SqliteDatabase) => void;
   readonly ends: (database: SqliteDatabase) => void;
@@ -61,7 +61,11 @@ async function openFile() {
 }
 
 /** The condition begins with the call number `at`, and is over with the first call after the outage. */
-function during(storage: Storage, host: Host, spell: { at: number; database: SqliteDatabase; condition: Condition }) {
+function during(
+  storage: Storage,
+  host: ScriptedHost,
+  spell: { at: number; database: SqliteDatabase; condition: Condition },
+) {
   const { at, database, condition } = spell;
   let count = 0;
   let endsAt = Infinity;
@@ -86,8 +90,8 @@ function during(storage: Storage, host: Host, spell: { at: number; database: Sql
 /** How many calls the script makes while nothing goes wrong. */
 async function countCalls(): Promise<number> {
   const { database, storage, remove } = await openFile();
-  const host = new Host(bulk);
-  const { storage: counted, calls } = faultyStorage(host.books.watch(storage));
+  const host = new ScriptedHost(bulk);
+  const { storage: counted, calls } = faultyStorage(host.audit.watch(storage));
   await host.follow(counted);
   await host.end();
   await storage.close();
@@ -105,11 +109,11 @@ for (const [what, condition] of Object.entries(conditions))
   describe(`${what} for a while, from one of ${calls} calls of a script on (every ${step}th)`, () => {
     test.each(moments)("from call %i on", async (at) => {
       const { file, database, storage, remove } = await openFile();
-      const host = new Host(bulk);
+      const host = new ScriptedHost(bulk);
 
-      await host.follow(during(host.books.watch(storage), host, { at, database, condition }));
+      await host.follow(during(host.audit.watch(storage), host, { at, database, condition }));
       await host.clock.advance(outageMs);
-      await host.calm();
+      await host.recover();
 
       expect(await host.check(), "without a restart").toBe("");
       for (const cause of host.causes) expect(cause).toMatch(condition.says);
@@ -118,8 +122,8 @@ for (const [what, condition] of Object.entries(conditions))
       await storage.close();
       database.close();
       const reopened = await SqliteStorage.open(file);
-      await host.begin(host.books.watch(reopened));
-      await host.calm();
+      await host.begin(host.audit.watch(reopened));
+      await host.recover();
       expect(await host.check()).toBe("");
       await host.end();
       expect(host.violations).toBe("");
@@ -131,8 +135,8 @@ for (const [what, condition] of Object.entries(conditions))
 describe("a file that is opened read-only", () => {
   test("is refused as storage_failed by all that writes, and stays as it is", async () => {
     const { file, database, storage, remove } = await openFile();
-    const before = new Host();
-    await before.begin(before.books.watch(storage));
+    const before = new ScriptedHost();
+    await before.begin(before.audit.watch(storage));
     await before.end();
     await storage.close();
     database.close();

@@ -10,7 +10,8 @@ import type {
   Storage,
   ClaimedRun,
   Tick,
-} from "../../src/index.ts";
+} from "../../../src/index.ts";
+import { DeliveryList } from "../../support/deliveries.ts";
 
 /** What one record is called wherever it turns up: its source and its number. */
 export interface Item {
@@ -21,23 +22,22 @@ export interface Item {
 }
 
 /** What one import made of one flow's records. */
-interface Book {
-  /** Record → how often it was written. */
-  readonly written: Map<string, number>;
+interface ImportAudit {
+  readonly written: DeliveryList;
   /** Records that were ever stored as failures. */
   readonly stored: Set<string>;
 }
 
-interface FlowBook {
+interface FlowAudit {
   readonly _id: string;
   readonly source: string;
-  readonly imports: ReadonlyMap<string, Book>;
+  readonly imports: ReadonlyMap<string, ImportAudit>;
   /** Token of the run that is active. */
   active: { readonly _runId: string; readonly token: string } | undefined;
   /** What the flow's `nextRunAt` has to be. */
   nextDueAt: number | undefined;
-  /** Runs that were taken back, and those that ended or were given back in the middle of a page. */
-  takenBack: number;
+  /** Runs that were reclaimed, and those that ended or were given back in the middle of a page. */
+  reclaimed: number;
   interrupted: number;
   /** Times the host made it read again. */
   rewound: number;
@@ -51,9 +51,9 @@ export interface ImportRule {
 }
 
 /** Beside everything that was really done to the storage: what follows from it, and what must never be untrue. */
-export class Books {
+export class Audit {
   readonly violations: string[] = [];
-  readonly flows = new Map<string, FlowBook>();
+  readonly flows = new Map<string, FlowAudit>();
   /** Calls that the storage itself has not answered yet. */
   underway = 0;
   /** Run → page → import → counts, as committed. */
@@ -67,7 +67,7 @@ export class Books {
     this.#pageSize = pageSize;
   }
 
-  /** The same storage; each call that is carried out is booked. */
+  /** The same storage; each call that is carried out is recorded. */
   watch(storage: Storage): Storage {
     return new Proxy(storage, {
       get: (target, name) => {
@@ -77,7 +77,7 @@ export class Books {
           this.underway++;
           try {
             const answer: unknown = await Reflect.apply(member, target, args);
-            this.#book(String(name), args, answer);
+            this.#record(String(name), args, answer);
             return answer;
           } finally {
             this.underway--;
@@ -92,10 +92,10 @@ export class Books {
     const written = this.flows.get(_flowId)?.imports.get(_importId)?.written;
     if (written === undefined)
       this.violations.push(`${_importId} got a record of flow ${_flowId}, which is none of its`);
-    else written.set(nameOf(item), (written.get(nameOf(item)) ?? 0) + 1);
+    else written.add([nameOf(item)], "", "");
   }
 
-  #book(name: string, args: readonly unknown[], answer: unknown): void {
+  #record(name: string, args: readonly unknown[], answer: unknown): void {
     // Names, arguments and answers belong together as the contract says.
     switch (name) {
       case "insertFlow":
@@ -111,7 +111,7 @@ export class Books {
         this.#due(args[0] as readonly Tick[], answer as readonly QueueDueResult[]);
         break;
       case "claimRun":
-        this.#taken(args[1] as { readonly token: string }, answer as ClaimedRun | undefined);
+        this.#claimed(args[1] as { readonly token: string }, answer as ClaimedRun | undefined);
         break;
       case "commitPage":
         if (answer !== undefined) this.#committed(args[0] as RunLease, args[1] as PageCommit);
@@ -124,7 +124,7 @@ export class Books {
         if (answer !== undefined) this.#leaves(answer as Run, "interrupted");
         break;
       case "reclaimExpiredRuns":
-        for (const run of answer as readonly Run[]) this.#leaves(run, "takenBack");
+        for (const run of answer as readonly Run[]) this.#leaves(run, "reclaimed");
         break;
       case "setCheckpoint":
         if (answer === true) this.#flow(args[0] as string).rewound++;
@@ -133,7 +133,7 @@ export class Books {
     }
   }
 
-  #flow(_flowId: string): FlowBook {
+  #flow(_flowId: string): FlowAudit {
     const flow = this.flows.get(_flowId);
     if (flow === undefined) throw new Error(`flow ${_flowId} was never stored`);
     return flow;
@@ -143,8 +143,8 @@ export class Books {
     const ids = flow._importIds ?? [flow._importId];
     this.flows.set(flow._id, {
       ...{ _id: flow._id, source: flow._exportId, active: undefined, nextDueAt: instant(flow.nextRunAt) },
-      imports: new Map(ids.map((_id) => [_id, { written: new Map(), stored: new Set() }])),
-      ...{ takenBack: 0, interrupted: 0, rewound: 0, isDeleted: false },
+      imports: new Map(ids.map((_id) => [_id, { written: new DeliveryList(), stored: new Set() }])),
+      ...{ reclaimed: 0, interrupted: 0, rewound: 0, isDeleted: false },
     });
   }
 
@@ -164,9 +164,9 @@ export class Books {
     }
   }
 
-  #taken({ token }: { readonly token: string }, taken: ClaimedRun | undefined): void {
-    if (taken === undefined) return;
-    const { _id, _flowId } = taken.run;
+  #claimed({ token }: { readonly token: string }, claimed: ClaimedRun | undefined): void {
+    if (claimed === undefined) return;
+    const { _id, _flowId } = claimed.run;
     const flow = this.#flow(_flowId);
     const { active } = flow;
     if (active !== undefined && (active._runId !== _id || active.token !== token))
@@ -175,48 +175,48 @@ export class Books {
     flow.active = { _runId: _id, token };
   }
 
-  #committed(hold: RunLease, page: PageCommit): void {
-    const flow = this.#held(hold, "committed a page");
+  #committed(lease: RunLease, page: PageCommit): void {
+    const flow = this.#checkLease(lease, "committed a page");
     if (flow === undefined) return;
-    const pages = this.#pages.get(hold._runId) ?? new Map<number, PageCommit["counts"]>();
-    this.#pages.set(hold._runId, pages.set(page.ordinal, page.counts));
+    const pages = this.#pages.get(lease._runId) ?? new Map<number, PageCommit["counts"]>();
+    this.#pages.set(lease._runId, pages.set(page.ordinal, page.counts));
     if (flow.isDeleted) return;
     for (const failure of page.failures) flow.imports.get(failure._importId)?.stored.add(nameOf(itemOf(failure)));
     if (page.checkpoint !== undefined) this.#checkSettled(flow, page.checkpoint.value);
   }
 
-  #ended(hold: RunLease, ending: RunEnding, { run }: { readonly run: Run }): void {
+  #ended(lease: RunLease, ending: RunEnding, { run }: { readonly run: Run }): void {
     const flow = this.#flow(run._flowId);
-    if (flow.active?._runId === run._id) this.#held(hold, "ended");
+    if (flow.active?._runId === run._id) this.#checkLease(lease, "ended");
     if (ending.checkpoint !== undefined && run.status === "completed" && !flow.isDeleted)
       this.#checkSettled(flow, ending.checkpoint.value);
     if (flow.active?._runId === run._id) this.#leaves(run, run.status === "completed" ? undefined : "interrupted");
   }
 
-  #held({ _runId, token }: RunLease, what: string): FlowBook | undefined {
+  #checkLease({ _runId, token }: RunLease, what: string): FlowAudit | undefined {
     const flow = this.flows.get(this.#runs.get(_runId) ?? "");
     if (flow?.active?._runId !== _runId || flow.active.token !== token)
       this.violations.push(`run ${_runId} ${what} without holding its lease`);
     return flow;
   }
 
-  #leaves(run: Run, how: "takenBack" | "interrupted" | undefined): void {
+  #leaves(run: Run, how: "reclaimed" | "interrupted" | undefined): void {
     const flow = this.#flow(run._flowId);
     if (flow.active?._runId === run._id) flow.active = undefined;
     if (how !== undefined) flow[how]++;
   }
 
   // Everything before the flow's checkpoint is settled.
-  #checkSettled(flow: FlowBook, checkpoint: unknown): void {
+  #checkSettled(flow: FlowAudit, checkpoint: unknown): void {
     const { read } = checkpoint as { readonly read: number };
     for (let n = 1; n <= read; n++)
       this.#checkArrived(flow, { source: flow.source, n, bulk: "" }, "is behind the checkpoint");
   }
 
-  #checkArrived(flow: FlowBook, item: Item, why: string): void {
+  #checkArrived(flow: FlowAudit, item: Item, why: string): void {
     const name = nameOf(item);
     for (const [_importId, { written, stored }] of flow.imports)
-      if (!written.has(name) && !stored.has(name) && this.#rules[_importId]?.ignores(item) !== true)
+      if (written.times(name) === 0 && !stored.has(name) && this.#rules[_importId]?.ignores(item) !== true)
         this.violations.push(`${name} of flow ${flow._id} ${why}, but ${_importId} never got it`);
   }
 
@@ -230,11 +230,11 @@ export class Books {
     }
   }
 
-  #checkRepeats(flow: FlowBook, _importId: string, written: Book["written"]): void {
+  #checkRepeats(flow: FlowAudit, _importId: string, written: DeliveryList): void {
     // What is stopped or canceled ends between pages: an import that does not bear repetition is not given any then.
-    const pages = flow.takenBack + (this.#rules[_importId]?.idempotent === true ? flow.interrupted : 0);
+    const pages = flow.reclaimed + (this.#rules[_importId]?.idempotent === true ? flow.interrupted : 0);
     let repeats = 0;
-    for (const [name, times] of written) {
+    for (const [name, times] of written.entries()) {
       repeats += times - 1;
       if (times > 1 + pages + flow.rewound)
         this.violations.push(`${_importId} got ${name} of flow ${flow._id} ${times} times`);
@@ -249,17 +249,18 @@ export class Books {
     const sums: Record<string, Counts> = Object.fromEntries(Object.keys(run.imports).map((_id) => [_id, none]));
     for (const counts of this.#pages.get(run._id)?.values() ?? [])
       for (const [_importId, count] of Object.entries(counts)) sums[_importId] = plus(sums[_importId], count);
-    const said = inOrder(run.imports);
-    if (said !== inOrder(sums)) this.violations.push(`run ${run._id} says ${said}, committed was ${inOrder(sums)}`);
+    const stated = inOrder(run.imports);
+    if (stated !== inOrder(sums))
+      this.violations.push(`run ${run._id} states ${stated}, committed was ${inOrder(sums)}`);
     const { numSuccess, numError, numIgnore } = run;
     const total = Object.values(sums).reduce<Counts>(plus, none);
     if (inOrder({ all: { numSuccess, numError, numIgnore } }) !== inOrder({ all: total }))
       this.violations.push(`the totals of run ${run._id} are not its imports' sums`);
   }
 
-  /** Runs that were taken back, of all flows. */
-  get takenBack(): number {
-    return [...this.flows.values()].reduce((sum, flow) => sum + flow.takenBack, 0);
+  /** Runs that were reclaimed, of all flows. */
+  get reclaimed(): number {
+    return [...this.flows.values()].reduce((sum, flow) => sum + flow.reclaimed, 0);
   }
 }
 
