@@ -81,7 +81,7 @@ async function killAndResume(folder: string): Promise<void> {
   if (interrupted === undefined) throw new Error("the run is lost");
   console.log(`  opened again: the run is ${interrupted.status}, ${interrupted.numPagesProcessed} pages are committed`);
 
-  // The dead process holds the run until its lease has run out; then whoever starts next takes it up.
+  // The run stays leased to the dead process until the lease runs out; then the next process that starts reclaims it.
   await pause(leaseMs);
   await scheduler.start();
   const run = await scheduler.waitFor(interrupted._id);

@@ -1,4 +1,4 @@
-// One idea: events are taken in as they arrive. `listen` opens a webhook here; the sender is told OK only when the event
+// One idea: events are taken in as they arrive. `listen` opens a webhook here; the sender gets 200 OK only when the event
 // is on the disk, in the inbox of every flow that uses the export, and an event sent twice is moved once.
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -22,8 +22,8 @@ const port = new Promise<number>((resolve) => (tellPort = resolve));
 const payments: Export<Payment> = {
   key: (payment) => payment.id,
   /**
-   * Called when the scheduler starts, if an enabled flow uses this export; what it answers stops it again. The scheduler
-   * does not wait for it: an export that is slow to connect holds no other flow up.
+   * Called when the scheduler starts, if an enabled flow uses this export; the function it returns stops it again. The scheduler
+   * does not wait for it: an export that is slow to connect delays no other flow.
    */
   async listen({ accept }) {
     const server = createServer((request, response) => {

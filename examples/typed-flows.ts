@@ -45,7 +45,7 @@ export const refusedByTheCompiler = [
 ];
 console.log(`refused by the compiler: ${refusedByTheCompiler.length} flows`);
 
-// Ids that are plain strings, out of a form or a file, are checked at run time. Every problem is told, not just one.
+// Ids that are plain strings, out of a form or a file, are checked at run time. Every problem is reported, not just one.
 const fromAForm: { name: string; _exportId: string; _importId: string; schedule: string } = {
   name: "",
   _exportId: "order",

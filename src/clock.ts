@@ -1,10 +1,10 @@
-/** What tells the time and wakes us. Everything that waits goes through one, so that a test can move time itself. */
+/** The time and its timers. Everything that waits goes through a clock, so that a test can move time. */
 export interface Clock {
-  /** Epoch milliseconds by the wall. */
+  /** Wall-clock time in epoch milliseconds. */
   now(): number;
-  /** Calls `callback` once, `delayMs` from now (0 or more); the answer cancels it. */
+  /** Calls `callback` once, `delayMs` from now (0 or more); the function returned cancels it. */
   setTimer(callback: () => void, delayMs: number): CancelTimer;
-  /** Resolves after other work of the process had its turn. */
+  /** Resolves after other work of the process has run. */
   yieldToEventLoop(): Promise<void>;
 }
 
@@ -14,7 +14,7 @@ export type CancelTimer = () => void;
 /** The longest delay that `setTimeout` keeps; a longer one would fire at once. */
 const longestTimeoutMs = 2 ** 31 - 1;
 
-/** The computer's own. */
+/** The clock of this computer. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   setTimer(callback, delayMs) {
@@ -44,8 +44,8 @@ export function delay(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
 }
 
 /**
- * Keeps long work without I/O from blocking the host, and from missing its own timers: `await pace.breathe()` where
- * `pace.spent()` says that a stretch is over.
+ * Keeps long work without I/O from blocking the host and delaying its timers: `await yielder.yield()` where
+ * `yielder.isDue()` returns true.
  */
 export class Yielder {
   readonly #clock: Clock;
@@ -53,20 +53,20 @@ export class Yielder {
   #since: number;
   #turn: Promise<void> | undefined;
 
-  /** `stretchMs`: how long the process may be kept busy in one go. */
+  /** `stretchMs`: how long the process may be kept busy without a pause. */
   constructor(clock: Clock, stretchMs = 3) {
     this.#clock = clock;
     this.#stretchMs = stretchMs;
     this.#since = clock.now();
   }
 
-  /** True once the process was kept busy for `stretchMs`, or cannot know because the clock was set back. */
+  /** True once the process has been busy for `stretchMs`, or if the clock was set back so that this is unknown. */
   isDue(): boolean {
     const busyMs = this.#clock.now() - this.#since;
     return busyMs >= this.#stretchMs || busyMs < 0;
   }
 
-  /** Resolves after other work had its turn. Who calls meanwhile waits for the same turn, or each would begin a stretch of its own. */
+  /** Resolves after other work has run. Calls made meanwhile wait for the same turn of the event loop. */
   yield(): Promise<void> {
     this.#turn ??= this.#takeTurn();
     return this.#turn;

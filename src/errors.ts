@@ -2,7 +2,7 @@ import type { FlowIssue } from "./model/flow.ts";
 import { formatValue } from "./model/json.ts";
 import { messageOf } from "./model/outcome.ts";
 
-/** Every code a {@link PoundlockError} may carry; the same text for good. */
+/** Every code a {@link PoundlockError} may carry; never changed once published. */
 export type ErrorCode =
   | "invalid_flow"
   | "invalid_option"
@@ -39,7 +39,7 @@ export function isPoundlockError(error: unknown): error is PoundlockError {
   return typeof error === "object" && error !== null && brand in error;
 }
 
-/** A flow does not hold. `issues` has every problem, each with its field. */
+/** The definition of a flow is invalid. `issues` has every problem, each with its field. */
 export class InvalidFlowError extends PoundlockError {
   override readonly name = "InvalidFlowError";
   readonly code = "invalid_flow";
@@ -74,7 +74,7 @@ export class InvalidOptionError extends PoundlockError {
   }
 }
 
-/** What was asked cannot be read: an unknown filter, a limit out of range, records that do not match their ids. */
+/** A request is invalid: an unknown filter, a limit out of range, records that do not match their ids. */
 export class InvalidRequestError extends PoundlockError {
   override readonly name = "InvalidRequestError";
   readonly code = "invalid_request";
@@ -87,13 +87,13 @@ export class InvalidRequestError extends PoundlockError {
   }
 }
 
-/** The `authorize` hook does not know who asks. */
+/** The `authorize` hook does not know the caller. */
 export class UnauthorizedError extends PoundlockError {
   override readonly name = "UnauthorizedError";
   readonly code = "unauthorized";
 }
 
-/** The `authorize` hook knows who asks, and refuses. */
+/** The `authorize` hook knows the caller, but does not allow this. */
 export class ForbiddenError extends PoundlockError {
   override readonly name = "ForbiddenError";
   readonly code = "forbidden";
@@ -125,13 +125,13 @@ export class FlowDisabledError extends PoundlockError {
   readonly code = "flow_disabled";
 }
 
-/** `maxQueued` or `maxInboxPages` is reached. Nothing was taken: try again later. */
+/** `maxQueued` or `maxInboxPages` is reached. Nothing was stored: try again later. */
 export class BusyError extends PoundlockError {
   override readonly name = "BusyError";
   readonly code = "busy";
 }
 
-/** Reading from the export went wrong. Its own error is `cause`. */
+/** Reading from the export failed. Its own error is `cause`. */
 export class ExportFailedError extends PoundlockError {
   override readonly name = "ExportFailedError";
   readonly code = "export_failed";
@@ -141,7 +141,7 @@ export class ExportFailedError extends PoundlockError {
   }
 }
 
-/** Every record an import was given asked for a retry and attempts are spent: it is down, so nothing is dead-lettered. */
+/** Every record given to an import asked for a retry and retries are exhausted: the destination is unavailable, so no failures are stored. */
 export class ImportFailedError extends PoundlockError {
   override readonly name = "ImportFailedError";
   readonly code = "import_failed";
@@ -151,7 +151,7 @@ export class ImportFailedError extends PoundlockError {
   }
 }
 
-/** An export or import answered something its contract does not allow. */
+/** An export or import returned something that its contract does not allow. */
 export class ContractViolationError extends PoundlockError {
   override readonly name = "ContractViolationError";
   readonly code = "contract_violation";
@@ -191,7 +191,7 @@ export class CountsMismatchError extends PoundlockError {
   }
 }
 
-/** Another process took the run over, so nothing this one does about it counts. */
+/** Another process has reclaimed the run, so this process can no longer change it. */
 export class LeaseLostError extends PoundlockError {
   override readonly name = "LeaseLostError";
   readonly code = "lease_lost";
@@ -201,7 +201,7 @@ export class LeaseLostError extends PoundlockError {
   }
 }
 
-/** The storage did not answer. The backend's own error is `cause`. */
+/** The storage failed. The backend's own error is `cause`. */
 export class StorageFailedError extends PoundlockError {
   override readonly name = "StorageFailedError";
   readonly code = "storage_failed";
@@ -211,7 +211,7 @@ export class StorageFailedError extends PoundlockError {
   }
 }
 
-/** The executor did not take a wake-up. The engine's own error is `cause`. */
+/** The executor failed to accept a wake-up. The engine's own error is `cause`. */
 export class ExecutorFailedError extends PoundlockError {
   override readonly name = "ExecutorFailedError";
   readonly code = "executor_failed";

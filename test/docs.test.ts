@@ -73,11 +73,11 @@ function typeErrors(documents: Documents): string[] {
   const program = ts.createProgram([preamble, ...codeOf.keys()], options, host);
   return [preamble, ...codeOf.keys()].flatMap((path) => {
     const source = program.getSourceFile(path);
-    return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map(told);
+    return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map(formatted);
   });
 }
 
-function told({ file, start = 0, messageText }: ts.Diagnostic): string {
+function formatted({ file, start = 0, messageText }: ts.Diagnostic): string {
   const line = (file?.getLineAndCharacterOfPosition(start).line ?? 0) + 1;
   const path = file?.fileName.replace(blocksFolder, "").replace(/\.md\/\d+\.ts$/, ".md");
   return `${path ?? ""}:${line}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`;
@@ -306,7 +306,7 @@ describe("the checks of the documents see", () => {
     ]);
   });
 
-  test("a name missing from the manual, invented by it, or told twice", () => {
+  test("a name missing from the manual, invented by it, or named twice", () => {
     const table = "| code | meaning |\n|---|---|\n| `busy`, `old` | `not_this` |\n| `busy` | again |\n";
     const manual = `# Reference\n\n## Errors\n\n${table}\n## Other\n\n| name |\n|---|\n| \`other\` |\n`;
 

@@ -25,7 +25,7 @@ const examples: Readonly<Record<string, readonly [error: PoundlockError, code: E
     "invalid_request",
     'limit: expected a whole number from 1 to 1000, found "10"',
   ],
-  UnauthorizedError: [new errors.UnauthorizedError("Who are you?"), "unauthorized", "Who are you?"],
+  UnauthorizedError: [new errors.UnauthorizedError("No token"), "unauthorized", "No token"],
   ForbiddenError: [new errors.ForbiddenError("Not you"), "forbidden", "Not you"],
   NotFoundError: [new errors.NotFoundError("flow", "f1"), "not_found", 'There is no flow "f1"'],
   ConflictError: [new errors.ConflictError("It has moved"), "conflict", "It has moved"],
@@ -145,7 +145,7 @@ describe("isPoundlockError", () => {
     ["an ordinary error", new Error("busy")],
     ["another library's error, though its code is one of ours", Object.assign(new Error("no"), { code: "not_found" })],
     ["an object that only looks like one", { name: "BusyError", code: "busy", message: "Full" }],
-    ["a text", "busy"],
+    ["a string", "busy"],
     ["null", null],
     ["nothing", undefined],
   ])("does not take %s for one of ours", (_what, error) => {

@@ -147,13 +147,13 @@ describe("an export's records", () => {
 
     const listed = new FlowRegistry({ exports: { orders, read, heard } });
     expectTypeOf(listed).toExtend<FlowRegistry>();
-    type Listed = typeof listed extends FlowRegistry<infer X> ? X : never;
-    expectTypeOf<RecordOf<Listed["orders"]>>().toEqualTypeOf<Order>();
-    expectTypeOf<RecordOf<Listed["read"]>>().toEqualTypeOf<Order>();
-    expectTypeOf<RecordOf<Listed["heard"]>>().toEqualTypeOf<Order>();
+    type RegistryExports = typeof listed extends FlowRegistry<infer X> ? X : never;
+    expectTypeOf<RecordOf<RegistryExports["orders"]>>().toEqualTypeOf<Order>();
+    expectTypeOf<RecordOf<RegistryExports["read"]>>().toEqualTypeOf<Order>();
+    expectTypeOf<RecordOf<RegistryExports["heard"]>>().toEqualTypeOf<Order>();
   });
 
-  test("and its checkpoint hold for every page", () => {
+  test("and its checkpoint are checked for every page", () => {
     const wrong: Export<Order, { after: number }> = {
       // @ts-expect-error the checkpoint is an object with `after`
       async *pages() {
@@ -338,10 +338,10 @@ describe("an import", () => {
     expectTypeOf(forgetful).toBeObject();
   });
 
-  test("may be any Standard Schema's, by what the schema answers", () => {
+  test("may be any Standard Schema's, by what the schema returns", () => {
     const schema = v.object({ email: v.pipe(v.string(), v.email()) });
     const fits: Import<Order, { email: string }> = { idempotent: true, schema, write: writing<unknown>() };
-    // @ts-expect-error what the schema answers is not what is written
+    // @ts-expect-error what the schema returns is not what is written
     const differs: Import<Order, { id: number }> = { idempotent: true, schema, write: writing<unknown>() };
     expectTypeOf([fits, differs]).toBeArray();
   });

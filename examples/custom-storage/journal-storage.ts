@@ -29,7 +29,7 @@ export async function openJournalStorage(path: string): Promise<Storage> {
     // A call that was refused then is refused now.
     await call(memory, deserialize(Buffer.from(line, "base64")) as Call).catch(() => undefined);
 
-  /** On the disk first, then in memory, then the answer: what was answered is there for good. */
+  /** On the disk first, then in memory, then it resolves: what has resolved is durable. */
   async function write(method: string, bytes: Buffer): Promise<unknown> {
     const line = Buffer.from(`${bytes.toString("base64")}\n`);
     try {

@@ -36,12 +36,12 @@ assert.equal(interrupted.status, "running");
 // ── It goes on. ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 console.log(`
-  It says running, but its process is dead. It is taken back once its lease has run out, ${leaseMs} ms after the crash.`);
+  It says running, but its process is dead. It is reclaimed once its lease has run out, ${leaseMs} ms after the crash.`);
 const began = Date.now();
 scheduler.on("run:requeued", ({ run, reason }) => {
   const waited = `${((Date.now() - began) / 1_000).toFixed(1)} s`;
   console.log(
-    `  Taken back after ${waited} of waiting (${reason} ${run.crashes}). Page ${run.numPagesProcessed + 1} is next.\n`,
+    `  Reclaimed after ${waited} of waiting (${reason} ${run.crashes}). Page ${run.numPagesProcessed + 1} is next.\n`,
   );
 });
 scheduler.on("run:failed", () => (process.exitCode = 1));

@@ -29,7 +29,7 @@ export class UniqueIndex<T extends { readonly name: string }> {
     return this.#file.repeated;
   }
 
-  /** Answers for every record. The same record again, which its key tells, changes nothing. */
+  /** Returns a result for every record. The same record again, known by its key, changes nothing. */
   async put(values: readonly T[], keys: readonly string[]): Promise<readonly Result[]> {
     const results = values.map(({ name }, index) => this.#take(name, keys[index] ?? ""));
     const isTaken = (_: unknown, index: number) => results[index]?.ok === true;

@@ -24,7 +24,7 @@ const columns = ["zip_code", "latitude", "longitude", "city", "state", "county"]
  */
 export function zipcodesOf(path: string, options: { readonly pageMs: number }): Export<Zipcode, { bytes: number }> {
   return {
-    order: "ordered", // lines are only ever added at the end, so each page's checkpoint holds for good
+    order: "ordered", // lines are only ever added at the end, so each page's checkpoint stays valid
     pageSize: 250,
     key: (zipcode) => zipcode.zip_code,
     async *pages({ checkpoint, pageSize, run, signal }) {
@@ -49,7 +49,7 @@ export function zipcodesOf(path: string, options: { readonly pageMs: number }): 
         read++;
         bytes = start + info.bytes;
         if (records.length < pageSize) continue;
-        // A file on disk answers at once. Another application's API takes its time, and so does this example.
+        // A file on disk is read at once. Another application's API takes its time, and so does this example.
         await pause(options.pageMs, undefined, { signal });
         yield page();
         records = [];

@@ -16,7 +16,7 @@ export function curlLines(origin: string, token: string): readonly string[] {
   ];
 }
 
-/** Runs a line, and answers it with what came back, cut to what fits a screen. */
+/** Runs a line, and returns it with its output, cut to what fits a screen. */
 export async function tried(line: string): Promise<string> {
   const { stdout } = await promisify(exec)(line);
   return `\n$ ${line}\n${stdout.length > 400 ? `${stdout.slice(0, 400)}…` : stdout}`;

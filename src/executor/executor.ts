@@ -1,25 +1,25 @@
 /**
- * Where runs execute. An executor carries wake-ups and nothing else: the waiting line is the storage's, so a wake-up
- * too many finds nothing to do, and a lost one is made up for by the scheduler's sweep.
+ * Where runs execute. An executor carries wake-ups and nothing else: the queue of waiting runs is in the storage. A
+ * wake-up too many finds nothing to do, and one that is lost is replaced by the scheduler's next sweep.
  */
 export interface Executor {
   /**
-   * Begins to answer wake-ups with `work.runNext`. Promises: at most one call for a flow at a time in this process,
-   * at most `work.concurrency` calls at once, and flows take turns, however many wake-ups one of them has.
+   * Begins to call `work.runNext` for each wake-up. Promises: at most one call per flow at a time in this process, at
+   * most `work.concurrency` calls at once, and flows take turns, however many wake-ups one of them has.
    */
   start(work: WorkerOptions): Promise<void>;
   /**
-   * Makes some process call `runNext(flowId)` once or more, after this and not before: a wake-up that comes while
-   * the flow runs is answered by one more call. Many of them may be answered by the same call.
+   * Makes some process call `runNext(flowId)` at least once after this call: a wake-up that comes while the flow runs
+   * leads to one more call. Several wake-ups may lead to the same call.
    */
   wake(flowId: string): Promise<void>;
-  /** Begins no more calls, and resolves when those that go on have ended. Wake-ups not answered yet are forgotten. */
+  /** Begins no more calls, drops the wake-ups that have led to none yet, and resolves when the calls under way have ended. */
   stop(): Promise<void>;
 }
 
-/** What an executor is to do. */
+/** The work that an executor is started with. */
 export interface WorkerOptions {
-  /** Runs the flow's oldest waiting run to its end. True: more of them wait, so call again in turn. Never rejects. */
+  /** Executes the flow's oldest waiting run to its end. True: more runs wait, so call again in turn. Never rejects. */
   runNext(flowId: string): Promise<boolean>;
   /** Calls at once in this process; 1 or more. */
   readonly concurrency: number;

@@ -3,10 +3,10 @@ import { Yielder, type Clock, systemClock } from "../clock.ts";
 import type { Executor, WorkerOptions } from "./executor.ts";
 
 /**
- * This process: flows that are woken stand in one line, each at most once, and the first `concurrency` of them have a
- * serial p-queue each, made when their turn comes and dropped when it is idle.
+ * Executes runs in this process. Flows that have been woken wait in one queue, each at most once; the first `concurrency`
+ * of them have a serial p-queue each, which is created when their turn comes and dropped when it is idle.
  *
- * A flow that has more to do goes back to the end of the line between two runs if others stand there: that makes it fair.
+ * A flow with more runs goes to the end of the queue between two of them if other flows wait there: that makes it fair.
  */
 export class LocalExecutor implements Executor {
   readonly #flows = new Map<string, PQueue>();
@@ -14,12 +14,12 @@ export class LocalExecutor implements Executor {
   readonly #pace: Yielder;
   #work: WorkerOptions | undefined;
 
-  /** `clock`: measures how long it has kept the process busy, to give way to other work. @default the system's */
+  /** `clock`: measures how long runs have kept the process busy, to let other work run between them. @default the system's */
   constructor(options: { readonly clock?: Clock } = {}) {
     this.#pace = new Yielder(options.clock ?? systemClock);
   }
 
-  /** How many flows have something to do: woken and not called yet, or running. */
+  /** How many flows are woken and wait, or run. */
   get size(): number {
     return this.#flows.size + this.#queue.size;
   }
@@ -79,7 +79,7 @@ export class LocalExecutor implements Executor {
     this.#admit();
   }
 
-  // What was going on when it was stopped is not for the work of a later start.
+  // A call begun before a stop must not go on with the work of a later start.
   #workFor(flowId: string, queue: PQueue): WorkerOptions | undefined {
     return this.#flows.get(flowId) === queue ? this.#work : undefined;
   }
@@ -87,33 +87,33 @@ export class LocalExecutor implements Executor {
 
 /** First in, first out; each flow at most once. */
 class WakeUpQueue {
-  readonly #standing = new Set<string>();
+  readonly #waiting = new Set<string>();
   #back: string[] = [];
-  /** The front of the line, its first at the end, so that leaving it moves nobody. */
+  /** The front of the queue in reverse, so that removing the first element moves no other. */
   #front: string[] = [];
 
   get size(): number {
-    return this.#standing.size;
+    return this.#waiting.size;
   }
 
   has(flowId: string): boolean {
-    return this.#standing.has(flowId);
+    return this.#waiting.has(flowId);
   }
 
   add(flowId: string): void {
-    this.#standing.add(flowId);
+    this.#waiting.add(flowId);
     this.#back.push(flowId);
   }
 
   shift(): string | undefined {
     if (this.#front.length === 0) [this.#front, this.#back] = [this.#back.reverse(), []];
     const flowId = this.#front.pop();
-    if (flowId !== undefined) this.#standing.delete(flowId);
+    if (flowId !== undefined) this.#waiting.delete(flowId);
     return flowId;
   }
 
   clear(): void {
-    this.#standing.clear();
+    this.#waiting.clear();
     this.#front = [];
     this.#back = [];
   }

@@ -44,7 +44,7 @@ export interface FlowDefinition {
   readonly disabled: boolean;
 }
 
-/** One reason why a flow does not hold. */
+/** One reason why the definition of a flow is invalid. */
 export interface FlowIssue {
   /** `invalid_ref`: no export, or import, is registered under that id. */
   readonly code: "missing_required_field" | "invalid_field" | "invalid_ref" | "unknown_field";
@@ -78,14 +78,14 @@ const text = (what: string) =>
     v.maxLength(255, what),
     v.check((given) => !unstorable.test(given), `${what}, none of them a NUL or half of a surrogate pair`),
   );
-const id = text("a text of 1 to 255 characters");
+const id = text("a string of 1 to 255 characters");
 const said = <S extends v.GenericSchema>(schema: S, description: string) => v.pipe(schema, v.description(description));
 const cronText = "a cron expression, or null for none";
 
-/** The writable fields as a schema: shapes and lengths. Ids and cron expressions are checked by who knows them. */
+/** The writable fields as a schema: shapes and lengths. Ids and cron expressions are checked by the registry. */
 export const flowSchema = v.object({
   name: said(
-    text("a text of 1 to 255 characters after trimming"),
+    text("a string of 1 to 255 characters after trimming"),
     "Give your flow an intuitive name to stay organized.",
   ),
   schedule: said(

@@ -10,7 +10,7 @@ export const runStatuses = ["queued", "running", "completed", "failed", "canceli
 /** One of {@link runStatuses}. */
 export type RunStatus = (typeof runStatuses)[number];
 
-/** Every legal move. `running → queued` is a run taken back after a crash, or released by a process that stops. */
+/** Every legal move. `running → queued` is a run reclaimed after a crash, or released by a process that stops. */
 export const runTransitions: Readonly<Record<RunStatus, readonly RunStatus[]>> = {
   queued: ["running", "canceling"],
   running: ["completed", "failed", "canceling", "queued"],
@@ -49,7 +49,7 @@ export interface Run extends Counts {
   /** The due time it was made for (`schedule`, `catch-up`). */
   readonly dueAt?: string;
   readonly queuedAt: string;
-  /** When it started last; a run taken back after a crash starts again. */
+  /** When it started last; a run reclaimed after a crash starts again. */
   readonly startedAt?: string;
   readonly endedAt?: string;
   /** Due times that found this run waiting and added none. */
@@ -84,7 +84,7 @@ export interface RetrySelection {
   readonly _integrationId?: string;
 }
 
-/** What is chosen when a run joins the waiting line. */
+/** What is chosen when a run joins its flow's queue. */
 export type RunStart = Pick<Run, "_id" | "_flowId" | "trigger" | "queuedAt" | "dueAt" | "limit" | "retry">;
 
 /** The flow's part of a run. */

@@ -23,7 +23,7 @@ export function sampleRun(_id = "sample-run", limit?: number): Run {
   return transitionRun(queued, "running", { startedAt: firstOfJanuary });
 }
 
-/** What `work` answers, if it does so in time; host code is timed by the system's clock, the only one it heeds. */
+/** What `work` resolves with, if it does so in time; host code is timed by the system's clock, the only one it uses. */
 export async function inTime<T>(what: string, withinMs: number, work: Promise<T>): Promise<T> {
   let cancel: () => void = () => undefined;
   const late = new Promise<never>((_, reject) => {
@@ -37,7 +37,7 @@ export async function inTime<T>(what: string, withinMs: number, work: Promise<T>
   }
 }
 
-/** A text that is the same for records that are deeply equal, and differs for others, so that they can be counted. */
+/** A string that is the same for records that are deeply equal, and differs for others, so that they can be counted. */
 export function textOf(record: unknown): string {
   if (typeof record === "string") return JSON.stringify(record);
   if (typeof record === "bigint") return `${record}n`;

@@ -1,15 +1,15 @@
 import type { Events, ListenerError } from "../events.ts";
 
-/** One event that was told. */
-export interface Recorded<Map, Name extends keyof Map = keyof Map> {
+/** One event that was emitted. */
+export interface RecordedEvent<Map, Name extends keyof Map = keyof Map> {
   readonly name: Name;
   readonly payload: Map[Name];
 }
 
-/** Keeps every event of the names given, in the order they were told. */
+/** Keeps every event of the names given, in the order they were emitted. */
 export class EventRecorder<Map extends { "listener:error": ListenerError }> {
-  /** In the order they were told. */
-  readonly all: Recorded<Map>[] = [];
+  /** In the order they were emitted. */
+  readonly all: RecordedEvent<Map>[] = [];
 
   constructor(source: Events<Map>, names: readonly (keyof Map & string)[]) {
     for (const name of names) source.on(name, (payload) => this.all.push({ name, payload }));
@@ -22,6 +22,8 @@ export class EventRecorder<Map extends { "listener:error": ListenerError }> {
 
   /** The payloads of one name, in order. */
   of<Name extends keyof Map>(name: Name): readonly Map[Name][] {
-    return this.all.filter((event): event is Recorded<Map, Name> => event.name === name).map(({ payload }) => payload);
+    return this.all
+      .filter((event): event is RecordedEvent<Map, Name> => event.name === name)
+      .map(({ payload }) => payload);
   }
 }

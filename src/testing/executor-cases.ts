@@ -26,13 +26,13 @@ export interface ExecutorCaseOptions {
 export function executorCases(open: OpenExecutor, options: ExecutorCaseOptions = {}): TestCases {
   const { patienceMs = 10_000, quietMs = 0 } = options;
   return chooseCases(
-    Object.entries(cases).map(([title, play]) => ({
+    Object.entries(cases).map(([title, check]) => ({
       title,
       run: async () => {
         const executor = await open(`case_${crypto.randomUUID().replaceAll("-", "")}`);
         const shift = new Shift(executor, { patienceMs, quietMs });
         try {
-          await play(shift);
+          await check(shift);
         } finally {
           await shift.end();
         }
@@ -218,7 +218,7 @@ const cases: Readonly<Record<string, (shift: Shift) => Promise<void>>> = {
     assert.equal(shift.peak, 3);
   },
 
-  async "a flow that takes long holds up no other one"(shift) {
+  async "a flow that takes long delays no other one"(shift) {
     const gate = shift.gate();
     await shift.start((flowId) => (flowId === "long" ? gate.opened.then(() => false) : false), 2);
     await shift.wake("long");
@@ -342,7 +342,7 @@ const cases: Readonly<Record<string, (shift: Shift) => Promise<void>>> = {
     assert.deepEqual([shift.peak, calledBefore], [2, false]);
   },
 
-  async "wake-ups that were not answered before stop are forgotten"(shift) {
+  async "wake-ups that have led to no call before stop are dropped"(shift) {
     const gate = shift.gate();
     await shift.start(() => gate.opened.then(() => false), 1);
     await shift.wake("runs", "waits");

@@ -17,21 +17,21 @@ export interface ExportCaseOptions<T, C extends Json = Json> {
   readonly checkpoints?: boolean;
   /** False: it has no `key`. @default true */
   readonly keys?: boolean;
-  /** The same export over a source that holds nothing. */
+  /** The same export over a source without records. */
   readonly empty?: () => Promise<Export<T, C>> | Export<T, C>;
   /**
    * Adds a record to the source of an export that has been read to its end, with the oldest timestamp or number that
-   * a new record may still come with, and answers it.
+   * a new record may still come with, and returns it.
    */
   addLate?(from: Export<T, C>): Promise<T> | T;
 }
 
-/** Makes the export under test, over a source of its own that holds the same records each time. */
+/** Makes the export under test, over a source of its own that has the same records each time. */
 export type MakeExport<T, C extends Json = Json> = () => Promise<Export<T, C>> | Export<T, C>;
 
 /**
  * What a run relies on when it reads an export, one case each; those for which something is missing are in `skipped`.
- * Let the source hold several records with the same timestamp, or whatever the checkpoint is made of, on both sides of
+ * Let the source have several records with the same timestamp, or whatever the checkpoint is made of, on both sides of
  * a page's end: that is where records get lost.
  *
  * Real time is not covered: `listen` has no cases here.
@@ -56,10 +56,10 @@ export function exportCases<T, C extends Json = Json>(
       : "`checkpoints: false`",
   };
   return chooseCases(
-    Object.entries(cases).map(([title, { need, play }]) => ({
+    Object.entries(cases).map(([title, { need, run: check }]) => ({
       title,
       skip: needs[need],
-      run: () => play(new ExportStage<unknown>(make, options)),
+      run: () => check(new ExportHarness<unknown>(make, options)),
     })),
   );
 }
@@ -68,7 +68,7 @@ type Need = "nothing" | "checkpoints" | "keys" | "empty" | "addLate";
 
 interface ExportCase {
   readonly need: Need;
-  readonly play: (stage: ExportStage<unknown>) => Promise<void>;
+  readonly run: (harness: ExportHarness<unknown>) => Promise<void>;
 }
 
 /** How a reading goes. */
@@ -80,7 +80,7 @@ interface ReadingOptions {
 }
 
 /** An export under test, and the ways in which runs read it. */
-class ExportStage<T> {
+class ExportHarness<T> {
   readonly options: ExportCaseOptions<T>;
   readonly make: MakeExport<T>;
 
@@ -119,14 +119,14 @@ class ExportStage<T> {
   /** Fails unless these are the same records, in the same order if the export is `ordered`. */
   assertSame(found: readonly unknown[], expected: readonly unknown[], how: { from: Export<T>; what: string }): void {
     const { from, what } = how;
-    const texts = [found.map(textOf), expected.map(textOf)] as const;
-    const [surplus, missing] = [without(texts[0], texts[1]), without(texts[1], texts[0])];
+    const strings = [found.map(textOf), expected.map(textOf)] as const;
+    const [surplus, missing] = [without(strings[0], strings[1]), without(strings[1], strings[0])];
     const problems = [
       ...(missing.length === 0 ? [] : [`missing: ${missing.length}, the first: ${missing[0]}`]),
       ...(surplus.length === 0 ? [] : [`too many: ${surplus.length}, the first: ${surplus[0]}`]),
     ];
     assert.ok(problems.length === 0, `${what}: ${problems.join("; ")}`);
-    if (from.order === "ordered") assert.deepEqual(texts[0], texts[1], `${what}: the order is another`);
+    if (from.order === "ordered") assert.deepEqual(strings[0], strings[1], `${what}: the order is another`);
   }
 }
 
@@ -175,21 +175,21 @@ class Reading {
 const cases: Readonly<Record<string, ExportCase>> = {
   "it has the parts that it is tested for": {
     need: "nothing",
-    async play(stage) {
-      const from = await stage.make();
-      const { checkpoints = true, keys = true } = stage.options;
+    async run(harness) {
+      const from = await harness.make();
+      const { checkpoints = true, keys = true } = harness.options;
 
-      const pages = await stage.readAll(from);
+      const pages = await harness.readAll(from);
 
       const found = { keys: from.key !== undefined, checkpoints: pages.some(hasCheckpoint) };
       assert.deepEqual(found, { keys, checkpoints });
     },
   },
 
-  "its source holds two pages or more, so that the other cases can fail": {
+  "its source has two pages or more, so that the other cases can fail": {
     need: "nothing",
-    async play(stage) {
-      const pages = await stage.readAll(await stage.make());
+    async run(harness) {
+      const pages = await harness.readAll(await harness.make());
 
       const filled = pages.filter(({ records }) => records.length > 0);
       assert.ok(filled.length >= 2, `${filled.length} pages with records: add records, or make pageSize smaller`);
@@ -198,8 +198,8 @@ const cases: Readonly<Record<string, ExportCase>> = {
 
   "each page is one: records, and at most a checkpoint and a total": {
     need: "nothing",
-    async play(stage) {
-      const pages = await stage.readAll(await stage.make());
+    async run(harness) {
+      const pages = await harness.readAll(await harness.make());
 
       for (const { records } of pages) assert.ok(Array.isArray(records));
     },
@@ -207,8 +207,8 @@ const cases: Readonly<Record<string, ExportCase>> = {
 
   "it changes no record that it has given away": {
     need: "nothing",
-    async play(stage) {
-      const reading = stage.open(await stage.make(), { freeze: false });
+    async run(harness) {
+      const reading = harness.open(await harness.make(), { freeze: false });
       const given: { readonly record: unknown; readonly text: string }[] = [];
 
       for (let page = await reading.next(); page !== undefined; page = await reading.next())
@@ -220,23 +220,23 @@ const cases: Readonly<Record<string, ExportCase>> = {
 
   "reading it again from the start yields the same records": {
     need: "nothing",
-    async play(stage) {
-      const from = await stage.make();
+    async run(harness) {
+      const from = await harness.make();
 
-      const first = recordsOf(await stage.readAll(from));
-      const second = recordsOf(await stage.readAll(from));
+      const first = recordsOf(await harness.readAll(from));
+      const second = recordsOf(await harness.readAll(from));
 
-      stage.assertSame(second, first, { from, what: "read again" });
+      harness.assertSame(second, first, { from, what: "read again" });
     },
   },
 
   "each page's checkpoint is JSON, and reads back the same": {
     need: "checkpoints",
-    async play(stage) {
-      const from = await stage.make();
+    async run(harness) {
+      const from = await harness.make();
       const reading = from.pages?.({
         ...{ checkpoint: undefined, run: sampleRun(), flow: sampleFlow, log: silentLogger },
-        ...{ pageSize: stage.options.pageSize ?? from.pageSize ?? 100, signal: new AbortController().signal },
+        ...{ pageSize: harness.options.pageSize ?? from.pageSize ?? 100, signal: new AbortController().signal },
       });
       assert.ok(reading, "the export has no pages");
       let nth = 0;
@@ -251,8 +251,8 @@ const cases: Readonly<Record<string, ExportCase>> = {
 
   "its last page with records has a checkpoint, so that the next run reads only what is new": {
     need: "checkpoints",
-    async play(stage) {
-      const pages = await stage.readAll(await stage.make());
+    async run(harness) {
+      const pages = await harness.readAll(await harness.make());
 
       const last = pages.findLastIndex(({ records }) => records.length > 0);
       assert.ok(pages.slice(Math.max(last, 0)).some(hasCheckpoint), `page ${last + 1} of ${pages.length} has none`);
@@ -261,28 +261,28 @@ const cases: Readonly<Record<string, ExportCase>> = {
 
   "resuming from any page's checkpoint yields exactly the records after that page": {
     need: "checkpoints",
-    async play(stage) {
-      const from = await stage.make();
-      const pages = await stage.readAll(from);
+    async run(harness) {
+      const from = await harness.make();
+      const pages = await harness.readAll(from);
 
       for (const [index, { checkpoint }] of pages.entries()) {
         if (checkpoint === undefined) continue;
         // A new one each time: after a crash nothing is left but the checkpoint.
-        const rest = await stage.readAll(await stage.make(), { checkpoint });
+        const rest = await harness.readAll(await harness.make(), { checkpoint });
         const what = `resumed after page ${index + 1} of ${pages.length}, at ${JSON.stringify(checkpoint)}`;
-        stage.assertSame(recordsOf(rest), recordsOf(pages.slice(index + 1)), { from, what });
+        harness.assertSame(recordsOf(rest), recordsOf(pages.slice(index + 1)), { from, what });
       }
     },
   },
 
   "a record that comes late is read by the next run": {
     need: "addLate",
-    async play(stage) {
-      const from = await stage.make();
-      const checkpoint = (await stage.readAll(from)).findLast(hasCheckpoint)?.checkpoint;
+    async run(harness) {
+      const from = await harness.make();
+      const checkpoint = (await harness.readAll(from)).findLast(hasCheckpoint)?.checkpoint;
 
-      const late = textOf(await stage.options.addLate?.(from));
-      const next = recordsOf(await stage.readAll(from, { checkpoint })).map(textOf);
+      const late = textOf(await harness.options.addLate?.(from));
+      const next = recordsOf(await harness.readAll(from, { checkpoint })).map(textOf);
 
       assert.ok(next.includes(late), `resumed at ${JSON.stringify(checkpoint)}, ${late} is missing`);
     },
@@ -290,12 +290,12 @@ const cases: Readonly<Record<string, ExportCase>> = {
 
   "once it is aborted it ends within its time, and no page follows": {
     need: "nothing",
-    async play(stage) {
-      const reading = stage.open(await stage.make());
+    async run(harness) {
+      const reading = harness.open(await harness.make());
       await reading.next();
 
       reading.abort();
-      const page = await inTime("to end after the abort", stage.abortWithinMs, reading.nextAborted());
+      const page = await inTime("to end after the abort", harness.abortWithinMs, reading.nextAborted());
 
       assert.equal(page, undefined, "a page followed the abort");
     },
@@ -303,14 +303,14 @@ const cases: Readonly<Record<string, ExportCase>> = {
 
   "aborted while it reads a page, it ends within its time, with that page at the most": {
     need: "nothing",
-    async play(stage) {
-      const reading = stage.open(await stage.make());
+    async run(harness) {
+      const reading = harness.open(await harness.make());
       await reading.next();
 
       const pending = reading.nextAborted();
       reading.abort();
-      const page = await inTime("to end the page after the abort", stage.abortWithinMs, pending);
-      const another = await inTime("to end after the abort", stage.abortWithinMs, reading.nextAborted());
+      const page = await inTime("to end the page after the abort", harness.abortWithinMs, pending);
+      const another = await inTime("to end after the abort", harness.abortWithinMs, reading.nextAborted());
 
       assert.equal(another, undefined, `${page === undefined ? "a page" : "another page"} followed the abort`);
     },
@@ -318,11 +318,11 @@ const cases: Readonly<Record<string, ExportCase>> = {
 
   "aborted before it begins, it reads no page": {
     need: "nothing",
-    async play(stage) {
-      const reading = stage.open(await stage.make());
+    async run(harness) {
+      const reading = harness.open(await harness.make());
 
       reading.abort();
-      const page = await inTime("to end after the abort", stage.abortWithinMs, reading.nextAborted());
+      const page = await inTime("to end after the abort", harness.abortWithinMs, reading.nextAborted());
 
       assert.equal(page, undefined, "a page was read");
     },
@@ -330,26 +330,26 @@ const cases: Readonly<Record<string, ExportCase>> = {
 
   "it ends within its time when it is read no further": {
     need: "nothing",
-    async play(stage) {
-      const reading = stage.open(await stage.make());
+    async run(harness) {
+      const reading = harness.open(await harness.make());
       await reading.next();
 
       // As a run does that has its sample, or that failed.
       reading.abort();
-      await inTime("to end", stage.abortWithinMs, reading.stop());
+      await inTime("to end", harness.abortWithinMs, reading.stop());
     },
   },
 
   "a sample begins with the same records, and has as many as are asked for": {
     need: "nothing",
-    async play(stage) {
-      const from = await stage.make();
-      const pages = await stage.readAll(from);
+    async run(harness) {
+      const from = await harness.make();
+      const pages = await harness.readAll(from);
       const all = recordsOf(pages);
       const first = pages.find(({ records }) => records.length > 0)?.records.length ?? 0;
 
       for (const limit of [1, first + 1]) {
-        const sample = recordsOf(await stage.readAll(from, { limit })).slice(0, limit);
+        const sample = recordsOf(await harness.readAll(from, { limit })).slice(0, limit);
         assert.equal(sample.length, Math.min(limit, all.length), `a sample of ${limit}`);
         const expected = from.order === "ordered" ? all.slice(0, limit) : all;
         const strange = without(sample.map(textOf), expected.map(textOf));
@@ -360,27 +360,27 @@ const cases: Readonly<Record<string, ExportCase>> = {
 
   "an empty source yields no records, and ends": {
     need: "empty",
-    async play(stage) {
-      const from = await stage.options.empty?.();
+    async run(harness) {
+      const from = await harness.options.empty?.();
       assert.ok(from);
 
-      const pages = await stage.readAll(from);
+      const pages = await harness.readAll(from);
 
       assert.deepEqual(recordsOf(pages), []);
     },
   },
 
-  "keys are texts that are not empty, and all different": {
+  "keys are strings that are not empty, and all different": {
     need: "keys",
-    async play(stage) {
-      const from = await stage.make();
+    async run(harness) {
+      const from = await harness.make();
 
-      const keys = recordsOf(await stage.readAll(from)).map((record) => keyOf(from, record));
+      const keys = recordsOf(await harness.readAll(from)).map((record) => keyOf(from, record));
 
       for (const key of keys)
         assert.ok(
           typeof key === "string" && key !== "",
-          `expected a text that is not empty, found ${formatValue(key)}`,
+          `expected a string that is not empty, found ${formatValue(key)}`,
         );
       const repeated = keys.filter((key, index) => keys.indexOf(key) !== index);
       assert.deepEqual(repeated, []);
@@ -389,10 +389,10 @@ const cases: Readonly<Record<string, ExportCase>> = {
 
   "keys are the same when the records are read again": {
     need: "keys",
-    async play(stage) {
-      const [from, again] = [await stage.make(), await stage.make()];
+    async run(harness) {
+      const [from, again] = [await harness.make(), await harness.make()];
       const keysByText = async (each: Export<unknown>) =>
-        recordsOf(await stage.readAll(each))
+        recordsOf(await harness.readAll(each))
           .map((record) => `${textOf(record)} ${String(keyOf(each, record))}`)
           .sort();
 
@@ -414,11 +414,11 @@ function keyOf(from: Export<unknown>, record: unknown): unknown {
   return from.key(record);
 }
 
-// What is left of `texts` when each of `others` has taken one like it away.
-function without(texts: readonly string[], others: readonly string[]): readonly string[] {
+// What is left of `strings` when each of `others` has taken one like it away.
+function without(strings: readonly string[], others: readonly string[]): readonly string[] {
   const counts = new Map<string, number>();
   for (const other of others) counts.set(other, (counts.get(other) ?? 0) + 1);
-  return texts.filter((text) => {
+  return strings.filter((text) => {
     const count = counts.get(text) ?? 0;
     counts.set(text, count - 1);
     return count <= 0;

@@ -17,15 +17,15 @@ export function importCases<In, Out = In, R = unknown>(
   options: ImportCaseOptions<In, Out, R>,
 ): TestCases {
   return chooseCases(
-    Object.entries(cases).map(([title, { needs = [], play }]) => ({
+    Object.entries(cases).map(([title, { needs = [], run: check }]) => ({
       title,
       skip: needs.map((need) => reasonAgainst(need, options)).find((reason) => reason !== undefined),
-      run: () => play(new ImportHarness(make, options)),
+      run: () => check(new ImportHarness(make, options)),
     })),
   );
 }
 
-type Part = "read" | "poison" | "goDown" | "throttle" | "loseAnswer" | "stall";
+type Part = "read" | "poison" | "goDown" | "throttle" | "loseResponse" | "stall";
 type Need = Part | "find" | "idempotent";
 
 function reasonAgainst(need: Need, options: ImportCaseOptions<unknown>): string | undefined {
@@ -36,12 +36,12 @@ function reasonAgainst(need: Need, options: ImportCaseOptions<unknown>): string 
 
 interface ImportCase {
   readonly needs?: readonly Need[];
-  readonly play: (stage: ImportHarness) => Promise<void>;
+  readonly run: (harness: ImportHarness) => Promise<void>;
 }
 
 const cases: Readonly<Record<string, ImportCase>> = {
   "it has the parts that it is tested for": {
-    async play({ make, options }) {
+    async run({ make, options }) {
       const into = await make();
 
       const found = { idempotent: into.idempotent, find: into.find !== undefined };
@@ -49,32 +49,32 @@ const cases: Readonly<Record<string, ImportCase>> = {
     },
   },
 
-  "its filter, map and schema answer at once, and let good records through": {
-    async play(stage) {
-      const into = await stage.make();
+  "its filter, map and schema are synchronous, and let good records through": {
+    async run(harness) {
+      const into = await harness.make();
 
-      for (const nth of stage.numbers(0, stage.size)) stage.shape(into, stage.options.record(nth));
+      for (const nth of harness.numbers(0, harness.size)) harness.shape(into, harness.options.record(nth));
     },
   },
 
   "it writes good records, one and several, and changes none of them": {
-    async play(stage) {
-      const into = await stage.make();
+    async run(harness) {
+      const into = await harness.make();
 
       // Records and keys are frozen: changing one throws.
-      assertAll("written", await stage.offer(into, [0]));
-      assertAll("written", await stage.offer(into, stage.numbers(1, stage.size)));
+      assertAll("written", await harness.offer(into, [0]));
+      assertAll("written", await harness.offer(into, harness.numbers(1, harness.size)));
     },
   },
 
-  "it answers nothing, or one result for each record": {
-    async play(stage) {
-      const into = await stage.make();
+  "it returns nothing, or one result for each record": {
+    async run(harness) {
+      const into = await harness.make();
 
-      for (const size of [1, 2, stage.size]) {
-        const { results, records } = await stage.call(into, stage.numbers(0, size));
+      for (const size of [1, 2, harness.size]) {
+        const { results, records } = await harness.call(into, harness.numbers(0, size));
         if (results === undefined) continue;
-        assert.ok(Array.isArray(results), "write answered neither nothing nor an array");
+        assert.ok(Array.isArray(results), "write returned neither nothing nor an array");
         assert.equal(results.length, records.length, `${results.length} results for ${records.length} records`);
         for (const result of results as readonly Result[]) assert.equal(typeof result.ok, "boolean");
       }
@@ -83,82 +83,82 @@ const cases: Readonly<Record<string, ImportCase>> = {
 
   "what is written in one batch is also written in several": {
     needs: ["read"],
-    async play(stage) {
-      const [one, several] = [await stage.make(), await stage.make()];
-      const empty = await stage.read(await stage.make());
+    async run(harness) {
+      const [one, several] = [await harness.make(), await harness.make()];
+      const empty = await harness.read(await harness.make());
 
-      assertAll("written", await stage.offer(one, stage.numbers(0, 2 * stage.size)));
-      const whole = await stage.read(one);
-      for (const nth of stage.numbers(0, 2 * stage.size)) assertAll("written", await stage.offer(several, [nth]));
+      assertAll("written", await harness.offer(one, harness.numbers(0, 2 * harness.size)));
+      const whole = await harness.read(one);
+      for (const nth of harness.numbers(0, 2 * harness.size)) assertAll("written", await harness.offer(several, [nth]));
 
-      assert.notDeepEqual(whole, empty, "`read` answers the same before and after a write");
-      assert.deepEqual(await stage.read(several), whole);
+      assert.notDeepEqual(whole, empty, "`read` returns the same before and after a write");
+      assert.deepEqual(await harness.read(several), whole);
     },
   },
 
   "batches that are written at once are all written": {
     needs: ["read"],
-    async play(stage) {
-      const [one, both] = [await stage.make(), await stage.make()];
-      const [first, second] = [stage.numbers(0, stage.size), stage.numbers(stage.size, stage.size)];
+    async run(harness) {
+      const [one, both] = [await harness.make(), await harness.make()];
+      const [first, second] = [harness.numbers(0, harness.size), harness.numbers(harness.size, harness.size)];
 
-      await stage.offer(one, [...first, ...second]);
-      const outcomes = await Promise.all([stage.offer(both, first), stage.offer(both, second)]);
+      await harness.offer(one, [...first, ...second]);
+      const outcomes = await Promise.all([harness.offer(both, first), harness.offer(both, second)]);
 
       assertAll("written", outcomes.flat());
-      assert.deepEqual(await stage.read(both), await stage.read(one));
+      assert.deepEqual(await harness.read(both), await harness.read(one));
     },
   },
 
   "the same batch twice leaves the destination as it was": {
     needs: ["idempotent", "read"],
-    async play(stage) {
-      const into = await stage.make();
-      const batch = stage.numbers(0, stage.size);
-      await stage.offer(into, batch);
-      const before = await stage.read(into);
+    async run(harness) {
+      const into = await harness.make();
+      const batch = harness.numbers(0, harness.size);
+      await harness.offer(into, batch);
+      const before = await harness.read(into);
 
-      assertAll("written", await stage.offer(into, batch));
+      assertAll("written", await harness.offer(into, batch));
 
-      assert.deepEqual(await stage.read(into), before);
+      assert.deepEqual(await harness.read(into), before);
     },
   },
 
   "a record sent again among new ones is written once": {
     needs: ["idempotent", "read"],
-    async play(stage) {
-      const [once, again] = [await stage.make(), await stage.make()];
-      await stage.offer(once, stage.numbers(0, stage.size + 1));
+    async run(harness) {
+      const [once, again] = [await harness.make(), await harness.make()];
+      await harness.offer(once, harness.numbers(0, harness.size + 1));
 
-      await stage.offer(again, stage.numbers(0, stage.size));
-      assertAll("written", await stage.offer(again, stage.numbers(1, stage.size), { attempt: 2 }));
+      await harness.offer(again, harness.numbers(0, harness.size));
+      assertAll("written", await harness.offer(again, harness.numbers(1, harness.size), { attempt: 2 }));
 
-      assert.deepEqual(await stage.read(again), await stage.read(once));
+      assert.deepEqual(await harness.read(again), await harness.read(once));
     },
   },
 
   "the same keys in another run, attempt and order mean the same records": {
     needs: ["idempotent", "read"],
-    async play(stage) {
-      const into = await stage.make();
-      const batch = stage.numbers(0, stage.size);
-      await stage.offer(into, batch, { runId: "first-run" });
-      const before = await stage.read(into);
+    async run(harness) {
+      const into = await harness.make();
+      const batch = harness.numbers(0, harness.size);
+      await harness.offer(into, batch, { runId: "first-run" });
+      const before = await harness.read(into);
 
-      assertAll("written", await stage.offer(into, batch.toReversed(), { runId: "retry-run", attempt: 2 }));
+      assertAll("written", await harness.offer(into, batch.toReversed(), { runId: "retry-run", attempt: 2 }));
 
-      assert.deepEqual(await stage.read(into), before);
+      assert.deepEqual(await harness.read(into), before);
     },
   },
 
   "a record that can never be written is a reject, wherever it stands, and its neighbours are written": {
     needs: ["poison"],
-    async play(stage) {
-      for (const place of [0, Math.floor(stage.size / 2), stage.size - 1]) {
-        const into = await stage.make();
-        const records = stage.withPoison(place);
+    async run(harness) {
+      for (const place of [0, Math.floor(harness.size / 2), harness.size - 1]) {
+        const into = await harness.make();
+        const records = harness.withPoison(place);
 
-        const outcomes = await stage.offerRecords(into, records);
+        const outcomes = await harness.offerRecords(into, records);
 
         const expected = records.map((_, index) => (index === place ? "reject" : "written"));
         assert.deepEqual(
@@ -172,28 +172,28 @@ const cases: Readonly<Record<string, ImportCase>> = {
 
   "a record that can never be written leaves nothing in the destination": {
     needs: ["poison", "read"],
-    async play(stage) {
-      const [clean, poisoned] = [await stage.make(), await stage.make()];
-      const place = Math.floor(stage.size / 2);
-      const records = stage.withPoison(place);
+    async run(harness) {
+      const [clean, poisoned] = [await harness.make(), await harness.make()];
+      const place = Math.floor(harness.size / 2);
+      const records = harness.withPoison(place);
 
-      await stage.offerRecords(poisoned, records);
-      await stage.offerRecords(
+      await harness.offerRecords(poisoned, records);
+      await harness.offerRecords(
         clean,
         records.filter((_, index) => index !== place),
       );
 
-      assert.deepEqual(await stage.read(poisoned), await stage.read(clean));
+      assert.deepEqual(await harness.read(poisoned), await harness.read(clean));
     },
   },
 
   "while the destination is down nothing counts as written, and nothing as rejected": {
     needs: ["goDown"],
-    async play(stage) {
-      const into = await stage.make();
+    async run(harness) {
+      const into = await harness.make();
 
-      await stage.options.goDown?.(into);
-      const outcomes = await stage.attempt(into, stage.oneBatch(into));
+      await harness.options.goDown?.(into);
+      const outcomes = await harness.attempt(into, harness.oneBatch(into));
 
       for (const { fate } of outcomes) assert.match(fate, /^(retry|unknown)$/, shownOutcomes(outcomes));
     },
@@ -201,28 +201,28 @@ const cases: Readonly<Record<string, ImportCase>> = {
 
   "after the destination was down another attempt writes everything, once": {
     needs: ["goDown", "read"],
-    async play(stage) {
-      const [into, steady] = [await stage.make(), await stage.make()];
-      const batch = stage.oneBatch(into);
-      await stage.offer(steady, batch);
+    async run(harness) {
+      const [into, steady] = [await harness.make(), await harness.make()];
+      const batch = harness.oneBatch(into);
+      await harness.offer(steady, batch);
 
-      await stage.options.goDown?.(into);
-      const down = await stage.attempt(into, batch);
+      await harness.options.goDown?.(into);
+      const down = await harness.attempt(into, batch);
       const left = batch.filter((_, index) => down[index]?.fate !== "written");
-      assertAll("written", await stage.offer(into, left, { attempt: 2 }));
+      assertAll("written", await harness.offer(into, left, { attempt: 2 }));
 
-      assert.deepEqual(await stage.read(into), await stage.read(steady));
+      assert.deepEqual(await harness.read(into), await harness.read(steady));
     },
   },
 
   "a destination that asks for patience is given the time it asks for": {
     needs: ["throttle"],
-    async play(stage) {
-      const into = await stage.make();
+    async run(harness) {
+      const into = await harness.make();
       const afterMs = 30_000;
 
-      await stage.options.throttle?.(into, afterMs);
-      const outcomes = await stage.attempt(into, stage.oneBatch(into));
+      await harness.options.throttle?.(into, afterMs);
+      const outcomes = await harness.attempt(into, harness.oneBatch(into));
 
       assertAll("retry", outcomes);
       for (const outcome of outcomes)
@@ -233,56 +233,56 @@ const cases: Readonly<Record<string, ImportCase>> = {
     },
   },
 
-  "when an answer gets lost the outcome is unknown: neither a retry nor a reject, which mean that nothing was applied":
+  "when a response gets lost the outcome is unknown: neither a retry nor a reject, which mean that nothing was applied":
     {
-      needs: ["loseAnswer"],
-      async play(stage) {
-        const into = await stage.make();
+      needs: ["loseResponse"],
+      async run(harness) {
+        const into = await harness.make();
 
-        await stage.options.loseAnswer?.(into);
-        const outcomes = await stage.attempt(into, stage.oneBatch(into));
+        await harness.options.loseResponse?.(into);
+        const outcomes = await harness.attempt(into, harness.oneBatch(into));
 
         for (const { fate } of outcomes) assert.match(fate, /^(unknown|written)$/, shownOutcomes(outcomes));
       },
     },
 
-  "after an answer got lost another attempt leaves each record there once": {
-    needs: ["loseAnswer", "idempotent", "read"],
-    async play(stage) {
-      const [into, steady] = [await stage.make(), await stage.make()];
-      const batch = stage.oneBatch(into);
-      await stage.offer(steady, batch);
+  "after a response got lost another attempt leaves each record there once": {
+    needs: ["loseResponse", "idempotent", "read"],
+    async run(harness) {
+      const [into, steady] = [await harness.make(), await harness.make()];
+      const batch = harness.oneBatch(into);
+      await harness.offer(steady, batch);
 
-      await stage.options.loseAnswer?.(into);
-      await stage.attempt(into, batch);
-      assertAll("written", await stage.offer(into, batch, { attempt: 2 }));
+      await harness.options.loseResponse?.(into);
+      await harness.attempt(into, batch);
+      assertAll("written", await harness.offer(into, batch, { attempt: 2 }));
 
-      assert.deepEqual(await stage.read(into), await stage.read(steady));
+      assert.deepEqual(await harness.read(into), await harness.read(steady));
     },
   },
 
   "an abort ends a write within its time": {
-    async play(stage) {
-      const into = await stage.make();
+    async run(harness) {
+      const into = await harness.make();
       const abort = new AbortController();
 
-      const writing = stage.attempt(into, stage.oneBatch(into), { signal: abort.signal });
+      const writing = harness.attempt(into, harness.oneBatch(into), { signal: abort.signal });
       abort.abort(new Error("the run was canceled"));
 
-      await inTime("to end write after the abort", stage.abortWithinMs, writing);
+      await inTime("to end write after the abort", harness.abortWithinMs, writing);
     },
   },
 
-  "an abort ends a write that gets no answer within its time, and it does not count as written": {
+  "an abort ends a write that gets no response within its time, and it does not count as written": {
     needs: ["stall"],
-    async play(stage) {
-      const into = await stage.make();
+    async run(harness) {
+      const into = await harness.make();
       const abort = new AbortController();
 
-      await stage.options.stall?.(into);
-      const writing = stage.attempt(into, stage.oneBatch(into), { signal: abort.signal });
+      await harness.options.stall?.(into);
+      const writing = harness.attempt(into, harness.oneBatch(into), { signal: abort.signal });
       abort.abort(new Error("the run was canceled"));
-      const outcomes = await inTime("to end write after the abort", stage.abortWithinMs, writing);
+      const outcomes = await inTime("to end write after the abort", harness.abortWithinMs, writing);
 
       for (const { fate } of outcomes) assert.match(fate, /^(retry|unknown)$/, shownOutcomes(outcomes));
     },
@@ -290,31 +290,31 @@ const cases: Readonly<Record<string, ImportCase>> = {
 
   "what an aborted write says of a record is so": {
     needs: ["read"],
-    async play(stage) {
-      const [into, steady] = [await stage.make(), await stage.make()];
-      const batch = stage.oneBatch(into);
+    async run(harness) {
+      const [into, steady] = [await harness.make(), await harness.make()];
+      const batch = harness.oneBatch(into);
       const abort = new AbortController();
 
-      const writing = stage.attempt(into, batch, { signal: abort.signal });
+      const writing = harness.attempt(into, batch, { signal: abort.signal });
       abort.abort(new Error("the run was canceled"));
-      const outcomes = await inTime("to end write after the abort", stage.abortWithinMs, writing);
+      const outcomes = await inTime("to end write after the abort", harness.abortWithinMs, writing);
 
       if (outcomes.some(({ fate }) => fate === "unknown")) return;
       const written = batch.filter((_, index) => outcomes[index]?.fate === "written");
-      if (written.length > 0) await stage.offer(steady, written);
-      assert.deepEqual(await stage.read(into), await stage.read(steady), shownOutcomes(outcomes));
+      if (written.length > 0) await harness.offer(steady, written);
+      assert.deepEqual(await harness.read(into), await harness.read(steady), shownOutcomes(outcomes));
     },
   },
 
-  "find answers for each record, in order, whether it is there": {
+  "find returns for each record, in order, whether it is there": {
     needs: ["find"],
-    async play(stage) {
-      const into = await stage.make();
-      const written = stage.numbers(0, stage.size);
-      await stage.offer(into, written);
-      const asked = [stage.size, ...written, stage.size + 1];
+    async run(harness) {
+      const into = await harness.make();
+      const written = harness.numbers(0, harness.size);
+      await harness.offer(into, written);
+      const asked = [harness.size, ...written, harness.size + 1];
 
-      const found = await stage.find(into, asked);
+      const found = await harness.find(into, asked);
 
       const there = asked.map((nth) => written.includes(nth));
       assert.deepEqual(

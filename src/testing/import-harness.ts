@@ -20,8 +20,8 @@ export interface ImportCaseOptions<In, Out = In, R = unknown> {
   /** True: it has a `find`. @default false */
   readonly find?: boolean;
   /**
-   * Everything the destination holds now, without what differs from time to time and in an order of its own, so that
-   * deeply equal answers mean equal contents.
+   * Everything the destination has now, without what differs from time to time and in an order of its own, so that
+   * deeply equal results mean equal contents.
    */
   read?(into: Import<In, Out, R>): unknown;
   /** A record that can never be written, another one for each `nth`. */
@@ -30,13 +30,13 @@ export interface ImportCaseOptions<In, Out = In, R = unknown> {
   goDown?(into: Import<In, Out, R>): Promise<void> | void;
   /** Makes the destination refuse the next write, to be sent again in `afterMs`, as with 429 and Retry-After. */
   throttle?(into: Import<In, Out, R>, afterMs: number): Promise<void> | void;
-  /** Makes the destination apply the next write, and its answer get lost on the way. */
-  loseAnswer?(into: Import<In, Out, R>): Promise<void> | void;
-  /** Makes the destination neither apply nor answer the next write, until it is given up. */
+  /** Makes the destination apply the next write, and its response get lost. */
+  loseResponse?(into: Import<In, Out, R>): Promise<void> | void;
+  /** Makes the destination neither apply nor respond to the next write, until it is given up. */
   stall?(into: Import<In, Out, R>): Promise<void> | void;
 }
 
-/** Makes the import under test, over a destination of its own that holds nothing. */
+/** Makes the import under test, over a destination of its own that is empty. */
 export type MakeImport<In, Out = In, R = unknown> = () => Promise<Import<In, Out, R>> | Import<In, Out, R>;
 
 /** What became of one record. */
@@ -83,13 +83,13 @@ export class ImportHarness {
   }
 
   /** A batch of good records, but for one. */
-  withPoison(place: number): readonly Keyed[] {
+  withPoison(place: number): readonly KeyedRecord[] {
     return this.numbers(0, this.size).map((nth) =>
       nth === place ? { key: `poison ${nth}`, record: this.options.poison?.(nth) } : this.#good(nth),
     );
   }
 
-  /** What the destination holds, so that later changes do not show. */
+  /** What the destination has, so that later changes do not show. */
   async read(into: Import<unknown>): Promise<unknown> {
     return structuredClone(await this.options.read?.(into));
   }
@@ -98,11 +98,11 @@ export class ImportHarness {
   shape(into: Import<unknown>, record: unknown): unknown {
     freezeRecord(record);
     const keeps: unknown = into.filter === undefined ? true : into.filter(record);
-    assert.ok(keeps === true, `filter answered ${formatValue(keeps)} for a good record`);
+    assert.ok(keeps === true, `filter returned ${formatValue(keeps)} for a good record`);
     return shapeOf(into, record);
   }
 
-  /** One call of `write` with good records, and what it answered. */
+  /** One call of `write` with good records, and what it returned. */
   async call(
     into: Import<unknown>,
     numbers: readonly number[],
@@ -136,7 +136,7 @@ export class ImportHarness {
   /** Like {@link offer}, with any records. */
   async offerRecords(
     into: Import<unknown>,
-    batch: readonly Keyed[],
+    batch: readonly KeyedRecord[],
     how: OfferOptions = {},
   ): Promise<readonly Outcome[]> {
     const shaped = batch.map(({ key, record }) => ({ key, ...tryShape(into, record) }));
@@ -154,24 +154,24 @@ export class ImportHarness {
     const batch = numbers.map((nth) => this.#good(nth));
     const records = Object.freeze(batch.map(({ record }) => this.shape(into, record)));
     const found = await into.find?.(records, this.#context({ keys: batch.map(({ key }) => key) }));
-    assert.ok(Array.isArray(found), `find answered ${formatValue(found)}`);
-    assert.equal(found.length, numbers.length, `find answered ${found.length} entries for ${numbers.length} records`);
+    assert.ok(Array.isArray(found), `find returned ${formatValue(found)}`);
+    assert.equal(found.length, numbers.length, `find returned ${found.length} entries for ${numbers.length} records`);
     return found as readonly unknown[];
   }
 
-  async #settle(into: Import<unknown>, batch: readonly Keyed[], how: OfferOptions): Promise<readonly Outcome[]> {
+  async #settle(into: Import<unknown>, batch: readonly KeyedRecord[], how: OfferOptions): Promise<readonly Outcome[]> {
     const outcomes: Outcome[] = [];
     for (const each of batchesOf(batch, into.batchSize)) {
-      const answer = await this.#write(into, each, how);
+      const outcome = await this.#write(into, each, how);
       // As in a run: those that are not at fault are not to be condemned with the one that is.
-      if (answer.rejectedWhole && each.length > 1)
+      if (outcome.rejectedWhole && each.length > 1)
         for (const one of each) outcomes.push(...(await this.#write(into, [one], how)).each);
-      else outcomes.push(...answer.each);
+      else outcomes.push(...outcome.each);
     }
     return outcomes;
   }
 
-  async #write(into: Import<unknown>, batch: readonly Keyed[], how: OfferOptions): Promise<Answer> {
+  async #write(into: Import<unknown>, batch: readonly KeyedRecord[], how: OfferOptions): Promise<WriteOutcome> {
     const records = Object.freeze(batch.map(({ record }) => record));
     const keys = batch.map(({ key }) => key);
     let results: unknown;
@@ -184,7 +184,7 @@ export class ImportHarness {
     return { rejectedWhole: false, each: readResults(results, batch.length) };
   }
 
-  #good(nth: number): Keyed {
+  #good(nth: number): KeyedRecord {
     return { key: `record ${nth}`, record: this.options.record(nth) };
   }
 
@@ -202,19 +202,19 @@ export class ImportHarness {
 }
 
 /** A record and the key it goes by. */
-export interface Keyed {
+export interface KeyedRecord {
   readonly key: string;
   readonly record: unknown;
 }
 
 /** What one call of `write` said. */
-interface Answer {
+interface WriteOutcome {
   /** The whole batch was rejected by what `write` threw. */
   readonly rejectedWhole: boolean;
   readonly each: readonly Outcome[];
 }
 
-function batchesOf(batch: readonly Keyed[], size = Infinity): readonly (readonly Keyed[])[] {
+function batchesOf(batch: readonly KeyedRecord[], size = Infinity): readonly (readonly KeyedRecord[])[] {
   if (batch.length === 0) return [];
   return [batch.slice(0, size), ...batchesOf(batch.slice(size), size)];
 }
@@ -227,22 +227,22 @@ function tryShape(into: Import<unknown>, record: unknown): { readonly record: un
   } catch (error) {
     return { record, refused: { fate: "reject", message: messageOf(error) } };
   }
-  assert.fail(`filter answered ${formatValue(keeps)}, so the record is left out, and never written`);
+  assert.fail(`filter returned ${formatValue(keeps)}, so the record is left out, and never written`);
 }
 
 function shapeOf(into: Import<unknown>, record: unknown): unknown {
   const mapped = into.map === undefined ? record : into.map(record);
-  assert.ok(!(mapped instanceof Promise), "map answered a promise, but it is synchronous");
+  assert.ok(!(mapped instanceof Promise), "map returned a promise, but it is synchronous");
   const result = into.schema?.["~standard"].validate(mapped);
-  assert.ok(!(result instanceof Promise), "the schema validates asynchronously, but has to answer at once");
+  assert.ok(!(result instanceof Promise), "the schema validates asynchronously, but has to return at once");
   if (result?.issues !== undefined) throw new Error(result.issues.map(({ message }) => message).join("; "));
   return freezeRecord(result === undefined ? mapped : result.value);
 }
 
 function readResults(results: unknown, expected: number): readonly Outcome[] {
   if (results === undefined) return Array.from({ length: expected }, () => ({ fate: "written" }));
-  assert.ok(Array.isArray(results), `write answered ${formatValue(results)} instead of nothing or an array`);
-  assert.equal(results.length, expected, `write answered ${results.length} results for ${expected} records`);
+  assert.ok(Array.isArray(results), `write returned ${formatValue(results)} instead of nothing or an array`);
+  assert.equal(results.length, expected, `write returned ${results.length} results for ${expected} records`);
   return (results as readonly Result[]).map((result) => {
     if (result.ok) return { fate: "written" };
     const { fault, error, afterMs } = result;

@@ -1,4 +1,4 @@
-export { EventRecorder, type Recorded } from "./event-recorder.ts";
+export { EventRecorder, type RecordedEvent } from "./event-recorder.ts";
 export { type ExecutorCaseOptions, type OpenExecutor, executorCases } from "./executor-cases.ts";
 export {
   type ArrayExportOptions,

@@ -4,7 +4,7 @@ import { patched } from "../../src/model/patch.ts";
 
 const good = { name: "Orders", _exportId: "orders", _importId: "ledger" };
 
-/** `code field` of every problem, in the order they are told. */
+/** `code field` of every problem, in the order they are reported. */
 function problemsOf(input: unknown): string[] {
   const read = readFlow(input);
   return "issues" in read ? read.issues.map(({ code, field }) => `${code} ${field}`) : [];
@@ -66,7 +66,7 @@ describe("a flow is refused for", () => {
   });
 });
 
-test("every problem is told at once, with the field and what was found in the message", () => {
+test("every problem is reported at once, with the field and what was found in the message", () => {
   const read = readFlow({ schedule: 5, _exportId: "", _importIds: ["a", 2], disabled: 1, nmae: "typo" });
 
   expect(read).toEqual({
@@ -81,12 +81,12 @@ test("every problem is told at once, with the field and what was found in the me
       {
         code: "invalid_field",
         field: "_exportId",
-        message: '_exportId: expected a text of 1 to 255 characters, found ""',
+        message: '_exportId: expected a string of 1 to 255 characters, found ""',
       },
       {
         code: "invalid_field",
         field: "_importIds.1",
-        message: "_importIds.1: expected a text of 1 to 255 characters, found 2",
+        message: "_importIds.1: expected a string of 1 to 255 characters, found 2",
       },
       { code: "invalid_field", field: "disabled", message: "disabled: expected true or false, found 1" },
     ],

@@ -48,7 +48,7 @@ describe("another copy of the module", () => {
 test.each<[what: string, thrown: unknown, message: string]>([
   ["an error", new TypeError("no such field"), "no such field"],
   ["an error without a message", new TypeError(), "TypeError"],
-  ["a text", "down", "down"],
+  ["a string", "down", "down"],
   ["an object with a message", { message: "down" }, "down"],
   ["a number", 503, "thrown: 503"],
   ["nothing", undefined, "thrown: undefined"],
@@ -60,7 +60,7 @@ test.each<[what: string, thrown: unknown, message: string]>([
 test.each([
   ["an object without a prototype", Object.create(null)],
   ["an object whose message is no text", { message: 5 }],
-  ["an object that throws when it becomes a text", { toString: () => JSON.parse("}") as string }],
+  ["an object that throws when it becomes a string", { toString: () => JSON.parse("}") as string }],
 ])("something is said even of %s", (_what, thrown) => {
   expect(messageOf(thrown)).toMatch(/^thrown: ./);
 });

@@ -46,7 +46,7 @@ describe("a page that an export gives", () => {
   test.each<[what: string, value: unknown, message: string]>([
     ["nothing", undefined, "expected a page or an array, found undefined"],
     ["null", null, "expected a page or an array, found null"],
-    ["a text", "page", 'expected a page or an array, found "page"'],
+    ["a string", "page", 'expected a page or an array, found "page"'],
     ["an object without records", { items: [] }, "expected page.records to be an array, found undefined"],
     ["records that are no array", { records: "abc" }, 'expected page.records to be an array, found "abc"'],
     ["a total of another type", { records: [], total: "9" }, 'expected page.total to be a number, found "9"'],

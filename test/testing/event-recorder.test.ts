@@ -3,7 +3,7 @@ import { type SchedulerEvents, type Run } from "../../src/index.ts";
 import { Events } from "../../src/events.ts";
 import { EventRecorder } from "../../src/testing/index.ts";
 
-/** Tells what a test wants to be told. */
+/** Emits what a test wants. */
 class Teller extends Events<SchedulerEvents> {
   tell<Name extends keyof SchedulerEvents>(name: Name, payload: SchedulerEvents[Name]): void {
     this.emit(name, payload);
@@ -12,7 +12,7 @@ class Teller extends Events<SchedulerEvents> {
 
 const runOf = (_id: string) => ({ _id }) as Run;
 
-test("keeps the events it was asked for, in the order they were told, and no others", () => {
+test("keeps the events it was asked for, in the order they were emitted, and no others", () => {
   const teller = new Teller();
   const events = new EventRecorder(teller, ["run:queued", "run:completed"]);
 
@@ -29,7 +29,7 @@ test("keeps the events it was asked for, in the order they were told, and no oth
   ]);
 });
 
-test("answers the payloads of one event, in order", () => {
+test("returns the payloads of one event, in order", () => {
   const teller = new Teller();
   const events = new EventRecorder(teller, ["run:queued", "run:completed"]);
 
@@ -41,7 +41,7 @@ test("answers the payloads of one event, in order", () => {
   expect(events.of("run:completed").map(({ run }) => run._id)).toEqual(["1"]);
 });
 
-test("keeps nothing that was told before it listened", () => {
+test("keeps nothing that was emitted before it listened", () => {
   const teller = new Teller();
 
   teller.tell("run:queued", { run: runOf("1") });

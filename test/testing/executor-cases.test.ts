@@ -80,7 +80,7 @@ const saboteurs: Readonly<Record<string, () => Executor>> = {
   "it calls different flows at once, up to `concurrency` and never beyond": () =>
     withWork((work) => ({ ...work, concurrency: work.concurrency + 1 })),
 
-  "a flow that takes long holds up no other one": () => withWork((work) => ({ ...work, concurrency: 1 })),
+  "a flow that takes long delays no other one": () => withWork((work) => ({ ...work, concurrency: 1 })),
 
   "a flow with 1,000 wake-ups and 1,000 waiting runs does not starve a flow with one": () =>
     withWork((work) => ({
@@ -166,7 +166,7 @@ const saboteurs: Readonly<Record<string, () => Executor>> = {
     }));
   },
 
-  "wake-ups that were not answered before stop are forgotten": () => {
+  "wake-ups that have led to no call before stop are dropped": () => {
     const woken = new Set<string>();
     return withMethods((local) => ({
       async start(work) {
@@ -194,7 +194,7 @@ describe("executorCases", () => {
     expect(Object.keys(saboteurs)).toEqual(executorCases(() => new LocalExecutor()).map(({ title }) => title));
   });
 
-  describe("pass an executor that answers late, and more often than it is asked to:", () => {
+  describe("pass an executor that calls late, and more often than it has to:", () => {
     const openLazy = () => {
       let calls = 0;
       const local = withWork((work) => ({

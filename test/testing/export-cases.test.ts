@@ -98,7 +98,7 @@ const saboteurs: Readonly<Record<string, MakeExport<Order, Place>>> = {
     return from;
   },
 
-  "its source holds two pages or more, so that the other cases can fail": () => openShop({}, [orderAt(0)]),
+  "its source has two pages or more, so that the other cases can fail": () => openShop({}, [orderAt(0)]),
 
   "each page is one: records, and at most a checkpoint and a total": () =>
     pagesOf(async function* () {
@@ -157,7 +157,7 @@ const saboteurs: Readonly<Record<string, MakeExport<Order, Place>>> = {
 
   "aborted while it reads a page, it ends within its time, with that page at the most": () =>
     pagesOf(async function* (shop, context) {
-      // A request that is never answered, and does not heed the signal.
+      // A request without a response, which ignores the signal.
       for await (const page of shop.pages(context)) {
         yield page;
         await never;
@@ -187,7 +187,7 @@ const saboteurs: Readonly<Record<string, MakeExport<Order, Place>>> = {
       else yield await Promise.resolve(shop.orders.slice(-limit).reverse());
     }),
 
-  "keys are texts that are not empty, and all different": () => openShop({ key: ({ at }) => `order of ${at}` }),
+  "keys are strings that are not empty, and all different": () => openShop({ key: ({ at }) => `order of ${at}` }),
 
   "keys are the same when the records are read again": () => openShop({ key: ({ id }) => `${id} ${pagesMade++}` }),
 };
@@ -266,7 +266,7 @@ describe("exportCases", () => {
       },
       { title: "a record that comes late is read by the next run", reason: "`checkpoints: false`" },
       { title: "an empty source yields no records, and ends", reason: "`empty` is not given" },
-      { title: "keys are texts that are not empty, and all different", reason: "`keys: false`" },
+      { title: "keys are strings that are not empty, and all different", reason: "`keys: false`" },
       { title: "keys are the same when the records are read again", reason: "`keys: false`" },
     ]);
     expect(exportCases(openShop, options).skipped).toEqual([]);

@@ -43,7 +43,7 @@ describe("arrayExport", () => {
     expect(await readAll(arrayExport(["a"]), undefined, AbortSignal.abort())).toEqual([]);
   });
 
-  test("is ordered and has no key, unless it is told otherwise", () => {
+  test("is ordered and has no key, unless options say otherwise", () => {
     const plain = arrayExport([1]);
     const keyed = arrayExport([1], { order: "unordered", key: String, pageSize: 7 });
 
@@ -79,7 +79,7 @@ describe("collectingImport", () => {
 });
 
 describe("scriptedImport", () => {
-  test("answers what its script says, and keeps only what was written", async () => {
+  test("returns what its script says, and keeps only what was written", async () => {
     const refused = { ok: false, fault: "reject", error: new Error("no") } as const;
     const into = scriptedImport<string>(({ records }) =>
       records.map((record) => (record === "bad" ? refused : { ok: true })),

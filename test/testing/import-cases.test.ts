@@ -94,7 +94,7 @@ const options: ImportCaseOptions<Order> = {
   ...plain,
   goDown: moody(() => ({ is: "down" })),
   throttle: moody((afterMs) => ({ is: "busy", afterMs })),
-  loseAnswer: moody(() => ({ is: "mute" })),
+  loseResponse: moody(() => ({ is: "mute" })),
   stall: moody(() => ({ is: "deaf" })),
 };
 
@@ -109,7 +109,7 @@ const saboteurs: Readonly<Record<string, MakeImport<Order>>> = {
   "it has the parts that it is tested for": () =>
     ledger(() => ({ find: async (records) => records.map(() => undefined) })),
 
-  "its filter, map and schema answer at once, and let good records through": () =>
+  "its filter, map and schema are synchronous, and let good records through": () =>
     ledger(() => ({ map: (async (order: Order) => Promise.resolve(order)) as unknown as (order: Order) => Order })),
 
   "it writes good records, one and several, and changes none of them": writing(async (erp, records, context) => {
@@ -117,7 +117,7 @@ const saboteurs: Readonly<Record<string, MakeImport<Order>>> = {
     await good(erp, records, context);
   }),
 
-  "it answers nothing, or one result for each record": writing(async (erp, records, context) => {
+  "it returns nothing, or one result for each record": writing(async (erp, records, context) => {
     await good(erp, records, context);
     return records.slice(1).map(() => ({ ok: true }));
   }),
@@ -179,7 +179,7 @@ const saboteurs: Readonly<Record<string, MakeImport<Order>>> = {
 
   "a record that can never be written is a reject, wherever it stands, and its neighbours are written": writing(
     async (erp, records, { keys, signal }) => {
-      // What it answers is one place off.
+      // What it returns is one place off.
       const results: Result[] = [];
       for (const [index, record] of records.entries())
         results.push(
@@ -226,14 +226,14 @@ const saboteurs: Readonly<Record<string, MakeImport<Order>>> = {
     },
   ),
 
-  "when an answer gets lost the outcome is unknown: neither a retry nor a reject, which mean that nothing was applied":
+  "when a response gets lost the outcome is unknown: neither a retry nor a reject, which mean that nothing was applied":
     writing(async (erp, records, { keys, signal }) => {
       await erp.upsert(rowsOf(records, keys), signal).catch((error: unknown) => {
         throw retryLater(error);
       });
     }),
 
-  "after an answer got lost another attempt leaves each record there once": writing(
+  "after a response got lost another attempt leaves each record there once": writing(
     async (erp, records, { keys, attempt, signal }) => {
       await erp.upsert(
         rowsOf(
@@ -247,7 +247,7 @@ const saboteurs: Readonly<Record<string, MakeImport<Order>>> = {
 
   "an abort ends a write within its time": writing(() => never),
 
-  "an abort ends a write that gets no answer within its time, and it does not count as written": writing(
+  "an abort ends a write that gets no response within its time, and it does not count as written": writing(
     async (erp, records, context) => good(erp, records, context).catch(() => undefined),
   ),
 
@@ -262,7 +262,7 @@ async function run(cases: TestCases, title: string): Promise<void> {
   await (found ?? expect.fail(`there is no case ${title}`)).run();
 }
 
-const whereIsIt = "find answers for each record, in order, whether it is there";
+const whereIsIt = "find returns for each record, in order, whether it is there";
 const finding = (find: (erp: Erp, ...call: Write) => readonly unknown[]) => () =>
   ledger((erp) => ({ idempotent: false, find: async (...call: Write) => find(erp, ...call) }));
 
@@ -378,7 +378,7 @@ describe("importCases", () => {
 
     expect(new Set(skipped.map(({ reason }) => reason))).toEqual(
       new Set([
-        ...["read", "poison", "goDown", "throttle", "loseAnswer", "stall"].map((part) => `\`${part}\` is not given`),
+        ...["read", "poison", "goDown", "throttle", "loseResponse", "stall"].map((part) => `\`${part}\` is not given`),
         ...["`idempotent: false`", "`find: true` is not given"],
       ]),
     );
