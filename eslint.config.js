@@ -9,7 +9,7 @@ const json = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url), "
 const wordsToDo = [
   "src/{events,flow-registry}.ts",
   "src/cron/fields.ts",
-  "src/{http,run,scheduler,storage}/**",
+  "src/{run,scheduler,storage}/**",
   "src/model/{copy,export,import,outcome,page}.ts",
   "src/testing/storage/**",
   "test/*.test.ts",
@@ -66,12 +66,12 @@ const zones = [
 // ---- Each third-party package is imported by one file. ----
 
 const importer = {
-  "@hono/node-server": "src/http/node-listener.ts",
+  "@hono/node-server": "src/http/node.ts",
   "@valibot/to-json-schema": "src/http/openapi.ts",
   "cron-parser": "src/cron/fields.ts",
   eventemitter3: "src/events.ts",
   "fastest-levenshtein": "src/model/suggest.ts",
-  hono: "src/http/handler.ts",
+  hono: "src/http/router.ts",
   "p-queue": "src/executor/local-executor.ts",
   uuidv7: "src/flow-registry.ts",
   valibot: "src/model/validate.ts",

@@ -66,6 +66,7 @@ export default defineConfig({
     testing: "src/testing/index.ts",
     "storage/sqlite": "src/storage/sqlite/sqlite-storage.ts",
     http: "src/http/index.ts",
+    "http/node": "src/http/node.ts",
   },
   outDir,
   format: ["esm", "cjs"],

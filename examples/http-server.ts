@@ -10,7 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { type Export, FlowRegistry, type Import, Scheduler } from "poundlock";
-import { bearerToken, createHandler, toNodeListener } from "poundlock/http";
+import { bearerToken, createHandler } from "poundlock/http";
+import { toNodeListener } from "poundlock/http/node";
 import { SqliteStorage } from "poundlock/storage/sqlite";
 import { curlLines, tried } from "./http-server/curl-lines.ts";
 
@@ -50,7 +51,7 @@ await registry.define("orders-to-ledger", {
 await scheduler.start();
 
 const token = process.env.FLOWS_TOKEN ?? randomUUID();
-const handler = createHandler({ registry, scheduler, authorize: bearerToken(token) });
+const handler = createHandler({ scheduler, authorize: bearerToken(token) });
 const server = createServer(toNodeListener(handler));
 server.on("request", (_request, response) => {
   response.once("close", () => {

@@ -3,10 +3,10 @@ import { posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
-import { refusalsOf } from "../src/http/openapi.ts";
+import { errorsOf } from "../src/http/openapi.ts";
 import { statuses } from "../src/http/http-error.ts";
 import { routes } from "../src/http/routes/routes.ts";
-import { feedEvents } from "../src/http/events/event-feed.ts";
+import { streamEvents } from "../src/http/events/event-broadcast.ts";
 import { sqliteDrivers } from "../src/storage/sqlite/drivers.ts";
 
 /** Path below the repository → markdown. */
@@ -206,9 +206,9 @@ describe("the documents", () => {
   });
 
   test.each([
-    ["Handler options", () => membersOf(read("src/http/handler.ts"), "HandlerOptions")],
+    ["Handler options", () => membersOf(read("src/http/options.ts"), "HandlerOptions")],
     ["Signatures", () => membersOf(read("src/http/signature.ts"), "SignatureOptions")],
-    ["Streamed events", () => feedEvents],
+    ["Streamed events", () => streamEvents],
   ])("the HTTP reference names what the source has, and nothing else, under %s", (heading, names) => {
     expect(disagreements(namesInTable(http, heading), names())).toEqual([]);
   });
@@ -221,9 +221,9 @@ describe("the documents", () => {
     ]);
 
     expect(shown).toEqual(
-      routes.map(({ method, path, answers, action }) => [
+      routes.map(({ method, path, responses, action }) => [
         [`${method} ${path}`],
-        Object.keys(answers).join(", "),
+        Object.keys(responses).join(", "),
         [action],
       ]),
     );
@@ -252,7 +252,7 @@ describe("the documents", () => {
     expect(Object.fromEntries(shown ?? [])).toEqual(
       Object.fromEntries(codes.map((code) => [code, String(statuses[code as keyof typeof statuses] ?? "–")])),
     );
-    const known = [...Object.values(statuses), 405, ...routes.flatMap(refusalsOf)];
+    const known = [...Object.values(statuses), 405, ...routes.flatMap(errorsOf)];
     expect([...new Set([...Object.values(statuses), ...others])].sort()).toEqual([...new Set(known)].sort());
   });
 

@@ -2,7 +2,7 @@ import { hash, timingSafeEqual } from "node:crypto";
 import { ForbiddenError, InvalidOptionError, UnauthorizedError, isPoundlockError } from "../errors.ts";
 import { formatValue } from "../model/json.ts";
 
-/** What a request can ask for, one for each kind of thing that a host may want to allow or refuse. */
+/** What a request wants to do: one action for each kind of thing that a host may want to allow or refuse. */
 export const actions = [
   "flows.list",
   "flows.create",
@@ -27,107 +27,108 @@ export const actions = [
 /** One of {@link actions}. */
 export type Action = (typeof actions)[number];
 
-/** What is asked, before anything of it is done. */
+/** What the `authorize` hook is given, before anything is done. */
 export interface AuthorizeRequest {
-  /** For its headers; its body is not the hook's to read. */
+  /** For its headers and address; the hook must not read its body. */
   readonly request: Request;
   readonly action: Action;
-  /** The flow that the path names; it need not exist. */
+  /** The flow in the path; it need not exist. */
   readonly flowId?: string;
-  /** The run that the path names; it need not exist. */
+  /** The run in the path; it need not exist. */
   readonly runId?: string;
-  /** The export that the path names; it need not exist. */
+  /** The export in the path; it need not exist. */
   readonly exportId?: string;
 }
 
-/** Limits what a caller lists, reads, writes and is streamed to one integration. All else does not exist for them. */
+/** Limits a caller to one integration: nothing else exists for it. */
 export interface TenantScope {
   /** Flows, runs, failures and events of this integration only; what the caller creates belongs to it. */
   readonly _integrationId: string;
-  /** The exports that the caller's flows may use, and be given records through. @default all */
+  /** The exports that the caller's flows may use and that it may send records to. @default all */
   readonly _exportIds?: readonly string[];
   /** The imports that the caller's flows may use. @default all */
   readonly _importIds?: readonly string[];
 }
 
-/** True: everything. False: refused as `forbidden`. A scope: only what belongs to that integration. */
+/** True: everything is allowed. False: refused as `forbidden`. A scope: only what belongs to that integration. */
 export type AuthorizeResult = boolean | TenantScope;
 
 /**
- * Decides who may do what; asked once for each request. `UnauthorizedError` thrown here answers 401, `ForbiddenError`
- * 403; anything else that is thrown, or answered, is an error of the host's and refuses the request with 500.
+ * Decides what a caller may do; called once for each request. An `UnauthorizedError` thrown here becomes 401, a
+ * `ForbiddenError` 403. Anything else that is thrown or returned is a defect of the hook, and the response is 500.
  */
-export type Authorize = (ask: AuthorizeRequest) => AuthorizeResult | Promise<AuthorizeResult>;
+export type Authorize = (request: AuthorizeRequest) => AuthorizeResult | Promise<AuthorizeResult>;
 
-/** Lets everybody do everything: for development, or behind a door of the host's own. */
+/** Allows everything to everyone: for development, or behind a gateway that authorizes requests. */
 export function allowAll(): Authorize {
   return () => true;
 }
 
 /**
- * Lets in who sends `Authorization: Bearer` with the token, or one of several; compared in constant time.
+ * Allows everything to callers that send `Authorization: Bearer` with the token, or one of several; compared in
+ * constant time.
  *
- * @throws `invalid_option` if there is no token, or an empty one: an environment variable that is not set lets nobody in.
+ * @throws `invalid_option` if there is no token or an empty one, as with an environment variable that is not set.
  */
 export function bearerToken(tokens: string | readonly string[] | undefined): Authorize {
   const list: readonly unknown[] = Array.isArray(tokens) ? tokens : [tokens];
-  const holds = list.length > 0 && list.every((token) => typeof token === "string" && /^[\x21-\x7e]+$/.test(token));
-  // Its text is a secret, and is not to be shown where errors go.
-  if (!holds) throw new InvalidOptionError("bearerToken", "a token of visible ASCII, or several", kindOf(tokens));
+  const valid = list.length > 0 && list.every((token) => typeof token === "string" && /^[\x21-\x7e]+$/.test(token));
+  // A token is a secret and must not appear in an error message.
+  if (!valid) throw new InvalidOptionError("bearerToken", "a token of visible ASCII, or several", kindOf(tokens));
   const digests = list.map((token) => digestOf(token as string));
   return ({ request }) => {
     const [, given] = /^bearer +(\S+) *$/i.exec(request.headers.get("authorization") ?? "") ?? [];
     if (given === undefined) throw new UnauthorizedError("A bearer token is required");
     const digest = digestOf(given);
-    // Every token is compared, whichever fits.
-    const fits = digests.filter((known) => timingSafeEqual(known, digest)).length > 0;
-    if (!fits) throw new UnauthorizedError("The bearer token is not known");
+    // Every token is compared, so that the time does not depend on which one matches.
+    const matches = digests.filter((known) => timingSafeEqual(known, digest)).length > 0;
+    if (!matches) throw new UnauthorizedError("The bearer token is not valid");
     return true;
   };
 }
 
 /**
- * The scope that a permission gives; undefined: everything.
+ * The scope that the hook's result gives; undefined: everything.
  *
- * @throws `forbidden` if it gives nothing; TypeError if it is no permission.
+ * @throws `forbidden` if it gives nothing; TypeError if it is not a valid result.
  */
-export function scopeOf(permission: unknown): TenantScope | undefined {
-  if (permission === true) return undefined;
-  if (permission === false) throw new ForbiddenError("This is not allowed");
-  if (!isScope(permission))
+export function scopeOf(result: unknown): TenantScope | undefined {
+  if (result === true) return undefined;
+  if (result === false) throw new ForbiddenError("This is not allowed");
+  if (!isScope(result))
     throw new TypeError(
-      `authorize: expected true, false or a scope with _integrationId, answered ${formatValue(permission)}`,
+      `authorize: expected true, false or a scope with _integrationId, returned ${formatValue(result)}`,
     );
-  return permission;
+  return result;
 }
 
-/** Whether the document belongs to what the caller may see. */
+/** Whether the caller may see the document. */
 export function sees(scope: TenantScope | undefined, document: { readonly _integrationId?: string }): boolean {
   return scope === undefined || document._integrationId === scope._integrationId;
 }
 
-/** True for the errors by which a hook refuses. */
-export function refuses(error: unknown): boolean {
+/** True for the errors by which a hook refuses a caller. */
+export function isRefusal(error: unknown): boolean {
   return isPoundlockError(error) && (error.code === "unauthorized" || error.code === "forbidden");
 }
 
 function isScope(value: unknown): value is TenantScope {
   if (typeof value !== "object" || value === null) return false;
   const { _integrationId, _exportIds, _importIds } = value as Record<string, unknown>;
-  const texts = (list: unknown) => list === undefined || (Array.isArray(list) && list.every(isText));
-  return isText(_integrationId) && _integrationId !== "" && texts(_exportIds) && texts(_importIds);
+  const areIds = (list: unknown) => list === undefined || (Array.isArray(list) && list.every(isString));
+  return isString(_integrationId) && _integrationId !== "" && areIds(_exportIds) && areIds(_importIds);
 }
 
-function isText(value: unknown): value is string {
+function isString(value: unknown): value is string {
   return typeof value === "string";
 }
 
 function kindOf(tokens: unknown): string {
-  if (tokens === undefined || tokens === "") return tokens === undefined ? "undefined" : "an empty text";
+  if (tokens === undefined || tokens === "") return tokens === undefined ? "undefined" : "an empty string";
   return Array.isArray(tokens) ? `an array of ${tokens.length}` : typeof tokens;
 }
 
-// Of one length, whatever was sent: `timingSafeEqual` compares nothing else.
+// `timingSafeEqual` compares only values of equal length, which digests have.
 function digestOf(token: string): Buffer {
   return hash("sha256", token, "buffer");
 }

@@ -3,21 +3,21 @@ import { v } from "../model/validate.ts";
 import type { Schema } from "./documents.ts";
 import { type Problem, HttpError, badRequest } from "./http-error.ts";
 
-/** What a request may carry. */
-export interface BodyRule {
-  /** False: an empty body means that everything is left out. */
+/** What the body of a request may be. */
+export interface BodySpec {
+  /** False: an empty body means that every field is left out. */
   readonly required: boolean;
   /** Media type → its shape. */
   readonly content: Readonly<Record<string, Schema>>;
-  /** True: the body is checked against its shape here. False: by what it is given to, against the same shape. */
+  /** True: the body is checked against its shape here. False: the route's own code does it, against the same shape. */
   readonly checked: boolean;
 }
 
-/** A body that was read. */
+/** A body that was read and parsed. */
 export interface Body {
-  /** Parsed; undefined if the body is empty and may be. */
+  /** Undefined if the body is empty and may be. */
   readonly value: unknown;
-  /** In lower case, without parameters; empty if the body is. */
+  /** In lower case, without parameters; "" if the body is empty. */
   readonly mediaType: string;
 }
 
@@ -26,14 +26,14 @@ const noBytes = new Uint8Array(0);
 /**
  * The bytes of the body.
  *
- * @throws Refusal 413 if there are more than `limit`, as soon as that is known; 400 if they end early.
+ * @throws HttpError 413 if there are more than `limit`, as soon as that is known; 400 if they end early.
  */
 export async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
-  const stated = request.headers.get("content-length");
-  if (stated !== null && Number(stated) > limit) throw tooLarge(limit);
+  const declared = request.headers.get("content-length");
+  if (declared !== null && Number(declared) > limit) throw tooLarge(limit);
   try {
-    // A length that was stated is one that servers hold the sender to.
-    if (stated !== null) return within(new Uint8Array(await request.arrayBuffer()), limit);
+    // Servers enforce a declared length, so nothing larger can arrive.
+    if (declared !== null) return checkSize(new Uint8Array(await request.arrayBuffer()), limit);
     return request.body === null ? noBytes : await collect(request.body, limit);
   } catch (error) {
     if (error instanceof HttpError) throw error;
@@ -42,25 +42,25 @@ export async function readBytes(request: Request, limit: number): Promise<Uint8A
 }
 
 /**
- * The body as its media type says.
+ * The body, parsed as its media type says.
  *
- * @throws Refusal 415 for a type, charset or encoding that is not read here; 400 if it is no JSON, or not of its shape.
+ * @throws HttpError 415 for a media type, charset or encoding that is not supported; 400 for invalid JSON or shape.
  */
-export function readBody(bytes: Uint8Array, request: Request, rule: BodyRule): Body {
-  if (bytes.length === 0 && !rule.required) return { value: undefined, mediaType: "" };
-  const mediaType = mediaTypeOf(request, Object.keys(rule.content));
+export function readBody(bytes: Uint8Array, request: Request, spec: BodySpec): Body {
+  if (bytes.length === 0 && !spec.required) return { value: undefined, mediaType: "" };
+  const mediaType = mediaTypeOf(request, Object.keys(spec.content));
   const value = parse(bytes);
-  const schema = rule.content[mediaType];
-  return { value: rule.checked && schema !== undefined ? readShape(value, schema) : value, mediaType };
+  const schema = spec.content[mediaType];
+  return { value: spec.checked && schema !== undefined ? readShape(value, schema) : value, mediaType };
 }
 
 /**
  * The value, if it has that shape.
  *
- * @throws Refusal 400 with every problem.
+ * @throws HttpError 400 with every problem.
  */
 export function readShape(value: unknown, schema: Schema): unknown {
-  // To valibot an array is an object, too.
+  // Valibot takes an array for an object.
   if (Array.isArray(value) && schema.type.endsWith("object"))
     throw badRequest("", `The body: expected an object, found ${formatValue(value)}`);
   const parsed = v.safeParse(schema, value);
@@ -89,7 +89,7 @@ function parse(bytes: Uint8Array): unknown {
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    throw badRequest("", "The body: expected UTF-8, found bytes that are none");
+    throw badRequest("", "The body: expected UTF-8, found other bytes");
   }
   try {
     return JSON.parse(text) as unknown;
@@ -98,7 +98,7 @@ function parse(bytes: Uint8Array): unknown {
   }
 }
 
-// The engine shows a part of the text, which may be a secret.
+// The engine quotes a part of the text, which may be a secret.
 function withoutExcerpt(message: string): string {
   return message
     .replace(/, (?:\.\.\.)?".*$/s, "")
@@ -114,7 +114,6 @@ async function collect(stream: ReadableStream<Uint8Array>, limit: number): Promi
     if (done) break;
     length += value.length;
     if (length > limit) {
-      // Whoever sends too much need not be listened to until the end.
       reader.cancel().catch(() => undefined);
       throw tooLarge(limit);
     }
@@ -123,7 +122,7 @@ async function collect(stream: ReadableStream<Uint8Array>, limit: number): Promi
   return Buffer.concat(chunks, length);
 }
 
-function within(bytes: Uint8Array, limit: number): Uint8Array {
+function checkSize(bytes: Uint8Array, limit: number): Uint8Array {
   if (bytes.length > limit) throw tooLarge(limit);
   return bytes;
 }
@@ -146,6 +145,6 @@ function problemOf(issue: v.BaseIssue<unknown>): Problem {
 }
 
 function expectedOf(issue: v.BaseIssue<unknown>): string {
-  // Shapes say in their own words what they expect; where they do not, the words are valibot's.
+  // Our shapes say what they expect; where one does not, valibot's words serve.
   return issue.message.startsWith("Invalid ") ? (issue.expected ?? "something else") : issue.message;
 }

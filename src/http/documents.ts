@@ -2,157 +2,162 @@ import { failureStatuses, faults } from "../model/failure.ts";
 import { runStatuses, triggers } from "../model/run.ts";
 import { v } from "../model/validate.ts";
 
-/** A shape that the door reads or answers; validates, and is what the OpenAPI document is made of. */
+/** A shape that is read or sent: it validates, and the OpenAPI document is made of it. */
 export type Schema = v.GenericSchema;
 
-const text = v.string();
+/** The schema with a description for the OpenAPI document. */
+export const described = <S extends Schema>(schema: S, description: string) =>
+  v.pipe(schema, v.description(description));
+
+const string = v.string();
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const time = v.pipe(v.string(), v.isoTimestamp());
-const said = <S extends Schema>(schema: S, description: string) => v.pipe(schema, v.description(description));
-const timeOf = (description: string) => said(time, description);
+const timeOf = (description: string) => described(time, description);
 
-const place = {
-  _integrationId: v.optional(said(text, "The integration of the flow, as it was then.")),
-  _connectorId: v.optional(said(text, "The connector of the flow, as it was then.")),
+const owner = {
+  _integrationId: v.optional(described(string, "Integration of the flow at that time.")),
+  _connectorId: v.optional(described(string, "Connector of the flow at that time.")),
 };
 
-/** A stored flow, as every answer shows it. */
+/** A stored flow. */
 export const flowDocument = v.object({
-  _id: said(text, "System generated unique identifier for this flow."),
-  name: text,
-  schedule: v.optional(said(text, "Cron expression; absent if the flow runs only when asked, or as events arrive.")),
-  timezone: v.optional(said(text, "IANA zone of the schedule; absent means the registry's.")),
-  _exportId: text,
-  _importId: said(text, "The first import."),
-  _importIds: v.optional(said(v.array(text), "All imports in order, only if there is more than one.")),
-  _integrationId: v.optional(text),
-  _connectorId: v.optional(text),
-  disabled: v.boolean(),
-  createdAt: time,
-  lastModified: timeOf("Read only; strictly increases with every change."),
-  lastExecutedAt: v.optional(timeOf("Read only. When the newest run started.")),
-  nextRunAt: v.optional(timeOf("Read only. The next due time; absent without a schedule or while disabled.")),
+  _id: described(string, "Assigned when the flow is created; never changes."),
+  name: described(string, "Display name; need not be unique."),
+  schedule: v.optional(described(string, "Cron expression; absent if the flow runs only on demand or on events.")),
+  timezone: v.optional(described(string, "IANA time zone of the schedule; absent means the server's default.")),
+  _exportId: described(string, "Export that the flow reads from."),
+  _importId: described(string, "Import that the flow writes to; the first one if there are several."),
+  _importIds: v.optional(described(v.array(string), "All imports in order; present if there is more than one.")),
+  _integrationId: v.optional(described(string, "Integration that the flow belongs to.")),
+  _connectorId: v.optional(described(string, "Connector that the flow belongs to.")),
+  disabled: described(v.boolean(), "A disabled flow has no schedule, no manual runs and no intake."),
+  createdAt: timeOf("Read-only. When the flow was created."),
+  lastModified: timeOf("Read-only. Strictly increases with every change."),
+  lastExecutedAt: v.optional(timeOf("Read-only. When the newest run started.")),
+  nextRunAt: v.optional(timeOf("Read-only. Next due time; absent without a schedule or while disabled.")),
 });
 
 const counts = {
-  numSuccess: said(count, "Written, as far as the import says."),
-  numError: said(count, "Stored as failures."),
-  numIgnore: said(count, "Left out by the import's filter."),
+  numSuccess: described(count, "Records written, as reported by the import."),
+  numError: described(count, "Records stored as failures."),
+  numIgnore: described(count, "Records that the import's filter left out."),
 };
 
 /** One run of a flow. */
 export const runDocument = v.object({
-  _id: text,
-  _flowId: text,
-  _exportId: text,
-  ...place,
-  trigger: v.picklist(triggers),
+  _id: string,
+  _flowId: string,
+  _exportId: string,
+  ...owner,
+  trigger: described(v.picklist(triggers), "What caused the run."),
   status: v.picklist(runStatuses),
-  dueAt: v.optional(timeOf("The due time it was made for.")),
-  queuedAt: time,
-  startedAt: v.optional(timeOf("When it started last; a run taken back after a crash starts again.")),
-  endedAt: v.optional(time),
-  coalesced: said(count, "Due times that found this run waiting and added none."),
-  skipped: said(count, "Due times that found this run waiting or running and were skipped."),
-  crashes: said(count, "How often a process died, or lost its lease, while running it."),
-  limit: v.optional(said(count, "A sample run: at most this many records.")),
+  dueAt: v.optional(timeOf("Due time of the schedule that the run was queued for.")),
+  queuedAt: timeOf("When the run joined the queue of its flow."),
+  startedAt: v.optional(timeOf("When the run last started; a run that is resumed after a crash starts again.")),
+  endedAt: v.optional(timeOf("When the run completed, failed or was canceled.")),
+  coalesced: described(count, "Due times that were merged into this run while it was queued."),
+  skipped: described(count, "Due times that were skipped because this run was queued or running."),
+  crashes: described(count, "How often a process died, or lost its lease, while running it."),
+  limit: v.optional(described(count, "Sample run: most records that are read.")),
   retry: v.optional(
-    v.object({ _importId: v.optional(text), _ids: v.optional(v.array(text)), _integrationId: v.optional(text) }),
+    v.object({ _importId: v.optional(string), _ids: v.optional(v.array(string)), _integrationId: v.optional(string) }),
   ),
-  numPagesGenerated: said(count, "Pages read as of the last commit, those read ahead included."),
-  numPagesProcessed: said(count, "Pages committed."),
+  numPagesGenerated: described(count, "Pages read as of the last commit, including pages read ahead."),
+  numPagesProcessed: described(count, "Pages committed."),
   ...counts,
-  imports: said(
-    v.record(text, v.object(counts)),
-    "Per import; the run's own counts are their sums. From the beginning each import that the flow had when the run was queued, or the one that a retry is for.",
+  imports: described(
+    v.record(string, v.object(counts)),
+    "Counts of each import; the run's own counts are their sums. Contains every import that the flow had when the run was queued, or the one that a retry is for.",
   ),
-  error: v.optional(v.object({ code: text, message: text })),
+  error: v.optional(v.object({ code: string, message: string })),
 });
 
-/** One record that one import did not take. */
+/** A record that an import did not take. */
 export const failureDocument = v.object({
-  _id: text,
-  _flowId: text,
-  _exportId: text,
-  _importId: text,
-  ...place,
-  _runId: said(text, "The run that failed to deliver it last."),
-  key: said(text, "The record's identity, the same in every attempt."),
-  record: said(
+  _id: string,
+  _flowId: string,
+  _exportId: string,
+  _importId: string,
+  ...owner,
+  _runId: described(string, "The newest run in which the record failed."),
+  key: described(string, "Identity of the record; the same in every attempt."),
+  record: described(
     v.unknown(),
-    "The record as the export gave it. What JSON has not is shown as text (dates, big integers, bytes in base64) or as an array (maps, sets).",
+    "The record as the export returned it. Dates, big integers and bytes (base64) are shown as strings, maps and sets as arrays.",
   ),
-  fault: said(v.picklist(faults), "How its last try ended."),
-  message: text,
-  code: v.optional(text),
-  attempts: said(count, "How often it was sent, over all runs."),
+  fault: described(v.picklist(faults), "How the last attempt ended."),
+  message: described(string, "Error message of the last attempt."),
+  code: v.optional(described(string, "Error code of the last attempt.")),
+  attempts: described(count, "How often the record was sent, in all runs together."),
   status: v.picklist(failureStatuses),
-  createdAt: timeOf("When it failed first."),
-  lastFailedAt: timeOf("When it failed last."),
-  resolvedAt: v.optional(timeOf("When somebody resolved it by hand.")),
+  createdAt: timeOf("When the record first failed."),
+  lastFailedAt: timeOf("When the record last failed."),
+  resolvedAt: v.optional(timeOf("When the failure was resolved by hand.")),
 });
 
-/** An export that flows can name. */
+/** An export that flows can use. */
 export const exportDocument = v.object({
-  _id: text,
-  onDemand: said(v.boolean(), "Can be read when a run asks."),
-  realTime: said(v.boolean(), "Receives events by itself while the scheduler runs."),
-  order: v.picklist(["ordered", "unordered"]),
-  pageSize: count,
-  checkpointVersion: count,
+  _id: string,
+  onDemand: described(v.boolean(), "Can be read by scheduled and manual runs."),
+  realTime: described(v.boolean(), "Receives events by itself while the scheduler runs."),
+  order: described(v.picklist(["ordered", "unordered"]), "Whether every page's checkpoint counts at once."),
+  pageSize: described(count, "Records of one page, as a hint to the export."),
+  checkpointVersion: described(count, "Version of the checkpoint's shape."),
 });
 
-/** An import that flows can name. */
+/** An import that flows can use. */
 export const importDocument = v.object({
-  _id: text,
-  idempotent: said(v.boolean(), "Writing the same record again, under the same key, is harmless."),
-  batchSize: v.optional(said(count, "Most records in one write; absent: a page is one batch.")),
-  concurrency: said(count, "Batches of one page written at once."),
+  _id: string,
+  idempotent: described(v.boolean(), "Writing the same record again under the same key is harmless."),
+  batchSize: v.optional(described(count, "Most records of one write; absent: a page is one batch.")),
+  concurrency: described(count, "Batches of one page that are written at the same time."),
 });
 
-/** What deleting a flow would meet. */
+const reference = v.object({
+  _id: string,
+  registered: described(v.boolean(), "False: there is no such export or import at present."),
+});
+
+/** What a flow uses, and what belongs to it. */
 export const dependenciesDocument = v.object({
-  uses: v.object({
-    exports: v.array(v.object({ _id: text, registered: v.boolean() })),
-    imports: v.array(v.object({ _id: text, registered: v.boolean() })),
-  }),
-  usedBy: said(
+  uses: v.object({ exports: v.array(reference), imports: v.array(reference) }),
+  usedBy: described(
     v.object({
-      runs: said(v.array(text), "Runs that wait or are going on, at most 1,000 of each."),
-      failures: said(v.array(text), "Open failures, at most 1,000."),
+      runs: described(v.array(string), "Queued and active runs, at most 1,000 of each."),
+      failures: described(v.array(string), "Open failures, at most 1,000."),
     }),
-    "What is canceled or removed with the flow; empty means that deleting it loses nothing.",
+    "What is canceled or removed when the flow is deleted; empty lists mean that nothing is lost.",
   ),
 });
 
-/** What became of records that arrived. */
+/** The result of sending records to an export. */
 export const acceptedDocument = v.object({
-  accepted: said(count, "Records that are in the inbox now, durably."),
-  duplicates: said(count, "Records whose event id was seen before within the window."),
+  accepted: described(count, "Records that are stored in the inbox."),
+  duplicates: described(count, "Records whose event id was seen before within the deduplication window."),
 });
 
-/** Which failures are no longer to be retried. */
+/** Which failures were resolved. */
 export const resolvedDocument = v.object({
-  _ids: said(v.array(text), "Those that were open, in the order given."),
+  _ids: described(v.array(string), "Those that were open, in the order of the request."),
 });
 
-/** Whether the door and what is behind it can do their work. */
+/** Whether the service can do its work. */
 export const healthDocument = v.object({
-  status: said(v.literal("ok"), "The storage answers."),
-  scheduler: said(
+  status: described(v.literal("ok"), "The storage responds."),
+  scheduler: described(
     v.picklist(["stopped", "starting", "started", "stopping"]),
-    "Of this process; flows may run in another one.",
+    "State of the scheduler in this process; flows may run in another process.",
   ),
 });
 
-/** Why a request was refused: every problem there is. */
+/** Why a request was refused. */
 export const errorsDocument = v.object({
   errors: v.pipe(
     v.array(
       v.object({
-        code: said(text, "Stable; switch on it."),
-        message: said(text, "In words; may change."),
-        field: v.optional(said(text, "The field, query parameter or header at fault.")),
+        code: described(string, "Stable; meant for programs."),
+        message: described(string, "Meant for people; may change."),
+        field: v.optional(described(string, "The field, query parameter or header at fault.")),
       }),
     ),
     v.minLength(1),

@@ -1,165 +1,145 @@
-import { type Context, Hono } from "hono";
-import { InvalidOptionError } from "../errors.ts";
-import type { Exports, FlowRegistry, Imports } from "../flow-registry.ts";
-import type { Logger } from "../model/logger.ts";
-import { type Shape, objectWith, v, validate, wholeNumber } from "../model/validate.ts";
+import type { Exports, Imports } from "../flow-registry.ts";
 import { messageOf } from "../model/outcome.ts";
-import type { Scheduler } from "../scheduler/scheduler.ts";
-import { type AuthorizeRequest, type Authorize, type TenantScope, refuses, scopeOf } from "./authorization.ts";
+import { type AuthorizeRequest, type TenantScope, isRefusal, scopeOf } from "./authorization.ts";
 import { type Body, readBody, readBytes } from "./body.ts";
-import { EventFeed } from "./events/event-feed.ts";
+import { EventBroadcast } from "./events/event-broadcast.ts";
+import { HttpError, errorReply, httpErrorOf, unexpectedError } from "./http-error.ts";
+import { readQuery } from "./lists/query.ts";
 import { openapiOf } from "./openapi.ts";
-import { readQuery } from "./query.ts";
-import { HttpError, refusalOf, refused, unexpected } from "./http-error.ts";
+import { type HandlerOptions, type ResolvedHandlerOptions, resolveOptions } from "./options.ts";
 import { type Reply, empty, headOf, responseOf } from "./reply.ts";
-import { type HttpDeps, type Route } from "./routes/route.ts";
+import { Router, pathOf } from "./router.ts";
+import type { HttpDeps, Route } from "./routes/route.ts";
 import { routes } from "./routes/routes.ts";
 import type { Verify } from "./signature.ts";
 
-/** Answers a request; never rejects. */
+/** Responds to a request; never rejects. */
 export type Handler = (request: Request) => Promise<Response>;
 
-/** What the handler makes its answer of; never rejects. */
+/** The same before a `Response` is made of it; never rejects. */
 type Replier = (request: Request) => Promise<Reply>;
 
 const repliers = new WeakMap<Handler, Replier>();
 
-/** What a handler is made of. */
-export interface HandlerOptions<X extends Exports = Exports, M extends Imports = Imports> {
-  /** Whose flows are served. */
-  readonly registry: FlowRegistry<X, M>;
-  /** Whose runs are served; made with the same registry. */
-  readonly scheduler: Scheduler<X, M>;
-  /** Decides who may do what: `bearerToken(…)`, a function of the host's own, or, written out, `allowAll()`. */
-  readonly authorize: Authorize;
-  /**
-   * By `_exportId`: decides by the request itself whether records may come in, such as `hmacSignature(…)`. For that
-   * export it is asked instead of `authorize`. @default none
-   */
-  readonly verify?: Readonly<Record<string, Verify>>;
-  /** What stands before every path, such as `/api`: begins with a slash and does not end with one. @default "" */
-  readonly basePath?: string;
-  /** Most bytes of a body; 1 or more. @default 1048576 */
-  readonly maxBodyBytes?: number;
-  /** Most bytes of a body of records; 1 or more. @default 10485760 */
-  readonly maxRecordsBytes?: number;
-  /** Longest wait that `Prefer: wait` is granted, in milliseconds; 0 or more. @default 60000 */
-  readonly maxWaitMs?: number;
-  /** Events kept for watchers who come back with `Last-Event-ID`; 1 or more. @default 1000 */
-  readonly eventBuffer?: number;
-  /** Silence after which a stream of events is sent a comment, in milliseconds; 1 or more. @default 15000 */
-  readonly heartbeatMs?: number;
-  /** Where unexpected errors are written, with the id that the answer tells. @default the scheduler's */
-  readonly logger?: Logger;
-}
-
-/** What the dispatcher needs beside what answers are made from. */
-interface HandlerState {
-  readonly parts: HttpDeps;
-  readonly authorize: Authorize;
-  readonly verify: ReadonlyMap<string, Verify>;
-  readonly maxBodyBytes: number;
-  readonly maxRecordsBytes: number;
-  readonly logger: Logger;
-}
-
 /**
- * The HTTP interface, for any server that speaks `Request` and `Response`; `toNodeListener` makes it one for node:http,
- * Express and Fastify. Its routes are listed in the reference, and in `GET /openapi.json`.
+ * The HTTP API, for any server that speaks `Request` and `Response`; `toNodeListener` of `poundlock/http/node` makes it a
+ * listener of node:http, Express and Fastify. Its routes are listed in the reference and in `GET /openapi.json`.
  *
- * @throws `invalid_option` naming the first option that does not hold.
+ * @throws `invalid_option` naming the first option that is invalid.
  */
 export function createHandler<X extends Exports, M extends Imports>(options: HandlerOptions<X, M>): Handler {
-  const door = openDoor(options);
-  const app = new Hono<Exchange>().basePath(door.parts.basePath);
-  for (const route of routes)
-    app.on(route.method, honoPath(route.path), async (context) => reply(context, await answer(door, route, context)));
-  for (const path of new Set(routes.map((route) => route.path)))
-    app.all(honoPath(path), (context) => reply(context, otherMethod(path, context)));
-  app.notFound((context) => reply(context, noSuchPath));
-  app.onError((error, context) => reply(context, failed(door, error, context.req.raw)));
+  const dispatcher = new Dispatcher(resolveOptions(options));
   const replier: Replier = async (request) => {
-    const bindings: Exchange["Bindings"] = { reply: noSuchPath };
-    await app.fetch(request, bindings);
-    return request.method === "HEAD" ? headOf(bindings.reply) : bindings.reply;
+    const reply = await dispatcher.dispatch(request);
+    return request.method === "HEAD" ? headOf(reply) : reply;
   };
   const handler: Handler = async (request) => responseOf(await replier(request));
   repliers.set(handler, replier);
   return handler;
 }
 
-/** What the handler makes its answers of; undefined if it was not made by {@link createHandler}. */
+/** What the handler makes its responses of; undefined if it was not made by {@link createHandler}. */
 export function replierOf(handler: Handler): Replier | undefined {
   return repliers.get(handler);
 }
 
-/** The reply to a request goes past Hono, which wants a `Response` and gets the same one every time. */
-interface Exchange {
-  Bindings: { reply: Reply };
-}
+const noSuchPath = errorReply(new HttpError(404, [{ code: "not_found", message: "There is no such path" }]));
+const noBody: Body = { value: undefined, mediaType: "" };
 
-const beside = new Response(null);
-const noSuchPath = refused(new HttpError(404, [{ code: "not_found", message: "There is no such path" }]));
-
-function reply({ env }: Context<Exchange>, made: Reply): Response {
-  env.reply = made;
-  return beside;
-}
-
-function openDoor<X extends Exports, M extends Imports>(options: HandlerOptions<X, M>): HandlerState {
-  validate(options, optionRules, InvalidOptionError);
-  const { registry, scheduler, authorize, verify = {}, basePath = "", logger = scheduler.logger } = options;
-  const { maxBodyBytes = 2 ** 20, maxRecordsBytes = 10 * 2 ** 20, maxWaitMs = 60_000 } = options;
-  const { eventBuffer = 1_000, heartbeatMs = 15_000 } = options;
-  const feed = new EventFeed({ registry, scheduler, capacity: eventBuffer, heartbeatMs });
-  let document: string | undefined;
-  const openapi = () => (document ??= JSON.stringify(openapiOf(routes, basePath)));
-  const parts: HttpDeps = { registry, scheduler, feed, clock: registry.clock, basePath, maxWaitMs, openapi };
-  return { parts, authorize, verify: new Map(Object.entries(verify)), maxBodyBytes, maxRecordsBytes, logger };
-}
-
-async function answer(door: HandlerState, route: Route, context: Context<Exchange>): Promise<Reply> {
-  const request = context.req.raw;
-  try {
-    const _id = context.req.param("_id") ?? "";
-    const { scope, bytes } = await admit(door, route, request, _id);
-    const query = readQuery(request.url, route.query);
-    const body = await bodyOf(door, route, request, bytes);
-    return await route.answer({ request, parts: door.parts, scope, _id, query, body });
-  } catch (error) {
-    return failed(door, error, request);
-  }
-}
-
-/** Who may come in, and as whom. What had to be read for it is read once. */
+/** What a caller may see. A body that had to be read to find out is not read again. */
 interface Admission {
   readonly scope: TenantScope | undefined;
   readonly bytes?: Uint8Array;
 }
 
-async function admit(door: HandlerState, route: Route, request: Request, _id: string): Promise<Admission> {
-  const verify = route.action === "records.accept" ? door.verify.get(_id) : undefined;
-  if (verify === undefined) {
-    const ask: AuthorizeRequest = { request, action: route.action, ...namedBy(route, _id) };
-    return { scope: await permitted(() => door.authorize(ask)) };
+/** Leads each request through its steps: route, authorization, query, body, response. */
+class Dispatcher {
+  readonly #options: ResolvedHandlerOptions;
+  readonly #deps: HttpDeps;
+  readonly #router: Router;
+
+  constructor(options: ResolvedHandlerOptions) {
+    const { scheduler, basePath, maxWaitMs, eventBuffer: capacity, heartbeatMs } = options;
+    const { registry } = scheduler;
+    let document: string | undefined;
+    this.#options = options;
+    this.#router = new Router(routes, basePath);
+    this.#deps = {
+      ...{ registry, scheduler, clock: registry.clock, basePath, maxWaitMs },
+      events: new EventBroadcast({ registry, scheduler, capacity, heartbeatMs }),
+      openapi: () => (document ??= JSON.stringify(openapiOf(routes, basePath))),
+    };
   }
-  const bytes = await readBytes(request, door.maxRecordsBytes);
-  const { url, method: sent, headers } = request;
-  // A request of its own, to read as it likes: what comes in is what it has seen.
-  const copy = new Request(url, { method: sent, headers, body: bytes.slice() });
-  return { scope: await permitted(() => verify(copy)), bytes };
+
+  /** Never rejects. */
+  async dispatch(request: Request): Promise<Reply> {
+    try {
+      const match = this.#router.match(request.method, request.url);
+      if (match.kind === "route") return await this.#respond(match.route, request, match._id);
+      return match.kind === "method" ? otherMethod(request.method, match.allow) : noSuchPath;
+    } catch (error) {
+      return this.#failed(error, request);
+    }
+  }
+
+  async #respond(route: Route, request: Request, _id: string): Promise<Reply> {
+    const { scope, bytes } = await this.#admit(route, request, _id);
+    const query = readQuery(request.url, route.query);
+    const body = await this.#bodyOf(route, request, bytes);
+    return route.respond({ request, deps: this.#deps, scope, _id, query, body });
+  }
+
+  async #admit(route: Route, request: Request, _id: string): Promise<Admission> {
+    const { authorize, maxRecordsBytes } = this.#options;
+    const verify = route.action === "records.accept" ? this.#options.verify.get(_id) : undefined;
+    if (verify === undefined) {
+      const asked: AuthorizeRequest = { request, action: route.action, ...namedBy(route, _id) };
+      return { scope: await scopeFrom(() => authorize(asked)) };
+    }
+    const bytes = await readBytes(request, maxRecordsBytes);
+    return { scope: await verified(verify, request, bytes), bytes };
+  }
+
+  async #bodyOf(route: Route, request: Request, bytes: Uint8Array | undefined): Promise<Body> {
+    if (route.body === undefined) return noBody;
+    const { maxRecordsBytes, maxBodyBytes } = this.#options;
+    const limit = route.action === "records.accept" ? maxRecordsBytes : maxBodyBytes;
+    return readBody(bytes ?? (await readBytes(request, limit)), request, route.body);
+  }
+
+  #failed(error: unknown, { method, url }: Request): Reply {
+    const known = httpErrorOf(error);
+    if (known !== undefined && !known.hidden) return errorReply(known.error);
+    const errorId = this.#deps.registry.newId();
+    const { stack } = error instanceof Error ? error : {};
+    // Query and headers may contain secrets.
+    const fields = { errorId, method, path: pathOf(url), error: messageOf(error), stack, cause: causeOf(error) };
+    try {
+      this.#options.logger.error(fields, "request failed");
+    } catch {
+      // A logger that throws must not keep the caller from its response.
+    }
+    return errorReply(known?.error ?? unexpectedError(errorId));
+  }
 }
 
-/** @throws `unauthorized`, `forbidden` as the hook says; any other error of its own as one that nobody expected. */
-async function permitted(hook: () => unknown): Promise<TenantScope | undefined> {
-  let permission: unknown;
+/** A copy of the request, for the hook to read as it likes; the bytes that are taken in are those it has seen. */
+async function verified(verify: Verify, request: Request, bytes: Uint8Array): Promise<TenantScope | undefined> {
+  const { url, method, headers } = request;
+  const copy = new Request(url, { method, headers, body: bytes.slice() });
+  return scopeFrom(() => verify(copy));
+}
+
+/** @throws `unauthorized` and `forbidden` as the hook says; any other error of the hook as an unexpected one. */
+async function scopeFrom(hook: () => unknown): Promise<TenantScope | undefined> {
+  let result: unknown;
   try {
-    permission = await hook();
+    result = await hook();
   } catch (error) {
-    if (refuses(error)) throw error;
+    if (isRefusal(error)) throw error;
     throw new Error(`authorize failed: ${messageOf(error)}`, { cause: error });
   }
-  return scopeOf(permission);
+  return scopeOf(result);
 }
 
 function namedBy({ path }: Route, _id: string): Pick<AuthorizeRequest, "flowId" | "runId" | "exportId"> {
@@ -168,62 +148,13 @@ function namedBy({ path }: Route, _id: string): Pick<AuthorizeRequest, "flowId" 
   return path.startsWith("/exports/{") ? { exportId: _id } : {};
 }
 
-const noBody: Body = { value: undefined, mediaType: "" };
-
-async function bodyOf(door: HandlerState, route: Route, request: Request, read: Uint8Array | undefined): Promise<Body> {
-  if (route.body === undefined) return noBody;
-  const limit = route.action === "records.accept" ? door.maxRecordsBytes : door.maxBodyBytes;
-  return readBody(read ?? (await readBytes(request, limit)), request, route.body);
-}
-
-/** What a path answers to a method that no route of it has. */
-function otherMethod(path: string, { req }: Context<Exchange>): Reply {
-  const known = routes.filter((route) => route.path === path).map((route) => route.method);
-  const allow = [...known, ...(known.includes("GET") ? ["HEAD"] : []), "OPTIONS"].join(", ");
-  if (req.method === "OPTIONS") return empty(204, { allow });
-  const message = `The method: expected ${allow}, found ${req.method}`;
-  return refused(new HttpError(405, [{ code: "invalid_request", message }], { allow }));
-}
-
-function failed({ parts, logger }: HandlerState, error: unknown, { method: sent, url }: Request): Reply {
-  const known = refusalOf(error);
-  if (known !== undefined && !known.hidden) return refused(known.refusal);
-  const errorId = parts.registry.newId();
-  // No query and no headers: they may hold secrets.
-  const path = url.replace(/[?#].*$/s, "");
-  const { stack } = error instanceof Error ? error : {};
-  const fields = { errorId, method: sent, path, error: messageOf(error), stack, cause: causeOf(error) };
-  try {
-    logger.error(fields, "request failed");
-  } catch {
-    // Who asked is answered, whatever becomes of the line.
-  }
-  return refused(known?.refusal ?? unexpected(errorId));
+/** The reply where the path exists but has no such method. */
+function otherMethod(method: string, allow: string): Reply {
+  if (method === "OPTIONS") return empty(204, { allow });
+  const message = `The method: expected ${allow}, found ${method}`;
+  return errorReply(new HttpError(405, [{ code: "invalid_request", message }], { allow }));
 }
 
 function causeOf(error: unknown): string | undefined {
   return error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : undefined;
 }
-
-function honoPath(path: string): string {
-  return path.replace(/\{(\w+)\}/g, ":$1");
-}
-
-const optionRules: Shape<HandlerOptions> = {
-  registry: objectWith(["find", "create", "list"], "a FlowRegistry"),
-  scheduler: objectWith(["run", "accept", "listRuns"], "a Scheduler"),
-  authorize: v.function("a function, such as bearerToken(…) or, for everybody, allowAll()"),
-  verify: v.optional(v.record(v.string(), v.function(), "functions by the ids of exports")),
-  basePath: v.optional(
-    v.custom(
-      (value) => value === "" || (typeof value === "string" && /^(\/[\w.~-]+)+$/.test(value)),
-      'a path such as "/api", without a slash at its end',
-    ),
-  ),
-  maxBodyBytes: v.optional(wholeNumber(1)),
-  maxRecordsBytes: v.optional(wholeNumber(1)),
-  maxWaitMs: v.optional(wholeNumber(0)),
-  eventBuffer: v.optional(wholeNumber(1)),
-  heartbeatMs: v.optional(wholeNumber(1)),
-  logger: v.optional(objectWith(["debug", "info", "warn", "error"])),
-};

@@ -8,6 +8,6 @@ export {
   allowAll,
   bearerToken,
 } from "./authorization.ts";
-export { type Handler, type HandlerOptions, createHandler } from "./handler.ts";
-export { toNodeListener } from "./node-listener.ts";
+export { type Handler, createHandler } from "./handler.ts";
+export { type HandlerOptions } from "./options.ts";
 export { type SignatureOptions, type Verify, hmacSignature } from "./signature.ts";

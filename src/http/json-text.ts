@@ -1,33 +1,36 @@
-/** Levels that are shown; engines give up at about twice as many. */
-const deepest = 1_000;
+/** Nesting levels that are written; engines give up at about twice as many. */
+const maxDepth = 1_000;
 
 /**
- * The text of anything that records may hold. What JSON has not becomes the nearest it has: big integers and bytes
- * (base64) a text, sets and the entries of maps an array, what contains itself `"[circular]"` where it does, and what is
- * more than 1,000 levels down `"[too deep]"`.
+ * JSON of anything a record may contain. Values that JSON lacks become the nearest it has: big integers and bytes
+ * (base64) become strings, sets and the entries of maps become arrays, a reference to an enclosing value becomes
+ * `"[circular]"`, and what is nested more than 1,000 levels deep becomes `"[too deep]"`.
  */
 export function jsonText(value: unknown): string {
-  // All that leads to where it is: as it was found, and as it is shown.
-  const above: unknown[] = [];
-  const shownAbove: object[] = [];
+  // The values that enclose the current one: as they were found, and as they are written.
+  const path: object[] = [];
+  const writtenPath: object[] = [];
+  const enclosing = new Set<object>();
   return JSON.stringify(value, function (this: object, _key, found: unknown) {
-    // `this` holds `found`, as it is shown.
-    while (shownAbove.length > 0 && shownAbove.at(-1) !== this) {
-      above.pop();
-      shownAbove.pop();
+    // `this` is the written form of the value that contains `found`.
+    while (writtenPath.length > 0 && writtenPath.at(-1) !== this) {
+      const left = path.pop();
+      if (left !== undefined) enclosing.delete(left);
+      writtenPath.pop();
     }
-    const shown = jsonOf(found);
-    if (typeof shown !== "object" || shown === null) return shown;
-    // A map is shown as a new array each time: only as it was found it is known again.
-    if (above.includes(found)) return "[circular]";
-    if (above.length === deepest) return "[too deep]";
-    above.push(found);
-    shownAbove.push(shown);
-    return shown;
+    const written = jsonValue(found);
+    if (typeof written !== "object" || written === null) return written;
+    // A map is written as a new array each time, so it is recognized by what was found.
+    if (enclosing.has(found as object)) return "[circular]";
+    if (path.length === maxDepth) return "[too deep]";
+    path.push(found as object);
+    enclosing.add(found as object);
+    writtenPath.push(written);
+    return written;
   });
 }
 
-function jsonOf(value: unknown): unknown {
+function jsonValue(value: unknown): unknown {
   if (typeof value === "bigint" || value instanceof BigInt) return value.toString();
   if (value instanceof Map || value instanceof Set) return [...(value as Iterable<unknown>)];
   if (value instanceof ArrayBuffer) return Buffer.from(value).toString("base64");

@@ -14,9 +14,9 @@ import {
 } from "./documents.ts";
 import { jsonPatch, mergePatch } from "./routes/flows.ts";
 import { flowSchema } from "../model/flow.ts";
-import type { Answer, Route } from "./routes/route.ts";
+import type { ResponseSpec, Route } from "./routes/route.ts";
 
-/** Shapes that have a name in the document; wherever one is used it is referred to. */
+/** Shapes that have a name in the document; every use refers to the name. */
 const definitions: Readonly<Record<string, Schema>> = {
   Flow: flowDocument,
   FlowInput: flowSchema,
@@ -33,33 +33,33 @@ const definitions: Readonly<Record<string, Schema>> = {
   Errors: errorsDocument,
 };
 
-/** What a status means where a route does not say it itself. */
-const refusals: Readonly<Record<number, string>> = {
-  400: "Something about the request itself is wrong: a query parameter, the body.",
-  401: "Who asks is not known.",
-  403: "Who asks is known, and may not.",
-  404: "There is none with that id, or none that the caller may see.",
-  409: "The document is in no state for this, or was changed meanwhile.",
-  412: "The flow is not as `If-Match` says.",
+/** What the status of an error means. */
+const errorDescriptions: Readonly<Record<number, string>> = {
+  400: "The request is malformed: a query parameter, a header or the body.",
+  401: "Authentication is missing or not valid.",
+  403: "The caller may not do this.",
+  404: "Nothing with that id exists, or the caller may not see it.",
+  409: "The current state does not allow this.",
+  412: "The flow does not match `If-Match`.",
   413: "The body is too large.",
-  415: "The body is of a type that is not read here.",
-  422: "The flow does not hold; every problem is told.",
-  429: "A line is full. Nothing was taken: try again later.",
-  500: "An error that was not expected; its id is in the log.",
-  503: "The storage or the executor does not answer: try again later.",
+  415: "The media type, charset or encoding of the body is not supported.",
+  422: "The flow is invalid; every problem is listed.",
+  429: "A queue is full. Nothing was accepted: try again later.",
+  500: "An unexpected error; the message contains the id of its line in the log.",
+  503: "The storage or the executor is unavailable: try again later.",
 };
 
-/** Refusals that carry when to try again. */
+/** Errors with `Retry-After`. */
 const withRetryAfter = [429, 503];
 
-/** The statuses that a route may be refused with, ascending. */
-export function refusalsOf({ path, body, refusals: own = [] }: Route): readonly number[] {
+/** The statuses of the errors that a route may have, ascending. */
+export function errorsOf({ path, body, errors: own = [] }: Route): readonly number[] {
   const always = [400, 401, 403, 500, 503];
   const named = path.includes("{") && !path.startsWith("/integrations/") ? [404] : [];
   return [...always, ...named, ...(body === undefined ? [] : [413, 415]), ...own].sort((one, other) => one - other);
 }
 
-/** OpenAPI 3.1 of these routes, made from the shapes by which they read and answer. */
+/** The OpenAPI 3.1 document of these routes, made of the shapes that they read and send. */
 export function openapiOf(routes: readonly Route[], basePath: string): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const route of routes) (paths[route.path] ??= {})[route.method.toLowerCase()] = operationOf(route);
@@ -68,7 +68,7 @@ export function openapiOf(routes: readonly Route[], basePath: string): object {
     info: {
       title: "poundlock",
       version: "1",
-      description: "Flows move records out of one application and into others, one run of a flow at a time.",
+      description: "Flows move records from one application to others. Only one run of a flow is active at any time.",
     },
     servers: [{ url: basePath === "" ? "/" : basePath }],
     paths,
@@ -81,11 +81,11 @@ export function openapiOf(routes: readonly Route[], basePath: string): object {
 }
 
 function operationOf(route: Route): object {
-  const { operationId, summary, body, answers, query } = route;
+  const { operationId, summary, body, responses, query } = route;
   // With `include` or `exclude` any field may be missing, at any depth.
-  const inParts = query !== undefined && "include" in query.entries;
+  const isPartial = query !== undefined && "include" in query.entries;
   const parameters = parametersOf(route);
-  const refused = refusalsOf(route).map((status) => [status, refusalAnswer(status)]);
+  const errors = errorsOf(route).map((status) => [status, errorResponse(status)]);
   return {
     operationId,
     summary,
@@ -93,12 +93,12 @@ function operationOf(route: Route): object {
     ...(body === undefined ? {} : { requestBody: { required: body.required, content: contentOf(body.content) } }),
     responses: {
       ...Object.fromEntries(
-        Object.entries(answers).map(([status, answer]) => [
+        Object.entries(responses).map(([status, response]) => [
           status,
-          inParts ? withoutRequired(answerOf(answer)) : answerOf(answer),
+          isPartial ? withoutRequired(responseOf(response)) : responseOf(response),
         ]),
       ),
-      ...(Object.fromEntries(refused) as object),
+      ...(Object.fromEntries(errors) as object),
     },
   };
 }
@@ -121,7 +121,7 @@ function parametersOf({ path, query, headers = {} }: Route): object[] {
   return [...inPath, ...inQuery, ...inHeaders];
 }
 
-function answerOf({ description, content, headers }: Answer): object {
+function responseOf({ description, content, headers }: ResponseSpec): object {
   return {
     description,
     ...(headers === undefined ? {} : { headers: headersOf(headers) }),
@@ -129,9 +129,9 @@ function answerOf({ description, content, headers }: Answer): object {
   };
 }
 
-function refusalAnswer(status: number): object {
-  return answerOf({
-    description: refusals[status] ?? "",
+function errorResponse(status: number): object {
+  return responseOf({
+    description: errorDescriptions[status] ?? "",
     content: { "application/json": errorsDocument },
     ...(withRetryAfter.includes(status) ? { headers: { "retry-after": "Seconds after which to try again." } } : {}),
   });
@@ -149,13 +149,13 @@ function contentOf(content: Readonly<Record<string, Schema>>): object {
   );
 }
 
-// `name`: written out, as it is the place that others refer to.
+// `name`: the shape that is defined here, so that it does not refer to itself.
 function schemaOf(schema: Schema, typeMode: "ignore" | "output", name?: string): object {
   const others = Object.fromEntries(Object.entries(definitions).filter(([one]) => one !== name));
   const { $schema, $defs, ...written } = toJsonSchema(schema, {
     target: "draft-2020-12",
     typeMode,
-    // Rules beyond what JSON Schema can say; descriptions tell them.
+    // JSON Schema has no words for these; descriptions do.
     ignoreActions: ["trim", "check", "transform"],
     definitions: others,
     overrideRef: ({ referenceId }) => `#/components/schemas/${referenceId}`,

@@ -1,4 +1,4 @@
-/** What a request is answered with. Not yet a `Response`: node:http writes a text without the stream that makes of it. */
+/** A response that is not yet a `Response`: node:http writes a string without the stream that a `Response` makes of it. */
 export interface Reply {
   readonly status: number;
   /** By lower-case name. */
@@ -6,20 +6,20 @@ export interface Reply {
   readonly body: string | ReadableStream<Uint8Array> | null;
 }
 
-// For who asked, and as of now.
+// A reply is meant for one caller at one moment: no cache may keep it.
 const common = { "x-content-type-options": "nosniff", "cache-control": "no-store" };
 const commonJson = { ...common, "content-type": "application/json" };
-// What is between asks these whether it may hold parts back until there is enough to compress, or to send (nginx).
-const passedOn = { "cache-control": "no-store, no-transform", "x-accel-buffering": "no" };
+// Tells proxies not to collect parts for compression, and nginx not to buffer.
+const unbuffered = { "cache-control": "no-store, no-transform", "x-accel-buffering": "no" };
 
 /** A reply with a JSON body. */
 export function json(status: number, value: unknown, headers?: Readonly<Record<string, string>>): Reply {
-  return jsonOf(status, JSON.stringify(value), headers);
+  return jsonString(status, JSON.stringify(value), headers);
 }
 
 /** A reply whose body is JSON already. */
-export function jsonOf(status: number, text: string, headers?: Readonly<Record<string, string>>): Reply {
-  return { status, headers: headers === undefined ? commonJson : { ...commonJson, ...headers }, body: text };
+export function jsonString(status: number, body: string, headers?: Readonly<Record<string, string>>): Reply {
+  return { status, headers: headers === undefined ? commonJson : { ...commonJson, ...headers }, body };
 }
 
 /** A reply without a body. */
@@ -27,17 +27,17 @@ export function empty(status: number, headers?: Readonly<Record<string, string>>
   return { status, headers: { ...common, ...headers }, body: null };
 }
 
-/** A reply that goes on, each part of it when it comes. */
+/** A reply whose parts are sent as they are produced. */
 export function streamed(stream: ReadableStream<Uint8Array>, contentType: string): Reply {
-  return { status: 200, headers: { ...common, ...passedOn, "content-type": contentType }, body: stream };
+  return { status: 200, headers: { ...common, ...unbuffered, "content-type": contentType }, body: stream };
 }
 
-/** The same without its body, as HEAD is answered. A stream that nobody has read holds nothing. */
+/** The same reply without its body, for HEAD. An unread stream holds no resources. */
 export function headOf({ status, headers }: Reply): Reply {
   return { status, headers, body: null };
 }
 
-/** The reply as what web standards call it. */
+/** The reply as a web-standard `Response`. */
 export function responseOf({ status, headers, body }: Reply): Response {
   return new Response(body, { status, headers });
 }

@@ -4,8 +4,8 @@ import { type Shape, invalidField, oneOf, string, unknownField, v } from "../mod
 import type { AuthorizeResult } from "./authorization.ts";
 
 /**
- * Decides by the request itself, its body included, whether records may come in; asked instead of `authorize`. What it
- * throws or answers counts as there.
+ * Decides by the request itself, body included, whether its records are accepted; called instead of `authorize`, with
+ * the same results and errors.
  */
 export type Verify = (request: Request) => AuthorizeResult | Promise<AuthorizeResult>;
 
@@ -13,23 +13,23 @@ export type Verify = (request: Request) => AuthorizeResult | Promise<AuthorizeRe
 export interface SignatureOptions {
   /** The secret shared with the sender, or several while one replaces another. */
   readonly secret: string | readonly string[];
-  /** The header with the signature, such as `x-hub-signature-256`. */
+  /** The header that carries the signature, such as `x-hub-signature-256`. */
   readonly header: string;
   /** @default "sha256" */
   readonly algorithm?: "sha256" | "sha512" | "sha1";
   /** @default "hex" */
   readonly encoding?: "hex" | "base64";
-  /** What stands before the signature in the header, such as `sha256=`. @default nothing */
+  /** What precedes the signature in the header, such as `sha256=`. @default "" */
   readonly prefix?: string;
 }
 
 /**
- * Lets records in whose body, byte for byte, was signed with the secret (HMAC); compared in constant time.
+ * Accepts requests whose body, byte for byte, was signed with the secret (HMAC); compared in constant time.
  *
- * @throws `invalid_option` naming the option that does not hold.
+ * @throws `invalid_option` naming the first option that is invalid.
  */
 export function hmacSignature(options: SignatureOptions): Verify {
-  const problem = unknownField(options, optionRules) ?? invalidField(options, optionRules);
+  const problem = unknownField(options, optionShape) ?? invalidField(options, optionShape);
   if (problem !== undefined) {
     const { field, expected, hint } = problem;
     const found = field === "secret" ? typeof problem.found : problem.found; // a secret is not shown
@@ -40,12 +40,12 @@ export function hmacSignature(options: SignatureOptions): Verify {
   return async (request) => {
     const given = request.headers.get(header);
     if (given === null) throw new UnauthorizedError(`The header ${header} is required`);
-    if (!given.startsWith(prefix)) throw new UnauthorizedError(`The header ${header} does not begin as agreed`);
+    if (!given.startsWith(prefix)) throw new UnauthorizedError(`The header ${header} does not begin as expected`);
     const signature = Buffer.from(given.slice(prefix.length), encoding);
     const body = new Uint8Array(await request.arrayBuffer());
-    // Every secret is tried, whichever fits.
-    const fits = secrets.filter((one) => sameBytes(createHmac(algorithm, one).update(body).digest(), signature));
-    if (fits.length === 0) throw new UnauthorizedError("The signature does not fit the body");
+    // Every secret is tried, so that the time does not depend on which one matches.
+    const matches = secrets.filter((one) => sameBytes(createHmac(algorithm, one).update(body).digest(), signature));
+    if (matches.length === 0) throw new UnauthorizedError("The signature does not match the body");
     return true;
   };
 }
@@ -56,7 +56,7 @@ function sameBytes(one: Buffer, other: Buffer): boolean {
 
 const isSecret = (value: unknown) => typeof value === "string" && value !== "";
 
-const optionRules: Shape<SignatureOptions> = {
+const optionShape: Shape<SignatureOptions> = {
   secret: v.custom(
     (value) => (Array.isArray(value) ? value.length > 0 && value.every(isSecret) : isSecret(value)),
     "a string that is not empty, or several",

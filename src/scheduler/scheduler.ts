@@ -114,6 +114,11 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     });
   }
 
+  /** The registry whose flows it runs. */
+  get registry(): FlowRegistry<X, M> {
+    return this.#registry as FlowRegistry<X, M>;
+  }
+
   /** What it does now. */
   get state(): SchedulerState {
     return this.#state;

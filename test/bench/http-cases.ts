@@ -5,7 +5,8 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
-import { type Authorize, allowAll, bearerToken, createHandler, toNodeListener } from "../../src/http/index.ts";
+import { type Authorize, allowAll, bearerToken, createHandler } from "../../src/http/index.ts";
+import { toNodeListener } from "../../src/http/node.ts";
 import { type Export, type Flow, FlowRegistry, Scheduler, type Storage } from "../../src/index.ts";
 import { MemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { withStorage } from "./disk.ts";
@@ -87,7 +88,7 @@ async function getOne(): Promise<Figures> {
   const flows = new Map<string, Flow>([[flow._id, flow]]);
   const bare = new Hono().get("/flows/:_id", (context) => context.json(flows.get(context.req.param("_id"))));
   const bareListener = getRequestListener(bare.fetch, { overrideGlobalObjects: false });
-  const door = (authorize: Authorize) => toNodeListener(createHandler({ registry, scheduler, authorize }));
+  const door = (authorize: Authorize) => toNodeListener(createHandler({ scheduler, authorize }));
   const token = "a-token-of-some-length-0123456789";
   const listeners: Readonly<Record<string, RequestListener>> = {
     raw: (request, response) => {
@@ -134,7 +135,7 @@ async function intake(): Promise<Figures> {
     await scheduler.start();
     let moved = 0;
     scheduler.on("run:completed", ({ run }) => (moved += run.numSuccess));
-    const listener = toNodeListener(createHandler({ registry, scheduler, authorize: allowAll() }));
+    const listener = toNodeListener(createHandler({ scheduler, authorize: allowAll() }));
     const figures = await withServer(listener, async (origin) => {
       const body = JSON.stringify({
         id: "o-1",
@@ -195,7 +196,7 @@ async function watched(runs: {
   const _ids: string[] = [];
   for (let index = 0; index < runs.flows; index++) _ids.push((await registry.create({ ...input, schedule: null }))._id);
   await scheduler.start();
-  const listener = toNodeListener(createHandler({ registry, scheduler, authorize: allowAll() }));
+  const listener = toNodeListener(createHandler({ scheduler, authorize: allowAll() }));
   return withServer(listener, async (origin) => {
     const work = () =>
       timed(async () => {

@@ -6,12 +6,12 @@ import { routes } from "../../src/http/routes/routes.ts";
 import { MemoryStorage } from "../../src/index.ts";
 import { arrayExport, collectingImport } from "../../src/testing/index.ts";
 import { upTo } from "../support/harness.ts";
-import { Door } from "./door.ts";
+import { ApiHarness } from "./harness.ts";
 
 const each = routes.map((route) => [`${route.method} ${route.path}`, route] as const);
 const pathOf = ({ path }: Route) => path.replace("{_id}", "some%20id");
 
-/** A door whose storage tells when it is asked for anything. */
+/** A api whose storage tells when it is asked for anything. */
 function watched(authorize: Authorize) {
   const calls: string[] = [];
   const storage = new Proxy(new MemoryStorage(), {
@@ -28,20 +28,25 @@ function watched(authorize: Authorize) {
   const line = (fields: object) => void lines.push(fields);
   const logger = { debug: line, info: line, warn: line, error: line };
   const exports = { numbers: arrayExport(upTo(3)) };
-  const door = new Door({ exports, imports: { ledger: collectingImport() }, storage, door: { authorize, logger } });
-  return { door, calls, lines };
+  const api = new ApiHarness({
+    exports,
+    imports: { ledger: collectingImport() },
+    storage,
+    http: { authorize, logger },
+  });
+  return { api, calls, lines };
 }
 
 describe("every route asks authorize", () => {
   test.each(each)("%s: once, with what it is about, before anything is done", async (_title, route) => {
     const asked: AuthorizeRequest[] = [];
-    const { door, calls } = watched((ask) => {
+    const { api, calls } = watched((ask) => {
       asked.push(ask);
       return false;
     });
-    const request = door.request(route.method, pathOf(route), route.body === undefined ? {} : { body: "no JSON" });
+    const request = api.request(route.method, pathOf(route), route.body === undefined ? {} : { body: "no JSON" });
 
-    const { status } = await door.read(await door.handler(request), route.method, pathOf(route));
+    const { status } = await api.read(await api.handler(request), route.method, pathOf(route));
 
     expect([status, calls, request.bodyUsed]).toEqual([403, [], false]);
     const id = route.path.includes("{") ? "some id" : undefined;
@@ -75,12 +80,12 @@ describe("authorize", () => {
       401,
     ],
   ])("refuses by %s", async (_how, authorize, status) => {
-    const { door, calls, lines } = watched(authorize);
+    const { api, calls, lines } = watched(authorize);
 
-    const answered = await door.ask("GET", "/flows");
+    const received = await api.send("GET", "/flows");
 
-    expect([answered.status, calls, lines]).toEqual([status, [], []]);
-    expect(answered.headers.has("www-authenticate")).toBe(status === 401);
+    expect([received.status, calls, lines]).toEqual([status, [], []]);
+    expect(received.headers.has("www-authenticate")).toBe(status === 401);
   });
 
   test.each<[string, unknown]>([
@@ -95,10 +100,10 @@ describe("authorize", () => {
     ["a promise of nothing", () => Promise.resolve()],
     ["another error", () => Promise.reject(new Error("session store is down"))],
     ["another error of ours", () => Promise.reject(new NotFoundError("flow", "x"))],
-  ])("that answers %s lets nobody in: 500, logged", async (_what, authorize) => {
-    const { door, calls, lines } = watched(authorize as Authorize);
+  ])("that returns %s refuses everyone: 500, logged", async (_what, authorize) => {
+    const { api, calls, lines } = watched(authorize as Authorize);
 
-    const response = await door.handler(door.request("GET", "/flows"));
+    const response = await api.handler(api.request("GET", "/flows"));
 
     expect([response.status, calls, lines.length]).toEqual([500, [], 1]);
     expect(await response.text()).not.toContain("session store");
@@ -106,14 +111,14 @@ describe("authorize", () => {
 
   test("lets in by true, or a promise of it", async () => {
     for (const answer of [true, Promise.resolve(true)])
-      expect((await watched(() => answer).door.ask("GET", "/flows")).status).toBe(200);
+      expect((await watched(() => answer).api.send("GET", "/flows")).status).toBe(200);
   });
 });
 
 describe("a bearer token", () => {
   const ask = async (authorization: string | undefined, authorize = bearerToken(["first", "second"])) => {
     const headers = authorization === undefined ? {} : { authorization };
-    return (await watched(authorize).door.ask("GET", "/flows", { headers })).status;
+    return (await watched(authorize).api.send("GET", "/flows", { headers })).status;
   };
 
   test.each(["Bearer first", "Bearer second", "bearer first", "BEARER  first "])("%j is let in", async (header) => {
@@ -152,15 +157,15 @@ describe("a bearer token", () => {
   );
 });
 
-test("what is not there, and which methods are, is told without asking, and tells nothing of documents", async () => {
-  const { door, calls } = watched(() => false);
+test("unknown paths and methods are received without authorize, and reveal nothing of documents", async () => {
+  const { api, calls } = watched(() => false);
 
-  const answers = [
-    await door.ask("GET", "/flow"),
-    await door.ask("OPTIONS", "/flows/secret"),
-    await door.ask("POST", "/flows/secret"),
+  const responses = [
+    await api.send("GET", "/flow"),
+    await api.send("OPTIONS", "/flows/secret"),
+    await api.send("POST", "/flows/secret"),
   ];
 
-  expect(answers.map(({ status }) => status)).toEqual([404, 204, 405]);
-  expect([calls, answers.map(({ text }) => text).join()]).toEqual([[], expect.not.stringContaining("secret")]);
+  expect(responses.map(({ status }) => status)).toEqual([404, 204, 405]);
+  expect([calls, responses.map(({ text }) => text).join()]).toEqual([[], expect.not.stringContaining("secret")]);
 });

@@ -3,7 +3,7 @@ import { type Export, type Flow, StorageFailedError } from "../../src/index.ts";
 import { bearerToken } from "../../src/http/index.ts";
 import { collectingImport } from "../../src/testing/index.ts";
 import { routes } from "../../src/http/routes/routes.ts";
-import { Door, type DoorSetting } from "./door.ts";
+import { ApiHarness, type ApiSetting } from "./harness.ts";
 
 const orders: Export<unknown> = { listen: () => () => undefined };
 const input = { name: "Orders", _exportId: "orders", _importId: "ledger" };
@@ -14,14 +14,19 @@ interface Line {
   readonly message: string;
 }
 
-function opened(setting: DoorSetting = {}) {
+function opened(setting: ApiSetting = {}) {
   const lines: Line[] = [];
   const line = (level: string) => (fields: object, message: string) =>
     void lines.push({ level, fields: { ...fields }, message });
   const logger = { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
   const ledger = collectingImport<unknown>();
-  const door = new Door({ exports: { orders }, imports: { ledger }, ...setting, door: { logger, ...setting.door } });
-  return { door, ledger, lines };
+  const api = new ApiHarness({
+    exports: { orders },
+    imports: { ledger },
+    ...setting,
+    http: { logger, ...setting.http },
+  });
+  return { api, ledger, lines };
 }
 
 const bytes = (...parts: (string | number)[]) =>
@@ -41,9 +46,9 @@ describe("a body", () => {
     ["UTF-16", new Uint8Array(Buffer.from('{"hunter2":"x"}', "utf16le"))],
     ["a bare NUL", bytes('{"hunter2":"', 0, '"}')],
   ])("of %s is refused with 400, and nothing of it is shown", async (_what, body) => {
-    const { door } = opened();
+    const { api } = opened();
 
-    const { status, json, text } = await door.ask("POST", "/flows", { body });
+    const { status, json, text } = await api.send("POST", "/flows", { body });
 
     expect([status, json]).toMatchObject([400, { errors: [{ code: "invalid_request" }] }]);
     expect(text).not.toContain("hunter2");
@@ -57,10 +62,10 @@ describe("a body", () => {
     ["a compressed one", { "content-encoding": "gzip" }],
     ["no type", { "content-type": "" }],
   ])("that says it is %s is refused with 415", async (_what, headers) => {
-    const { door } = opened();
+    const { api } = opened();
 
-    expect((await door.ask("POST", "/flows", { body: JSON.stringify(input), headers })).status).toBe(415);
-    expect((await door.ask("GET", "/flows")).json).toEqual([]);
+    expect((await api.send("POST", "/flows", { body: JSON.stringify(input), headers })).status).toBe(415);
+    expect((await api.send("GET", "/flows")).json).toEqual([]);
   });
 
   test.each([
@@ -69,62 +74,62 @@ describe("a body", () => {
     'application/json; charset="utf-8"',
     "application/json;x=y",
   ])("that says it is %s is read", async (type) => {
-    const { door } = opened();
+    const { api } = opened();
 
     const sent = { body: JSON.stringify(input), headers: { "content-type": type, "content-encoding": "identity" } };
-    expect((await door.ask("POST", "/flows", sent)).status).toBe(201);
+    expect((await api.send("POST", "/flows", sent)).status).toBe(201);
   });
 
   test("may begin with a byte order mark", async () => {
-    const { door } = opened();
+    const { api } = opened();
 
-    expect((await door.ask("POST", "/flows", { body: `\uFEFF${JSON.stringify(input)}` })).status).toBe(201);
+    expect((await api.send("POST", "/flows", { body: `\uFEFF${JSON.stringify(input)}` })).status).toBe(201);
   });
 
   test("of maxBodyBytes is read, a longer one refused with 413", async () => {
-    const { door } = opened({ door: { maxBodyBytes: 100 } });
+    const { api } = opened({ http: { maxBodyBytes: 100 } });
     const sized = (length: number) => JSON.stringify(input).padEnd(length);
 
-    expect((await door.ask("POST", "/flows", { body: sized(100) })).status).toBe(201);
-    expect((await door.ask("POST", "/flows", { body: sized(101) })).status).toBe(413);
-    expect((await door.ask("GET", "/flows")).json).toHaveLength(1);
+    expect((await api.send("POST", "/flows", { body: sized(100) })).status).toBe(201);
+    expect((await api.send("POST", "/flows", { body: sized(101) })).status).toBe(413);
+    expect((await api.send("GET", "/flows")).json).toHaveLength(1);
   });
 
   test("of a megabyte is read by default, and one byte more is not", async () => {
-    const { door } = opened();
+    const { api } = opened();
 
-    expect((await door.ask("POST", "/flows", { body: JSON.stringify(input).padEnd(2 ** 20) })).status).toBe(201);
-    expect((await door.ask("POST", "/flows", { body: JSON.stringify(input).padEnd(2 ** 20 + 1) })).status).toBe(413);
+    expect((await api.send("POST", "/flows", { body: JSON.stringify(input).padEnd(2 ** 20) })).status).toBe(201);
+    expect((await api.send("POST", "/flows", { body: JSON.stringify(input).padEnd(2 ** 20 + 1) })).status).toBe(413);
   });
 
   test("that breaks off is refused with 400", async () => {
-    const { door } = opened();
+    const { api } = opened();
     const broken = new ReadableStream({ pull: (to) => to.error(new Error("socket hang up")) });
     const headers = { "content-type": "application/json" };
-    const request = new Request("http://door.test/flows", { method: "POST", headers, body: broken, duplex: "half" });
+    const request = new Request("http://api.test/flows", { method: "POST", headers, body: broken, duplex: "half" });
 
-    expect((await door.read(await door.handler(request), "POST", "/flows")).status).toBe(400);
+    expect((await api.read(await api.handler(request), "POST", "/flows")).status).toBe(400);
   });
 
   test("of keys that mean something to objects does no harm to any", async () => {
-    const { door, ledger } = opened();
-    await door.stage.scheduler.start();
-    await door.stage.flow();
-    const wicked =
+    const { api, ledger } = opened();
+    await api.host.scheduler.start();
+    await api.host.flow();
+    const hostile =
       '{"name":"x","_exportId":"orders","_importId":"ledger","__proto__":{"disabled":true},"constructor":{"prototype":{"bad":1}}}';
 
-    const made = await door.ask("POST", "/flows", { body: wicked });
+    const made = await api.send("POST", "/flows", { body: hostile });
     const patch =
       '[{"op":"replace","path":"/__proto__","value":{"bad":1}},{"op":"replace","path":"/name","value":"y"}]';
-    const patched = await door.ask("PATCH", `/flows/${(await door.stage.flow())._id}`, { body: patch });
-    const merged = await door.ask("PATCH", `/flows/${(await door.stage.flow())._id}`, {
+    const patched = await api.send("PATCH", `/flows/${(await api.host.flow())._id}`, { body: patch });
+    const merged = await api.send("PATCH", `/flows/${(await api.host.flow())._id}`, {
       body: '{"__proto__":{"name":"z"}}',
     });
-    const ran = await door.ask("POST", `/flows/${(await door.stage.flow())._id}/run`, {
+    const ran = await api.send("POST", `/flows/${(await api.host.flow())._id}/run`, {
       body: '{"__proto__":{"limit":1}}',
     });
-    const taken = await door.ask("POST", "/exports/orders/records", { body: '{"id":1,"__proto__":{"bad":1}}' });
-    await door.stage.clock.settle();
+    const taken = await api.send("POST", "/exports/orders/records", { body: '{"id":1,"__proto__":{"bad":1}}' });
+    await api.host.clock.settle();
 
     expect([made.status, patched.status, merged.status, ran.status, taken.status]).toEqual([422, 422, 422, 400, 202]);
     expect(({} as { bad?: unknown }).bad).toBeUndefined();
@@ -133,9 +138,9 @@ describe("a body", () => {
   });
 
   test("of a key given twice means the last one, in what is checked and in what is stored", async () => {
-    const { door } = opened();
+    const { api } = opened();
 
-    const { json } = await door.ask("POST", "/flows", {
+    const { json } = await api.send("POST", "/flows", {
       body: '{"name":"first","_exportId":"none","_exportId":"orders","_importId":"ledger","name":"last"}',
     });
 
@@ -143,36 +148,36 @@ describe("a body", () => {
   });
 
   test.each([1_000, 100_000])("nested %i deep is refused, and harms nothing", async (depth) => {
-    const { door } = opened();
-    await door.stage.flow();
+    const { api } = opened();
+    await api.host.flow();
     const deep = "[".repeat(depth) + "]".repeat(depth);
 
-    expect((await door.ask("POST", "/flows", { body: `{"name":${deep}}` })).status).toBe(422);
-    expect((await door.ask("POST", "/flows", { body: deep })).status).toBe(422);
-    const { status, json } = await door.ask("POST", "/exports/orders/records", { body: `[${deep}]` });
+    expect((await api.send("POST", "/flows", { body: `{"name":${deep}}` })).status).toBe(422);
+    expect((await api.send("POST", "/flows", { body: deep })).status).toBe(422);
+    const { status, json } = await api.send("POST", "/exports/orders/records", { body: `[${deep}]` });
     if (depth > 1_000)
       expect([status, json]).toMatchObject([400, { errors: [{ code: "invalid_request", field: "records.0" }] }]);
     else expect(status).toBe(202);
   });
 
   test("with texts that no storage keeps is refused, and one with long texts, too", async () => {
-    const { door } = opened();
+    const { api } = opened();
 
     for (const name of ["\\u0000", "\\ud800", "x".repeat(256), "x".repeat(900_000)])
-      expect((await door.ask("POST", "/flows", { body: JSON.stringify(input).replace("Orders", name) })).status).toBe(
+      expect((await api.send("POST", "/flows", { body: JSON.stringify(input).replace("Orders", name) })).status).toBe(
         422,
       );
-    const { text } = await door.ask("POST", "/flows", { body: { ...input, name: "x".repeat(900_000) } });
+    const { text } = await api.send("POST", "/flows", { body: { ...input, name: "x".repeat(900_000) } });
     expect(text.length).toBeLessThan(1_000);
   });
 
-  test("with lone surrogates in records is kept, or refused, but never another text", async () => {
-    const { door, ledger } = opened();
-    await door.stage.scheduler.start();
-    await door.stage.flow();
+  test("with lone surrogates in records is stored unchanged", async () => {
+    const { api, ledger } = opened();
+    await api.host.scheduler.start();
+    await api.host.flow();
 
-    const { status } = await door.ask("POST", "/exports/orders/records", { body: '{"name":"\\ud800"}' });
-    await door.stage.clock.settle();
+    const { status } = await api.send("POST", "/exports/orders/records", { body: '{"name":"\\ud800"}' });
+    await api.host.clock.settle();
 
     expect([status, ledger.written]).toEqual([202, [{ name: "\ud800" }]]);
   });
@@ -183,29 +188,29 @@ describe("every route", () => {
   const withBody = all.filter(([, , , body]) => body !== undefined);
 
   async function reached(path: string) {
-    const { door } = opened();
-    const { _id } = await door.stage.flow();
-    return { door, path: path.replace("{_id}", path.startsWith("/exports/") ? "orders" : _id) };
+    const { api } = opened();
+    const { _id } = await api.host.flow();
+    return { api, path: path.replace("{_id}", path.startsWith("/exports/") ? "orders" : _id) };
   }
 
   test.each(all)("%s refuses a parameter that it does not know", async (_name, method, template) => {
-    const { door, path } = await reached(template);
+    const { api, path } = await reached(template);
 
-    const { status, json } = await door.ask(method, `${path}?hunter2=x`);
+    const { status, json } = await api.send(method, `${path}?hunter2=x`);
 
     expect([status, json]).toMatchObject([400, { errors: [{ code: "invalid_request", field: "hunter2" }] }]);
   });
 
   test.each(withBody)("%s refuses what is no JSON, or says that it is something else", async (_n, method, template) => {
-    const { door, path } = await reached(template);
+    const { api, path } = await reached(template);
     const headers = { "content-type": "text/plain" };
 
-    expect((await door.ask(method, path, { body: "{" })).status).toBe(400);
-    expect((await door.ask(method, path, { body: "{}", headers })).status).toBe(415);
+    expect((await api.send(method, path, { body: "{" })).status).toBe(400);
+    expect((await api.send(method, path, { body: "{}", headers })).status).toBe(415);
   });
 
   test.each(withBody)("%s refuses what is 100,000 levels deep, wherever it is", async (_name, method, template) => {
-    const { door, path } = await reached(template);
+    const { api, path } = await reached(template);
     const array = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
     const object = `${'{"a":'.repeat(100_000)}1${"}".repeat(100_000)}`;
     const bodies = [
@@ -214,31 +219,31 @@ describe("every route", () => {
     ];
 
     for (const body of bodies) {
-      const { status, text } = await door.ask(method, path, { body });
+      const { status, text } = await api.send(method, path, { body });
       expect([400, 422], `${body.slice(0, 40)} → ${text.slice(0, 200)}`).toContain(status);
       expect(text.length).toBeLessThan(2_000);
     }
   });
 });
 
-describe("an error that nobody expected", () => {
+describe("an unexpected error", () => {
   const secret = "hunter2-very-secret";
 
   async function broken(error: unknown) {
-    const { door, lines } = opened({ door: { authorize: bearerToken(secret) } });
-    door.stage.storage.findFlow = () =>
+    const { api, lines } = opened({ http: { authorize: bearerToken(secret) } });
+    api.host.storage.findFlow = () =>
       new Promise(() => {
         throw error;
       });
-    const request = door.request("PATCH", "/flows/a", {
+    const request = api.request("PATCH", "/flows/a", {
       body: { name: secret },
       headers: { authorization: `Bearer ${secret}`, cookie: secret },
     });
-    const response = await door.handler(request);
+    const response = await api.handler(request);
     return { response, text: await response.text(), lines };
   }
 
-  test("is answered 500 with an id and nothing else, and is logged with that id", async () => {
+  test("becomes a 500 with an id and nothing else, and is logged under that id", async () => {
     const { response, text, lines } = await broken(new Error("SELECT * FROM passwords at /srv/app"));
 
     const [line] = lines;
@@ -250,7 +255,7 @@ describe("an error that nobody expected", () => {
     expect(lines).toHaveLength(1);
   });
 
-  test("of a backend is answered 503 without what the backend said, and is logged, too", async () => {
+  test("of a backend becomes a 503 without the backend's message, and is logged, too", async () => {
     const { response, text, lines } = await broken(new StorageFailedError("findFlow", new Error("/var/db is full")));
 
     expect([response.status, response.headers.has("retry-after")]).toEqual([503, true]);
@@ -267,53 +272,52 @@ describe("an error that nobody expected", () => {
 
   test("puts no header, query or body into the log", async () => {
     const { lines } = await broken(new Error("boom"));
-    const { door, lines: others } = opened({
-      door: {
+    const { api, lines: others } = opened({
+      http: {
         authorize: () => {
           throw new Error("session store is down");
         },
       },
     });
-    const { status } = await door.handler(
-      door.request("GET", `/flows?after=${secret}`, { headers: { cookie: secret } }),
-    );
+    const { status } = await api.handler(api.request("GET", `/flows?after=${secret}`, { headers: { cookie: secret } }));
 
     expect(status).toBe(500);
     expect(others).toHaveLength(1);
     expect(JSON.stringify([lines, others])).not.toContain(secret);
   });
 
-  test("is answered even if the line cannot be written", async () => {
+  test("becomes a 500 even if the logger throws", async () => {
     const fails = () => {
       throw new Error("disk full");
     };
-    const { door } = opened({ door: { logger: { debug: fails, info: fails, warn: fails, error: fails } } });
-    door.stage.storage.findFlow = () => Promise.reject(new Error("boom"));
+    const { api } = opened({ http: { logger: { debug: fails, info: fails, warn: fails, error: fails } } });
+    api.host.storage.findFlow = () => Promise.reject(new Error("boom"));
 
-    expect((await door.handler(door.request("GET", "/flows/a"))).status).toBe(500);
+    expect((await api.handler(api.request("GET", "/flows/a"))).status).toBe(500);
   });
 
   test("what is refused is not logged", async () => {
-    const { door, lines } = opened();
-    await door.ask("GET", "/flows/gone");
-    await door.ask("POST", "/flows", { body: "{" });
-    await door.ask("POST", "/flows", { body: {} });
+    const { api, lines } = opened();
+    await api.send("GET", "/flows/gone");
+    await api.send("POST", "/flows", { body: "{" });
+    await api.send("POST", "/flows", { body: {} });
 
     expect(lines).toEqual([]);
   });
 });
 
 test("a handler without what it needs is refused at once, by name", () => {
-  const { door } = opened();
-  const { registry, scheduler } = door.stage;
+  const { api } = opened();
+  const { scheduler } = api.host;
   const make = (options: object) => () =>
-    new Door({ door: { registry, scheduler, ...options } as Exclude<DoorSetting["door"], undefined> });
+    new ApiHarness({ http: { scheduler, ...options } as Exclude<ApiSetting["http"], undefined> });
   const wrong: [string, object][] = [
-    ["registry", { registry: {} }],
+    ["registry", { registry: api.host.registry }],
     ["scheduler", { scheduler: undefined }],
     ["authorize", { authorize: undefined }],
     ["authorize", { authorize: "everybody" }],
     ["verify", { verify: { orders: true } }],
+    ["verify.order", { verify: { order: () => true } }],
     ["basePath", { basePath: "api" }],
     ["basePath", { basePath: "/api/" }],
     ["basePath", { basePath: "/:x" }],
@@ -330,9 +334,9 @@ test("a handler without what it needs is refused at once, by name", () => {
     expect(make(options), option).toThrow(expect.objectContaining({ code: "invalid_option", option }) as Error);
 });
 
-test("a flow that the registry made is what the door answers, to the letter", async () => {
-  const { door } = opened();
-  const flow: Flow = await door.stage.flow();
+test("the API returns a flow exactly as the registry made it", async () => {
+  const { api } = opened();
+  const flow: Flow = await api.host.flow();
 
-  expect((await door.ask("GET", `/flows/${flow._id}`)).text).toBe(JSON.stringify(flow));
+  expect((await api.send("GET", `/flows/${flow._id}`)).text).toBe(JSON.stringify(flow));
 });

@@ -1,29 +1,31 @@
 import { describe, expect, test } from "vitest";
 import type { Failure, Run } from "../../src/index.ts";
-import { failed, ids } from "./run-door.ts";
+import { createApiWithFailures, idsOf } from "./harness.ts";
 
 describe("failures", () => {
   test("are listed oldest first, by every filter, page by page", async () => {
-    const { door, path, failures } = await failed();
-    await door.stage.scheduler.resolveFailures([failures[0]?._id ?? ""]);
+    const { api, path, failures } = await createApiWithFailures();
+    await api.host.scheduler.resolveFailures([failures[0]?._id ?? ""]);
 
-    const all = (await door.ask("GET", `${path}/failures`)).json as Failure[];
+    const all = (await api.send("GET", `${path}/failures`)).json as Failure[];
 
-    expect(ids(all)).toEqual(ids(failures));
-    expect(ids((await door.ask("GET", `${path}/failures?status=open`)).json)).toEqual(ids(failures.slice(1)));
-    expect(ids((await door.ask("GET", `${path}/failures?status=resolved`)).json)).toEqual(ids(failures.slice(0, 1)));
-    expect((await door.ask("GET", `${path}/failures?_importId=ledger`)).json).toEqual([]);
-    expect((await door.ask("GET", `${path}/failures?_runId=${all[0]?._runId ?? ""}&_importId=picky`)).json).toEqual(
+    expect(idsOf(all)).toEqual(idsOf(failures));
+    expect(idsOf((await api.send("GET", `${path}/failures?status=open`)).json)).toEqual(idsOf(failures.slice(1)));
+    expect(idsOf((await api.send("GET", `${path}/failures?status=resolved`)).json)).toEqual(
+      idsOf(failures.slice(0, 1)),
+    );
+    expect((await api.send("GET", `${path}/failures?_importId=ledger`)).json).toEqual([]);
+    expect((await api.send("GET", `${path}/failures?_runId=${all[0]?._runId ?? ""}&_importId=picky`)).json).toEqual(
       all,
     );
-    const { json, headers } = await door.ask("GET", `${path}/failures?limit=1&exclude=record`);
+    const { json, headers } = await api.send("GET", `${path}/failures?limit=1&exclude=record`);
     expect(json).toEqual([{ ...all[0], record: undefined }]);
     const next = /<([^>]+)>/.exec(headers.get("link") ?? "")?.[1] ?? "";
-    expect(ids((await door.ask("GET", next)).json)).toEqual(ids(failures.slice(1)));
-    expect((await door.ask("GET", "/flows/gone/failures")).status).toBe(404);
+    expect(idsOf((await api.send("GET", next)).json)).toEqual(idsOf(failures.slice(1)));
+    expect((await api.send("GET", "/flows/gone/failures")).status).toBe(404);
   });
 
-  test("show records that JSON cannot hold as near to them as it can", async () => {
+  test("show records that JSON cannot represent in the nearest form", async () => {
     const circle: Record<string, unknown> = { name: "circle" };
     circle.self = circle;
     const shared = { a: 1 };
@@ -39,9 +41,9 @@ describe("failures", () => {
       { twice: [shared, shared], error: new RangeError("x"), re: /x/g },
       { map: mapOfItself, set: setOfItself, boxed: Object(1n) as unknown, buffer: Buffer.from([1, 2]) },
     ];
-    const { door, path } = await failed(records);
+    const { api, path } = await createApiWithFailures(records);
 
-    const { status, json } = await door.ask("GET", `${path}/failures`);
+    const { status, json } = await api.send("GET", `${path}/failures`);
 
     expect([status, (json as Failure[]).map(({ record }) => record)]).toEqual([
       200,
@@ -58,18 +60,18 @@ describe("failures", () => {
   test("show records as deep as a storage keeps them, but not all that is deep down", async () => {
     let map: unknown = "end";
     for (let level = 0; level < 1_200; level++) map = new Map([["down", map]]);
-    const { door, path } = await failed(["delivered", { map }]);
+    const { api, path } = await createApiWithFailures(["delivered", { map }]);
 
-    const { status, text } = await door.ask("GET", `${path}/failures`);
+    const { status, text } = await api.send("GET", `${path}/failures`);
 
     expect([status, text.includes("[too deep]"), text.includes("end")]).toEqual([200, true, false]);
   });
 
   test("show of their records the fields that are wanted; what has no fields stays whole", async () => {
     const values = { date: new Date(0), map: new Map([["a", 1]]), bytes: new Uint8Array([1]) };
-    const { door, path } = await failed(["delivered", { customer: { name: "Ann", age: 7 }, ...values }]);
+    const { api, path } = await createApiWithFailures(["delivered", { customer: { name: "Ann", age: 7 }, ...values }]);
     const shown = async (query: string) =>
-      ((await door.ask("GET", `${path}/failures?${query}`)).json as Failure[]).map(({ record }) => record);
+      ((await api.send("GET", `${path}/failures?${query}`)).json as Failure[]).map(({ record }) => record);
 
     expect(await shown("include=record.customer.name,record.date,record.none.x")).toEqual([
       { customer: { name: "Ann" }, date: "1970-01-01T00:00:00.000Z" },
@@ -83,55 +85,55 @@ describe("failures", () => {
   });
 
   test("are sent again by a run, all or those that are named", async () => {
-    const { door, path, script, failures } = await failed();
-    script.refuses = false;
-    const _ids = ids(failures.slice(0, 1));
+    const { api, path, script, failures } = await createApiWithFailures();
+    script.rejects = false;
+    const _ids = idsOf(failures.slice(0, 1));
 
-    const some = await door.ask("POST", `${path}/failures/retry`, { body: { _ids, _importId: "picky" } });
-    await door.stage.end(some.json as Run);
-    const left = await door.stage.failures();
-    const rest = await door.ask("POST", `${path}/failures/retry`);
-    await door.stage.end(rest.json as Run);
+    const some = await api.send("POST", `${path}/failures/retry`, { body: { _ids, _importId: "picky" } });
+    await api.host.end(some.json as Run);
+    const left = await api.host.failures();
+    const rest = await api.send("POST", `${path}/failures/retry`);
+    await api.host.end(rest.json as Run);
 
     expect([some.status, some.json, some.headers.get("location")]).toEqual([
       201,
       expect.objectContaining({ trigger: "retry", retry: { _ids, _importId: "picky" } }),
       `/runs/${(some.json as Run)._id}`,
     ]);
-    expect(ids(left)).toEqual(ids(failures.slice(1)));
-    expect(await door.stage.failures()).toEqual([]);
+    expect(idsOf(left)).toEqual(idsOf(failures.slice(1)));
+    expect(await api.host.failures()).toEqual([]);
   });
 
-  test("are resolved by hand, and answered if they were open", async () => {
-    const { door, path, failures } = await failed();
-    const body = { _ids: ids(failures) };
-    const first = await door.ask("PUT", `${path}/failures/resolved`, { body: { _ids: body._ids.slice(0, 1) } });
+  test("are resolved by hand, and returned if they were open", async () => {
+    const { api, path, failures } = await createApiWithFailures();
+    const body = { _ids: idsOf(failures) };
+    const first = await api.send("PUT", `${path}/failures/resolved`, { body: { _ids: body._ids.slice(0, 1) } });
 
-    const again = await door.ask("PUT", `${path}/failures/resolved`, { body });
+    const again = await api.send("PUT", `${path}/failures/resolved`, { body });
 
     expect([first.status, first.json]).toEqual([200, { _ids: body._ids.slice(0, 1) }]);
     expect(again.json).toEqual({ _ids: body._ids.slice(1) });
   });
 
   test("of another flow are not found, nor an unknown one, and then nothing is done", async () => {
-    const { door, failures } = await failed();
-    const other = await door.stage.flow({ _importId: "ledger" });
-    for (const _ids of [ids(failures), [...ids(failures), "gone"]]) {
+    const { api, failures } = await createApiWithFailures();
+    const other = await api.host.flow({ _importId: "ledger" });
+    for (const _ids of [idsOf(failures), [...idsOf(failures), "gone"]]) {
       const path = `/flows/${_ids.length === 2 ? other._id : (failures[0]?._flowId ?? "")}/failures`;
-      expect((await door.ask("PUT", `${path}/resolved`, { body: { _ids } })).status).toBe(404);
-      expect((await door.ask("POST", `${path}/retry`, { body: { _ids } })).status).toBe(404);
+      expect((await api.send("PUT", `${path}/resolved`, { body: { _ids } })).status).toBe(404);
+      expect((await api.send("POST", `${path}/retry`, { body: { _ids } })).status).toBe(404);
     }
 
-    expect(await door.stage.failures()).toEqual(failures);
-    expect((await door.stage.runs()).filter(({ trigger }) => trigger === "retry")).toEqual([]);
+    expect(await api.host.failures()).toEqual(failures);
+    expect((await api.host.runs()).filter(({ trigger }) => trigger === "retry")).toEqual([]);
   });
 
   test.each([{}, { _ids: [] }, { _ids: "x" }, { _ids: [1] }, { _ids: ["a"], more: 1 }, [], null])(
     "are not resolved by a body of %j",
     async (body) => {
-      const { door, path } = await failed();
+      const { api, path } = await createApiWithFailures();
 
-      expect((await door.ask("PUT", `${path}/failures/resolved`, { body: JSON.stringify(body) })).status).toBe(400);
+      expect((await api.send("PUT", `${path}/failures/resolved`, { body: JSON.stringify(body) })).status).toBe(400);
     },
   );
 });

@@ -1,23 +1,22 @@
 import { describe, expect, test } from "vitest";
 import type { Flow } from "../../src/index.ts";
-import type { DoorSetting } from "./door.ts";
-import { codes, input, opened } from "./flow-door.ts";
+import { type ApiSetting, createApi, errorCodes, flowInput } from "./harness.ts";
 
 describe("a list of flows", () => {
-  async function several(count: number, setting: DoorSetting = {}) {
-    const door = opened(setting);
+  async function several(count: number, setting: ApiSetting = {}) {
+    const api = createApi(setting);
     const flows: Flow[] = [];
     for (let index = 0; index < count; index++)
       flows.push(
-        await door.stage.registry.create({
-          ...input,
+        await api.host.registry.create({
+          ...flowInput,
           name: `flow ${index}`,
           ...(index % 2 === 0 ? { _integrationId: "acme", _connectorId: "shop" } : { _exportId: "refunds" }),
           ...(index % 3 === 0 ? { _importIds: ["ledger", "mailer"] } : {}),
           disabled: index % 5 === 0,
         }),
       );
-    return { door, flows };
+    return { api, flows };
   }
   const names = (json: unknown) => (json as Flow[]).map(({ name }) => name);
 
@@ -31,34 +30,34 @@ describe("a list of flows", () => {
     ["disabled=false&_integrationId=acme", ({ disabled, _integrationId }) => !disabled && _integrationId === "acme"],
     ["_integrationId=", () => false],
     ["", () => true],
-  ])("by ?%s holds those and no others", async (query, holds) => {
-    const { door, flows } = await several(10);
+  ])("by ?%s contains those and no others", async (query, holds) => {
+    const { api, flows } = await several(10);
 
-    const { status, json } = await door.ask("GET", `/flows?${query}`);
+    const { status, json } = await api.send("GET", `/flows?${query}`);
 
     expect({ status, json }).toEqual({ status: 200, json: flows.filter(holds) });
   });
 
-  test("of an integration holds its flows", async () => {
-    const { door, flows } = await several(6);
+  test("of an integration contains its flows", async () => {
+    const { api, flows } = await several(6);
 
-    expect((await door.ask("GET", "/integrations/acme/flows")).json).toEqual(
+    expect((await api.send("GET", "/integrations/acme/flows")).json).toEqual(
       flows.filter((flow) => flow._integrationId),
     );
-    expect((await door.ask("GET", "/integrations/none/flows")).json).toEqual([]);
-    expect((await door.ask("GET", "/integrations/acme/flows?disabled=true")).json).toEqual(flows.slice(0, 1));
-    expect((await door.ask("GET", "/integrations/acme/flows?_integrationId=acme")).status).toBe(400);
+    expect((await api.send("GET", "/integrations/none/flows")).json).toEqual([]);
+    expect((await api.send("GET", "/integrations/acme/flows?disabled=true")).json).toEqual(flows.slice(0, 1));
+    expect((await api.send("GET", "/integrations/acme/flows?_integrationId=acme")).status).toBe(400);
   });
 
   test.each(["", "/api", "/v1/flows"])(
     "goes on where Link says, until it has none, under the base path %j",
     async (basePath) => {
-      const { door, flows } = await several(9, { door: { basePath } });
+      const { api, flows } = await several(9, { http: { basePath } });
       const seen: string[][] = [];
 
       let path: string | undefined = "/flows?limit=2&_connectorId=shop";
       while (path !== undefined && seen.length < 4) {
-        const { json, headers } = await door.ask("GET", path);
+        const { json, headers } = await api.send("GET", path);
         seen.push(names(json));
         const next: string | undefined = /^<([^>]+)>; rel="next"$/.exec(headers.get("link") ?? "")?.[1];
         expect(next ?? basePath).toMatch(new RegExp(`^${basePath}`));
@@ -71,12 +70,12 @@ describe("a list of flows", () => {
   );
 
   test("shows the fields that are included, or all but those that are excluded", async () => {
-    const { door, flows } = await several(2);
+    const { api, flows } = await several(2);
 
-    const included = await door.ask("GET", "/flows?include=name,_importIds&include=schedule");
-    const excluded = await door.ask("GET", "/flows?exclude=createdAt,lastModified,nextRunAt,_id");
+    const included = await api.send("GET", "/flows?include=name,_importIds&include=schedule");
+    const excluded = await api.send("GET", "/flows?exclude=createdAt,lastModified,nextRunAt,_id");
 
-    const repeated = await door.ask("GET", "/flows?include=name&include=_importIds,schedule");
+    const repeated = await api.send("GET", "/flows?include=name&include=_importIds,schedule");
 
     expect(repeated.json).toEqual(included.json);
     expect(included.json).toEqual(
@@ -109,21 +108,21 @@ describe("a list of flows", () => {
     ["status=open&limit=x&__proto__=1", ["status", "__proto__", "limit"]],
     ["limit=0&limit=1&name=x&disabled=maybe", ["limit", "name", "disabled"]],
   ])("refuses ?%s and names %j", async (query, fields) => {
-    const { status, json } = await opened().ask("GET", `/flows?${query}`);
+    const { status, json } = await createApi().send("GET", `/flows?${query}`);
 
-    expect([status, codes(json)]).toEqual([400, fields.map((field) => `invalid_request ${field}`)]);
+    expect([status, errorCodes(json)]).toEqual([400, fields.map((field) => `invalid_request ${field}`)]);
   });
 
   test("that refuses a parameter shows what was given, as it was given", async () => {
-    const { text } = await opened().ask("GET", "/flows?include=nmae,_id&limit=1e2&=x");
+    const { text } = await createApi().send("GET", "/flows?include=nmae,_id&limit=1e2&=x");
 
     for (const found of ['\\"nmae,_id\\"', '\\"1e2\\"', "The query: expected one of"]) expect(text).toContain(found);
   });
 
   test("goes on after an id that is none's any more", async () => {
-    const { door, flows } = await several(4);
-    await door.stage.registry.delete(flows[1]?._id ?? "");
+    const { api, flows } = await several(4);
+    await api.host.registry.delete(flows[1]?._id ?? "");
 
-    expect(names((await door.ask("GET", `/flows?after=${flows[1]?._id ?? ""}`)).json)).toEqual(["flow 2", "flow 3"]);
+    expect(names((await api.send("GET", `/flows?after=${flows[1]?._id ?? ""}`)).json)).toEqual(["flow 2", "flow 3"]);
   });
 });

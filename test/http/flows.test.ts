@@ -3,66 +3,66 @@ import { allowAll, createHandler } from "../../src/http/index.ts";
 import { type Flow, FlowRegistry, Scheduler } from "../../src/index.ts";
 import { arrayExport, collectingImport } from "../../src/testing/index.ts";
 import { upTo } from "../support/harness.ts";
-import { codes, input, opened, withFlow } from "./flow-door.ts";
+import { errorCodes, flowInput, createApi, createApiWithFlow } from "./harness.ts";
 
 describe("the endpoints of the contract", () => {
-  test("GET /flows answers 200 and an empty array when there are none", async () => {
-    expect(await opened().ask("GET", "/flows")).toMatchObject({ status: 200, json: [] });
+  test("GET /flows returns 200 and an empty array when there are none", async () => {
+    expect(await createApi().send("GET", "/flows")).toMatchObject({ status: 200, json: [] });
   });
 
-  test("POST /flows answers 201, the flow and its Location", async () => {
-    const door = opened();
+  test("POST /flows returns 201, the flow and its Location", async () => {
+    const api = createApi();
 
-    const { status, json, headers } = await door.ask("POST", "/flows", { body: input });
+    const { status, json, headers } = await api.send("POST", "/flows", { body: flowInput });
 
-    const { items } = await door.stage.registry.list();
+    const { items } = await api.host.registry.list();
     expect({ status, json: [json] }).toEqual({ status: 201, json: items });
-    expect(json).toMatchObject({ ...input, disabled: false, lastModified: expect.any(String) as string });
+    expect(json).toMatchObject({ ...flowInput, disabled: false, lastModified: expect.any(String) as string });
     expect(headers.get("location")).toBe(`/flows/${items[0]?._id ?? ""}`);
   });
 
-  test("GET /flows/{_id} answers 200 and the flow", async () => {
-    const { door, flow, path } = await withFlow();
+  test("GET /flows/{_id} returns 200 and the flow", async () => {
+    const { api, flow, path } = await createApiWithFlow();
 
-    expect(await door.ask("GET", path)).toMatchObject({ status: 200, json: flow });
+    expect(await api.send("GET", path)).toMatchObject({ status: 200, json: flow });
   });
 
-  test("PUT /flows/{_id} answers 200 and the flow; what is left out is taken away", async () => {
-    const { door, flow, path } = await withFlow();
-    const { schedule, ...rest } = input;
+  test("PUT /flows/{_id} returns 200 and the flow; fields that are left out are removed", async () => {
+    const { api, flow, path } = await createApiWithFlow();
+    const { schedule, ...rest } = flowInput;
 
-    const { status, json } = await door.ask("PUT", path, { body: { ...rest, name: "Renamed" } });
+    const { status, json } = await api.send("PUT", path, { body: { ...rest, name: "Renamed" } });
 
     expect(status).toBe(200);
-    expect(json).toEqual(await door.stage.registry.get(flow._id));
+    expect(json).toEqual(await api.host.registry.get(flow._id));
     expect(json).toMatchObject({ name: "Renamed" });
     expect(json).not.toHaveProperty("schedule");
     expect(schedule).toBe(flow.schedule);
   });
 
   test("PUT takes a whole document back, its read-only fields ignored", async () => {
-    const { door, flow, path } = await withFlow();
+    const { api, flow, path } = await createApiWithFlow();
     const echoed = { ...flow, _id: "another", lastModified: "2001-01-01T00:00:00.000Z", createdAt: 1, name: "Renamed" };
 
-    const { status, json } = await door.ask("PUT", path, { body: echoed });
+    const { status, json } = await api.send("PUT", path, { body: echoed });
 
     expect(status).toBe(200);
     expect(json).toMatchObject({ _id: flow._id, createdAt: flow.createdAt, name: "Renamed" });
   });
 
-  test("DELETE /flows/{_id} answers 204 without a body, and 404 from then on", async () => {
-    const { door, path } = await withFlow();
+  test("DELETE /flows/{_id} returns 204 without a body, and 404 from then on", async () => {
+    const { api, path } = await createApiWithFlow();
 
-    expect(await door.ask("DELETE", path)).toMatchObject({ status: 204, text: "" });
+    expect(await api.send("DELETE", path)).toMatchObject({ status: 204, text: "" });
 
-    for (const method of ["GET", "DELETE", "HEAD"]) expect((await door.ask(method, path)).status).toBe(404);
-    expect((await door.ask("PUT", path, { body: input })).status).toBe(404);
+    for (const method of ["GET", "DELETE", "HEAD"]) expect((await api.send(method, path)).status).toBe(404);
+    expect((await api.send("PUT", path, { body: flowInput })).status).toBe(404);
   });
 
-  test("HEAD answers the headers of GET without a body", async () => {
-    const { door, path, etag } = await withFlow();
+  test("HEAD returns the headers of GET without a body", async () => {
+    const { api, path, etag } = await createApiWithFlow();
 
-    const { status, text, headers } = await door.ask("HEAD", path);
+    const { status, text, headers } = await api.send("HEAD", path);
 
     expect({ status, text, etag: headers.get("etag") }).toEqual({ status: 200, text: "", etag });
   });
@@ -71,27 +71,27 @@ describe("the endpoints of the contract", () => {
     ["/flows", "GET, POST, HEAD, OPTIONS"],
     ["/flows/any", "GET, PUT, PATCH, DELETE, HEAD, OPTIONS"],
     ["/flows/any/run", "POST, OPTIONS"],
-  ])("OPTIONS %s answers 204, and another method 405, both with Allow: %s", async (path, allow) => {
-    const door = opened();
+  ])("OPTIONS %s returns 204, and another method 405, both with Allow: %s", async (path, allow) => {
+    const api = createApi();
 
-    const options = await door.ask("OPTIONS", path);
-    const other = await door.ask("PROPFIND", path);
+    const options = await api.send("OPTIONS", path);
+    const other = await api.send("PROPFIND", path);
 
     expect([options.status, options.headers.get("allow"), options.text]).toEqual([204, allow, ""]);
     expect([other.status, other.headers.get("allow")]).toEqual([405, allow]);
   });
 
   test.each(["/", "/flow", "/flows/", "/flows/a/b", "/flows/a/run/", "//flows"])("%s is not found", async (path) => {
-    expect(await opened().ask("GET", path)).toMatchObject({ status: 404 });
+    expect(await createApi().send("GET", path)).toMatchObject({ status: 404 });
   });
 
-  test("an id that a host chose is found by its text in percent escapes", async () => {
-    const door = opened();
+  test("an id that a host chose is found in percent-encoded form", async () => {
+    const api = createApi();
     const ids = ["a/b", "ü %25?#", "%", "a b", "..%2f", "🎈"];
-    for (const _id of ids) await door.stage.registry.define(_id, input);
+    for (const _id of ids) await api.host.registry.define(_id, flowInput);
 
     for (const _id of ids) {
-      expect(await door.ask("GET", `/flows/${encodeURIComponent(_id)}`)).toMatchObject({ status: 200, json: { _id } });
+      expect(await api.send("GET", `/flows/${encodeURIComponent(_id)}`)).toMatchObject({ status: 200, json: { _id } });
     }
   });
 
@@ -99,17 +99,17 @@ describe("the endpoints of the contract", () => {
     let made = 0;
     const ends = { exports: { orders: arrayExport(upTo(3)) }, imports: { ledger: collectingImport() } };
     const registry = new FlowRegistry({ ...ends, newId: () => `a/ü %25?#${++made}` });
-    const handler = createHandler({ registry, scheduler: new Scheduler(registry), authorize: allowAll() });
+    const handler = createHandler({ scheduler: new Scheduler(registry), authorize: allowAll() });
     const ask = (method: string, path: string, body?: object) =>
       handler(
-        new Request(`http://door.test${path}`, {
+        new Request(`http://api.test${path}`, {
           method,
           headers: { "content-type": "application/json" },
           ...(body && { body: JSON.stringify(body) }),
         }),
       );
 
-    const flow = await ask("POST", "/flows", input);
+    const flow = await ask("POST", "/flows", flowInput);
     const flowPath = flow.headers.get("location") ?? "";
     const run = await ask("POST", `${flowPath}/run`);
 
@@ -118,17 +118,17 @@ describe("the endpoints of the contract", () => {
   });
 
   test.each(["%", "%zz", "%E0%A4%A", "%ff", "%00", "x%"])("a path with %s for an id leads to nothing", async (_id) => {
-    const door = opened();
+    const api = createApi();
 
     for (const path of [`/flows/${_id}`, `/flows/${_id}/dependencies`, `/flows/${_id}/failures`, `/runs/${_id}`])
-      expect((await door.ask("GET", path)).status, path).toBe(404);
-    expect((await door.ask("POST", `/flows/${_id}/run`)).status).toBe(404);
-    expect((await door.ask("POST", `/exports/${_id}/records`, { body: {} })).status).toBe(404);
-    expect((await door.ask("GET", `/integrations/${_id}/flows`)).json).toEqual([]);
+      expect((await api.send("GET", path)).status, path).toBe(404);
+    expect((await api.send("POST", `/flows/${_id}/run`)).status).toBe(404);
+    expect((await api.send("POST", `/exports/${_id}/records`, { body: {} })).status).toBe(404);
+    expect((await api.send("GET", `/integrations/${_id}/flows`)).json).toEqual([]);
   });
 
-  test("every problem of a flow is told at once, and nothing is stored", async () => {
-    const door = opened();
+  test("every problem of a flow is reported at once, and nothing is stored", async () => {
+    const api = createApi();
     const wrong = {
       name: " ",
       schedule: "often",
@@ -138,26 +138,26 @@ describe("the endpoints of the contract", () => {
       disabled: 0,
     };
 
-    const { status, json } = await door.ask("POST", "/flows", { body: wrong });
+    const { status, json } = await api.send("POST", "/flows", { body: wrong });
 
     expect(status).toBe(422);
-    expect(codes(json).sort()).toEqual(
+    expect(errorCodes(json).sort()).toEqual(
       [
         ...["unknown_field extra", "invalid_field name", "invalid_field disabled", "invalid_field schedule"],
         ...["invalid_ref _exportId", "invalid_ref _importIds.1"],
       ].sort(),
     );
-    expect((await door.ask("GET", "/flows")).json).toEqual([]);
+    expect((await api.send("GET", "/flows")).json).toEqual([]);
   });
 
   test.each([["[]"], ["null"], ['"flow"'], ["12"]])("a body of %s is no flow", async (body) => {
-    expect((await opened().ask("POST", "/flows", { body })).status).toBe(422);
+    expect((await createApi().send("POST", "/flows", { body })).status).toBe(422);
   });
 });
 
 describe("PATCH", () => {
-  test("with a JSON Patch of replacements answers 204, and only what it names has changed", async () => {
-    const { door, flow, path } = await withFlow();
+  test("with a JSON Patch of replacements returns 204, and only the named fields have changed", async () => {
+    const { api, flow, path } = await createApiWithFlow();
     const body = [
       { op: "replace", path: "/name", value: "Renamed" },
       { op: "replace", path: "/disabled", value: true },
@@ -165,24 +165,24 @@ describe("PATCH", () => {
     ];
 
     for (const type of ["application/json", "application/json-patch+json"]) {
-      const { status, text } = await door.ask("PATCH", path, { body, headers: { "content-type": type } });
+      const { status, text } = await api.send("PATCH", path, { body, headers: { "content-type": type } });
       expect({ status, text }).toEqual({ status: 204, text: "" });
     }
 
     const { schedule, nextRunAt, ...rest } = flow;
     expect([typeof schedule, typeof nextRunAt]).toEqual(["string", "string"]);
     const lastModified = expect.any(String) as string;
-    expect(await door.stage.registry.get(flow._id)).toEqual({ ...rest, name: "Renamed", disabled: true, lastModified });
+    expect(await api.host.registry.get(flow._id)).toEqual({ ...rest, name: "Renamed", disabled: true, lastModified });
   });
 
-  test("with a merge patch answers 200 and the flow; null takes a field away", async () => {
-    const { door, flow, path } = await withFlow();
+  test("with a merge patch returns 200 and the flow; null removes a field", async () => {
+    const { api, flow, path } = await createApiWithFlow();
 
     for (const type of ["application/json", "application/merge-patch+json"]) {
       const body = { name: type, schedule: null, _importIds: ["mailer", "ledger"] };
-      const { status, json } = await door.ask("PATCH", path, { body, headers: { "content-type": type } });
+      const { status, json } = await api.send("PATCH", path, { body, headers: { "content-type": type } });
       expect(status).toBe(200);
-      expect(json).toEqual(await door.stage.registry.get(flow._id));
+      expect(json).toEqual(await api.host.registry.get(flow._id));
       expect(json).toMatchObject({ name: type, _importId: "mailer", _importIds: ["mailer", "ledger"] });
       expect(json).not.toHaveProperty("schedule");
     }
@@ -206,52 +206,51 @@ describe("PATCH", () => {
     ],
     ["an unknown field in a merge patch", { nmae: "x" }, 422, ["unknown_field nmae"]],
   ])("refuses %s, and changes nothing", async (_what, body, status, problems) => {
-    const { door, flow, path } = await withFlow();
+    const { api, flow, path } = await createApiWithFlow();
 
-    const answered = await door.ask("PATCH", path, { body });
+    const received = await api.send("PATCH", path, { body });
 
-    expect([answered.status, codes(answered.json)]).toEqual([status, problems]);
-    expect(await door.stage.registry.get(flow._id)).toEqual(flow);
+    expect([received.status, errorCodes(received.json)]).toEqual([status, problems]);
+    expect(await api.host.registry.get(flow._id)).toEqual(flow);
   });
 
   test("of nothing changes nothing", async () => {
-    const { door, flow, path } = await withFlow();
+    const { api, flow, path } = await createApiWithFlow();
 
-    expect((await door.ask("PATCH", path, { body: [] })).status).toBe(204);
-    expect((await door.ask("PATCH", path, { body: {} })).json).toEqual(flow);
+    expect((await api.send("PATCH", path, { body: [] })).status).toBe(204);
+    expect((await api.send("PATCH", path, { body: {} })).json).toEqual(flow);
   });
 });
 
 describe("a clone", () => {
   test("is a flow of its own with the same fields, disabled, and called a copy", async () => {
-    const { door, flow, path } = await withFlow();
+    const { api, flow, path } = await createApiWithFlow();
 
-    const { status, json, headers } = await door.ask("POST", `${path}/clone`);
+    const { status, json, headers } = await api.send("POST", `${path}/clone`);
 
     const clone = json as Flow;
     expect(status).toBe(201);
     expect(headers.get("location")).toBe(`/flows/${clone._id}`);
-    expect(clone).toMatchObject({ ...input, name: "Copy of Orders", disabled: true });
+    expect(clone).toMatchObject({ ...flowInput, name: "Copy of Orders", disabled: true });
     expect(clone._id).not.toBe(flow._id);
-    expect((await door.ask("GET", "/flows")).json).toEqual([flow, clone]);
+    expect((await api.send("GET", "/flows")).json).toEqual([flow, clone]);
   });
 
   test("has the name, the integration and the state that it is given", async () => {
-    const { door, path } = await withFlow();
+    const { api, path } = await createApiWithFlow();
     const body = { name: "Second", _integrationId: "acme", disabled: false };
 
-    expect(await door.ask("POST", `${path}/clone`, { body })).toMatchObject({ status: 201, json: body });
-    expect(codes((await door.ask("POST", `${path}/clone`, { body: { nmae: "x", disabled: 1 } })).json).sort()).toEqual([
-      "invalid_request disabled",
-      "invalid_request nmae",
-    ]);
+    expect(await api.send("POST", `${path}/clone`, { body })).toMatchObject({ status: 201, json: body });
+    expect(
+      errorCodes((await api.send("POST", `${path}/clone`, { body: { nmae: "x", disabled: 1 } })).json).sort(),
+    ).toEqual(["invalid_request disabled", "invalid_request nmae"]);
   });
 
-  test("of a flow with the longest name has a name that holds", async () => {
-    const { door, path } = await withFlow();
-    await door.ask("PATCH", path, { body: { name: `${"x".repeat(246)}🎈${"y".repeat(7)}` } });
+  test("of a flow with the longest name has a valid name", async () => {
+    const { api, path } = await createApiWithFlow();
+    await api.send("PATCH", path, { body: { name: `${"x".repeat(246)}🎈${"y".repeat(7)}` } });
 
-    const { status, json } = await door.ask("POST", `${path}/clone`);
+    const { status, json } = await api.send("POST", `${path}/clone`);
 
     expect([status, (json as Flow).name]).toEqual([201, `Copy of ${"x".repeat(246)}`]);
   });
@@ -259,11 +258,11 @@ describe("a clone", () => {
 
 describe("dependencies", () => {
   test("name what a flow uses, and what goes with it", async () => {
-    const { door, flow, path } = await withFlow();
-    const before = await door.ask("GET", `${path}/dependencies`);
-    const run = await door.stage.scheduler.run(flow._id);
+    const { api, flow, path } = await createApiWithFlow();
+    const before = await api.send("GET", `${path}/dependencies`);
+    const run = await api.host.scheduler.run(flow._id);
 
-    const after = await door.ask("GET", `${path}/dependencies`);
+    const after = await api.send("GET", `${path}/dependencies`);
 
     const uses = { exports: [{ _id: "orders", registered: true }], imports: [{ _id: "ledger", registered: true }] };
     expect(before.json).toEqual({ uses, usedBy: { runs: [], failures: [] } });
@@ -272,12 +271,14 @@ describe("dependencies", () => {
 });
 
 describe("under a base path", () => {
-  test("only what is below it is answered, and Location begins with it", async () => {
-    const { door, path } = await withFlow({ door: { basePath: "/api/v1" } });
+  test("only what is below it is served, and Location begins with it", async () => {
+    const { api, path } = await createApiWithFlow({ http: { basePath: "/api/v1" } });
 
-    expect((await door.ask("GET", path)).status).toBe(200);
-    expect((await door.ask("POST", "/flows", { body: input })).headers.get("location")).toMatch(/^\/api\/v1\/flows\//);
-    expect((await door.handler(new Request(`http://door.test${path}`))).status).toBe(404);
-    expect((await door.handler(new Request("http://door.test/api/v10/flows"))).status).toBe(404);
+    expect((await api.send("GET", path)).status).toBe(200);
+    expect((await api.send("POST", "/flows", { body: flowInput })).headers.get("location")).toMatch(
+      /^\/api\/v1\/flows\//,
+    );
+    expect((await api.handler(new Request(`http://api.test${path}`))).status).toBe(404);
+    expect((await api.handler(new Request("http://api.test/api/v10/flows"))).status).toBe(404);
   });
 });

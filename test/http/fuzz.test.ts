@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { routes } from "../../src/http/routes/routes.ts";
 import { fuzz } from "./fuzz/fuzz.ts";
 
-test("random requests, valid and not, in any order, are answered as a model of the registry says: 10,000 of them", async () => {
+test("10,000 random requests, valid and invalid, in any order, get the responses of a model", async () => {
   const { requests, routes: reached, statuses } = await fuzz(300, 1);
 
   expect(requests).toBeGreaterThanOrEqual(10_000);

@@ -4,7 +4,7 @@ import { type Export, MemoryStorage, NotFoundError } from "../../src/index.ts";
 import { type Verify, hmacSignature } from "../../src/http/index.ts";
 import { collectingImport } from "../../src/testing/index.ts";
 import { Gate } from "../support/harness.ts";
-import { Door, type DoorSetting } from "./door.ts";
+import { ApiHarness, type ApiSetting } from "./harness.ts";
 
 interface Order {
   readonly id: number;
@@ -13,16 +13,16 @@ interface Order {
 const orders: Export<Order> = { listen: () => () => undefined };
 const path = "/exports/orders/records";
 
-async function listening(setting: DoorSetting = {}) {
+async function listening(setting: ApiSetting = {}) {
   const ledger = collectingImport<Order>();
-  const door = new Door({ exports: { orders, others: orders }, imports: { ledger }, ...setting });
-  await door.stage.scheduler.start();
-  const flow = await door.stage.flow();
+  const api = new ApiHarness({ exports: { orders, others: orders }, imports: { ledger }, ...setting });
+  await api.host.scheduler.start();
+  const flow = await api.host.flow();
   const written = async () => {
-    await door.stage.clock.settle();
+    await api.host.clock.settle();
     return ledger.written;
   };
-  return { door, flow, ledger, written };
+  return { api, flow, ledger, written };
 }
 
 describe("records that arrive", () => {
@@ -34,15 +34,15 @@ describe("records that arrive", () => {
     ["an object that is a record though it has records", { id: 1, records: [] }, [{ id: 1, records: [] } as Order]],
     ["none", [], []],
   ])("%s: 202, and they are moved", async (_what, body, expected) => {
-    const { door, written } = await listening();
+    const { api, written } = await listening();
 
-    const { status, json } = await door.ask("POST", path, { body });
+    const { status, json } = await api.send("POST", path, { body });
 
     expect([status, json]).toEqual([202, { accepted: expected.length, duplicates: 0 }]);
     expect(await written()).toEqual(expected);
   });
 
-  test("are answered when they are stored, and not before", async () => {
+  test("are acknowledged when they are stored, and not before", async () => {
     const gate = new Gate();
     class SlowStorage extends MemoryStorage {
       override async appendInbox(...call: Parameters<MemoryStorage["appendInbox"]>) {
@@ -50,29 +50,29 @@ describe("records that arrive", () => {
         return super.appendInbox(...call);
       }
     }
-    const { door } = await listening({ storage: new SlowStorage() });
-    let answered = false;
-    const asking = door.ask("POST", path, { body: { id: 1 } }).finally(() => (answered = true));
-    await door.stage.clock.settle();
-    const before = answered;
+    const { api } = await listening({ storage: new SlowStorage() });
+    let received = false;
+    const asking = api.send("POST", path, { body: { id: 1 } }).finally(() => (received = true));
+    await api.host.clock.settle();
+    const before = received;
     gate.open();
 
     expect([before, (await asking).status]).toEqual([false, 202]);
   });
 
   test("with an Idempotency-Key, or ids, are taken once; the key of one record is its event id", async () => {
-    const { door, ledger, written } = await listening();
+    const { api, ledger, written } = await listening();
     const headers = { "idempotency-key": "k" };
 
-    const answers = [
-      await door.ask("POST", path, { body: { id: 1 }, headers }),
-      await door.ask("POST", path, { body: { id: 1 }, headers }),
-      await door.ask("POST", path, { body: [{ id: 2 }, { id: 3 }], headers }),
-      await door.ask("POST", path, { body: [{ id: 2 }, { id: 3 }, { id: 4 }], headers }),
-      await door.ask("POST", path, { body: { records: [{ id: 5 }, { id: 2 }], ids: ["e", "k.0"] } }),
+    const responses = [
+      await api.send("POST", path, { body: { id: 1 }, headers }),
+      await api.send("POST", path, { body: { id: 1 }, headers }),
+      await api.send("POST", path, { body: [{ id: 2 }, { id: 3 }], headers }),
+      await api.send("POST", path, { body: [{ id: 2 }, { id: 3 }, { id: 4 }], headers }),
+      await api.send("POST", path, { body: { records: [{ id: 5 }, { id: 2 }], ids: ["e", "k.0"] } }),
     ];
 
-    expect(answers.map(({ json }) => json)).toEqual([
+    expect(responses.map(({ json }) => json)).toEqual([
       { accepted: 1, duplicates: 0 },
       { accepted: 0, duplicates: 1 },
       { accepted: 2, duplicates: 0 },
@@ -94,40 +94,40 @@ describe("records that arrive", () => {
     ["null", null, {}, 400],
     ["a form", "id=1", { "content-type": "application/x-www-form-urlencoded" }, 415],
   ])("with %s are refused, and nothing is taken", async (_what, body, headers, status) => {
-    const { door, written } = await listening();
+    const { api, written } = await listening();
     const sent = typeof body === "string" ? body : JSON.stringify(body);
 
-    expect((await door.ask("POST", path, { body: sent, headers })).status).toBe(status);
+    expect((await api.send("POST", path, { body: sent, headers })).status).toBe(status);
     expect(await written()).toEqual([]);
   });
 
-  test("for an export nobody knows are not found, for one that no enabled flow uses a conflict", async () => {
-    const { door, flow } = await listening();
+  test("for an unknown export are not found, for one that no enabled flow uses a conflict", async () => {
+    const { api, flow } = await listening();
 
-    expect((await door.ask("POST", "/exports/none/records", { body: {} })).status).toBe(404);
-    expect((await door.ask("POST", "/exports/others/records", { body: {} })).json).toMatchObject({
+    expect((await api.send("POST", "/exports/none/records", { body: {} })).status).toBe(404);
+    expect((await api.send("POST", "/exports/others/records", { body: {} })).json).toMatchObject({
       errors: [{ code: "flow_disabled" }],
     });
-    await door.stage.registry.patch(flow._id, { disabled: true });
-    expect((await door.ask("POST", path, { body: {} })).status).toBe(409);
+    await api.host.registry.patch(flow._id, { disabled: true });
+    expect((await api.send("POST", path, { body: {} })).status).toBe(409);
   });
 
   test("that find the inbox full are refused with 429 and Retry-After", async () => {
-    const { door, flow } = await listening({ options: { maxInboxPages: 1 } });
-    await door.stage.scheduler.stop();
-    await door.ask("POST", path, { body: { id: 1 } });
+    const { api, flow } = await listening({ options: { maxInboxPages: 1 } });
+    await api.host.scheduler.stop();
+    await api.send("POST", path, { body: { id: 1 } });
 
-    const { status, headers } = await door.ask("POST", path, { body: { id: 2 } });
+    const { status, headers } = await api.send("POST", path, { body: { id: 2 } });
 
     expect([status, headers.has("retry-after")]).toEqual([429, true]);
-    expect(await door.stage.storage.readInbox(flow._id, { maxRecords: 9 })).toMatchObject([{ records: [{ id: 1 }] }]);
+    expect(await api.host.storage.readInbox(flow._id, { maxRecords: 9 })).toMatchObject([{ records: [{ id: 1 }] }]);
   });
 
   test("may be as long as maxRecordsBytes, whatever maxBodyBytes says, and no longer", async () => {
-    const { door, written } = await listening({ door: { maxRecordsBytes: 50, maxBodyBytes: 10 } });
+    const { api, written } = await listening({ http: { maxRecordsBytes: 50, maxBodyBytes: 10 } });
     const sized = (bytes: number) => JSON.stringify({ id: 1, pad: "" }).replace('""', `"${"x".repeat(bytes - 17)}"`);
     const streamed = (text: string) =>
-      new Request(`http://door.test${path}`, {
+      new Request(`http://api.test${path}`, {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: new Blob([text]).stream(),
@@ -135,17 +135,17 @@ describe("records that arrive", () => {
       });
 
     expect(sized(50)).toHaveLength(50);
-    expect((await door.ask("POST", path, { body: sized(50) })).status).toBe(202);
-    expect((await door.ask("POST", path, { body: sized(51) })).status).toBe(413);
-    expect((await door.ask("POST", path, { body: "x", headers: { "content-length": "51" } })).status).toBe(413);
-    expect((await door.ask("POST", path, { body: sized(51), headers: { "content-length": "9" } })).status).toBe(413);
-    expect((await door.read(await door.handler(streamed(sized(50))), "POST", path)).status).toBe(202);
-    expect((await door.read(await door.handler(streamed(sized(51))), "POST", path)).status).toBe(413);
+    expect((await api.send("POST", path, { body: sized(50) })).status).toBe(202);
+    expect((await api.send("POST", path, { body: sized(51) })).status).toBe(413);
+    expect((await api.send("POST", path, { body: "x", headers: { "content-length": "51" } })).status).toBe(413);
+    expect((await api.send("POST", path, { body: sized(51), headers: { "content-length": "9" } })).status).toBe(413);
+    expect((await api.read(await api.handler(streamed(sized(50))), "POST", path)).status).toBe(202);
+    expect((await api.read(await api.handler(streamed(sized(51))), "POST", path)).status).toBe(413);
     expect(await written()).toHaveLength(2);
   });
 
   test("too long are not read to their end", async () => {
-    const { door } = await listening({ door: { maxRecordsBytes: 10 } });
+    const { api } = await listening({ http: { maxRecordsBytes: 10 } });
     let pulled = 0;
     let canceled = false;
     const endless = new ReadableStream<Uint8Array>({
@@ -157,31 +157,31 @@ describe("records that arrive", () => {
         canceled = true;
       },
     });
-    const request = new Request(`http://door.test${path}`, {
+    const request = new Request(`http://api.test${path}`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: endless,
       duplex: "half",
     });
 
-    expect((await door.handler(request)).status).toBe(413);
+    expect((await api.handler(request)).status).toBe(413);
     expect(pulled).toBeLessThan(5);
     expect(canceled).toBe(true);
   });
 });
 
-describe("a sender who signs", () => {
+describe("a sender that signs", () => {
   const body = JSON.stringify({ id: 1 });
   const signed = (secret: string, text = body) => createHmac("sha256", secret).update(text).digest("hex");
   const signature = hmacSignature({ secret: ["old", "new"], header: "x-signature", prefix: "sha256=" });
   const refuse = () => false;
-  const from = (verify: Verify = signature) => listening({ door: { verify: { orders: verify }, authorize: refuse } });
+  const from = (verify: Verify = signature) => listening({ http: { verify: { orders: verify }, authorize: refuse } });
 
   test.each(["old", "new"])("with a secret is let in, though authorize refuses everybody: %s", async (secret) => {
-    const { door, written } = await from();
+    const { api, written } = await from();
 
     const headers = { "x-signature": `sha256=${signed(secret)}` };
-    expect((await door.ask("POST", path, { body, headers })).status).toBe(202);
+    expect((await api.send("POST", path, { body, headers })).status).toBe(202);
     expect(await written()).toEqual([{ id: 1 }]);
   });
 
@@ -194,46 +194,46 @@ describe("a sender who signs", () => {
     ["half of it", { "x-signature": `sha256=${signed("old").slice(0, 32)}` }],
     ["no hexadecimal", { "x-signature": "sha256=🎈".replace("🎈", "zz") }],
   ])("with %s is refused with 401", async (_what, headers) => {
-    const { door, written } = await from();
+    const { api, written } = await from();
 
-    expect((await door.ask("POST", path, { body, headers })).status).toBe(401);
+    expect((await api.send("POST", path, { body, headers })).status).toBe(401);
     expect(await written()).toEqual([]);
   });
 
   test("may use base64 and another algorithm", async () => {
-    const { door } = await from(
+    const { api } = await from(
       hmacSignature({ secret: "s", header: "X-Hmac", encoding: "base64", algorithm: "sha512" }),
     );
     const headers = { "x-hmac": createHmac("sha512", "s").update(body).digest("base64") };
 
-    expect((await door.ask("POST", path, { body, headers })).status).toBe(202);
+    expect((await api.send("POST", path, { body, headers })).status).toBe(202);
   });
 
   test("opens no other export, and nothing else", async () => {
-    const { door } = await from(() => true);
+    const { api } = await from(() => true);
 
-    expect((await door.ask("POST", path, { body })).status).toBe(202);
-    expect((await door.ask("POST", "/exports/others/records", { body })).status).toBe(403);
-    expect((await door.ask("GET", "/flows")).status).toBe(403);
+    expect((await api.send("POST", path, { body })).status).toBe(202);
+    expect((await api.send("POST", "/exports/others/records", { body })).status).toBe(403);
+    expect((await api.send("GET", "/flows")).status).toBe(403);
   });
 
-  test("reaches the flows of the scope that verify answers, and what is sent is what was verified", async () => {
+  test("reaches the flows of the scope that verify returns, with the bytes that were verified", async () => {
     const seen: string[] = [];
-    const { door, written } = await from(async (request) => {
+    const { api, written } = await from(async (request) => {
       seen.push(await request.text());
       return { _integrationId: "acme" };
     });
-    const before = await door.ask("POST", path, { body });
-    await door.stage.flow({ _integrationId: "acme" });
+    const before = await api.send("POST", path, { body });
+    await api.host.flow({ _integrationId: "acme" });
 
-    const after = await door.ask("POST", path, { body });
+    const after = await api.send("POST", path, { body });
 
     expect([before.status, after.status]).toEqual([409, 202]);
     expect(seen).toEqual([body, body]);
     expect(await written()).toEqual([{ id: 1 }]);
   });
 
-  test("a verify that breaks, or answers nonsense, lets nobody in", async () => {
+  test("a verify that throws, or returns an invalid result, refuses everyone", async () => {
     const broken: unknown[] = [
       () => {
         throw new Error("secret store is down");
@@ -244,8 +244,8 @@ describe("a sender who signs", () => {
       () => ({}),
     ];
     for (const verify of broken) {
-      const { door, written } = await from(verify as Verify);
-      const response = await door.handler(door.request("POST", path, { body }));
+      const { api, written } = await from(verify as Verify);
+      const response = await api.handler(api.request("POST", path, { body }));
       expect([response.status, await written()]).toEqual([500, []]);
       expect(await response.text()).not.toContain("secret");
     }
@@ -259,7 +259,7 @@ describe("a sender who signs", () => {
     ["algorithm", { secret: "s3cret", header: "x", algorithm: "md5" }],
     ["encoding", { secret: "s3cret", header: "x", encoding: "utf8" }],
     ["hash", { secret: "s3cret", header: "x", hash: "sha256" }],
-  ])("whose %s does not hold is refused at once, and the secret is not shown", (field, options) => {
+  ])("whose %s is invalid is refused at once, and the secret is not shown", (field, options) => {
     const make = () => hmacSignature(options as Parameters<typeof hmacSignature>[0]);
 
     expect(make).toThrow(

@@ -8,12 +8,12 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { beforeAll, describe, expect, test } from "vitest";
-import { refusalsOf } from "../../src/http/openapi.ts";
+import { errorsOf } from "../../src/http/openapi.ts";
 import { routes } from "../../src/http/routes/routes.ts";
 import type { Flow, Run } from "../../src/index.ts";
 import { arrayExport, collectingImport } from "../../src/testing/index.ts";
 import { upTo } from "../support/harness.ts";
-import { Door } from "./door.ts";
+import { ApiHarness } from "./harness.ts";
 
 interface Parameter {
   readonly name: string;
@@ -36,14 +36,14 @@ interface Document {
 }
 
 function opened(basePath = "") {
-  return new Door({
+  return new ApiHarness({
     exports: { orders: arrayExport(upTo(3)) },
     imports: { ledger: collectingImport(), mailer: collectingImport() },
-    door: { basePath },
+    http: { basePath },
   });
 }
 
-const documentOf = async (door: Door) => (await door.ask("GET", "/openapi.json")).json as Document;
+const documentOf = async (api: ApiHarness) => (await api.send("GET", "/openapi.json")).json as Document;
 let document: Document;
 beforeAll(async () => (document = await documentOf(opened())));
 
@@ -78,7 +78,7 @@ describe("the document", () => {
       headers: Object.keys(route.headers ?? {}),
       path: route.path.includes("{") ? ["_id"] : [],
       body: route.body === undefined ? undefined : [route.body.required, Object.keys(route.body.content)],
-      statuses: [...Object.keys(route.answers).map(Number), ...refusalsOf(route)].sort(),
+      statuses: [...Object.keys(route.responses).map(Number), ...errorsOf(route)].sort(),
     }));
     const byRoute = (one: { route: string }, other: { route: string }) => (one.route < other.route ? -1 : 1);
     expect(shown.sort(byRoute)).toEqual(there.sort(byRoute));
@@ -117,8 +117,8 @@ describe("what the document says of requests is what is checked", () => {
   function validator(schema: object): (value: unknown) => boolean {
     const ajv = new Ajv2020({ strict: false });
     addFormats.default(ajv);
-    ajv.addSchema(document, "door");
-    const referring = JSON.parse(JSON.stringify(schema).replaceAll('"#/', '"door#/')) as object;
+    ajv.addSchema(document, "api");
+    const referring = JSON.parse(JSON.stringify(schema).replaceAll('"#/', '"api#/')) as object;
     return ajv.compile(referring);
   }
   const bodyOf = (route: string, type = "application/json") =>
@@ -173,7 +173,7 @@ describe("what the document says of requests is what is checked", () => {
   };
 
   /**
-   * What JSON Schema cannot say, and so only the door knows. Everything else that the published shape refuses is
+   * What JSON Schema cannot say, and so only the api knows. Everything else that the published shape refuses is
    * refused as `invalid_field`, `missing_required_field` or `invalid_request`, and the other way round.
    */
   const beyondShape = [
@@ -225,13 +225,13 @@ describe("what the document says of requests is what is checked", () => {
     const [method = "", path = ""] = route.split(" ");
     const published = validator(bodyOf(route));
     const outcomes = { taken: 0, refused: 0 };
-    const door = opened();
-    await door.stage.registry.define("flow", valid);
+    const api = opened();
+    await api.host.registry.define("flow", valid);
 
     await fc.assert(
       fc.asyncProperty(arbitrary, async (body) => {
         const sent = { body: JSON.stringify(body) };
-        const { status, json } = await door.ask(
+        const { status, json } = await api.send(
           method,
           path.replace("{_id}", path.startsWith("/exports") ? "orders" : "flow"),
           sent,
@@ -251,8 +251,8 @@ describe("what the document says of requests is what is checked", () => {
   test.each(["/flows", "/integrations/acme/flows", "/runs", "/flows/flow/failures", "/exports", "/imports"])(
     "the query of GET %s",
     async (path) => {
-      const door = opened();
-      await door.stage.registry.define("flow", valid);
+      const api = opened();
+      await api.host.registry.define("flow", valid);
       const template = path.replace("acme", "{_id}").replace("/flow/", "/{_id}/");
       const parameters = operations().find(({ route }) => route === `GET ${template}`)?.operation.parameters ?? [];
       const published = parameters
@@ -286,7 +286,7 @@ describe("what the document says of requests is what is checked", () => {
       for (const { name, schema, takes } of published) {
         await fc.assert(
           fc.asyncProperty(values, async (value) => {
-            const { status, json } = await door.ask("GET", `${path}?${name}=${encodeURIComponent(value)}`);
+            const { status, json } = await api.send("GET", `${path}?${name}=${encodeURIComponent(value)}`);
             // Where a list goes on is what a list has said before; what else is refused is the storage's to know.
             if (name === "after") return;
             // Which fields a document has is told in words: the list would be long, and dots lead below.
@@ -312,9 +312,9 @@ describe("a client that is generated from the document", () => {
   const folder = fileURLToPath(new URL("../../.work/openapi-client/", import.meta.url));
   const program = (body: string) => `
     import createClient from "openapi-fetch";
-    import type { components, paths } from "./door.js";
+    import type { components, paths } from "./api.js";
     type Flow = components["schemas"]["Flow"];
-    const client = createClient<paths>({ baseUrl: "http://door.test" });
+    const client = createClient<paths>({ baseUrl: "http://api.test" });
     export async function use(): Promise<Flow | undefined> {
       ${body}
     }`;
@@ -323,7 +323,7 @@ describe("a client that is generated from the document", () => {
   async function typeErrors(programs: readonly string[]): Promise<string[][]> {
     mkdirSync(folder, { recursive: true });
     writeFileSync(`${folder}package.json`, '{ "type": "module" }');
-    writeFileSync(`${folder}door.d.ts`, astToString(await openapiTS(structuredClone(document) as never)));
+    writeFileSync(`${folder}api.d.ts`, astToString(await openapiTS(structuredClone(document) as never)));
     const files = programs.map((text, index) => {
       writeFileSync(`${folder}client-${index}.ts`, text);
       return `${folder}client-${index}.ts`;
@@ -399,21 +399,21 @@ describe("a client that is generated from the document", () => {
   });
 
   test("works", async () => {
-    const door = opened("/api");
+    const api = opened("/api");
     // Its types are those that the program above is compiled with; here it only has to run.
     const client = createClient<Record<string, Record<string, never>>>({
-      baseUrl: "http://door.test/api",
-      fetch: (request: Request) => door.handler(request),
+      baseUrl: "http://api.test/api",
+      fetch: (request: Request) => api.handler(request),
     }) as unknown as Record<
       "GET" | "POST",
       (path: string, init?: object) => Promise<{ data?: unknown; error?: unknown }>
     >;
-    await door.stage.scheduler.start();
+    await api.host.scheduler.start();
     const path = ({ _id }: { _id: string }) => ({ params: { path: { _id } } });
 
     const flow = (await client.POST("/flows", { body: valid })).data as Flow;
     const run = (await client.POST("/flows/{_id}/run", path(flow))).data as Run;
-    await door.stage.end(run);
+    await api.host.end(run);
 
     expect((await client.GET("/runs/{_id}", path(run))).data).toMatchObject({ status: "completed", numSuccess: 3 });
     const query = { params: { query: { include: ["name", "_id"], disabled: false } } };

@@ -5,8 +5,9 @@ import express from "express";
 import { Hono } from "hono";
 import { expect, test } from "vitest";
 import type { Flow } from "../../src/index.ts";
-import { toNodeListener } from "../../src/http/index.ts";
-import { input, json, served, setting, withExpress } from "./mounts.ts";
+import {} from "../../src/http/index.ts";
+import { toNodeListener } from "../../src/http/node.ts";
+import { input, json, served, setting, withExpress } from "./servers.ts";
 
 // In a file of its own: `serve` replaces Request and Response for the rest of the process.
 test("a host may have replaced Request and Response, as Hono's own serve does", async () => {

@@ -5,7 +5,7 @@ import type { TenantScope } from "../../src/http/index.ts";
 import { routes } from "../../src/http/routes/routes.ts";
 import { arrayExport, scriptedImport } from "../../src/testing/index.ts";
 import { second } from "../support/harness.ts";
-import { type Answered, Door, type Sent } from "./door.ts";
+import { ApiHarness, type ApiResponse, type RequestInput } from "./harness.ts";
 
 /** In every text of what another owns, so that no answer can show any of it unseen. */
 const mark = "THEIRS";
@@ -19,13 +19,13 @@ async function shared(scope: Partial<TenantScope> = {}, storage = new MemoryStor
     records.map((_, index) => (index < 2 ? refused : { ok: true })),
   );
   const exports = { numbers: arrayExport([1, 2, 3].map((id) => ({ id, text: mark }))), hook };
-  const door = new Door({
+  const api = new ApiHarness({
     exports,
     imports: { picky, other: scriptedImport(() => undefined) },
     storage,
-    door: { authorize: ({ request }) => (request.headers.has("x-host") ? true : asTenant), eventBuffer: 10_000 },
+    http: { authorize: ({ request }) => (request.headers.has("x-host") ? true : asTenant), eventBuffer: 10_000 },
   });
-  const { registry, scheduler } = door.stage;
+  const { registry, scheduler } = api.host;
   const owned = async (_integrationId?: string) => {
     const name = _integrationId === "mine" ? "mine" : `${mark} ${_integrationId ?? "nobody"}`;
     const _id = _integrationId === "mine" ? "my-flow" : `${mark}-${_integrationId ?? "nobody"}`;
@@ -33,46 +33,46 @@ async function shared(scope: Partial<TenantScope> = {}, storage = new MemoryStor
     const input = { name, ...of, _importId: "picky" };
     const flow = await registry.define(_id, { ...input, _exportId: "numbers" });
     const listening = await registry.define(`${_id}-hook`, { ...input, _exportId: "hook" });
-    await door.stage.run(flow._id);
-    const failures = await door.stage.failures(flow._id);
+    await api.host.run(flow._id);
+    const failures = await api.host.failures(flow._id);
     await scheduler.resolveFailures([failures[0]?._id ?? ""]);
     return { flow, listening, failures };
   };
   await scheduler.start();
-  const [mine, theirs, nobodys] = [await owned("mine"), await owned(mark), await owned()];
+  const [mine, theirs, unowned] = [await owned("mine"), await owned(mark), await owned()];
   await scheduler.stop();
-  for (const { flow } of [mine, theirs, nobodys]) await scheduler.run(flow._id);
+  for (const { flow } of [mine, theirs, unowned]) await scheduler.run(flow._id);
   /** Everything that is not the tenant's. */
   const others = async () => {
     const isOther = ({ _integrationId }: { _integrationId?: string }) => _integrationId !== "mine";
     const flows = (await registry.list({ limit: 1_000 })).items.filter(isOther);
-    const inboxes = flows.map(({ _id }) => door.stage.storage.readInbox(_id, { maxRecords: 1_000 }));
+    const inboxes = flows.map(({ _id }) => api.host.storage.readInbox(_id, { maxRecords: 1_000 }));
     return {
       flows,
-      runs: (await door.stage.runs()).filter(isOther),
+      runs: (await api.host.runs()).filter(isOther),
       failures: (await scheduler.listFailures({ limit: 1_000 })).items.filter(isOther),
       inboxes: await Promise.all(inboxes),
     };
   };
-  return { door, mine, theirs, nobodys, others };
+  return { api, mine, theirs, unowned, others };
 }
 
 type Shared = Awaited<ReturnType<typeof shared>>;
 const asHost = { headers: { "x-host": "1" } };
 
-const seen = ({ text, headers }: Answered) => text + JSON.stringify([...headers]);
+const seen = ({ text, headers }: ApiResponse) => text + JSON.stringify([...headers]);
 
 /** What a tenant may try at a route: ids in the path, and what is sent. `ids` are another's; those of nothing are like them. */
 interface Attempt {
   /** Ids of what is not the tenant's, of the kind that the path names. */
   readonly ids?: (all: Shared) => Promise<readonly string[]>;
   readonly query?: string;
-  readonly sent?: (all: Shared) => Sent;
+  readonly sent?: (all: Shared) => RequestInput;
   /** What the tenant gets with ids of its own, or where the path has none. */
   readonly own: number;
 }
 
-const flowsOfOthers = async ({ theirs, nobodys }: Shared) => [theirs.flow._id, nobodys.flow._id, theirs.listening._id];
+const flowsOfOthers = async ({ theirs, unowned }: Shared) => [theirs.flow._id, unowned.flow._id, theirs.listening._id];
 const runsOfOthers = async ({ others }: Shared) => (await others()).runs.map(({ _id }) => _id);
 const input = { name: "new", _exportId: "numbers", _importId: "picky" };
 const body = (value: unknown) => () => ({ body: value });
@@ -121,25 +121,25 @@ describe("a tenant at every route", () => {
       const all = await shared();
       const before = await all.others();
       const ownId = path.startsWith("/runs")
-        ? ((await all.door.stage.runs(all.mine.flow._id))[0]?._id ?? "")
+        ? ((await all.api.host.runs(all.mine.flow._id))[0]?._id ?? "")
         : path.startsWith("/exports")
           ? "hook"
           : path.startsWith("/integrations")
             ? "mine"
             : all.mine.flow._id;
 
-      const answered = await all.door.ask(method, pathWith(path, ownId), attempt.sent?.(all) ?? {});
+      const received = await all.api.send(method, pathWith(path, ownId), attempt.sent?.(all) ?? {});
 
-      expect(answered.status).toBe(attempt.own);
+      expect(received.status).toBe(attempt.own);
       // The export's records and the cause of its failures are shared here: the tenant's own hold the mark, too.
-      const shown = path.includes("failures") && method === "GET" ? "" : seen(answered);
+      const shown = path.includes("failures") && method === "GET" ? "" : seen(received);
       expect(shown).not.toContain(mark);
       expect(await all.others()).toEqual(before);
     },
   );
 
   test.each(Object.entries(attempts).filter(([, { ids }]) => ids !== undefined))(
-    "%s: an id of another answers as one that is none's",
+    "%s: an id of another integration gives the response of an unknown id",
     async (route, attempt) => {
       const [method = "", path = ""] = route.split(" ");
       const all = await shared();
@@ -147,13 +147,13 @@ describe("a tenant at every route", () => {
       const ids = (await attempt.ids?.(all)) ?? [];
       const sent = attempt.sent?.(all) ?? {};
 
-      const nobodys = await all.door.ask(method, pathWith(path, "nobodys-id"), sent);
+      const unowned = await all.api.send(method, pathWith(path, "unowned-id"), sent);
 
-      expect([ids.length > 0, nobodys.status]).toEqual([true, 404]);
+      expect([ids.length > 0, unowned.status]).toEqual([true, 404]);
       for (const _id of ids) {
         for (const headers of [{}, { "if-match": "*" }, { "if-none-match": "*", prefer: "wait=1" }]) {
-          const answered = await all.door.ask(method, pathWith(path, _id), { ...sent, headers });
-          expect([answered.status, answered.text.replaceAll(_id, "nobodys-id")]).toEqual([404, nobodys.text]);
+          const received = await all.api.send(method, pathWith(path, _id), { ...sent, headers });
+          expect([received.status, received.text.replaceAll(_id, "unowned-id")]).toEqual([404, unowned.text]);
         }
       }
       expect(await all.others()).toEqual(before);
@@ -168,37 +168,37 @@ describe("a tenant's lists", () => {
       ["_integrationId=mine", "", "_exportId=numbers", "disabled=false", "limit=1", "include=name,_integrationId"],
     ],
     ["/runs", ["_integrationId=mine", "", "status=completed", "trigger=manual", "limit=1", "exclude=error"]],
-  ])("%s hold its own alone, whatever is asked and wherever they go on", async (path, queries) => {
+  ])("%s contain only its own, whatever the query and the cursor", async (path, queries) => {
     const all = await shared();
-    const whole = (await all.door.ask("GET", `${path}?limit=1000`, asHost)).json as { _id: string }[];
+    const whole = (await all.api.send("GET", `${path}?limit=1000`, asHost)).json as { _id: string }[];
     expect(whole.length).toBeGreaterThan(3);
 
     for (const query of queries) {
-      const { text, json } = await all.door.ask("GET", `${path}?${query}`);
+      const { text, json } = await all.api.send("GET", `${path}?${query}`);
       expect([text.includes(mark), (json as object[]).length > 0]).toEqual([false, true]);
       for (const { _id } of whole)
-        expect((await all.door.ask("GET", `${path}?${query}${query && "&"}after=${_id}`)).text).not.toContain(mark);
+        expect((await all.api.send("GET", `${path}?${query}${query && "&"}after=${_id}`)).text).not.toContain(mark);
     }
     for (const query of [`_integrationId=${mark}`, "_integrationId="])
-      expect((await all.door.ask("GET", `${path}?${query}`)).json).toEqual([]);
+      expect((await all.api.send("GET", `${path}?${query}`)).json).toEqual([]);
   });
 
   test("of another integration's flows are empty, as those of one that does not exist", async () => {
-    const { door } = await shared();
+    const { api } = await shared();
 
-    for (const _id of [mark, "none"]) expect((await door.ask("GET", `/integrations/${_id}/flows`)).json).toEqual([]);
+    for (const _id of [mark, "none"]) expect((await api.send("GET", `/integrations/${_id}/flows`)).json).toEqual([]);
   });
 
   test("by filters of another flow are empty", async () => {
-    const { door, theirs } = await shared();
+    const { api, theirs } = await shared();
 
-    expect((await door.ask("GET", `/runs?_flowId=${theirs.flow._id}`)).json).toEqual([]);
+    expect((await api.send("GET", `/runs?_flowId=${theirs.flow._id}`)).json).toEqual([]);
   });
 });
 
 describe("a tenant's flows", () => {
   test("belong to its integration, whether they say so or not", async () => {
-    const { door, mine } = await shared();
+    const { api, mine } = await shared();
     const path = `/flows/${mine.flow._id}`;
 
     for (const own of [{}, { _integrationId: null }, { _integrationId: "mine" }, { _integrationId: " mine " }]) {
@@ -206,20 +206,20 @@ describe("a tenant's flows", () => {
         ["POST", "/flows"],
         ["PUT", path],
       ] as const)
-        expect((await door.ask(method, at, { body: { ...input, ...own } })).json).toMatchObject({
+        expect((await api.send(method, at, { body: { ...input, ...own } })).json).toMatchObject({
           _integrationId: "mine",
         });
-      expect((await door.ask("PATCH", path, { body: own })).json).toMatchObject({ _integrationId: "mine" });
+      expect((await api.send("PATCH", path, { body: own })).json).toMatchObject({ _integrationId: "mine" });
     }
     const replaced = [{ op: "replace", path: "/_integrationId", value: null }];
-    expect((await door.ask("PATCH", path, { body: replaced })).status).toBe(204);
-    expect((await door.ask("POST", `${path}/clone`)).json).toMatchObject({ _integrationId: "mine" });
-    expect((await door.ask("GET", path)).json).toMatchObject({ _integrationId: "mine" });
+    expect((await api.send("PATCH", path, { body: replaced })).status).toBe(204);
+    expect((await api.send("POST", `${path}/clone`)).json).toMatchObject({ _integrationId: "mine" });
+    expect((await api.send("GET", path)).json).toMatchObject({ _integrationId: "mine" });
   });
 
   test("cannot be put into another integration, nor made there", async () => {
-    const { door, mine, others } = await shared();
-    const before = [await others(), await door.stage.registry.get(mine.flow._id)];
+    const { api, mine, others } = await shared();
+    const before = [await others(), await api.host.registry.get(mine.flow._id)];
     const path = `/flows/${mine.flow._id}`;
     const tries: [string, string, unknown][] = [
       ["POST", "/flows", { ...input, _integrationId: mark }],
@@ -230,71 +230,71 @@ describe("a tenant's flows", () => {
     ];
 
     for (const [method, at, sent] of tries) {
-      const { status, json } = await door.ask(method, at, { body: sent });
+      const { status, json } = await api.send(method, at, { body: sent });
       expect([status, json]).toMatchObject([403, { errors: [{ code: "forbidden", field: "_integrationId" }] }]);
     }
-    expect([await others(), await door.stage.registry.get(mine.flow._id)]).toEqual(before);
+    expect([await others(), await api.host.registry.get(mine.flow._id)]).toEqual(before);
   });
 
   test("use the exports and imports of its scope only; others are as if there were none", async () => {
-    const { door, mine } = await shared({ _exportIds: ["hook"], _importIds: ["other"] });
-    const codesOf = ({ json }: Answered) =>
+    const { api, mine } = await shared({ _exportIds: ["hook"], _importIds: ["other"] });
+    const codesOf = ({ json }: ApiResponse) =>
       (json as { errors: { code: string; field: string }[] }).errors
         .map(({ code, field }) => `${code} ${field}`)
         .sort();
 
-    expect((await door.ask("GET", "/exports?include=_id")).json).toEqual([{ _id: "hook" }]);
-    expect((await door.ask("GET", "/imports?include=_id")).json).toEqual([{ _id: "other" }]);
-    const foreign = await door.ask("POST", "/flows", { body: { ...input, name: "" } });
-    const unknown = await door.ask("POST", "/flows", { body: { name: "", _exportId: "none", _importId: "none" } });
+    expect((await api.send("GET", "/exports?include=_id")).json).toEqual([{ _id: "hook" }]);
+    expect((await api.send("GET", "/imports?include=_id")).json).toEqual([{ _id: "other" }]);
+    const foreign = await api.send("POST", "/flows", { body: { ...input, name: "" } });
+    const unknown = await api.send("POST", "/flows", { body: { name: "", _exportId: "none", _importId: "none" } });
     expect(codesOf(foreign)).toEqual(["invalid_field name", "invalid_ref _exportId", "invalid_ref _importId"]);
     expect(codesOf(unknown)).toEqual(codesOf(foreign));
     const path = `/flows/${mine.flow._id}`;
-    expect(codesOf(await door.ask("PATCH", path, { body: { name: "", _importIds: ["other", "picky"] } }))).toEqual([
+    expect(codesOf(await api.send("PATCH", path, { body: { name: "", _importIds: ["other", "picky"] } }))).toEqual([
       "invalid_field name",
       "invalid_ref _importIds.1",
     ]);
-    expect(codesOf(await door.ask("POST", `${path}/clone`))).toEqual([
+    expect(codesOf(await api.send("POST", `${path}/clone`))).toEqual([
       "invalid_ref _exportId",
       "invalid_ref _importId",
     ]);
     expect(
-      (await door.ask("POST", "/flows", { body: { name: "x", _exportId: "hook", _importId: "other" } })).status,
+      (await api.send("POST", "/flows", { body: { name: "x", _exportId: "hook", _importId: "other" } })).status,
     ).toBe(201);
-    expect((await door.ask("POST", "/exports/numbers/records", { body: {} })).status).toBe(404);
+    expect((await api.send("POST", "/exports/numbers/records", { body: {} })).status).toBe(404);
   });
 
   test("are all that its records reach, though others use the same export", async () => {
-    const { door, mine, others } = await shared();
+    const { api, mine, others } = await shared();
     const before = await others();
 
-    await door.ask("POST", "/exports/hook/records", { body: [{ id: 1 }, { id: 2 }] });
+    await api.send("POST", "/exports/hook/records", { body: [{ id: 1 }, { id: 2 }] });
 
     expect(await others()).toEqual(before);
-    expect(await door.stage.storage.readInbox(mine.listening._id, { maxRecords: 9 })).toMatchObject([
+    expect(await api.host.storage.readInbox(mine.listening._id, { maxRecords: 9 })).toMatchObject([
       { records: [{ id: 1 }, { id: 2 }] },
     ]);
   });
 
-  test("that the host gives it do not come with the runs and failures of who had them", async () => {
-    const { door, theirs, others } = await shared();
-    await door.stage.registry.patch(theirs.flow._id, { _integrationId: "mine" });
+  test("that the host moves to it come without the runs and failures of their former integration", async () => {
+    const { api, theirs, others } = await shared();
+    await api.host.registry.patch(theirs.flow._id, { _integrationId: "mine" });
     const before = await others();
     const path = `/flows/${theirs.flow._id}`;
     const _ids = theirs.failures.map(({ _id }) => _id);
 
-    expect((await door.ask("GET", `${path}/failures`)).json).toEqual([]);
-    expect((await door.ask("GET", `${path}/jobs/latest`)).status).toBe(404);
-    expect((await door.ask("GET", `${path}/dependencies`)).json).toMatchObject({ usedBy: { runs: [], failures: [] } });
-    expect((await door.ask("PUT", `${path}/failures/resolved`, { body: { _ids } })).status).toBe(404);
-    expect((await door.ask("POST", `${path}/failures/retry`, { body: { _ids } })).status).toBe(404);
-    const retried = await door.ask("POST", `${path}/failures/retry`);
-    await door.stage.scheduler.start();
-    await door.stage.end(retried.json as { _id: string });
+    expect((await api.send("GET", `${path}/failures`)).json).toEqual([]);
+    expect((await api.send("GET", `${path}/jobs/latest`)).status).toBe(404);
+    expect((await api.send("GET", `${path}/dependencies`)).json).toMatchObject({ usedBy: { runs: [], failures: [] } });
+    expect((await api.send("PUT", `${path}/failures/resolved`, { body: { _ids } })).status).toBe(404);
+    expect((await api.send("POST", `${path}/failures/retry`, { body: { _ids } })).status).toBe(404);
+    const retried = await api.send("POST", `${path}/failures/retry`);
+    await api.host.scheduler.start();
+    await api.host.end(retried.json as { _id: string });
 
-    expect([retried.status, (await door.stage.scheduler.getRun((retried.json as Flow)._id)).numPagesProcessed]).toEqual(
-      [201, 0],
-    );
+    expect([retried.status, (await api.host.scheduler.getRun((retried.json as Flow)._id)).numPagesProcessed]).toEqual([
+      201, 0,
+    ]);
     expect((await others()).failures).toEqual(before.failures);
   });
 
@@ -305,7 +305,7 @@ describe("a tenant's flows", () => {
   ])("that the host takes away while %s looks are not changed by it", async (method, below, sent) => {
     const storage = new MemoryStorage();
     const all = await shared({}, storage);
-    const { door, mine } = all;
+    const { api, mine } = all;
     const find = storage.findFlow.bind(storage);
     let moved: Promise<Flow> | undefined;
     // The host is faster, just after the tenant has seen that the flow is its own.
@@ -313,42 +313,42 @@ describe("a tenant's flows", () => {
       const flow = await find(_id);
       if (moved === undefined) {
         storage.findFlow = find;
-        moved = door.stage.registry.patch(mine.flow._id, { _integrationId: mark });
+        moved = api.host.registry.patch(mine.flow._id, { _integrationId: mark });
         await moved;
       }
       return flow;
     };
 
-    const { status } = await door.ask(method, `/flows/${mine.flow._id}${below}`, { body: sent });
+    const { status } = await api.send(method, `/flows/${mine.flow._id}${below}`, { body: sent });
 
     expect(status).toBe(404);
-    expect(await door.stage.registry.get(mine.flow._id)).toEqual(await moved);
+    expect(await api.host.registry.get(mine.flow._id)).toEqual(await moved);
   });
 });
 
 describe("a tenant's events", () => {
   test("are its own, live and from the buffer", async () => {
     const all = await shared();
-    const { door, mine, theirs } = all;
-    await door.stage.scheduler.start();
-    const live = await door.handler(door.request("GET", "/events"));
+    const { api, mine, theirs } = all;
+    await api.host.scheduler.start();
+    const live = await api.handler(api.request("GET", "/events"));
     const [greeting] = await chunks(live, 1);
     const place = /^id: (.+)$/m.exec(greeting ?? "")?.[1] ?? "";
     const reading = chunks(live);
 
-    await door.stage.registry.patch(theirs.flow._id, { name: `${mark} again` });
-    await door.stage.registry.patch(mine.flow._id, { name: "mine again" });
-    await door.stage.scheduler.run(theirs.flow._id);
-    await door.stage.scheduler.run(mine.flow._id);
-    await door.stage.registry.patch(mine.listening._id, { _integrationId: mark });
-    await door.stage.clock.advance(second);
-    const resumed = await door.handler(door.request("GET", "/events", { headers: { "last-event-id": place } }));
-    const whole = await door.handler(
-      door.request("GET", "/events", { headers: { "last-event-id": place.replace(/\d+$/, "0") } }),
+    await api.host.registry.patch(theirs.flow._id, { name: `${mark} again` });
+    await api.host.registry.patch(mine.flow._id, { name: "mine again" });
+    await api.host.scheduler.run(theirs.flow._id);
+    await api.host.scheduler.run(mine.flow._id);
+    await api.host.registry.patch(mine.listening._id, { _integrationId: mark });
+    await api.host.clock.advance(second);
+    const resumed = await api.handler(api.request("GET", "/events", { headers: { "last-event-id": place } }));
+    const whole = await api.handler(
+      api.request("GET", "/events", { headers: { "last-event-id": place.replace(/\d+$/, "0") } }),
     );
     const reads = [chunks(resumed), chunks(whole)];
-    await door.stage.clock.settle();
-    await door.stage.scheduler.stop();
+    await api.host.clock.settle();
+    await api.host.scheduler.stop();
 
     const texts = [await reading, ...(await Promise.all(reads))].map((parts) => parts.join(""));
     for (const text of texts) {
@@ -377,11 +377,11 @@ async function chunks(response: Response, most = Infinity): Promise<string[]> {
 
 test("no request of a tenant changes what others own, or shows any of it", async () => {
   const all = await shared();
-  const { door, theirs, nobodys, mine } = all;
+  const { api, theirs, unowned, mine } = all;
   const run = (await all.others()).runs[0]?._id ?? "";
   const ids = [
     theirs.flow._id,
-    nobodys.flow._id,
+    unowned.flow._id,
     mine.flow._id,
     run,
     theirs.failures[1]?._id ?? "",
@@ -447,10 +447,10 @@ test("no request of a tenant changes what others own, or shows any of it", async
     fc.asyncProperty(requests, async ({ route, _id, query, sent }) => {
       const search = new URLSearchParams(query).toString();
       const path = pathWith(route.path, _id) + (search === "" ? "" : `?${search}`);
-      const answered = await door.ask(route.method, path, route.body === undefined ? {} : { body: sent });
+      const received = await api.send(route.method, path, route.body === undefined ? {} : { body: sent });
       const asked = [_id, ...Object.values(query), JSON.stringify(sent)].join();
       // Only what the tenant has said itself may come back to it, and its own failures.
-      if (!asked.includes(mark) && !route.path.includes("failures")) expect(seen(answered)).not.toContain(mark);
+      if (!asked.includes(mark) && !route.path.includes("failures")) expect(seen(received)).not.toContain(mark);
       expect(await all.others()).toEqual(before);
     }),
     { numRuns: 1_000 },

@@ -287,7 +287,7 @@ export const mutations: readonly Mutation[] = [
   // ── HTTP
   {
     promise: "HTTP: a tenant sees its own flows only",
-    file: "src/http/scoped.ts",
+    file: "src/http/routes/scoped.ts",
     find: "flow === undefined || !sees(scope, flow)",
     replace: "flow === undefined",
     tests: ["test/http/tenants.test.ts"],
@@ -300,10 +300,10 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/http/tenants.test.ts"],
   },
   {
-    promise: "HTTP: an authorize hook that returns nothing lets nobody in",
+    promise: "HTTP: an authorize hook that returns nothing refuses everyone",
     file: "src/http/authorization.ts",
-    find: "if (permission === true) return undefined;",
-    replace: "if (permission === true || permission === undefined) return undefined;",
+    find: "if (result === true) return undefined;",
+    replace: "if (result === true || result === undefined) return undefined;",
     tests: ["test/http/authorization.test.ts"],
   },
   {
@@ -335,10 +335,10 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/http/bodies.test.ts"],
   },
   {
-    promise: "HTTP: a listener that missed events hears of it",
-    file: "src/http/events/event-feed.ts",
-    find: "if (cursor.place < horizon) {",
-    replace: "if (cursor.place < horizon && horizon > 1_000) {",
-    tests: ["test/http/event-feed.test.ts"],
+    promise: "HTTP: a reader that missed events receives a gap",
+    file: "src/http/events/event-stream.ts",
+    find: "if (this.#position < ring.horizon) {",
+    replace: "if (this.#position < ring.horizon && ring.horizon > 1_000) {",
+    tests: ["test/http/event-stream.test.ts"],
   },
 ];

@@ -12,8 +12,8 @@ async function main() {
   await keepOrders(poundlock, testing, require("poundlock/storage/sqlite"));
   await keepOrders(poundlock, testing, require("poundlock/storage/sqlite"), { driver: "libsql" });
   await keepOrders(poundlock, testing, await import("poundlock/storage/sqlite"));
-  await serveOrders(poundlock, require("poundlock/http"));
-  await serveOrders(poundlock, await import("poundlock/http"));
+  await serveOrders(poundlock, require("poundlock/http"), require("poundlock/http/node"));
+  await serveOrders(poundlock, await import("poundlock/http"), await import("poundlock/http/node"));
 }
 
 void main();

@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FlowRegistry, MemoryStorage, Scheduler } from "poundlock";
 import type { Export, Flow, Import, Run, SchedulerOptions, Storage } from "poundlock";
-import { allowAll, createHandler, toNodeListener } from "poundlock/http";
+import { allowAll, createHandler } from "poundlock/http";
 import type { Authorize, Handler, HandlerOptions } from "poundlock/http";
+import { toNodeListener } from "poundlock/http/node";
 import { SqliteStorage } from "poundlock/storage/sqlite";
 import type { SqliteDatabase, SqliteOptions } from "poundlock/storage/sqlite";
 import { ManualClock, storageCases } from "poundlock/testing";
@@ -66,7 +67,7 @@ async function move(storage: Storage): Promise<Run> {
   const queued: Run = await scheduler.run(flow._id);
   const ended: Run = await scheduler.waitFor(queued._id);
   const authorize: Authorize = allowAll();
-  const door: HandlerOptions<{ orders: typeof orders }, { ledger: typeof ledger }> = { registry, scheduler, authorize };
+  const door: HandlerOptions<{ orders: typeof orders }, { ledger: typeof ledger }> = { scheduler, authorize };
   const handler: Handler = createHandler(door);
   const response = await handler(new Request(`http://localhost/flows/${flow._id}`));
   if (response.status !== 200 || typeof toNodeListener(handler) !== "function")

@@ -4,8 +4,8 @@ const assert = require("node:assert/strict");
 const { createServer } = require("node:http");
 
 /** A host application with the HTTP interface on a server of its own, asked as a client would. */
-module.exports = async function serveOrders({ FlowRegistry, Scheduler, UnauthorizedError }, http) {
-  const { bearerToken, createHandler, toNodeListener } = http;
+module.exports = async function serveOrders({ FlowRegistry, Scheduler, UnauthorizedError }, http, { toNodeListener }) {
+  const { bearerToken, createHandler } = http;
   const Before = [globalThis.Request, globalThis.Response];
   const written = [];
   const exports = { orders: { key: (order) => order.id, listen: () => () => undefined } };
@@ -17,7 +17,7 @@ module.exports = async function serveOrders({ FlowRegistry, Scheduler, Unauthori
     if (ask.request.headers.get("x-nobody") !== null) throw new UnauthorizedError("nobody");
     return token(ask);
   };
-  const server = createServer(toNodeListener(createHandler({ registry, scheduler, authorize })));
+  const server = createServer(toNodeListener(createHandler({ scheduler, authorize })));
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   await scheduler.start();
 

@@ -1,130 +1,130 @@
-/** What is told of one event. */
-export interface Told {
+/** One event as its readers receive it. */
+export interface StreamEvent {
   readonly name: string;
-  /** Whose it is, beside those who are told everything. */
+  /** The integration it belongs to; callers without a scope receive every event. */
   readonly _integrationId: string | undefined;
-  /** Is told as JSON. Nothing changes it any more. */
+  /** Sent as JSON. Must not change any more. */
   readonly data: object;
 }
 
-/** What comes after a place, as far as one chunk goes. */
-export interface Portion {
-  /** Empty if nothing in it is for who asked. */
-  readonly chunk: Uint8Array;
-  /** The place of the last event that is in it, or was passed over. */
-  readonly place: number;
+/** The events after a position, as far as one chunk goes. */
+export interface Chunk {
+  /** Empty if none of its events is for this reader. */
+  readonly bytes: Uint8Array;
+  /** The position of its last event, sent or left out. */
+  readonly position: number;
 }
 
-/** One event, as it is kept. */
+/** One event as it is kept. */
 interface Entry {
-  readonly told: Told;
-  /** What another integration is told of it. */
-  readonly left: Told | undefined;
+  readonly event: StreamEvent;
+  /** What the readers of another integration receive instead. */
+  readonly departure: StreamEvent | undefined;
 }
 
-/** Most characters of a chunk, but for an event that is longer by itself. */
-const mostOfChunk = 2 ** 16;
+/** Most characters of a chunk; a single longer event is a chunk of its own. */
+const maxChunkLength = 2 ** 16;
 
 /** Most bytes of the chunks that are kept to be shared. */
-const mostShared = 2 ** 20;
+const maxSharedBytes = 2 ** 20;
 
-/** What a shared chunk counts at least, so that empty ones are not too many. */
-const leastShared = 2 ** 10;
+/** What a shared chunk counts at least, so that empty ones are bounded, too. */
+const minSharedBytes = 2 ** 10;
 
 const encoder = new TextEncoder();
 
 /**
- * The newest events, each with its place: 1 for the first, and so on. Text is made of an event only when somebody reads
- * it, and once; who reads from the same place is given the same bytes.
+ * The newest events in a ring buffer, each with its position: 1 for the first, and so on. An event is serialized when
+ * it is first read, and once; readers at the same position receive the same bytes.
  */
 export class EventRing {
   readonly #epoch: string;
   readonly #capacity: number;
-  /** The event of a place stands at the rest of its division by the capacity. */
+  /** The index of an event is its position modulo the capacity. */
   readonly #entries: Entry[] = [];
-  readonly #texts = new WeakMap<Told, string>();
-  /** Chunks of the ring as it is now. */
-  readonly #shared = new Map<string, Portion>();
+  readonly #serialized = new WeakMap<StreamEvent, string>();
+  /** Chunks of the current content. */
+  readonly #shared = new Map<string, Chunk>();
   #sharedBytes = 0;
   #last = 0;
 
-  /** `epoch` tells the ids of this ring from those of others. `capacity`: events that are kept; 1 or more. */
+  /** `epoch` distinguishes the ids of this ring from those of others. `capacity`: events that are kept; 1 or more. */
   constructor(epoch: string, capacity: number) {
     this.#epoch = epoch;
     this.#capacity = capacity;
   }
 
-  /** The place of the newest event; 0 before the first. */
+  /** The position of the newest event; 0 before the first. */
   get last(): number {
     return this.#last;
   }
 
-  /** The place before the oldest event that is kept. */
+  /** The position before the oldest event that is kept. */
   get horizon(): number {
     return Math.max(0, this.#last - this.#capacity);
   }
 
-  /** `left`: what its integration is told instead. */
-  add(told: Told, left?: Told): void {
+  /** `departure`: what the readers of its integration receive instead. */
+  add(event: StreamEvent, departure?: StreamEvent): void {
     this.#last++;
-    this.#entries[this.#last % this.#capacity] = { told, left };
+    this.#entries[this.#last % this.#capacity] = { event, departure };
     this.#forgetShared();
   }
 
-  /** What is told after `place`, which is not before the horizon; undefined if nothing has happened since. */
-  after(place: number, _integrationId: string | undefined): Portion | undefined {
-    if (place >= this.#last) return undefined;
-    const key = `${place} ${_integrationId === undefined ? "" : `of ${_integrationId}`}`;
+  /** The events after `position`, which is not before the horizon; undefined if there are none. */
+  after(position: number, _integrationId: string | undefined): Chunk | undefined {
+    if (position >= this.#last) return undefined;
+    const key = `${position} ${_integrationId === undefined ? "" : `of ${_integrationId}`}`;
     const known = this.#shared.get(key);
     if (known !== undefined) return known;
-    const portion = this.#portionAfter(place, _integrationId);
-    this.#sharedBytes += Math.max(portion.chunk.length, leastShared);
-    // Readers may come back at any place: what they share must not add up to the ring many times over.
-    if (this.#sharedBytes > mostShared) this.#forgetShared();
-    this.#shared.set(key, portion);
-    return portion;
+    const chunk = this.#chunkAfter(position, _integrationId);
+    this.#sharedBytes += Math.max(chunk.bytes.length, minSharedBytes);
+    // Readers may resume at any position: the shared chunks must not add up to many times the ring.
+    if (this.#sharedBytes > maxSharedBytes) this.#forgetShared();
+    this.#shared.set(key, chunk);
+    return chunk;
   }
 
-  /** The place of the event with this id; undefined if it was never given here. */
-  placeOf(id: string): number | undefined {
-    const [, epoch, place] = /^(.+)-(\d{1,15})$/.exec(id) ?? [];
-    const seen = Number(place);
+  /** The position of the event with this id; undefined if the id was not made by this ring. */
+  positionOf(id: string): number | undefined {
+    const [, epoch, position] = /^(.+)-(\d{1,15})$/.exec(id) ?? [];
+    const seen = Number(position);
     return epoch === this.#epoch && seen <= this.#last ? seen : undefined;
   }
 
-  /** Tells a reader where it is, and nothing else: without data it is not dispatched. */
-  marker(place: number): string {
-    return `${this.#idLine(place)}\n`;
+  /** Gives a reader its position and nothing else: without data it is not dispatched. */
+  marker(position: number): string {
+    return `${this.#idLine(position)}\n`;
   }
 
-  /** Tells a reader that it may have missed something, and that it goes on after `place`. */
-  gap(place: number): string {
-    return `${this.#idLine(place)}event: gap\ndata: {}\n\n`;
+  /** Says that events may be missing, and that the stream continues after `position`. */
+  gap(position: number): string {
+    return `${this.#idLine(position)}event: gap\ndata: {}\n\n`;
   }
 
-  #portionAfter(after: number, _integrationId: string | undefined): Portion {
+  #chunkAfter(after: number, _integrationId: string | undefined): Chunk {
     let text = "";
-    let place = after;
-    while (place < this.#last && text.length < mostOfChunk) {
-      place++;
-      const entry = this.#entries[place % this.#capacity];
-      const told = entry === undefined ? undefined : toldTo(entry, _integrationId);
-      if (told !== undefined) text += this.#idLine(place) + this.#textOf(told);
+    let position = after;
+    while (position < this.#last && text.length < maxChunkLength) {
+      position++;
+      const entry = this.#entries[position % this.#capacity];
+      const event = entry === undefined ? undefined : eventFor(entry, _integrationId);
+      if (event !== undefined) text += this.#idLine(position) + this.#serialize(event);
     }
-    return { chunk: encoder.encode(text), place };
+    return { bytes: encoder.encode(text), position };
   }
 
-  #textOf(told: Told): string {
-    const known = this.#texts.get(told);
+  #serialize(event: StreamEvent): string {
+    const known = this.#serialized.get(event);
     if (known !== undefined) return known;
-    // On one line: JSON escapes the ends of lines that are in it.
-    const text = `event: ${told.name}\ndata: ${JSON.stringify(told.data)}\n\n`;
-    this.#texts.set(told, text);
+    // One line: JSON escapes line ends.
+    const text = `event: ${event.name}\ndata: ${JSON.stringify(event.data)}\n\n`;
+    this.#serialized.set(event, text);
     return text;
   }
 
-  #idLine(place: number): string {
-    return `id: ${this.#epoch}-${place}\n`;
+  #idLine(position: number): string {
+    return `id: ${this.#epoch}-${position}\n`;
   }
 
   #forgetShared(): void {
@@ -133,8 +133,8 @@ export class EventRing {
   }
 }
 
-/** What a listener to this integration is told of the event; undefined: nothing. */
-function toldTo({ told, left }: Entry, _integrationId: string | undefined): Told | undefined {
-  if (_integrationId === undefined || told._integrationId === _integrationId) return told;
-  return left?._integrationId === _integrationId ? left : undefined;
+/** What readers of this integration receive; undefined: nothing. */
+function eventFor({ event, departure }: Entry, _integrationId: string | undefined): StreamEvent | undefined {
+  if (_integrationId === undefined || event._integrationId === _integrationId) return event;
+  return departure?._integrationId === _integrationId ? departure : undefined;
 }

@@ -2,38 +2,37 @@ import { NotFoundError } from "../../errors.ts";
 import type { AcceptOptions } from "../../model/export.ts";
 import { v } from "../../model/validate.ts";
 import { readShape } from "../body.ts";
-import { acceptedDocument, exportDocument, importDocument } from "../documents.ts";
-import { listAnswer, listed } from "../list.ts";
-import { exportsQuery, importsQuery } from "../query.ts";
+import { acceptedDocument, described, exportDocument, importDocument } from "../documents.ts";
 import { badRequest } from "../http-error.ts";
+import { listReply, listResponse } from "../lists/list.ts";
+import { exportsQuery, importsQuery } from "../lists/query.ts";
 import { type Reply, json } from "../reply.ts";
 import { type Call, type Route, route } from "./route.ts";
 
 const record = v.record(v.string(), v.unknown());
 const envelope = v.strictObject({
-  records: v.pipe(v.array(v.unknown()), v.description("The records.")),
+  records: described(v.array(v.unknown()), "The records."),
   ids: v.optional(
-    v.pipe(
-      v.array(v.string("a text"), "an array of texts"),
-      v.description("One event id for each record, in the same order: seen again within the window, it is dropped."),
+    described(
+      v.array(v.string("a string"), "an array of strings"),
+      "One event id for each record, in the same order. A record whose id was seen before is dropped.",
     ),
   ),
 });
 
-/** The two ends of flows: which there are, and records that are handed to one of them. */
-export const endRoutes: readonly Route[] = [
+/** Exports and imports: which there are, and records that are sent to an export. */
+export const catalogRoutes: readonly Route[] = [
   route({
     method: "GET",
     path: "/exports",
     action: "exports.list",
     operationId: "listExports",
-    summary: "List the exports that flows can name.",
+    summary: "List the exports that flows can use.",
     query: exportsQuery,
-    answers: { 200: listAnswer("The exports.", exportDocument) },
-    async answer(call) {
-      const { registry } = call.parts;
-      const _ids = registry.exportIds.filter((_id) => isAllowed(call.scope?._exportIds, _id));
-      return listed(call, { items: _ids.map((_id) => exportOf(call, _id)) }, call.query);
+    responses: { 200: listResponse("The exports.", exportDocument) },
+    async respond(call) {
+      const _ids = allowedOf(call.deps.registry.exportIds, call.scope?._exportIds);
+      return listReply(call, { items: _ids.map((_id) => exportOf(call, _id)) }, call.query);
     },
   }),
   route({
@@ -41,13 +40,12 @@ export const endRoutes: readonly Route[] = [
     path: "/imports",
     action: "imports.list",
     operationId: "listImports",
-    summary: "List the imports that flows can name.",
+    summary: "List the imports that flows can use.",
     query: importsQuery,
-    answers: { 200: listAnswer("The imports.", importDocument) },
-    async answer(call) {
-      const { registry } = call.parts;
-      const _ids = registry.importIds.filter((_id) => isAllowed(call.scope?._importIds, _id));
-      return listed(call, { items: _ids.map((_id) => importOf(call, _id)) }, call.query);
+    responses: { 200: listResponse("The imports.", importDocument) },
+    async respond(call) {
+      const _ids = allowedOf(call.deps.registry.importIds, call.scope?._importIds);
+      return listReply(call, { items: _ids.map((_id) => importOf(call, _id)) }, call.query);
     },
   }),
   route({
@@ -55,55 +53,60 @@ export const endRoutes: readonly Route[] = [
     path: "/exports/{_id}/records",
     action: "records.accept",
     operationId: "acceptRecords",
-    summary: "Take records in as they arrive, for every enabled flow that uses the export.",
+    summary: "Send records to an export, for every enabled flow that uses it.",
     headers: {
       "idempotency-key":
-        "The event id of the record, or, with `.0`, `.1` and so on after it, of each of several. Not together with `ids`.",
+        "Event id of the record; with several records `.0`, `.1` and so on are appended to it. Not together with `ids`.",
     },
     body: {
       required: true,
       content: { "application/json": v.union([envelope, v.array(v.unknown()), record]) },
       checked: false,
     },
-    answers: {
+    responses: {
       202: {
-        description: "The records are in the inbox of each flow, as durably as the storage keeps them.",
+        description: "The records are stored in the inbox of each flow, as durably as the storage keeps them.",
         content: { "application/json": acceptedDocument },
       },
     },
-    refusals: [409, 429],
-    answer: accept,
+    errors: [409, 429],
+    respond: accept,
   }),
 ];
 
-function isAllowed(allowed: readonly string[] | undefined, _id: string): boolean {
-  return allowed === undefined || allowed.includes(_id);
+function allowedOf(_ids: readonly string[], allowed: readonly string[] | undefined): readonly string[] {
+  if (allowed === undefined) return _ids;
+  const set = new Set(allowed);
+  return _ids.filter((_id) => set.has(_id));
 }
 
-function exportOf({ parts }: Call, _id: string): object {
-  const from = parts.registry.findExport(_id);
-  const { order = "unordered", pageSize = 100, checkpointVersion = 1 } = from ?? {};
-  const kinds = { onDemand: from?.pages !== undefined, realTime: from?.listen !== undefined };
+function exportOf({ deps }: Call, _id: string): object {
+  const source = deps.registry.findExport(_id);
+  const { order = "unordered", pageSize = 100, checkpointVersion = 1 } = source ?? {};
+  const kinds = { onDemand: source?.pages !== undefined, realTime: source?.listen !== undefined };
   return { _id, ...kinds, order, pageSize, checkpointVersion };
 }
 
-function importOf({ parts }: Call, _id: string): object {
-  const { idempotent, batchSize, concurrency = 1 } = parts.registry.findImport(_id) ?? { idempotent: false };
+function importOf({ deps }: Call, _id: string): object {
+  const { idempotent, batchSize, concurrency = 1 } = deps.registry.findImport(_id) ?? { idempotent: false };
   return { _id, idempotent, ...(batchSize === undefined ? {} : { batchSize }), concurrency };
 }
 
-async function accept({ parts, scope, _id, request, body }: Call): Promise<Reply> {
-  if (!isAllowed(scope?._exportIds, _id)) throw new NotFoundError("export", _id);
+async function accept({ deps, scope, _id, request, body }: Call): Promise<Reply> {
+  if (scope?._exportIds?.includes(_id) === false) throw new NotFoundError("export", _id);
   const { records, ids } = readRecords(body.value);
   const key = request.headers.get("idempotency-key");
   const options: AcceptOptions = {
     ...idsOf(records.length, ids, key),
     ...(scope === undefined ? {} : { _integrationId: scope._integrationId }),
   };
-  return json(202, await parts.scheduler.accept(_id, records, options));
+  return json(202, await deps.scheduler.accept(_id, records, options));
 }
 
-/** An array is the records; an object of nothing but `records`, an array, and perhaps `ids` is what it says; any other is one record. */
+/**
+ * An array is the records. An object with `records`, an array, and at most `ids` beside it is an envelope; any other
+ * object is one record.
+ */
 function readRecords(value: unknown): {
   readonly records: readonly unknown[];
   readonly ids?: readonly string[] | undefined;
@@ -118,9 +121,9 @@ function readRecords(value: unknown): {
 
 function idsOf(count: number, ids: readonly string[] | undefined, key: string | null): AcceptOptions {
   if (ids !== undefined && key !== null)
-    throw badRequest("idempotency-key", "idempotency-key: expected either it or ids, found both");
+    throw badRequest("idempotency-key", "idempotency-key: expected either the header or ids, found both");
   if (ids !== undefined) return { ids };
   if (key === null) return {};
-  if (key.trim() === "") throw badRequest("idempotency-key", "idempotency-key: expected a text that is not empty");
+  if (key.trim() === "") throw badRequest("idempotency-key", "idempotency-key: expected a string that is not empty");
   return { ids: count === 1 ? [key] : Array.from({ length: count }, (_, index) => `${key}.${index}`) };
 }

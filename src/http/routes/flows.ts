@@ -5,34 +5,34 @@ import { formatValue } from "../../model/json.ts";
 import { hasEnded, runStatuses } from "../../model/run.ts";
 import { v } from "../../model/validate.ts";
 import { sees } from "../authorization.ts";
-import type { Body, BodyRule } from "../body.ts";
+import type { Body, BodySpec } from "../body.ts";
 import { readShape } from "../body.ts";
-import { dependenciesDocument, flowDocument } from "../documents.ts";
-import { etagOf, isCurrent, isKnown } from "../etag.ts";
-import { filtersOf, linkHeader, listAnswer, listed } from "../list.ts";
-import { flowsQuery, integrationFlowsQuery } from "../query.ts";
+import { dependenciesDocument, described, flowDocument } from "../documents.ts";
 import { type Problem, HttpError, preconditionFailed } from "../http-error.ts";
+import { filtersOf, linkHeader, listReply, listResponse } from "../lists/list.ts";
+import { flowsQuery, integrationFlowsQuery } from "../lists/query.ts";
 import { type Reply, empty, json } from "../reply.ts";
-import { type Answer, type Call, type Route, locationOf, route } from "./route.ts";
-import { findFlow, inScope, ownOnly } from "../scoped.ts";
+import { etagOf, isCurrent, isKnown } from "./etag.ts";
+import { type Call, type ResponseSpec, type Route, locationOf, route } from "./route.ts";
+import { findFlow, inScope, scopeFilter } from "./scoped.ts";
 
-const etagHeader = { etag: "Stands for the flow as it is now; for `If-Match` and `If-None-Match`." };
+const etagHeader = { etag: "Entity tag of the flow, for `If-Match` and `If-None-Match`." };
 const ifMatch = {
-  "if-match": "An `ETag` of the flow: nothing is done if its writable fields have changed since. Otherwise 412.",
+  "if-match": "An `ETag` of the flow: 412, and no change, if its writable fields have changed since.",
 };
 
-const oneFlow = (description: string, headers: Readonly<Record<string, string>> = {}): Answer => ({
+const flowResponse = (description: string, headers: Readonly<Record<string, string>> = {}): ResponseSpec => ({
   description,
   content: { "application/json": flowDocument },
   headers: { ...etagHeader, ...headers },
 });
 
-const location = { location: "The path of what was made." };
+const location = { location: "The address of the new flow." };
 
-/** What a client writes of a flow. Read-only fields may be echoed back and are ignored. */
-const flowBody: BodyRule = { required: true, content: { "application/json": flowSchema }, checked: false };
+/** The writable fields of a flow. Read-only fields may be sent back and are ignored. */
+const flowBody: BodySpec = { required: true, content: { "application/json": flowSchema }, checked: false };
 
-/** RFC 6902, as far as clients of this API send it. */
+/** JSON Patch (RFC 6902), limited to replacements. */
 export const jsonPatch = v.array(
   v.object({
     op: v.literal("replace", '"replace"'),
@@ -42,13 +42,10 @@ export const jsonPatch = v.array(
   "an array of replacements",
 );
 
-/** RFC 7396: only what is to change; `null` takes an optional field away. */
-export const mergePatch = v.pipe(
-  v.partial(flowSchema),
-  v.description("Only what is to change; null takes a field away."),
-);
+/** JSON merge patch (RFC 7396). */
+export const mergePatch = v.pipe(v.partial(flowSchema), v.description("The fields to change; null removes a field."));
 
-const patchBody: BodyRule = {
+const patchBody: BodySpec = {
   required: true,
   content: {
     "application/json-patch+json": jsonPatch,
@@ -59,53 +56,57 @@ const patchBody: BodyRule = {
 };
 
 const cloneShape = v.strictObject({
-  name: v.optional(v.pipe(v.string("a text"), v.description("Without it `Copy of` and the name of the flow."))),
-  _integrationId: v.optional(v.pipe(v.string("a text"), v.description("Without it the flow's own."))),
+  name: v.optional(
+    described(v.string("a string"), "Name of the copy; `Copy of` and the name of the flow if it is left out."),
+  ),
+  _integrationId: v.optional(
+    described(v.string("a string"), "Integration of the copy; that of the flow if it is left out."),
+  ),
   disabled: v.optional(
-    v.pipe(v.boolean("true or false"), v.description("Without it true: a copy does not run by itself.")),
+    described(v.boolean("true or false"), "True if it is left out, so that a copy does not run by itself."),
   ),
 });
 
-/** Flows: what they are, and how they change. */
+/** Flows: listed, read, changed. */
 export const flowRoutes: readonly Route[] = [
   route({
     method: "GET",
     path: "/flows",
     action: "flows.list",
     operationId: "listFlows",
-    summary: "List all flows.",
+    summary: "List flows in the order of their ids.",
     query: flowsQuery,
-    answers: { 200: listAnswer("The flows, by age.", flowDocument, linkHeader) },
-    answer: (call) => listFlows(call, call.query),
+    responses: { 200: listResponse("The flows.", flowDocument, linkHeader) },
+    respond: (call) => listFlows(call, call.query),
   }),
   route({
     method: "POST",
     path: "/flows",
     action: "flows.create",
     operationId: "createFlow",
-    summary: "Create new flow.",
+    summary: "Create a flow.",
     body: flowBody,
-    answers: { 201: oneFlow("The new flow.", location) },
-    refusals: [422],
-    answer: (call) => createFlow(call, call.body.value),
+    responses: { 201: flowResponse("The new flow.", location) },
+    errors: [422],
+    respond: (call) => createFlow(call, call.body.value),
   }),
   route({
     method: "GET",
     path: "/flows/{_id}",
     action: "flows.read",
     operationId: "getFlow",
-    summary: "Retrieve existing flow.",
-    headers: { "if-none-match": "An `ETag` of the flow: 304 if nothing of it has changed since." },
-    answers: {
-      200: oneFlow("The flow."),
-      304: { description: "The flow is as `If-None-Match` says.", headers: etagHeader },
+    summary: "Read a flow.",
+    headers: { "if-none-match": "An `ETag` of the flow: 304 if nothing has changed since." },
+    responses: {
+      200: flowResponse("The flow."),
+      304: { description: "The flow has not changed.", headers: etagHeader },
     },
-    async answer(call) {
+    async respond(call) {
       const flow = await findFlow(call);
-      const known = call.request.headers.get("if-none-match");
-      // A cache may keep a flow, if it asks each time whether that is still so.
+      const tags = call.request.headers.get("if-none-match");
+      // A private cache may keep a flow if it validates it each time.
       const headers = { etag: etagOf(flow), "cache-control": "private, no-cache" };
-      return known !== null && isKnown(known, flow) ? empty(304, headers) : json(200, flow, headers);
+      return tags !== null && isKnown(tags, flow) ? empty(304, headers) : json(200, flow, headers);
     },
   }),
   route({
@@ -113,15 +114,15 @@ export const flowRoutes: readonly Route[] = [
     path: "/flows/{_id}",
     action: "flows.update",
     operationId: "updateFlow",
-    summary: "Update existing flow.",
+    summary: "Replace the writable fields of a flow.",
     headers: ifMatch,
     body: flowBody,
-    answers: { 200: oneFlow("The flow: what was left out is taken away.") },
-    refusals: [409, 412, 422],
-    async answer(call) {
+    responses: { 200: flowResponse("The flow; fields that were left out are removed.") },
+    errors: [409, 412, 422],
+    async respond(call) {
       const flow = await changeFlow(call, (expected) => {
         const input = inScope(call, call.body.value);
-        return call.parts.registry.update(call._id, input as FlowInput, expected);
+        return call.deps.registry.update(call._id, input as FlowInput, expected);
       });
       return json(200, flow, { etag: etagOf(flow) });
     },
@@ -131,19 +132,19 @@ export const flowRoutes: readonly Route[] = [
     path: "/flows/{_id}",
     action: "flows.update",
     operationId: "patchFlow",
-    summary: "Change some fields of a flow: by a JSON merge patch, or a JSON Patch of replacements.",
+    summary: "Change some fields of a flow, by a JSON merge patch or a JSON Patch of replacements.",
     headers: ifMatch,
     body: patchBody,
-    answers: {
-      200: oneFlow("The flow, after a merge patch."),
-      204: { description: "Done, after a JSON Patch.", headers: etagHeader },
+    responses: {
+      200: flowResponse("The flow, after a merge patch."),
+      204: { description: "The flow was changed by a JSON Patch.", headers: etagHeader },
     },
-    refusals: [409, 412, 422],
-    async answer(call) {
+    errors: [409, 412, 422],
+    async respond(call) {
       const { changes, replacing } = readPatch(call.body);
       const flow = await changeFlow(call, (expected, now) => {
         const input = inScope(call, changes, now);
-        return call.parts.registry.patch(call._id, input as Partial<FlowInput>, expected);
+        return call.deps.registry.patch(call._id, input as Partial<FlowInput>, expected);
       });
       const headers = { etag: etagOf(flow) };
       return replacing ? empty(204, headers) : json(200, flow, headers);
@@ -154,13 +155,13 @@ export const flowRoutes: readonly Route[] = [
     path: "/flows/{_id}",
     action: "flows.delete",
     operationId: "deleteFlow",
-    summary: "Delete existing flow.",
+    summary: "Delete a flow.",
     headers: ifMatch,
-    answers: { 204: { description: "Deleted, with its checkpoint, inbox and open failures." } },
-    refusals: [409, 412],
-    async answer(call) {
+    responses: { 204: { description: "The flow was deleted, with its checkpoint, inbox and open failures." } },
+    errors: [409, 412],
+    async respond(call) {
       await changeFlow(call, async (expected, flow) => {
-        await call.parts.registry.delete(call._id, expected);
+        await call.deps.registry.delete(call._id, expected);
         return flow;
       });
       return empty(204);
@@ -171,12 +172,11 @@ export const flowRoutes: readonly Route[] = [
     path: "/flows/{_id}/clone",
     action: "flows.clone",
     operationId: "cloneFlow",
-    summary:
-      "Create a copy of a flow. It is disabled, unless the body says otherwise, and begins without a checkpoint.",
+    summary: "Create a copy of a flow. It has no checkpoint, and is disabled unless the body says otherwise.",
     body: { required: false, content: { "application/json": cloneShape }, checked: true },
-    answers: { 201: oneFlow("The copy.", location) },
-    refusals: [422],
-    async answer(call) {
+    responses: { 201: flowResponse("The copy.", location) },
+    errors: [422],
+    async respond(call) {
       const flow = await findFlow(call);
       const { name, _integrationId, disabled = true } = (call.body.value ?? {}) as v.InferOutput<typeof cloneShape>;
       const written = Object.fromEntries(flowFields.map((field) => [field, flow[field]]));
@@ -193,9 +193,9 @@ export const flowRoutes: readonly Route[] = [
     path: "/flows/{_id}/dependencies",
     action: "flows.read",
     operationId: "getFlowDependencies",
-    summary: "What a flow uses, and what is canceled or removed with it.",
-    answers: { 200: { description: "The dependencies.", content: { "application/json": dependenciesDocument } } },
-    async answer(call) {
+    summary: "Read what a flow uses, and what is canceled or removed with it.",
+    responses: { 200: { description: "The dependencies.", content: { "application/json": dependenciesDocument } } },
+    async respond(call) {
       const flow = await findFlow(call);
       return json(200, { uses: usesOf(call, flow), usedBy: await usedByOf(call, flow) });
     },
@@ -207,29 +207,29 @@ export const flowRoutes: readonly Route[] = [
     operationId: "listIntegrationFlows",
     summary: "List the flows of an integration.",
     query: integrationFlowsQuery,
-    answers: { 200: listAnswer("The flows, by age.", flowDocument, linkHeader) },
-    answer: (call) => listFlows(call, { ...call.query, _integrationId: call._id }),
+    responses: { 200: listResponse("The flows.", flowDocument, linkHeader) },
+    respond: (call) => listFlows(call, { ...call.query, _integrationId: call._id }),
   }),
 ];
 
 async function listFlows(call: Call, query: v.InferOutput<typeof flowsQuery>): Promise<Reply> {
-  const { scope, parts } = call;
+  const { scope, deps } = call;
   if (query._integrationId !== undefined && !sees(scope, { _integrationId: query._integrationId }))
-    return listed(call, { items: [] });
-  const filter = { ...filtersOf(query), ...ownOnly(call) };
-  return listed(call, await parts.registry.list(filter), query);
+    return listReply(call, { items: [] });
+  const filter = { ...filtersOf(query), ...scopeFilter(call) };
+  return listReply(call, await deps.registry.list(filter), query);
 }
 
 async function createFlow(call: Call, input: unknown): Promise<Reply> {
-  const flow = await call.parts.registry.create(inScope(call, input) as FlowInput);
-  return json(201, flow, { etag: etagOf(flow), location: locationOf(call.parts, "flows", flow._id) });
+  const flow = await call.deps.registry.create(inScope(call, input) as FlowInput);
+  return json(201, flow, { etag: etagOf(flow), location: locationOf(call.deps, "flows", flow._id) });
 }
 
 /**
- * Changes the flow that the path names, as it is when it is looked at: a flow that leaves the caller's scope meanwhile is
- * not changed.
+ * Changes the flow in the path, on condition that it is still as it was when the caller's scope was checked: a flow that
+ * leaves the scope meanwhile is not changed.
  *
- * @throws `not_found`; Refusal 412 if it is not what `If-Match` says; what `change` throws.
+ * @throws `not_found`; HttpError 412 if it is not what `If-Match` says; what `change` throws.
  */
 async function changeFlow(
   call: Call,
@@ -239,12 +239,12 @@ async function changeFlow(
   for (;;) {
     const flow = await findFlow(call);
     if (expected !== null && !isCurrent(expected, flow)) throw preconditionFailed();
-    const holds = expected !== null || call.scope !== undefined;
+    const isConditional = expected !== null || call.scope !== undefined;
     try {
-      return await change(holds ? { lastModified: flow.lastModified } : {}, flow);
+      return await change(isConditional ? { lastModified: flow.lastModified } : {}, flow);
     } catch (error) {
-      // Somebody else was faster: what is there now says whether the caller may go on.
-      if (!holds || (error as { code?: unknown }).code !== "conflict") throw error;
+      // It was changed meanwhile: the current version decides whether the caller may continue.
+      if (!isConditional || (error as { code?: unknown }).code !== "conflict") throw error;
     }
   }
 }
@@ -258,7 +258,7 @@ function readPatch({ value, mediaType }: Body): { readonly changes: unknown; rea
   const changes = operations.map(({ path, value: to }) => {
     const field = path.slice(1).replaceAll("~1", "/").replaceAll("~0", "~");
     if ((readOnlyFlowFields as readonly string[]).includes(field))
-      problems.push({ code: "invalid_field", message: `${field}: expected a field that can be written`, field });
+      problems.push({ code: "invalid_field", message: `${field}: expected a writable field`, field });
     else if (!(flowFields as readonly string[]).includes(field))
       problems.push({ code: "unknown_field", message: `${formatValue(field)}: a flow has no such field`, field });
     return [field, to];
@@ -268,14 +268,14 @@ function readPatch({ value, mediaType }: Body): { readonly changes: unknown; rea
 }
 
 function copyName(name: string): string {
-  // Half of a pair that the cut leaves behind is no text.
+  // The cut may leave half of a surrogate pair.
   return `Copy of ${name}`
     .slice(0, 255)
     .replace(/\p{Surrogate}$/u, "")
     .trim();
 }
 
-function usesOf({ parts: { registry } }: Call, flow: Flow) {
+function usesOf({ deps: { registry } }: Call, flow: Flow) {
   return {
     exports: [{ _id: flow._exportId, registered: registry.findExport(flow._exportId) !== undefined }],
     imports: importIdsOf(flow).map((_id) => ({ _id, registered: registry.findImport(_id) !== undefined })),
@@ -283,10 +283,10 @@ function usesOf({ parts: { registry } }: Call, flow: Flow) {
 }
 
 async function usedByOf(call: Call, { _id: _flowId }: Flow) {
-  const { scheduler } = call.parts;
-  const of = { _flowId, limit: 1_000, ...ownOnly(call) };
-  const atWork = runStatuses.filter((status) => !hasEnded({ status }));
-  const lists = await Promise.all(atWork.map((status) => scheduler.listRuns({ ...of, status })));
+  const { scheduler } = call.deps;
+  const of = { _flowId, limit: 1_000, ...scopeFilter(call) };
+  const unfinished = runStatuses.filter((status) => !hasEnded({ status }));
+  const lists = await Promise.all(unfinished.map((status) => scheduler.listRuns({ ...of, status })));
   const failures = await scheduler.listFailures({ ...of, status: "open" });
   return {
     runs: lists.flatMap(({ items }) => items.map(({ _id }) => _id)),

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { Play, Tally } from "./play.ts";
+import { Scenario, Tally } from "./scenario.ts";
 import { anyStep } from "./steps.ts";
 
 /** Plays so many random sequences of requests against the model; throws with the shortest that shows a difference. */
@@ -7,7 +7,7 @@ export async function fuzz(sequences: number, seed: number): Promise<Tally> {
   const tally = new Tally();
   const steps = fc.array(anyStep, { minLength: 10, maxLength: 60, size: "max" });
   await fc.assert(
-    fc.asyncProperty(steps, fc.boolean(), async (played, running) => new Play(running, tally).play(played)),
+    fc.asyncProperty(steps, fc.boolean(), async (played, running) => new Scenario(running, tally).play(played)),
     { numRuns: sequences, seed, interruptAfterTimeLimit: 3_600_000, markInterruptAsFailure: true },
   );
   return tally;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { routes } from "../../../src/http/routes/routes.ts";
-import type { Sent } from "../door.ts";
+import type { RequestInput } from "../harness.ts";
 import { type Field, flowFields, someFields } from "./values.ts";
 
 /** One thing that a client does. `place` chooses among what is there; one more than that: something that is not. */
@@ -42,7 +42,7 @@ export type Step =
       readonly kind: "nonsense";
       readonly route: string;
       readonly path: string;
-      readonly sent: Sent;
+      readonly sent: RequestInput;
       readonly status: readonly number[];
     };
 type Tag = "none" | "now" | "old" | "any";

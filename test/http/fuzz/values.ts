@@ -13,7 +13,7 @@ const good = (given: Record<string, unknown>, means = given): Field => ({ given,
 const bad = (name: string, value: unknown): Field => ({ given: { [name]: value }, means: {}, wrong: name });
 const absent = (name: string): Field => ({ given: {}, means: { [name]: undefined } });
 
-const wicked: readonly unknown[] = [
+const hostile: readonly unknown[] = [
   1,
   true,
   {},
@@ -44,7 +44,7 @@ const optional = (name: string, ...values: readonly string[]): readonly Field[] 
 const name = field(
   "name",
   texts("name", "Orders", "  padded ", "ünïcödé 🎈", "x".repeat(255), "a/b?c#d%20", "__proto__", "null", "a\u2028b"),
-  [null, ...wicked],
+  [null, ...hostile],
 );
 const schedule = field("schedule", optional("schedule", "0 * * * *", "*/5 * * * *", "H H * * *", " 0 9 * * 1-5 "), [
   "often",
@@ -52,13 +52,13 @@ const schedule = field("schedule", optional("schedule", "0 * * * *", "*/5 * * * 
   "99 * * * *",
   "@reboot",
   "0 0 31 2 x",
-  ...wicked.filter((value) => value !== "  "),
+  ...hostile.filter((value) => value !== "  "),
   "  ",
 ]);
-const timezone = field("timezone", optional("timezone", "Europe/Oslo", "UTC"), ["Mars/Olympus", "+25:00", ...wicked]);
-const exportId = field("_exportId", texts("_exportId", "numbers", "hook", " numbers "), ["none", null, ...wicked]);
-const integrationId = field("_integrationId", optional("_integrationId", "acme", "other", "a&b=c"), wicked);
-const connectorId = field("_connectorId", optional("_connectorId", "shop"), wicked);
+const timezone = field("timezone", optional("timezone", "Europe/Oslo", "UTC"), ["Mars/Olympus", "+25:00", ...hostile]);
+const exportId = field("_exportId", texts("_exportId", "numbers", "hook", " numbers "), ["none", null, ...hostile]);
+const integrationId = field("_integrationId", optional("_integrationId", "acme", "other", "a&b=c"), hostile);
+const connectorId = field("_connectorId", optional("_connectorId", "shop"), hostile);
 const disabled = fc.oneof(
   {
     weight: 12,

@@ -1,22 +1,22 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { feedEvents } from "../../src/http/events/event-feed.ts";
+import { streamEvents } from "../../src/http/events/event-broadcast.ts";
 import { second } from "../support/harness.ts";
-import { type Event, type Reader, started } from "./feed-stage.ts";
+import { type ReceivedEvent, type EventReader, startedBroadcast } from "./harness.ts";
 
 describe("a stream", () => {
-  test("tells what happens to flows and runs, in order, with what the events carry", async () => {
-    const { stage, registry, scheduler, listen } = await started();
+  test("sends the events of flows and runs in order, with their payloads", async () => {
+    const { host, registry, scheduler, open } = await startedBroadcast();
     const told: [string, unknown][] = [];
     scheduler.on("run:queued", (data) => told.push(["run:queued", data]));
     scheduler.on("run:started", (data) => told.push(["run:started", data]));
     scheduler.on("run:progress", (data) => told.push(["run:progress", data]));
     scheduler.on("run:completed", (data) => told.push(["run:completed", data]));
-    const reader = listen();
+    const reader = open();
     const reading = reader.readAll();
 
-    const flow = await stage.flow();
-    await stage.run(flow._id);
+    const flow = await host.flow();
+    await host.run(flow._id);
     const renamed = await registry.patch(flow._id, { name: "new" });
     await registry.delete(flow._id);
     await scheduler.stop();
@@ -33,21 +33,21 @@ describe("a stream", () => {
   });
 
   test("begins with what happens from then on, and knows at once where it is", async () => {
-    const { stage, scheduler, listening, listen } = await started();
-    await stage.flow({ name: "before" });
-    const reader = await listening();
-    await stage.flow({ name: "after" });
-    const again = listen({ lastEventId: reader.lastEventId });
+    const { host, scheduler, listen, open } = await startedBroadcast();
+    await host.flow({ name: "before" });
+    const reader = await listen();
+    await host.flow({ name: "after" });
+    const again = open({ lastEventId: reader.lastEventId });
     await Promise.all([scheduler.stop(), reader.readAll(), again.readAll()]);
 
     expect(reader.lastEventId).not.toBe("");
     for (const { events } of [reader, again]) expect(events).toMatchObject([{ data: { flow: { name: "after" } } }]);
   });
 
-  test("ends when the scheduler stops, and tells first what came before", async () => {
-    const { stage, scheduler, listening, feed } = await started();
-    const readers = [await listening(), await listening()];
-    const run = await scheduler.run((await stage.flow())._id);
+  test("ends when the scheduler stops, after the events before", async () => {
+    const { host, scheduler, listen, broadcast } = await startedBroadcast();
+    const readers = [await listen(), await listen()];
+    const run = await scheduler.run((await host.flow())._id);
     const both = Promise.all(readers.map((reader) => reader.readAll()));
 
     await scheduler.stop();
@@ -55,89 +55,89 @@ describe("a stream", () => {
 
     expect((await scheduler.getRun(run._id)).status).toBe("completed");
     for (const { names } of readers) expect(names.at(-1)).toBe("run:completed");
-    expect([feed.listening, stage.clock.timers]).toEqual([0, 0]);
+    expect([broadcast.openStreams, host.clock.timers]).toEqual([0, 0]);
   });
 
   test("ends at once while the scheduler is stopped, with what it missed", async () => {
-    const { stage, scheduler, listening, listen } = await started();
-    const before = await listening();
+    const { host, scheduler, listen, open } = await startedBroadcast();
+    const before = await listen();
     await Promise.all([scheduler.stop(), before.readAll()]);
-    await stage.flow({ name: "while stopped" });
+    await host.flow({ name: "while stopped" });
 
-    const after = await listen({ lastEventId: before.lastEventId }).readAll();
+    const after = await open({ lastEventId: before.lastEventId }).readAll();
 
     expect(after.events).toMatchObject([{ name: "flow:created", data: { flow: { name: "while stopped" } } }]);
-    expect(await listen().readAll()).toMatchObject({ ended: true, events: [], retry: 1_000 });
+    expect(await open().readAll()).toMatchObject({ ended: true, events: [], retry: 1_000 });
   });
 
-  test("that nobody reads keeps nothing, and holds nothing up", async () => {
-    const { stage, feed, scheduler } = await started();
+  test("that is not read keeps nothing, and delays nothing", async () => {
+    const { host, broadcast, scheduler } = await startedBroadcast();
 
-    const stream = feed.stream({});
-    await stage.flow();
+    const stream = broadcast.open({});
+    await host.flow();
     await scheduler.stop();
 
-    expect([feed.listening, stage.clock.timers]).toEqual([0, 0]);
+    expect([broadcast.openStreams, host.clock.timers]).toEqual([0, 0]);
     await stream.cancel();
   });
 
   test("is forgotten as soon as its reader leaves, and leaves no timer behind", async () => {
-    const { stage, feed, listening, scheduler } = await started();
-    const timers = stage.clock.timers;
-    const readers = [await listening(), await listening()];
+    const { host, broadcast, listen, scheduler } = await startedBroadcast();
+    const timers = host.clock.timers;
+    const readers = [await listen(), await listen()];
     const waiting = readers.map((reader) => reader.read());
 
-    expect([feed.listening, stage.clock.timers]).toEqual([2, timers + 1]);
+    expect([broadcast.openStreams, host.clock.timers]).toEqual([2, timers + 1]);
     await readers[0]?.leave();
-    expect(feed.listening).toBe(1);
+    expect(broadcast.openStreams).toBe(1);
     await readers[1]?.leave();
     await Promise.all(waiting);
 
-    expect([feed.listening, stage.clock.timers]).toEqual([0, timers]);
+    expect([broadcast.openStreams, host.clock.timers]).toEqual([0, timers]);
     await scheduler.stop();
   });
 
   test("is sent a comment with its place after a silence, and not before", async () => {
-    const { stage, listening, scheduler } = await started({ heartbeatMs: 10_000 });
-    const reader = await listening();
+    const { host, listen, scheduler } = await startedBroadcast({ heartbeatMs: 10_000 });
+    const reader = await listen();
     const reading = reader.readAll();
-    await stage.clock.advance(9 * second);
+    await host.clock.advance(9 * second);
     const before = reader.comments;
-    await stage.flow();
-    await stage.clock.advance(9 * second);
+    await host.flow();
+    await host.clock.advance(9 * second);
     const still = reader.comments;
-    await stage.clock.advance(2 * second);
+    await host.clock.advance(2 * second);
 
     expect([before, still, reader.comments]).toEqual([0, 0, 1]);
     expect(reader.lastEventId).toBe(reader.events.at(-1)?.id);
-    await stage.clock.advance(25 * second);
+    await host.clock.advance(25 * second);
     expect(reader.comments).toBe(3);
     await Promise.all([scheduler.stop(), reading]);
   });
 
-  test("cannot be broken by what names hold", async () => {
-    const { stage, listening, scheduler } = await started();
-    const reader = await listening();
+  test("cannot be broken by the content of names", async () => {
+    const { host, listen, scheduler } = await startedBroadcast();
+    const reader = await listen();
     const name = "a\nid: 7\r\n\r\ndata: x\u2028\u0001 🎈";
-    await stage.flow({ name });
+    await host.flow({ name });
     await Promise.all([scheduler.stop(), reader.readAll()]);
 
     expect(reader.events).toMatchObject([{ data: { flow: { name } } }]);
   });
 });
 
-describe("who comes back", () => {
-  test("is told what came after what was seen, each once", async () => {
-    const { stage, listening, listen, scheduler } = await started();
-    const first = await listening();
-    await stage.flow({ name: "1" });
+describe("a client that reconnects", () => {
+  test("receives the events after the last one it has seen, each once", async () => {
+    const { host, listen, open, scheduler } = await startedBroadcast();
+    const first = await listen();
+    await host.flow({ name: "1" });
     await first.read();
     await first.leave();
-    await stage.flow({ name: "2" });
-    const second = listen({ lastEventId: first.lastEventId });
+    await host.flow({ name: "2" });
+    const second = open({ lastEventId: first.lastEventId });
     const reading = second.readAll();
-    await stage.flow({ name: "3" });
-    await stage.clock.settle();
+    await host.flow({ name: "3" });
+    await host.clock.settle();
     await Promise.all([scheduler.stop(), reading]);
 
     const names = [first, second].map(({ events }) =>
@@ -146,16 +146,16 @@ describe("who comes back", () => {
     expect(names).toEqual([["1"], ["2", "3"]]);
   });
 
-  test("too late is told of a gap, then what happens from then on, and no second gap for it", async () => {
-    const { stage, listening, listen, scheduler } = await started({ capacity: 2 });
-    const first = await listening();
-    for (const name of ["1", "2", "3"]) await stage.flow({ name });
+  test("too late receives one gap, then what happens from then on", async () => {
+    const { host, listen, open, scheduler } = await startedBroadcast({ capacity: 2 });
+    const first = await listen();
+    for (const name of ["1", "2", "3"]) await host.flow({ name });
     await first.leave();
 
-    const second = await listening({ lastEventId: first.lastEventId });
+    const second = await listen({ lastEventId: first.lastEventId });
     await second.read();
-    const third = listen({ lastEventId: second.lastEventId });
-    await stage.flow({ name: "4" });
+    const third = open({ lastEventId: second.lastEventId });
+    await host.flow({ name: "4" });
     await Promise.all([scheduler.stop(), second.readAll(), third.readAll()]);
 
     expect(second.names).toEqual(["gap", "flow:created"]);
@@ -166,34 +166,34 @@ describe("who comes back", () => {
   test.each(["x", "", "other-3", "-1", "…", "1e3"])(
     "with an id of another process (%j) is told of a gap",
     async (lastEventId) => {
-      const { stage, listen, scheduler } = await started();
-      await stage.flow({ name: "1" });
+      const { host, open, scheduler } = await startedBroadcast();
+      await host.flow({ name: "1" });
 
-      const reader = listen({ lastEventId });
+      const reader = open({ lastEventId });
       await reader.read();
-      await stage.flow({ name: "2" });
+      await host.flow({ name: "2" });
       await Promise.all([scheduler.stop(), reader.readAll()]);
 
       expect(reader.names).toEqual(["gap", "flow:created"]);
     },
   );
 
-  test("with an id that is not given yet is told of a gap", async () => {
-    const { listening, listen, scheduler } = await started();
-    const { lastEventId } = await listening();
+  test("with an id that was never sent receives a gap", async () => {
+    const { listen, open, scheduler } = await startedBroadcast();
+    const { lastEventId } = await listen();
 
-    const reader = listen({ lastEventId: lastEventId.replace(/\d+$/, "99") });
+    const reader = open({ lastEventId: lastEventId.replace(/\d+$/, "99") });
     await Promise.all([scheduler.stop(), reader.readAll()]);
 
     expect(reader.names).toEqual(["gap"]);
   });
 
-  test("is told of a gap while it reads too slowly, and no event is kept for it", async () => {
-    const { stage, listening, scheduler } = await started({ capacity: 3 });
-    const slow = await listening();
-    for (let index = 0; index < 10; index++) await stage.flow({ name: String(index) });
+  test("receives a gap when it reads too slowly, and no event is kept for it", async () => {
+    const { host, listen, scheduler } = await startedBroadcast({ capacity: 3 });
+    const slow = await listen();
+    for (let index = 0; index < 10; index++) await host.flow({ name: String(index) });
     await slow.read();
-    for (let index = 10; index < 13; index++) await stage.flow({ name: String(index) });
+    for (let index = 10; index < 13; index++) await host.flow({ name: String(index) });
 
     await Promise.all([scheduler.stop(), slow.readAll()]);
 
@@ -208,11 +208,11 @@ describe("who comes back", () => {
 
 describe("with many listeners", () => {
   test("an event is encoded once for all that are at the same place", async () => {
-    const { stage, listening, scheduler } = await started();
-    const readers = await Promise.all(Array.from({ length: 5 }, () => listening()));
-    const other = await listening({ _integrationId: "acme" });
+    const { host, listen, scheduler } = await startedBroadcast();
+    const readers = await Promise.all(Array.from({ length: 5 }, () => listen()));
+    const other = await listen({ _integrationId: "acme" });
     const reads = readers.map((reader) => reader.read());
-    await stage.flow({ _integrationId: "acme" });
+    await host.flow({ _integrationId: "acme" });
     await Promise.all(reads);
     await other.read();
 
@@ -221,17 +221,17 @@ describe("with many listeners", () => {
     await scheduler.stop();
   });
 
-  test("they rest between two rounds as many milliseconds as they are, and nothing is lost", async () => {
-    const { stage, listening, scheduler, clock } = await started();
-    const readers = await Promise.all(Array.from({ length: 200 }, () => listening()));
+  test("the interval between two wake-ups has a millisecond for each stream, and nothing is lost", async () => {
+    const { host, listen, scheduler, clock } = await startedBroadcast();
+    const readers = await Promise.all(Array.from({ length: 200 }, () => listen()));
     const all = Promise.all(readers.map((reader) => reader.readAll()));
     const counts = () => [...new Set(readers.map(({ events }) => events.length))];
 
-    await stage.flow();
+    await host.flow();
     await clock.settle();
     const first = counts();
-    await stage.flow();
-    await stage.flow();
+    await host.flow();
+    await host.flow();
     await clock.advance(199);
     const resting = counts();
     await clock.advance(1);
@@ -243,9 +243,9 @@ describe("with many listeners", () => {
   });
 
   test("a burst is one chunk, of bounded size", async () => {
-    const { stage, listening, scheduler } = await started();
-    const reader = await listening();
-    for (let index = 0; index < 500; index++) await stage.flow({ name: "x".repeat(250) });
+    const { host, listen, scheduler } = await startedBroadcast();
+    const reader = await listen();
+    for (let index = 0; index < 500; index++) await host.flow({ name: "x".repeat(250) });
     await Promise.all([scheduler.stop(), reader.readAll()]);
 
     expect(reader.events).toHaveLength(500);
@@ -255,18 +255,18 @@ describe("with many listeners", () => {
 });
 
 describe("a listener to one integration", () => {
-  test("is told its own, and that a flow which leaves it is gone", async () => {
-    const { stage, registry, listening, scheduler } = await started();
+  test("receives its own events, and a flow that leaves it as deleted", async () => {
+    const { host, registry, listen, scheduler } = await startedBroadcast();
     const [acme, other, all] = [
-      await listening({ _integrationId: "acme" }),
-      await listening({ _integrationId: "other" }),
-      await listening(),
+      await listen({ _integrationId: "acme" }),
+      await listen({ _integrationId: "other" }),
+      await listen(),
     ];
-    const flow = await stage.flow({ _integrationId: "acme" });
-    const nobodys = await stage.flow();
-    await stage.run(flow._id);
+    const flow = await host.flow({ _integrationId: "acme" });
+    const unowned = await host.flow();
+    await host.run(flow._id);
     await registry.patch(flow._id, { _integrationId: "other", name: "moved" });
-    await registry.patch(nobodys._id, { _integrationId: "acme" });
+    await registry.patch(unowned._id, { _integrationId: "acme" });
     await Promise.all([scheduler.stop(), ...[acme, other, all].map((reader) => reader.readAll())]);
 
     const runs = ["run:queued", "run:started", "run:progress", "run:completed"];
@@ -286,18 +286,18 @@ describe("a listener to one integration", () => {
 
 /** One who watches for long: loses connections, and comes back with the last id that was seen. */
 class Watcher {
-  readonly seen: Event[] = [];
+  readonly seen: ReceivedEvent[] = [];
   readonly of: string | undefined;
-  readonly #listen: (lastEventId?: string) => Reader;
-  #reader: Reader;
+  readonly #open: (lastEventId?: string) => EventReader;
+  #reader: EventReader;
   #lastEventId = "";
   #taken = 0;
   #reading = false;
 
-  constructor(of: string | undefined, listen: (lastEventId?: string) => Reader) {
+  constructor(of: string | undefined, open: (lastEventId?: string) => EventReader) {
     this.of = of;
-    this.#listen = listen;
-    this.#reader = listen();
+    this.#open = open;
+    this.#reader = open();
   }
 
   /** Begins to read one chunk, unless it does already. */
@@ -315,7 +315,7 @@ class Watcher {
   /** Loses the connection, and what was sent but not seen. */
   async comeBack(): Promise<void> {
     await this.#reader.leave();
-    this.#reader = this.#listen(this.#lastEventId);
+    this.#reader = this.#open(this.#lastEventId);
     this.#taken = 0;
     this.#reading = false;
     this.read();
@@ -326,14 +326,14 @@ class Watcher {
     this.see();
   }
 
-  async #read(reader: Reader): Promise<void> {
+  async #read(reader: EventReader): Promise<void> {
     this.#reading = true;
     await reader.read();
     if (reader === this.#reader) this.#reading = false;
   }
 }
 
-test("each listener is told every event of its scope once and in order, however it reads, leaves and comes back", async () => {
+test("each reader receives every event of its scope once and in order, however it reads, leaves and reconnects", async () => {
   const integrations = [undefined, "acme", "other"];
   const anyStep = fc.oneof(
     fc.record({ kind: fc.constant("event" as const), of: fc.constantFrom(...integrations) }),
@@ -349,10 +349,10 @@ test("each listener is told every event of its scope once and in order, however 
       fc.array(anyStep, { minLength: 20, maxLength: 80, size: "max" }),
       fc.constantFrom(2, 5, 1_000),
       async (steps, capacity) => {
-        const { stage, clock, scheduler, feed, listen } = await started({ capacity });
+        const { host, clock, scheduler, broadcast, open } = await startedBroadcast({ capacity });
         const happened: { name: string; of: string | undefined }[] = [];
         const watchers = integrations.map(
-          (of) => new Watcher(of, (id) => listen({ ...scoped(of), ...(id === undefined ? {} : { lastEventId: id }) })),
+          (of) => new Watcher(of, (id) => open({ ...scoped(of), ...(id === undefined ? {} : { lastEventId: id }) })),
         );
         for (const watcher of watchers) watcher.read();
         await clock.settle();
@@ -361,7 +361,7 @@ test("each listener is told every event of its scope once and in order, however 
           if (step.kind === "event") {
             const name = `#${happened.length}`;
             happened.push({ name, of: step.of });
-            await stage.flow({ name, ...scoped(step.of) });
+            await host.flow({ name, ...scoped(step.of) });
           } else if (step.kind === "time") await clock.advance(step.ms);
           else if (step.kind === "back") await watchers[step.who]?.comeBack();
           else {
@@ -382,7 +382,7 @@ test("each listener is told every event of its scope once and in order, however 
           gaps += names.filter((name) => name === "gap").length;
           told += names.length;
         }
-        expect([feed.listening, clock.timers]).toEqual([0, 0]);
+        expect([broadcast.openStreams, clock.timers]).toEqual([0, 0]);
       },
     ),
     { numRuns: 100 },
@@ -406,6 +406,6 @@ function withoutGaps(names: readonly string[], expected: readonly string[]): str
   return filled;
 }
 
-test("every name is one that the registry or the scheduler tells", () => {
-  expect(new Set(feedEvents).size).toBe(feedEvents.length);
+test("every event name is one that the registry or the scheduler emits", () => {
+  expect(new Set(streamEvents).size).toBe(streamEvents.length);
 });

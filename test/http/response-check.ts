@@ -25,7 +25,7 @@ export interface Checked {
 const everywhere = ["content-type", "content-length", "x-content-type-options", "cache-control", "www-authenticate"];
 
 /** Holds answers against an OpenAPI document, read strictly: a field that it does not name is a fault. */
-export class AnswerCheck {
+export class ResponseCheck {
   readonly #document: Document;
   readonly #ajv: Ajv2020;
   readonly #compiled = new Map<string, ValidateFunction>();
@@ -34,7 +34,7 @@ export class AnswerCheck {
     this.#document = closed(document) as Document;
     this.#ajv = new Ajv2020({ strict: false, allErrors: true });
     addFormats.default(this.#ajv);
-    this.#ajv.addSchema(this.#document, "door");
+    this.#ajv.addSchema(this.#document, "api");
   }
 
   /** Why the answer is not as the document says; empty if it is. `path` may have a query. */
@@ -87,7 +87,7 @@ export class AnswerCheck {
 
   #invalid(place: readonly string[], value: unknown): readonly string[] {
     const pointer = place.map((step) => encodeURIComponent(step.replaceAll("~", "~0").replaceAll("/", "~1"))).join("/");
-    const validate = this.#compiled.get(pointer) ?? this.#ajv.compile({ $ref: `door#/${pointer}` });
+    const validate = this.#compiled.get(pointer) ?? this.#ajv.compile({ $ref: `api#/${pointer}` });
     this.#compiled.set(pointer, validate);
     if (validate(value)) return [];
     return (validate.errors ?? []).map(({ instancePath, message = "", params }) =>

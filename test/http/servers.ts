@@ -6,7 +6,8 @@ import Fastify from "fastify";
 import { Hono } from "hono";
 import { afterEach } from "vitest";
 import { FlowRegistry, Scheduler } from "../../src/index.ts";
-import { type Handler, allowAll, createHandler, hmacSignature, toNodeListener } from "../../src/http/index.ts";
+import { type Handler, allowAll, createHandler, hmacSignature } from "../../src/http/index.ts";
+import { toNodeListener } from "../../src/http/node.ts";
 import { collectingImport } from "../../src/testing/index.ts";
 
 /** What makes a flow of what `setting` has. */
@@ -23,7 +24,7 @@ export function setting(basePath = "") {
   });
   const scheduler = new Scheduler(registry);
   const verify = { shop: hmacSignature({ secret: "s", header: "x-signature" }) };
-  const handler = createHandler({ registry, scheduler, authorize: allowAll(), basePath, verify, maxBodyBytes: 1_000 });
+  const handler = createHandler({ scheduler, authorize: allowAll(), basePath, verify, maxBodyBytes: 1_000 });
   return { registry, scheduler, handler };
 }
 

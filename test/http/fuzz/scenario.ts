@@ -2,12 +2,12 @@ import { expect } from "vitest";
 import type { Failure, Flow, Result, Run } from "../../../src/index.ts";
 import { collectingImport, scriptedImport } from "../../../src/testing/index.ts";
 import { pagesExport } from "../../support/harness.ts";
-import { type Answered, Door, type Sent } from "../door.ts";
+import { ApiHarness, type ApiResponse, type RequestInput } from "../harness.ts";
 import { Model, type ModelFlow, isRefused, text } from "./model.ts";
 import type { Step } from "./steps.ts";
 import { bodyOf, patchOf, wrongOf } from "./values.ts";
 
-/** How often each route answered each status, over all plays. */
+/** How often each route received each status, over all plays. */
 export class Tally {
   requests = 0;
   readonly statuses = new Map<number, number>();
@@ -22,9 +22,9 @@ export class Tally {
 
 const refused: Result = { ok: false, fault: "reject", error: new Error("refused") };
 
-/** Plays steps against a door and a model of it side by side. */
-export class Play {
-  readonly #door: Door;
+/** Plays steps against a api and a model of it side by side. */
+export class Scenario {
+  readonly #api: ApiHarness;
   readonly #model: Model;
   readonly #tally: Tally;
 
@@ -35,30 +35,30 @@ export class Play {
       records.map((one) => (isRefused(one) ? refused : { ok: true })),
     );
     const { maxQueued, maxInboxPages, numbers } = this.#model;
-    this.#door = new Door({
+    this.#api = new ApiHarness({
       exports: { numbers: pagesExport<unknown>([numbers]), hook: { listen: () => () => undefined } },
       imports: { ledger: collectingImport(), picky },
       options: { maxQueued, maxInboxPages, maxFailures: 1_000_000 },
-      door: { maxBodyBytes: 100_000, maxRecordsBytes: 100_000 },
+      http: { maxBodyBytes: 100_000, maxRecordsBytes: 100_000 },
     });
   }
 
   /** Throws at the first difference. */
   async play(steps: readonly Step[]): Promise<void> {
-    if (this.#model.running) await this.#door.stage.scheduler.start();
+    if (this.#model.running) await this.#api.host.scheduler.start();
     for (const step of steps) {
       await this.#do(step);
-      if (this.#model.running) await this.#door.stage.clock.settle();
+      if (this.#model.running) await this.#api.host.clock.settle();
     }
     await this.#compare();
-    await this.#door.stage.scheduler.stop();
+    await this.#api.host.scheduler.stop();
   }
 
-  async #ask(route: string, path: string, sent: Sent = {}): Promise<Answered> {
+  async #ask(route: string, path: string, sent: RequestInput = {}): Promise<ApiResponse> {
     const method = route.slice(0, route.indexOf(" "));
-    const answered = await this.#door.ask(method, path, sent);
-    this.#tally.add(route, answered.status);
-    return answered;
+    const received = await this.#api.send(method, path, sent);
+    this.#tally.add(route, received.status);
+    return received;
   }
 
   #flow(place: number): ModelFlow | undefined {
@@ -69,8 +69,8 @@ export class Play {
   async #do(step: Step): Promise<void> {
     switch (step.kind) {
       case "create": {
-        const answered = await this.#ask("POST /flows", "/flows", { body: bodyOf(step.fields) });
-        if (!this.#refusesFields(answered, wrongOf(step.fields), 201)) this.#created(answered, meaningOf(step.fields));
+        const received = await this.#ask("POST /flows", "/flows", { body: bodyOf(step.fields) });
+        if (!this.#refusesFields(received, wrongOf(step.fields), 201)) this.#created(received, meaningOf(step.fields));
         return;
       }
       case "put":
@@ -118,29 +118,29 @@ export class Play {
         const { route, path, sent, status } = step;
         const flow = this.#flow(0);
         const at = path.replace("{_id}", flow === undefined || !route.includes("/flows/") ? "none" : flow._id);
-        const answered = await this.#ask(route, at, sent);
-        expect(status, `${route} ${path} → ${answered.text}`).toContain(answered.status);
+        const received = await this.#ask(route, at, sent);
+        expect(status, `${route} ${path} → ${received.text}`).toContain(received.status);
         return;
       }
     }
   }
 
-  #created(answered: Answered, fields: Readonly<Record<string, unknown>>): void {
-    const { _id } = answered.json as Flow;
-    expect(answered.headers.get("location")).toBe(`/flows/${_id}`);
-    expect(fieldsOf(answered.json as Flow)).toBe(text(fields));
+  #created(received: ApiResponse, fields: Readonly<Record<string, unknown>>): void {
+    const { _id } = received.json as Flow;
+    expect(received.headers.get("location")).toBe(`/flows/${_id}`);
+    expect(fieldsOf(received.json as Flow)).toBe(text(fields));
     expect(this.#model.flows.map((flow) => flow._id)).not.toContain(_id);
-    const tag = answered.headers.get("etag") ?? "";
+    const tag = received.headers.get("etag") ?? "";
     this.#model.flows.push({ _id, fields, tags: [tag], seen: new Set(), inbox: [] });
   }
 
   /** Whether the fields were refused, and then all that are wrong and no others. */
-  #refusesFields(answered: Answered, wrong: readonly string[], success: number): boolean {
-    expect(answered.status, answered.text).toBe(wrong.length > 0 ? 422 : success);
+  #refusesFields(received: ApiResponse, wrong: readonly string[], success: number): boolean {
+    expect(received.status, received.text).toBe(wrong.length > 0 ? 422 : success);
     if (wrong.length === 0) return false;
-    const { errors } = answered.json as { errors: { field: string }[] };
+    const { errors } = received.json as { errors: { field: string }[] };
     const told = [...new Set(errors.map(({ field }) => groupOf(field)))].sort();
-    expect(told, answered.text).toEqual([...new Set(wrong.map(groupOf))].sort());
+    expect(told, received.text).toEqual([...new Set(wrong.map(groupOf))].sort());
     return true;
   }
 
@@ -170,24 +170,24 @@ export class Play {
       return;
     }
     const { headers, holds } = this.#preconditionHolds(flow, tag);
-    const answered = await this.#ask(route, `/flows/${flow._id}`, { body, headers });
+    const received = await this.#ask(route, `/flows/${flow._id}`, { body, headers });
     const wrong = wrongOf(given);
     // A list of changes is read before the flow is looked at: it says itself which fields there are.
     if (!holds && !(success === 204 && wrong.some(isUnknown))) {
-      expect(answered.status).toBe(412);
+      expect(received.status).toBe(412);
       return;
     }
     if (success === 204 && wrong.some(isUnknown)) {
-      expect(answered.status).toBe(422);
+      expect(received.status).toBe(422);
       return;
     }
-    if (this.#refusesFields(answered, wrong, success)) return;
+    if (this.#refusesFields(received, wrong, success)) return;
     const changed = this.#model.change(flow, meaning(flow.fields));
-    const etag = answered.headers.get("etag") ?? "";
+    const etag = received.headers.get("etag") ?? "";
     // Runs move the times of a flow, which are the rest of its tag.
-    expect(versionOf(etag) === versionOf(flow.tags.at(-1) ?? ""), answered.text).toBe(!changed);
+    expect(versionOf(etag) === versionOf(flow.tags.at(-1) ?? ""), received.text).toBe(!changed);
     if (changed) flow.tags.push(etag);
-    if (success === 200) expect(fieldsOf(answered.json as Flow)).toBe(text(flow.fields));
+    if (success === 200) expect(fieldsOf(received.json as Flow)).toBe(text(flow.fields));
   }
 
   async #delete({ place, tag }: Extract<Step, { kind: "delete" }>): Promise<void> {
@@ -205,30 +205,30 @@ export class Play {
   async #clone({ place, body }: Extract<Step, { kind: "clone" }>): Promise<void> {
     const flow = this.#flow(place);
     const sent = body === undefined ? {} : { body };
-    const answered = await this.#ask("POST /flows/{_id}/clone", `/flows/${flow?._id ?? "none"}/clone`, sent);
+    const received = await this.#ask("POST /flows/{_id}/clone", `/flows/${flow?._id ?? "none"}/clone`, sent);
     if (flow === undefined) {
-      expect(answered.status).toBe(404);
+      expect(received.status).toBe(404);
       return;
     }
-    expect(answered.status, answered.text).toBe(201);
+    expect(received.status, received.text).toBe(201);
     const name = `Copy of ${String(flow.fields.name)}`.slice(0, 255).trim();
-    this.#created(answered, { ...flow.fields, name, disabled: true, ...body });
+    this.#created(received, { ...flow.fields, name, disabled: true, ...body });
   }
 
   async #get({ place, known }: Extract<Step, { kind: "get" }>): Promise<void> {
     const flow = this.#flow(place);
     const etag = flow?.tags.at(-1) ?? "";
     const headers: Record<string, string> = known ? { "if-none-match": etag } : {};
-    const answered = await this.#ask("GET /flows/{_id}", `/flows/${flow?._id ?? "none"}`, { headers });
+    const received = await this.#ask("GET /flows/{_id}", `/flows/${flow?._id ?? "none"}`, { headers });
     if (flow === undefined) {
-      expect(answered.status).toBe(404);
+      expect(received.status).toBe(404);
       return;
     }
     // A run moves the times of a flow, which the tag heeds.
-    const now = answered.headers.get("etag") ?? "";
+    const now = received.headers.get("etag") ?? "";
     expect(versionOf(now)).toBe(versionOf(etag));
-    expect(answered.status).toBe(known && now === etag ? 304 : 200);
-    if (answered.status === 200) expect(fieldsOf(answered.json as Flow)).toBe(text(flow.fields));
+    expect(received.status).toBe(known && now === etag ? 304 : 200);
+    if (received.status === 200) expect(fieldsOf(received.json as Flow)).toBe(text(flow.fields));
   }
 
   async #list({ filter, limit, integration }: Extract<Step, { kind: "list" }>): Promise<void> {
@@ -265,11 +265,15 @@ export class Play {
   async #run({ place, limit }: Extract<Step, { kind: "run" }>): Promise<void> {
     const flow = this.#flow(place);
     const sent = limit === undefined ? {} : { body: { limit } };
-    const answered = await this.#ask("POST /flows/{_id}/run", `/flows/${flow?._id ?? "none"}/run`, sent);
-    this.#queued(flow, answered, limit === undefined ? { trigger: "manual" } : { trigger: "manual", limit });
+    const received = await this.#ask("POST /flows/{_id}/run", `/flows/${flow?._id ?? "none"}/run`, sent);
+    this.#queued(flow, received, limit === undefined ? { trigger: "manual" } : { trigger: "manual", limit });
   }
 
-  #queued(flow: ModelFlow | undefined, answered: Answered, run: { trigger: "manual" | "retry"; limit?: number }): void {
+  #queued(
+    flow: ModelFlow | undefined,
+    received: ApiResponse,
+    run: { trigger: "manual" | "retry"; limit?: number },
+  ): void {
     const expected =
       flow === undefined
         ? 404
@@ -278,22 +282,22 @@ export class Play {
           : this.#model.waiting(flow).length >= this.#model.maxQueued
             ? 429
             : 201;
-    expect(answered.status, answered.text).toBe(expected);
+    expect(received.status, received.text).toBe(expected);
     if (flow === undefined || expected !== 201) return;
-    const { _id, ...made } = answered.json as Run;
+    const { _id, ...made } = received.json as Run;
     expect(made).toMatchObject({ ...run, status: "queued", _flowId: flow._id });
-    expect(answered.headers.get("location")).toBe(`/runs/${_id}`);
+    expect(received.headers.get("location")).toBe(`/runs/${_id}`);
     this.#model.queue({ _id, flow, ...run });
   }
 
   async #cancel({ place }: Extract<Step, { kind: "cancel" }>): Promise<void> {
     const { runs } = this.#model;
     const run = runs.length === 0 ? undefined : runs[place % (runs.length + 1)];
-    const answered = await this.#ask("PUT /runs/{_id}/cancel", `/runs/${run?._id ?? "none"}/cancel`);
-    expect(answered.status).toBe(run === undefined ? 404 : 200);
+    const received = await this.#ask("PUT /runs/{_id}/cancel", `/runs/${run?._id ?? "none"}/cancel`);
+    expect(received.status).toBe(run === undefined ? 404 : 200);
     if (run === undefined) return;
     if (run.status === "queued") run.status = "canceled";
-    expect(answered.json).toMatchObject({ _id: run._id, status: run.status });
+    expect(received.json).toMatchObject({ _id: run._id, status: run.status });
   }
 
   async #accept({ _exportId, records, ids, key, envelope }: Extract<Step, { kind: "accept" }>): Promise<void> {
@@ -302,7 +306,7 @@ export class Play {
       : records;
     const headers: Record<string, string> =
       key === undefined || (envelope && ids !== undefined) ? {} : { "idempotency-key": key };
-    const answered = await this.#ask("POST /exports/{_id}/records", `/exports/${_exportId}/records`, {
+    const received = await this.#ask("POST /exports/{_id}/records", `/exports/${_exportId}/records`, {
       body: JSON.stringify(body),
       headers,
     });
@@ -313,14 +317,14 @@ export class Play {
           ? undefined
           : records.map((_, index) => (records.length === 1 ? key : `${key}.${index}`));
     if (_exportId === "none") {
-      expect(answered.status).toBe(404);
+      expect(received.status).toBe(404);
       return;
     }
     const outcome = this.#model.accept(_exportId, records, eventIds);
-    expect(answered.status, answered.text).toBe(outcome === "none" ? 409 : outcome === "full" ? 429 : 202);
+    expect(received.status, received.text).toBe(outcome === "none" ? 409 : outcome === "full" ? 429 : 202);
     if (outcome === "none" || outcome === "full") return;
     const { queued, ...accepted } = outcome;
-    expect(answered.json).toEqual(accepted);
+    expect(received.json).toEqual(accepted);
     // The ids of runs that arrivals queue are told nowhere but in the list of runs.
     const known = new Set(this.#model.runs.map(({ _id }) => _id));
     const listed = await this.#walk<Run>("GET /runs", "/runs?trigger=realtime&limit=1000", 1_000);
@@ -335,7 +339,7 @@ export class Play {
   async #retry({ place, _importId }: Extract<Step, { kind: "retry" }>): Promise<void> {
     const flow = this.#flow(place);
     const sent = _importId === undefined ? {} : { body: { _importId } };
-    const answered = await this.#ask(
+    const received = await this.#ask(
       "POST /flows/{_id}/failures/retry",
       `/flows/${flow?._id ?? "none"}/failures/retry`,
       sent,
@@ -343,10 +347,10 @@ export class Play {
     const known =
       _importId === undefined || flow === undefined || (flow.fields._importIds as string[]).includes(_importId);
     if (!known) {
-      expect(answered.status).toBe(404);
+      expect(received.status).toBe(404);
       return;
     }
-    this.#queued(flow, answered, { trigger: "retry" });
+    this.#queued(flow, received, { trigger: "retry" });
   }
 
   async #resolve({ place, count }: Extract<Step, { kind: "resolve" }>): Promise<void> {
@@ -360,17 +364,17 @@ export class Play {
     const failures = this.#model.failuresOf(flow);
     expect(listed.map(({ status }) => status)).toEqual(failures.map(({ status }) => status));
     const _ids = count === 0 ? ["none"] : listed.slice(0, count).map(({ _id }) => _id);
-    const answered = await this.#ask(route, `/flows/${flow._id}/failures/resolved`, { body: { _ids } });
+    const received = await this.#ask(route, `/flows/${flow._id}/failures/resolved`, { body: { _ids } });
     if (count === 0) {
-      expect(answered.status).toBe(404);
+      expect(received.status).toBe(404);
       return;
     }
     if (_ids.length === 0) {
-      expect(answered.status).toBe(400);
+      expect(received.status).toBe(400);
       return;
     }
     const open = failures.slice(0, count).flatMap((failure, index) => (failure.status === "open" ? [_ids[index]] : []));
-    expect([answered.status, answered.json]).toEqual([200, { _ids: open }]);
+    expect([received.status, received.json]).toEqual([200, { _ids: open }]);
     for (const failure of failures.slice(0, count)) failure.status = "resolved";
   }
 
@@ -379,22 +383,22 @@ export class Play {
     const runs = this.#model.runs.filter((run) => run.flow === flow);
     const path = `/flows/${flow?._id ?? "none"}`;
     if (what === "latest") {
-      const answered = await this.#ask("GET /flows/{_id}/jobs/latest", `${path}/jobs/latest`);
+      const received = await this.#ask("GET /flows/{_id}/jobs/latest", `${path}/jobs/latest`);
       const latest = flow === undefined ? undefined : runs.at(-1);
       if (latest === undefined) {
-        expect(answered.status).toBe(404);
+        expect(received.status).toBe(404);
         return;
       }
-      expect(answered.json).toMatchObject({ _id: latest._id, status: latest.status });
+      expect(received.json).toMatchObject({ _id: latest._id, status: latest.status });
       return;
     }
     if (what === "dependencies") {
-      const answered = await this.#ask("GET /flows/{_id}/dependencies", `${path}/dependencies`);
+      const received = await this.#ask("GET /flows/{_id}/dependencies", `${path}/dependencies`);
       if (flow === undefined) {
-        expect(answered.status).toBe(404);
+        expect(received.status).toBe(404);
         return;
       }
-      const { usedBy, uses } = answered.json as {
+      const { usedBy, uses } = received.json as {
         usedBy: { runs: string[]; failures: string[] };
         uses: { imports: { _id: string }[] };
       };
@@ -412,17 +416,17 @@ export class Play {
     }
     if (what === "run") {
       const run = this.#model.runs[place % Math.max(1, this.#model.runs.length)];
-      const answered = await this.#ask("GET /runs/{_id}", `/runs/${run?._id ?? "none"}`);
+      const received = await this.#ask("GET /runs/{_id}", `/runs/${run?._id ?? "none"}`);
       if (run === undefined) {
-        expect(answered.status).toBe(404);
+        expect(received.status).toBe(404);
         return;
       }
-      expect(answered.json).toMatchObject({ _id: run._id, status: run.status, trigger: run.trigger });
+      expect(received.json).toMatchObject({ _id: run._id, status: run.status, trigger: run.trigger });
       return;
     }
     const simple = { exports: 2, imports: 2, health: undefined, "openapi.json": undefined }[what];
-    const answered = await this.#ask(`GET /${what}`, `/${what}`);
-    expect([answered.status, Array.isArray(answered.json) ? answered.json.length : undefined]).toEqual([200, simple]);
+    const received = await this.#ask(`GET /${what}`, `/${what}`);
+    expect([received.status, Array.isArray(received.json) ? received.json.length : undefined]).toEqual([200, simple]);
   }
 
   /** Everything there is, page by page. */

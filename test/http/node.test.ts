@@ -6,8 +6,9 @@ import { setImmediate as turn } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import express, { type RequestHandler } from "express";
 import { describe, expect, test, vi } from "vitest";
-import { type Handler, createHandler, toNodeListener } from "../../src/http/index.ts";
-import { input, json, served, setting, withExpress } from "./mounts.ts";
+import { type Handler, createHandler } from "../../src/http/index.ts";
+import { toNodeListener } from "../../src/http/node.ts";
+import { input, json, served, setting, withExpress } from "./servers.ts";
 
 const globals = [globalThis.Request, globalThis.Response];
 
@@ -48,10 +49,10 @@ describe("behind a parser that has read the body", () => {
       if (typeof expected === "string") expect([way, response.status, got]).toEqual([way, 200, expected]);
       else expect([response.status, JSON.parse(got)]).toMatchObject([500, { errors: [expected] }]);
     }
-    // What told of the bytes that were sent is not true of these.
-    const told = ["content-type", "content-encoding", "content-length"];
+    // What received of the bytes that were sent is not true of these.
+    const received = ["content-type", "content-encoding", "content-length"];
     for (const { headers } of seen)
-      expect(told.map((name) => headers.get(name))).toEqual(["application/json", null, null]);
+      expect(received.map((name) => headers.get(name))).toEqual(["application/json", null, null]);
   });
 
   test.each(cases)("%s, a body without a byte stays empty", async (_name, parser) => {
@@ -163,7 +164,7 @@ describe("a listener of node:http", () => {
     "GET /flows\\x HTTP/1.1\r\nHost: x",
     "GET http://[/flows HTTP/1.1\r\nHost: x",
     "OPTIONS * HTTP/1.1\r\nHost: x",
-  ])("refuses in the door's own words: %j", async (head) => {
+  ])("refuses with the API's own error: %j", async (head) => {
     const origin = await served(createServer(toNodeListener(setting().handler)));
 
     const answer = await exchanged(origin, `${head}\r\nConnection: close\r\n\r\n`);
@@ -188,34 +189,34 @@ describe("a listener of node:http", () => {
     ["OPTIONS", "/flows", 204],
     ["POST", "/flows", 415],
     ["GET", "/events", 200],
-  ])("answers %s %s as the handler does: %i", async (method, path, status) => {
+  ])("responds to %s %s as the handler does: %i", async (method, path, status) => {
     const { handler, registry } = setting();
     await registry.create({ ...input, name: "Ærøskøbing \u{1F6A2}" });
     const origin = await served(createServer(toNodeListener(handler)));
     const ofItsOwn = ["connection", "content-length", "date", "keep-alive", "transfer-encoding"];
-    const told = async (response: Response) => ({
+    const received = async (response: Response) => ({
       status: response.status,
       text: await response.text(),
       headers: [...response.headers].filter(([name]) => !ofItsOwn.includes(name)),
     });
 
-    const given = await told(await handler(new Request(`${origin}${path}`, { method })));
+    const given = await received(await handler(new Request(`${origin}${path}`, { method })));
     const response = await fetch(`${origin}${path}`, { method });
     const length = response.headers.get("content-length");
 
-    expect(await told(response)).toEqual(given);
+    expect(await received(response)).toEqual(given);
     expect(given.status).toBe(status);
     if (given.text !== "" && path !== "/events") expect(length).toBe(String(Buffer.byteLength(given.text)));
   });
 
-  test("leaves what the host has answered meanwhile as it is", async () => {
+  test("does not touch a response that the host has sent meanwhile", async () => {
     let answerInstead: () => void = () => undefined;
-    const { registry, scheduler } = setting();
+    const { scheduler } = setting();
     const authorize = () => {
       answerInstead();
       return true;
     };
-    const listener = toNodeListener(createHandler({ registry, scheduler, authorize }));
+    const listener = toNodeListener(createHandler({ scheduler, authorize }));
     const server = createServer((incoming, outgoing) => {
       answerInstead = () => outgoing.writeHead(503).end("too late");
       listener(incoming, outgoing);
@@ -229,7 +230,7 @@ describe("a listener of node:http", () => {
     said.mockRestore();
   });
 
-  test("answers 500 without a word of why, if the handler breaks its promise", async () => {
+  test("responds with 500 without details if the handler rejects", async () => {
     const broken: Handler[] = [
       () => Promise.reject(new Error("secret")),
       () => {
@@ -246,7 +247,7 @@ describe("a listener of node:http", () => {
     }
   });
 
-  test("keeps a connection on which a body was not read, and answers however long it is", async () => {
+  test("keeps a connection whose request body was not read, and responds however long it is", async () => {
     const { handler } = setting();
     const origin = await served(createServer(toNodeListener(handler)));
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -293,7 +294,7 @@ describe("a listener of node:http", () => {
   test.each([
     ["unread", express()],
     ["read by a parser", express().use(express.json())],
-  ])("aborts the signal of a request that nobody waits for any more, its body %s", async (_name, app) => {
+  ])("aborts the signal of a request whose client has gone away, its body %s", async (_name, app) => {
     const client = new AbortController();
     let tell: (gone: boolean) => void = () => undefined;
     const aborted = new Promise<boolean>((resolve) => (tell = resolve));
@@ -311,7 +312,7 @@ describe("a listener of node:http", () => {
     expect(await aborted).toBe(true);
   });
 
-  test("leaves the signal of a request alone that was answered", async () => {
+  test("does not abort the signal of a request with a complete response", async () => {
     const signals: AbortSignal[] = [];
     const server = createServer(
       toNodeListener(async ({ signal }) => {
@@ -359,7 +360,7 @@ describe("a listener of node:http", () => {
   });
 });
 
-test("a server that closes as the guide says has nobody left", async () => {
+test("a server that closes as the guide says has no connection left", async () => {
   const { handler, scheduler, registry } = setting();
   await scheduler.start();
   const server = createServer(toNodeListener(handler));

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Flow } from "../../src/index.ts";
 import type { Handler } from "../../src/http/index.ts";
-import { input, json, mounts, setting, withFastify } from "./mounts.ts";
+import { input, json, mounts, setting, withFastify } from "./servers.ts";
 
 const cases = Object.entries(mounts).flatMap(([name, mount]) =>
   ["", "/api/v1"].map((basePath) => [`${name}${basePath && " below "}${basePath}`, mount, basePath] as const),
@@ -85,8 +85,8 @@ describe.each(cases)("mounted on %s", (name, mount, basePath) => {
       ['[{"id":1},{"id":2}]', 2],
       ["[]", 0],
     ] as const) {
-      const answered = await ask("POST", "/exports/orders/records", body);
-      expect([answered.status, await answered.json()]).toEqual([202, { accepted, duplicates: 0 }]);
+      const received = await ask("POST", "/exports/orders/records", body);
+      expect([received.status, await received.json()]).toEqual([202, { accepted, duplicates: 0 }]);
     }
     expect((await ask("POST", `/flows/${_id}/run`)).status).toBe(201);
     expect((await ask("POST", `/flows/${_id}/run`, "", {})).status).toBe(201);
@@ -110,7 +110,7 @@ describe.each(cases)("mounted on %s", (name, mount, basePath) => {
       }
     });
 
-    test("malformed JSON, another type and too long a body are refused by the door", async () => {
+    test("malformed JSON, another type and too long a body are refused by the API", async () => {
       const { ask } = await opened();
 
       const statuses = [
@@ -121,8 +121,8 @@ describe.each(cases)("mounted on %s", (name, mount, basePath) => {
       ];
 
       expect(statuses.map(({ status }) => status)).toEqual([400, 415, 413, 413]);
-      for (const answered of statuses)
-        expect(await answered.json()).toMatchObject({ errors: [{ code: "invalid_request" }] });
+      for (const received of statuses)
+        expect(await received.json()).toMatchObject({ errors: [{ code: "invalid_request" }] });
     });
   }
 

@@ -1,0 +1,97 @@
+import type { FlowRegistry } from "../../flow-registry.ts";
+import type { Flow } from "../../model/flow.ts";
+import type { Scheduler } from "../../scheduler/scheduler.ts";
+import { EventRing, type StreamEvent } from "./event-ring.ts";
+import { EventStream, type StreamStart } from "./event-stream.ts";
+import { PacedStreams } from "./paced-streams.ts";
+
+const runEvents = [
+  "run:queued",
+  "run:started",
+  "run:progress",
+  "run:retrying",
+  "run:completed",
+  "run:failed",
+  "run:canceled",
+  "run:requeued",
+] as const;
+
+/** Every event that is sent. */
+export const streamEvents = [...runEvents, "flow:created", "flow:updated", "flow:deleted"] as const;
+type StreamEventName = (typeof streamEvents)[number];
+
+/** Everything that a broadcast needs. */
+export interface EventBroadcastDeps {
+  readonly registry: Pick<FlowRegistry, "on" | "clock" | "newId">;
+  readonly scheduler: Pick<Scheduler, "on" | "state">;
+  /** Events kept for clients that reconnect with `Last-Event-ID`; 1 or more. */
+  readonly capacity: number;
+  /** Silence after which a stream is sent a comment, so that proxies keep the connection; 1 or more. */
+  readonly heartbeatMs: number;
+}
+
+/**
+ * Events of runs and flows as server-sent events. The newest `capacity` events are kept; a reader that falls behind them
+ * receives a `gap`, and what happens from then on.
+ *
+ * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
+ */
+export class EventBroadcast {
+  readonly #deps: EventBroadcastDeps;
+  readonly #ring: EventRing;
+  readonly #streams: PacedStreams;
+  /** How often the scheduler has stopped: streams end with the stop that follows their beginning. */
+  #stops = 0;
+
+  constructor(deps: EventBroadcastDeps) {
+    const { registry, capacity, heartbeatMs } = deps;
+    this.#deps = deps;
+    this.#ring = new EventRing(registry.newId(), capacity);
+    this.#streams = new PacedStreams({ clock: registry.clock, heartbeatMs, newest: () => this.#ring.last });
+    this.#listen();
+  }
+
+  /** Streams that are being read. */
+  get openStreams(): number {
+    return this.#streams.size;
+  }
+
+  /** A stream that continues until the scheduler stops; while it is stopped, only to the newest event. */
+  open(start: StreamStart): ReadableStream<Uint8Array> {
+    const { registry, scheduler } = this.#deps;
+    const stops = this.#stops;
+    const isStopped = scheduler.state === "stopped";
+    const deps = {
+      ring: this.#ring,
+      streams: this.#streams,
+      now: () => registry.clock.now(),
+      ended: () => isStopped || stops !== this.#stops,
+    };
+    return new EventStream(deps, start).readable();
+  }
+
+  #listen(): void {
+    const { registry, scheduler } = this.#deps;
+    for (const name of runEvents)
+      scheduler.on(name, (data) => this.#publish({ name, _integrationId: data.run._integrationId, data }));
+    registry.on("flow:created", ({ flow }) => this.#publish(flowEvent("flow:created", flow)));
+    registry.on("flow:deleted", ({ flow }) => this.#publish(flowEvent("flow:deleted", flow)));
+    registry.on("flow:updated", ({ flow, previous }) => {
+      const leaves = previous._integrationId !== flow._integrationId && previous._integrationId !== undefined;
+      this.#publish(flowEvent("flow:updated", flow), leaves ? flowEvent("flow:deleted", previous) : undefined);
+    });
+    scheduler.on("scheduler:stopped", () => {
+      this.#stops++;
+      this.#streams.wakeAll();
+    });
+  }
+
+  #publish(event: StreamEvent, departure?: StreamEvent): void {
+    this.#ring.add(event, departure);
+    this.#streams.notify();
+  }
+}
+
+function flowEvent(name: StreamEventName, flow: Flow): StreamEvent {
+  return { name, _integrationId: flow._integrationId, data: { flow } };
+}

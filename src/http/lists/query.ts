@@ -1,0 +1,160 @@
+import { failureStatuses } from "../../model/failure.ts";
+import { formatValue } from "../../model/json.ts";
+import { runStatuses, triggers } from "../../model/run.ts";
+import { v } from "../../model/validate.ts";
+import { described, exportDocument, failureDocument, flowDocument, importDocument, runDocument } from "../documents.ts";
+import { type Problem, HttpError } from "../http-error.ts";
+
+/** Query parameters by name; each schema reads a string. */
+export type QuerySchema = v.ObjectSchema<Record<string, v.GenericSchema>, undefined>;
+
+const string = v.string("a string");
+const filter = (description: string) => v.optional(described(string, description));
+const one = <const T extends readonly string[]>(names: T) => v.picklist(names, `one of ${names.join(", ")}`);
+const trueOrFalse = v.pipe(
+  one(["true", "false"]),
+  v.transform((given) => given === "true"),
+  v.boolean(),
+);
+
+const limitRange = "a whole number from 1 to 1000";
+const paging = {
+  limit: v.optional(
+    described(
+      v.pipe(
+        v.string(),
+        v.regex(/^\d{1,9}$/, limitRange),
+        v.transform(Number),
+        v.number(),
+        v.integer(),
+        v.minValue(1, limitRange),
+        v.maxValue(1_000, limitRange),
+      ),
+      "Most items of one page; 100 if it is left out.",
+    ),
+  ),
+  after: filter("Where the list continues: taken from the `Link` header with `rel=next`."),
+};
+
+/** `include` and `exclude` for documents of this shape. */
+function projection(document: { readonly entries: Readonly<Record<string, unknown>> }) {
+  const fields = Object.keys(document.entries);
+  const expected = `fields of ${fields.join(", ")}, or paths below them, separated by commas`;
+  const paths = v.pipe(
+    v.string(),
+    v.transform((list) => list.split(",")),
+    v.array(v.string()),
+    v.check((list) => list.every((path) => fields.includes(path.split(".", 1)[0] ?? "")), expected),
+  );
+  return {
+    include: v.optional(described(paths, "Only these fields: names or dotted paths, separated by commas.")),
+    exclude: v.optional(described(paths, "All fields but these. Not together with `include`.")),
+  };
+}
+
+/** Filters of the flows of one integration. */
+export const integrationFlowsQuery = v.object({
+  _connectorId: filter("Flows of this connector."),
+  _exportId: filter("Flows that use this export."),
+  _importId: filter("Flows that use this import."),
+  disabled: v.optional(described(trueOrFalse, "`true`: only disabled flows; `false`: only enabled ones.")),
+  ...paging,
+  ...projection(flowDocument),
+});
+
+/** Filters of all flows. */
+export const flowsQuery = v.object({
+  _integrationId: filter("Flows of this integration."),
+  ...integrationFlowsQuery.entries,
+});
+
+/** Filters of runs. */
+export const runsQuery = v.object({
+  _flowId: filter("Runs of this flow."),
+  _exportId: filter("Runs that read from this export."),
+  _importId: filter("Runs that write to this import."),
+  _integrationId: filter("Runs of flows of this integration."),
+  _connectorId: filter("Runs of flows of this connector."),
+  status: v.optional(described(one(runStatuses), "Runs in this state.")),
+  trigger: v.optional(described(one(triggers), "Runs with this trigger.")),
+  ...paging,
+  ...projection(runDocument),
+});
+
+/** Filters of the failures of one flow. */
+export const failuresQuery = v.object({
+  _importId: filter("Failures at this import."),
+  _runId: filter("Failures of this run."),
+  status: v.optional(
+    described(one(failureStatuses), "Failures in this state; open and resolved ones if it is left out."),
+  ),
+  ...paging,
+  ...projection(failureDocument),
+});
+
+/** How exports are shown. */
+export const exportsQuery = v.object(projection(exportDocument));
+
+/** How imports are shown. */
+export const importsQuery = v.object(projection(importDocument));
+
+/** The event stream has no parameters. */
+export const eventsQuery = v.object({});
+
+/**
+ * The query parameters of a request.
+ *
+ * @throws HttpError 400 naming each one that is unknown, repeated or out of range.
+ */
+export function readQuery(url: string, schema: QuerySchema = noParameters): Record<string, unknown> {
+  const at = url.indexOf("?");
+  if (at === -1 || at === url.length - 1) return {};
+  const problems: Problem[] = [];
+  const given = collect(
+    new URLSearchParams(url.slice(at + 1).replace(/#.*$/s, "")),
+    Object.keys(schema.entries),
+    problems,
+  );
+  const parsed = v.safeParse(schema, given);
+  for (const issue of parsed.issues ?? []) {
+    const name = v.getDotPath(issue) ?? "";
+    problems.push(problem(name, `expected ${issue.message}, found ${formatValue(given[name])}`));
+  }
+  const query = parsed.output as Record<string, unknown>;
+  if (problems.length === 0 && query.include !== undefined && query.exclude !== undefined)
+    problems.push(problem("exclude", "expected either include or exclude, found both"));
+  if (problems.length > 0) throw new HttpError(400, problems);
+  return query;
+}
+
+const noParameters = v.object({});
+
+/** Parameters that clients write with commas, or once for each value. */
+const repeatable = new Set(["include", "exclude"]);
+
+/** The value of each known parameter; `problems` receives the unknown and the repeated ones, each once. */
+function collect(given: URLSearchParams, known: readonly string[], problems: Problem[]): Record<string, string> {
+  const values = new Map<string, string[]>();
+  for (const [name, value] of given) {
+    const seen = values.get(name);
+    if (seen === undefined) values.set(name, [value]);
+    else seen.push(value);
+  }
+  // No prototype: the names are the caller's.
+  const single = Object.create(null) as Record<string, string>;
+  for (const [name, all] of values) {
+    if (!known.includes(name)) problems.push(problem(name, `expected ${oneOf(known)}, found ${formatValue(name)}`));
+    else if (all.length > 1 && !repeatable.has(name))
+      problems.push(problem(name, "expected once, found several times"));
+    single[name] = repeatable.has(name) ? all.join() : (all.at(-1) ?? "");
+  }
+  return single;
+}
+
+function oneOf(names: readonly string[]): string {
+  return names.length === 0 ? "no parameters" : `one of ${names.join(", ")}`;
+}
+
+function problem(field: string, message: string): Problem {
+  return { code: "invalid_request", message: `${field === "" ? "The query" : field}: ${message}`, field };
+}
