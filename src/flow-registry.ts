@@ -21,6 +21,7 @@ import {
 } from "./model/flow.ts";
 import { type Import, importRules } from "./model/import.ts";
 import { flowFilters } from "./model/filters.ts";
+import type { ExportIdFor, Exports, ImportIdFor, Imports } from "./model/fitting.ts";
 import { formatValue, omitUndefined } from "./model/json.ts";
 import { patched } from "./model/patch.ts";
 import {
@@ -36,32 +37,6 @@ import {
 import { checkCron, cronOf } from "./cron/cron.ts";
 import { MemoryStorage } from "./storage/memory/memory-storage.ts";
 import type { FlowQuery, ListResult, Storage } from "./storage/storage.ts";
-
-/** Exports by their `_exportId`. */
-export type Exports = Readonly<Record<string, Export<unknown>>>;
-/** Imports by their `_importId`. */
-export type Imports = Readonly<Record<string, Import<unknown>>>;
-
-/** The records an export gives. */
-export type RecordOf<E> = E extends Export<infer T> ? T : never;
-
-/**
- * The records an import takes: those that its `filter` and its `map` are given; without a `map`, those that its
- * `schema` reads, or else its `write` is given.
- */
-export type InputOf<I> = ("filter" extends keyof I ? ParameterOf<I["filter"]> : unknown) &
-  ("map" extends keyof I
-    ? ParameterOf<I["map"]>
-    : "schema" extends keyof I
-      ? SchemaInput<I["schema"]>
-      : I extends { write(records: readonly (infer Out)[], ...rest: never[]): unknown }
-        ? Out
-        : never);
-type ParameterOf<F> = NonNullable<F> extends (record: infer In) => unknown ? In : unknown;
-// Validators tell what they read in an optional `types`, which only the compiler gets to see.
-type SchemaInput<S> = S extends { readonly "~standard": { readonly types?: { readonly input: infer In } | undefined } }
-  ? In
-  : unknown;
 
 /** What a host writes of a flow. `null` in an optional field means that it is not set. */
 export interface FlowInput<E extends string = string, I extends string = string> {
@@ -87,22 +62,6 @@ export interface FlowInput<E extends string = string, I extends string = string>
 
 /** Only what is to change; `null` takes an optional field away. */
 export type FlowPatch<E extends string = string, I extends string = string> = Partial<FlowInput<E, I>>;
-
-/** An export's id: one of those known at compile time, or any `string` that is known only at run time. */
-export type ExportIdFor<X, E extends string> = string extends E ? E : keyof X & string;
-
-/** An import's id: one of those that take what the export gives, or any `string` that is known only at run time. */
-export type ImportIdFor<X, M, E extends string, I extends string> = string extends I
-  ? I
-  : [E] extends [keyof X]
-    ? // In full here: the compiler names an alias in its messages, and these ids where there is none.
-      keyof { [K in keyof M as [RecordOf<X[E]>] extends [InputOf<M[K]>] ? K : never]: K } & string
-    : keyof M & string;
-
-/** The records of the export with this id; `unknown` if it is known only at run time. */
-export type RecordFor<X, E extends string> = ({ readonly [K in keyof X]: RecordOf<X[K]> } & Readonly<
-  Record<string, unknown>
->)[E];
 
 /** What a registry is made of. */
 export interface RegistryOptions<X extends Exports = Exports, M extends Imports = Imports> {
@@ -163,12 +122,13 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
    *
    * @throws `invalid_option` if it is no export; `conflict` if the id is taken.
    */
-  addExport<T>(_id: string, from: Export<T>): void {
+  addExport<T, C>(_id: string, from: Export<T, C>): void {
     if (!v.is(objectWith(["pages"]), from) && !v.is(objectWith(["listen"]), from))
       throw new InvalidOptionError(`exports.${_id}`, "an export with pages or listen", from);
     checkMembers(`exports.${_id}`, _id, from, exportRules);
     if (this.#exports.has(_id)) throw new ConflictError(`There is an export ${_id} already`);
-    this.#exports.set(_id, from);
+    // What its checkpoints are is between the export and its own `migrate`; that they are JSON is checked page by page.
+    this.#exports.set(_id, from as Export<unknown>);
   }
 
   /**

@@ -6,23 +6,18 @@ export type { Executor, WorkerOptions } from "./executor/executor.ts";
 export { LocalExecutor } from "./executor/local-executor.ts";
 export {
   type Expected,
-  type ExportIdFor,
-  type Exports,
   type FlowFilter,
   type FlowInput,
   type FlowPatch,
   FlowRegistry,
-  type ImportIdFor,
-  type Imports,
-  type InputOf,
-  type RecordFor,
-  type RecordOf,
   type RegistryOptions,
 } from "./flow-registry.ts";
+export { defineExport, defineImport } from "./model/define.ts";
 export type { AcceptOptions, AcceptResult, Export, ExportContext, ListenContext, Unsubscribe } from "./model/export.ts";
 export { type Failure, type FailureStatus, type Fault, failureStatuses, faults } from "./model/failure.ts";
 export type { Flow, FlowIssue } from "./model/flow.ts";
-export type { Import, ImportContext, Result, StandardResult, StandardSchemaV1 } from "./model/import.ts";
+export type { ExportIdFor, Exports, ImportIdFor, Imports, InputOf, RecordFor, RecordOf } from "./model/fitting.ts";
+export type { Import, ImportContext, ImportMembers, Result, StandardResult, StandardSchemaV1 } from "./model/import.ts";
 export type { Json } from "./model/json.ts";
 export type { Logger } from "./model/logger.ts";
 export type { Page } from "./model/page.ts";

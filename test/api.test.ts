@@ -253,7 +253,7 @@ describe("in an editor", () => {
   test.each([
     [
       `registry.create({ name: "x", _exportId: "orders", _importId: "greeter" });`,
-      `Type '"greeter"' is not assignable to type '"ledger" | "mailer" | null'.`,
+      String.raw`Type '"greeter"' is not assignable to type '"the records of export \"orders\" lack \"name\", which import \"greeter\" takes"'.`,
     ],
     [
       `registry.create({ name: "x", _exportId: "order", _importId: "ledger" });`,
@@ -264,10 +264,18 @@ describe("in an editor", () => {
       `Type '"malier"' is not assignable to type '"ledger" | "mailer"'. Did you mean '"mailer"'?`,
     ],
     [
+      `const rows: Import<{ id: string }, { row: string }> = { idempotent: true, write: async () => undefined };`,
+      [
+        "Type '{ idempotent: true; write: () => Promise<undefined>; }' is not assignable to type 'Import<{ id: string; }, { row: string; }>'.",
+        "  Type '{ idempotent: true; write: () => Promise<undefined>; }' is not assignable to type 'ImportMembers<{ id: string; }, { row: string; }, unknown> & { map(record: { id: string; }): { row: string; }; }'.",
+        "    Property 'map' is missing in type '{ idempotent: true; write: () => Promise<undefined>; }' but required in type '{ map(record: { id: string; }): { row: string; }; }'.",
+      ].join("\n"),
+    ],
+    [
       `scheduler.accept("order", []);`,
       `Argument of type '"order"' is not assignable to parameter of type '"orders" | "people"'.`,
     ],
-  ])("%s says which ids fit", (line, message) => {
+  ])("%s says what would be right", (line, message) => {
     expect(messages(line)).toEqual([message]);
   });
 });

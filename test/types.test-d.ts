@@ -1,10 +1,13 @@
 import {
   type AcceptResult,
   type Export,
+  type ExportContext,
   type Flow,
   type FlowInput,
   FlowRegistry,
   type Import,
+  type ImportIdFor,
+  type ImportMembers,
   type InputOf,
   type ListenContext,
   type Logger,
@@ -18,6 +21,8 @@ import {
   type SchedulerOptions,
   type StandardSchemaV1,
   type Storage,
+  defineExport,
+  defineImport,
   isPoundlockError,
 } from "poundlock";
 import * as v from "valibot";
@@ -98,10 +103,7 @@ const scheduler = new Scheduler(registry);
 declare const known: string;
 
 /** What an input to create may have as its `_importId`. */
-type Fitting<E extends string> = Exclude<
-  Parameters<typeof registry.create<E, "ledger">>[0]["_importId"],
-  null | undefined
->;
+type Fitting<E extends string> = Exclude<Parameters<typeof registry.create<E, "">>[0]["_importId"], null | undefined>;
 
 describe("the imports that fit an export", () => {
   test("take all that it gives", () => {
@@ -125,6 +127,49 @@ describe("the imports that fit an export", () => {
     expectTypeOf<
       InputOf<{ write(records: readonly Order[]): void; schema: StandardSchemaV1<Order> }>
     >().toEqualTypeOf<unknown>();
+  });
+});
+
+describe("the reason why an import does not fit", () => {
+  type ReasonFor<E extends string, I extends string> = ImportIdFor<typeof exports, typeof imports, E, I>;
+
+  test("names each field that the records lack", () => {
+    expectTypeOf<ReasonFor<"people", "mailer">>().toEqualTypeOf<
+      | `the records of export "people" lack "email", which import "mailer" takes`
+      | `the records of export "people" lack "id", which import "mailer" takes`
+    >();
+    expectTypeOf<
+      ReasonFor<"either", "greeter">
+    >().toEqualTypeOf<`the records of export "either" lack "name", which import "greeter" takes`>();
+  });
+
+  test("names each field of another type, if none is missing", () => {
+    type NumberId = ImportIdFor<{ orders: Export<Order> }, { numbered: Import<{ id: number }> }, "orders", "numbered">;
+
+    expectTypeOf<NumberId>().toEqualTypeOf<`the records of export "orders" have another "id" than import "numbered" takes`>();
+  });
+
+  test("names no field of what is no object", () => {
+    type NameRows = ImportIdFor<{ names: Export<string> }, { rows: Import<readonly string[]> }, "names", "rows">;
+
+    expectTypeOf<NameRows>().toEqualTypeOf<`the records of export "names" are not what import "rows" takes`>();
+  });
+
+  test("does not count a field that the import can do without", () => {
+    type Optional = ImportIdFor<
+      { people: Export<Person> },
+      { noted: Import<{ name: string; note?: string }> },
+      "people",
+      "noted"
+    >;
+
+    expectTypeOf<Optional>().toEqualTypeOf<"noted">();
+  });
+
+  test("stands beside the ids that fit", () => {
+    expectTypeOf<ReasonFor<"orders", "ledger" | "greeter">>().toEqualTypeOf<
+      "ledger" | `the records of export "orders" lack "name", which import "greeter" takes`
+    >();
   });
 });
 
@@ -167,6 +212,111 @@ describe("an export's records", () => {
       },
     };
     expectTypeOf([wrong, dated]).toBeArray();
+  });
+});
+
+describe("a checkpoint", () => {
+  interface Cursor {
+    after: number;
+  }
+
+  test("may be an interface", () => {
+    const read: Export<Order, Cursor> = {
+      async *pages({ checkpoint }) {
+        expectTypeOf(checkpoint).toEqualTypeOf<Cursor | undefined>();
+        yield { records: [], checkpoint: { after: 1 } };
+      },
+    };
+    const open = new FlowRegistry({ exports: { read }, imports: { ledger } });
+    open.addExport("later", read);
+
+    void open.create({ name: "x", _exportId: "read", _importId: "ledger" });
+  });
+});
+
+describe("defineExport", () => {
+  test("infers the records from what pages yields, for key too", () => {
+    const read = defineExport({
+      async *pages({ checkpoint, pageSize }: ExportContext<{ after: number }>) {
+        const records = [{ id: String(pageSize), at: checkpoint?.after ?? 0 }];
+        yield { records, checkpoint: { after: 1 } };
+      },
+      key(record) {
+        expectTypeOf(record).toEqualTypeOf<{ id: string; at: number }>();
+        return record.id;
+      },
+    });
+
+    expectTypeOf(read).toEqualTypeOf<Export<{ id: string; at: number }, { after: number }>>();
+  });
+
+  test("infers them from plain arrays, with JSON as the checkpoint", () => {
+    const read = defineExport({
+      async *pages() {
+        yield [{ id: 1 }];
+      },
+    });
+
+    expectTypeOf(read).toEqualTypeOf<Export<{ id: number }>>();
+  });
+
+  test("refuses what is no export", () => {
+    // @ts-expect-error there is no such member
+    defineExport({ keys: (order: Order) => order.id });
+    // @ts-expect-error a page has records
+    defineExport<Order>({ async *pages() { yield { orders: [] }; } }); // prettier-ignore
+  });
+});
+
+describe("defineImport", () => {
+  test("infers what it takes and what it writes from map", () => {
+    const into = defineImport({
+      idempotent: true,
+      map: (order: Order) => ({ sku: order.id }),
+      async write(records, { keys }) {
+        expectTypeOf(records).toEqualTypeOf<readonly { sku: string }[]>();
+        expectTypeOf(keys).toEqualTypeOf<readonly string[]>();
+      },
+    });
+
+    expectTypeOf<InputOf<typeof into>>().toEqualTypeOf<Order>();
+    expectTypeOf(into).toEqualTypeOf<Import<Order, { sku: string }>>();
+  });
+
+  test("infers it from filter, from a schema, or else from write", () => {
+    const filtering = defineImport({
+      idempotent: true,
+      filter: (order: Order) => order.paid,
+      async write(records) {
+        expectTypeOf(records).toEqualTypeOf<readonly Order[]>();
+      },
+    });
+    const checking = defineImport({
+      idempotent: true,
+      schema: v.pipe(
+        v.object({ number: v.number() }),
+        v.transform(({ number }) => String(number)),
+      ),
+      async write(records) {
+        expectTypeOf(records).toEqualTypeOf<readonly string[]>();
+      },
+    });
+    const writes = defineImport({ idempotent: true, write: writing<Order>() });
+
+    expectTypeOf(filtering).toEqualTypeOf<Import<Order>>();
+    expectTypeOf(checking).toEqualTypeOf<Import<{ number: number }, string>>();
+    expectTypeOf(writes).toEqualTypeOf<Import<Order>>();
+  });
+
+  test("is judged by the same rules as a declared import", () => {
+    const greeting = defineImport({ idempotent: true, write: writing<Person>() });
+    const open = new FlowRegistry({ exports: { orders, people }, imports: { greeting } });
+
+    void open.create({ name: "x", _exportId: "people", _importId: "greeting" });
+    // @ts-expect-error orders have no name
+    void open.create({ name: "x", _exportId: "orders", _importId: "greeting" });
+    // @ts-expect-error idempotent is missing
+    defineImport({ write: writing<Order>() });
   });
 });
 
@@ -336,6 +486,37 @@ describe("an import", () => {
     // @ts-expect-error idempotent is missing
     const forgetful: Import<Order> = { write: writing<unknown>() };
     expectTypeOf(forgetful).toBeObject();
+  });
+
+  test("has a map if it writes something else than it takes", () => {
+    // @ts-expect-error map is missing
+    const forgetful: Import<Order, Person> = { idempotent: true, write: writing<Person>() };
+    const narrowing: Import<Order, Pick<Order, "id">> = { idempotent: true, write: writing<Pick<Order, "id">>() };
+    const mapping: Import<Order, Person> = {
+      idempotent: true,
+      map: (order) => ({ name: order.email }),
+      async write(records) {
+        expectTypeOf(records).toEqualTypeOf<readonly Person[]>();
+      },
+    };
+    expectTypeOf([forgetful, narrowing, mapping]).toBeArray();
+  });
+
+  test("may be a class", () => {
+    class Ledger implements ImportMembers<Order, Person> {
+      readonly idempotent = true;
+      map(order: Order): Person {
+        return { name: order.id };
+      }
+      async write(records: readonly Person[]): Promise<void> {
+        await writing<Person>()(records);
+      }
+    }
+    const open = new FlowRegistry({ exports: { orders, people }, imports: { ledger: new Ledger() } });
+
+    void open.create({ name: "x", _exportId: "orders", _importId: "ledger" });
+    // @ts-expect-error its map is given an Order
+    void open.create({ name: "x", _exportId: "people", _importId: "ledger" });
   });
 
   test("may be any Standard Schema's, by what the schema returns", () => {

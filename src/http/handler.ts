@@ -1,4 +1,4 @@
-import type { Exports, Imports } from "../flow-registry.ts";
+import type { Exports, Imports } from "../model/fitting.ts";
 import { messageOf } from "../model/outcome.ts";
 import { type AuthorizeRequest, type TenantScope, isRefusal, scopeOf } from "./authorization.ts";
 import { type Body, readBody, readBytes } from "./body.ts";

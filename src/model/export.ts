@@ -6,7 +6,7 @@ import { type Shape, callable, oneOf, v, wholeNumber } from "./validate.ts";
 import type { Run } from "./run.ts";
 
 /** The source end of a flow: host code under an `_id` in the registry. At least one of `pages` and `listen`. */
-export interface Export<T, C extends Json = Json> {
+export interface Export<T, C = Json> {
   /**
    * Reads on demand, from the checkpoint on. Pages are pulled: the next is asked for when there is room for it.
    * A plain array is a page without a checkpoint. `retryLater` thrown here resumes from the last committed
@@ -42,7 +42,7 @@ export interface Export<T, C extends Json = Json> {
 export type Unsubscribe = () => Promise<void> | void;
 
 /** What `pages` is given. */
-export interface ExportContext<C extends Json = Json> {
+export interface ExportContext<C = Json> {
   /** This run's own if it has committed one, else the flow's; undefined if there is none: from the start. */
   readonly checkpoint: C | undefined;
   /** As it is when reading begins. */

@@ -4,8 +4,15 @@ import type { Logger } from "./logger.ts";
 import { type Shape, boolean, callable, v, wholeNumber } from "./validate.ts";
 import type { Run } from "./run.ts";
 
-/** The destination end of a flow: host code under an `_id` in the registry. */
-export interface Import<In, Out = In, R = unknown> {
+/**
+ * The destination end of a flow: host code under an `_id` in the registry. If what is written (`Out`) is of another type
+ * than what it is given (`In`), a `map`, or a `schema` that transforms, is required.
+ */
+export type Import<In, Out = In, R = unknown> = ImportMembers<In, Out, R> &
+  ([In] extends [Out] ? unknown : { readonly schema: StandardSchemaV1<Out> } | { map(record: In): Out });
+
+/** The members of an import. A class implements these. */
+export interface ImportMembers<In, Out = In, R = unknown> {
   /**
    * Writes one batch. Returning nothing means that all were written; an array must answer for each record, in order.
    * What it throws classifies the whole batch: `retryLater`, `reject`, `stop`; anything else, a timeout included,

@@ -3,7 +3,7 @@ import { type Json, copyJson, formatValue } from "./json.ts";
 import { messageOf } from "./outcome.ts";
 
 /** A batch of records that moves together, and where the export resumes once it is settled. */
-export interface Page<T, C extends Json = Json> {
+export interface Page<T, C = Json> {
   /** May be empty: that moves the checkpoint and proves life. */
   readonly records: readonly T[];
   /** "Everything up to and including this page". Without one, the last committed checkpoint stays. */

@@ -9,9 +9,10 @@ import {
   NotFoundError,
 } from "../errors.ts";
 import { type Emit, Events, type RegistryEvents, type SchedulerEvents } from "../events.ts";
-import { type ExportIdFor, type Exports, type FlowRegistry, type Imports, type RecordFor } from "../flow-registry.ts";
+import type { FlowRegistry } from "../flow-registry.ts";
 import type { AcceptOptions, AcceptResult } from "../model/export.ts";
 import type { Failure } from "../model/failure.ts";
+import type { ExportIdFor, Exports, Imports, RecordFor } from "../model/fitting.ts";
 import { importIdsOf } from "../model/flow.ts";
 import { failureFilters, runFilters } from "../model/filters.ts";
 import { type Json, copyJson, omitUndefined } from "../model/json.ts";

@@ -8,7 +8,7 @@ import { inTime, sampleFlow, sampleRun, textOf } from "./connector-harness.ts";
 import { type TestCases, chooseCases } from "./test-case.ts";
 
 /** What is known of an export under test, beside how to make it. */
-export interface ExportCaseOptions<T, C extends Json = Json> {
+export interface ExportCaseOptions<T, C = Json> {
   /** Handed to `pages`; small enough for two pages or more. @default the export's own, or 100 */
   readonly pageSize?: number;
   /** How long the export may take to end once it is aborted or read no further, in milliseconds. @default 1000 */
@@ -27,7 +27,7 @@ export interface ExportCaseOptions<T, C extends Json = Json> {
 }
 
 /** Makes the export under test, over a source of its own that has the same records each time. */
-export type MakeExport<T, C extends Json = Json> = () => Promise<Export<T, C>> | Export<T, C>;
+export type MakeExport<T, C = Json> = () => Promise<Export<T, C>> | Export<T, C>;
 
 /**
  * What a run relies on when it reads an export, one case each; those for which something is missing are in `skipped`.
@@ -39,10 +39,7 @@ export type MakeExport<T, C extends Json = Json> = () => Promise<Export<T, C>> |
  * @example
  * for (const { title, run } of exportCases(() => ordersOf(fakeShop(250)), { pageSize: 100 })) test(title, run);
  */
-export function exportCases<T, C extends Json = Json>(
-  make: MakeExport<T, C>,
-  options: ExportCaseOptions<T, C> = {},
-): TestCases {
+export function exportCases<T, C = Json>(make: MakeExport<T, C>, options: ExportCaseOptions<T, C> = {}): TestCases {
   const { checkpoints = true, keys = true, empty } = options;
   const needs: Readonly<Record<Need, string | undefined>> = {
     nothing: undefined,
@@ -59,7 +56,7 @@ export function exportCases<T, C extends Json = Json>(
     Object.entries(cases).map(([title, { need, run: check }]) => ({
       title,
       skip: needs[need],
-      run: () => check(new ExportHarness<unknown>(make, options)),
+      run: () => check(new ExportHarness<unknown>(make as MakeExport<unknown>, options as ExportCaseOptions<unknown>)),
     })),
   );
 }

@@ -1,5 +1,5 @@
 import type { Export } from "../model/export.ts";
-import type { Import, ImportContext, Result } from "../model/import.ts";
+import type { ImportContext, ImportMembers, Result } from "../model/import.ts";
 
 /** How an {@link arrayExport} behaves. */
 export interface ArrayExportOptions<T> {
@@ -39,7 +39,7 @@ export interface WriteCall<T> {
 }
 
 /** An import that keeps what it is given. */
-export interface CollectingImport<T> extends Import<T> {
+export interface CollectingImport<T> extends ImportMembers<T> {
   /** Every record written, in order, repetitions included. */
   readonly written: T[];
   /** The newest record written under each key. */
@@ -50,7 +50,10 @@ export interface CollectingImport<T> extends Import<T> {
 
 /** Settings of an import, as a host's own would have them. */
 export type ImportSettings<T> = Partial<
-  Pick<Import<T>, "idempotent" | "batchSize" | "concurrency" | "writeTimeoutMs" | "filter" | "map" | "find" | "schema">
+  Pick<
+    ImportMembers<T>,
+    "idempotent" | "batchSize" | "concurrency" | "writeTimeoutMs" | "filter" | "map" | "find" | "schema"
+  >
 >;
 
 /** Takes everything; idempotent unless `settings` say otherwise. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Fault } from "../model/failure.ts";
-import type { Import, ImportContext, Result } from "../model/import.ts";
+import type { ImportContext, ImportMembers, Result } from "../model/import.ts";
 import { formatValue } from "../model/json.ts";
 import { silentLogger } from "../model/logger.ts";
 import { freezeRecord } from "../model/copy.ts";
@@ -23,21 +23,22 @@ export interface ImportCaseOptions<In, Out = In, R = unknown> {
    * Everything the destination has now, without what differs from time to time and in an order of its own, so that
    * deeply equal results mean equal contents.
    */
-  read?(into: Import<In, Out, R>): unknown;
+  read?(into: ImportMembers<In, Out, R>): unknown;
   /** A record that can never be written, another one for each `nth`. */
   poison?(nth: number): In;
   /** Makes the next write fail because the destination is down; nothing of it is applied. */
-  goDown?(into: Import<In, Out, R>): Promise<void> | void;
+  goDown?(into: ImportMembers<In, Out, R>): Promise<void> | void;
   /** Makes the destination refuse the next write, to be sent again in `afterMs`, as with 429 and Retry-After. */
-  throttle?(into: Import<In, Out, R>, afterMs: number): Promise<void> | void;
+  throttle?(into: ImportMembers<In, Out, R>, afterMs: number): Promise<void> | void;
   /** Makes the destination apply the next write, and its response get lost. */
-  loseResponse?(into: Import<In, Out, R>): Promise<void> | void;
+  loseResponse?(into: ImportMembers<In, Out, R>): Promise<void> | void;
   /** Makes the destination neither apply nor respond to the next write, until it is given up. */
-  stall?(into: Import<In, Out, R>): Promise<void> | void;
+  stall?(into: ImportMembers<In, Out, R>): Promise<void> | void;
 }
 
 /** Makes the import under test, over a destination of its own that is empty. */
-export type MakeImport<In, Out = In, R = unknown> = () => Promise<Import<In, Out, R>> | Import<In, Out, R>;
+export type MakeImport<In, Out = In, R = unknown> = () =>
+  Promise<ImportMembers<In, Out, R>> | ImportMembers<In, Out, R>;
 
 /** What became of one record. */
 export interface Outcome {
@@ -78,7 +79,7 @@ export class ImportHarness {
   }
 
   /** The numbers of good records that go out in one call. */
-  oneBatch(into: Import<unknown>): readonly number[] {
+  oneBatch(into: ImportMembers<unknown>): readonly number[] {
     return this.numbers(0, Math.min(this.size, into.batchSize ?? this.size));
   }
 
@@ -90,12 +91,12 @@ export class ImportHarness {
   }
 
   /** What the destination has, so that later changes do not show. */
-  async read(into: Import<unknown>): Promise<unknown> {
+  async read(into: ImportMembers<unknown>): Promise<unknown> {
     return structuredClone(await this.options.read?.(into));
   }
 
   /** A good record as the import wants it; fails if it does not come through. */
-  shape(into: Import<unknown>, record: unknown): unknown {
+  shape(into: ImportMembers<unknown>, record: unknown): unknown {
     freezeRecord(record);
     const keeps: unknown = into.filter === undefined ? true : into.filter(record);
     assert.ok(keeps === true, `filter returned ${formatValue(keeps)} for a good record`);
@@ -104,7 +105,7 @@ export class ImportHarness {
 
   /** One call of `write` with good records, and what it returned. */
   async call(
-    into: Import<unknown>,
+    into: ImportMembers<unknown>,
     numbers: readonly number[],
   ): Promise<{ results: unknown; records: readonly unknown[] }> {
     const batch = numbers.map((nth) => this.#good(nth)).slice(0, into.batchSize);
@@ -114,7 +115,11 @@ export class ImportHarness {
   }
 
   /** Good records, offered as a run does, and what became of each when all was said. */
-  async offer(into: Import<unknown>, numbers: readonly number[], how: OfferOptions = {}): Promise<readonly Outcome[]> {
+  async offer(
+    into: ImportMembers<unknown>,
+    numbers: readonly number[],
+    how: OfferOptions = {},
+  ): Promise<readonly Outcome[]> {
     return this.offerRecords(
       into,
       numbers.map((nth) => this.#good(nth)),
@@ -124,7 +129,7 @@ export class ImportHarness {
 
   /** One call of `write` with good records, and what became of each. */
   async attempt(
-    into: Import<unknown>,
+    into: ImportMembers<unknown>,
     numbers: readonly number[],
     how: OfferOptions = {},
   ): Promise<readonly Outcome[]> {
@@ -135,7 +140,7 @@ export class ImportHarness {
 
   /** Like {@link offer}, with any records. */
   async offerRecords(
-    into: Import<unknown>,
+    into: ImportMembers<unknown>,
     batch: readonly KeyedRecord[],
     how: OfferOptions = {},
   ): Promise<readonly Outcome[]> {
@@ -150,7 +155,7 @@ export class ImportHarness {
   }
 
   /** What `find` says of good records. */
-  async find(into: Import<unknown>, numbers: readonly number[]): Promise<readonly unknown[]> {
+  async find(into: ImportMembers<unknown>, numbers: readonly number[]): Promise<readonly unknown[]> {
     const batch = numbers.map((nth) => this.#good(nth));
     const records = Object.freeze(batch.map(({ record }) => this.shape(into, record)));
     const found = await into.find?.(records, this.#context({ keys: batch.map(({ key }) => key) }));
@@ -159,7 +164,11 @@ export class ImportHarness {
     return found as readonly unknown[];
   }
 
-  async #settle(into: Import<unknown>, batch: readonly KeyedRecord[], how: OfferOptions): Promise<readonly Outcome[]> {
+  async #settle(
+    into: ImportMembers<unknown>,
+    batch: readonly KeyedRecord[],
+    how: OfferOptions,
+  ): Promise<readonly Outcome[]> {
     const outcomes: Outcome[] = [];
     for (const each of batchesOf(batch, into.batchSize)) {
       const outcome = await this.#write(into, each, how);
@@ -171,7 +180,7 @@ export class ImportHarness {
     return outcomes;
   }
 
-  async #write(into: Import<unknown>, batch: readonly KeyedRecord[], how: OfferOptions): Promise<WriteOutcome> {
+  async #write(into: ImportMembers<unknown>, batch: readonly KeyedRecord[], how: OfferOptions): Promise<WriteOutcome> {
     const records = Object.freeze(batch.map(({ record }) => record));
     const keys = batch.map(({ key }) => key);
     let results: unknown;
@@ -219,7 +228,10 @@ function batchesOf(batch: readonly KeyedRecord[], size = Infinity): readonly (re
   return [batch.slice(0, size), ...batchesOf(batch.slice(size), size)];
 }
 
-function tryShape(into: Import<unknown>, record: unknown): { readonly record: unknown; readonly refused?: Outcome } {
+function tryShape(
+  into: ImportMembers<unknown>,
+  record: unknown,
+): { readonly record: unknown; readonly refused?: Outcome } {
   let keeps: unknown;
   try {
     keeps = into.filter === undefined || into.filter(freezeRecord(record));
@@ -230,7 +242,7 @@ function tryShape(into: Import<unknown>, record: unknown): { readonly record: un
   assert.fail(`filter returned ${formatValue(keeps)}, so the record is left out, and never written`);
 }
 
-function shapeOf(into: Import<unknown>, record: unknown): unknown {
+function shapeOf(into: ImportMembers<unknown>, record: unknown): unknown {
   const mapped = into.map === undefined ? record : into.map(record);
   assert.ok(!(mapped instanceof Promise), "map returned a promise, but it is synchronous");
   const result = into.schema?.["~standard"].validate(mapped);
