@@ -1,5 +1,5 @@
 import { InvalidOptionError } from "../errors.ts";
-import type { Exports, Imports } from "../flow-registry.ts";
+import type { Exports, Imports } from "../model/fitting.ts";
 import type { Logger } from "../model/logger.ts";
 import { didYouMean } from "../model/suggest.ts";
 import { type Shape, objectWith, v, validate, wholeNumber } from "../model/validate.ts";
