@@ -1,6 +1,9 @@
 import type { FlowIssue } from "./model/flow.ts";
 import { formatValue } from "./model/json.ts";
-import { messageOf } from "./model/outcome.ts";
+import { messageOf } from "./model/message.ts";
+import { OutcomeError } from "./model/outcome.ts";
+import type { RetryLaterOptions } from "./model/retry-after.ts";
+import { didYouMean } from "./model/suggest.ts";
 
 /** Every code a {@link PoundlockError} may carry; never changed once published. */
 export type ErrorCode =
@@ -36,7 +39,11 @@ export abstract class PoundlockError extends Error {
 
 /** True for an error of ours, whichever copy of the library made it. */
 export function isPoundlockError(error: unknown): error is PoundlockError {
-  return typeof error === "object" && error !== null && brand in error;
+  try {
+    return typeof error === "object" && error !== null && brand in error;
+  } catch {
+    return false;
+  }
 }
 
 /** The definition of a flow is invalid. `issues` has every problem, each with its field. */
@@ -219,4 +226,46 @@ export class ExecutorFailedError extends PoundlockError {
   constructor(cause: unknown) {
     super(`The executor failed: ${messageOf(cause)}`, { cause });
   }
+}
+
+/**
+ * To be thrown by an import's `write`, or an export's `pages`: certainly not applied, and worth another attempt later.
+ * Attempts are bounded by `maxAttempts`; then the destination is taken for unavailable, or the records are stored as
+ * failures that can be retried.
+ *
+ * @example throw retryLater(response.status, { afterMs: 30_000 });
+ * @throws `invalid_option` for an option that it does not have.
+ */
+export function retryLater(cause: unknown, options: RetryLaterOptions = {}): Error {
+  if (typeof options !== "object" || (options as unknown) === null)
+    throw new InvalidOptionError("retryLater", "an object with afterMs", options);
+  for (const name of Object.keys(options))
+    if (name !== "afterMs")
+      throw new InvalidOptionError(`retryLater.${name}`, "afterMs", name, { hint: didYouMean(name, ["afterMs"]) });
+  const { afterMs } = options;
+  return new OutcomeError({ kind: "retryLater", ...(afterMs === undefined ? {} : { afterMs }) }, cause);
+}
+
+/**
+ * To be thrown by an import's `write`: certainly not applied, and never will be. A batch of several is halved until each
+ * record at fault stands alone, so that only those are stored as failures.
+ */
+export function reject(cause: unknown): Error {
+  return new OutcomeError({ kind: "reject" }, cause);
+}
+
+/**
+ * To be thrown by an import's `write`, or an export's `pages`: credentials or configuration are wrong, so going on is
+ * useless. Nothing of the page is committed for this import, and no failures are stored.
+ */
+export function stop(cause: unknown): Error {
+  return new OutcomeError({ kind: "stop" }, cause);
+}
+
+/**
+ * To be thrown by an export's `pages` before its first page: the position it was given cannot be read from any more (the
+ * token of a list of pages that is no longer valid, say). Reading begins at the checkpoint again.
+ */
+export function expired(cause: unknown): Error {
+  return new OutcomeError({ kind: "expired" }, cause);
 }

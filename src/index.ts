@@ -32,7 +32,7 @@ export {
   runStatuses,
   triggers,
 } from "./model/run.ts";
-export { type RetryLaterOptions, reject, retryLater, stop } from "./model/outcome.ts";
+export { type RetryLaterOptions, retryAfter } from "./model/retry-after.ts";
 export type { Retention, SchedulerOptions } from "./scheduler/options.ts";
 export {
   type FailureFilter,

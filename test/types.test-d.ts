@@ -566,7 +566,7 @@ type AnyIn<T, Place extends string = "", Depth extends 0[] = []> = 0 extends 1 &
   ? Place
   : Depth["length"] extends 7
     ? never
-    : T extends AbortSignal | Error | string | number | boolean | null | undefined
+    : T extends AbortSignal | Date | Error | string | number | boolean | null | undefined
       ? never
       : T extends (...args: infer Args) => infer Answer
         ? AnyIn<Args[number], `${Place}()`, [...Depth, 0]> | AnyIn<Answer, `${Place}:`, [...Depth, 0]>

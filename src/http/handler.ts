@@ -1,5 +1,5 @@
 import type { Exports, Imports } from "../model/fitting.ts";
-import { messageOf } from "../model/outcome.ts";
+import { messageOf } from "../model/message.ts";
 import { type AuthorizeRequest, type TenantScope, isRefusal, scopeOf } from "./authorization.ts";
 import { type Body, readBody, readBytes } from "./body.ts";
 import { EventBroadcast } from "./events/event-broadcast.ts";

@@ -73,8 +73,8 @@ export type Result<R = unknown> =
       readonly ok: false;
       readonly fault: Fault;
       readonly error: unknown;
-      /** Milliseconds to wait at least before the next attempt, if there is one; 0 or more. A batch waits for the longest. */
-      readonly afterMs?: number;
+      /** As of {@link retryLater}: when the next attempt may be, if there is one. A batch waits for the longest. */
+      readonly afterMs?: number | Date | undefined;
     };
 
 /**

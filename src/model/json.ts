@@ -27,13 +27,28 @@ export function isPlainObject(value: object): boolean {
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** A value as it may stand in a message: short, on one line, whatever it is. */
+/** A value as it may stand in a message: short, on one line, whatever it is. Never throws. */
 export function formatValue(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  if (typeof value === "string") return JSON.stringify(shorten(value, 80));
   if (typeof value === "function") return "a function";
-  if (Array.isArray(value)) return `an array of ${value.length}`;
-  if (typeof value === "object" && value !== null) return `an object (${Object.keys(value).slice(0, 5).join(", ")})`;
-  return typeof value === "bigint" ? `${value}n` : String(value);
+  if (typeof value === "object" && value !== null) return formatObject(value);
+  return typeof value === "bigint" ? `${shorten(String(value), 80)}n` : shorten(String(value), 80);
+}
+
+// Reading anything of an object may run code of anybody's.
+function formatObject(value: object): string {
+  try {
+    if (Array.isArray(value)) return `an array of ${value.length}`;
+    if (value instanceof Promise) return "a Promise";
+    const names = Object.keys(value).slice(0, 5);
+    return `an object (${names.map((name) => shorten(name, 40)).join(", ")})`;
+  } catch {
+    return "an object";
+  }
+}
+
+function shorten(text: string, longest: number): string {
+  return text.length > longest ? `${text.slice(0, longest).replace(/[\uD800-\uDBFF]$/, "")}…` : text;
 }
 
 /** Without the fields that are undefined. */

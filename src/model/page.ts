@@ -1,6 +1,6 @@
 import { freezeRecords } from "./copy.ts";
 import { type Json, copyJson, formatValue } from "./json.ts";
-import { messageOf } from "./outcome.ts";
+import { messageOf } from "./message.ts";
 
 /** A batch of records that moves together, and where the export resumes once it is settled. */
 export interface Page<T, C = Json> {

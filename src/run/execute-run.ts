@@ -17,9 +17,9 @@ import type { Json } from "../model/json.ts";
 import { type Logger, withFields } from "../model/logger.ts";
 import { copyRecord } from "../model/copy.ts";
 import { type Counts, type Run, countsAddUp, noCounts } from "../model/run.ts";
-import { messageOf } from "../model/outcome.ts";
+import { codeOf, messageOf } from "../model/message.ts";
 import type { RunLease, PageCommit, RunPosition, Storage, StoredCheckpoint, ClaimedRun } from "../storage/storage.ts";
-import { type RetryPolicy, retryDelay } from "./retry.ts";
+import { type RetryPolicy, longestWaitMs, retryDelay, waitMsOf } from "./retry.ts";
 import { Batch } from "./batch.ts";
 import { AttemptSignals } from "./import-context.ts";
 import { type ImportResult, countsOf, importPage } from "./import-page.ts";
@@ -144,7 +144,8 @@ class Execution {
     const { clock, limits, signal, emit } = this.#job;
     this.#resumes++;
     if (this.#resumes >= limits.maxAttempts) throw new ExportFailedError(this.#run._exportId, error.cause);
-    const delayMs = retryDelay(this.#resumes, limits.backoff, error.afterMs);
+    const afterMs = Math.min(waitMsOf(error.afterMs, clock.now()), longestWaitMs);
+    const delayMs = retryDelay(this.#resumes, limits.backoff, afterMs);
     emit("run:retrying", { run: this.#run, attempt: this.#resumes, delayMs, message: error.message });
     await delay(clock, delayMs, signal);
   }
@@ -374,7 +375,7 @@ class Execution {
       key,
       record: this.#storable(batch.records[index], key),
       fault: faultOf(failed),
-      message: messageOf(error).slice(0, 2_000),
+      message: messageOf(error),
       ...(code === undefined ? {} : { code }),
       attempts: attempts + (page.failures?.attempts[index] ?? 0),
       status: "open",
@@ -488,9 +489,4 @@ function isInDoubt({ to, result }: Part): boolean {
 function deliveredOf(failures: NonNullable<SourcePage["failures"]>, parts: readonly Part[]): readonly string[] {
   const failed = new Set(parts.flatMap(({ result }) => result.errors.map(({ index }) => index)));
   return failures._ids.filter((_, index) => !failed.has(index));
-}
-
-function codeOf(error: unknown): string | undefined {
-  if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
-  return typeof error.code === "string" || typeof error.code === "number" ? String(error.code) : undefined;
 }

@@ -3,7 +3,8 @@ import type { Export, ExportContext } from "../model/export.ts";
 import type { Failure } from "../model/failure.ts";
 import type { Json } from "../model/json.ts";
 import { type Page, readPage } from "../model/page.ts";
-import { messageOf, outcomeOf } from "../model/outcome.ts";
+import { messageOf } from "../model/message.ts";
+import { outcomeOf } from "../model/outcome.ts";
 import type { FailureQuery, ListResult, Storage } from "../storage/storage.ts";
 
 /** One page on its way into the imports. */
@@ -40,9 +41,10 @@ export interface Source {
 /** `retryLater` thrown while reading: resume from the last committed checkpoint after `afterMs`. */
 export class ResumeLater extends Error {
   override readonly name = "ResumeLater";
-  readonly afterMs: number;
+  /** As host code gave it; `waitMsOf` reads it. */
+  readonly afterMs: unknown;
 
-  constructor(cause: unknown, afterMs: number) {
+  constructor(cause: unknown, afterMs: unknown) {
     super(messageOf(cause), { cause });
     this.afterMs = afterMs;
   }
@@ -115,7 +117,7 @@ export class ExportSource implements Source {
 
   #classified(error: unknown): Error {
     const outcome = outcomeOf(error);
-    if (outcome?.kind === "retryLater") return new ResumeLater(error, outcome.afterMs ?? 0);
+    if (outcome?.kind === "retryLater") return new ResumeLater(error, outcome.afterMs);
     return new ExportFailedError(this.#context.run._exportId, error);
   }
 }

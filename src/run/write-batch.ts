@@ -4,7 +4,8 @@ import { type Fault, faults } from "../model/failure.ts";
 import type { Import } from "../model/import.ts";
 import { copyForImport } from "../model/copy.ts";
 import { formatValue } from "../model/json.ts";
-import { messageOf, outcomeOf } from "../model/outcome.ts";
+import { messageOf } from "../model/message.ts";
+import { outcomeOf } from "../model/outcome.ts";
 import type { Batch } from "./batch.ts";
 import { type CallOrigin, WriteContext } from "./import-context.ts";
 import { type RetryPolicy, longestWaitMs, retryDelay, waitMsOf } from "./retry.ts";
@@ -85,6 +86,9 @@ const allWritten: Answer = Object.freeze({ unwritten: Object.freeze([]), isRejec
 
 /** The import is halted, and what became of the batch does not matter any more. */
 const halted: Answer = Object.freeze({ unwritten: Object.freeze([]), isRejected: false });
+
+/** By the signals of their attempts: imports of runs in which a wait of more than a day was reported. */
+const excessReported = new WeakSet<object>();
 
 /** Writes batches of one page into one import, again where that is safe, and collects which records were not written. */
 export class BatchWriter {
@@ -263,6 +267,7 @@ export class BatchWriter {
         return wholeOf(batch, "reject", causeOf(error));
       case "retryLater":
         return wholeOf(batch, "retry", causeOf(error), this.#waitMs(outcome.afterMs));
+      case "expired":
       case undefined:
         // With its stack, since it may as well be a mistake in `write` itself; once, not for every attempt.
         if (attempt === 1) log.warn({ importId: _importId, err: error }, "write threw, so its outcome is unknown");
@@ -271,9 +276,17 @@ export class BatchWriter {
   }
 
   #waitMs(asked: unknown): number {
-    const { clock } = this.#to;
-    const waitMs = waitMsOf(asked, clock.now());
-    return Math.min(waitMs, longestWaitMs);
+    const waitMs = waitMsOf(asked, this.#to.clock.now());
+    if (waitMs <= longestWaitMs) return waitMs;
+    this.#reportExcess(asked);
+    return longestWaitMs;
+  }
+
+  #reportExcess(asked: unknown): void {
+    if (excessReported.has(this.#to.attempts)) return;
+    excessReported.add(this.#to.attempts);
+    const fields = { importId: this.#to._importId, afterMs: asked };
+    this.#to.log.warn(fields, "afterMs is more than a day away, perhaps an instant instead of a duration: a day counts");
   }
 
   // Keeps as errors what is settled, and returns what another attempt may change.

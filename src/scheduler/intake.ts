@@ -5,7 +5,7 @@ import type { AcceptOptions, AcceptResult, Export, Unsubscribe } from "../model/
 import { type Logger, withFields } from "../model/logger.ts";
 import { copyRecord } from "../model/copy.ts";
 import type { Run, RunStart } from "../model/run.ts";
-import { messageOf } from "../model/outcome.ts";
+import { messageOf } from "../model/message.ts";
 import type { Storage } from "../storage/storage.ts";
 
 /** Everything an intake needs. */

@@ -19,7 +19,7 @@ import { type Json, copyJson, omitUndefined } from "../model/json.ts";
 import type { Logger } from "../model/logger.ts";
 import { type Shape, objectWith, validate } from "../model/validate.ts";
 import { type RetrySelection, type Run, type RunStart, hasEnded } from "../model/run.ts";
-import { messageOf } from "../model/outcome.ts";
+import { messageOf } from "../model/message.ts";
 import { type ResolvedOptions, type SchedulerOptions, checkNumber, resolveOptions } from "./options.ts";
 import { Runner } from "../run/runner.ts";
 import { Intake } from "./intake.ts";

@@ -3,7 +3,7 @@ import type { Export } from "../model/export.ts";
 import { type Json, copyJson, formatValue } from "../model/json.ts";
 import { silentLogger } from "../model/logger.ts";
 import { type Page, readPage } from "../model/page.ts";
-import { messageOf } from "../model/outcome.ts";
+import { messageOf } from "../model/message.ts";
 import { inTime, sampleFlow, sampleRun, textOf } from "./connector-harness.ts";
 import { type TestCases, chooseCases } from "./test-case.ts";
 

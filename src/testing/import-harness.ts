@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import type { Fault } from "../model/failure.ts";
+import { systemClock } from "../clock.ts";
 import type { ImportContext, ImportMembers, Result } from "../model/import.ts";
 import { formatValue } from "../model/json.ts";
 import { silentLogger } from "../model/logger.ts";
 import { freezeRecord } from "../model/copy.ts";
-import { messageOf, outcomeOf } from "../model/outcome.ts";
+import { messageOf } from "../model/message.ts";
+import { outcomeOf } from "../model/outcome.ts";
 import { sampleFlow, sampleRun } from "./connector-harness.ts";
 
 /** What is known of an import under test, beside how to make it. Each part that is given makes more cases apply. */
@@ -258,7 +260,7 @@ function readResults(results: unknown, expected: number): readonly Outcome[] {
   return (results as readonly Result[]).map((result) => {
     if (result.ok) return { fate: "written" };
     const { fault, error, afterMs } = result;
-    return { fate: fault, message: messageOf(error), ...(afterMs === undefined ? {} : { afterMs }) };
+    return { fate: fault, message: messageOf(error), ...waitOf(afterMs) };
   });
 }
 
@@ -267,12 +269,18 @@ function readThrown(error: unknown): Outcome {
   const message = messageOf(error);
   switch (outcome?.kind) {
     case "retryLater":
-      return { fate: "retry", message, ...(outcome.afterMs === undefined ? {} : { afterMs: outcome.afterMs }) };
+      return { fate: "retry", message, ...waitOf(outcome.afterMs) };
     case "reject":
       return { fate: "reject", message };
     case "stop":
       throw new assert.AssertionError({ message: `write stopped the run: ${message}` });
+    case "expired":
     case undefined:
       return { fate: "unknown", message };
   }
+}
+
+function waitOf(afterMs: number | Date | undefined): Pick<Outcome, "afterMs"> {
+  if (afterMs === undefined) return {};
+  return { afterMs: typeof afterMs === "number" ? afterMs : afterMs.getTime() - systemClock.now() };
 }

@@ -1,5 +1,5 @@
 import { readSync, writeSync } from "node:fs";
-import { messageOf } from "../../src/model/outcome.ts";
+import { messageOf } from "../../src/model/message.ts";
 import { FileHost, type HostSetting, ordersOf } from "./file-host.ts";
 import type { Place } from "./points.ts";
 

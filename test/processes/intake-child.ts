@@ -2,7 +2,7 @@ import { appendFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { hasEnded } from "../../src/model/run.ts";
-import { messageOf } from "../../src/model/outcome.ts";
+import { messageOf } from "../../src/model/message.ts";
 import { isPoundlockError } from "../../src/errors.ts";
 import { FileHost, type HostSetting } from "./file-host.ts";
 

@@ -1,7 +1,7 @@
 import { appendFileSync, closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { type Export, FlowRegistry, type Import, Scheduler } from "../../src/index.ts";
-import { messageOf } from "../../src/model/outcome.ts";
+import { messageOf } from "../../src/model/message.ts";
 import { DeliveryFile } from "../support/deliveries.ts";
 import { openStorage } from "./open-storage.ts";
 

@@ -1,5 +1,5 @@
 import { InvalidOptionError } from "../../errors.ts";
-import { messageOf } from "../../model/outcome.ts";
+import { messageOf } from "../../model/message.ts";
 import { hostPackage } from "./host-package.ts";
 
 /** The few methods that node:sqlite, libsql and better-sqlite3 have in common. */
