@@ -1,10 +1,10 @@
 /** When is a flow due? The contract, and the due times themselves: what a schedule names, on the clock of its zone. */
-import { quoted, readingOf } from "./expression.ts";
-import { termsOf } from "./fields.ts";
 import { Cache } from "./cache.ts";
-import { CALENDAR_CYCLE, DAY, MINUTE, Pattern } from "./pattern.ts";
+import { expressionOf, quoted } from "./expression.ts";
+import { termsOf } from "./fields.ts";
 import { dateDraws, slotsOf, withSlots } from "./hash.ts";
-import { type Change, type Zone, zoneOf } from "./zone.ts";
+import { CALENDAR_CYCLE, DAY, MINUTE, Pattern } from "./pattern.ts";
+import { type ClockChange, isZoneName, tzDataVersion, type Zone, zoneOf } from "./zone.ts";
 
 /** Why a schedule is refused: the field at fault, and a sentence saying what was expected and what was found. */
 export interface CronProblem {
@@ -32,63 +32,105 @@ export interface Cron {
 }
 
 /**
- * Everything wrong with a schedule, at once. Empty if it is fine, and then for every seed: no flow is refused because
- * of the slot its `H` draws.
+ * Everything wrong with a schedule, at once. Empty if it is valid, and then for every seed: no flow is refused because
+ * of the slot its `H` draws. A schedule that another process accepted can have problems here, where an older tz database
+ * does not have its zone. Never throws, and its time is bounded, whatever the expression.
+ *
+ * @param expression At most 1,024 characters: five fields, six with seconds first, or a name such as `@daily`.
+ * @param timezone A zone or link of the tz database, in upper or lower case.
  */
 export function checkCron(expression: string, timezone: string): readonly CronProblem[] {
-  const { problems, text } = readingOf(expression);
+  const { problems, normalized } = expressionOf(expression);
   const refused = problems.map((message) => ({ field: "schedule" as const, message }));
-  if (zoneOf(timezone) === undefined) {
-    const message = `expected an IANA time zone such as "Europe/Berlin", found ${quoted(timezone)}`;
-    return [...refused, { field: "timezone", message }];
-  }
-  if (refused.length > 0 || comesInZone.get(`${timezone}\0${text}`)) return refused;
+  if (zoneOf(timezone) === undefined) return [...refused, { field: "timezone", message: zoneProblem(timezone) }];
+  if (refused.length > 0 || comesInZone.get(cacheKey(timezone, normalized))) return refused;
   const never = `expected a time that comes in ${quoted(timezone)}, found ${quoted(expression)}, which its clock skips`;
   return [{ field: "schedule", message: never }];
 }
 
 /**
  * The due times of `expression` in `timezone`. Calls that mean the same get the same object, as long as it is among the
- * 2,048 last asked for, so they share one parse and one computation of each due time.
+ * 2,048 last used, so they share one parse and one computation of each due time.
  *
- * `seed` (the flow's `_id`) decides what `H` stands for, for good: one slot in each field's range, but 1 to 28 for the
- * day of the month, as in Jenkins, so that no month lacks it.
- *
+ * @param seed The flow's `_id`. It decides what `H` means, always the same: one slot in each field's range, but 1 to 28
+ * for the day of the month, as in Jenkins, so that no month lacks it.
  * @throws RangeError with the messages of {@link checkCron}, if it finds problems.
  */
 export function cronOf(expression: string, timezone: string, seed: string): Cron {
   const problems = checkCron(expression, timezone);
   if (problems.length > 0) throw new RangeError(sentences(problems));
-  const { fields, hashed, text } = readingOf(expression);
-  return crons.get(`${timezone}\0${hashed ? withSlots(fields, slotsOf(seed)).join(" ") : text}`);
+  return validCron(expression, timezone, seed);
+}
+
+/**
+ * What due times of a schedule are computed from, to be stored beside one: the normal form of the expression, the zone
+ * in force, and the version of the tz database of this runtime, such as `0 0 9 * 1-12 * america/new_york 2025c`. Two
+ * processes of one version of poundlock whose strings are equal compute the same due times; a due time that was stored
+ * with another string is to be computed anew. Expressions that name the same values in different ways share one normal
+ * form; `H` is replaced by the slot it draws. At most 512 characters, however long the expression is.
+ *
+ * Undefined if {@link checkCron} finds problems: then this process cannot judge what is stored.
+ *
+ * @param timezone The zone in force: the flow's own, or else the registry's.
+ * @param seed The flow's `_id`, as in {@link cronOf}.
+ */
+export function basisOf(expression: string, timezone: string, seed: string): string | undefined {
+  return checkCron(expression, timezone).length > 0 ? undefined : validCron(expression, timezone, seed).basis;
+}
+
+function validCron(expression: string, timezone: string, seed: string): ZonedCron {
+  const { fields, hashed, normalized } = expressionOf(expression);
+  return crons.get(cacheKey(timezone, hashed ? withSlots(fields, slotsOf(seed)).join(" ") : normalized));
 }
 
 function sentences(problems: readonly CronProblem[]): string {
   return problems.map(({ field, message }) => `${field}: ${message}`).join("; ");
 }
 
-const crons = new Cache(2_048, (key): Cron => {
-  const [timezone = "", text = ""] = key.split("\0");
-  return zonedCron(text.split(" "), timezone);
+function zoneProblem(timezone: string): string {
+  const found = `found ${quoted(timezone)}`;
+  if (isZoneName(timezone))
+    return `expected an IANA time zone such as "Europe/Berlin", ${found}, which tz data ${tzDataVersion()} of this runtime lacks`;
+  if (/^(?:UTC|GMT)?[+-]\d/i.test(timezone))
+    return `expected an IANA time zone such as "Europe/Berlin", or "Etc/GMT-2" for the fixed offset +02:00, ${found}`;
+  return `expected an IANA time zone such as "Europe/Berlin", ${found}`;
+}
+
+/** One key for all spellings of a zone's name. */
+function cacheKey(timezone: string, fields: string): string {
+  return `${timezone.toLowerCase()}\0${fields}`;
+}
+
+const crons = new Cache(2_048, (key) => {
+  const [timezone = "", fields = ""] = key.split("\0");
+  return zonedCron(patternOf(fields.split(" ")), timezone);
 });
 
 /**
  * Whether a schedule is ever due, whatever its `H` draws: a step whose hours are all in a gap, on days that are all such
- * days, never is. The time at which it is asked does not matter.
+ * days, never is. The present does not matter.
  */
 const comesInZone = new Cache(2_048, (key): boolean => {
-  const [timezone = "", text = ""] = key.split("\0");
-  const fields = text.split(" ");
-  return dateDraws(fields).every((draws) => zonedCron(withSlots(fields, draws), timezone).next(SETTLED) !== undefined);
+  const [timezone = "", normalized = ""] = key.split("\0");
+  const fields = normalized.split(" ");
+  return dateDraws(fields).every((draws) => {
+    const pattern = patternOf(withSlots(fields, draws));
+    return pattern.comesDespiteGaps || zonedCron(pattern, timezone).next(SETTLED) !== undefined;
+  });
 });
 
 /** After the last change that the tz database lists by its date, which is in 2087: from here on its rules repeat. */
 const SETTLED = Date.UTC(2100, 0);
 
-function zonedCron(fields: readonly string[], timezone: string): Cron {
+function patternOf(fields: readonly string[]): Pattern {
+  return new Pattern(fields.map(termsOf));
+}
+
+/** @param timezone In lower case. */
+function zonedCron(pattern: Pattern, timezone: string): ZonedCron {
   const zone = zoneOf(timezone);
   if (zone === undefined) throw new RangeError(`unknown time zone ${quoted(timezone)}`);
-  return new ZonedCron(new Pattern(fields.map(termsOf)), zone);
+  return new ZonedCron(pattern, zone, timezone);
 }
 
 /** The last instant of a `Date`, less what the arithmetic here may add to it. */
@@ -102,14 +144,23 @@ function isReachable(at: number): boolean {
 class ZonedCron implements Cron {
   readonly #pattern: Pattern;
   readonly #zone: Zone;
+  readonly #timezone: string;
+  #basis: string | undefined;
   /** The first due time after `from` is `due`; nothing is due in between. */
   #ahead = { from: Infinity, due: -Infinity };
   /** `due` is due, and nothing after it before `until`. */
   #behind = { due: Infinity, until: -Infinity };
 
-  constructor(pattern: Pattern, zone: Zone) {
+  constructor(pattern: Pattern, zone: Zone, timezone: string) {
     this.#pattern = pattern;
     this.#zone = zone;
+    this.#timezone = timezone;
+  }
+
+  /** See {@link basisOf}. */
+  get basis(): string {
+    this.#basis ??= `${this.#pattern.normalForm()} ${this.#timezone} ${tzDataVersion()}`;
+    return this.#basis;
   }
 
   readonly next = (after: number): number | undefined => {
@@ -190,7 +241,7 @@ class ZonedCron implements Cron {
   }
 
   /** The due time that makes up for fixed times in the gap, if there is a gap with any, and it is not before `from`. */
-  #dueAtGap(from: number, { at, before, after }: Change): number | undefined {
+  #dueAtGap(from: number, { at, before, after }: ClockChange): number | undefined {
     const skipped = this.#pattern.firstFixed(at + before);
     if (skipped === undefined || skipped >= at + after) return undefined;
     const due = this.#pattern.firstSecond(at + after) - after;
@@ -199,6 +250,6 @@ class ZonedCron implements Cron {
 }
 
 /** The wall time up to which the clock had come when it was moved. */
-function shownBy(change: Change | undefined): number {
+function shownBy(change: ClockChange | undefined): number {
   return change === undefined ? -Infinity : change.at + change.before;
 }

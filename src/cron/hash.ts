@@ -1,33 +1,43 @@
-/** `H`: which slots an item may draw from, and which of them a flow gets for good. */
+/** `H`: which slots an item may draw from, and which of them a flow gets. */
 import { type Field, fieldAt, itemsOf } from "./fields.ts";
 
-const HASHED = /^H(?:\((\d+)-(\d+)\))?(?:\/(\d+)|(L|#[1-5]))?$/;
+const HASHED = /^H(?:\((\d{1,2})-(\d{1,2})\))?(?:\/(\d{1,2})|(L|#[1-5]))?$/;
+
+/** What an `H` item draws from. */
+export interface SlotRange {
+  readonly from: number;
+  readonly to: number;
+  /** The values go on in this step from the slot drawn; 0 if the slot is the only value. */
+  readonly step: number;
+  /** `L` or `#1` to `#5`, for the day of week; else empty. */
+  readonly suffix: string;
+}
 
 /** Whether it is an `H`, well-formed or not. */
 export function isHashed(item: string): boolean {
   return item.startsWith("H");
 }
 
-/** What an `H` item draws from, and the step in which it goes on from there; undefined if it is not well-formed. */
-export function slotRange(
-  item: string,
-  field: Field,
-): { from: number; to: number; step: number; rest: string } | undefined {
+/** What an `H` item of a field draws from; undefined if it is not well-formed. */
+export function slotRange(item: string, { key, slots }: Field): SlotRange | undefined {
   const match = HASHED.exec(item);
   if (match === null) return undefined;
-  const [, from = field.slots[0], to = field.slots[1], step = 0, rest = ""] = match;
-  const range = { from: Number(from), to: Number(to), step: Number(step), rest };
-  const fits = field.slots[0] <= range.from && range.from <= range.to && range.to <= field.slots[1];
-  const steps = match[3] === undefined || (range.step > 0 && range.step <= range.to - range.from + 1);
-  return fits && steps ? range : undefined;
+  const [, start = slots[0], end = slots[1], written, suffix = ""] = match;
+  const [from, to, step] = [Number(start), Number(end), Number(written ?? 0)];
+  const fits = slots[0] <= from && from <= to && to <= slots[1];
+  const steps = written === undefined || (step > 0 && step <= to - from + 1);
+  return fits && steps && (suffix === "" || key === "dayOfWeek") ? { from, to, step, suffix } : undefined;
 }
 
-/** `item` of the field at `index` with its `H`, if it is well-formed, replaced by the slot at `draw`, which is from 0 up to but not including 1. */
+/**
+ * `item` of the field at `index`, with its `H` replaced by the slot at `draw`, which is from 0 up to but not including
+ * 1; unchanged if it has no `H`, or one that is not well-formed.
+ */
 export function withSlot(item: string, index: number, draw: number): string {
   const range = isHashed(item) ? slotRange(item, fieldAt(index)) : undefined;
   if (range === undefined) return item;
-  const { from, to, step, rest } = range;
-  if (step === 0) return `${from + Math.floor(draw * (to - from + 1))}${rest}`;
+  const { from, to, step, suffix } = range;
+  if (step === 0) return `${from + Math.floor(draw * (to - from + 1))}${suffix}`;
   const first = Math.floor(from / step) * step + Math.floor(draw * step);
   return `${first < from ? first + step : first}-${to}/${step}`;
 }
@@ -42,8 +52,8 @@ export function withSlots(fields: readonly string[], draws: readonly number[]): 
 }
 
 /**
- * Draws that bring up each slot of the month with each slot of the day of week, which together can pin a schedule to the
- * days on which a zone moves its clock; one draw if neither holds an `H`. The other fields get their middle slot.
+ * Draws that combine each slot of the month with each slot of the day of week, which together can pin a schedule to the
+ * days on which a zone moves its clock; one draw if neither has an `H`. The other fields get their middle slot.
  */
 export function dateDraws(fields: readonly string[]): readonly (readonly number[])[] {
   const [, , , , months = "", weekdays = ""] = fields;
@@ -59,8 +69,8 @@ function slotDraws(field: string, slots: number): readonly number[] {
 
 /**
  * What `seed` draws for each of the six fields, from 0 up to but not including 1: FNV-1a of the seed into mulberry32, in
- * cron-parser's order, so that seconds, minute, hour and month get the slots it gives. Kept here because a flow's slot
- * may not move when the parser is upgraded.
+ * cron-parser's order, so that seconds, minute, hour and month get the same slots as there. Ours,
+ * because the slot of a flow must not move when the parser is upgraded.
  */
 export function slotsOf(seed: string): readonly number[] {
   let state = 0x811c9dc5;

@@ -1,4 +1,4 @@
-/** Which times a schedule names on a calendar and a clock that never changes. Knows neither zones nor how it is written. */
+/** Which times a schedule names, on a calendar and a clock that never change. Knows neither zones nor how it is written. */
 
 /** In milliseconds. */
 export const MINUTE = 60_000;
@@ -32,6 +32,12 @@ export class Pattern {
   readonly everyHour: boolean;
   /** A single second is named. Where it is not, only the first one counts here. */
   readonly oncePerMinute: boolean;
+  /**
+   * No gap of a clock keeps it from being due on its days: an hour that is named is made up for after the gap, and one
+   * of 24 is always outside of it.
+   */
+  readonly comesDespiteGaps: boolean;
+  readonly #terms: SixTerms;
   readonly #second: number;
   readonly #minutes: readonly number[];
   readonly #hours: readonly number[];
@@ -50,8 +56,28 @@ export class Pattern {
     this.#hours = hours.values;
     this.everyHour = hours.values.length === 24;
     this.#fixedHours = this.everyHour ? [] : hours.named;
+    this.comesDespiteGaps = this.everyHour || this.#fixedHours.length > 0;
     this.#months = new Set(months.values);
     this.#isDay = dayRule(days, weekdays);
+    this.#terms = { seconds, minutes, hours, days, months, weekdays };
+  }
+
+  /**
+   * The six fields as numbers, such as `0 0,30 9-17 * 1-12 1-5`: the same for expressions that name the same values in
+   * different ways. Hours of which some come from a step end in `!` and those that do not, since clock changes treat
+   * them differently. At most 400 characters, however long the expression is.
+   */
+  normalForm(): string {
+    const { minutes, hours, days, months, weekdays } = this.#terms;
+    const fixed = this.everyHour || hours.named.length === hours.values.length;
+    return [
+      this.#second / 1_000,
+      ranges(minutes.values),
+      fixed ? ranges(hours.values) : `${ranges(hours.values)}!${ranges(hours.named)}`,
+      days.any ? "*" : list(ranges(days.values), days.last ? "L" : ""),
+      ranges(months.values),
+      weekdays.any ? "*" : list(ranges(weekdays.values), ...weekdays.lasts.map((day) => `${day}L`)) + nthOf(weekdays),
+    ].join(" ");
   }
 
   /** False for 31 February and its like. */
@@ -108,6 +134,31 @@ export class Pattern {
     }
     return undefined;
   }
+}
+
+/** The terms of the six fields. */
+interface SixTerms {
+  readonly seconds: Terms;
+  readonly minutes: Terms;
+  readonly hours: Terms;
+  readonly days: Terms;
+  readonly months: Terms;
+  readonly weekdays: Terms;
+}
+
+/** Sorted numbers as a list with ranges: `1-5,7`. */
+function ranges(values: readonly number[]): string {
+  const starts = values.filter((value, i) => value !== (values[i - 1] ?? NaN) + 1);
+  const ends = values.filter((value, i) => value !== (values[i + 1] ?? NaN) - 1);
+  return starts.map((start, i) => (start === ends[i] ? `${start}` : `${start}-${ends[i] ?? ""}`)).join(",");
+}
+
+function list(...items: readonly string[]): string {
+  return items.filter((item) => item !== "").join(",");
+}
+
+function nthOf({ nth }: Terms): string {
+  return nth === 0 ? "" : `#${nth}`;
 }
 
 /** 0 is Sunday; day 0, 1 January 1970, was a Thursday. */

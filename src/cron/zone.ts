@@ -4,7 +4,7 @@ import { Cache } from "./cache.ts";
 const DAY = 86_400_000;
 
 /** The zone's clock is moved at the instant `at`; the offsets are wall time minus UTC. */
-export interface Change {
+export interface ClockChange {
   /** The first instant after it, in epoch milliseconds on a whole second. */
   readonly at: number;
   /** Offset up to it, in milliseconds. */
@@ -15,17 +15,18 @@ export interface Change {
 
 /** A UTC day, midnight included. It has one change at most: no two in the tz database are less than three days apart. */
 export interface ZoneDay {
-  /** Up to the change; if that is at midnight, the offset of the day before. */
+  /** In milliseconds, up to the change; if that is at midnight, the offset of the day before. */
   readonly offset: number;
   /** Undefined on most days. */
-  readonly change: Change | undefined;
+  readonly change: ClockChange | undefined;
 }
 
-/** The clock on the wall of one time zone, as the runtime's own tz database has it. Days looked at are remembered. */
+/** The wall clock of one time zone, as the runtime's own tz database has it. Days that were read are cached. */
 export class Zone {
   readonly #format: Intl.DateTimeFormat;
   readonly #days = new Map<number, ZoneDay>();
 
+  /** @param format Shows the offset of the zone at its end, as `timeZoneName: "longOffset"` does. */
   constructor(format: Intl.DateTimeFormat) {
     this.#format = format;
   }
@@ -35,13 +36,13 @@ export class Zone {
     let known = this.#days.get(day);
     if (known === undefined) {
       if (this.#days.size >= 512) this.#days.clear();
-      known = this.#observe(day * DAY);
+      known = this.#read(day * DAY);
       this.#days.set(day, known);
     }
     return known;
   }
 
-  #observe(start: number): ZoneDay {
+  #read(start: number): ZoneDay {
     const before = this.#offset(start - 1_000);
     const after = this.#offset(start + DAY - 1_000);
     if (before === after) return { offset: before, change: undefined };
@@ -63,18 +64,49 @@ export class Zone {
 }
 
 /**
- * The zone of an IANA name; undefined if the runtime does not know it. "+02:00" is no zone but an offset, which only
- * newer runtimes take.
+ * The zone of an IANA name, in upper or lower case; undefined if it is none, or if this runtime's tz database does not
+ * have it (yet).
  */
 export function zoneOf(timezone: string): Zone | undefined {
-  return zones.get(timezone);
+  return isZoneName(timezone) ? zones.get(timezone.toLowerCase()) : undefined;
 }
 
 const zones = new Cache(256, (timezone: string): Zone | undefined => {
-  if (!/^[A-Za-z]/.test(timezone)) return undefined;
   try {
     return new Zone(new Intl.DateTimeFormat("en-US", { timeZone: timezone, timeZoneName: "longOffset" }));
   } catch {
     return undefined;
   }
 });
+
+/** The names without a "/" in the tz database, which adds no more of them. Not `Factory`, which has no clock. */
+const PLAIN_NAMES = new Set(
+  `cet cst6cdt cuba eet egypt eire est est5edt gb gb-eire gmt gmt+0 gmt-0 gmt0 greenwich hongkong hst iceland iran
+  israel jamaica japan kwajalein libya met mst mst7mdt navajo nz nz-chat poland portugal prc pst8pdt roc rok singapore
+  turkey uct universal utc w-su wet zulu`.split(/\s+/),
+);
+
+/** What stands before the first "/" of all other names in the tz database: continents, oceans, and older links. */
+const AREAS = new Set(
+  `africa america antarctica arctic asia atlantic australia brazil canada chile etc europe indian mexico pacific
+  us`.split(/\s+/),
+);
+
+/** Names that look like those of the tz database but are not, or no longer, in it. */
+const FORMER_NAMES = new Set(["canada/east-saskatchewan", "etc/unknown", "us/pacific-new"]);
+
+/**
+ * Whether a name has the form of a zone or link of the tz database. `Intl` accepts more: offsets such as `+02:00` in
+ * newer runtimes, and names that ICU keeps from before the tz database, whose meaning surprises (`BST` is Bangladesh).
+ */
+export function isZoneName(timezone: string): boolean {
+  if (timezone.length > 64 || !/^[A-Za-z0-9_+/-]+$/.test(timezone)) return false;
+  const name = timezone.toLowerCase();
+  const slash = name.indexOf("/");
+  return slash < 0 ? PLAIN_NAMES.has(name) : AREAS.has(name.slice(0, slash)) && !FORMER_NAMES.has(name);
+}
+
+/** The version of the runtime's tz database, such as "2025c"; "unknown" where the runtime does not have it. */
+export function tzDataVersion(): string {
+  return (typeof process === "undefined" ? undefined : process.versions.tz) ?? "unknown";
+}

@@ -57,7 +57,6 @@ describe("what is accepted", () => {
     ["30,30 * * * * *", "2030-01-01T00:00:30Z", "2030-01-01T00:01:30Z"],
     ["5-5 * * * * *", "2030-01-01T00:00:05Z", "2030-01-01T00:01:05Z"],
     ["0/60 * * * * *", "2030-01-01T00:01:00Z", "2030-01-01T00:02:00Z"],
-    ["59/2 0 0 * * *", "2030-01-01T00:00:59Z", "2030-01-02T00:00:59Z"],
   ])("%j names a single second, so it is due at that second of the minute", (expression, first, second) => {
     expect(messages(expression)).toEqual([]);
     expect(dueAfter(expression, "UTC", "2030-01-01T00:00:00Z", 2)).toEqual([first, second]);
@@ -92,6 +91,7 @@ describe("what is accepted", () => {
 describe("what is refused", () => {
   const counted =
     "expected five fields (minute, hour, day of month, month, day of week), or six with seconds first, found";
+  const named = 'expected a name such as "@hourly", "@daily", "@weekly", "@monthly" or "@yearly", found';
 
   test.each([
     ["", `${counted} an empty schedule`],
@@ -100,12 +100,16 @@ describe("what is refused", () => {
     ["* * *", `${counted} 3 in "* * *"`],
     ["0 0 * *", `${counted} 4 in "0 0 * *"`],
     ["0 0 0 1 1 * 2030", `${counted} 7 in "0 0 0 1 1 * 2030"`],
-    ["@fortnightly", `${counted} only one in "@fortnightly"`],
-    ["@Daily", `${counted} only one in "@Daily"`],
+    ["@fortnightly", `${named} "@fortnightly"`],
+    ["@Daily", `${named} "@Daily"`],
+    ["@reboot", `${named} "@reboot"`],
     ["@daily @daily", `${counted} 2 in "@daily @daily"`],
-  ])("%j, which cron-parser would fill up with every or refuse unclearly, by what was found", (expression, message) => {
-    expect(messages(expression)).toEqual([message]);
-  });
+  ])(
+    "%j, which cron-parser would fill up with every or refuse unclearly, naming what was found",
+    (expression, message) => {
+      expect(messages(expression)).toEqual([message]);
+    },
+  );
 
   test("an expression of more than 1,024 characters, without repeating it", () => {
     const [message, ...more] = messages(`${"0,".repeat(600)}0 * * * *`);
@@ -159,17 +163,14 @@ describe("what is refused", () => {
     },
   );
 
-  test.each(["Mars/Base", "", " ", "UTC ", "+02:00", "Europe/Berlin\0", "Berlin"])(
-    "%j, which is no time zone",
-    (zone) => {
-      expect(checkCron("* * * * *", zone)).toEqual([
-        {
-          field: "timezone",
-          message: `expected an IANA time zone such as "Europe/Berlin", found ${JSON.stringify(zone)}`,
-        },
-      ]);
-    },
-  );
+  test.each(["Mars/Base", "", " ", "UTC ", "BST", "Berlin"])("%j, which is no time zone", (zone) => {
+    expect(checkCron("* * * * *", zone)).toEqual([
+      {
+        field: "timezone",
+        message: `expected an IANA time zone such as "Europe/Berlin", found ${JSON.stringify(zone)}`,
+      },
+    ]);
+  });
 
   test.each([
     ["60 * * * *", "minute", "60"],
@@ -233,7 +234,7 @@ describe("what is refused", () => {
     expect(() => cronOf("* * * * *", "Mars/Base", "flow")).toThrow(/"Mars\/Base"$/);
   });
 
-  test("a refused expression is refused again when it is asked for again", () => {
+  test("a refused expression is refused again the second time", () => {
     expect(messages("0 0 31 2 *")).toEqual(messages("0 0 31 2 *"));
     expect(() => cronOf("0 0 31 2 *", "UTC", "")).toThrow(RangeError);
     expect(() => cronOf("0 0 31 2 *", "UTC", "")).toThrow(RangeError);
@@ -243,7 +244,7 @@ describe("what is refused", () => {
 describe("H", () => {
   const slot = (expression: string, seed: string) => dueAfter(expression, "UTC", "2030-01-01T00:00:00Z", 1, seed)[0];
 
-  test("gives a flow the same slot for ever, whatever happens to the parser", () => {
+  test("gives a flow the same slot always, whatever happens to the parser", () => {
     expect(slot("H * * * *", "0193d2a0-0000-7000-8000-000000000001")).toBe("2030-01-01T00:28:00Z");
     expect(slot("H H H H *", "0193d2a0-0000-7000-8000-000000000001")).toBe("2030-10-04T05:28:00Z");
     expect(slot("0 0 * * H", "0193d2a0-0000-7000-8000-000000000001")).toBe("2030-01-02T00:00:00Z");
@@ -284,7 +285,7 @@ describe("H", () => {
     }
   });
 
-  test("is fine for every seed or for none: no flow is refused because of its slot", () => {
+  test("is valid for every seed or for none: no flow is refused because of its slot", () => {
     const fields = ["H", "H,30", "H/7", "H(1-5)", "H(0-6)/7", "H,H", "H/59,H", "H#2", "HL"];
     const anyExpression = fc.tuple(...[0, 1, 2, 3, 4].map(() => fc.constantFrom("*", "5", ...fields)));
     fc.assert(
@@ -397,7 +398,7 @@ describe("next", () => {
   });
 
   test.each([NaN, Infinity, -Infinity, 8.64e15, -8.64e15, 1e300])(
-    "is undefined after %d, which no date can hold, and works as ever afterwards",
+    "is undefined after %d, which is beyond all dates, and correct as before afterwards",
     (nonsense) => {
       const cron = cronOf("0 3 * * *", "Europe/Oslo", "");
 
@@ -410,13 +411,13 @@ describe("next", () => {
 
   test("an accepted expression always has a later due time, in any zone and at any time", () => {
     const part = fc.constantFrom("*", "*/2", "1", "0", "2,3", "1-5", "2-11/3", "H", "L", "?", "29", "MON", "5#5");
-    const anyQuestion = fc.record({
+    const anyCall = fc.record({
       fields: fc.array(part, { minLength: 5, maxLength: 6 }),
       zone: fc.constantFrom(...Intl.supportedValuesOf("timeZone")),
       after: fc.integer({ min: at("1850-01-01T00:00:00Z"), max: at("2300-01-01T00:00:00Z") }),
     });
     fc.assert(
-      fc.property(anyQuestion, ({ fields, zone, after }) => {
+      fc.property(anyCall, ({ fields, zone, after }) => {
         const expression = fields.join(" ");
         fc.pre(messages(expression, zone).length === 0);
 
@@ -445,7 +446,7 @@ describe("latest", () => {
     expect(cron.latest(dayBefore, due)).toBeUndefined();
   });
 
-  test("answers each flow within its own bound, also from memory", () => {
+  test("keeps to the bound of each call, also where the due time is cached", () => {
     expect(cron.latest(due + 5, 0)).toBe(due);
     expect(cron.latest(due + 6, due + 1)).toBeUndefined();
     expect(cron.latest(due + 7, due)).toBe(due);
@@ -481,7 +482,7 @@ describe("sharing", () => {
     expect(crons.size).toBe(60);
   });
 
-  test("a schedule not asked for in a long time is forgotten, one in use is kept", () => {
+  test("a schedule not used for a long time is dropped, one in use is kept", () => {
     const old = cronOf("11 11 11 11 *", "UTC", "");
     const used = cronOf("12 12 12 12 *", "UTC", "");
     for (let i = 0; i < 4_200; i++) {
@@ -508,7 +509,7 @@ describe("sharing", () => {
     if (due !== start + 60_000) throw new Error(`flow ${i} is due at ${iso(due) ?? "no time"}`);
   }
 
-  test("an answer from memory is never older than the question", () => {
+  test("a cached due time is never returned for a call that it is too old for", () => {
     const instants = fc.array(fc.integer({ min: 0, max: 400 }), { minLength: 2, maxLength: 20 });
     fc.assert(
       fc.property(instants, (quarters) => {

@@ -1,11 +1,11 @@
 /**
- * Due times without any calendar arithmetic over zones: a wall clock is looked at minute by minute, as Intl shows it,
+ * Due times without any calendar arithmetic over zones: a wall clock is read minute by minute, as Intl shows it,
  * and the rules for clock changes are applied to what has and has not been shown. Knows neither cron.ts nor cron-parser.
  */
 
 const MINUTE = 60_000;
 
-/** What a schedule asks of what the wall clock shows, written by hand for each expression. */
+/** What the wall clock must show for a schedule to be due, written by hand for each expression. */
 export interface Rule {
   readonly minute: (minute: number) => boolean;
   readonly hour: (hour: number) => boolean;
@@ -22,7 +22,7 @@ export interface WallClock {
 }
 
 /** Reads the wall clock every hour, and in an hour that does not end as it should, every minute. */
-export function watch(timeZone: string, from: number, until: number): WallClock {
+export function readClock(timeZone: string, from: number, until: number): WallClock {
   const show = reader(timeZone);
   const shown = new Int32Array((until - from) / MINUTE);
   let first = show(from);
@@ -66,7 +66,7 @@ export function dueTimes({ from, shown }: WallClock, rules: readonly Rule[]): re
   return due;
 }
 
-/** A function that says which rules match what is shown, one bit for each. */
+/** A function from what is shown to the rules that match it, one bit for each. */
 function matcher(rules: readonly Rule[]): (shown: number) => number {
   const minutes = Array.from({ length: 60 }, (_, minute) => bits(rules, (rule) => rule.minute(minute)));
   const hours = Array.from({ length: 24 }, (_, hour) => bits(rules, (rule) => rule.hour(hour)));
@@ -84,6 +84,6 @@ function matcher(rules: readonly Rule[]): (shown: number) => number {
   };
 }
 
-function bits(rules: readonly Rule[], holds: (rule: Rule) => boolean): number {
-  return rules.reduce((all, rule, i) => (holds(rule) ? all | (1 << i) : all), 0);
+function bits(rules: readonly Rule[], isSet: (rule: Rule) => boolean): number {
+  return rules.reduce((all, rule, i) => (isSet(rule) ? all | (1 << i) : all), 0);
 }
