@@ -96,9 +96,8 @@ function zoneProblem(timezone: string): string {
   return `expected an IANA time zone such as "Europe/Berlin", ${found}`;
 }
 
-/** One key for all spellings of a zone's name. */
 function cacheKey(timezone: string, fields: string): string {
-  return `${timezone.toLowerCase()}\0${fields}`;
+  return `${timezone}\0${fields}`;
 }
 
 const crons = new Cache(2_048, (key) => {
@@ -126,7 +125,6 @@ function patternOf(fields: readonly string[]): Pattern {
   return new Pattern(fields.map(termsOf));
 }
 
-/** @param timezone In lower case. */
 function zonedCron(pattern: Pattern, timezone: string): ZonedCron {
   const zone = zoneOf(timezone);
   if (zone === undefined) throw new RangeError(`unknown time zone ${quoted(timezone)}`);
@@ -159,7 +157,7 @@ class ZonedCron implements Cron {
 
   /** See {@link basisOf}. */
   get basis(): string {
-    this.#basis ??= `${this.#pattern.normalForm()} ${this.#timezone} ${tzDataVersion()}`;
+    this.#basis ??= `${this.#pattern.normalForm()} ${this.#timezone.toLowerCase()} ${tzDataVersion()}`;
     return this.#basis;
   }
 

@@ -68,7 +68,7 @@ export class Zone {
  * have it (yet).
  */
 export function zoneOf(timezone: string): Zone | undefined {
-  return isZoneName(timezone) ? zones.get(timezone.toLowerCase()) : undefined;
+  return isZoneName(timezone) ? zones.get(timezone) : undefined;
 }
 
 const zones = new Cache(256, (timezone: string): Zone | undefined => {

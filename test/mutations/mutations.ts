@@ -48,6 +48,34 @@ export const mutations: readonly Mutation[] = [
     replace: "storedDueAt",
     tests: ["test/scheduler/timetable.test.ts"],
   },
+  {
+    promise: "a fixed local time that the clock skips is due after the gap [2]",
+    file: "src/cron/cron.ts",
+    find: "      this.#dueAtGap(from, change) ??\n",
+    replace: "",
+    tests: ["test/cron/cron.test.ts"],
+  },
+  {
+    promise: "a list with nothing between two commas is refused [2]",
+    file: "src/cron/expression.ts",
+    find: 'return "a value before and after each comma"',
+    replace: "return undefined",
+    tests: ["test/cron/expression.test.ts"],
+  },
+  {
+    promise: "an abbreviation is no time zone, even if Intl knows it [2]",
+    file: "src/cron/zone.ts",
+    find: "PLAIN_NAMES.has(name)",
+    replace: "true",
+    tests: ["test/cron/zone.test.ts"],
+  },
+  {
+    promise: "due times computed with other tz data are known by their basis [2]",
+    file: "src/cron/cron.ts",
+    find: "this.#timezone.toLowerCase()} ${tzDataVersion()}`",
+    replace: "this.#timezone.toLowerCase()}`",
+    tests: ["test/cron/basis.test.ts"],
+  },
 
   // ── one run at a time, and what happens when its process dies
   {
