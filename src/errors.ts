@@ -17,7 +17,8 @@ export type ErrorCode =
   | "flow_disabled"
   | "busy"
   | "export_failed"
-  | "import_failed"
+  | "import_unavailable"
+  | "nothing_delivered"
   | "contract_violation"
   | "stopped_by_import"
   | "too_many_failures"
@@ -148,13 +149,23 @@ export class ExportFailedError extends PoundlockError {
   }
 }
 
-/** Every record given to an import asked for a retry and retries are exhausted: the destination is unavailable, so no failures are stored. */
-export class ImportFailedError extends PoundlockError {
-  override readonly name = "ImportFailedError";
-  readonly code = "import_failed";
+/** An import took no record of a page with all its retries, or asked for a long wait: it is paused, and nothing of the page is stored. */
+export class ImportUnavailableError extends PoundlockError {
+  override readonly name = "ImportUnavailableError";
+  readonly code = "import_unavailable";
 
-  constructor(_importId: string, attempts: number, message: string) {
-    super(`Import ${formatValue(_importId)} took no record in ${attempts} attempts: ${message}`);
+  constructor(_importId: string, cause: unknown) {
+    super(`Import ${formatValue(_importId)} is unavailable: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Ten records or more were offered to the imports of a run, and every one was rejected. What was committed stays. */
+export class NothingDeliveredError extends PoundlockError {
+  override readonly name = "NothingDeliveredError";
+  readonly code = "nothing_delivered";
+
+  constructor(rejected: number) {
+    super(`All ${rejected} records were rejected: the failures say why; a mistake in map, schema or write is likely`);
   }
 }
 
@@ -178,13 +189,14 @@ export class StoppedByImportError extends PoundlockError {
   }
 }
 
-/** More records of a run failed at one import than `maxFailures` allows. The page at fault is not committed. */
+/** More records failed at one import than `maxFailures` of one run, or `maxOpenFailures` of its flow, allow: it is paused. */
 export class TooManyFailuresError extends PoundlockError {
   override readonly name = "TooManyFailuresError";
   readonly code = "too_many_failures";
 
-  constructor(_importId: string, maxFailures: number, message: string) {
-    super(`Import ${formatValue(_importId)} has more than ${maxFailures} failures in this run, the last: ${message}`);
+  constructor(_importId: string, limit: number, scope: "run" | "open", message: string) {
+    const where = scope === "run" ? "new failures in one run" : "open failures";
+    super(`Import ${formatValue(_importId)} has more than ${limit} ${where}, the last: ${message}`);
   }
 }
 

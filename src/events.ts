@@ -1,5 +1,6 @@
 import { EventEmitter } from "eventemitter3";
-import type { Failure } from "./model/failure.ts";
+import type { Pause } from "./model/delivery.ts";
+import type { Failure, ResolvedBy } from "./model/failure.ts";
 import type { Flow } from "./model/flow.ts";
 import type { Run } from "./model/run.ts";
 
@@ -39,10 +40,21 @@ export interface SchedulerEvents {
   "run:failed": { readonly run: Run };
   /** A run was canceled, waiting or running, and has really ended. */
   "run:canceled": { readonly run: Run };
-  /** A run is back in the waiting line: its process died (`crash`), or stops (`stop`). It resumes where it committed. */
-  "run:requeued": { readonly run: Run; readonly reason: "crash" | "stop" };
+  /**
+   * A run is back at the head of its flow's queue: its process died (`crash`), or stops (`stop`), or its export or
+   * import asked for a long wait (`wait`, until `run.notBefore`). It resumes where it committed.
+   */
+  "run:requeued": { readonly run: Run; readonly reason: "crash" | "stop" | "wait" };
   /** Records were stored as failures with the commit of a page. */
   "failures:stored": { readonly run: Run; readonly failures: readonly Failure[] };
+  /** Failures are open no more: a later state of their records was delivered, or somebody resolved them. */
+  "failures:resolved": { readonly run?: Run; readonly _ids: readonly string[]; readonly resolvedBy: ResolvedBy };
+  /** A run completed, and the flow that was to run next is gone, disabled, or has too many runs waiting. */
+  "chain:skipped": { readonly run: Run; readonly _flowId: string };
+  /** An import gets no records until its pause ends. Emitted once, however often the pause is prolonged. */
+  "import:paused": { readonly run: Run; readonly _importId: string; readonly pause: Pause };
+  /** An import that was paused has settled a page again, or somebody ended its pause; `run`: the run that got through. */
+  "import:resumed": { readonly _flowId: string; readonly _importId: string; readonly run?: Run };
   /** A due time found a scheduled run already waiting, and was folded into it. */
   "schedule:coalesced": { readonly flow: Flow; readonly run: Run; readonly dueAt: string };
   /** A due time found a run waiting or running and added none (`overlap: "skip"`). */

@@ -1,3 +1,4 @@
+import { messageOf } from "./message.ts";
 import { types } from "node:util";
 import { isPlainObject } from "./json.ts";
 
@@ -83,4 +84,16 @@ function copyPlain<T>(value: T): T {
   const copy: Record<string, unknown> = {};
   for (const key of Object.keys(value)) copy[key] = copyPlain((value as Record<string, unknown>)[key]);
   return copy as T;
+}
+
+/** A record as a storage keeps it, or why it cannot be kept. */
+export type Storable = { readonly record: unknown } | { readonly problem: string };
+
+/** The record as a storage keeps it: encoded by `codec` if there is one, frozen, and nobody else's. Never throws. */
+export function storableRecord(record: unknown, codec?: { encode(record: unknown): unknown }): Storable {
+  try {
+    return { record: copyRecord(codec === undefined ? record : codec.encode(record)) };
+  } catch (error) {
+    return { problem: messageOf(error) };
+  }
 }

@@ -2,7 +2,7 @@ import type { Flow } from "./flow.ts";
 import type { Json } from "./json.ts";
 import type { Logger } from "./logger.ts";
 import type { Page } from "./page.ts";
-import { type Shape, callable, oneOf, v, wholeNumber } from "./validate.ts";
+import { type Shape, callable, objectWith, oneOf, v, wholeNumber } from "./validate.ts";
 import type { Run } from "./run.ts";
 
 /** The source end of a flow: host code under an `_id` in the registry. At least one of `pages` and `listen`. */
@@ -34,8 +34,20 @@ export interface Export<T, C = Json> {
   readonly order?: "ordered" | "unordered";
   /** Version of the checkpoint's shape; a whole number, 0 or more. @default 1 */
   readonly checkpointVersion?: number;
+  /** Which state of the thing a record is (`updatedAt`, a revision): part of its idempotency key, and orders states of one key. */
+  version?(record: T): string | number;
+  /** Keeps records of the host's own classes in the storage; `decode` undoes `encode`. */
+  readonly codec?: Codec<T>;
+  /** Without a page for so long the read is aborted, in milliseconds; 1 or more. @default 600000 */
+  readonly readTimeoutMs?: number;
   /** Turns a checkpoint stored under another version into today's shape. Without it such a checkpoint ends the run. */
   migrate?(checkpoint: Json, fromVersion: number): C;
+}
+
+/** Turns records into JSON, to be kept, and back. */
+export interface Codec<T = unknown> {
+  encode(record: T): Json;
+  decode(value: Json): T;
 }
 
 /** Ends what `listen` began. */
@@ -49,6 +61,11 @@ export interface ExportContext<C = Json> {
   readonly run: Run;
   /** As it is when the run begins. */
   readonly flow: Flow;
+  /**
+   * Where the flow's other imports stand, in a reading that catches up with them. An export that can compare stops
+   * there, with a page of exactly this checkpoint; then all are read for together again.
+   */
+  readonly until?: C;
   /** The export's own hint, or 100. */
   readonly pageSize: number;
   /** A sample run: no more records than this are used. */
@@ -96,6 +113,9 @@ export const exportRules: Shape<Export<unknown>> = {
   listen: v.optional(callable),
   pageSize: v.optional(wholeNumber(1)),
   key: v.optional(callable),
+  version: v.optional(callable),
+  codec: v.optional(objectWith(["encode", "decode"])),
+  readTimeoutMs: v.optional(wholeNumber(1)),
   order: v.optional(oneOf("ordered", "unordered")),
   checkpointVersion: v.optional(wholeNumber(0)),
   migrate: v.optional(callable),

@@ -1,6 +1,6 @@
-import { failureStatuses } from "./failure.ts";
+import { failureStatuses, faults } from "./failure.ts";
 import { runStatuses, triggers } from "./run.ts";
-import { boolean, oneOf, pageLimit, string, strings, v } from "./validate.ts";
+import { boolean, duration, oneOf, pageLimit, string, strings, v } from "./validate.ts";
 
 const by = (description: string) => v.optional(v.pipe(string, v.description(description)));
 
@@ -15,6 +15,7 @@ export const flowFilters = {
   _connectorId: by("Flows of this connector."),
   _exportId: by("Flows that use this export."),
   _importId: by("Flows that use this import."),
+  group: by("Flows that this group of `defineAll` names."),
   disabled: v.optional(v.pipe(boolean, v.description("Only disabled flows, or only enabled ones."))),
   ...paging,
 };
@@ -35,6 +36,7 @@ export const runFilters = {
 export const failureFilters = {
   _ids: v.optional(strings),
   _flowId: by("Failures of this flow."),
+  _exportId: by("Failures of records of this export."),
   _importId: by("Failures at this import."),
   _runId: by("Failures of this run."),
   _integrationId: by("Failures of flows of this integration."),
@@ -42,5 +44,11 @@ export const failureFilters = {
   status: v.optional(
     v.pipe(oneOf(...failureStatuses), v.description("Failures in this state. Without it open and resolved ones.")),
   ),
+  fault: v.optional(v.pipe(oneOf(...faults), v.description("Failures of this kind."))),
+  key: by("Failures of the record with this key."),
+  retryUntil: v.optional(v.pipe(duration, v.description("Failures that are sent again by themselves until then."))),
   ...paging,
 };
+
+/** The filters of the list of an inbox's pages. */
+export const inboxFilters = { ...paging };

@@ -1,4 +1,4 @@
-import { formatValue } from "./json.ts";
+import { type Json, formatValue } from "./json.ts";
 import { unstorable, v } from "./validate.ts";
 
 /** A stored flow: one export linked to one or more imports. Documents are frozen; times are ISO 8601 UTC. */
@@ -20,6 +20,12 @@ export interface Flow {
   readonly _integrationId?: string;
   /** The host's own id of the connector this flow belongs to. */
   readonly _connectorId?: string;
+  /** JSON of the host's own, handed to the export and the imports with the flow. */
+  readonly settings?: Readonly<Record<string, Json>>;
+  /** Flows that get a run when a run of this one completes. */
+  readonly _runNextFlowIds?: readonly string[];
+  /** The group of `defineAll` that names it. */
+  readonly group?: string;
   /** True: no schedule, no manual run, no intake. */
   readonly disabled: boolean;
   readonly createdAt: string;

@@ -1,7 +1,8 @@
 import { type Flow, importIdsOf } from "./flow.ts";
+import type { Json } from "./json.ts";
 
 /** Why a run exists. */
-export const triggers = ["schedule", "catch-up", "manual", "realtime", "retry"] as const;
+export const triggers = ["schedule", "catch-up", "manual", "realtime", "retry", "resume", "chained"] as const;
 /** One of {@link triggers}. */
 export type Trigger = (typeof triggers)[number];
 
@@ -10,7 +11,7 @@ export const runStatuses = ["queued", "running", "completed", "failed", "canceli
 /** One of {@link runStatuses}. */
 export type RunStatus = (typeof runStatuses)[number];
 
-/** Every legal move. `running → queued` is a run reclaimed after a crash, or released by a process that stops. */
+/** Every legal move. `running → queued` is a run reclaimed after a crash, or released to wait or by a process that stops. */
 export const runTransitions: Readonly<Record<RunStatus, readonly RunStatus[]>> = {
   queued: ["running", "canceling"],
   running: ["completed", "failed", "canceling", "queued"],
@@ -28,6 +29,22 @@ export interface Counts {
   readonly numError: number;
   /** Left out by the import's filter. */
   readonly numIgnore: number;
+}
+
+/**
+ * How an import came out of a run. `behind`: it yielded to the flow's next run and goes on later. `skipped`: it was
+ * paused before and not due, so nothing was read for it.
+ */
+export const importStatuses = ["completed", "failed", "paused", "behind", "skipped"] as const;
+/** One of {@link importStatuses}. */
+export type ImportStatus = (typeof importStatuses)[number];
+
+/** One import's part of a run. */
+export interface RunImport extends Counts {
+  /** Absent until the run has ended. */
+  readonly status?: ImportStatus;
+  /** Why it failed or is paused. */
+  readonly error?: RunError;
 }
 
 /** Why a run ended as failed. */
@@ -49,17 +66,29 @@ export interface Run extends Counts {
   /** The due time it was made for (`schedule`, `catch-up`). */
   readonly dueAt?: string;
   readonly queuedAt: string;
-  /** When it started last; a run reclaimed after a crash starts again. */
+  /** When it started last; a run taken back after a crash starts again. */
   readonly startedAt?: string;
   readonly endedAt?: string;
   /** Due times that found this run waiting and added none. */
   readonly coalesced: number;
   /** Due times that found this run waiting or running and were skipped (`overlap: "skip"`). */
   readonly skipped: number;
-  /** How often a process died, or lost its lease, while running it. */
+  /** How often a process died, or lost its lease, while running it, since it last committed a page. */
   readonly crashes: number;
-  /** A sample run: at most this many records, and no checkpoint moves. */
+  /** A sample run: at most this many records for each import, and no checkpoint moves. */
   readonly limit?: number;
+  /** JSON handed to the export's `pages`, such as the window of a backfill. */
+  readonly parameters?: Json;
+  /** False: it reads from no checkpoint, and leaves every import's checkpoint where it is. */
+  readonly moveCheckpoint?: false;
+  /** A chained run: the flows whose runs led to it, the first one first. None of them is chained to again. */
+  readonly chain?: readonly string[];
+  /** It waits, and is not to go on before this instant. */
+  readonly notBefore?: string;
+  /** How often it was given back to wait since it last made progress. */
+  readonly waits?: number;
+  /** It is canceled, and the positions of its flow's imports are given up with it. */
+  readonly discard?: true;
   /** Which failures a `retry` run takes; absent fields mean all open ones. */
   readonly retry?: RetrySelection;
   /** Pages read as of the last commit, those read ahead included. */
@@ -70,7 +99,7 @@ export interface Run extends Counts {
    * Per import; the run's own counts are their sums. From the beginning each import that the flow had when the run was
    * queued, or the one that a retry is for.
    */
-  readonly imports: Readonly<Record<string, Counts>>;
+  readonly imports: Readonly<Record<string, RunImport>>;
   readonly error?: RunError;
 }
 
@@ -82,10 +111,22 @@ export interface RetrySelection {
   readonly _ids?: readonly string[];
   /** Failures that carry this integration: a flow may have moved since, and its failures keep theirs. */
   readonly _integrationId?: string;
+  /** Those whose time for an automatic retry has come when the run reads; ISO 8601 UTC. */
+  readonly dueBy?: string;
 }
 
 /** What is chosen when a run joins its flow's queue. */
-export type RunStart = Pick<Run, "_id" | "_flowId" | "trigger" | "queuedAt" | "dueAt" | "limit" | "retry">;
+export type RunStart = Pick<
+  Run,
+  "_id" | "_flowId" | "trigger" | "queuedAt" | "dueAt" | "limit" | "retry" | "parameters" | "moveCheckpoint" | "chain"
+>;
+
+/** True for a run that moves no import's place: what it has read is its own. */
+export function hasOwnPosition(run: Pick<Run, "trigger" | "limit" | "parameters" | "moveCheckpoint">): boolean {
+  return (
+    run.trigger === "retry" || run.limit !== undefined || run.parameters !== undefined || run.moveCheckpoint === false
+  );
+}
 
 /** The flow's part of a run. */
 type RunPlace = Pick<Flow, "_id" | "_exportId" | "_importId" | "_importIds" | "_integrationId" | "_connectorId">;
@@ -152,9 +193,18 @@ export function countsAddUp(read: number, counts: Counts): boolean {
   return counts.numSuccess + counts.numIgnore + counts.numError === read;
 }
 
-/** The run with one more committed page. */
-export function withPage(run: Run, page: Readonly<Record<string, Counts>>, generated: number): Run {
-  const imports: Record<string, Counts> = { ...run.imports };
+/** What a commit adds to a run. */
+export interface PageCounts {
+  /** Replaces `numPagesGenerated`. */
+  readonly generated: number;
+  /** Added to `numPagesProcessed`. */
+  readonly processed: number;
+  readonly counts: Readonly<Record<string, Counts>>;
+}
+
+/** The run with one more commit. */
+export function withPage(run: Run, { generated, processed, counts: page }: PageCounts): Run {
+  const imports: Record<string, RunImport> = { ...run.imports };
   let sum: Counts = run;
   for (const _importId in page) {
     const counts = page[_importId] ?? noCounts;
@@ -163,11 +213,28 @@ export function withPage(run: Run, page: Readonly<Record<string, Counts>>, gener
   }
   return Object.freeze({
     ...run,
+    crashes: 0,
     numPagesGenerated: generated,
-    numPagesProcessed: run.numPagesProcessed + 1,
+    numPagesProcessed: run.numPagesProcessed + processed,
     numSuccess: sum.numSuccess,
     numError: sum.numError,
     numIgnore: sum.numIgnore,
     imports: Object.freeze(imports),
   });
+}
+
+/** The run's imports with how each came out of it. */
+export function withImportEndings(
+  run: Run,
+  endings: Readonly<Record<string, { readonly status: ImportStatus; readonly error?: RunError }>>,
+): Run["imports"] {
+  const imports: Record<string, RunImport> = { ...run.imports };
+  for (const [_importId, { status, error }] of Object.entries(endings)) {
+    const { numSuccess, numError, numIgnore } = imports[_importId] ?? noCounts;
+    const counts = { numSuccess, numError, numIgnore, status };
+    imports[_importId] = Object.freeze(
+      error === undefined ? counts : { ...counts, error: Object.freeze({ ...error }) },
+    );
+  }
+  return Object.freeze(imports);
 }

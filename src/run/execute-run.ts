@@ -1,31 +1,28 @@
-import { type Clock, type Yielder, delay } from "../clock.ts";
-import {
-  CountsMismatchError,
-  ContractViolationError,
-  ExportFailedError,
-  ImportFailedError,
-  LeaseLostError,
-  PoundlockError,
-  TooManyFailuresError,
-} from "../errors.ts";
+import type { Clock, Yielder } from "../clock.ts";
+import { delay } from "../clock.ts";
+import { ContractViolationError, ExportFailedError, NothingDeliveredError, PoundlockError } from "../errors.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Export } from "../model/export.ts";
-import type { Failure, Fault } from "../model/failure.ts";
 import { importIdsOf } from "../model/flow.ts";
 import type { Import } from "../model/import.ts";
 import type { Json } from "../model/json.ts";
 import { type Logger, withFields } from "../model/logger.ts";
-import { copyRecord } from "../model/copy.ts";
-import { type Counts, type Run, countsAddUp, noCounts } from "../model/run.ts";
-import { codeOf, messageOf } from "../model/message.ts";
-import type { RunLease, PageCommit, RunPosition, Storage, StoredCheckpoint, ClaimedRun } from "../storage/storage.ts";
-import { type RetryPolicy, longestWaitMs, retryDelay, waitMsOf } from "./retry.ts";
-import { Batch } from "./batch.ts";
+import { messageOf } from "../model/message.ts";
+import type { ImportPlace, StoredCheckpoint } from "../model/place.ts";
+import { type Run, hasOwnPosition } from "../model/run.ts";
+import type { ClaimedRun, ImportEnding, RunEnding, RunLease, Storage } from "../storage/storage.ts";
 import { AttemptSignals } from "./import-context.ts";
-import { type ImportResult, countsOf, importPage } from "./import-page.ts";
-import { ReadAhead } from "./read-ahead.ts";
-import { ExportSource, FailureSource, InboxSource, ResumeLater, type Source, type SourcePage } from "./source.ts";
-import type { Destination, RecordError } from "./write-batch.ts";
+import { OpenFailures } from "./open-failures.ts";
+import { Pass, type PassEnd } from "./pass.ts";
+import { type PassStart, passesOf } from "./passes.ts";
+import { isDue } from "./pause.ts";
+import { RunProgress } from "./progress.ts";
+import { ReadSignal } from "./read-signal.ts";
+import { Recipient } from "./recipient.ts";
+import { type RetryPolicy, longestWaitMs, retryDelay, waitMsOf } from "./retry.ts";
+import type { AutoRetry } from "./settle.ts";
+import { ExportSource, FailureSource, InboxSource, PositionExpired, ResumeLater, type Source } from "./source.ts";
+import type { Destination } from "./write-batch.ts";
 
 /** Everything one run needs. */
 export interface RunJob {
@@ -34,459 +31,456 @@ export interface RunJob {
   readonly export: Export<unknown>;
   /** The flow's imports, in order. */
   readonly imports: ReadonlyMap<string, Import<unknown>>;
-  readonly storage: Pick<Storage, "commitPage" | "readInbox" | "listFailures">;
+  readonly storage: RunJobStorage;
   readonly clock: Clock;
-  readonly pace: Yielder;
+  readonly yielder: Yielder;
   /** Aborts to cancel, to stop, or because the lease is lost. */
   readonly signal: AbortSignal;
   readonly limits: RunLimits;
-  /** Whether what imports get to see is frozen. */
+  /** Whether records are frozen. */
   readonly freeze: boolean;
   readonly newId: () => string;
   readonly log: Logger;
   readonly emit: Emit<SchedulerEvents>;
 }
 
+/** What a run asks of its storage. */
+export type RunJobStorage = Pick<
+  Storage,
+  "commitPage" | "readInbox" | "listFailures" | "listRuns" | "openKeys" | "countOpenFailures"
+>;
+
 /** The options that bound a run. */
 export interface RunLimits {
   readonly prefetch: number;
   readonly maxAttempts: number;
+  readonly maxWaitMs: number;
   readonly maxFailures: number;
+  readonly maxOpenFailures: number;
+  readonly positionMaxAgeMs: number;
+  readonly autoRetry: AutoRetry | false;
   readonly backoff: RetryPolicy;
 }
 
-/** How a run went. `aborted`: it stopped at a page boundary because its signal said so. */
-export type RunResult =
-  | { readonly end: "completed"; readonly run: Run; readonly checkpoint?: StoredCheckpoint }
-  | { readonly end: "failed"; readonly run: Run; readonly error: PoundlockError }
-  | { readonly end: "aborted"; readonly run: Run };
-
-// A reason of our own: the default one is an exception with a stack, made anew each time.
-const readingEnds = new Error("the run reads no more");
-
-/** `run:progress` is emitted for the first page committed, and then not before so many milliseconds have passed. */
-const progressIntervalMs = 1_000;
+/** How a run went, and what its end is to say of its imports. */
+export interface RunResult {
+  /** `aborted`: its signal said so. `waiting`: it gives its slot back, and goes on at `notBefore`. */
+  readonly end: "completed" | "failed" | "aborted" | "waiting";
+  readonly run: Run;
+  readonly error?: PoundlockError;
+  readonly notBefore?: number;
+  /** How often it has waited without progress, this time included. */
+  readonly waits?: number;
+  readonly ending: Pick<RunEnding, "imports" | "places"> & { readonly needsResume: boolean };
+}
 
 /** Records of a page for which the export gives no hint. */
 const defaultPageSize = 100;
 
+/** Fewer rejected records than this may be dirt; so many, and nothing else, are a mistake in the code. */
+const fewestRejected = 10;
+
 /**
- * Moves a flow's records, page by page: read, offered to every import at once, settled, committed. Whatever happens,
- * what was committed stays and what was not is read again by who resumes.
+ * Moves a flow's records: reads for the imports that stand at the same place together, page by page, one reading after
+ * the other. Whatever happens, what was committed stays, and what was not is read again by the next run.
  *
  * @throws `lease_lost` if another process took the run over; `storage_failed` if the storage does not answer.
  */
 export async function executeRun(job: RunJob): Promise<RunResult> {
-  const execution = new Execution(job);
-  try {
-    return await execution.run();
-  } catch (error) {
-    // What the storage says is not the run's to end with: the run stays as it is and is resumed by who finds it.
-    if (!(error instanceof PoundlockError) || error.code === "storage_failed" || error.code === "lease_lost")
-      throw error;
-    return { end: "failed", run: execution.current, error };
-  }
-}
-
-/** One import's part of a page, settled. */
-interface Part {
-  readonly to: Destination;
-  readonly batch: Batch;
-  readonly result: ImportResult;
+  return new Execution(job).run();
 }
 
 class Execution {
   readonly #job: RunJob;
   readonly #log: Logger;
-  readonly #destinations: readonly Destination[];
-  #run: Run;
-  #position: RunPosition;
-  /** Reads of the export that `retryLater` ended since the checkpoint moved last. */
-  #resumes = 0;
-  /** Pages committed since, without a checkpoint of their own. */
-  #sincePosition = 0;
-  #progressAt = -Infinity;
+  readonly #progress: RunProgress;
+  readonly #recipients = new Map<string, Recipient>();
+  readonly #endings = new Map<string, ImportEnding>();
+  readonly #ownPosition: boolean;
+  /** Times the export asked to wait since the run made progress. */
+  #waits: number;
+  #notBefore: number | undefined;
+  #until: Json | undefined;
 
   constructor(job: RunJob) {
     this.#job = job;
-    this.#run = job.claimed.run;
-    this.#position = job.claimed.position ?? { pages: 0 };
-    this.#log = withFields(job.log, { flowId: job.claimed.flow._id, runId: job.claimed.run._id });
-    this.#destinations = [...job.imports].map(([_importId, into]) => this.#destination(_importId, into));
-  }
-
-  get current(): Run {
-    return this.#run;
+    const { claimed, clock, emit, lease, storage } = job;
+    this.#log = withFields(job.log, { flowId: claimed.flow._id, runId: claimed.run._id });
+    this.#progress = new RunProgress({ claimed, clock, emit, lease, storage });
+    this.#ownPosition = hasOwnPosition(claimed.run);
+    this.#waits = claimed.run.waits ?? 0;
+    const attempts = new AttemptSignals(job.signal);
+    for (const [_importId, into] of job.imports) {
+      const origin = { storage, _flowId: claimed.flow._id, _exportId: claimed.flow._exportId, _importId };
+      this.#recipients.set(
+        _importId,
+        new Recipient(this.#destination(_importId, into, attempts), new OpenFailures(origin)),
+      );
+    }
   }
 
   async run(): Promise<RunResult> {
-    for (;;) {
-      try {
-        await this.#readToTheEnd();
-        return this.#isAborted() ? { end: "aborted", run: this.#run } : this.#completed();
-      } catch (error) {
-        if (this.#isAborted() && (error instanceof ExportFailedError || error instanceof ResumeLater))
-          return { end: "aborted", run: this.#run };
-        if (!(error instanceof ResumeLater)) throw error;
-        await this.#waitToResume(error);
-      }
-    }
-  }
-
-  #completed(): RunResult {
-    const { value } = this.#position.checkpoint ?? {};
-    const moves = value !== undefined && this.#job.export.order !== "ordered" && this.#movesFlow();
-    const checkpoint = moves ? this.#position.checkpoint : undefined;
-    return { end: "completed", run: this.#run, ...(checkpoint === undefined ? {} : { checkpoint }) };
-  }
-
-  async #waitToResume(error: ResumeLater): Promise<void> {
-    const { clock, limits, signal, emit } = this.#job;
-    this.#resumes++;
-    if (this.#resumes >= limits.maxAttempts) throw new ExportFailedError(this.#run._exportId, error.cause);
-    const afterMs = Math.min(waitMsOf(error.afterMs, clock.now()), longestWaitMs);
-    const delayMs = retryDelay(this.#resumes, limits.backoff, afterMs);
-    emit("run:retrying", { run: this.#run, attempt: this.#resumes, delayMs, message: error.message });
-    await delay(clock, delayMs, signal);
-  }
-
-  async #readToTheEnd(): Promise<void> {
-    const { limits, pace, signal } = this.#job;
-    if (this.#isAborted()) return;
-    const reading = new ReadSignal(signal);
-    const readBefore = this.#run.numPagesGenerated;
-    const pages = new ReadAhead(this.#open(reading), limits.prefetch, signal);
     try {
-      for (let page = await pages.next(); page !== undefined; page = await pages.next()) {
-        if (this.#isAborted()) return;
-        const { limit } = this.#run;
-        const left = limit === undefined ? Infinity : limit - this.#recordsRead();
-        if (!(await this.#movePage(cut(page, left), readBefore + pages.read)) || page.records.length >= left) return;
-        if (pace.isDue()) await pace.yield();
-      }
-    } finally {
-      reading.end();
-      await pages.close();
-    }
-  }
-
-  #open(reading: ReadSignal): Source {
-    const { claimed, storage, export: from } = this.#job;
-    const { flow } = claimed;
-    const { _exportId } = flow;
-    this.#sincePosition = 0;
-    const pageSize = from.pageSize ?? defaultPageSize;
-    const run = this.#run;
-    if (run.trigger === "retry") {
-      const { _importId, ...chosen } = run.retry ?? {};
-      const _importIds = importIdsOf(flow).filter((_id) => _importId === undefined || _id === _importId);
-      const origin = { storage, _flowId: flow._id, _importIds, pageSize, ...chosen };
-      return new FailureSource(origin, this.#position.checkpoint?.value);
-    }
-    if (run.trigger === "realtime" || from.pages === undefined)
-      return new InboxSource({ storage, export: from, _exportId, _flowId: flow._id, pageSize });
-    const limit = run.limit === undefined ? {} : { limit: run.limit - this.#recordsRead() };
-    const context = {
-      checkpoint: this.#checkpoint(),
-      run,
-      flow,
-      pageSize,
-      ...limit,
-      get signal() {
-        return reading.signal;
-      },
-      log: this.#log,
-    };
-    return new ExportSource(from, context, { pagesBefore: this.#position.pages, freeze: this.#job.freeze });
-  }
-
-  // This run's own progress, else the flow's; in today's shape.
-  #checkpoint(): Json | undefined {
-    const { export: from, claimed } = this.#job;
-    const stored = this.#position.checkpoint ?? claimed.checkpoint;
-    const version = from.checkpointVersion ?? 1;
-    if (stored === undefined || stored.version === version) return stored?.value;
-    if (from.migrate === undefined)
-      throw this.#exportBroke(`its checkpoint has version ${stored.version}, it reads ${version}, and has no migrate`);
-    try {
-      return from.migrate(stored.value, stored.version);
+      const isThrough = await this.#readAll();
+      const waits = !isThrough || this.#notBefore !== undefined;
+      // Neither says more of its imports, so what is known of them is committed now.
+      if (this.#job.signal.aborted || waits) await this.#progress.flush();
+      if (this.#job.signal.aborted) return this.#result("aborted");
+      if (waits) return this.#result("waiting");
+      const error = this.#firstError();
+      return this.#result(error === undefined ? "completed" : "failed", error);
     } catch (error) {
-      throw this.#exportBroke(`migrate failed: ${messageOf(error)}`, error);
+      if (this.#job.signal.aborted && error instanceof ExportFailedError) return this.#result("aborted");
+      // What the storage says is not the run's to end with: the run stays as it is and is resumed by its finder.
+      if (!(error instanceof PoundlockError) || error.code === "storage_failed" || error.code === "lease_lost")
+        throw error;
+      return this.#result("failed", error);
     }
   }
 
-  // False: the run was aborted before the page was settled, and nothing of it is committed.
-  async #movePage(page: SourcePage, generated: number): Promise<boolean> {
-    const parts = await this.#offerToAll(page);
-    const settled = this.#isAborted() ? settleAborted(parts) : parts;
-    if (settled === undefined) return false;
-    const overdrawn = this.#isAborted() ? undefined : this.#overdrawn(settled);
-    // What may not be sent again has to be stored, and then this page may not be read again.
-    if (overdrawn !== undefined && !settled.some(isInDoubt)) throw overdrawn;
-    const counts = this.#balancedCounts(settled);
-    await this.#commit(page, settled, counts, generated);
-    if (overdrawn !== undefined) throw overdrawn;
+  // False: the run is to wait.
+  async #readAll(): Promise<boolean> {
+    const { export: from } = this.#job;
+    const { trigger } = this.#progress.run;
+    if (this.#ownPosition) return this.#readOwn();
+    const places = this.#duePlaces();
+    if (places.size === 0) return true;
+    if (trigger !== "realtime" && from.pages !== undefined && !(await this.#readPasses(places))) return false;
+    const readsInbox = trigger === "realtime" || trigger === "resume" || from.pages === undefined;
+    return readsInbox ? this.#readInboxes(places) : true;
+  }
+
+  async #readPasses(places: ReadonlyMap<string, ImportPlace>): Promise<boolean> {
+    const { clock, limits } = this.#job;
+    const { trigger, _id } = this.#progress.run;
+    const through = this.#progress.position.through ?? [];
+    const wanted = new Map(
+      [...places].filter(
+        ([_importId, place]) => !through.includes(_importId) && (trigger !== "resume" || place.behind === true),
+      ),
+    );
+    const rule = { _runId: _id, now: clock.now(), positionMaxAgeMs: limits.positionMaxAgeMs };
+    const passes = passesOf(wanted, rule);
+    for (const [index, start] of passes.entries()) {
+      if (!(await this.#readPass(start, "pages"))) return false;
+      if (this.#job.signal.aborted) return true;
+      if (index < passes.length - 1) await this.#endPass(start);
+    }
     return true;
   }
 
-  // Side by side: no import waits for, or hears of, another one's failed with this page.
-  async #offerToAll(page: SourcePage): Promise<readonly Part[]> {
-    const { records, keyOf, failures } = page;
-    const batch = new Batch(records, { keyOf, mayRepeat: this.#job.export.key !== undefined });
-    const destinations = this.#destinations.filter(
-      ({ _importId }) => failures === undefined || failures._importId === _importId,
-    );
-    const parts = await Promise.all(
-      destinations.map(async (to) => ({ to, batch, result: await importPage(batch, to, failures?.doubtful) })),
-    );
-    for (const { result } of parts) {
-      const error = result.violation ?? result.stopped;
-      if (error !== undefined) throw error;
-    }
-    return parts;
+  // What a pass has settled must survive the next one, and the imports must not be read for again by this run.
+  async #endPass({ _importIds }: PassStart): Promise<void> {
+    const { position } = this.#progress;
+    const through = [...(position.through ?? []), ..._importIds];
+    const [first = ""] = _importIds;
+    const { checkpoint } = this.#progress.placeOf(first);
+    this.#until ??= checkpoint?.version === this.#checkpointVersion() ? checkpoint.value : undefined;
+    await this.#progress.commit({ position: { ...position, through } });
   }
 
-  #destination(_importId: string, into: Import<unknown>): Destination {
-    const { clock, limits, signal, claimed, emit } = this.#job;
-    const current = () => this.#run;
+  async #readInboxes(places: ReadonlyMap<string, ImportPlace>): Promise<boolean> {
+    const groups = new Map<string, string[]>();
+    for (const _importId of places.keys()) {
+      if (this.#recipients.get(_importId)?.left !== undefined) continue;
+      const inbox = this.#progress.placeOf(_importId).inbox ?? "";
+      groups.set(inbox, [...(groups.get(inbox) ?? []), _importId]);
+    }
+    for (const _importIds of groups.values()) {
+      const start = { _importIds, _runId: this.#progress.run._id, pages: 0, catchesUp: false };
+      if (!(await this.#readPass(start, "inbox"))) return false;
+    }
+    return true;
+  }
+
+  async #readOwn(): Promise<boolean> {
+    const { export: from, claimed } = this.#job;
+    const { run, position } = this.#progress;
+    const { _importId } = run.retry ?? {};
+    const _importIds = importIdsOf(claimed.flow).filter((_id) => _importId === undefined || _id === _importId);
+    const checkpoint = position.checkpoint ?? this.#ownCheckpoint();
+    const start: PassStart = {
+      _importIds,
+      ...(checkpoint === undefined ? {} : { checkpoint }),
+      _runId: run._id,
+      pages: position.pages,
+      catchesUp: false,
+    };
+    if (run.trigger === "retry") return this.#readPass(start, "failures");
+    if (!(await this.#readPass(start, from.pages === undefined ? "inbox" : "pages"))) return false;
+    const reached = this.#progress.position.checkpoint;
+    const moved = _importIds.filter((_id) => this.#recipients.get(_id)?.left === undefined);
+    if (run.limit === undefined && run.moveCheckpoint !== false && reached !== undefined)
+      this.#progress.plan({ _importIds: moved, checkpoint: reached, position: null });
+    return true;
+  }
+
+  // Where a run begins that moves no place: where the flow's first import stands; a backfill, from the start.
+  #ownCheckpoint(): StoredCheckpoint | undefined {
+    const { run } = this.#progress;
+    if (run.moveCheckpoint === false) return undefined;
+    const { checkpoint, position } = this.#progress.placeOf(this.#job.claimed.flow._importId);
+    return position?.checkpoint ?? checkpoint;
+  }
+
+  #duePlaces(): ReadonlyMap<string, ImportPlace> {
+    const { claimed, clock } = this.#job;
+    const now = clock.now();
+    const due = new Map<string, ImportPlace>();
+    for (const _importId of importIdsOf(claimed.flow)) {
+      const place = this.#progress.placeOf(_importId);
+      if (isDue(place, this.#progress.run, now)) due.set(_importId, place);
+      else if (place.pause !== undefined) this.#endings.set(_importId, { status: "skipped" });
+    }
+    return due;
+  }
+
+  // One reading, resumed as often as the export asks for it. False: the run is to wait.
+  async #readPass(start: PassStart, kind: "pages" | "inbox" | "failures"): Promise<boolean> {
+    const recipients = start._importIds.flatMap((_importId) => this.#recipients.get(_importId) ?? []);
+    let current = start;
+    for (;;) {
+      const active = recipients.filter(({ left }) => left === undefined);
+      if (active.length === 0) return true;
+      const pass = this.#pass(current, active, kind);
+      try {
+        this.#note(await pass.run(), start);
+        return this.#notBefore === undefined;
+      } catch (error) {
+        if (this.#job.signal.aborted && (error instanceof ResumeLater || error instanceof PositionExpired)) return true;
+        if (error instanceof PositionExpired && !pass.hasRead && this.#hasPosition(current))
+          current = await this.#withoutPosition(current);
+        else if (error instanceof ResumeLater) {
+          if (!(await this.#waitToResume(error, pass))) return false;
+          current = this.#resumed(start);
+        } else throw error instanceof PositionExpired ? error.failure : error;
+      }
+    }
+  }
+
+  #note(end: PassEnd, { _importIds }: PassStart): void {
+    if (end !== "through") return;
+    for (const _importId of _importIds)
+      if (this.#recipients.get(_importId)?.left === undefined) this.#endings.set(_importId, { status: "completed" });
+  }
+
+  #hasPosition({ _importIds }: PassStart): boolean {
+    if (this.#ownPosition) return this.#progress.position.checkpoint !== undefined;
+    return _importIds.some((_importId) => this.#progress.placeOf(_importId).position !== undefined);
+  }
+
+  // The page token of the position is not valid any more: reading begins at the checkpoint again.
+  async #withoutPosition(start: PassStart): Promise<PassStart> {
+    const { _importIds } = start;
+    const [first = ""] = _importIds;
+    if (this.#ownPosition) await this.#progress.commit({ position: { pages: 0 } });
+    else await this.#progress.commit({ places: [{ _importIds, position: null }] });
+    const checkpoint = this.#ownPosition ? this.#ownCheckpoint() : this.#progress.placeOf(first).checkpoint;
+    const { checkpoint: _, ...rest } = start;
+    return { ...rest, ...(checkpoint === undefined ? {} : { checkpoint }), _runId: this.#progress.run._id, pages: 0 };
+  }
+
+  // Where the imports of a reading stand now.
+  #resumed(start: PassStart): PassStart {
+    if (this.#ownPosition) {
+      const { checkpoint = start.checkpoint, pages } = this.#progress.position;
+      return { ...start, ...(checkpoint === undefined ? {} : { checkpoint }), pages };
+    }
+    const [first = ""] = start._importIds.filter((_id) => this.#recipients.get(_id)?.left === undefined);
+    const { checkpoint: own, position } = this.#progress.placeOf(first);
+    const checkpoint = position?.checkpoint ?? own;
     return {
-      _importId,
-      import: into,
-      get run() {
-        return current();
+      ...start,
+      ...(checkpoint === undefined ? {} : { checkpoint }),
+      pages: position?.pages ?? start.pages,
+    };
+  }
+
+  async #waitToResume(error: ResumeLater, pass: Pass): Promise<boolean> {
+    const { clock, emit, limits, signal } = this.#job;
+    const { run } = this.#progress;
+    // Pages that were delivered without a checkpoint would be sent again.
+    if (pass.pagesWithoutCheckpoint > 0) {
+      const reason = `it asked to be read again later, but ${pass.pagesWithoutCheckpoint} pages had no checkpoint to go on from`;
+      throw new ExportFailedError(run._exportId, new Error(`${reason}: ${error.message}`, { cause: error.cause }));
+    }
+    this.#waits = pass.hasProgressed ? 1 : this.#waits + 1;
+    if (this.#waits >= limits.maxAttempts) throw new ExportFailedError(run._exportId, error.cause);
+    const afterMs = Math.min(waitMsOf(error.afterMs, clock.now()), longestWaitMs);
+    const delayMs = retryDelay(this.#waits, limits.backoff, afterMs);
+    emit("run:retrying", { run, attempt: this.#waits, delayMs, message: error.message });
+    if (delayMs > limits.maxWaitMs) {
+      this.#notBefore = clock.now() + delayMs;
+      return false;
+    }
+    await delay(clock, delayMs, signal);
+    return true;
+  }
+
+  #pass(start: PassStart, recipients: readonly Recipient[], kind: "pages" | "inbox" | "failures"): Pass {
+    const { clock, claimed, emit, export: from, limits, newId, signal, storage, yielder } = this.#job;
+    const { flow } = claimed;
+    const reading = new ReadSignal(signal);
+    const { limit } = this.#progress.run;
+    const left = limit === undefined ? Infinity : limit - this.#recordsRead(recipients);
+    const until = start.catchesUp ? this.#until : undefined;
+    return new Pass(
+      {
+        ...{ clock, emit, newId, reading, signal, until, yielder },
+        ...{ progress: this.#progress, codec: from.codec, ownPosition: this.#ownPosition, limit: left },
+        ...{ prefetch: limits.prefetch, maxFailures: limits.maxFailures, maxOpenFailures: limits.maxOpenFailures },
+        autoRetry: limits.autoRetry,
+        ordered: from.order === "ordered",
+        hasKeys: from.key !== undefined || kind === "inbox",
+        checkpointVersion: kind === "failures" ? 1 : this.#checkpointVersion(),
+        open: () => this.#source(start, kind, { reading, left, until }),
+        isAwaited: async () =>
+          (await storage.listRuns({ _flowId: flow._id, status: "queued", limit: 1 })).items.length > 0,
+        countOpen: async (_importId) =>
+          (await storage.countOpenFailures(flow._id, limits.maxOpenFailures + 1))[_importId] ?? 0,
+        onWait: (notBefore) => (this.#notBefore = Math.max(this.#notBefore ?? 0, notBefore)),
       },
-      flow: claimed.flow,
-      log: this.#log,
-      clock,
-      signal,
-      attempts: new AttemptSignals(signal),
-      freeze: this.#job.freeze,
-      shared: this.#job.imports.size > 1,
-      maxAttempts: limits.maxAttempts,
-      maxWaitMs: Infinity,
+      start,
+      recipients,
+    );
+  }
+
+  #source(
+    start: PassStart,
+    kind: "pages" | "inbox" | "failures",
+    read: { readonly reading: ReadSignal; readonly left: number; readonly until: Json | undefined },
+  ): Source {
+    const { claimed, clock, export: from, freeze, storage } = this.#job;
+    const { flow } = claimed;
+    const { run } = this.#progress;
+    const pageSize = from.pageSize ?? defaultPageSize;
+    if (kind === "failures") {
+      const { _importIds } = start;
+      const origin = { storage, flow, _importIds, pageSize, codec: from.codec, selection: run.retry ?? {} };
+      return new FailureSource(origin, start.checkpoint?.value);
+    }
+    if (kind === "inbox") {
+      const [first = ""] = start._importIds;
+      const after = run.limit === undefined ? this.#progress.placeOf(first).inbox : undefined;
+      const moves = !this.#ownPosition;
+      return new InboxSource({ storage, export: from, _flowId: flow._id, pageSize, after, moves, freeze });
+    }
+    const context = new ReadContext({
+      ...{ checkpoint: this.#readable(start.checkpoint), flow, run, pageSize, until: read.until },
+      ...{ limit: run.limit === undefined ? undefined : read.left, reading: read.reading, log: this.#log },
+    });
+    return new ExportSource(from, context, { clock, freeze, pagesBefore: start.pages, _runId: start._runId });
+  }
+
+  // A checkpoint in today's shape.
+  #readable(stored: StoredCheckpoint | undefined): Json | undefined {
+    const { export: from } = this.#job;
+    const version = this.#checkpointVersion();
+    if (stored === undefined || stored.version === version) return stored?.value;
+    if (from.migrate === undefined)
+      throw this.#violation(`its checkpoint has version ${stored.version}, it reads ${version}, and has no migrate`);
+    try {
+      return from.migrate(stored.value, stored.version) as Json;
+    } catch (error) {
+      throw this.#violation(`migrate failed: ${messageOf(error)}`, error);
+    }
+  }
+
+  #checkpointVersion(): number {
+    return this.#job.export.checkpointVersion ?? 1;
+  }
+
+  #violation(problem: string, cause?: unknown): ContractViolationError {
+    return new ContractViolationError("Export", this.#progress.run._exportId, problem, cause);
+  }
+
+  #destination(_importId: string, into: Import<unknown>, attempts: AttemptSignals): Destination {
+    const { claimed, clock, emit, freeze, imports, limits, signal } = this.#job;
+    return {
+      ...{ _importId, import: into, flow: claimed.flow, run: claimed.run, log: this.#log, clock, signal, attempts },
+      ...{ freeze, shared: imports.size > 1, maxAttempts: limits.maxAttempts, maxWaitMs: limits.maxWaitMs },
       backoff: limits.backoff,
       onRetry: (attempt, delayMs, message) =>
-        emit("run:retrying", { run: this.#run, _importId, attempt, delayMs, message }),
+        emit("run:retrying", { run: this.#progress.run, _importId, attempt, delayMs, message }),
     };
   }
 
-  // An outage must not turn a million records into failures: then the run fails, and this page is not committed.
-  #overdrawn(parts: readonly Part[]): PoundlockError | undefined {
-    for (const part of parts) {
-      const error = this.#overBudget(part);
-      if (error !== undefined) return error;
-    }
-    return undefined;
-  }
-
-  #overBudget({ to, result }: Part): PoundlockError | undefined {
-    const { maxAttempts, maxFailures } = this.#job.limits;
-    const last = result.errors.at(-1);
-    if (last === undefined) return undefined;
-    const before = this.#run.imports[to._importId] ?? noCounts;
-    const untouched = before.numSuccess + before.numError === 0;
-    if (untouched && result.sent > 0 && result.errors.filter((failed) => isDown(failed, to)).length === result.sent)
-      return new ImportFailedError(to._importId, maxAttempts, messageOf(last.error));
-    if (before.numError + result.errors.length > maxFailures)
-      return new TooManyFailuresError(to._importId, maxFailures, messageOf(last.error));
-    return undefined;
-  }
-
-  #balancedCounts(parts: readonly Part[]): Readonly<Record<string, Counts>> {
-    const counts: Record<string, Counts> = {};
-    for (const { to, batch, result } of parts) {
-      const made = countsOf(result);
-      if (!countsAddUp(batch.size, made))
-        throw new CountsMismatchError(to._importId, batch.size, made.numSuccess + made.numIgnore + made.numError);
-      counts[to._importId] = made;
-    }
-    return counts;
-  }
-
-  async #commit(
-    page: SourcePage,
-    parts: readonly Part[],
-    counts: PageCommit["counts"],
-    generated: number,
-  ): Promise<void> {
-    const { lease, storage, emit } = this.#job;
-    const pages = this.#position.pages + this.#sincePosition + 1;
-    const position =
-      page.checkpoint === undefined ? undefined : Object.freeze({ pages, checkpoint: this.#stored(page.checkpoint) });
-    const failures = this.#failures(parts, page);
-    const moved = page.failures === undefined && this.#job.export.order === "ordered" && this.#movesFlow();
-    const run = await storage.commitPage(lease, {
-      ordinal: this.#run.numPagesProcessed + 1,
-      generated,
-      counts,
-      ...(position === undefined ? {} : { position }),
-      ...(position === undefined || !moved ? {} : { checkpoint: position.checkpoint }),
-      failures,
-      delivered: page.failures === undefined ? [] : deliveredOf(page.failures, parts),
-      ...(page.inboxThrough === undefined || this.#run.limit !== undefined ? {} : { inboxThrough: page.inboxThrough }),
+  // Records that a limited run has read for these imports before.
+  #recordsRead(recipients: readonly Recipient[]): number {
+    const { imports } = this.#progress.run;
+    const reads = recipients.map(({ _importId }) => {
+      const counts = imports[_importId];
+      return counts === undefined ? 0 : counts.numSuccess + counts.numError + counts.numIgnore;
     });
-    if (run === undefined) throw new LeaseLostError(lease._runId);
-    this.#run = run;
-    this.#advance(position);
-    this.#emitProgress(page.total);
-    if (failures.length > 0) emit("failures:stored", { run, failures });
-  }
-
-  #emitProgress(total: number | undefined): void {
-    const now = this.#job.clock.now();
-    if (now - this.#progressAt < progressIntervalMs && now >= this.#progressAt) return;
-    this.#progressAt = now;
-    this.#job.emit("run:progress", { run: this.#run, ...(total === undefined ? {} : { total }) });
-  }
-
-  #advance(position: RunPosition | undefined): void {
-    if (position === undefined) this.#sincePosition++;
-    else {
-      if (this.#resumes > 0 && isElsewhere(position, this.#position)) this.#resumes = 0;
-      this.#position = position;
-      this.#sincePosition = 0;
-    }
-  }
-
-  #stored(value: Json): StoredCheckpoint {
-    return Object.freeze({ value, version: this.#job.export.checkpointVersion ?? 1 });
-  }
-
-  #failures(parts: readonly Part[], page: SourcePage): readonly Failure[] {
-    const failures: Failure[] = [];
-    for (const part of parts) for (const failed of part.result.errors) failures.push(this.#failure(failed, part, page));
-    return failures;
-  }
-
-  #failure(failed: RecordError, { to, batch }: Part, page: SourcePage): Failure {
-    const now = new Date(this.#job.clock.now()).toISOString();
-    const { index, error, attempts } = failed;
-    const { _id, _flowId, _exportId, _integrationId, _connectorId } = this.#run;
-    const key = batch.keyOf(index);
-    const code = codeOf(error);
-    return {
-      _id: page.failures?._ids[index] ?? this.#job.newId(),
-      _flowId,
-      _exportId,
-      _importId: to._importId,
-      ...(_integrationId === undefined ? {} : { _integrationId }),
-      ...(_connectorId === undefined ? {} : { _connectorId }),
-      _runId: _id,
-      key,
-      record: this.#storable(batch.records[index], key),
-      fault: faultOf(failed),
-      message: messageOf(error),
-      ...(code === undefined ? {} : { code }),
-      attempts: attempts + (page.failures?.attempts[index] ?? 0),
-      status: "open",
-      createdAt: page.failures?.createdAt[index] ?? now,
-      lastFailedAt: now,
-    };
-  }
-
-  #storable(record: unknown, key: string): unknown {
-    try {
-      return copyRecord(record);
-    } catch (error) {
-      throw this.#exportBroke(`record ${key} cannot be stored as a failure: ${messageOf(error)}`, error);
-    }
-  }
-
-  #exportBroke(problem: string, cause?: unknown): ContractViolationError {
-    return new ContractViolationError("Export", this.#run._exportId, problem, cause);
-  }
-
-  #isAborted(): boolean {
-    return this.#job.signal.aborted;
-  }
-
-  #movesFlow(): boolean {
-    const { trigger, limit } = this.#run;
-    return limit === undefined && trigger !== "retry" && trigger !== "realtime";
-  }
-
-  // Every import reads every record of a run that may have a limit, but the flow may have had others for some of it.
-  #recordsRead(): number {
-    const reads = Object.values(this.#run.imports).map(
-      (counts) => counts.numSuccess + counts.numError + counts.numIgnore,
-    );
     return Math.max(0, ...reads);
   }
-}
 
-/** Aborts with the run, or when nothing more is to be read; made only if the export asks for it. */
-class ReadSignal {
-  readonly #run: AbortSignal;
-  readonly #abort = () => this.#controller?.abort(this.#run.reason ?? readingEnds);
-  #controller: AbortController | undefined;
-  #ended = false;
-
-  constructor(run: AbortSignal) {
-    this.#run = run;
+  #firstError(): PoundlockError | undefined {
+    for (const { left } of this.#recipients.values()) if (left?.error !== undefined) return left.error;
+    const { numError, numSuccess, trigger } = this.#progress.run;
+    if (trigger === "retry" || numSuccess > 0 || numError < fewestRejected) return undefined;
+    let rejected = 0;
+    for (const { numRejected } of this.#recipients.values()) rejected += numRejected;
+    return rejected === numError ? new NothingDeliveredError(rejected) : undefined;
   }
 
-  get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#run.aborted || this.#ended) this.#abort();
-      else this.#run.addEventListener("abort", this.#abort);
+  #result(end: RunResult["end"], error?: PoundlockError): RunResult {
+    const imports: Record<string, ImportEnding> = {};
+    for (const [_importId, { left }] of this.#recipients) {
+      const ending = left === undefined ? this.#endings.get(_importId) : endingOf(left);
+      if (ending !== undefined) imports[_importId] = ending;
+      else if (end === "failed" && error !== undefined)
+        imports[_importId] = { status: "failed", error: { code: error.code, message: error.message } };
     }
-    return this.#controller.signal;
+    const needsResume = Object.values(imports).some(({ status }) => status === "behind");
+    return {
+      end,
+      run: this.#progress.run,
+      ...(error === undefined ? {} : { error }),
+      ...(end === "waiting" ? { notBefore: this.#notBefore ?? 0, waits: this.#waits } : {}),
+      ending: { imports, places: this.#progress.takePlanned(), needsResume },
+    };
+  }
+}
+
+function endingOf({ status, error, pause }: NonNullable<Recipient["left"]>): ImportEnding {
+  const reason = error === undefined ? pause?.reason : { code: error.code, message: error.message };
+  return reason === undefined ? { status } : { status, error: reason };
+}
+
+/** What `pages` is given. A class, since the hidden class of a literal with a getter lives until a full collection. */
+class ReadContext {
+  readonly checkpoint: Json | undefined;
+  readonly run: Run;
+  readonly flow: ClaimedRun["flow"];
+  readonly pageSize: number;
+  readonly limit?: number;
+  readonly until?: Json;
+  readonly log: Logger;
+  readonly #reading: ReadSignal;
+
+  constructor(given: {
+    readonly checkpoint: Json | undefined;
+    readonly run: Run;
+    readonly flow: ClaimedRun["flow"];
+    readonly pageSize: number;
+    readonly limit: number | undefined;
+    readonly until: Json | undefined;
+    readonly log: Logger;
+    readonly reading: ReadSignal;
+  }) {
+    this.checkpoint = given.checkpoint;
+    this.run = given.run;
+    this.flow = given.flow;
+    this.pageSize = given.pageSize;
+    if (given.limit !== undefined) this.limit = given.limit;
+    if (given.until !== undefined) this.until = given.until;
+    this.log = given.log;
+    this.#reading = given.reading;
   }
 
-  end(): void {
-    this.#ended = true;
-    this.#run.removeEventListener("abort", this.#abort);
-    this.#abort();
+  /** Aborts when the run does, and when nothing more is read. */
+  get signal(): AbortSignal {
+    return this.#reading.signal;
   }
-}
-
-// An export that gives the checkpoint again which it was opened with has made no progress.
-function isElsewhere(one: RunPosition, other: RunPosition): boolean {
-  return JSON.stringify(one.checkpoint?.value) !== JSON.stringify(other.checkpoint?.value);
-}
-
-// Only part of a page: its checkpoint would say too much.
-function cut(page: SourcePage, left: number): SourcePage {
-  if (page.records.length <= left) return page;
-  const { keyOf, total, failures } = page;
-  return {
-    records: Object.freeze(page.records.slice(0, left)),
-    keyOf,
-    ...(total === undefined ? {} : { total }),
-    ...(failures === undefined ? {} : { failures }),
-  };
-}
-
-// After an abort: a page is committed if all of it is settled, or if leaving it out would send a record twice to an
-// import that does not bear it; then what was not sent is stored. Otherwise it is left to who resumes.
-function settleAborted(parts: readonly Part[]): readonly Part[] | undefined {
-  if (parts.every(({ result }) => result.errors.every(({ fault }) => fault !== "unsent"))) return parts;
-  const touched = parts.some(
-    ({ to, result }) => !to.import.idempotent && result.errors.filter(isUnsent).length < result.sent,
-  );
-  return touched ? parts : undefined;
-}
-
-function isUnsent({ fault }: RecordError): boolean {
-  return fault === "unsent";
-}
-
-function faultOf({ fault }: RecordError): Fault {
-  return fault === "unsent" ? "retry" : fault;
-}
-
-// Attempts are spent and the record's outcome can still change: the destination does not take records now.
-function isDown({ fault }: RecordError, to: Destination): boolean {
-  return fault === "retry" || (fault === "unknown" && to.import.idempotent);
-}
-
-// Some record may have been applied, and sending it again is not harmless.
-function isInDoubt({ to, result }: Part): boolean {
-  return !to.import.idempotent && result.errors.some(({ fault }) => fault === "unknown");
-}
-
-function deliveredOf(failures: NonNullable<SourcePage["failures"]>, parts: readonly Part[]): readonly string[] {
-  const failed = new Set(parts.flatMap(({ result }) => result.errors.map(({ index }) => index)));
-  return failures._ids.filter((_, index) => !failed.has(index));
 }

@@ -2,25 +2,29 @@ import { type CancelTimer, type Clock, Yielder, delay } from "../clock.ts";
 import { LeaseLostError, NotFoundError, type PoundlockError, StorageFailedError, isPoundlockError } from "../errors.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Export } from "../model/export.ts";
-import { importIdsOf } from "../model/flow.ts";
+import { type Flow, importIdsOf } from "../model/flow.ts";
 import type { Import } from "../model/import.ts";
 import type { Logger } from "../model/logger.ts";
-import type { Run, RunError } from "../model/run.ts";
-import type { RunLease, RunEnding, Storage, ClaimedRun } from "../storage/storage.ts";
-import { type RunLimits, type RunResult, executeRun } from "./execute-run.ts";
+import type { Run, RunError, RunStart } from "../model/run.ts";
+import type { ClaimRunResult, ClaimedRun, EndRunResult, RunEnding, RunLease, Storage } from "../storage/storage.ts";
+import { type RunJobStorage, type RunLimits, type RunResult, executeRun } from "./execute-run.ts";
 
 /** Everything a runner needs. */
 export interface RunnerDeps {
   readonly storage: Storage;
   readonly catalog: Catalog;
   readonly clock: Clock;
-  readonly limits: RunLimits;
+  readonly limits: RunLimits & { readonly maxQueued: number };
+  /** Whether records are frozen. */
+  readonly freeze: boolean;
   readonly leaseMs: number;
   readonly newId: () => string;
   readonly log: Logger;
   readonly emit: Emit<SchedulerEvents>;
   /** A run has ended here, completed, failed or canceled. */
-  readonly onEnded: (run: Run) => void;
+  readonly onEnded: (ended: EndRunResult) => void;
+  /** Nothing of the flow is to be claimed before this instant. */
+  readonly onWaiting: (_flowId: string, notBefore: number) => void;
 }
 
 /** Host code by its `_id`. */
@@ -58,21 +62,30 @@ interface Claim {
 export class Runner {
   readonly #deps: RunnerDeps;
   readonly #running = new Map<string, Running>();
-  readonly #pace: Yielder;
+  readonly #yielder: Yielder;
   readonly #storage: Storage;
   /** Every claim has a token of its own: this runner's id and a number. */
   readonly #id: string;
   #claimed = 0;
   readonly #claims = new Set<Claim>();
-  // Read once: the environment is slow to ask.
-  readonly #inProduction = process.env.NODE_ENV === "production";
+  /** What runs ask of the storage; a call that fails is repeated. */
+  readonly #patientStorage: RunJobStorage;
   #cancelRenewal: CancelTimer | undefined;
 
   constructor(deps: RunnerDeps) {
     this.#deps = deps;
-    this.#pace = new Yielder(deps.clock);
+    this.#yielder = new Yielder(deps.clock);
     this.#storage = deps.storage;
     this.#id = deps.newId();
+    const { storage } = deps;
+    this.#patientStorage = {
+      commitPage: (...call) => this.#withRetries("commitPage", () => storage.commitPage(...call)),
+      readInbox: (...call) => this.#withRetries("readInbox", () => storage.readInbox(...call)),
+      listFailures: (...call) => this.#withRetries("listFailures", () => storage.listFailures(...call)),
+      listRuns: (...call) => this.#withRetries("listRuns", () => storage.listRuns(...call)),
+      openKeys: (...call) => this.#withRetries("openKeys", () => storage.openKeys(...call)),
+      countOpenFailures: (...call) => this.#withRetries("countOpenFailures", () => storage.countOpenFailures(...call)),
+    };
   }
 
   /** Runs the flow's oldest waiting run to its end. True: more of them wait. Never rejects. */
@@ -81,7 +94,10 @@ export class Runner {
     this.#claims.add(claim);
     try {
       const claimed = await this.#withRetries("claimRun", () => this.#claim(_flowId, claim.token));
-      return claimed === undefined ? false : await this.#runClaimed(claimed, claim);
+      if (claimed === undefined) return false;
+      if ("run" in claimed) return await this.#runClaimed(claimed, claim);
+      this.#deps.onWaiting(_flowId, claimed.notBefore);
+      return false;
     } catch (error) {
       this.#deps.emit("background:error", { error, during: `running flow ${_flowId}` });
       return false;
@@ -113,7 +129,7 @@ export class Runner {
     this.#running.clear();
   }
 
-  #claim(_flowId: string, token: string): Promise<ClaimedRun | undefined> {
+  #claim(_flowId: string, token: string): Promise<ClaimRunResult> {
     const at = this.#deps.clock.now();
     return this.#storage.claimRun(_flowId, { token, at, until: at + this.#deps.leaseMs });
   }
@@ -127,7 +143,7 @@ export class Runner {
     this.#planRenewal();
     try {
       this.#deps.emit("run:started", { run: claimed.run });
-      return await this.#conclude(running, await this.#execute(claimed, running));
+      return await this.#conclude(claimed, running, await this.#execute(claimed, running));
     } catch (error) {
       if (!(error instanceof LeaseLostError)) throw error;
       this.#lose(running);
@@ -139,7 +155,7 @@ export class Runner {
   }
 
   async #execute(claimed: ClaimedRun, running: Running): Promise<RunResult> {
-    const { catalog, clock, limits, newId, log, emit } = this.#deps;
+    const { catalog, clock, freeze, limits, newId, log, emit } = this.#deps;
     const { flow, run } = claimed;
     const from = catalog.findExport(flow._exportId);
     if (from === undefined) return failed(run, new NotFoundError("export", flow._exportId));
@@ -150,33 +166,56 @@ export class Runner {
       imports.set(_importId, into);
     }
     const { lease, abort } = running;
-    const storage: Pick<Storage, "commitPage" | "readInbox" | "listFailures"> = {
-      commitPage: (...call) => this.#withRetries("commitPage", () => this.#storage.commitPage(...call)),
-      readInbox: (...call) => this.#withRetries("readInbox", () => this.#storage.readInbox(...call)),
-      listFailures: (...call) => this.#withRetries("listFailures", () => this.#storage.listFailures(...call)),
-    };
-    // Frozen records make an import that changes them fail where its author sees it. In production only imports that
-    // share records need that.
-    const freeze = !this.#inProduction || imports.size > 1;
     const { signal } = abort;
-    const parts = { clock, pace: this.#pace, signal, limits, freeze, newId, log, emit };
-    return executeRun({ claimed, lease, export: from, imports, storage, ...parts });
+    const deps = { clock, emit, freeze, limits, log, newId, signal, yielder: this.#yielder };
+    const job = { claimed, lease, export: from, imports, storage: this.#patientStorage, ...deps };
+    try {
+      return await executeRun(job);
+    } catch (error) {
+      if (error instanceof LeaseLostError) throw error;
+      // An error that nobody expected, or of the storage, is this run's own: it must not look like a crash.
+      return failed(run, isPoundlockError(error) ? error : new StorageFailedError("commitPage", error));
+    }
   }
 
-  async #conclude(running: Running, result: RunResult): Promise<boolean> {
-    if (result.end === "aborted" && running.reason === "stop") {
-      const released = await this.#withRetries("releaseRun", () => this.#storage.releaseRun(running.lease));
-      if (released !== undefined) {
-        this.#deps.emit("run:requeued", { run: released, reason: "stop" });
-        return false;
-      }
+  async #conclude(claimed: ClaimedRun, running: Running, result: RunResult): Promise<boolean> {
+    if (result.end === "waiting" || (result.end === "aborted" && running.reason === "stop")) {
+      const released = await this.#release(running, result);
+      if (released !== undefined) return false;
     }
-    if (result.end === "failed") this.#logFailure(running.run, result.error);
-    const ending = { ...endingOf(result), at: this.#deps.clock.now() };
+    if (result.error !== undefined) this.#logFailure(running.run, result.error);
+    const ending = this.#endingOf(claimed, result);
     const ended = await this.#withRetries("endRun", () => this.#storage.endRun(running.lease, ending));
     if (ended === undefined) throw new LeaseLostError(running.lease._runId);
-    this.#deps.onEnded(ended.run);
+    this.#deps.onEnded(ended);
     return ended.more;
+  }
+
+  async #release(running: Running, { notBefore, waits }: RunResult): Promise<Run | undefined> {
+    const change = { ...(notBefore === undefined ? {} : { notBefore }), ...(waits === undefined ? {} : { waits }) };
+    const released = await this.#withRetries("releaseRun", () => this.#storage.releaseRun(running.lease, change));
+    if (released === undefined) return undefined;
+    this.#deps.emit("run:requeued", { run: released, reason: notBefore === undefined ? "stop" : "wait" });
+    if (notBefore !== undefined) this.#deps.onWaiting(released._flowId, notBefore);
+    return released;
+  }
+
+  #endingOf({ flow, run }: ClaimedRun, { end, error, ending }: RunResult): RunEnding {
+    const { clock, limits, newId } = this.#deps;
+    const at = clock.now();
+    const queuedAt = new Date(at).toISOString();
+    const { imports, needsResume, places } = ending;
+    const resume: RunStart = { _id: newId(), _flowId: flow._id, trigger: "resume", queuedAt };
+    const common = { at, imports, places, ...(needsResume ? { resume } : {}) };
+    if (end === "failed" && error !== undefined) return { ...common, status: "failed", error: reasonOf(error) };
+    if (end !== "completed") return { ...common, status: "canceled" };
+    const isWhole = Object.values(imports).every(({ status }) => status === "completed");
+    const starts = isWhole ? chainedStarts(flow, run, queuedAt, newId) : [];
+    return {
+      ...common,
+      status: "completed",
+      ...(starts.length === 0 ? {} : { next: { starts, maxQueued: limits.maxQueued } }),
+    };
   }
 
   // The stored run has the message; here is the stack as well, for who looks for the line at fault.
@@ -237,18 +276,16 @@ const abortMessages: Readonly<Record<AbortReason, string>> = {
 };
 
 function failed(run: Run, error: PoundlockError): RunResult {
-  return { end: "failed", run, error };
+  return { end: "failed", run, error, ending: { imports: {}, places: [], needsResume: false } };
 }
 
-function endingOf(result: RunResult): Omit<RunEnding, "at"> {
-  switch (result.end) {
-    case "completed":
-      return { status: "completed", ...(result.checkpoint === undefined ? {} : { checkpoint: result.checkpoint }) };
-    case "failed":
-      return { status: "failed", error: reasonOf(result.error) };
-    case "aborted":
-      return { status: "canceled" };
-  }
+// The runs that follow a run which completed, one for each flow that did not lead to it.
+function chainedStarts(flow: Flow, run: Run, queuedAt: string, newId: () => string): readonly RunStart[] {
+  if (run.trigger === "retry" || run.limit !== undefined) return [];
+  const chain = Object.freeze([...(run.chain ?? []), flow._id]);
+  return (flow._runNextFlowIds ?? [])
+    .filter((_flowId) => !chain.includes(_flowId))
+    .map((_flowId) => ({ _id: newId(), _flowId, trigger: "chained", queuedAt, chain }));
 }
 
 function reasonOf(error: PoundlockError): RunError {

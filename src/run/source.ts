@@ -1,22 +1,27 @@
+import type { Clock } from "../clock.ts";
 import { ContractViolationError, ExportFailedError } from "../errors.ts";
-import type { Export, ExportContext } from "../model/export.ts";
+import type { Codec, Export, ExportContext } from "../model/export.ts";
 import type { Failure } from "../model/failure.ts";
+import type { Flow } from "../model/flow.ts";
 import type { Json } from "../model/json.ts";
-import { type Page, readPage } from "../model/page.ts";
 import { messageOf } from "../model/message.ts";
 import { outcomeOf } from "../model/outcome.ts";
-import type { FailureQuery, ListResult, Storage } from "../storage/storage.ts";
+import { type Page, readPage } from "../model/page.ts";
+import type { RetrySelection } from "../model/run.ts";
+import type { FailureQuery, InboxPage, ListResult, Storage } from "../storage/storage.ts";
+import { Batch } from "./batch.ts";
+import { pageKeys } from "./page-keys.ts";
 
 /** One page on its way into the imports. */
 export interface SourcePage {
-  readonly records: readonly unknown[];
-  /** The key of `records[index]`. */
-  readonly keyOf: (index: number) => string;
-  /** For the run to resume after this page, and for its flow if it is an export's own. */
+  readonly batch: Batch;
+  /** Where reading goes on after this page. */
   readonly checkpoint?: Json;
   readonly total?: number;
-  /** Inbox entries this page is made of end here. */
+  /** The inbox is settled up to here with this page. */
   readonly inboxThrough?: string;
+  /** Imports for which the page was dropped: it counts as settled for them. */
+  readonly excluded?: ReadonlySet<string>;
   /** The stored failures this page is made of, record by record, and the one import they are for. */
   readonly failures?: FailureOrigin;
 }
@@ -24,24 +29,22 @@ export interface SourcePage {
 /** Where the records of a retry run's page come from. */
 export interface FailureOrigin {
   readonly _importId: string;
-  readonly _ids: readonly string[];
-  readonly attempts: readonly number[];
-  readonly createdAt: readonly string[];
+  readonly items: readonly Failure[];
   readonly doubtful: ReadonlySet<number>;
 }
 
 /** Where a run's pages come from, one at a time. */
 export interface Source {
-  /** Undefined at the end. Not called again before it has answered. */
+  /** Undefined at the end. Not called again before it has returned. */
   next(): Promise<SourcePage | undefined>;
-  /** Gives up what is open. Resolves when the host's code has ended. */
+  /** Gives up what is open. Resolves when the host's code has ended, or is left behind. */
   close(): Promise<void>;
 }
 
 /** `retryLater` thrown while reading: resume from the last committed checkpoint after `afterMs`. */
 export class ResumeLater extends Error {
   override readonly name = "ResumeLater";
-  /** As host code gave it; `waitMsOf` reads it. */
+  /** As it was given. */
   readonly afterMs: unknown;
 
   constructor(cause: unknown, afterMs: unknown) {
@@ -50,51 +53,92 @@ export class ResumeLater extends Error {
   }
 }
 
+/** `expired` thrown while reading: what reading was resumed with is not valid any more. */
+export class PositionExpired extends Error {
+  override readonly name = "PositionExpired";
+  /** What the run fails with if there is nothing to give up. */
+  readonly failure: ExportFailedError;
+
+  constructor(_exportId: string, cause: unknown) {
+    super(messageOf(cause), { cause });
+    this.failure = new ExportFailedError(_exportId, cause);
+  }
+}
+
+/** How long an export may take for a page without a timeout of its own, in milliseconds. */
+export const defaultReadTimeoutMs = 600_000;
+
+/** How long ending a reading may take before the host's code is left behind, in milliseconds. */
+export const closeTimeoutMs = 10_000;
+
+/** How an export is read. */
+export interface ExportSourceOptions {
+  readonly clock: Clock;
+  /** Whether records are frozen. */
+  readonly freeze: boolean;
+  /** Pages of the reading up to the checkpoint, so that a page read again gets the same keys again. */
+  readonly pagesBefore: number;
+  /** The run whose id default keys are made of. */
+  readonly _runId: string;
+}
+
 /** The pages an export's own `pages` makes. */
 export class ExportSource implements Source {
   readonly #export: Export<unknown>;
   readonly #context: ExportContext;
-  readonly #pagesBefore: number;
-  readonly #freeze: boolean;
+  readonly #options: ExportSourceOptions;
   readonly #iterator: AsyncIterator<unknown>;
   #read = 0;
+  #isLeftBehind = false;
 
-  /**
-   * `pagesBefore`: pages of the run up to the checkpoint, so that a page read again gets the same keys again.
-   * `freeze`: whether records are frozen.
-   *
-   * @throws whatever `pages` throws, classified.
-   */
-  constructor(from: Export<unknown>, context: ExportContext, options: { pagesBefore: number; freeze: boolean }) {
+  /** @throws whatever `pages` throws, classified. */
+  constructor(from: Export<unknown>, context: ExportContext, options: ExportSourceOptions) {
     this.#export = from;
     this.#context = context;
-    this.#pagesBefore = options.pagesBefore;
-    this.#freeze = options.freeze;
+    this.#options = options;
     this.#iterator = this.#open();
   }
 
   async next(): Promise<SourcePage | undefined> {
-    let result: IteratorResult<unknown>;
-    try {
-      result = await this.#iterator.next();
-    } catch (error) {
-      throw this.#classified(error);
-    }
+    const result = await this.#pull();
     if (result.done === true) return undefined;
-    const page = this.#readPage(result.value);
+    const { checkpoint, records, total } = this.#readPage(result.value);
     this.#read++;
-    const { run } = this.#context;
-    const place = this.#pagesBefore + this.#read;
-    const keyOf = keysOf(page.records, this.#export, run._exportId) ?? ((index) => `${run._id}/${place}/${index}`);
-    return { ...page, keyOf };
+    const { _runId, pagesBefore } = this.#options;
+    const place = pagesBefore + this.#read;
+    const keys = pageKeys(records, this.#export, (index) => `${_runId}/${place}/${index}`);
+    return {
+      batch: new Batch(records, keys),
+      ...(checkpoint === undefined ? {} : { checkpoint }),
+      ...(total === undefined ? {} : { total }),
+    };
   }
 
   async close(): Promise<void> {
-    try {
-      await this.#iterator.return?.();
-    } catch {
-      // The run is over for this source; how its clean-up went changes nothing that was read.
-    }
+    if (this.#isLeftBehind) return;
+    const ended = (async () => this.#iterator.return?.())();
+    // The run is over for this source; how its clean-up went changes nothing that was read.
+    const quiet = ended.then(
+      () => undefined,
+      () => undefined,
+    );
+    await within(this.#options.clock, closeTimeoutMs, quiet);
+  }
+
+  async #pull(): Promise<IteratorResult<unknown>> {
+    const { readTimeoutMs = defaultReadTimeoutMs } = this.#export;
+    const pulled = (async () => this.#iterator.next())();
+    const result = await within(this.#options.clock, readTimeoutMs, pulled).catch((error: unknown) => {
+      throw this.#classified(error);
+    });
+    if (result !== undefined) return result.value;
+    this.#isLeftBehind = true;
+    pulled.catch(() => undefined);
+    throw new ExportFailedError(this.#exportId, new Error(`pages gave no page within ${readTimeoutMs} ms`));
+  }
+
+  get #exportId(): string {
+    return this.#context.run._exportId;
   }
 
   #open(): AsyncIterator<unknown> {
@@ -104,66 +148,113 @@ export class ExportSource implements Source {
     } catch (error) {
       throw this.#classified(error);
     }
-    throw new ContractViolationError("Export", this.#context.run._exportId, "pages did not answer an async iterable");
+    throw new ContractViolationError("Export", this.#exportId, "pages did not return an async iterable");
   }
 
   #readPage(value: unknown): Page<unknown> {
     try {
-      return readPage(value, this.#freeze);
+      return readPage(value, this.#options.freeze);
     } catch (error) {
-      throw new ContractViolationError("Export", this.#context.run._exportId, messageOf(error));
+      throw new ContractViolationError("Export", this.#exportId, messageOf(error));
     }
   }
 
   #classified(error: unknown): Error {
     const outcome = outcomeOf(error);
     if (outcome?.kind === "retryLater") return new ResumeLater(error, outcome.afterMs);
-    return new ExportFailedError(this.#context.run._exportId, error);
+    if (outcome?.kind === "expired") return new PositionExpired(this.#exportId, error);
+    return new ExportFailedError(this.#exportId, error);
   }
 }
 
-/** The pages that wait in a flow's inbox; entries are gathered until they fill a page. */
-export class InboxSource implements Source {
-  readonly #from: InboxOrigin;
-  #after: string | undefined;
-
-  constructor(from: InboxOrigin) {
-    this.#from = from;
-  }
-
-  async next(): Promise<SourcePage | undefined> {
-    const { storage, export: from, _flowId, _exportId, pageSize } = this.#from;
-    const after = this.#after;
-    const entries = await storage.readInbox(_flowId, {
-      ...(after === undefined ? {} : { after }),
-      maxRecords: pageSize,
-    });
-    const through = entries.at(-1)?.cursor;
-    if (through === undefined) return undefined;
-    this.#after = through;
-    const records = Object.freeze(entries.flatMap((entry) => entry.records));
-    const eventKeys = entries.flatMap((entry) => entry.keys);
-    const keyOf = keysOf(records, from, _exportId) ?? ((index) => eventKeys[index] ?? "");
-    return { records, keyOf, inboxThrough: through };
-  }
-
-  async close(): Promise<void> {
-    // Nothing is open between two pages.
-  }
+// Undefined if the work has not ended in time. Its timer does not outlive it.
+function within<T>(clock: Clock, limitMs: number, work: Promise<T>): Promise<{ readonly value: T } | undefined> {
+  return new Promise((resolve, reject) => {
+    const cancelTimer = clock.setTimer(() => resolve(undefined), limitMs);
+    work.then((value) => resolve({ value }), reject).finally(cancelTimer);
+  });
 }
 
 /** What {@link InboxSource} reads. */
 export interface InboxOrigin {
   readonly storage: Pick<Storage, "readInbox">;
   readonly export: Export<unknown>;
-  readonly _exportId: string;
   readonly _flowId: string;
+  readonly pageSize: number;
+  /** The cursor after which to begin. */
+  readonly after: string | undefined;
+  /** Whether what is read counts as settled. */
+  readonly moves: boolean;
+  readonly freeze: boolean;
+}
+
+/** The pages that wait in a flow's inbox; entries are gathered until they fill a page. */
+export class InboxSource implements Source {
+  readonly #from: InboxOrigin;
+  #after: string | undefined;
+  #waiting: readonly InboxPage[] = [];
+
+  constructor(from: InboxOrigin) {
+    this.#from = from;
+    this.#after = from.after;
+  }
+
+  async next(): Promise<SourcePage | undefined> {
+    if (this.#waiting.length === 0) this.#waiting = await this.#read();
+    const entries = this.#gather();
+    const through = entries.at(-1)?.cursor;
+    if (through === undefined) return undefined;
+    const { codec } = this.#from.export;
+    const stored = entries.flatMap((entry) => entry.records);
+    const records = codec === undefined ? stored : stored.map((record) => codec.decode(record as Json));
+    const eventKeys = entries.flatMap((entry) => entry.keys);
+    const keys = pageKeys(records, this.#from.export, (index) => eventKeys[index] ?? "");
+    const excluded = new Set(entries.flatMap(({ droppedFor = [] }) => droppedFor));
+    return {
+      batch: new Batch(records, keys),
+      ...(this.#from.moves ? { inboxThrough: through } : {}),
+      ...(excluded.size === 0 ? {} : { excluded }),
+    };
+  }
+
+  async close(): Promise<void> {
+    // Nothing is open between two pages.
+  }
+
+  async #read(): Promise<readonly InboxPage[]> {
+    const after = this.#after === undefined ? {} : { after: this.#after };
+    const entries = await this.#from.storage.readInbox(this.#from._flowId, {
+      ...after,
+      maxRecords: this.#from.pageSize,
+    });
+    this.#after = entries.at(-1)?.cursor ?? this.#after;
+    return entries;
+  }
+
+  // All that is read, but an entry that some imports do not get stands alone.
+  #gather(): readonly InboxPage[] {
+    const special = this.#waiting.findIndex(({ droppedFor }) => droppedFor !== undefined);
+    const count = special < 0 ? this.#waiting.length : Math.max(1, special);
+    const entries = this.#waiting.slice(0, count);
+    this.#waiting = this.#waiting.slice(count);
+    return entries;
+  }
+}
+
+/** What {@link FailureSource} reads. */
+export interface FailuresOrigin {
+  readonly storage: Pick<Storage, "listFailures">;
+  readonly flow: Flow;
+  /** In which order; only these. */
+  readonly _importIds: readonly string[];
+  readonly selection: RetrySelection;
+  readonly codec: Codec | undefined;
   readonly pageSize: number;
 }
 
 /**
  * The open failures a retry run is to deliver: import by import, in the order they were stored, or, chosen by their
- * ids, page for page in the order of those.
+ * ids, page for page in the order of those. Failures of another export, and those whose record was not kept, are left.
  */
 export class FailureSource implements Source {
   readonly #from: FailuresOrigin;
@@ -176,15 +267,7 @@ export class FailureSource implements Source {
   /** `checkpoint`: the one of the page after which to go on. */
   constructor(from: FailuresOrigin, checkpoint: Json | undefined) {
     this.#from = from;
-    const {
-      _importId,
-      after,
-      asked = 0,
-    } = (checkpoint ?? {}) as {
-      _importId?: string;
-      after?: string;
-      asked?: number;
-    };
+    const { _importId, after, asked = 0 } = (checkpoint ?? {}) as FailureCheckpoint;
     const index = from._importIds.indexOf(_importId ?? "");
     // A checkpoint that names no import of these stands at the end.
     this.#import = index >= 0 ? index : _importId === undefined ? 0 : from._importIds.length;
@@ -196,10 +279,10 @@ export class FailureSource implements Source {
     for (;;) {
       const _importId = this.#from._importIds[this.#import];
       if (_importId === undefined) return undefined;
-      const items = await (this.#from._ids === undefined
-        ? this.#nextStored(_importId)
-        : this.#nextChosen(_importId, this.#from._ids));
-      if (items.length > 0) return this.#page(_importId, items);
+      const { _ids } = this.#from.selection;
+      const items = await (_ids === undefined ? this.#nextStored(_importId) : this.#nextChosen(_importId, _ids));
+      const sendable = items.filter(({ unstorable }) => unstorable !== true);
+      if (sendable.length > 0) return this.#page(_importId, sendable);
     }
   }
 
@@ -228,9 +311,14 @@ export class FailureSource implements Source {
   }
 
   #list(_importId: string, part: Pick<FailureQuery, "after" | "_ids">): Promise<ListResult<Failure>> {
-    const { storage, _flowId, _integrationId } = this.#from;
-    const own = _integrationId === undefined ? {} : { _integrationId };
-    return storage.listFailures({ _flowId, ...own, _importId, status: "open", limit: this.#pageSize, ...part });
+    const { storage, flow, selection } = this.#from;
+    const { dueBy, _integrationId } = selection;
+    return storage.listFailures({
+      ...{ _flowId: flow._id, _exportId: flow._exportId, _importId, status: "open", limit: this.#pageSize },
+      ...(_integrationId === undefined ? {} : { _integrationId }),
+      ...(dueBy === undefined ? {} : { retryUntil: Date.parse(dueBy) }),
+      ...part,
+    });
   }
 
   get #pageSize(): number {
@@ -238,9 +326,15 @@ export class FailureSource implements Source {
   }
 
   #page(_importId: string, items: readonly Failure[]): SourcePage {
+    const { codec } = this.#from;
+    const records = items.map(({ record }) => (codec === undefined ? record : codec.decode(record as Json)));
+    const keys = {
+      keyOf: (index: number) => items[index]?.key ?? "",
+      // An edit is a state of its own.
+      versionOf: (index: number) => editedVersion(items[index]),
+    };
     return {
-      records: Object.freeze(items.map(({ record }) => record)),
-      keyOf: (index) => items[index]?.key ?? "",
+      batch: new Batch(records, keys),
       checkpoint: {
         _importId: this.#from._importIds[this.#import] ?? "",
         ...(this.#after === undefined ? {} : { after: this.#after }),
@@ -248,45 +342,22 @@ export class FailureSource implements Source {
       },
       failures: {
         _importId,
-        _ids: items.map(({ _id }) => _id),
-        attempts: items.map(({ attempts }) => attempts),
-        createdAt: items.map(({ createdAt }) => createdAt),
+        items,
         doubtful: new Set(items.flatMap(({ fault }, index) => (fault === "unknown" ? [index] : []))),
       },
     };
   }
 }
 
-/** What {@link FailureSource} reads. */
-export interface FailuresOrigin {
-  readonly storage: Pick<Storage, "listFailures">;
-  readonly _flowId: string;
-  /** In which order; only these. */
-  readonly _importIds: readonly string[];
-  readonly _ids?: readonly string[];
-  /** Only those that carry it. */
-  readonly _integrationId?: string;
-  readonly pageSize: number;
+interface FailureCheckpoint {
+  readonly _importId?: string;
+  readonly after?: string;
+  readonly asked?: number;
 }
 
-// The export's own keys, all at once, so that one it cannot make is found before anything is written.
-function keysOf(
-  records: readonly unknown[],
-  from: Export<unknown>,
-  _exportId: string,
-): SourcePage["keyOf"] | undefined {
-  if (from.key === undefined) return undefined;
-  try {
-    const keys = records.map((record) => readKey(from.key?.(record)));
-    return (index) => keys[index] ?? "";
-  } catch (error) {
-    throw new ContractViolationError("Export", _exportId, `key failed: ${messageOf(error)}`, error);
-  }
-}
-
-function readKey(key: unknown): string {
-  if (typeof key === "string" && key !== "") return key;
-  throw new TypeError(`expected a text that is not empty, found ${String(key)}`);
+function editedVersion(failure: Failure | undefined): string | number | undefined {
+  const { editedAt, version } = failure ?? {};
+  return editedAt === undefined ? version : `${version ?? ""}/edited ${editedAt}`;
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {

@@ -286,7 +286,10 @@ export class BatchWriter {
     if (excessReported.has(this.#to.attempts)) return;
     excessReported.add(this.#to.attempts);
     const fields = { importId: this.#to._importId, afterMs: asked };
-    this.#to.log.warn(fields, "afterMs is more than a day away, perhaps an instant instead of a duration: a day counts");
+    this.#to.log.warn(
+      fields,
+      "afterMs is more than a day away, perhaps an instant instead of a duration: a day counts",
+    );
   }
 
   // Keeps as errors what is settled, and returns what another attempt may change.

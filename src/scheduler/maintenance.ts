@@ -2,6 +2,7 @@ import type { CancelTimer, Clock } from "../clock.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Run, RunStart } from "../model/run.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { Healing } from "./healing.ts";
 
 /** Everything a sweep needs. */
 export interface MaintenanceDeps {
@@ -17,6 +18,8 @@ export interface MaintenanceDeps {
   readonly wake: (_flowId: string) => void;
   /** A run whose lease had expired was reclaimed: it waits again, or has ended. */
   readonly onReclaimed: (run: Run) => void;
+  /** What goes on by itself. */
+  readonly healing: Pick<Healing, "run" | "nextAt">;
   /** Everything was looked at: time to catch up with what other processes changed. */
   readonly onSwept: () => void;
 }
@@ -39,6 +42,8 @@ export class Maintenance {
   #cancelTimer: CancelTimer | undefined;
   #current: Promise<void> = Promise.resolve();
   #stopped = true;
+  /** When it is to look at the latest, for what waits for an instant. */
+  #dueAt = Infinity;
 
   constructor(deps: MaintenanceDeps) {
     this.#deps = deps;
@@ -73,21 +78,41 @@ export class Maintenance {
       await this.now().catch((error: unknown) => this.#deps.emit("background:error", { error, during: "sweeping" }));
       this.#plan();
     };
-    const restMs = Math.min(maxIntervalMs, this.#deps.leaseMs);
-    this.#cancelTimer = this.#deps.clock.setTimer(() => void sweep(), restMs);
+    const { clock, leaseMs } = this.#deps;
+    const intervalMs = Math.min(maxIntervalMs, leaseMs, Math.max(0, this.#dueAt - clock.now()));
+    this.#cancelTimer = clock.setTimer(() => void sweep(), intervalMs);
+  }
+
+  /** Something waits for this instant: looks then, if it would look later otherwise. */
+  expect(at: number): void {
+    if (this.#stopped || at >= this.#dueAt) return;
+    this.#dueAt = at;
+    this.#plan();
+  }
+
+  /** Imports were paused, or records failed: looks when the first of them is due. */
+  async lookAhead(): Promise<void> {
+    const nextAt = await this.#deps.healing.nextAt();
+    if (nextAt !== undefined) this.expect(nextAt);
   }
 
   async #sweep(): Promise<void> {
-    const { storage, wake, onSwept } = this.#deps;
+    const { clock, healing, storage, wake, onSwept } = this.#deps;
+    this.#dueAt = Infinity;
     await this.#takeBack();
+    await healing.run();
     await this.#each(
       (after) => storage.unreadInboxes(portion, after),
       (_flowId) => this.#queueRealtime(_flowId),
+      (_flowId) => _flowId,
     );
+    const now = clock.now();
     await this.#each(
       (after) => storage.waitingFlows(portion, after),
-      (_flowId) => wake(_flowId),
+      ({ _flowId, notBefore = 0 }) => (notBefore > now ? this.expect(notBefore) : wake(_flowId)),
+      ({ _flowId }) => _flowId,
     );
+    await this.lookAhead();
     onSwept();
     await this.#prune();
   }
@@ -122,16 +147,18 @@ export class Maintenance {
     while (!this.#stopped && (await storage.prune(rule)) > 0) await clock.yieldToEventLoop();
   }
 
-  async #each(
-    read: (after: string | undefined) => Promise<readonly string[]>,
-    act: (_id: string) => Promise<void> | void,
+  async #each<T>(
+    read: (after: string | undefined) => Promise<readonly T[]>,
+    act: (item: T) => Promise<void> | void,
+    idOf: (item: T) => string,
   ): Promise<void> {
     let after: string | undefined;
     for (let size = portion; size === portion && !this.#stopped;) {
-      const ids = await read(after);
-      for (const _id of ids) await act(_id);
-      size = ids.length;
-      after = ids.at(-1);
+      const items = await read(after);
+      for (const item of items) await act(item);
+      size = items.length;
+      const last = items.at(-1);
+      after = last === undefined ? undefined : idOf(last);
       if (size === portion) await this.#deps.clock.yieldToEventLoop();
     }
   }

@@ -11,10 +11,12 @@ import {
 import { type Emit, Events, type RegistryEvents, type SchedulerEvents } from "../events.ts";
 import type { FlowRegistry } from "../flow-registry.ts";
 import type { AcceptOptions, AcceptResult } from "../model/export.ts";
+import { storableRecord } from "../model/copy.ts";
+import type { Delivery } from "../model/delivery.ts";
 import type { Failure } from "../model/failure.ts";
 import type { ExportIdFor, Exports, Imports, RecordFor } from "../model/fitting.ts";
 import { importIdsOf } from "../model/flow.ts";
-import { failureFilters, runFilters } from "../model/filters.ts";
+import { failureFilters, inboxFilters, runFilters } from "../model/filters.ts";
 import { type Json, copyJson, omitUndefined } from "../model/json.ts";
 import type { Logger } from "../model/logger.ts";
 import { type Shape, objectWith, validate } from "../model/validate.ts";
@@ -23,14 +25,40 @@ import { messageOf } from "../model/message.ts";
 import { type ResolvedOptions, type SchedulerOptions, checkNumber, resolveOptions } from "./options.ts";
 import { Runner } from "../run/runner.ts";
 import { Intake } from "./intake.ts";
+import { Deliveries, type WaitingPage } from "./deliveries.ts";
+import { Healing } from "./healing.ts";
 import { Maintenance } from "./maintenance.ts";
 import { Timetable } from "./timetable.ts";
-import type { FailureQuery, ListResult, RunQuery, Storage } from "../storage/storage.ts";
+import type { EndRunResult, FailureQuery, ListResult, RunQuery, Storage } from "../storage/storage.ts";
 
 /** How a run on demand goes. */
 export interface RunOptions {
-  /** A sample: at most this many records, and no checkpoint moves; 1 or more. @default all */
+  /** A sample: at most this many records for each import, and no checkpoint moves; 1 or more. @default all */
   readonly limit?: number;
+  /** JSON handed to the export's `pages` as `run.parameters`, such as the window of a backfill. */
+  readonly parameters?: Json;
+  /** False: it reads from no checkpoint, in one pass, and leaves all checkpoints where they are. @default true */
+  readonly moveCheckpoint?: boolean;
+}
+
+/** How a run is canceled. */
+export interface CancelOptions {
+  /** Gives up the positions of its flow's imports: the next run begins at their checkpoints again. @default false */
+  readonly discard?: boolean;
+}
+
+/** For whom. */
+export interface CheckpointOptions {
+  /** One of the flow's imports. @default all of them */
+  readonly _importId?: string;
+}
+
+/** Which pages of an inbox to list. */
+export interface InboxFilter {
+  /** 1 to 1000. @default 100 */
+  readonly limit?: number;
+  /** A `next` returned before. */
+  readonly after?: string;
 }
 
 /** Which runs to list. */
@@ -69,6 +97,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   readonly #timetable: Timetable;
   readonly #intake: Intake;
   readonly #sweep: Maintenance;
+  readonly #deliveries: Deliveries;
   readonly #waiters = new Map<string, Set<(run: Run) => void>>();
   #state: SchedulerState = "stopped";
   #starting: Promise<void> | undefined;
@@ -98,7 +127,14 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       catalog: registry,
       limits: { ...limits, backoff },
       leaseMs: limits.leaseMs,
-      onEnded: (run) => this.#ended(run),
+      freeze: limits.freezeRecords,
+      onEnded: (ended) => this.#onRunEnded(ended),
+      onWaiting: (_flowId, notBefore) => this.#sweep.expect(notBefore),
+    });
+    this.#deliveries = new Deliveries({
+      ...parts,
+      maxOpenFailures: limits.maxOpenFailures,
+      onQueued: (run) => this.#queued(run),
     });
     const rule = { overlap, maxQueued: limits.maxQueued };
     this.#timetable = new Timetable({ ...parts, timezone, rule, catchUpWindowMs: limits.catchUpWindowMs });
@@ -110,6 +146,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       leaseMs: limits.leaseMs,
       maxCrashes,
       retention,
+      healing: new Healing(parts),
       onReclaimed: (run) => this.#onReclaimed(run),
       onSwept: () => this.#refreshAllListening(),
     });
@@ -224,10 +261,18 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    * @throws `not_found`, `flow_disabled`; `busy` if `maxQueued` runs of the flow wait; `invalid_request`.
    */
   async run(_flowId: string, options: RunOptions = {}): Promise<Run> {
-    const { limit } = options;
+    const { limit, moveCheckpoint, parameters } = options;
     if (limit !== undefined && !(Number.isSafeInteger(limit) && limit >= 1))
       throw new InvalidRequestError("limit", "a whole number, 1 or more", limit);
-    return this.#queue({ ...this.#newStart(_flowId), trigger: "manual", ...(limit === undefined ? {} : { limit }) });
+    if (moveCheckpoint !== undefined && typeof moveCheckpoint !== "boolean")
+      throw new InvalidRequestError("moveCheckpoint", "true or false", moveCheckpoint);
+    return this.#queue({
+      ...this.#newStart(_flowId),
+      trigger: "manual",
+      ...(limit === undefined ? {} : { limit }),
+      ...(parameters === undefined ? {} : { parameters: readJson(parameters, "parameters") }),
+      ...(moveCheckpoint === false ? { moveCheckpoint } : {}),
+    });
   }
 
   /**
@@ -235,9 +280,10 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    *
    * @throws `not_found`
    */
-  async cancel(_runId: string): Promise<Run> {
+  async cancel(_runId: string, options: CancelOptions = {}): Promise<Run> {
+    const { discard = false } = options;
     const before = await this.getRun(_runId);
-    const run = await this.#storage.cancelRun(_runId, this.#options.clock.now());
+    const run = await this.#storage.cancelRun(_runId, { at: this.#options.clock.now(), discard });
     if (run === undefined) throw new NotFoundError("run", _runId);
     this.#runner.abort(_runId, "cancel");
     if (run.status === "canceled" && !hasEnded(before)) this.#ended(run);
@@ -358,23 +404,88 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     return resolved;
   }
 
-  /** Where the flow's next run resumes; undefined: from the start. */
-  async getCheckpoint(_flowId: string): Promise<Json | undefined> {
-    await this.#registry.get(_flowId);
-    return (await this.#storage.findCheckpoint(_flowId))?.value;
+  /**
+   * Gives an open failure another record, which retries send from now on; the first one is kept as `original`.
+   *
+   * @throws `not_found`; `conflict` if it is open no more, or its record was not kept; `invalid_request` if the record
+   * cannot be stored.
+   */
+  async editFailure(_id: string, record: unknown): Promise<Failure> {
+    const failure = await this.getFailure(_id);
+    const storable = storableRecord(record);
+    if ("problem" in storable)
+      throw new InvalidRequestError("record", `a record that can be stored (${storable.problem})`, record);
+    const change = { record: storable.record, at: this.#options.clock.now() };
+    const edited = failure.unstorable === true ? undefined : await this.#storage.editFailure(_id, change);
+    if (edited === undefined) throw new ConflictError(`Failure ${_id} is not open, or its record was not kept`);
+    return edited;
   }
 
   /**
-   * Makes the flow's next run resume elsewhere, to read again or to leave out; undefined: from the start.
+   * How delivery to each import of the flow stands, in the flow's order.
    *
-   * @throws `not_found`; `conflict` while a run of the flow is going on; `invalid_request` if it is not JSON.
+   * @throws `not_found`
    */
-  async setCheckpoint(_flowId: string, checkpoint: Json | undefined): Promise<void> {
+  async deliveries(_flowId: string): Promise<readonly Delivery[]> {
+    return this.#deliveries.list(await this.#registry.get(_flowId));
+  }
+
+  /**
+   * Ends the pause of an import, or of all, now, and queues a run for them. Returns that run; undefined if nothing was
+   * paused.
+   *
+   * @throws `not_found`, also for an import that is none of the flow's.
+   */
+  async resume(_flowId: string, _importId?: string): Promise<Run | undefined> {
+    return this.#deliveries.resume(await this.#registry.get(_flowId), _importId);
+  }
+
+  /**
+   * Where the flow's next run resumes for an import, or for its first one; undefined: from the start.
+   *
+   * @throws `not_found`, also for an import that is none of the flow's.
+   */
+  async getCheckpoint(_flowId: string, options: CheckpointOptions = {}): Promise<Json | undefined> {
+    return this.#deliveries.checkpointOf(await this.#registry.get(_flowId), options._importId);
+  }
+
+  /**
+   * Makes the flow's next run resume elsewhere, for one import or for all, to read again or to leave out; undefined: from
+   * the start. Positions of readings that are not through are given up.
+   *
+   * @throws `not_found`; `conflict` while a run of the flow is active or waits to be resumed; `invalid_request` if it is
+   * not JSON.
+   */
+  async setCheckpoint(_flowId: string, checkpoint: Json | undefined, options: CheckpointOptions = {}): Promise<void> {
     const flow = await this.#registry.get(_flowId);
     const version = this.#registry.findExport(flow._exportId)?.checkpointVersion ?? 1;
-    const stored = checkpoint === undefined ? undefined : { value: readCheckpoint(checkpoint), version };
-    if (!(await this.#storage.setCheckpoint(_flowId, stored)))
-      throw new ConflictError(`Flow ${_flowId} has a run going on: its checkpoint can be set when that has ended`);
+    const stored = checkpoint === undefined ? undefined : { value: readJson(checkpoint, "checkpoint"), version };
+    await this.#deliveries.setCheckpoint(flow, stored, options._importId);
+  }
+
+  /**
+   * The pages that wait in the flow's inbox, oldest first. `next`, if there is one, is the `after` of the next page.
+   *
+   * @throws `not_found`; `invalid_request` naming the filter that is unknown or out of range.
+   */
+  async listInbox(_flowId: string, filter: InboxFilter = {}): Promise<ListResult<WaitingPage>> {
+    const { limit = 100, ...rest } = filter;
+    validate({ ...rest, limit }, inboxFilters satisfies Shape<InboxFilter>, InvalidRequestError);
+    return this.#deliveries.listInbox(await this.#registry.get(_flowId), { ...omitUndefined(rest), limit });
+  }
+
+  /**
+   * Gives pages of the flow's inbox up, for one import or for all: they are delivered no more. Returns the ids of those
+   * that were there.
+   *
+   * @throws `not_found`, also for an import that is none of the flow's.
+   */
+  async dropInbox(
+    _flowId: string,
+    _ids: readonly string[],
+    options: CheckpointOptions = {},
+  ): Promise<readonly string[]> {
+    return this.#deliveries.dropInbox(await this.#registry.get(_flowId), _ids, options._importId);
   }
 
   /** @throws `not_found` naming the first id that is no failure's, or not one of the flow's. */
@@ -405,10 +516,26 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
         throw new FlowDisabledError(`Flow ${start._flowId} is disabled`);
       case "full":
         throw new BusyError(`Flow ${start._flowId} has ${this.#options.maxQueued} runs waiting: try again later`);
+      case "waiting":
+        return queued.run;
       case "queued":
         this.#queued(queued.run);
         return queued.run;
     }
+  }
+
+  #onRunEnded({ next, resume, run }: EndRunResult): void {
+    this.#ended(run);
+    if (resume !== undefined) this.#queued(resume);
+    for (const chained of next) {
+      if (chained.outcome === "queued") this.#queued(chained.run);
+      else if (chained.outcome === "skipped") this.emit("chain:skipped", { run, _flowId: chained._flowId });
+    }
+    const mayHeal = run.numError > 0 || Object.values(run.imports).some(({ status }) => status !== "completed");
+    if (mayHeal)
+      this.#sweep
+        .lookAhead()
+        .catch((error: unknown) => this.#reportBackgroundError(error, "planning what goes on by itself"));
   }
 
   #queued(run: Run): void {
@@ -514,10 +641,10 @@ function throwExecutorFailed(error: unknown): never {
   throw new ExecutorFailedError(error);
 }
 
-function readCheckpoint(checkpoint: Json): Json {
+function readJson(value: Json, field: string): Json {
   try {
-    return copyJson(checkpoint, "checkpoint");
+    return copyJson(value, field);
   } catch (error) {
-    throw new InvalidRequestError("checkpoint", `JSON (${messageOf(error)})`, checkpoint);
+    throw new InvalidRequestError(field, `JSON (${messageOf(error)})`, value);
   }
 }

@@ -27,14 +27,19 @@ export class DueTimes {
     return this.#times[0];
   }
 
-  /** Flows due at or before `until`, the earliest first. */
-  upTo(until: number, limit: number): readonly string[] {
+  /** Flows due at or before `until` and after the place `after`, the earliest first. */
+  upTo(until: number, limit: number, after?: { readonly dueAt: number; readonly _flowId: string }): readonly string[] {
     const ids: string[] = [];
     for (const time of this.#times) {
       if (time > until) break;
-      for (const _id of this.#buckets.get(time) ?? []) {
+      if (after !== undefined && time < after.dueAt) continue;
+      const bucket = this.#buckets.get(time) ?? new Set<string>();
+      // Where a slice ended that has moved away since, the bucket is read from its beginning again.
+      let isPast = after?.dueAt !== time || !bucket.has(after._flowId);
+      for (const _id of bucket) {
         if (ids.length >= limit) return ids;
-        ids.push(_id);
+        if (isPast) ids.push(_id);
+        else isPast = _id === after?._flowId;
       }
     }
     return ids;

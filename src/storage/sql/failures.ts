@@ -1,4 +1,4 @@
-import type { Failure, FailureStatus } from "../../model/failure.ts";
+import { type Failure, type FailureStatus, foldedFailure } from "../../model/failure.ts";
 import {
   type Condition,
   type Transaction,
@@ -6,13 +6,15 @@ import {
   type SqlValue,
   type Statement,
   execute,
+  rowOf,
   rowsOf,
   statement,
   whereOf,
 } from "./database.ts";
-import { placeOf } from "../documents.ts";
-import { type FailureRow, failureColumns, failureOf, insertedFailureColumns } from "./rows.ts";
-import type { FailureQuery } from "../storage.ts";
+import { isoOf, placeOf } from "../documents.ts";
+import { storeValue } from "./record-text.ts";
+import { type FailureRow, failureColumns, failureOf, failureValues, writtenFailureColumns } from "./rows.ts";
+import type { FailureQuery, OpenKey, OpenKeyQuery } from "../storage.ts";
 
 /** How many ids one statement names at most. */
 export const idsPerStatement = 512;
@@ -24,13 +26,19 @@ export function failureById(_id: string): Statement {
 
 /** Asks for {@link FailureRow}s, each statement for at most one more than the query's limit: several if it names many ids. */
 export function failuresMatching(query: FailureQuery): readonly Statement[] {
-  const { limit, after, status, _ids, _flowId, _importId, _runId, _integrationId, _connectorId } = query;
+  const { limit, after, status, _ids, _flowId, _exportId, _importId, _runId, _integrationId, _connectorId } = query;
+  // Of chosen ids, and of one key, there are few: something added keeps the other indexes out of it.
+  const beside = _ids === undefined && query.key === undefined ? "" : " || ''";
   const conditions: readonly Condition[] = [
-    ["flow_id = ?", _flowId],
-    ["run_id = ?", _runId],
-    ["import_id = ?", _importId],
-    ["integration_id = ?", _integrationId],
-    ["connector_id = ?", _connectorId],
+    ["record_key = ?", query.key],
+    [`flow_id${beside} = ?`, _flowId],
+    [`run_id${beside} = ?`, _runId],
+    [`import_id${beside} = ?`, _importId],
+    ["export_id || '' = ?", _exportId],
+    [`integration_id${beside} = ?`, _integrationId],
+    [`connector_id${beside} = ?`, _connectorId],
+    ["fault = ?", query.fault],
+    ["retry_at + 0 <= ?", query.retryUntil],
     ["seq > ?", after === undefined ? undefined : placeOf(after, 0)],
   ];
   const fixed = status === undefined ? [] : [ofStatus[status]];
@@ -42,6 +50,59 @@ export function failuresMatching(query: FailureQuery): readonly Statement[] {
   return _ids === undefined ? [select([])] : portionsOf([...new Set(_ids)]).map(select);
 }
 
+/** Asks for {@link OpenKeyRow}s, at most one more than the query's limit. */
+export function openKeysMatching({ _flowId, _importId, _exportId, after, limit }: OpenKeyQuery): Statement {
+  return statement(
+    `select seq, id, record_key, version from poundlock_failures
+      where flow_id = ? and import_id = ? and export_id = ? and status = 'open' and seq > ? order by seq limit ?`,
+    ...[_flowId, _importId, _exportId, placeOf(after, 0), limit + 1],
+  );
+}
+
+/** An open failure without its record. */
+export interface OpenKeyRow {
+  readonly seq: number;
+  readonly id: string;
+  readonly record_key: string;
+  readonly version: string | null;
+}
+
+/** The open key that a row holds. */
+export function openKeyOf({ id, record_key, version }: OpenKeyRow): OpenKey {
+  const state = version === null ? {} : { version: JSON.parse(version) as string | number };
+  return { _id: id, key: record_key, ...state };
+}
+
+/** Asks for `import_id` and `size`. */
+export function openSizes(_flowId: string, limit: number): Statement {
+  return statement(
+    `select p.import_id, (select count(*) from (select 1 from poundlock_failures x
+        where x.flow_id = p.flow_id and x.import_id = p.import_id and x.status = 'open' limit ?) as few) as size
+      from poundlock_places p where p.flow_id = ?`,
+    ...[limit, _flowId],
+  );
+}
+
+/** Asks for `flow_id` and `import_id`. */
+export function retriesDue(until: number, limit: number): Statement {
+  return statement(
+    `select distinct x.flow_id, x.import_id from poundlock_failures x
+      join poundlock_flows f on f.id = x.flow_id join poundlock_places p on p.flow_id = f.id and p.import_id = x.import_id
+      where x.status = 'open' and x.retry_at is not null and x.retry_at <= ?
+      and f.disabled = 0 and f.export_id = x.export_id and p.pause is null limit ?`,
+    ...[until, limit],
+  );
+}
+
+/** Asks for one `retry_at`. */
+export function earliestRetry(after: number): Statement {
+  return statement(
+    `select retry_at from poundlock_failures where status = 'open' and retry_at is not null and retry_at > ?
+      order by retry_at limit 1`,
+    after,
+  );
+}
+
 /** @see FailureStorage.resolveFailures */
 export function resolveFailures(_ids: readonly string[], at: number): Transaction<readonly Failure[]> {
   const asked = [...new Set(_ids)];
@@ -49,7 +110,7 @@ export function resolveFailures(_ids: readonly string[], at: number): Transactio
     const resolved = new Map<string, Failure>();
     for (const ids of portionsOf(asked)) {
       const rows = yield* rowsOf<FailureRow>(
-        `update poundlock_failures set status = 'resolved', resolved_at = ?
+        `update poundlock_failures set status = 'resolved', resolved_at = ?, resolved_by = 'person', retry_at = null
           where status = 'open' and ${isOneOf(ids.length)} returning ${failureColumns}`,
         ...[at, ...ids],
       );
@@ -59,19 +120,94 @@ export function resolveFailures(_ids: readonly string[], at: number): Transactio
   };
 }
 
-/** Stores new failures, and the new state of known ones in their places. Each is what `failureValues` made of it. */
-export function* keepFailures(failures: readonly (readonly SqlValue[])[]): TransactionBody<void> {
-  for (const values of failures)
+/** @see FailureStorage.editFailure */
+export function editFailure(
+  _id: string,
+  { record, at }: { readonly record: unknown; readonly at: number },
+): Transaction<Failure | undefined> {
+  const kept = storeValue(record);
+  const editedAt = isoOf(at);
+  return function* () {
+    const row = yield* rowOf<FailureRow>(
+      `select ${failureColumns} from poundlock_failures where id = ? and status = 'open'`,
+      _id,
+    );
+    if (row === undefined) return undefined;
+    const before = JSON.parse(row.doc) as Failure;
+    const first =
+      before.editedAt === undefined
+        ? { text: row.record, bytes: row.record_bytes }
+        : { text: row.original, bytes: row.original_bytes };
+    const edited = yield* rowOf<FailureRow>(
+      `update poundlock_failures set doc = ?, record = ?, record_bytes = ?, original = ?, original_bytes = ?
+        where seq = ? returning ${failureColumns}`,
+      ...[JSON.stringify({ ...before, editedAt }), kept.text, kept.bytes, first.text, first.bytes, row.seq],
+    );
+    return edited === undefined ? undefined : failureOf(edited);
+  };
+}
+
+/** A failure, and what `failureValues` made of it before the transaction. */
+export interface FailureToKeep {
+  readonly failure: Failure;
+  readonly values: readonly SqlValue[];
+}
+
+const insertFailure = `insert into poundlock_failures (${writtenFailureColumns.join(", ")})
+  values (${writtenFailureColumns.map(() => "?").join(", ")}) on conflict do nothing returning seq`;
+
+const updateFailure = `update poundlock_failures set ${writtenFailureColumns.map((name) => `${name} = ?`).join(", ")}
+  where seq = ?`;
+
+/** Stores the failures of a page, each folded into the open one under its key; returns them as they are stored. */
+export function* keepFailures(failures: readonly FailureToKeep[]): TransactionBody<readonly Failure[]> {
+  const stored: Failure[] = [];
+  for (const { failure, values } of failures) {
+    const inserted = yield* rowOf(insertFailure, ...values);
+    stored.push(inserted === undefined ? yield* foldFailure(failure) : failure);
+  }
+  return stored;
+}
+
+function* foldFailure(failure: Failure): TransactionBody<Failure> {
+  const { _exportId, _flowId, _id, _importId, key } = failure;
+  const known =
+    (yield* rowOf<FailureRow>(`select ${failureColumns} from poundlock_failures where id = ?`, _id)) ??
+    (yield* rowOf<FailureRow>(
+      `select ${failureColumns} from poundlock_failures
+        where flow_id = ? and import_id = ? and export_id = ? and record_key = ? and status = 'open'`,
+      ...[_flowId, _importId, _exportId, key],
+    ));
+  if (known === undefined) return failure;
+  const before = failureOf(known);
+  // What somebody has resolved stays resolved.
+  if (before.status !== "open") return before;
+  const folded = foldedFailure(before, failure);
+  yield* execute(updateFailure, ...failureValues(folded), known.seq);
+  return folded;
+}
+
+/** Resolves the open failures among these, whose records were delivered since. */
+export function* supersede(_ids: readonly string[], at: number): TransactionBody<void> {
+  for (const ids of portionsOf(_ids))
     yield* execute(
-      `insert into poundlock_failures (${insertedFailureColumns}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        on conflict (id) do update set run_id = excluded.run_id, integration_id = excluded.integration_id,
-          connector_id = excluded.connector_id, status = excluded.status, resolved_at = excluded.resolved_at,
-          doc = excluded.doc, record = excluded.record, record_bytes = excluded.record_bytes`,
-      ...values,
+      `update poundlock_failures set status = 'resolved', resolved_at = ?, resolved_by = 'delivery', retry_at = null
+        where status = 'open' and ${isOneOf(ids.length)}`,
+      ...[at, ...ids],
     );
 }
 
-/** Removes failures; those that are not there are no trouble. */
+/** Resolves the flow's open failures at imports that it has no more. */
+export function* resolveOfImports(_flowId: string, _importIds: readonly string[], at: number): TransactionBody<void> {
+  for (const _importId of _importIds)
+    yield* execute(
+      `update poundlock_failures set status = 'resolved', resolved_at = ?, resolved_by = 'removed', retry_at = null
+        where flow_id = ? and import_id = ? and status = 'open'`,
+      ...[at, _flowId, _importId],
+    );
+}
+
+/** Removes failures; those that are not there are left out. */
 export function* deleteFailures(_ids: readonly string[]): TransactionBody<void> {
   for (const ids of portionsOf(_ids))
     yield* execute(`delete from poundlock_failures where ${isOneOf(ids.length)}`, ...ids);

@@ -13,23 +13,35 @@ import {
 } from "./database.ts";
 import { isoOf, optional } from "../documents.ts";
 import { type FlowRow, flowColumns, flowOf, flowText, runOf } from "./rows.ts";
+import { resolveOfImports } from "./failures.ts";
+import { removeSettled } from "./inbox.ts";
+import { followImports, insertPlaces } from "./places.ts";
 import { keepRun } from "./runs.ts";
-import type { DeleteFlowResult, FlowChange, FlowQuery, ReplaceFlowResult, StoredCheckpoint } from "../storage.ts";
+import type {
+  DeleteFlowResult,
+  DuePlace,
+  DueTimeChange,
+  FlowChange,
+  FlowHidden,
+  FlowQuery,
+  ReplaceFlowResult,
+} from "../storage.ts";
 
 /** @see FlowStorage.insertFlow */
-export function insertFlow(flow: Flow): Transaction<boolean> {
-  const values = [...flowValues(flow), dueAtOf(flow), flow.lastExecutedAt ?? null];
+export function insertFlow(flow: Flow, { basis }: FlowHidden): Transaction<boolean> {
+  const values = [...flowValues(flow), dueAtOf(flow), flow.lastExecutedAt ?? null, basis ?? null];
   const _importIds = [...importIdsOf(flow)];
   const { _id } = flow;
   return function* () {
     const inserted = yield* rowOf(
-      `insert into poundlock_flows
-        (id, doc, export_id, integration_id, connector_id, disabled, last_modified, due_at, executed_at)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing returning id`,
+      `insert into poundlock_flows (id, doc, export_id, integration_id, connector_id, disabled, last_modified,
+        flow_group, scheduled, due_at, executed_at, basis)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing returning id`,
       ...[_id, ...values],
     );
     if (inserted === undefined) return false;
     yield* insertImports(_id, _importIds);
+    yield* insertPlaces(_id, _importIds);
     return true;
   };
 }
@@ -41,11 +53,12 @@ export function flowById(_id: string): Statement {
 
 /** Asks for {@link FlowRow}s, at most one more than the query's limit. */
 export function flowsMatching(query: FlowQuery): Statement {
-  const { limit, after, _exportId, _integrationId, _connectorId, _importId, disabled } = query;
+  const { limit, after, _exportId, _integrationId, _connectorId, _importId, disabled, group } = query;
   const { where, values } = whereOf([
     ["export_id = ?", _exportId],
     ["integration_id = ?", _integrationId],
     ["connector_id = ?", _connectorId],
+    ["flow_group = ?", group],
     ["disabled = ?", disabled === undefined ? undefined : Number(disabled)],
     ["id in (select flow_id from poundlock_flow_imports where import_id = ?)", _importId],
     ["id > ?", after],
@@ -54,24 +67,38 @@ export function flowsMatching(query: FlowQuery): Statement {
 }
 
 /** @see FlowStorage.replaceFlow */
-export function replaceFlow(flow: Flow, { expected, reschedule, at }: FlowChange): Transaction<ReplaceFlowResult> {
-  const values = [...flowValues(flow), Number(reschedule), dueAtOf(flow)];
-  const _importIds = [...importIdsOf(flow)];
+export function replaceFlow(flow: Flow, change: FlowChange): Transaction<ReplaceFlowResult> {
+  const { at, basis, expected, reschedule } = change;
+  const values = [...flowValues(flow), Number(reschedule), dueAtOf(flow), basis ?? null];
   const { _id, disabled } = flow;
+  const _importIds = [...importIdsOf(flow)];
   return function* () {
+    const stored = yield* rowOf<FlowRow & { last_modified: string; inbox_pages: number }>(
+      `select ${flowColumns}, last_modified, inbox_pages from poundlock_flows where id = ?`,
+      _id,
+    );
+    if (stored === undefined) return { outcome: "missing" };
+    if (stored.last_modified !== expected) return { outcome: "stale" };
+    const before = flowOf(stored);
+    const reads = before._exportId === flow._exportId ? "on" : "another";
+    if (reads === "another" && stored.inbox_pages > 0) return { outcome: "unread", pages: stored.inbox_pages };
     const row = yield* rowOf<FlowRow>(
       `update poundlock_flows set doc = ?, export_id = ?, integration_id = ?, connector_id = ?, disabled = ?,
-        last_modified = ?, due_at = case when ? = 1 then ? else due_at end
-        where id = ? and last_modified = ? returning ${flowColumns}`,
-      ...[...values, _id, expected],
+        last_modified = ?, flow_group = ?, scheduled = ?, due_at = case when ? = 1 then ? else due_at end,
+        basis = coalesce(?, basis) where id = ? returning ${flowColumns}`,
+      ...[...values, _id],
     );
-    if (row === undefined) {
-      const stored = yield* rowOf(`select 1 from poundlock_flows where id = ?`, _id);
-      return { outcome: stored === undefined ? "missing" : "stale" };
-    }
+    if (row === undefined) return { outcome: "missing" };
+    const next = flowOf(row);
+    const canceled = disabled ? yield* cancelWaiting(_id, at) : [];
     yield* execute(`delete from poundlock_flow_imports where flow_id = ?`, _id);
     yield* insertImports(_id, _importIds);
-    return { outcome: "replaced", flow: flowOf(row), canceled: disabled ? yield* cancelWaiting(_id, at) : [] };
+    yield* resolveOfImports(_id, yield* followImports(before, next), at);
+    yield* removeSettled(_id);
+    if (reads === "on") return { outcome: "replaced", flow: next, canceled };
+    yield* execute(`update poundlock_runs set orphaned = 2 where flow_id = ? and stage = 1 and orphaned = 0`, _id);
+    const begun = yield* cancelWaiting(_id, at, ({ startedAt }) => startedAt !== undefined);
+    return { outcome: "replaced", flow: next, canceled: [...canceled, ...begun] };
   };
 }
 
@@ -92,7 +119,7 @@ export function deleteFlow(
     // A new flow with the same id has due times of its own.
     yield* execute(`update poundlock_runs set due_at = null where flow_id = ? and due_at is not null`, _id);
     yield* execute(`delete from poundlock_failures where flow_id = ? and status = 'open'`, _id);
-    for (const table of ["events", "inbox", "checkpoints", "flow_imports"])
+    for (const table of ["events", "drops", "inbox", "places", "flow_imports"])
       yield* execute(`delete from poundlock_${table} where flow_id = ?`, _id);
     yield* execute(`delete from poundlock_flows where id = ?`, _id);
     return { outcome: "deleted", flow: flowOf(row), canceled, ...optional("active", active) };
@@ -100,11 +127,32 @@ export function deleteFlow(
 }
 
 /** Asks for {@link FlowRow}s. */
-export function flowsDue(until: number, limit: number): Statement {
+export function flowsDue(until: number, limit: number, after: DuePlace | undefined): Statement {
+  const rest = after === undefined ? "" : " and (due_at > ? or (due_at = ? and id > ?))";
+  const place = after === undefined ? [] : [after.dueAt, after.dueAt, after._flowId];
   return statement(
-    `select ${flowColumns} from poundlock_flows where disabled = 0 and due_at <= ? order by due_at, id limit ?`,
-    ...[until, limit],
+    `select ${flowColumns} from poundlock_flows where disabled = 0 and due_at <= ?${rest} order by due_at, id limit ?`,
+    ...[until, ...place, limit],
   );
+}
+
+/** Asks for {@link FlowRow}s with their `basis`. */
+export function flowsScheduled(limit: number, after = ""): Statement {
+  return statement(
+    `select ${flowColumns}, basis from poundlock_flows where scheduled = 1 and disabled = 0 and id > ? order by id limit ?`,
+    ...[after, limit],
+  );
+}
+
+/** @see FlowStorage.rescheduleFlows */
+export function rescheduleFlows(changes: readonly DueTimeChange[]): Transaction<void> {
+  return function* () {
+    for (const { _flowId, basis, dueAt, expected } of changes)
+      yield* execute(
+        `update poundlock_flows set due_at = ?, basis = ? where id = ? and disabled = 0 and coalesce(due_at, -1) = ?`,
+        ...[dueAt ?? null, basis, _flowId, expected ?? -1],
+      );
+  };
 }
 
 /** Asks for one `due_at`. */
@@ -114,40 +162,14 @@ export function earliestDue(): Statement {
   );
 }
 
-/** Asks for `value` and `version`. */
-export function checkpointById(_flowId: string): Statement {
-  return statement(`select value, version from poundlock_checkpoints where flow_id = ?`, _flowId);
-}
-
-/** @see CheckpointStorage.setCheckpoint */
-export function setCheckpoint(_flowId: string, checkpoint: StoredCheckpoint | undefined): Transaction<boolean> {
-  const text = checkpoint === undefined ? undefined : JSON.stringify(checkpoint.value);
-  const version = checkpoint?.version ?? 0;
-  return function* () {
-    const settable = yield* rowOf(
-      `select 1 from poundlock_flows f where f.id = ?
-        and not exists (select 1 from poundlock_runs r where r.flow_id = f.id and r.stage = 1)`,
-      _flowId,
-    );
-    if (settable === undefined) return false;
-    if (text === undefined) yield* execute(`delete from poundlock_checkpoints where flow_id = ?`, _flowId);
-    else yield* keepCheckpoint(_flowId, text, version);
-    return true;
-  };
-}
-
-/** Sets the checkpoint of a flow that is there. */
-export function* keepCheckpoint(_flowId: string, text: string, version: number): TransactionBody<void> {
-  yield* execute(
-    `insert into poundlock_checkpoints (flow_id, value, version) values (?, ?, ?)
-      on conflict (flow_id) do update set value = excluded.value, version = excluded.version`,
-    ...[_flowId, text, version],
-  );
-}
-
 function flowValues(flow: Flow): readonly SqlValue[] {
   const { _exportId, _integrationId = null, _connectorId = null, disabled, lastModified } = flow;
-  return [flowText(flow), _exportId, _integrationId, _connectorId, Number(disabled), lastModified];
+  const { group = null, schedule } = flow;
+  const scheduled = Number(schedule !== undefined);
+  return [
+    ...[flowText(flow), _exportId, _integrationId, _connectorId, Number(disabled), lastModified],
+    ...[group, scheduled],
+  ];
 }
 
 function dueAtOf({ nextRunAt }: Flow): number | null {
@@ -159,14 +181,20 @@ function* insertImports(_flowId: string, _importIds: readonly string[]): Transac
     yield* execute(`insert into poundlock_flow_imports (flow_id, import_id) values (?, ?)`, _flowId, _importId);
 }
 
-function* cancelWaiting(_flowId: string, at: number): TransactionBody<readonly Run[]> {
+function* cancelWaiting(
+  _flowId: string,
+  at: number,
+  wanted: (run: Run) => boolean = () => true,
+): TransactionBody<readonly Run[]> {
   const waiting = yield* rowsOf<{ seq: number; doc: string }>(
     `select seq, doc from poundlock_runs where flow_id = ? and stage = 0 order by seq`,
     _flowId,
   );
   const canceled: Run[] = [];
   for (const { seq, doc } of waiting) {
-    const run = transitionRun(transitionRun(runOf(doc), "canceling"), "canceled", { endedAt: isoOf(at) });
+    const before = runOf(doc);
+    if (!wanted(before)) continue;
+    const run = transitionRun(transitionRun(before, "canceling"), "canceled", { endedAt: isoOf(at) });
     yield* keepRun(seq, run);
     canceled.push(run);
   }

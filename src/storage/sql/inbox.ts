@@ -1,4 +1,5 @@
-import { newRun } from "../../model/run.ts";
+import { type Flow, importIdsOf } from "../../model/flow.ts";
+import { type RunStart, newRun } from "../../model/run.ts";
 import { type StoredValue, readValue, storeValue } from "./record-text.ts";
 import {
   type Transaction,
@@ -9,80 +10,172 @@ import {
   rowsOf,
   statement,
 } from "./database.ts";
-import { type FlowRow, flowColumns, flowOf } from "./rows.ts";
+import { keepFailures } from "./failures.ts";
+import { readPlaces } from "./places.ts";
+import { type FlowRow, failureValues, flowColumns, flowOf } from "./rows.ts";
 import { enqueue } from "./runs.ts";
-import type { AppendInboxResult, AppendInboxFlowResult, Arrival, InboxPage, InboxRule } from "../storage.ts";
+import type { AppendInboxFlowResult, AppendInboxResult, Arrival, InboxDrop, InboxPage, InboxRule } from "../storage.ts";
 
 /** @see InboxStorage.appendInbox */
-export function appendInbox(
-  arrival: Arrival,
-  { maxInboxPages, dedupeAfter }: InboxRule,
-): Transaction<AppendInboxResult> {
+export function appendInbox(arrival: Arrival, rule: InboxRule): Transaction<AppendInboxResult> {
   const { _id, _exportId, at } = arrival;
   const ids = arrival.ids?.map(storedId);
   const records = [...arrival.records];
   // In most arrivals nothing is known before, and all of it is stored for every flow.
-  const whole = storeValue(records);
+  const page = { _id, at, ids, records, whole: storeValue(records) };
   const starts = arrival.starts.map((start) => ({ ...start }));
+  const failures = (arrival.failures ?? []).map((failure) => ({ failure, values: failureValues(failure) }));
   return function* () {
-    const takers: { readonly start: (typeof starts)[number]; readonly row: TakerRow }[] = [];
+    const takers: Taker[] = [];
     for (const start of starts) {
       const row = yield* findTaker(start._flowId, { _exportId, arrivalId: _id, runId: start._id });
       if (row === undefined) continue;
-      if (row.known === null && row.inbox_pages >= maxInboxPages) return { outcome: "full", _flowId: start._flowId };
+      if (row.known === null && row.inbox_pages >= rule.maxInboxPages && records.length > 0)
+        return { outcome: "full", _flowId: start._flowId, _importId: yield* slowestImport(start._flowId) };
       takers.push({ start, row });
     }
+    const flowIds = new Set(takers.map(({ start }) => start._flowId));
+    yield* keepFailures(failures.filter(({ failure }) => flowIds.has(failure._flowId)));
     const flows: AppendInboxFlowResult[] = [];
-    for (const { start, row } of takers) {
-      const { _flowId } = start;
-      const fresh = row.known === null ? yield* unseen(_flowId, { ids, size: records.length, at, dedupeAfter }) : [];
-      const duplicates = row.known === null ? records.length - fresh.length : 0;
-      if (fresh.length > 0) {
-        const kept = duplicates === 0 ? whole : storeValue(fresh.map((index) => records[index]));
-        yield* addPage(_flowId, {
-          arrivalId: _id,
-          ids: ids && fresh.map((index) => ids[index] ?? ""),
-          size: fresh.length,
-          kept,
-        });
-      }
-      const isEmpty = row.inbox_pages === 0 && fresh.length === 0;
-      if (row.waits !== null || row.started !== null || isEmpty) flows.push({ _flowId, duplicates });
-      else {
-        const run = newRun(start, flowOf(row));
-        yield* enqueue(run);
-        flows.push({ _flowId, duplicates, run });
-      }
-    }
+    for (const taker of takers) flows.push(yield* appendFor(taker, page, rule));
     return { outcome: "appended", flows };
   };
 }
 
-/** Asks for the `seq` and `size` of pages. One holds one record or more, so no more pages are wanted than records. */
+interface Taker {
+  readonly start: RunStart;
+  readonly row: TakerRow;
+}
+
+interface ArrivedPage {
+  readonly _id: string;
+  readonly at: number;
+  readonly ids: readonly string[] | undefined;
+  readonly records: readonly unknown[];
+  readonly whole: StoredValue;
+}
+
+function* appendFor(
+  { start, row }: Taker,
+  { _id, at, ids, records, whole }: ArrivedPage,
+  { dedupeAfter }: InboxRule,
+): TransactionBody<AppendInboxFlowResult> {
+  const { _flowId } = start;
+  const fresh = row.known === null ? yield* unseen(_flowId, { ids, size: records.length, at, dedupeAfter }) : [];
+  const duplicates = row.known === null ? records.length - fresh.length : 0;
+  if (fresh.length > 0) {
+    const kept = duplicates === 0 ? whole : storeValue(fresh.map((index) => records[index]));
+    const freshIds = ids && fresh.map((index) => ids[index] ?? "");
+    yield* addPage(_flowId, { arrivalId: _id, at, ids: freshIds, size: fresh.length, kept });
+  }
+  const appended = { _flowId, duplicates, pages: row.inbox_pages + (fresh.length > 0 ? 1 : 0) };
+  if (row.waits !== null || row.started !== null || !(yield* isWanted(_flowId, at))) return appended;
+  const run = newRun(start, flowOf(row));
+  yield* enqueue(run);
+  return { ...appended, run };
+}
+
+/** An import, named `m` with its place `p`, has pages of flow `f` to settle. */
+const hasUnread = `exists (select 1 from poundlock_inbox x where x.flow_id = m.flow_id and x.seq > coalesce(p.inbox, 0)
+  and not exists (select 1 from poundlock_drops d
+    where d.flow_id = x.flow_id and d.page_seq = x.seq and d.import_id = m.import_id))`;
+
+// An import that is not paused has pages to settle.
+function* isWanted(_flowId: string, now: number): TransactionBody<boolean> {
+  const wanted = yield* rowOf(
+    `select 1 from poundlock_flow_imports m
+      left join poundlock_places p on p.flow_id = m.flow_id and p.import_id = m.import_id
+      where m.flow_id = ? and (p.pause is null or p.resume_at <= ?) and ${hasUnread} limit 1`,
+    ...[_flowId, now],
+  );
+  return wanted !== undefined;
+}
+
+function* slowestImport(_flowId: string): TransactionBody<string> {
+  const row = yield* rowOf<{ doc: string }>(`select doc from poundlock_flows where id = ?`, _flowId);
+  const order = row === undefined ? [] : importIdsOf(JSON.parse(row.doc) as Flow);
+  const places = yield* readPlaces(_flowId);
+  let slowest = { _importId: order[0] ?? "", inbox: Infinity };
+  for (const _importId of order) {
+    const inbox = Number(places[_importId]?.inbox ?? 0);
+    if (inbox < slowest.inbox) slowest = { _importId, inbox };
+  }
+  return slowest._importId;
+}
+
+/** @see InboxStorage.dropInbox */
+export function dropInbox(_flowId: string, { _ids, _importId }: InboxDrop): Transaction<readonly string[]> {
+  const asked = [...new Set(_ids)];
+  return function* () {
+    const dropped: string[] = [];
+    for (const _id of asked) {
+      const page = yield* rowOf<{ seq: number }>(
+        `select seq from poundlock_inbox where flow_id = ? and arrival_id = ?`,
+        ...[_flowId, _id],
+      );
+      if (page === undefined) continue;
+      dropped.push(_id);
+      if (_importId !== undefined)
+        yield* execute(
+          `insert into poundlock_drops (flow_id, page_seq, import_id) values (?, ?, ?) on conflict do nothing`,
+          ...[_flowId, page.seq, _importId],
+        );
+      if (_importId === undefined || !(yield* isAwaited(_flowId, page.seq))) yield* removePage(_flowId, page.seq);
+    }
+    return dropped;
+  };
+}
+
+function* isAwaited(_flowId: string, seq: number): TransactionBody<boolean> {
+  const awaited = yield* rowOf(
+    `select 1 from poundlock_flow_imports m
+      left join poundlock_places p on p.flow_id = m.flow_id and p.import_id = m.import_id
+      where m.flow_id = ? and coalesce(p.inbox, 0) < ? and not exists (select 1 from poundlock_drops d
+        where d.flow_id = m.flow_id and d.page_seq = ? and d.import_id = m.import_id) limit 1`,
+    ...[_flowId, seq, seq],
+  );
+  return awaited !== undefined;
+}
+
+function* removePage(_flowId: string, seq: number): TransactionBody<void> {
+  yield* execute(`delete from poundlock_inbox where flow_id = ? and seq = ?`, _flowId, seq);
+  yield* execute(`delete from poundlock_drops where flow_id = ? and page_seq = ?`, _flowId, seq);
+  yield* execute(`update poundlock_flows set inbox_pages = inbox_pages - 1 where id = ?`, _flowId);
+}
+
+/** Bytes that the pages of one read may hold, roughly, beyond the first page. */
+const mostBytes = 16 * 2 ** 20;
+
+/** Asks for the `seq`, `size` and `weight` of pages. One holds one record or more, so no more pages are wanted than records. */
 export function inboxSizes(_flowId: string, after: number, maxRecords: number): Statement {
   return statement(
-    `select seq, size from poundlock_inbox where flow_id = ? and seq > ? order by seq limit ?`,
+    `select seq, size, weight from poundlock_inbox where flow_id = ? and seq > ? order by seq limit ?`,
     ...[_flowId, after, maxRecords],
   );
 }
 
-/** The last page that is needed for so many records, by the answer of {@link inboxSizes}; undefined if there is none. */
+/** The last page that is needed for so many records, by what {@link inboxSizes} asks for; undefined if there is none. */
 export function lastPageFor(
   maxRecords: number,
-  rows: readonly { readonly seq: number; readonly size: number }[],
+  rows: readonly { readonly seq: number; readonly size: number; readonly weight: number }[],
 ): number | undefined {
   let records = 0;
-  for (const { seq, size } of rows) {
+  let bytes = 0;
+  let last: number | undefined;
+  for (const { seq, size, weight } of rows) {
+    bytes += weight;
+    if (last !== undefined && bytes > mostBytes) return last;
+    last = seq;
     records += size;
-    if (records >= maxRecords) return seq;
+    if (records >= maxRecords) return last;
   }
-  return rows.at(-1)?.seq;
+  return last;
 }
 
 /** Asks for {@link InboxRow}s: of pages after one, up to and including another one. */
 export function inboxPages(_flowId: string, after: number, through: number): Statement {
   return statement(
-    `select seq, arrival_id, ids, records, records_bytes from poundlock_inbox
+    `select seq, arrival_id, arrived_at, ids, records, records_bytes from poundlock_inbox
       where flow_id = ? and seq > ? and seq <= ? order by seq`,
     ...[_flowId, after, through],
   );
@@ -92,27 +185,56 @@ export function inboxPages(_flowId: string, after: number, through: number): Sta
 export interface InboxRow {
   readonly seq: number;
   readonly arrival_id: string;
+  readonly arrived_at: number;
   /** JSON: for each record its event id; null if they came without. */
   readonly ids: string | null;
   readonly records: string | null;
   readonly records_bytes: Uint8Array | null;
 }
 
-/** The page that a row holds. */
-export function inboxPageOf({ seq, arrival_id, ids, records: text, records_bytes: bytes }: InboxRow): InboxPage {
-  const records = readValue({ text, bytes }) as readonly unknown[];
-  const keys = ids === null ? records.map((_, index) => `${arrival_id}/${index}`) : (JSON.parse(ids) as string[]);
-  return Object.freeze({ cursor: String(seq), records, keys: Object.freeze(keys) });
+/** Asks for `page_seq` and `import_id`: pages that were dropped for an import, from the same range. */
+export function inboxDrops(_flowId: string, after: number, through: number): Statement {
+  return statement(
+    `select page_seq, import_id from poundlock_drops where flow_id = ? and page_seq > ? and page_seq <= ?
+      order by page_seq, import_id`,
+    ...[_flowId, after, through],
+  );
 }
 
-/** Removes pages up to and including one. */
-export function* settleInbox(_flowId: string, through: number): TransactionBody<void> {
+/** A page that was dropped for an import. */
+export interface DropRow {
+  readonly page_seq: number;
+  readonly import_id: string;
+}
+
+/** The page that a row holds. */
+export function inboxPageOf(row: InboxRow, drops: readonly DropRow[]): InboxPage {
+  const { seq, arrival_id, arrived_at, ids, records: text, records_bytes: bytes } = row;
+  const records = readValue({ text, bytes }) as readonly unknown[];
+  const keys = ids === null ? records.map((_, index) => `${arrival_id}/${index}`) : (JSON.parse(ids) as string[]);
+  const droppedFor = drops.filter(({ page_seq }) => page_seq === seq).map(({ import_id }) => import_id);
+  return Object.freeze({
+    ...{ _id: arrival_id, cursor: String(seq), at: arrived_at, records, keys: Object.freeze(keys) },
+    ...(droppedFor.length === 0 ? {} : { droppedFor: Object.freeze(droppedFor) }),
+  });
+}
+
+/** Removes the pages that every import of the flow has settled. */
+export function* removeSettled(_flowId: string): TransactionBody<void> {
+  const slowest = yield* rowOf<{ through: number | null }>(
+    `select min(coalesce(p.inbox, 0)) as through from poundlock_flow_imports m
+      left join poundlock_places p on p.flow_id = m.flow_id and p.import_id = m.import_id where m.flow_id = ?`,
+    _flowId,
+  );
+  const through = slowest?.through ?? 0;
+  if (through === 0) return;
   const removed = yield* rowsOf(
     `delete from poundlock_inbox where flow_id = ? and seq <= ? returning seq`,
     ...[_flowId, through],
   );
-  if (removed.length > 0)
-    yield* execute(`update poundlock_flows set inbox_pages = inbox_pages - ? where id = ?`, removed.length, _flowId);
+  if (removed.length === 0) return;
+  yield* execute(`delete from poundlock_drops where flow_id = ? and page_seq <= ?`, _flowId, through);
+  yield* execute(`update poundlock_flows set inbox_pages = inbox_pages - ? where id = ?`, removed.length, _flowId);
 }
 
 /** Asks for `id`s. */
@@ -121,6 +243,9 @@ export function flowsUnread(limit: number, after = ""): Statement {
     `select f.id from poundlock_flows f where f.inbox_pages > 0 and f.disabled = 0 and f.id > ?
       and not exists (select 1 from poundlock_runs w where w.flow_id = f.id and w.stage = 0 and w.cause = 'realtime')
       and not exists (select 1 from poundlock_runs a where a.flow_id = f.id and a.stage = 1 and a.cause = 'realtime')
+      and exists (select 1 from poundlock_flow_imports m
+        left join poundlock_places p on p.flow_id = m.flow_id and p.import_id = m.import_id
+        where m.flow_id = f.id and p.pause is null and ${hasUnread})
       order by f.id limit ?`,
     ...[after, limit],
   );
@@ -181,18 +306,21 @@ function* addPage(
   _flowId: string,
   page: {
     readonly arrivalId: string;
+    readonly at: number;
     readonly ids: readonly string[] | undefined;
     readonly size: number;
     readonly kept: StoredValue;
   },
 ): TransactionBody<void> {
-  const { arrivalId, ids, size, kept } = page;
+  const { arrivalId, at, ids, size, kept } = page;
+  const weight = (kept.text?.length ?? 0) + (kept.bytes?.byteLength ?? 0);
   // Counted first: where other transactions go on at the same time, they wait for this row, and so pages of an inbox
   // are numbered in the order in which they are committed. A run that settles up to a page has seen all before it.
   yield* execute(`update poundlock_flows set inbox_pages = inbox_pages + 1 where id = ?`, _flowId);
   yield* execute(
-    `insert into poundlock_inbox (flow_id, arrival_id, size, ids, records, records_bytes) values (?, ?, ?, ?, ?, ?)`,
-    ...[_flowId, arrivalId, size, ids === undefined ? null : `[${ids.join(",")}]`, kept.text, kept.bytes],
+    `insert into poundlock_inbox (flow_id, arrival_id, arrived_at, size, weight, ids, records, records_bytes)
+      values (?, ?, ?, ?, ?, ?, ?, ?)`,
+    ...[_flowId, arrivalId, at, size, weight, ids === undefined ? null : `[${ids.join(",")}]`, kept.text, kept.bytes],
   );
 }
 

@@ -1,47 +1,60 @@
-import { type Run, transitionRun, withPage } from "../../model/run.ts";
-import { deleteFailures, keepFailures } from "./failures.ts";
-import { keepCheckpoint } from "./flows.ts";
-import { settleInbox } from "./inbox.ts";
+import { type Run, transitionRun, withImportEndings, withPage } from "../../model/run.ts";
+import { type FailureToKeep, deleteFailures, keepFailures, supersede } from "./failures.ts";
+import { removeSettled } from "./inbox.ts";
+import { discardPositions, movePlaces, placeMoves, readPlaces } from "./places.ts";
 import {
+  type Statement,
   type Transaction,
   type TransactionBody,
-  type Statement,
   execute,
   rowOf,
   rowsOf,
   statement,
 } from "./database.ts";
 import { isoOf, optional } from "../documents.ts";
-import { type FlowRow, checkpointOf, failureValues, flowOf, positionOf, runOf } from "./rows.ts";
-import { keepRun, keepRunImports } from "./runs.ts";
-import type { EndRunResult, RunLease, Lease, PageCommit, RunEnding, ReclaimRule, ClaimedRun } from "../storage.ts";
+import { type FlowRow, failureValues, flowOf, positionOf, runOf } from "./rows.ts";
+import { chainRun, enqueueUnlessCovered, keepRun, keepRunImports, runById } from "./runs.ts";
+import type {
+  ChainResult,
+  ClaimRunResult,
+  ClaimedRun,
+  CommitResult,
+  EndRunResult,
+  Lease,
+  PageCommit,
+  ReclaimRule,
+  RunEnding,
+  RunLease,
+  RunRelease,
+} from "../storage.ts";
 
 /** @see LeaseStorage.claimRun */
-export function claimRun(_flowId: string, { token, at, until }: Lease): Transaction<ClaimedRun | undefined> {
+export function claimRun(_flowId: string, { token, at, until }: Lease): Transaction<ClaimRunResult> {
   return function* () {
     const row = yield* rowOf<ClaimedRow>(
-      `select f.doc, f.due_at, f.executed_at, f.disabled, c.value, c.version,
-          r.seq, r.stage, r.token, r.position, r.doc as run_doc
+      `select f.doc, f.due_at, f.executed_at, f.disabled,
+          r.seq, r.stage, r.token, r.position, r.commits, r.not_before, r.doc as run_doc
         from poundlock_flows f
         join poundlock_runs r on r.seq = coalesce(
           (select a.seq from poundlock_runs a where a.flow_id = f.id and a.stage = 1),
           (select w.seq from poundlock_runs w where w.flow_id = f.id and w.stage = 0 order by w.seq limit 1))
-        left join poundlock_checkpoints c on c.flow_id = f.id
         where f.id = ?`,
       _flowId,
     );
     if (row === undefined) return undefined;
-    if (row.stage === 1) return row.token === token ? claimedOf(runOf(row.run_doc), row) : undefined;
+    if (row.stage === 1) return row.token === token ? yield* claimedOf(runOf(row.run_doc), row) : undefined;
     if (row.disabled === 1) return undefined;
+    if (row.not_before !== null && row.not_before > at) return { notBefore: row.not_before };
     const startedAt = isoOf(at);
-    const run = transitionRun(runOf(row.run_doc), "running", { startedAt });
+    const { notBefore: _, ...waiting } = runOf(row.run_doc);
+    const run = transitionRun(waiting, "running", { startedAt });
     yield* execute(
-      `update poundlock_runs set stage = 1, status = 'running', buffered = null, token = ?, lease_until = ?, doc = ?
-        where seq = ?`,
+      `update poundlock_runs set stage = 1, status = 'running', buffered = null, not_before = null, token = ?,
+        lease_until = ?, doc = ? where seq = ?`,
       ...[token, until, JSON.stringify(run), row.seq],
     );
     yield* execute(`update poundlock_flows set executed_at = ? where id = ?`, startedAt, _flowId);
-    return claimedOf(run, { ...row, executed_at: startedAt });
+    return yield* claimedOf(run, { ...row, executed_at: startedAt });
   };
 }
 
@@ -64,116 +77,185 @@ export function renewLeases(
 }
 
 /** @see LeaseStorage.commitPage */
-export function commitPage({ _runId, token }: RunLease, page: PageCommit): Transaction<Run | undefined> {
-  const { ordinal, generated, inboxThrough } = page;
+export function commitPage({ _runId, token }: RunLease, page: PageCommit): Transaction<CommitResult | undefined> {
+  const { at, ordinal, generated, processed } = page;
   const counts = structuredClone(page.counts);
   const position = page.position === undefined ? null : JSON.stringify(page.position);
-  const checkpoint =
-    page.checkpoint === undefined
-      ? undefined
-      : { text: JSON.stringify(page.checkpoint.value), version: page.checkpoint.version };
-  const failures = page.failures.map(failureValues);
-  const delivered = [...page.delivered];
+  const moves = placeMoves(page.places, at);
+  const movesInbox = page.places.some(({ inbox }) => inbox !== undefined);
+  const failures = page.failures.map((failure) => ({ failure, values: failureValues(failure) }));
+  const gone = { delivered: [...page.delivered], superseded: [...page.superseded] };
   return function* () {
-    const row = yield* rowOf<{ seq: number; flow_id: string; orphaned: number; doc: string }>(
-      `select seq, flow_id, orphaned, doc from poundlock_runs where id = ? and token = ? and stage = 1`,
+    const row = yield* rowOf<CommitRow>(
+      `select seq, flow_id, orphaned, commits, doc from poundlock_runs where id = ? and token = ? and stage = 1`,
       ...[_runId, token],
     );
     if (row === undefined) return undefined;
     const before = runOf(row.doc);
-    if (ordinal === before.numPagesProcessed) return before;
-    if (ordinal !== before.numPagesProcessed + 1) return undefined;
+    if (ordinal === row.commits) return { run: before, failures: [] };
+    if (ordinal !== row.commits + 1) return undefined;
+    const stored = row.orphaned === 1 ? [] : yield* settle(failures, { ...gone, at });
     if (row.orphaned === 0) {
-      if (checkpoint !== undefined) yield* keepCheckpoint(row.flow_id, checkpoint.text, checkpoint.version);
-      yield* keepFailures(failures);
-      yield* deleteFailures(delivered);
-      if (inboxThrough !== undefined) yield* settleInbox(row.flow_id, Number(inboxThrough));
+      yield* movePlaces(row.flow_id, moves);
+      if (movesInbox) yield* removeSettled(row.flow_id);
     }
-    const run = withPage(before, counts, generated);
+    const run = withPage(before, { generated, processed, counts });
     // The flow may have been given others since the run was queued.
     const added = Object.keys(counts).filter((_importId) => !Object.hasOwn(before.imports, _importId));
     yield* keepRunImports(row.seq, added);
     yield* execute(
-      `update poundlock_runs set doc = ?, position = coalesce(?, position) where seq = ?`,
-      ...[JSON.stringify(run), position, row.seq],
+      `update poundlock_runs set doc = ?, commits = ?, position = coalesce(?, position) where seq = ?`,
+      ...[JSON.stringify(run), ordinal, position, row.seq],
     );
-    return run;
+    return { run, failures: stored };
   };
+}
+
+interface CommitRow {
+  readonly seq: number;
+  readonly flow_id: string;
+  /** 1: its flow was deleted. 2: its flow reads another export now. */
+  readonly orphaned: number;
+  readonly commits: number;
+  readonly doc: string;
+}
+
+function* settle(
+  failures: readonly FailureToKeep[],
+  { at, delivered, superseded }: Pick<PageCommit, "at" | "delivered" | "superseded">,
+): TransactionBody<CommitResult["failures"]> {
+  yield* deleteFailures(delivered);
+  yield* supersede(superseded, at);
+  return yield* keepFailures(failures);
 }
 
 /** @see LeaseStorage.endRun */
 export function endRun({ _runId, token }: RunLease, ending: RunEnding): Transaction<EndRunResult | undefined> {
-  const { status, at } = ending;
+  const { at, resume, status } = ending;
   const error = ending.error === undefined ? undefined : Object.freeze({ ...ending.error });
-  const checkpoint =
-    ending.checkpoint === undefined
-      ? undefined
-      : { text: JSON.stringify(ending.checkpoint.value), version: ending.checkpoint.version };
+  const imports = structuredClone(ending.imports);
+  const moves = placeMoves(ending.places, at);
+  const next = ending.next === undefined ? undefined : structuredClone(ending.next);
   return function* () {
-    const row = yield* rowOf<{ seq: number; flow_id: string; stage: number; more: number | null; doc: string }>(
-      `select seq, flow_id, stage, doc,
-          (select w.seq from poundlock_runs w where w.flow_id = r.flow_id and w.stage = 0 limit 1) as more
-        from poundlock_runs r where id = ? and token = ?`,
+    const row = yield* rowOf<CommitRow & { stage: number }>(
+      `select seq, flow_id, stage, orphaned, doc from poundlock_runs where id = ? and token = ?`,
       ...[_runId, token],
     );
     if (row === undefined) return undefined;
-    const more = row.more !== null;
     const before = runOf(row.doc);
-    if (row.stage === 2) return { run: before, more };
+    if (row.stage === 2) return yield* endedBefore(row.flow_id, before, resume?._id);
     // A run that is to be canceled ends as canceled, however its last page went.
     const end = before.status === "canceling" ? "canceled" : status;
     const ready = end === "canceled" && before.status === "running" ? transitionRun(before, "canceling") : before;
-    const run = transitionRun(ready, end, {
-      endedAt: isoOf(at),
-      ...(end === "failed" ? optional("error", error) : {}),
-    });
+    const reason = end === "failed" ? optional("error", error) : {};
+    const endings = withImportEndings(ready, imports);
+    const run = transitionRun(ready, end, { endedAt: isoOf(at), imports: endings, ...reason });
     yield* keepRun(row.seq, run);
-    if (end === "completed" && checkpoint !== undefined)
-      yield* keepCheckpoint(row.flow_id, checkpoint.text, checkpoint.version);
-    return { run, more };
+    let resumed: Run | undefined;
+    if (row.orphaned === 0) {
+      yield* movePlaces(row.flow_id, moves);
+      if (end === "canceled" && run.discard === true) yield* discardPositions(row.flow_id);
+      if (end !== "canceled" && resume !== undefined) resumed = yield* enqueueUnlessCovered(resume);
+    }
+    const chained: ChainResult[] = [];
+    if (end === "completed")
+      for (const start of next?.starts ?? []) chained.push(yield* chainRun(start, next?.maxQueued ?? 0));
+    return { run, more: yield* hasMore(row.flow_id), ...optional("resume", resumed), next: chained };
   };
 }
 
+function* endedBefore(_flowId: string, run: Run, resumeId: string | undefined): TransactionBody<EndRunResult> {
+  const { sql, values } = runById(resumeId ?? "");
+  const row = yield* rowOf<{ doc: string }>(sql, ...values);
+  const resume = row === undefined ? undefined : runOf(row.doc);
+  return { run, more: yield* hasMore(_flowId), ...optional("resume", resume), next: [] };
+}
+
+function* hasMore(_flowId: string): TransactionBody<boolean> {
+  const waiting = yield* rowOf(`select 1 from poundlock_runs where flow_id = ? and stage = 0 limit 1`, _flowId);
+  return waiting !== undefined;
+}
+
 /** @see LeaseStorage.releaseRun */
-export function releaseRun({ _runId, token }: RunLease): Transaction<Run | undefined> {
+export function releaseRun(
+  { _runId, token }: RunLease,
+  { notBefore, waits }: RunRelease,
+): Transaction<Run | undefined> {
   return function* () {
     const row = yield* rowOf<{ seq: number; doc: string }>(
       `select seq, doc from poundlock_runs where id = ? and token = ? and stage = 1 and status = 'running'`,
       ...[_runId, token],
     );
-    return row === undefined ? undefined : yield* giveUpLease(row.seq, transitionRun(runOf(row.doc), "queued"));
+    if (row === undefined) return undefined;
+    const wait = notBefore === undefined ? {} : { notBefore: isoOf(notBefore) };
+    return yield* giveUpLease(
+      row.seq,
+      transitionRun(runOf(row.doc), "queued", { ...wait, ...optional("waits", waits) }),
+    );
   };
 }
 
 /** @see LeaseStorage.reclaimExpiredRuns */
-export function reclaimExpiredRuns({ now, maxCrashes, error, limit }: ReclaimRule): Transaction<readonly Run[]> {
-  const reason = Object.freeze({ ...error });
+export function reclaimExpiredRuns(rule: ReclaimRule): Transaction<readonly Run[]> {
+  const { limit, now } = rule;
+  const unchanged = (rule.unchanged ?? []).map((lease) => ({ ...lease }));
+  const reason = Object.freeze({ ...rule.error });
   return function* () {
-    const expired = yield* rowsOf<{ seq: number; doc: string }>(
-      `select seq, doc from poundlock_runs where stage = 1 and lease_until <= ? order by lease_until limit ?`,
+    const expired = new Map<number, ExpiredRow>();
+    const overdue = yield* rowsOf<ExpiredRow>(
+      `select seq, orphaned, doc from poundlock_runs where stage = 1 and lease_until <= ? order by lease_until limit ?`,
       ...[now, limit],
     );
-    const reclaimed: Run[] = [];
-    for (const { seq, doc } of expired) {
-      const before = runOf(doc);
-      const crashed = Object.freeze({ ...before, crashes: before.crashes + 1 });
-      const endedAt = isoOf(now);
-      const run =
-        crashed.status === "canceling"
-          ? transitionRun(crashed, "canceled", { endedAt })
-          : crashed.crashes <= maxCrashes
-            ? transitionRun(crashed, "queued")
-            : transitionRun(crashed, "failed", { endedAt, error: reason });
-      reclaimed.push(yield* giveUpLease(seq, run));
+    for (const row of overdue) expired.set(row.seq, row);
+    for (const { _runId, until } of unchanged) {
+      if (expired.size >= limit) break;
+      const row = yield* rowOf<ExpiredRow>(
+        `select seq, orphaned, doc from poundlock_runs where id = ? and stage = 1 and lease_until = ?`,
+        ...[_runId, until],
+      );
+      if (row !== undefined) expired.set(row.seq, row);
     }
+    const reclaimed: Run[] = [];
+    for (const row of expired.values()) reclaimed.push(yield* reclaim(row, { ...rule, error: reason }));
     return reclaimed;
   };
 }
 
-/** Asks for `flow_id`s. */
+interface ExpiredRow {
+  readonly seq: number;
+  readonly orphaned: number;
+  readonly doc: string;
+}
+
+function* reclaim({ seq, orphaned, doc }: ExpiredRow, { now, maxCrashes, error }: ReclaimRule): TransactionBody<Run> {
+  const before = runOf(doc);
+  const crashed = Object.freeze({ ...before, crashes: before.crashes + 1 });
+  const endedAt = isoOf(now);
+  if (crashed.status === "canceling") {
+    if (crashed.discard === true && orphaned === 0) yield* discardPositions(crashed._flowId);
+    return yield* giveUpLease(seq, transitionRun(crashed, "canceled", { endedAt }));
+  }
+  const run =
+    crashed.crashes <= maxCrashes
+      ? transitionRun(crashed, "queued")
+      : transitionRun(crashed, "failed", { endedAt, error });
+  return yield* giveUpLease(seq, run);
+}
+
+/** Asks for `id` and `lease_until`. */
+export function leasesOfRuns(limit: number, after = ""): Statement {
+  return statement(
+    `select id, lease_until from poundlock_runs where stage = 1 and id > ? order by id limit ?`,
+    ...[after, limit],
+  );
+}
+
+/** Asks for `flow_id` and `not_before`. */
 export function flowsWaiting(limit: number, after = ""): Statement {
   return statement(
-    `select distinct w.flow_id from poundlock_runs w join poundlock_flows f on f.id = w.flow_id
+    `select distinct w.flow_id, (select n.not_before from poundlock_runs n
+        where n.flow_id = w.flow_id and n.stage = 0 order by n.seq limit 1) as not_before
+      from poundlock_runs w join poundlock_flows f on f.id = w.flow_id
       where w.stage = 0 and w.flow_id > ? and f.disabled = 0
       and not exists (select 1 from poundlock_runs a where a.flow_id = w.flow_id and a.stage = 1)
       order by w.flow_id limit ?`,
@@ -183,25 +265,22 @@ export function flowsWaiting(limit: number, after = ""): Statement {
 
 interface ClaimedRow extends FlowRow {
   readonly disabled: number;
-  readonly value: string | null;
-  readonly version: number | null;
   readonly seq: number;
   readonly stage: number;
   readonly token: string | null;
   readonly position: string | null;
+  readonly commits: number;
+  readonly not_before: number | null;
   readonly run_doc: string;
 }
 
-function claimedOf(run: Run, row: ClaimedRow): ClaimedRun {
-  return {
-    run,
-    flow: flowOf(row),
-    ...optional("position", positionOf(row.position)),
-    ...optional("checkpoint", checkpointOf(row.value, row.version)),
-  };
+function* claimedOf(run: Run, row: ClaimedRow): TransactionBody<ClaimedRun> {
+  const flow = flowOf(row);
+  const { commits } = row;
+  return { run, flow, commits, ...optional("position", positionOf(row.position)), places: yield* readPlaces(flow._id) };
 }
 
-// Without its token, nothing that its holder still does can count. Its place in the line is before all that wait.
+// Without its token, nothing that its holder still does can count. Its place in the queue is before all that wait.
 function* giveUpLease(seq: number, run: Run): TransactionBody<Run> {
   yield* keepRun(seq, run);
   yield* execute(`update poundlock_runs set token = null, lease_until = null where seq = ?`, seq);

@@ -1,12 +1,11 @@
-import type { Failure } from "../../model/failure.ts";
+import type { Failure, ResolvedBy } from "../../model/failure.ts";
 import type { Flow } from "../../model/flow.ts";
-import type { Json } from "../../model/json.ts";
 import { freezeRecord } from "../../model/copy.ts";
 import { type Run, hasEnded } from "../../model/run.ts";
 import type { SqlValue } from "./database.ts";
 import { isoOf } from "../documents.ts";
 import { readValue, storeValue } from "./record-text.ts";
-import type { RunPosition, StoredCheckpoint } from "../storage.ts";
+import type { RunPosition } from "../storage.ts";
 
 /** The columns that make a flow's document. */
 export interface FlowRow {
@@ -48,42 +47,58 @@ export interface FailureRow {
   readonly doc: string;
   readonly status: Failure["status"];
   readonly resolved_at: number | null;
+  readonly resolved_by: ResolvedBy | null;
+  readonly retry_at: number | null;
   readonly record: string | null;
   readonly record_bytes: Uint8Array | null;
+  readonly original: string | null;
+  readonly original_bytes: Uint8Array | null;
 }
 
 /** What {@link FailureRow} asks for. */
-export const failureColumns = "seq, doc, status, resolved_at, record, record_bytes";
+export const failureColumns =
+  "seq, doc, status, resolved_at, resolved_by, retry_at, record, record_bytes, original, original_bytes";
 
-/** The values of a failure's columns, in the order of {@link insertedFailureColumns}. */
+/** The values of a failure's columns, in the order of {@link writtenFailureColumns}. */
 export function failureValues(failure: Failure): readonly SqlValue[] {
-  const { record, status, resolvedAt, ...rest } = failure;
-  const { text, bytes } = storeValue(record);
+  const { record, original, retryAt, status, resolvedAt, resolvedBy, ...rest } = failure;
+  const kept = storeValue(record);
+  const first = failure.editedAt === undefined ? { text: null, bytes: null } : storeValue(original);
   return [
-    ...[failure._id, failure._flowId, failure._importId, failure._runId],
-    ...[failure._integrationId ?? null, failure._connectorId ?? null],
-    ...[status, resolvedAt === undefined ? null : Date.parse(resolvedAt), JSON.stringify(rest), text, bytes],
+    ...[failure._id, failure._flowId, failure._importId, failure._exportId, failure._runId],
+    ...[failure._integrationId ?? null, failure._connectorId ?? null, failure.key, versionText(failure.version)],
+    ...[failure.fault, status, resolvedAt === undefined ? null : Date.parse(resolvedAt), resolvedBy ?? null],
+    ...[retryAt === undefined ? null : Date.parse(retryAt), JSON.stringify(rest)],
+    ...[kept.text, kept.bytes, first.text, first.bytes],
   ];
 }
 
 /** Everything of a failure but its place. */
-export const insertedFailureColumns =
-  "id, flow_id, import_id, run_id, integration_id, connector_id, status, resolved_at, doc, record, record_bytes";
+export const writtenFailureColumns = [
+  ...["id", "flow_id", "import_id", "export_id", "run_id", "integration_id", "connector_id", "record_key", "version"],
+  ...["fault", "status", "resolved_at", "resolved_by", "retry_at", "doc"],
+  ...["record", "record_bytes", "original", "original_bytes"],
+] as const;
 
 /** The failure that a row holds. */
-export function failureOf({ doc, status, resolved_at, record, record_bytes }: FailureRow): Failure {
-  const rest = JSON.parse(doc) as Omit<Failure, "record" | "status" | "resolvedAt">;
+export function failureOf(row: FailureRow): Failure {
+  const { record, record_bytes, resolved_at, resolved_by, retry_at, status } = row;
+  const rest = JSON.parse(row.doc) as Omit<Failure, "record" | "status" | "resolvedAt">;
+  const isEdited = rest.editedAt !== undefined;
   return Object.freeze<Failure>({
     ...rest,
     record: readValue({ text: record, bytes: record_bytes }),
+    ...(isEdited ? { original: readValue({ text: row.original, bytes: row.original_bytes }) } : {}),
     status,
+    ...(retry_at === null ? {} : { retryAt: isoOf(retry_at) }),
     ...(resolved_at === null ? {} : { resolvedAt: isoOf(resolved_at) }),
+    ...(resolved_by === null ? {} : { resolvedBy: resolved_by }),
   });
 }
 
-/** The checkpoint in two columns, if they hold one. */
-export function checkpointOf(value: string | null, version: number | null): StoredCheckpoint | undefined {
-  return value === null || version === null ? undefined : freezeRecord({ value: JSON.parse(value) as Json, version });
+/** A version as JSON, which keeps numbers and strings apart. */
+export function versionText(version: string | number | undefined): string | null {
+  return version === undefined ? null : JSON.stringify(version);
 }
 
 /** The position in a column, if it holds one. */

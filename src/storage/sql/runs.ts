@@ -1,4 +1,12 @@
-import { type Run, type RunStart, type RunStatus, transitionRun, newRun } from "../../model/run.ts";
+import {
+  type Run,
+  type RunStart,
+  type RunStatus,
+  hasEnded,
+  hasOwnPosition,
+  newRun,
+  transitionRun,
+} from "../../model/run.ts";
 import {
   type Condition,
   type Transaction,
@@ -12,7 +20,16 @@ import {
 } from "./database.ts";
 import { isoOf, placeOf } from "../documents.ts";
 import { type FlowRow, flowColumns, flowOf, runOf, stageOf } from "./rows.ts";
-import type { QueueDueResult, OverlapRule, PruneRule, QueueRunResult, RunQuery, Tick } from "../storage.ts";
+import { discardPositions } from "./places.ts";
+import type {
+  ChainResult,
+  OverlapRule,
+  PruneRule,
+  QueueDueResult,
+  QueueRunResult,
+  RunQuery,
+  Tick,
+} from "../storage.ts";
 
 /** @see RunStorage.queueRun */
 export function queueRun(start: RunStart, maxQueued: number): Transaction<QueueRunResult> {
@@ -28,11 +45,33 @@ export function queueRun(start: RunStart, maxQueued: number): Transaction<QueueR
     if (known !== null) return { outcome: "queued", run: runOf(known) };
     if (row === undefined) return { outcome: "missing" };
     if (row.disabled === 1) return { outcome: "disabled" };
+    const enough = yield* runInstead(start);
+    if (enough !== undefined) return { outcome: "waiting", run: enough };
     if (row.waiting >= maxQueued) return { outcome: "full" };
     const run = newRun(start, flowOf(row));
     yield* enqueue(run);
     return { outcome: "queued", run };
   };
+}
+
+// A run that waits and will do what `start` is for.
+function* runInstead({ _flowId, retry, trigger }: RunStart): TransactionBody<Run | undefined> {
+  if (trigger === "resume") {
+    const rows = yield* rowsOf<{ doc: string }>(
+      `select doc from poundlock_runs where flow_id = ? and stage = 0 and cause not in ('realtime', 'retry')
+        order by seq`,
+      _flowId,
+    );
+    return rows.map(({ doc }) => runOf(doc)).find((run) => !hasOwnPosition(run));
+  }
+  if (retry?.dueBy === undefined) return undefined;
+  const rows = yield* rowsOf<{ doc: string }>(
+    `select doc from poundlock_runs where flow_id = ? and stage = 0 and cause = 'retry' order by seq`,
+    _flowId,
+  );
+  return rows
+    .map(({ doc }) => runOf(doc))
+    .find((run) => run.retry?.dueBy !== undefined && run.retry._importId === retry._importId);
 }
 
 /** @see RunStorage.queueDue */
@@ -75,15 +114,20 @@ export function runsMatching(query: RunQuery): Statement {
 }
 
 /** @see RunStorage.cancelRun */
-export function cancelRun(_id: string, at: number): Transaction<Run | undefined> {
+export function cancelRun(
+  _id: string,
+  { at, discard = false }: { readonly at: number; readonly discard?: boolean },
+): Transaction<Run | undefined> {
   return function* () {
     const row = yield* rowOf<{ seq: number; doc: string }>(`select seq, doc from poundlock_runs where id = ?`, _id);
     if (row === undefined) return undefined;
-    const run = runOf(row.doc);
-    if (run.status !== "queued" && run.status !== "running") return run;
-    const canceling = transitionRun(run, "canceling");
-    const next = run.status === "running" ? canceling : transitionRun(canceling, "canceled", { endedAt: isoOf(at) });
+    const stored = runOf(row.doc);
+    if (hasEnded(stored)) return stored;
+    const run = discard ? Object.freeze({ ...stored, discard: true as const }) : stored;
+    const canceling = run.status === "canceling" ? run : transitionRun(run, "canceling");
+    const next = run.status === "queued" ? transitionRun(canceling, "canceled", { endedAt: isoOf(at) }) : canceling;
     yield* keepRun(row.seq, next);
+    if (discard && run.status === "queued") yield* discardPositions(run._flowId);
     return next;
   };
 }
@@ -149,10 +193,10 @@ export function* keepRun(seq: number, run: Run): TransactionBody<void> {
   const stage = stageOf(run);
   yield* execute(
     `update poundlock_runs set status = ?, stage = ?, ended_at = ?, doc = ?,
-      buffered = case when ? = 0 then buffered end, position = case when ? = 2 then null else position end
-      where seq = ?`,
+      buffered = case when ? = 0 then buffered end, position = case when ? = 2 then null else position end,
+      not_before = ? where seq = ?`,
     ...[run.status, stage, run.endedAt === undefined ? null : Date.parse(run.endedAt), JSON.stringify(run)],
-    ...[stage, stage, seq],
+    ...[stage, stage, run.notBefore === undefined ? null : Date.parse(run.notBefore), seq],
   );
 }
 
@@ -184,10 +228,14 @@ function* forgetRun(seq: number, flow_id: string): TransactionBody<void> {
   yield* execute(`update poundlock_histories set runs = runs - 1 where flow_id = ?`, flow_id);
 }
 
-function* queueTick({ _flowId, dueAt, nextDueAt, start }: Tick, rule: OverlapRule): TransactionBody<QueueDueResult> {
+function* queueTick(
+  { _flowId, basis, dueAt, nextDueAt, start }: Tick,
+  rule: OverlapRule,
+): TransactionBody<QueueDueResult> {
   const row = yield* rowOf<FlowRow>(
-    `update poundlock_flows set due_at = ? where id = ? and due_at = ? and disabled = 0 returning ${flowColumns}`,
-    ...[nextDueAt ?? null, _flowId, dueAt],
+    `update poundlock_flows set due_at = ?, basis = coalesce(?, basis)
+      where id = ? and due_at = ? and disabled = 0 returning ${flowColumns}`,
+    ...[nextDueAt ?? null, basis ?? null, _flowId, dueAt],
   );
   if (row === undefined) return { outcome: "taken" };
   if (start === undefined) return { outcome: "passed" };
@@ -203,8 +251,8 @@ function* queueTick({ _flowId, dueAt, nextDueAt, start }: Tick, rule: OverlapRul
 function* overlap({ _flowId }: RunStart, rule: OverlapRule): TransactionBody<QueueDueResult | undefined> {
   if (rule.overlap === "skip") {
     const obstacle =
-      (yield* rowOf<LineRow>(`select seq, doc from poundlock_runs where flow_id = ? and stage = 1`, _flowId)) ??
-      (yield* rowOf<LineRow>(
+      (yield* rowOf<QueueRow>(`select seq, doc from poundlock_runs where flow_id = ? and stage = 1`, _flowId)) ??
+      (yield* rowOf<QueueRow>(
         `select seq, doc from poundlock_runs where flow_id = ? and stage = 0 order by seq limit 1`,
         _flowId,
       ));
@@ -221,19 +269,59 @@ function* overlap({ _flowId }: RunStart, rule: OverlapRule): TransactionBody<Que
     );
     if ((row?.waiting ?? 0) < rule.maxQueued) return undefined;
   }
-  const waiting = yield* rowOf<LineRow>(
-    `select seq, doc from poundlock_runs where flow_id = ? and stage = 0 and cause in ('schedule', 'catch-up')
-      order by seq desc limit 1`,
-    _flowId,
-  );
-  if (waiting === undefined) return undefined;
-  const before = runOf(waiting.doc);
-  const run = Object.freeze({ ...before, coalesced: before.coalesced + 1 });
-  yield* keepRun(waiting.seq, run);
-  return { outcome: "coalesced", run };
+  const run = yield* coalesce(_flowId);
+  return run === undefined ? undefined : { outcome: "coalesced", run };
 }
 
-interface LineRow {
+/** Folds a due time, or a chained run, into the newest run that takes one in; undefined if none does. */
+export function* coalesce(_flowId: string): TransactionBody<Run | undefined> {
+  // Only the first of those that wait can have begun, and it takes nothing in.
+  const waiting = yield* rowsOf<QueueRow>(
+    `select seq, doc from poundlock_runs where flow_id = ? and stage = 0
+      and cause in ('schedule', 'catch-up', 'chained') order by seq desc limit 2`,
+    _flowId,
+  );
+  for (const { doc, seq } of waiting) {
+    const before = runOf(doc);
+    if (before.startedAt !== undefined) continue;
+    const run = Object.freeze({ ...before, coalesced: before.coalesced + 1 });
+    yield* keepRun(seq, run);
+    return run;
+  }
+  return undefined;
+}
+
+/** Queues a run that another one leads to: folded into one that waits, or skipped if there is no room for it. */
+export function* chainRun(start: RunStart, maxQueued: number): TransactionBody<ChainResult> {
+  const { _flowId } = start;
+  const row = yield* rowOf<FlowRow & { waiting: number }>(
+    `select ${flowColumns},
+      (select count(*) from poundlock_runs w where w.flow_id = f.id and w.stage = 0) as waiting
+      from poundlock_flows f where f.id = ? and f.disabled = 0`,
+    _flowId,
+  );
+  if (row === undefined) return { outcome: "skipped", _flowId };
+  const coalesced = yield* coalesce(_flowId);
+  if (coalesced !== undefined) return { outcome: "coalesced", run: coalesced };
+  if (row.waiting >= maxQueued) return { outcome: "skipped", _flowId };
+  const run = newRun(start, flowOf(row));
+  yield* enqueue(run);
+  return { outcome: "queued", run };
+}
+
+/** Queues a run unless one waits that will do the same; undefined then. */
+export function* enqueueUnlessCovered(start: RunStart): TransactionBody<Run | undefined> {
+  const row = yield* rowOf<FlowRow>(
+    `select ${flowColumns} from poundlock_flows where id = ? and disabled = 0`,
+    start._flowId,
+  );
+  if (row === undefined || (yield* runInstead(start)) !== undefined) return undefined;
+  const run = newRun(start, flowOf(row));
+  yield* enqueue(run);
+  return run;
+}
+
+interface QueueRow {
   readonly seq: number;
   readonly doc: string;
 }

@@ -1,11 +1,25 @@
 import { type Dialect, type TransactionBody, execute, rowsOf } from "./database.ts";
+import { moveToImports } from "./second-version.ts";
+
+/** One version: what it makes, what it moves there, and what it makes of that. */
+interface Version {
+  readonly statements: (dialect: Dialect) => readonly string[];
+  readonly move?: () => TransactionBody<void>;
+  readonly last?: () => readonly string[];
+}
 
 /**
  * The versions of the schema, oldest first; the number of one is its place, from 1. A version that was published is
  * never edited: a change is a new one at the end. The database enforces by itself what must never be otherwise.
  */
-const versions: readonly ((dialect: Dialect) => readonly string[])[] = [
-  ({ identity, bytes, inKeyOrder }) => [
+const versions: readonly Version[] = [
+  { statements: firstVersion },
+  // Progress, pauses and the place in the inbox by import; one open failure for each key.
+  { statements: secondVersion, move: moveToImports, last: lastOfSecondVersion },
+];
+
+function firstVersion({ identity, bytes, inKeyOrder }: Dialect): readonly string[] {
+  return [
     `create table poundlock_flows (
       id text primary key,
       doc text not null,
@@ -119,8 +133,73 @@ const versions: readonly ((dialect: Dialect) => readonly string[])[] = [
       seen_at bigint not null,
       primary key (flow_id, id))`,
     `create index poundlock_events_by_age on poundlock_events (flow_id, seen_at)`,
-  ],
-];
+  ];
+}
+
+function secondVersion({ bytes }: Dialect): readonly string[] {
+  return [
+    `alter table poundlock_flows add column basis text`,
+    `alter table poundlock_flows add column flow_group text`,
+    `alter table poundlock_flows add column scheduled smallint not null default 0`,
+    // Inside a string of JSON a quote has a backslash before it, so this finds the field alone.
+    `update poundlock_flows set scheduled = 1 where doc like '%"schedule":"%'`,
+    `create index poundlock_flows_scheduled on poundlock_flows (id) where scheduled = 1 and disabled = 0`,
+    `create index poundlock_flows_of_group on poundlock_flows (flow_group, id) where flow_group is not null`,
+
+    // A row for each import of a flow, from the beginning. resume_at: when its pause ends by itself.
+    `create table poundlock_places (
+      flow_id text not null references poundlock_flows (id),
+      import_id text not null,
+      checkpoint text,
+      version integer,
+      position text,
+      behind smallint not null default 0,
+      pause text,
+      resume_at bigint,
+      inbox bigint not null default 0,
+      moved_at bigint,
+      primary key (flow_id, import_id))`,
+    `create index poundlock_places_resumable on poundlock_places (resume_at) where resume_at is not null`,
+    `insert into poundlock_places (flow_id, import_id, checkpoint, version)
+      select i.flow_id, i.import_id, c.value, c.version from poundlock_flow_imports i
+      left join poundlock_checkpoints c on c.flow_id = i.flow_id`,
+    `drop table poundlock_checkpoints`,
+
+    `alter table poundlock_runs add column commits integer not null default 0`,
+    `alter table poundlock_runs add column not_before bigint`,
+
+    `alter table poundlock_failures add column export_id text`,
+    `alter table poundlock_failures add column record_key text`,
+    `alter table poundlock_failures add column version text`,
+    `alter table poundlock_failures add column fault text`,
+    `alter table poundlock_failures add column retry_at bigint`,
+    `alter table poundlock_failures add column resolved_by text`,
+    `alter table poundlock_failures add column original text`,
+    `alter table poundlock_failures add column original_bytes ${bytes}`,
+
+    `alter table poundlock_inbox add column arrived_at bigint not null default 0`,
+    `alter table poundlock_inbox add column weight bigint not null default 0`,
+    // Pages that an import is not to get.
+    `create table poundlock_drops (
+      flow_id text not null references poundlock_flows (id),
+      page_seq bigint not null,
+      import_id text not null,
+      primary key (flow_id, page_seq, import_id))`,
+  ];
+}
+
+/** The indexes that only what was moved can have. */
+function lastOfSecondVersion(): readonly string[] {
+  return [
+    // At most one failure of a record is open at an import.
+    `create unique index poundlock_failures_key on poundlock_failures (flow_id, import_id, export_id, record_key)
+      where status = 'open'`,
+    `create index poundlock_failures_open_of_import on poundlock_failures (flow_id, import_id, export_id, seq)
+      where status = 'open'`,
+    `create index poundlock_failures_retries on poundlock_failures (retry_at) where status = 'open' and retry_at is not null`,
+    `create index poundlock_failures_of_key on poundlock_failures (record_key, seq)`,
+  ];
+}
 
 /** The version that this code reads and writes. */
 export const schemaVersion = versions.length;
@@ -150,7 +229,9 @@ export function* migrate(dialect: Dialect): TransactionBody<void> {
   const found = checkVersion(applied[0]?.version ?? 0);
   for (const [index, version] of versions.entries()) {
     if (index < found) continue;
-    for (const sql of version(dialect)) yield* execute(sql);
+    for (const sql of version.statements(dialect)) yield* execute(sql);
+    if (version.move !== undefined) yield* version.move();
+    for (const sql of version.last?.() ?? []) yield* execute(sql);
     yield* execute(`insert into poundlock_schema (version) values (?)`, index + 1);
   }
 }

@@ -2,52 +2,106 @@ import { StorageFailedError, isPoundlockError } from "../../errors.ts";
 import type { Failure } from "../../model/failure.ts";
 import type { Flow } from "../../model/flow.ts";
 import type { Run, RunStart } from "../../model/run.ts";
-import { failureById, failuresMatching, resolveFailures } from "./failures.ts";
 import {
-  checkpointById,
+  type OpenKeyRow,
+  earliestRetry,
+  editFailure,
+  failureById,
+  failuresMatching,
+  openKeyOf,
+  openKeysMatching,
+  openSizes,
+  resolveFailures,
+  retriesDue,
+} from "./failures.ts";
+import {
   deleteFlow,
   earliestDue,
   flowById,
   flowsDue,
   flowsMatching,
+  flowsScheduled,
   insertFlow,
   replaceFlow,
-  setCheckpoint,
+  rescheduleFlows,
 } from "./flows.ts";
-import { type InboxRow, appendInbox, flowsUnread, inboxPageOf, inboxPages, inboxSizes, lastPageFor } from "./inbox.ts";
-import { commitPage, endRun, flowsWaiting, releaseRun, renewLeases, reclaimExpiredRuns, claimRun } from "./leases.ts";
+import {
+  type DropRow,
+  type InboxRow,
+  appendInbox,
+  dropInbox,
+  flowsUnread,
+  inboxDrops,
+  inboxPageOf,
+  inboxPages,
+  inboxSizes,
+  lastPageFor,
+} from "./inbox.ts";
+import {
+  claimRun,
+  commitPage,
+  endRun,
+  flowsWaiting,
+  leasesOfRuns,
+  reclaimExpiredRuns,
+  releaseRun,
+  renewLeases,
+} from "./leases.ts";
+import {
+  type PlaceRow,
+  earliestResume,
+  endPauses,
+  flowsResumable,
+  placesById,
+  placesOf,
+  setCheckpoint,
+} from "./places.ts";
 import type { Transaction, SqlDatabase, Statement } from "./database.ts";
 import { optional, own, placeOf } from "../documents.ts";
-import { type FailureRow, type FlowRow, checkpointOf, failureOf, flowOf, runOf } from "./rows.ts";
+import { type FailureRow, type FlowRow, failureOf, flowOf, runOf } from "./rows.ts";
 import { cancelRun, prune, queueDue, queueRun, runById, runsMatching } from "./runs.ts";
 import type {
   AppendInboxResult,
   Arrival,
+  CheckpointChange,
+  ClaimRunResult,
+  CommitResult,
   DeleteFlowResult,
-  QueueDueResult,
+  DuePlace,
+  DueRetry,
+  DueTimeChange,
   EndRunResult,
   FailureQuery,
   FlowChange,
+  FlowHidden,
   FlowQuery,
-  RunLease,
+  InboxDrop,
   InboxPage,
   InboxQuery,
   InboxRule,
   Lease,
+  LeaseEnd,
   ListResult,
+  OpenKey,
+  OpenKeyQuery,
   OverlapRule,
   PageCommit,
+  Places,
   PruneRule,
+  QueueDueResult,
   QueueRunResult,
+  ReclaimRule,
   ReplaceFlowResult,
   RunEnding,
+  RunLease,
   RunQuery,
+  RunRelease,
+  ScheduledFlow,
   Storage,
   StorageCapabilities,
   StoredCheckpoint,
-  ReclaimRule,
-  ClaimedRun,
   Tick,
+  WaitingFlow,
 } from "../storage.ts";
 
 /** Keeps everything in an SQL database: each method one transaction, or one query. Made by who adapts a database. */
@@ -63,8 +117,8 @@ export class SqlStorage implements Storage {
     await this.#guard("close", () => this.#database.close());
   }
 
-  insertFlow(flow: Flow): Promise<boolean> {
-    return this.#write("insertFlow", () => insertFlow(flow));
+  insertFlow(flow: Flow, hidden: FlowHidden = {}): Promise<boolean> {
+    return this.#write("insertFlow", () => insertFlow(flow, hidden));
   }
 
   async findFlow(_id: string): Promise<Flow | undefined> {
@@ -86,13 +140,23 @@ export class SqlStorage implements Storage {
     return this.#write("deleteFlow", () => deleteFlow(_id, change));
   }
 
-  async dueFlows(until: number, limit: number): Promise<readonly Flow[]> {
-    return (await this.#read<FlowRow>("dueFlows", flowsDue(until, limit))).map(flowOf);
+  async dueFlows(until: number, limit: number, after?: DuePlace): Promise<readonly Flow[]> {
+    return (await this.#read<FlowRow>("dueFlows", flowsDue(until, limit, after))).map(flowOf);
   }
 
   async nextDueAt(): Promise<number | undefined> {
     const [row] = await this.#read<{ due_at: number }>("nextDueAt", earliestDue());
     return row?.due_at;
+  }
+
+  async scheduledFlows(limit: number, after?: string): Promise<readonly ScheduledFlow[]> {
+    const query = flowsScheduled(limit, after);
+    const rows = await this.#read<FlowRow & { readonly basis: string | null }>("scheduledFlows", query);
+    return rows.map((row) => ({ flow: flowOf(row), ...optional("basis", row.basis ?? undefined) }));
+  }
+
+  rescheduleFlows(changes: readonly DueTimeChange[]): Promise<void> {
+    return this.#write("rescheduleFlows", () => rescheduleFlows(own(changes)));
   }
 
   queueRun(start: RunStart, { maxQueued }: { readonly maxQueued: number }): Promise<QueueRunResult> {
@@ -114,15 +178,15 @@ export class SqlStorage implements Storage {
     return { items: items.map(({ doc }) => runOf(doc)), ...optional("next", next) };
   }
 
-  cancelRun(_id: string, at: number): Promise<Run | undefined> {
-    return this.#write("cancelRun", () => cancelRun(_id, at));
+  cancelRun(_id: string, change: { readonly at: number; readonly discard?: boolean }): Promise<Run | undefined> {
+    return this.#write("cancelRun", () => cancelRun(_id, { ...change }));
   }
 
   prune(rule: PruneRule): Promise<number> {
     return this.#write("prune", () => prune(own(rule)));
   }
 
-  claimRun(_flowId: string, lease: Lease): Promise<ClaimedRun | undefined> {
+  claimRun(_flowId: string, lease: Lease): Promise<ClaimRunResult> {
     return this.#write("claimRun", () => claimRun(_flowId, lease));
   }
 
@@ -130,7 +194,7 @@ export class SqlStorage implements Storage {
     return this.#write("renewLeases", () => renewLeases(own(leases), until));
   }
 
-  commitPage(lease: RunLease, page: PageCommit): Promise<Run | undefined> {
+  commitPage(lease: RunLease, page: PageCommit): Promise<CommitResult | undefined> {
     return this.#write("commitPage", () => commitPage(lease, page));
   }
 
@@ -138,26 +202,52 @@ export class SqlStorage implements Storage {
     return this.#write("endRun", () => endRun(lease, ending));
   }
 
-  releaseRun(lease: RunLease): Promise<Run | undefined> {
-    return this.#write("releaseRun", () => releaseRun(lease));
+  releaseRun(lease: RunLease, change: RunRelease = {}): Promise<Run | undefined> {
+    return this.#write("releaseRun", () => releaseRun(lease, { ...change }));
   }
 
   reclaimExpiredRuns(rule: ReclaimRule): Promise<readonly Run[]> {
     return this.#write("reclaimExpiredRuns", () => reclaimExpiredRuns(rule));
   }
 
-  async waitingFlows(limit: number, after?: string): Promise<readonly string[]> {
-    const rows = await this.#read<{ flow_id: string }>("waitingFlows", flowsWaiting(limit, after));
-    return rows.map(({ flow_id }) => flow_id);
+  async listLeases(limit: number, after?: string): Promise<readonly LeaseEnd[]> {
+    const query = leasesOfRuns(limit, after);
+    const rows = await this.#read<{ readonly id: string; readonly lease_until: number }>("listLeases", query);
+    return rows.map(({ id, lease_until }) => ({ _runId: id, until: lease_until }));
   }
 
-  async findCheckpoint(_flowId: string): Promise<StoredCheckpoint | undefined> {
-    const [row] = await this.#read<{ value: string; version: number }>("findCheckpoint", checkpointById(_flowId));
-    return row === undefined ? undefined : checkpointOf(row.value, row.version);
+  async waitingFlows(limit: number, after?: string): Promise<readonly WaitingFlow[]> {
+    const query = flowsWaiting(limit, after);
+    const rows = await this.#read<{ readonly flow_id: string; readonly not_before: number | null }>(
+      "waitingFlows",
+      query,
+    );
+    return rows.map(({ flow_id, not_before }) => ({
+      _flowId: flow_id,
+      ...optional("notBefore", not_before ?? undefined),
+    }));
   }
 
-  setCheckpoint(_flowId: string, checkpoint: StoredCheckpoint | undefined): Promise<boolean> {
-    return this.#write("setCheckpoint", () => setCheckpoint(_flowId, checkpoint));
+  async findPlaces(_flowId: string): Promise<Places> {
+    return placesOf(await this.#read<PlaceRow>("findPlaces", placesById(_flowId)));
+  }
+
+  setCheckpoint(_flowId: string, checkpoint: StoredCheckpoint | undefined, change: CheckpointChange): Promise<boolean> {
+    return this.#write("setCheckpoint", () => setCheckpoint(_flowId, checkpoint, change));
+  }
+
+  endPauses(_flowId: string, _importIds: readonly string[]): Promise<readonly string[]> {
+    return this.#write("endPauses", () => endPauses(_flowId, _importIds));
+  }
+
+  async resumableFlows(until: number, limit: number, after?: string): Promise<readonly string[]> {
+    const query = flowsResumable(until, limit, after);
+    return (await this.#read<{ readonly flow_id: string }>("resumableFlows", query)).map(({ flow_id }) => flow_id);
+  }
+
+  async nextResumeAt(after: number): Promise<number | undefined> {
+    const [row] = await this.#read<{ readonly resume_at: number }>("nextResumeAt", earliestResume(after));
+    return row?.resume_at;
   }
 
   async findFailure(_id: string): Promise<Failure | undefined> {
@@ -179,17 +269,53 @@ export class SqlStorage implements Storage {
     return this.#write("resolveFailures", () => resolveFailures(_ids, at));
   }
 
+  editFailure(_id: string, change: { readonly record: unknown; readonly at: number }): Promise<Failure | undefined> {
+    return this.#write("editFailure", () => editFailure(_id, change));
+  }
+
+  async openKeys(query: OpenKeyQuery): Promise<ListResult<OpenKey>> {
+    const { items, next } = listed(await this.#read<OpenKeyRow>("openKeys", openKeysMatching(query)), query.limit);
+    return { items: items.map(openKeyOf), ...optional("next", next) };
+  }
+
+  async countOpenFailures(_flowId: string, limit: number): Promise<Readonly<Record<string, number>>> {
+    const query = openSizes(_flowId, limit);
+    const rows = await this.#read<{ readonly import_id: string; readonly size: number }>("countOpenFailures", query);
+    return Object.fromEntries(rows.filter(({ size }) => size > 0).map(({ import_id, size }) => [import_id, size]));
+  }
+
+  async dueRetries(until: number, limit: number): Promise<readonly DueRetry[]> {
+    const query = retriesDue(until, limit);
+    const rows = await this.#read<{ readonly flow_id: string; readonly import_id: string }>("dueRetries", query);
+    return rows.map(({ flow_id, import_id }) => ({ _flowId: flow_id, _importId: import_id }));
+  }
+
+  async nextRetryAt(after: number): Promise<number | undefined> {
+    const [row] = await this.#read<{ readonly retry_at: number }>("nextRetryAt", earliestRetry(after));
+    return row?.retry_at;
+  }
+
   appendInbox(arrival: Arrival, rule: InboxRule): Promise<AppendInboxResult> {
     return this.#write("appendInbox", () => appendInbox(arrival, rule));
   }
 
-  async readInbox(_flowId: string, { after, maxRecords }: InboxQuery): Promise<readonly InboxPage[]> {
+  async readInbox(_flowId: string, query: InboxQuery): Promise<readonly InboxPage[]> {
+    const { _importId, after, maxRecords } = query;
     const place = placeOf(after, 0);
-    // Pages come at the end, and only who asks here takes any away: so both queries see the same ones.
-    const sizes = inboxSizes(_flowId, place, maxRecords);
-    const through = lastPageFor(maxRecords, await this.#read("readInbox", sizes));
+    // Pages come at the end, and only the caller takes any away: so all of these see the same ones.
+    const through = lastPageFor(maxRecords, await this.#read("readInbox", inboxSizes(_flowId, place, maxRecords)));
     if (through === undefined) return [];
-    return (await this.#read<InboxRow>("readInbox", inboxPages(_flowId, place, through))).map(inboxPageOf);
+    const drops = await this.#read<DropRow>("readInbox", inboxDrops(_flowId, place, through));
+    const rows = await this.#read<InboxRow>("readInbox", inboxPages(_flowId, place, through));
+    const pages = rows.map((row) => inboxPageOf(row, drops));
+    if (_importId === undefined) return pages;
+    const wanted = pages.filter(({ droppedFor }) => droppedFor?.includes(_importId) !== true);
+    // Nothing but dropped pages: what comes after them may not have been dropped.
+    return wanted.length > 0 ? wanted : this.readInbox(_flowId, { ...query, after: String(through) });
+  }
+
+  dropInbox(_flowId: string, change: InboxDrop): Promise<readonly string[]> {
+    return this.#write("dropInbox", () => dropInbox(_flowId, change));
   }
 
   async unreadInboxes(limit: number, after?: string): Promise<readonly string[]> {

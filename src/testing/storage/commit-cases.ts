@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  endingOf,
   type StorageCase,
   addFlow,
   append,
@@ -18,6 +19,8 @@ import {
   realtimeStart,
   running,
   take,
+  moving,
+  checkpointOf,
 } from "./harness.ts";
 
 const checkpoint = { value: { after: 7 }, version: 1 };
@@ -32,19 +35,19 @@ export const commitStorageCases: readonly StorageCase[] = [
     await storage.commitPage(hold, pageOf(1, { counts: { ledger, mailer }, generated: 2 }));
     const committed = await storage.commitPage(hold, pageOf(2, { counts: { ledger }, generated: 4 }));
 
-    assert.deepEqual(committed, {
+    assert.deepEqual(committed?.run, {
       ...run,
       ...{ numSuccess: 4, numError: 2, numIgnore: 3, numPagesProcessed: 2, numPagesGenerated: 4 },
       imports: { ledger: { numSuccess: 4, numError: 2, numIgnore: 0 }, mailer },
     });
-    assert.deepEqual(await storage.findRun("run"), committed);
+    assert.deepEqual(await storage.findRun("run"), committed?.run);
   }),
 
   on("commitPage moves the flow's checkpoint and the run's position, each only if it is given", async (storage) => {
     const { hold } = await running(storage);
     const position = { pages: 1, checkpoint: { value: 1, version: 1 } };
 
-    await storage.commitPage(hold, pageOf(1, { position, checkpoint }));
+    await storage.commitPage(hold, pageOf(1, { position, ...moving({ checkpoint }) }));
     await storage.commitPage(hold, pageOf(2));
     await storage.releaseRun(hold);
     const kept = await take(storage, "flow", "second");
@@ -60,13 +63,16 @@ export const commitStorageCases: readonly StorageCase[] = [
     const { hold } = await keepFailures(storage, [failureOf("1"), failureOf("2"), failureOf("3")]);
     const again = failureOf("2", { fault: "reject", attempts: 6, lastFailedAt: iso(8), _runId: "later" });
 
-    await storage.commitPage(hold, pageOf(2, { failures: [again, failureOf("4")] }));
+    const committed = await storage.commitPage(hold, pageOf(2, { failures: [again, failureOf("4")] }));
+
+    const twice = { ...again, occurrences: 2 };
+    assert.deepEqual(committed?.failures, [twice, failureOf("4")]);
 
     assert.deepEqual((await storage.listFailures({ limit: 10 })).items, [
-      ...[failureOf("1"), again, failureOf("3"), failureOf("4")],
+      ...[failureOf("1"), twice, failureOf("3"), failureOf("4")],
     ]);
-    assert.deepEqual(await storage.findFailure("2"), again);
-    assert.deepEqual((await storage.listFailures({ _runId: "later", limit: 10 })).items, [again]);
+    assert.deepEqual(await storage.findFailure("2"), twice);
+    assert.deepEqual((await storage.listFailures({ _runId: "later", limit: 10 })).items, [twice]);
   }),
 
   on("commitPage removes the failures that were delivered", async (storage) => {
@@ -89,7 +95,7 @@ export const commitStorageCases: readonly StorageCase[] = [
     const [, second] = await storage.readInbox("flow", { maxRecords: 10 });
     const { hold } = await take(storage);
 
-    await storage.commitPage(hold, pageOf(1, { inboxThrough: defined(second).cursor }));
+    await storage.commitPage(hold, pageOf(1, { ...moving({ inbox: defined(second).cursor }) }));
 
     assert.deepEqual(await inboxRecords(storage), ["3"]);
     assert.deepEqual(await inboxRecords(storage, "other"), ["1", "2", "3"]);
@@ -97,13 +103,17 @@ export const commitStorageCases: readonly StorageCase[] = [
 
   on("commitPage of the page last committed answers the run again, and changes nothing", async (storage) => {
     const { hold } = await running(storage);
-    const page = pageOf(1, { failures: [failureOf("1")], checkpoint, position: { pages: 1, checkpoint } });
+    const page = pageOf(1, {
+      failures: [failureOf("1")],
+      ...moving({ checkpoint }),
+      position: { pages: 1, ...moving({ checkpoint }) },
+    });
     const committed = await storage.commitPage(hold, page);
     const before = await everything(storage);
 
     const again = await storage.commitPage(hold, page);
 
-    assert.deepEqual(again, committed);
+    assert.deepEqual(again?.run, committed?.run);
     assert.deepEqual(await everything(storage), before);
   }),
 
@@ -112,8 +122,14 @@ export const commitStorageCases: readonly StorageCase[] = [
     for (const ordinal of [1, 2]) await storage.commitPage(hold, pageOf(ordinal));
     const before = await everything(storage);
 
-    const skipping = await storage.commitPage(hold, pageOf(4, { checkpoint, failures: [failureOf("1")] }));
-    const returning = await storage.commitPage(hold, pageOf(1, { checkpoint, failures: [failureOf("1")] }));
+    const skipping = await storage.commitPage(
+      hold,
+      pageOf(4, { ...moving({ checkpoint }), failures: [failureOf("1")] }),
+    );
+    const returning = await storage.commitPage(
+      hold,
+      pageOf(1, { ...moving({ checkpoint }), failures: [failureOf("1")] }),
+    );
 
     assert.deepEqual([skipping, returning], [undefined, undefined]);
     assert.deepEqual(await everything(storage), before);
@@ -124,7 +140,12 @@ export const commitStorageCases: readonly StorageCase[] = [
     await append(storage, arrivalOf("arrival"));
     const before = await everything(storage);
     const inboxThrough = (await storage.readInbox("flow", { maxRecords: 10 }))[0]?.cursor ?? "";
-    const page = pageOf(2, { checkpoint, failures: [failureOf("2")], delivered: ["1"], inboxThrough });
+    const page = pageOf(2, {
+      ...moving({ checkpoint }),
+      failures: [failureOf("2")],
+      delivered: ["1"],
+      ...moving({ inbox: inboxThrough }),
+    });
 
     assert.equal(await storage.commitPage({ ...hold, token: "wrong" }, page), undefined);
     assert.equal(await storage.commitPage({ ...hold, _runId: "nobody" }, page), undefined);
@@ -143,7 +164,7 @@ export const commitStorageCases: readonly StorageCase[] = [
     await take(storage, "flow", "another's");
     const before = await everything(storage);
 
-    const stale = await storage.commitPage(hold, pageOf(1, { checkpoint, failures: [failureOf("1")] }));
+    const stale = await storage.commitPage(hold, pageOf(1, { ...moving({ checkpoint }), failures: [failureOf("1")] }));
 
     assert.equal(stale, undefined);
     assert.deepEqual(await everything(storage), before);
@@ -156,36 +177,39 @@ export const commitStorageCases: readonly StorageCase[] = [
       const rule = { now: at(32), maxCrashes: 3, error: { code: "lease_lost", message: "" }, limit: 10 };
 
       const [committed] = await Promise.all([
-        storage.commitPage(hold, pageOf(1, { checkpoint })),
+        storage.commitPage(hold, pageOf(1, { ...moving({ checkpoint }) })),
         other.reclaimExpiredRuns(rule),
       ]);
 
       const run = await storage.findRun("run");
       const moved = committed === undefined ? undefined : checkpoint;
       assert.deepEqual([run?.status, run?.crashes], ["queued", 1]);
-      assert.deepEqual([run?.numPagesProcessed, await storage.findCheckpoint("flow")], [moved ? 1 : 0, moved]);
+      assert.deepEqual([run?.numPagesProcessed, await checkpointOf(storage)], [moved ? 1 : 0, moved]);
     },
   },
 
   on("commitPage still settles a page of a run that is canceling", async (storage) => {
     const { hold } = await running(storage);
-    await storage.cancelRun("run", at(9));
+    await storage.cancelRun("run", { at: at(9) });
 
-    const committed = await storage.commitPage(hold, pageOf(1, { checkpoint }));
+    const committed = await storage.commitPage(hold, pageOf(1, { ...moving({ checkpoint }) }));
 
-    assert.deepEqual([committed?.status, committed?.numSuccess], ["canceling", 3]);
-    assert.deepEqual(await storage.findCheckpoint("flow"), checkpoint);
+    assert.deepEqual([committed?.run.status, committed?.run.numSuccess], ["canceling", 3]);
+    assert.deepEqual(await checkpointOf(storage), checkpoint);
   }),
 
   on("commitPage of a run whose flow is gone keeps only the counts", async (storage) => {
     const { hold } = await running(storage);
     await storage.deleteFlow("flow", { at: at(9) });
 
-    const committed = await storage.commitPage(hold, pageOf(1, { checkpoint, failures: [failureOf("1")] }));
+    const committed = await storage.commitPage(
+      hold,
+      pageOf(1, { ...moving({ checkpoint }), failures: [failureOf("1")] }),
+    );
 
-    assert.equal(committed?.numSuccess, 3);
+    assert.equal(committed?.run.numSuccess, 3);
     assert.equal((await storage.findRun("run"))?.numSuccess, 3);
-    assert.equal(await storage.findCheckpoint("flow"), undefined);
+    assert.equal(await checkpointOf(storage), undefined);
     assert.equal(await storage.findFailure("1"), undefined);
   }),
 
@@ -194,30 +218,31 @@ export const commitStorageCases: readonly StorageCase[] = [
     const before = await everything(storage);
     const failures = [failureOf("1"), failureOf("2", { record: { unstorable: () => undefined } })];
 
-    await assert.rejects(storage.commitPage(hold, pageOf(1, { checkpoint, failures })));
+    await assert.rejects(storage.commitPage(hold, pageOf(1, { ...moving({ checkpoint }), failures })));
 
     assert.deepEqual(await everything(storage), before);
-    assert.equal((await storage.commitPage(hold, pageOf(1)))?.numSuccess, 3);
+    assert.equal((await storage.commitPage(hold, pageOf(1)))?.run.numSuccess, 3);
   }),
 
   on("findCheckpoint answers undefined for a flow that has none, or that is none", async (storage) => {
     await addFlow(storage);
 
-    assert.deepEqual(
-      [await storage.findCheckpoint("flow"), await storage.findCheckpoint("nobody")],
-      [undefined, undefined],
-    );
+    assert.deepEqual([await checkpointOf(storage), await checkpointOf(storage, "nobody")], [undefined, undefined]);
   }),
 
   on("setCheckpoint makes the flow resume there, or from the start", async (storage) => {
     await addFlow(storage);
     await queue(storage, "run");
 
-    const set = await storage.setCheckpoint("flow", { value: null, version: 3 });
-    const found = await storage.findCheckpoint("flow");
+    const set = await storage.setCheckpoint(
+      "flow",
+      { value: null, version: 3 },
+      { _importIds: ["ledger"], at: at(50) },
+    );
+    const found = await checkpointOf(storage);
     const taken = await take(storage);
-    await storage.releaseRun(taken.hold);
-    const unset = await storage.setCheckpoint("flow", undefined);
+    await storage.endRun(taken.hold, endingOf("completed", 9));
+    const unset = await storage.setCheckpoint("flow", undefined, { _importIds: ["ledger"], at: at(50) });
 
     assert.deepEqual([set, unset], [true, true]);
     assert.deepEqual(
@@ -227,23 +252,31 @@ export const commitStorageCases: readonly StorageCase[] = [
         { value: null, version: 3 },
       ],
     );
-    assert.deepEqual([await storage.findCheckpoint("flow"), (await take(storage)).checkpoint], [undefined, undefined]);
+    assert.equal(await checkpointOf(storage), undefined);
   }),
 
   on(
     "setCheckpoint answers false, and changes nothing, without such a flow or while a run of it is active",
     async (storage) => {
       const { hold } = await running(storage);
-      await storage.commitPage(hold, pageOf(1, { checkpoint }));
+      await storage.commitPage(hold, pageOf(1, { ...moving({ checkpoint }) }));
 
-      const whileRunning = await storage.setCheckpoint("flow", { value: 1, version: 1 });
-      await storage.cancelRun("run", at(9));
-      const whileCanceling = await storage.setCheckpoint("flow", undefined);
-      const missing = await storage.setCheckpoint("nobody", { value: 1, version: 1 });
+      const whileRunning = await storage.setCheckpoint(
+        "flow",
+        { value: 1, version: 1 },
+        { _importIds: ["ledger"], at: at(50) },
+      );
+      await storage.cancelRun("run", { at: at(9) });
+      const whileCanceling = await storage.setCheckpoint("flow", undefined, { _importIds: ["ledger"], at: at(50) });
+      const missing = await storage.setCheckpoint(
+        "nobody",
+        { value: 1, version: 1 },
+        { _importIds: ["ledger"], at: at(50) },
+      );
 
       assert.deepEqual([whileRunning, whileCanceling, missing], [false, false, false]);
-      assert.deepEqual(await storage.findCheckpoint("flow"), checkpoint);
-      assert.equal(await storage.findCheckpoint("nobody"), undefined);
+      assert.deepEqual(await checkpointOf(storage), checkpoint);
+      assert.equal(await checkpointOf(storage, "nobody"), undefined);
     },
   ),
 ];

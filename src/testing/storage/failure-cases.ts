@@ -124,7 +124,10 @@ export const failureStorageCases: readonly StorageCase[] = [
 
     assert.deepEqual(idsOf(resolved).toSorted(), ["1", "3"]);
     for (const failure of resolved) {
-      assert.deepEqual(failure, failureOf(failure._id, { status: "resolved", resolvedAt: iso(9) }));
+      assert.deepEqual(
+        failure,
+        failureOf(failure._id, { status: "resolved", resolvedAt: iso(9), resolvedBy: "person" }),
+      );
       assert.deepEqual(await storage.findFailure(failure._id), failure);
     }
     assert.deepEqual(idsOf((await storage.listFailures({ limit: 10, status: "open" })).items), ["2"]);

@@ -22,6 +22,9 @@ import {
   running,
   take,
   tickOf,
+  moving,
+  endingOf,
+  checkpointOf,
 } from "./harness.ts";
 
 const change: FlowChange = { expected: iso(0), reschedule: false, at: at(9) };
@@ -242,7 +245,7 @@ export const flowStorageCases: readonly StorageCase[] = [
     }
     assert.equal((await storage.findRun("another's"))?.status, "queued");
     assert.deepEqual(await storage.renewLeases([hold], at(60)), ["held"]);
-    assert.deepEqual((await storage.endRun(hold, { status: "completed", at: at(10) }))?.more, false);
+    assert.deepEqual((await storage.endRun(hold, endingOf("completed", 10)))?.more, false);
   }),
 
   on("replaceFlow that leaves the flow enabled leaves its waiting runs alone", async (storage) => {
@@ -259,16 +262,16 @@ export const flowStorageCases: readonly StorageCase[] = [
     async (storage) => {
       const failures = Array.from({ length: 100 }, (_, index) => failureOf(`failure ${index}`));
       const { hold } = await running(storage);
-      await storage.commitPage(hold, pageOf(1, { failures, checkpoint: { value: 7, version: 1 } }));
+      await storage.commitPage(hold, pageOf(1, { failures, ...moving({ checkpoint: { value: 7, version: 1 } }) }));
       await append(storage, arrivalOf("arrival"));
-      await storage.endRun(hold, { status: "completed", at: at(8) });
+      await storage.endRun(hold, endingOf("completed", 8));
 
       const deleted = await storage.deleteFlow("flow", { at: at(9), expected: iso(0) });
 
       assert.equal(deleted.outcome, "deleted");
       assert.equal(await storage.findFlow("flow"), undefined);
       assert.deepEqual((await storage.listFlows({ limit: 10 })).items, []);
-      assert.equal(await storage.findCheckpoint("flow"), undefined);
+      assert.equal(await checkpointOf(storage), undefined);
       assert.deepEqual(await inboxRecords(storage), []);
       assert.deepEqual((await storage.listFailures({ limit: 1_000 })).items, []);
       assert.equal(await storage.findFailure("failure 99"), undefined);
@@ -296,10 +299,10 @@ export const flowStorageCases: readonly StorageCase[] = [
   on("deleteFlow leaves ended runs and resolved failures, and other flows with all they have", async (storage) => {
     const { hold } = await running(storage);
     await storage.commitPage(hold, pageOf(1, { failures: [failureOf("resolved"), failureOf("open")] }));
-    await storage.endRun(hold, { status: "completed", at: at(8) });
+    await storage.endRun(hold, endingOf("completed", 8));
     await storage.resolveFailures(["resolved"], at(8));
     await addFlow(storage, "other");
-    await storage.setCheckpoint("other", { value: 7, version: 1 });
+    await storage.setCheckpoint("other", { value: 7, version: 1 }, { _importIds: ["ledger"], at: at(50) });
     await append(storage, arrivalOf("arrival", { starts: [realtimeStart("other's", "other")] }));
 
     const deleted = await storage.deleteFlow("flow", { at: at(9) });
@@ -309,7 +312,7 @@ export const flowStorageCases: readonly StorageCase[] = [
     assert.deepEqual(idsOf((await storage.listRuns({ _flowId: "flow", limit: 10 })).items), ["run"]);
     assert.deepEqual(idsOf((await storage.listFailures({ limit: 10 })).items), ["resolved"]);
     assert.deepEqual(idsOf((await storage.listFlows({ limit: 10 })).items), ["other"]);
-    assert.deepEqual(await storage.findCheckpoint("other"), { value: 7, version: 1 });
+    assert.deepEqual(await checkpointOf(storage, "other"), { value: 7, version: 1 });
     assert.equal((await inboxRecords(storage, "other")).length, 2);
     assert.equal((await take(storage, "other")).run._id, "other's");
   }),
@@ -334,13 +337,13 @@ export const flowStorageCases: readonly StorageCase[] = [
     // The run of the deleted flow is still being aborted, and commits its last page.
     const committed = await storage.commitPage(
       hold,
-      pageOf(1, { checkpoint: { value: 7, version: 1 }, failures: [failureOf("late")] }),
+      pageOf(1, { ...moving({ checkpoint: { value: 7, version: 1 } }), failures: [failureOf("late")] }),
     );
     const [appended] = await append(storage, arrivalOf("arrival", { ids: ["1", "2"] }));
 
-    assert.equal(committed?.numSuccess, 3);
+    assert.equal(committed?.run.numSuccess, 3);
     assert.deepEqual(idsOf((await storage.listFlows({ limit: 10 })).items), ["flow"]);
-    assert.equal(await storage.findCheckpoint("flow"), undefined);
+    assert.equal(await checkpointOf(storage), undefined);
     assert.equal(await storage.findFailure("late"), undefined);
     assert.equal(appended?.duplicates, 0);
     assert.equal((await inboxRecords(storage)).length, 2);

@@ -11,7 +11,11 @@ import type {
   PageCommit,
   Storage,
   StorageCapabilities,
+  ClaimRunResult,
   ClaimedRun,
+  PlaceChange,
+  RunEnding,
+  StoredCheckpoint,
   Tick,
 } from "../../storage/storage.ts";
 
@@ -95,6 +99,7 @@ export function failureOf(_id: string, changes: Partial<Failure> = {}): Failure 
     fault: "retry",
     message: "the ledger was closed",
     attempts: 5,
+    occurrences: 1,
     status: "open",
     createdAt: iso(3),
     lastFailedAt: iso(3),
@@ -106,12 +111,31 @@ export function failureOf(_id: string, changes: Partial<Failure> = {}): Failure 
 export function pageOf(ordinal: number, changes: Partial<PageCommit> = {}): PageCommit {
   return {
     ordinal,
+    at: at(ordinal),
     generated: ordinal,
+    processed: 1,
+    places: [],
+    superseded: [],
     counts: { ledger: { numSuccess: 3, numError: 0, numIgnore: 0 } },
     failures: [],
     delivered: [],
     ...changes,
   };
+}
+
+/** What a commit or an end says of the place of the import `ledger`. */
+export function moving(change: Omit<PlaceChange, "_importIds">): { readonly places: readonly PlaceChange[] } {
+  return { places: [{ _importIds: ["ledger"], ...change }] };
+}
+
+/** How a run ends at second `endedAt`. */
+export function endingOf(status: RunEnding["status"], endedAt: number, changes: Partial<RunEnding> = {}): RunEnding {
+  return { status, at: at(endedAt), imports: {}, places: [], ...changes };
+}
+
+/** Where the import `ledger` of a flow resumes. */
+export async function checkpointOf(storage: Storage, _flowId = "flow"): Promise<StoredCheckpoint | undefined> {
+  return (await storage.findPlaces(_flowId))["ledger"]?.checkpoint;
 }
 
 /** An arrival of two records for the flow `flow`, whose run would be `start of <_id>`. */
@@ -162,13 +186,21 @@ export async function queue(
 /** A run that was taken, and the hold on it. */
 export interface Claim extends ClaimedRun {
   readonly hold: RunLease;
+  /** Where the import `ledger` resumes. */
+  readonly checkpoint: StoredCheckpoint | undefined;
 }
 
 /** Takes the flow's next run at second 2, until second 32 unless it says otherwise. */
 export async function take(storage: Storage, _flowId = "flow", token = "token", until = 32): Promise<Claim> {
   const taken = await storage.claimRun(_flowId, { token, at: at(2), until: at(until) });
-  assert.ok(taken, `no run of ${_flowId} could be taken`);
-  return { ...taken, hold: { _runId: taken.run._id, token } };
+  assert.ok(taken !== undefined && "run" in taken, `no run of ${_flowId} could be claimed`);
+  const { checkpoint } = taken.places["ledger"] ?? {};
+  return { ...taken, checkpoint, hold: { _runId: taken.run._id, token } };
+}
+
+/** The id of the run that was claimed, if one was. */
+export function claimedRunId(claimed: ClaimRunResult): string | undefined {
+  return claimed !== undefined && "run" in claimed ? claimed.run._id : undefined;
 }
 
 /** Adds the flow `flow`, and takes its one run, `run`. */
@@ -182,7 +214,7 @@ export async function running(storage: Storage): Promise<Claim> {
 export async function runThrough(storage: Storage, _id: string, _flowId = "flow", endedAt = 4): Promise<Run> {
   await queue(storage, _id, _flowId);
   const { hold } = await take(storage, _flowId, `token of ${_id}`);
-  const ended = await storage.endRun(hold, { status: "completed", at: at(endedAt) });
+  const ended = await storage.endRun(hold, endingOf("completed", endedAt));
   return defined(ended).run;
 }
 
@@ -233,7 +265,7 @@ export async function everything(storage: Storage): Promise<unknown> {
     due: await storage.nextDueAt(),
     runs: await storage.listRuns({ limit }),
     waiting: await storage.waitingFlows(limit),
-    checkpoint: await storage.findCheckpoint("flow"),
+    places: await storage.findPlaces("flow"),
     failures: await storage.listFailures({ limit }),
     inbox: await storage.readInbox("flow", { maxRecords: limit }),
     unread: await storage.unreadInboxes(limit),

@@ -18,6 +18,8 @@ import {
   richRecord,
   roomy,
   take,
+  moving,
+  endingOf,
 } from "./harness.ts";
 
 const bothStarts = [realtimeStart("a's run", "a"), realtimeStart("b's run", "b")];
@@ -30,8 +32,8 @@ export const inboxStorageCases: readonly StorageCase[] = [
     const flows = await append(storage, arrivalOf("arrival", { starts: bothStarts }));
 
     assert.deepEqual(flows, [
-      { _flowId: "a", duplicates: 0, run: await storage.findRun("a's run") },
-      { _flowId: "b", duplicates: 0, run: await storage.findRun("b's run") },
+      { _flowId: "a", duplicates: 0, pages: 1, run: await storage.findRun("a's run") },
+      { _flowId: "b", duplicates: 0, pages: 1, run: await storage.findRun("b's run") },
     ]);
     assert.deepEqual([flows[0]?.run?.trigger, flows[0]?.run?.status], ["realtime", "queued"]);
     const records = [{ event: "arrival one" }, { event: "arrival two" }];
@@ -60,7 +62,7 @@ export const inboxStorageCases: readonly StorageCase[] = [
     const [first] = await append(storage, arrivalOf("1"));
     const [second] = await append(storage, arrivalOf("2"));
     const manual = await take(storage, "flow", "manual's");
-    await storage.endRun(manual.hold, { status: "completed", at: at(3) });
+    await storage.endRun(manual.hold, endingOf("completed", 3));
     await take(storage, "flow", "realtime's");
     const [third] = await append(storage, arrivalOf("3"));
 
@@ -73,12 +75,12 @@ export const inboxStorageCases: readonly StorageCase[] = [
     await append(storage, arrivalOf("1", { ids: ["x", "y"] }));
     const { hold } = await take(storage);
     const inboxThrough = defined((await storage.readInbox("flow", { maxRecords: 10 })).at(-1)).cursor;
-    await storage.commitPage(hold, pageOf(1, { inboxThrough }));
-    await storage.endRun(hold, { status: "completed", at: at(3) });
+    await storage.commitPage(hold, pageOf(1, { ...moving({ inbox: inboxThrough }) }));
+    await storage.endRun(hold, endingOf("completed", 3));
 
     const [again] = await append(storage, arrivalOf("2", { ids: ["x", "y"] }));
 
-    assert.deepEqual(again, { _flowId: "flow", duplicates: 2 });
+    assert.deepEqual(again, { _flowId: "flow", duplicates: 2, pages: 0 });
     assert.deepEqual(await storage.unreadInboxes(10), []);
     assert.deepEqual(await storage.waitingFlows(10), []);
   }),
@@ -128,7 +130,7 @@ export const inboxStorageCases: readonly StorageCase[] = [
     await append(storage, arrivalOf("1", { ids: ["x", "y"] }));
     const { hold } = await take(storage);
     const inboxThrough = defined((await storage.readInbox("flow", { maxRecords: 10 })).at(-1)).cursor;
-    await storage.commitPage(hold, pageOf(1, { inboxThrough }));
+    await storage.commitPage(hold, pageOf(1, { ...moving({ inbox: inboxThrough }) }));
 
     const [again] = await append(storage, arrivalOf("2", { ids: ["y", "z"] }));
 
@@ -198,7 +200,7 @@ export const inboxStorageCases: readonly StorageCase[] = [
 
       const full = await storage.appendInbox(arrival, { ...roomy, maxInboxPages: 1 });
 
-      assert.deepEqual(full, { outcome: "full", _flowId: "b" });
+      assert.deepEqual(full, { outcome: "full", _flowId: "b", _importId: "ledger" });
       assert.deepEqual(await everything(storage), before);
       assert.deepEqual(await inboxRecords(storage, "a"), []);
       const flows = await append(storage, arrival, { ...roomy, maxInboxPages: 2 });
@@ -252,7 +254,7 @@ export const inboxStorageCases: readonly StorageCase[] = [
     const { hold } = await take(storage);
 
     const before = await storage.readInbox("flow", { maxRecords: 10, after: defined(first).cursor });
-    await storage.commitPage(hold, pageOf(1, { inboxThrough: defined(second).cursor }));
+    await storage.commitPage(hold, pageOf(1, { ...moving({ inbox: defined(second).cursor }) }));
     const after = await storage.readInbox("flow", { maxRecords: 10, after: defined(second).cursor });
 
     assert.deepEqual(
@@ -282,7 +284,7 @@ export const inboxStorageCases: readonly StorageCase[] = [
       const _ids = ["b", "waiting", "active", "disabled", "a"];
       for (const _id of [..._ids, "empty"]) await addFlow(storage, _id);
       await append(storage, arrivalOf("1", { starts: _ids.map((_id) => realtimeStart(`run of ${_id}`, _id)) }));
-      for (const _id of ["a", "b", "disabled"]) await storage.cancelRun(`run of ${_id}`, at(3));
+      for (const _id of ["a", "b", "disabled"]) await storage.cancelRun(`run of ${_id}`, { at: at(3) });
       await queue(storage, "another trigger", "a");
       await take(storage, "active");
       await storage.replaceFlow(flowOf("disabled", { disabled: true, lastModified: iso(9) }), {
@@ -300,12 +302,12 @@ export const inboxStorageCases: readonly StorageCase[] = [
     await append(storage, arrivalOf("1"));
     const { hold } = await take(storage);
     const inboxThrough = defined((await storage.readInbox("flow", { maxRecords: 10 })).at(-1)).cursor;
-    await storage.endRun(hold, { status: "failed", at: at(3) });
+    await storage.endRun(hold, endingOf("failed", 3));
     const before = await storage.unreadInboxes(10);
     await queue(storage, "next");
     const next = await take(storage, "flow", "next");
 
-    await storage.commitPage(next.hold, pageOf(1, { inboxThrough }));
+    await storage.commitPage(next.hold, pageOf(1, { ...moving({ inbox: inboxThrough }) }));
 
     assert.deepEqual([before, await storage.unreadInboxes(10)], [["flow"], []]);
   }),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { ReclaimRule } from "../../storage/storage.ts";
 import {
+  claimedRunId,
   type StorageCase,
   addFlow,
   append,
@@ -16,6 +17,9 @@ import {
   queue,
   running,
   take,
+  moving,
+  endingOf,
+  checkpointOf,
 } from "./harness.ts";
 
 const rule: ReclaimRule = {
@@ -38,7 +42,7 @@ export const leaseStorageCases: readonly StorageCase[] = [
 
       const run = { ...first, status: "running", startedAt: iso(2) };
       const flow = { ...before, lastExecutedAt: iso(2) };
-      assert.deepEqual(taken, { run, flow });
+      assert.deepEqual(taken, { run, flow, commits: 0, places: {} });
       assert.deepEqual(await storage.findRun("first"), run);
       assert.deepEqual(await storage.findFlow("flow"), flow);
     },
@@ -54,7 +58,7 @@ export const leaseStorageCases: readonly StorageCase[] = [
     for (const token of ["1", "2", "3"]) {
       const { run, hold } = await take(storage, "flow", token);
       order.push(run._id);
-      await storage.endRun(hold, { status: "completed", at: at(9) });
+      await storage.endRun(hold, endingOf("completed", 9));
     }
 
     assert.deepEqual(order, ["c", "a", "b"]);
@@ -80,12 +84,12 @@ export const leaseStorageCases: readonly StorageCase[] = [
     await queue(storage, "second");
 
     const whileRunning = await storage.claimRun("flow", { token: "1", at: at(3), until: at(33) });
-    await storage.cancelRun("run", at(4));
+    await storage.cancelRun("run", { at: at(4) });
     const whileCanceling = await storage.claimRun("flow", { token: "2", at: at(5), until: at(35) });
-    await storage.endRun(hold, { status: "canceled", at: at(6) });
+    await storage.endRun(hold, endingOf("canceled", 6));
     const then = await storage.claimRun("flow", { token: "3", at: at(7), until: at(37) });
 
-    assert.deepEqual([whileRunning, whileCanceling, then?.run._id], [undefined, undefined, "second"]);
+    assert.deepEqual([whileRunning, whileCanceling, claimedRunId(then)], [undefined, undefined, "second"]);
   }),
 
   on("claimRun is not held up by other flows' runs", async (storage) => {
@@ -102,7 +106,7 @@ export const leaseStorageCases: readonly StorageCase[] = [
 
     const again = await storage.claimRun("flow", { token: "token", at: at(2), until: at(32) });
 
-    assert.deepEqual(again, { run, flow });
+    assert.deepEqual(again, { run, flow, commits: 0, places: {} });
     assert.equal((await storage.findRun("second"))?.status, "queued");
   }),
 
@@ -119,7 +123,7 @@ export const leaseStorageCases: readonly StorageCase[] = [
       );
 
       assert.deepEqual(
-        taken.flatMap((each) => (each === undefined ? [] : [each.run._id])),
+        taken.flatMap((each) => claimedRunId(each) ?? []),
         ["1"],
       );
       assert.deepEqual(idsOf((await storage.listRuns({ limit: 10, status: "running" })).items), ["1"]);
@@ -132,13 +136,13 @@ export const leaseStorageCases: readonly StorageCase[] = [
       hold,
       pageOf(1, {
         position: { pages: 1, checkpoint: { value: { after: 3 }, version: 2 } },
-        checkpoint: { value: { after: 1 }, version: 1 },
+        ...moving({ checkpoint: { value: { after: 1 }, version: 1 } }),
       }),
     );
     await storage.releaseRun(hold);
 
     const resumed = await take(storage, "flow", "second token");
-    await storage.endRun(resumed.hold, { status: "completed", at: at(9) });
+    await storage.endRun(resumed.hold, endingOf("completed", 9));
     await queue(storage, "next");
     const next = await take(storage, "flow", "third token");
 
@@ -158,7 +162,7 @@ export const leaseStorageCases: readonly StorageCase[] = [
 
   on("renewLeases prolongs the lease of a canceling run, too, and tells that it is one", async (storage) => {
     const { hold } = await running(storage);
-    await storage.cancelRun("run", at(9));
+    await storage.cancelRun("run", { at: at(9) });
 
     assert.deepEqual(await storage.renewLeases([hold], at(62)), ["canceling"]);
 
@@ -172,7 +176,7 @@ export const leaseStorageCases: readonly StorageCase[] = [
       await addFlow(storage, "other");
       await queue(storage, "ended", "other");
       const ended = await take(storage, "other", "another");
-      await storage.endRun(ended.hold, { status: "completed", at: at(9) });
+      await storage.endRun(ended.hold, endingOf("completed", 9));
       const holds = [ended.hold, { ...hold, token: "wrong" }, hold, { _runId: "nobody", token: "token" }];
 
       assert.deepEqual(await storage.renewLeases(holds, at(62)), ["lost", "lost", "held", "lost"]);
@@ -192,13 +196,13 @@ export const leaseStorageCases: readonly StorageCase[] = [
     const { run, hold } = await running(storage);
     await queue(storage, "second");
 
-    const ended = await storage.endRun(hold, { status: "completed", at: at(9) });
+    const ended = await storage.endRun(hold, endingOf("completed", 9));
 
-    assert.deepEqual(ended, { run: { ...run, status: "completed", endedAt: iso(9) }, more: true });
+    assert.deepEqual(ended, { run: { ...run, status: "completed", endedAt: iso(9) }, more: true, next: [] });
     assert.deepEqual(await storage.findRun("run"), ended.run);
     assert.deepEqual(await storage.renewLeases([hold], at(62)), ["lost"]);
     const second = await take(storage, "flow", "next");
-    assert.equal((await storage.endRun(second.hold, { status: "completed", at: at(10) }))?.more, false);
+    assert.equal((await storage.endRun(second.hold, endingOf("completed", 10)))?.more, false);
   }),
 
   on("endRun keeps the error of a run that failed, and what it committed", async (storage) => {
@@ -206,23 +210,23 @@ export const leaseStorageCases: readonly StorageCase[] = [
     const committed = defined(await storage.commitPage(hold, pageOf(1)));
     const error = { code: "export_failed", message: "the shop was closed" };
 
-    const ended = await storage.endRun(hold, { status: "failed", at: at(9), error });
+    const ended = await storage.endRun(hold, endingOf("failed", 9, { error }));
 
-    assert.deepEqual(ended?.run, { ...committed, status: "failed", endedAt: iso(9), error });
+    assert.deepEqual(ended?.run, { ...committed.run, status: "failed", endedAt: iso(9), error });
   }),
 
   on("endRun as completed moves the flow's checkpoint, if it is given one", async (storage) => {
     const { hold } = await running(storage);
-    await storage.commitPage(hold, pageOf(1, { checkpoint: { value: 1, version: 1 } }));
-    await storage.endRun(hold, { status: "completed", at: at(9) });
-    const kept = await storage.findCheckpoint("flow");
+    await storage.commitPage(hold, pageOf(1, { ...moving({ checkpoint: { value: 1, version: 1 } }) }));
+    await storage.endRun(hold, endingOf("completed", 9));
+    const kept = await checkpointOf(storage);
     await queue(storage, "second");
     const second = await take(storage, "flow", "next");
 
-    await storage.endRun(second.hold, { status: "completed", at: at(9), checkpoint: { value: 7, version: 2 } });
+    await storage.endRun(second.hold, endingOf("completed", 9, moving({ checkpoint: { value: 7, version: 2 } })));
 
     assert.deepEqual(
-      [kept, await storage.findCheckpoint("flow")],
+      [kept, await checkpointOf(storage)],
       [
         { value: 1, version: 1 },
         { value: 7, version: 2 },
@@ -231,25 +235,25 @@ export const leaseStorageCases: readonly StorageCase[] = [
   }),
 
   on(
-    "endRun ends a canceling run as canceled, whatever else it says, and moves no checkpoint then",
+    "endRun ends a canceling run as canceled, whatever else it says, and moves places all the same",
     async (storage) => {
       const { hold } = await running(storage);
-      await storage.cancelRun("run", at(8));
+      await storage.cancelRun("run", { at: at(8) });
 
-      const ending = { status: "completed", at: at(9), checkpoint: { value: 7, version: 1 } } as const;
+      const ending = endingOf("completed", 9, moving({ checkpoint: { value: 7, version: 1 } }));
       const ended = await storage.endRun(hold, ending);
 
       assert.deepEqual([ended?.run.status, ended?.run.endedAt], ["canceled", iso(9)]);
-      assert.equal(await storage.findCheckpoint("flow"), undefined);
+      assert.deepEqual(await checkpointOf(storage), { value: 7, version: 1 });
     },
   ),
 
   on("endRun again with the same token answers the same run, and changes nothing", async (storage) => {
     const { hold } = await running(storage);
-    const ended = await storage.endRun(hold, { status: "completed", at: at(9) });
+    const ended = await storage.endRun(hold, endingOf("completed", 9));
     const before = await everything(storage);
 
-    const again = await storage.endRun(hold, { status: "completed", at: at(9) });
+    const again = await storage.endRun(hold, endingOf("completed", 9));
 
     assert.deepEqual(again, ended);
     assert.deepEqual(await everything(storage), before);
@@ -258,7 +262,7 @@ export const leaseStorageCases: readonly StorageCase[] = [
   on("endRun with a token that does not hold the run answers undefined, and changes nothing", async (storage) => {
     const { hold } = await running(storage);
     const before = await everything(storage);
-    const ending = { status: "completed", at: at(9), checkpoint: { value: 7, version: 1 } } as const;
+    const ending = endingOf("completed", 9, moving({ checkpoint: { value: 7, version: 1 } }));
 
     assert.equal(await storage.endRun({ ...hold, token: "wrong" }, ending), undefined);
     assert.equal(await storage.endRun({ ...hold, _runId: "nobody" }, ending), undefined);
@@ -274,7 +278,7 @@ export const leaseStorageCases: readonly StorageCase[] = [
 
     assert.deepEqual([released?.status, released?.crashes], ["queued", run.crashes]);
     assert.deepEqual(await storage.findRun("run"), released);
-    assert.deepEqual(await storage.waitingFlows(10), ["flow"]);
+    assert.deepEqual(await storage.waitingFlows(10), [{ _flowId: "flow" }]);
     assert.equal((await take(storage, "flow", "next")).run._id, "run");
   }),
 
@@ -284,7 +288,7 @@ export const leaseStorageCases: readonly StorageCase[] = [
       const { hold } = await running(storage);
       const wrong = await storage.releaseRun({ ...hold, token: "wrong" });
       const stillRunning = (await storage.findRun("run"))?.status;
-      await storage.cancelRun("run", at(9));
+      await storage.cancelRun("run", { at: at(9) });
       const before = await everything(storage);
 
       const canceling = await storage.releaseRun(hold);
@@ -301,7 +305,7 @@ export const leaseStorageCases: readonly StorageCase[] = [
     const before = await everything(storage);
 
     assert.equal(await storage.commitPage(hold, pageOf(1)), undefined);
-    assert.equal(await storage.endRun(hold, { status: "completed", at: at(9) }), undefined);
+    assert.equal(await storage.endRun(hold, endingOf("completed", 9)), undefined);
     assert.equal(await storage.releaseRun(hold), undefined);
     assert.deepEqual(await storage.renewLeases([hold], at(62)), ["lost"]);
     assert.deepEqual(await everything(storage), before);
@@ -338,8 +342,11 @@ export const leaseStorageCases: readonly StorageCase[] = [
     await storage.reclaimExpiredRuns(rule);
     const before = await everything(storage);
 
-    assert.equal(await storage.commitPage(hold, pageOf(1, { checkpoint: { value: 7, version: 1 } })), undefined);
-    assert.equal(await storage.endRun(hold, { status: "completed", at: at(33) }), undefined);
+    assert.equal(
+      await storage.commitPage(hold, pageOf(1, { ...moving({ checkpoint: { value: 7, version: 1 } }) })),
+      undefined,
+    );
+    assert.equal(await storage.endRun(hold, endingOf("completed", 33)), undefined);
     assert.deepEqual(await storage.renewLeases([hold], at(62)), ["lost"]);
     assert.deepEqual(await everything(storage), before);
   }),
@@ -357,12 +364,12 @@ export const leaseStorageCases: readonly StorageCase[] = [
     assert.deepEqual([run.status, run.crashes, run.endedAt, run.error], ["failed", 2, iso(32), rule.error]);
     assert.deepEqual(await storage.waitingFlows(10), []);
     const hold = { _runId: "run", token: "second" };
-    assert.equal(await storage.endRun(hold, { status: "completed", at: at(40) }), undefined);
+    assert.equal(await storage.endRun(hold, endingOf("completed", 40)), undefined);
   }),
 
   on("reclaimExpiredRuns cancels a run that was canceling", async (storage) => {
     await running(storage);
-    await storage.cancelRun("run", at(9));
+    await storage.cancelRun("run", { at: at(9) });
     await queue(storage, "second");
 
     const [run] = await storage.reclaimExpiredRuns(rule);
@@ -408,7 +415,7 @@ export const leaseStorageCases: readonly StorageCase[] = [
     });
     await storage.releaseRun(hold);
 
-    assert.deepEqual(await storage.waitingFlows(10), ["b", "c"]);
+    assert.deepEqual(await storage.waitingFlows(10), [{ _flowId: "b" }, { _flowId: "c" }]);
   }),
 
   on("waitingFlows goes on after an id, with at most so many", async (storage) => {
@@ -417,9 +424,9 @@ export const leaseStorageCases: readonly StorageCase[] = [
       await queue(storage, `run of ${_id}`, _id);
     }
 
-    assert.deepEqual(await storage.waitingFlows(2), ["a", "b"]);
-    assert.deepEqual(await storage.waitingFlows(2, "b"), ["c", "d"]);
-    assert.deepEqual(await storage.waitingFlows(2, "bb"), ["c", "d"]);
+    assert.deepEqual(await storage.waitingFlows(2), [{ _flowId: "a" }, { _flowId: "b" }]);
+    assert.deepEqual(await storage.waitingFlows(2, "b"), [{ _flowId: "c" }, { _flowId: "d" }]);
+    assert.deepEqual(await storage.waitingFlows(2, "bb"), [{ _flowId: "c" }, { _flowId: "d" }]);
     assert.deepEqual(await storage.waitingFlows(2, "d"), []);
   }),
 

@@ -25,6 +25,9 @@ import {
   startOf,
   take,
   tickOf,
+  moving,
+  endingOf,
+  checkpointOf,
 } from "./harness.ts";
 
 const bufferAll: OverlapRule = { overlap: "bufferAll", maxQueued: 2 };
@@ -207,7 +210,7 @@ export const runStorageCases: readonly StorageCase[] = [
     await addFlow(storage, "flow", { nextRunAt: iso(60) });
     await storage.queueDue([tickOf("flow", "first", { dueAt: 60, nextDueAt: 120 })], bufferOne);
     const { hold } = await take(storage);
-    await storage.endRun(hold, { status: "completed", at: at(61) });
+    await storage.endRun(hold, endingOf("completed", 61));
     const back = { expected: iso(0), reschedule: true, at: at(30) };
     await storage.replaceFlow(flowOf("flow", { nextRunAt: iso(60), lastModified: iso(1) }), back);
 
@@ -259,7 +262,7 @@ export const runStorageCases: readonly StorageCase[] = [
       await addFlow(storage, "flow", { nextRunAt: iso(10) });
       await queue(storage, "manual");
       await due(storage, bufferOne, "first", 10);
-      await storage.cancelRun("manual", at(11));
+      await storage.cancelRun("manual", { at: at(11) });
       await take(storage);
 
       const outcome = await due(storage, bufferOne, "second", 20);
@@ -332,7 +335,7 @@ export const runStorageCases: readonly StorageCase[] = [
       const { hold } = await take(storage);
 
       await storage.releaseRun(hold);
-      await storage.cancelRun("y", at(9));
+      await storage.cancelRun("y", { at: at(9) });
 
       assert.deepEqual(idsOf((await storage.listRuns({ limit: 10 })).items), ["w", "x", "y", "z"]);
       assert.deepEqual(idsOf((await storage.listRuns({ limit: 10, _flowId: "flow" })).items), ["x", "y", "z"]);
@@ -379,7 +382,7 @@ export const runStorageCases: readonly StorageCase[] = [
       assert.deepEqual(await found("ledger"), ["run"]);
       assert.deepEqual(await found("mailer"), ["retry of one", "run"]);
       assert.deepEqual(await found("archive"), ["run"]);
-      await storage.endRun(hold, { status: "completed", at: at(3) });
+      await storage.endRun(hold, endingOf("completed", 3));
       await storage.prune(everythingOld);
       assert.deepEqual(await Promise.all(["ledger", "mailer", "archive"].map(found)), [[], ["retry of one"], []]);
     },
@@ -428,7 +431,7 @@ export const runStorageCases: readonly StorageCase[] = [
     await queue(storage, "first");
     await queue(storage, "second");
 
-    const run = await storage.cancelRun("first", at(9));
+    const run = await storage.cancelRun("first", { at: at(9) });
 
     assert.deepEqual([run?.status, run?.endedAt], ["canceled", iso(9)]);
     assert.deepEqual(await storage.findRun("first"), run);
@@ -438,7 +441,7 @@ export const runStorageCases: readonly StorageCase[] = [
   on("cancelRun makes a running run canceling, which is told to who holds it", async (storage) => {
     const { hold } = await running(storage);
 
-    const run = await storage.cancelRun("run", at(9));
+    const run = await storage.cancelRun("run", { at: at(9) });
 
     assert.deepEqual([run?.status, run?.endedAt], ["canceling", undefined]);
     assert.deepEqual(await storage.findRun("run"), run);
@@ -450,14 +453,14 @@ export const runStorageCases: readonly StorageCase[] = [
     const ended = await runThrough(storage, "ended");
     await queue(storage, "canceling");
     await take(storage);
-    const canceling = await storage.cancelRun("canceling", at(9));
+    const canceling = await storage.cancelRun("canceling", { at: at(9) });
 
-    assert.deepEqual(await storage.cancelRun("ended", at(10)), ended);
-    assert.deepEqual(await storage.cancelRun("canceling", at(10)), canceling);
+    assert.deepEqual(await storage.cancelRun("ended", { at: at(10) }), ended);
+    assert.deepEqual(await storage.cancelRun("canceling", { at: at(10) }), canceling);
   }),
 
   on("cancelRun answers undefined if there is none", async (storage) => {
-    assert.equal(await storage.cancelRun("nobody", at(9)), undefined);
+    assert.equal(await storage.cancelRun("nobody", { at: at(9) }), undefined);
   }),
 
   {
@@ -467,7 +470,7 @@ export const runStorageCases: readonly StorageCase[] = [
       await queue(storage, "run");
 
       const [canceled, taken] = await Promise.all([
-        storage.cancelRun("run", at(9)),
+        storage.cancelRun("run", { at: at(9) }),
         other.claimRun("flow", { token: "token", at: at(2), until: at(32) }),
       ]);
 
@@ -506,8 +509,8 @@ export const runStorageCases: readonly StorageCase[] = [
     await queue(storage, "waiting");
     await queue(storage, "canceled");
     await queue(storage, "ended later");
-    await storage.cancelRun("canceled", at(20));
-    await storage.cancelRun("ended later", at(200));
+    await storage.cancelRun("canceled", { at: at(20) });
+    await storage.cancelRun("ended later", { at: at(200) });
 
     const removed = [await storage.prune(everythingOld), await storage.prune({ ...everythingOld, runsPerFlow: 1 })];
 
@@ -528,7 +531,7 @@ export const runStorageCases: readonly StorageCase[] = [
 
   on("prune removes at most so many documents, and answers 0 when none is left to remove", async (storage) => {
     const { hold } = await keepFailures(storage, [failureOf("1"), failureOf("2")]);
-    await storage.endRun(hold, { status: "completed", at: at(8) });
+    await storage.endRun(hold, endingOf("completed", 8));
     await storage.resolveFailures(["1", "2"], at(20));
     for (const _id of ["second", "third"]) await runThrough(storage, _id);
 
@@ -542,13 +545,13 @@ export const runStorageCases: readonly StorageCase[] = [
 
   on("prune leaves checkpoints, inboxes and the flows themselves alone", async (storage) => {
     const { hold } = await running(storage);
-    await storage.commitPage(hold, pageOf(1, { checkpoint: { value: 7, version: 1 } }));
+    await storage.commitPage(hold, pageOf(1, { ...moving({ checkpoint: { value: 7, version: 1 } }) }));
     await append(storage, arrivalOf("arrival"));
-    await storage.endRun(hold, { status: "completed", at: at(8) });
+    await storage.endRun(hold, endingOf("completed", 8));
 
     await storage.prune(everythingOld);
 
-    assert.deepEqual(await storage.findCheckpoint("flow"), { value: 7, version: 1 });
+    assert.deepEqual(await checkpointOf(storage), { value: 7, version: 1 });
     assert.equal((await storage.readInbox("flow", { maxRecords: 10 })).length, 1);
     assert.equal((await take(storage)).run.trigger, "realtime");
   }),

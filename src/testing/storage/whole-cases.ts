@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Storage } from "../../storage/storage.ts";
 import {
+  claimedRunId,
   type StorageCase,
   addFlow,
   append,
@@ -25,6 +26,9 @@ import {
   startOf,
   take,
   tickOf,
+  moving,
+  endingOf,
+  checkpointOf,
 } from "./harness.ts";
 
 const takeBackRule = { now: at(100), maxCrashes: 0, error: { code: "lease_lost", message: "it died" }, limit: 10 };
@@ -43,7 +47,7 @@ export const wholeStorageCases: readonly StorageCase[] = [
     const key = { ids: ["x"], records: [{ event: "x" }] };
     await storage.insertFlow(flow);
     await storage.queueRun(start, roomy);
-    await storage.setCheckpoint("flow", { value, version: 1 });
+    await storage.setCheckpoint("flow", { value, version: 1 }, { _importIds: ["ledger"], at: at(50) });
     await storage.appendInbox(arrivalOf("arrival", key), roomy);
     const { hold } = await take(storage);
     const position = { pages: 1, checkpoint: { value: { after: 1 }, version: 1 } };
@@ -68,17 +72,17 @@ export const wholeStorageCases: readonly StorageCase[] = [
   on("the checkpoint of a page, and the checkpoint and error of an ending, are copied", async (storage) => {
     const { hold } = await running(storage);
     const ofPage = { value: { after: 1 }, version: 1 };
-    await storage.commitPage(hold, pageOf(1, { checkpoint: ofPage }));
+    await storage.commitPage(hold, pageOf(1, moving({ checkpoint: ofPage })));
     ofPage.value.after = 999;
-    const committed = await storage.findCheckpoint("flow");
+    const committed = await checkpointOf(storage);
     const ofRun = { value: { after: 2 }, version: 1 };
-    await storage.endRun(hold, { status: "completed", at: at(9), checkpoint: ofRun });
+    await storage.endRun(hold, endingOf("completed", 9, moving({ checkpoint: ofRun })));
     ofRun.value.after = 999;
-    const ended = await storage.findCheckpoint("flow");
+    const ended = await checkpointOf(storage);
     await queue(storage, "second");
     const second = await take(storage, "flow", "next");
     const error = { code: "export_failed", message: "the shop was closed" };
-    await storage.endRun(second.hold, { status: "failed", at: at(9), error });
+    await storage.endRun(second.hold, endingOf("failed", 9, { error }));
 
     error.message = "changed";
 
@@ -88,7 +92,7 @@ export const wholeStorageCases: readonly StorageCase[] = [
 
   on("a new storage is empty", async (storage) => {
     assert.deepEqual(await everything(storage), {
-      ...{ flows: { items: [] }, due: undefined, runs: { items: [] }, waiting: [], checkpoint: undefined },
+      ...{ flows: { items: [] }, due: undefined, runs: { items: [] }, waiting: [], places: {} },
       ...{ failures: { items: [] }, inbox: [], unread: [] },
     });
   }),
@@ -120,7 +124,7 @@ export const durableStorageCases: readonly StorageCase[] = [
       assert.equal((await again.findRun("b"))?.coalesced, 1);
       await queue(again, "c");
       const { run, hold } = await take(again);
-      await again.endRun(hold, { status: "completed", at: at(9) });
+      await again.endRun(hold, endingOf("completed", 9));
       assert.deepEqual([run._id, (await take(again, "flow", "next")).run._id], ["b", "a"]);
       assert.deepEqual(idsOf((await again.listRuns({ limit: 10 })).items), ["c", "a", "b"]);
     };
@@ -133,7 +137,7 @@ export const durableStorageCases: readonly StorageCase[] = [
     return async (again) => {
       assert.equal(await again.claimRun("flow", { token: "another", at: at(3), until: at(33) }), undefined);
       assert.deepEqual(await again.reclaimExpiredRuns({ ...takeBackRule, now: at(31) }), []);
-      assert.equal((await again.commitPage(hold, pageOf(2)))?.numSuccess, 6);
+      assert.equal((await again.commitPage(hold, pageOf(2)))?.run.numSuccess, 6);
       assert.deepEqual((await take(again)).position, position);
       assert.deepEqual(idsOf(await again.reclaimExpiredRuns(takeBackRule)), ["run"]);
     };
@@ -141,9 +145,9 @@ export const durableStorageCases: readonly StorageCase[] = [
 
   reopened("checkpoints outlive the process", async (storage) => {
     const { hold } = await running(storage);
-    await storage.commitPage(hold, pageOf(1, { checkpoint: { value: { after: "Æ", list: [1] }, version: 3 } }));
+    await storage.commitPage(hold, pageOf(1, moving({ checkpoint: { value: { after: "Æ", list: [1] }, version: 3 } })));
     return async (again) => {
-      assert.deepEqual(await again.findCheckpoint("flow"), { value: { after: "Æ", list: [1] }, version: 3 });
+      assert.deepEqual(await checkpointOf(again), { value: { after: "Æ", list: [1] }, version: 3 });
     };
   }),
 
@@ -199,12 +203,15 @@ export const sharedStorageCases: readonly StorageCase[] = [
     needs: "shared",
     async play({ storage, other }) {
       const { hold } = await running(storage);
-      await storage.commitPage(hold, pageOf(1, { failures: [failureOf("1")], checkpoint: { value: 7, version: 1 } }));
+      await storage.commitPage(
+        hold,
+        pageOf(1, { failures: [failureOf("1")], ...moving({ checkpoint: { value: 7, version: 1 } }) }),
+      );
       await append(storage, arrivalOf("arrival"));
 
       assert.notEqual(other, storage, "open answered the same storage twice");
       assert.deepEqual(await everything(other), await everything(storage));
-      assert.equal((await other.commitPage(hold, pageOf(2)))?.numSuccess, 6);
+      assert.equal((await other.commitPage(hold, pageOf(2)))?.run.numSuccess, 6);
       assert.equal((await storage.findRun("run"))?.numSuccess, 6);
     },
   },
@@ -238,11 +245,12 @@ export const sharedStorageCases: readonly StorageCase[] = [
             for (let claim = 0; (await each.findRun(`${_flowId}4`))?.endedAt === undefined; claim++) {
               const token = `${process} ${_flowId} ${claim}`;
               const taken = await each.claimRun(_flowId, { token, at: at(2), until: at(32) });
-              if (taken === undefined) continue;
-              const hold = { _runId: taken.run._id, token };
-              ran.push(taken.run._id);
-              assert.equal((await each.commitPage(hold, pageOf(1)))?.numPagesProcessed, 1);
-              assert.equal((await each.endRun(hold, { status: "completed", at: at(3) }))?.run.status, "completed");
+              const _runId = claimedRunId(taken);
+              if (_runId === undefined) continue;
+              const hold = { _runId, token };
+              ran.push(_runId);
+              assert.equal((await each.commitPage(hold, pageOf(1)))?.run.numPagesProcessed, 1);
+              assert.equal((await each.endRun(hold, endingOf("completed", 3)))?.run.status, "completed");
             }
           }),
         ),
@@ -286,7 +294,11 @@ async function answers(storage: Storage): Promise<readonly (readonly [string, un
   const dueFlows = await storage.dueFlows(at(60), 10);
   const due = await storage.queueDue([tickOf("flow", "due", { dueAt: 10, nextDueAt: 20 })], bufferOne);
   const folded = await storage.queueDue([tickOf("flow", "folded", { dueAt: 20 })], bufferOne);
-  await storage.setCheckpoint("flow", { value: { after: [{ deep: 1 }] }, version: 1 });
+  await storage.setCheckpoint(
+    "flow",
+    { value: { after: [{ deep: 1 }] }, version: 1 },
+    { _importIds: ["ledger"], at: at(50) },
+  );
   const taken = await take(storage);
   const { hold } = taken;
   const failures = [failureOf("1", { record: { lines: [{ amount: 1 }] } })];
@@ -297,15 +309,15 @@ async function answers(storage: Storage): Promise<readonly (readonly [string, un
   const takenBack = await storage.reclaimExpiredRuns({ ...takeBackRule, maxCrashes: 1 });
   const third = await take(storage, "flow", "third");
   const error = { code: "export_failed", message: "the shop was closed" };
-  const ended = await storage.endRun(third.hold, { status: "failed", at: at(9), error });
+  const ended = await storage.endRun(third.hold, endingOf("failed", 9, { error }));
   await take(storage, "flow", "fourth");
   const failed = await storage.reclaimExpiredRuns(takeBackRule);
   const appended = await append(storage, arrivalOf("arrival", { records: [{ lines: [{ amount: 1 }] }] }));
   const inbox = await storage.readInbox("flow", { maxRecords: 10 });
-  const found = [await storage.findFailure("1"), await storage.findCheckpoint("flow"), await storage.findRun("run")];
+  const found = [await storage.findFailure("1"), await checkpointOf(storage), await storage.findRun("run")];
   const listed = [await storage.listFlows({ limit: 10 }), await storage.listRuns({ limit: 10 })];
   const resolved = await storage.resolveFailures(["1"], at(9));
-  const canceled = await storage.cancelRun("start of arrival", at(9));
+  const canceled = await storage.cancelRun("start of arrival", { at: at(9) });
   await addFlow(storage, "gone");
   await append(storage, arrivalOf("gone's", { starts: [realtimeStart("gone's run", "gone")] }));
   const deleted = await storage.deleteFlow("gone", { at: at(9) });
@@ -317,7 +329,7 @@ async function answers(storage: Storage): Promise<readonly (readonly [string, un
     ...[taken, retaken].flatMap(({ run, flow, position: reached, checkpoint }) =>
       [run, flow, reached, checkpoint].map((document) => ["claimRun", document] as const),
     ),
-    ["commitPage", committed],
+    ["commitPage", committed?.run],
     ["releaseRun", released],
     ...[...takenBack, ...failed].map((run) => ["reclaimExpiredRuns", run] as const),
     ["endRun", defined(ended).run],

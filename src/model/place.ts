@@ -1,0 +1,64 @@
+import type { Pause } from "./delivery.ts";
+import type { Json } from "./json.ts";
+
+/** A checkpoint and the version of its shape. */
+export interface StoredCheckpoint {
+  readonly value: Json;
+  readonly version: number;
+}
+
+/** How far a reading got. */
+export interface ImportPosition {
+  /** The run whose id the default keys of this reading are made of. */
+  readonly _runId: string;
+  /** Pages of the reading up to here. */
+  readonly pages: number;
+  /** Where it goes on, if that is not the import's checkpoint. */
+  readonly checkpoint?: StoredCheckpoint;
+  /** When it was committed. */
+  readonly at: number;
+}
+
+/** Where reading for one import has got. */
+export interface ImportPlace {
+  /** Where its reading resumes when there is no position; absent: from the start. */
+  readonly checkpoint?: StoredCheckpoint;
+  /** A reading that is not through: where it goes on, and under which keys. */
+  readonly position?: ImportPosition;
+  /** True: it left a pass before that was through, so it has to catch up with the flow's other imports. */
+  readonly behind?: boolean;
+  readonly pause?: Pause;
+  /** The cursor up to which the inbox is settled for it; absent: nothing of it is. */
+  readonly inbox?: string;
+  /** When a commit moved it last. */
+  readonly movedAt?: number;
+}
+
+/** Where imports stand, by `_importId`. */
+export type Places = Readonly<Record<string, ImportPlace>>;
+
+/** How the places of some imports change; what is absent stays, `null` takes it away. */
+export interface PlaceChange {
+  readonly _importIds: readonly string[];
+  readonly checkpoint?: StoredCheckpoint;
+  readonly position?: ImportPosition | null;
+  readonly behind?: boolean;
+  readonly pause?: Pause | null;
+  readonly inbox?: string;
+}
+
+/** A place after a change, and, if a commit made it, when. */
+export function changedPlace(place: ImportPlace, change: PlaceChange, at?: number): ImportPlace {
+  const { _importIds, position, pause, behind, ...set } = change;
+  const { position: positionBefore, pause: pauseBefore, behind: behindBefore, ...rest } = place;
+  const positionNow = position === undefined ? positionBefore : position;
+  const pauseNow = pause === undefined ? pauseBefore : pause;
+  return Object.freeze({
+    ...rest,
+    ...set,
+    ...(positionNow == null ? {} : { position: positionNow }),
+    ...(pauseNow == null ? {} : { pause: pauseNow }),
+    ...((behind ?? behindBefore) === true ? { behind: true } : {}),
+    ...(at === undefined ? {} : { movedAt: at }),
+  });
+}

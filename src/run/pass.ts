@@ -1,0 +1,111 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Yielder } from "../clock.ts";
+import type { Json } from "../model/json.ts";
+import { PageMover, type PageMoverDeps } from "./page-mover.ts";
+import type { PassStart } from "./passes.ts";
+import { ReadAhead } from "./read-ahead.ts";
+import type { ReadSignal } from "./read-signal.ts";
+import type { Recipient } from "./recipient.ts";
+import type { Source, SourcePage } from "./source.ts";
+
+/** What a pass needs. */
+export interface PassDeps extends PageMoverDeps {
+  readonly yielder: Yielder;
+  readonly prefetch: number;
+  /** Opens the source. @throws whatever the export throws, classified */
+  readonly open: (reading: ReadSignal) => Source;
+  /** Aborts the reading when the pass ends. */
+  readonly reading: ReadSignal;
+  /** Records that may still be read. */
+  readonly limit: number;
+  /** A pass that catches up ends at this checkpoint. */
+  readonly until: Json | undefined;
+  /** Whether another run of the flow waits. */
+  readonly isAwaited: () => Promise<boolean>;
+}
+
+/** How a pass ended. `through`: there is nothing more to read. `left`: every import has left it. */
+export type PassEnd = "through" | "aborted" | "yielded" | "left";
+
+/** One reading of a source for all imports that stand at the same place, page by page. */
+export class Pass {
+  readonly #deps: PassDeps;
+  readonly #start: PassStart;
+  readonly #recipients: readonly Recipient[];
+  readonly #mover: PageMover;
+
+  constructor(deps: PassDeps, start: PassStart, recipients: readonly Recipient[]) {
+    this.#deps = deps;
+    this.#start = start;
+    this.#recipients = recipients;
+    this.#mover = new PageMover(deps, start, recipients);
+  }
+
+  /** True once a page was read. */
+  get hasRead(): boolean {
+    return this.#mover.hasMoved;
+  }
+
+  /** Pages since the last one that had a checkpoint. */
+  get pagesWithoutCheckpoint(): number {
+    return this.#mover.pagesWithoutCheckpoint;
+  }
+
+  /** True once it committed a checkpoint other than the one it began at. */
+  get hasProgressed(): boolean {
+    return this.#mover.hasProgressed;
+  }
+
+  /** @throws `lease_lost`, `export_failed`, `contract_violation` of the export, and what the storage throws. */
+  async run(): Promise<PassEnd> {
+    const { limit, open, prefetch, progress, reading, signal, yielder } = this.#deps;
+    if (signal.aborted) return "aborted";
+    const readBefore = progress.run.numPagesGenerated;
+    const pages = new ReadAhead(open(reading), prefetch, signal);
+    let left = limit;
+    try {
+      for (let page = await pages.next(); page !== undefined; page = await pages.next()) {
+        if (signal.aborted) return "aborted";
+        const part = cut(page, left);
+        await this.#mover.move(part, readBefore + pages.read);
+        left -= page.batch.size;
+        const end = await this.#endAfter(part, left);
+        if (end !== undefined) return end;
+        if (yielder.isDue()) await yielder.yield();
+      }
+      return signal.aborted ? "aborted" : this.#through();
+    } finally {
+      reading.end();
+      await pages.close();
+    }
+  }
+
+  async #endAfter({ checkpoint }: SourcePage, left: number): Promise<PassEnd | undefined> {
+    const { isAwaited, signal, until } = this.#deps;
+    if (signal.aborted) return "aborted";
+    if (this.#active().length === 0) return "left";
+    if (left <= 0) return this.#through();
+    if (!this.#start.catchesUp) return undefined;
+    if (until !== undefined && isDeepStrictEqual(checkpoint, until)) return this.#through();
+    if (!this.#mover.hasCommitted || !(await isAwaited())) return undefined;
+    for (const recipient of this.#active()) recipient.left = { status: "behind" };
+    return "yielded";
+  }
+
+  #active(): readonly Recipient[] {
+    return this.#recipients.filter(({ left }) => left === undefined);
+  }
+
+  #through(): PassEnd {
+    this.#mover.endHeld();
+    this.#mover.passThrough();
+    return this.#active().length === 0 ? "left" : "through";
+  }
+}
+
+// Only part of a page: its checkpoint would say too much.
+function cut(page: SourcePage, left: number): SourcePage {
+  if (page.batch.size <= left) return page;
+  const { checkpoint: _, inboxThrough: __, ...rest } = page;
+  return { ...rest, batch: page.batch.slice(0, left) };
+}

@@ -1,0 +1,142 @@
+import type { Clock } from "../clock.ts";
+import { LeaseLostError } from "../errors.ts";
+import type { Emit, SchedulerEvents } from "../events.ts";
+import type { Failure } from "../model/failure.ts";
+import { type ImportPlace, type PlaceChange, changedPlace } from "../model/place.ts";
+import type { Counts, Run } from "../model/run.ts";
+import type { ClaimedRun, PageCommit, RunLease, RunPosition, Storage } from "../storage/storage.ts";
+
+/** `run:progress` is emitted for the first page committed, and then not before so many milliseconds have passed. */
+const progressIntervalMs = 1_000;
+
+/** What a commit settles; what is left out stays. */
+export interface Commit {
+  readonly generated?: number;
+  readonly processed?: number;
+  readonly counts?: Readonly<Record<string, Counts>>;
+  readonly places?: readonly PlaceChange[];
+  readonly position?: RunPosition;
+  readonly failures?: readonly Failure[];
+  readonly delivered?: readonly string[];
+  readonly superseded?: readonly string[];
+  /** The export's estimate of all its records. */
+  readonly total?: number | undefined;
+}
+
+/** What a {@link RunProgress} needs. */
+export interface ProgressDeps {
+  readonly claimed: ClaimedRun;
+  readonly lease: RunLease;
+  readonly storage: Pick<Storage, "commitPage">;
+  readonly clock: Clock;
+  readonly emit: Emit<SchedulerEvents>;
+}
+
+/** How far a run has got: its document, the places of its flow's imports, and the commits that move them. */
+export class RunProgress {
+  readonly #deps: ProgressDeps;
+  readonly #places: Map<string, ImportPlace>;
+  #run: Run;
+  #position: RunPosition;
+  #commits: number;
+  #planned: PlaceChange[] = [];
+  #emittedAt = -Infinity;
+
+  constructor(deps: ProgressDeps) {
+    this.#deps = deps;
+    const { claimed } = deps;
+    this.#run = claimed.run;
+    this.#places = new Map(Object.entries(claimed.places));
+    this.#position = claimed.position ?? { pages: 0 };
+    this.#commits = claimed.commits;
+  }
+
+  get run(): Run {
+    return this.#run;
+  }
+
+  /** The run's own position. */
+  get position(): RunPosition {
+    return this.#position;
+  }
+
+  /** Where an import stands, changes that are planned included. */
+  placeOf(_importId: string): ImportPlace {
+    return this.#places.get(_importId) ?? {};
+  }
+
+  /** Changes places with the next commit, or with the run's end. */
+  plan(change: PlaceChange): void {
+    if (change._importIds.length === 0) return;
+    this.#planned.push(change);
+    this.#apply([change]);
+  }
+
+  /** The changes that no commit has taken along. */
+  takePlanned(): readonly PlaceChange[] {
+    const planned = merged(this.#planned);
+    this.#planned = [];
+    return planned;
+  }
+
+  /** Commits what is planned, if there is anything. */
+  async flush(): Promise<void> {
+    if (this.#planned.length > 0) await this.commit({});
+  }
+
+  /**
+   * Commits once; in places, a later change of an import is folded into an earlier one.
+   *
+   * @throws `lease_lost` if another process took the run over.
+   */
+  async commit(commit: Commit): Promise<readonly Failure[]> {
+    const { clock, emit, lease, storage } = this.#deps;
+    const { counts = {}, delivered = [], failures = [], places = [], superseded = [] } = commit;
+    const { generated = this.#run.numPagesGenerated, position, processed = 0, total } = commit;
+    this.#apply(places);
+    const page: PageCommit = {
+      ordinal: this.#commits + 1,
+      at: clock.now(),
+      ...{ generated, processed, counts, failures, delivered, superseded },
+      places: this.#planned.length === 0 ? places : merged([...this.takePlanned(), ...places]),
+      ...(position === undefined ? {} : { position }),
+    };
+    const committed = await storage.commitPage(lease, page);
+    if (committed === undefined) throw new LeaseLostError(lease._runId);
+    this.#commits++;
+    this.#run = committed.run;
+    if (position !== undefined) this.#position = position;
+    if (processed > 0) this.#emitProgress(total);
+    if (committed.failures.length > 0) emit("failures:stored", { run: committed.run, failures: committed.failures });
+    return committed.failures;
+  }
+
+  #apply(changes: readonly PlaceChange[]): void {
+    for (const change of changes)
+      for (const _importId of change._importIds)
+        this.#places.set(_importId, changedPlace(this.placeOf(_importId), change));
+  }
+
+  #emitProgress(total: number | undefined): void {
+    const now = this.#deps.clock.now();
+    if (now - this.#emittedAt < progressIntervalMs) return;
+    this.#emittedAt = now;
+    this.#deps.emit("run:progress", { run: this.#run, ...(total === undefined ? {} : { total }) });
+  }
+}
+
+// A commit names each import once: changes of the same imports become one.
+function merged(changes: readonly PlaceChange[]): readonly PlaceChange[] {
+  if (changes.length < 2) return changes;
+  const byImport = new Map<string, PlaceChange>();
+  for (const change of changes)
+    for (const _importId of change._importIds)
+      byImport.set(_importId, { ...byImport.get(_importId), ...change, _importIds: [_importId] });
+  const grouped = new Map<string, PlaceChange>();
+  for (const change of byImport.values()) {
+    const { _importIds, ...rest } = change;
+    const same = JSON.stringify(rest);
+    grouped.set(same, { ...rest, _importIds: [...(grouped.get(same)?._importIds ?? []), ..._importIds] });
+  }
+  return [...grouped.values()];
+}

@@ -1,0 +1,42 @@
+import type { PoundlockError } from "../errors.ts";
+import type { Pause } from "../model/delivery.ts";
+import type { ImportEnding } from "../storage/storage.ts";
+import type { Batch } from "./batch.ts";
+import type { ImportResult } from "./import-page.ts";
+import type { OpenFailures } from "./open-failures.ts";
+import type { Destination } from "./write-batch.ts";
+
+/** A page that is not settled: whether it is poison or an outage is for the next page to show. */
+export interface HeldPage {
+  readonly batch: Batch;
+  readonly result: ImportResult;
+}
+
+/** One import over one run: where its records go, and what became of them so far. */
+export class Recipient {
+  readonly to: Destination;
+  readonly open: OpenFailures;
+  /** Why it left its pass; undefined while it is read for. */
+  left: Departure | undefined;
+  held: HeldPage | undefined;
+  /** Failures of this run under keys that had none open. */
+  numNew = 0;
+  numRejected = 0;
+
+  constructor(to: Destination, open: OpenFailures) {
+    this.to = to;
+    this.open = open;
+  }
+
+  get _importId(): string {
+    return this.to._importId;
+  }
+}
+
+/** How an import left its pass. */
+export interface Departure {
+  readonly status: Exclude<ImportEnding["status"], "completed" | "skipped">;
+  /** What the run fails with; absent if the destination asked for the wait, or the import only yields. */
+  readonly error?: PoundlockError;
+  readonly pause?: Pause;
+}

@@ -1,0 +1,172 @@
+import type { Clock } from "../clock.ts";
+import { CountsMismatchError } from "../errors.ts";
+import { storableRecord } from "../model/copy.ts";
+import type { Codec } from "../model/export.ts";
+import type { Failure, Fault } from "../model/failure.ts";
+import { codeOf, messageOf } from "../model/message.ts";
+import { type Counts, type Run, countsAddUp } from "../model/run.ts";
+import type { Batch } from "./batch.ts";
+import { type ImportResult, countsOf } from "./import-page.ts";
+import type { OpenFailures } from "./open-failures.ts";
+import type { FailureOrigin } from "./source.ts";
+import type { RecordError } from "./write-batch.ts";
+
+/** When failures with fault `retry` are sent again by themselves. */
+export interface AutoRetry {
+  /** Milliseconds until the first time; doubled with each. */
+  readonly afterMs: number;
+  /** The longest time between two, in milliseconds. */
+  readonly maxDelayMs: number;
+  /** Days after the first failure for which it goes on. */
+  readonly days: number;
+}
+
+/** What settling a page for one import takes. */
+export interface SettleDeps {
+  readonly run: Run;
+  readonly _importId: string;
+  readonly open: OpenFailures;
+  readonly codec: Codec | undefined;
+  readonly autoRetry: AutoRetry | false;
+  readonly clock: Clock;
+  readonly newId: () => string;
+}
+
+/** One import's part of a page, as a commit takes it. */
+export interface Settled {
+  readonly counts: Counts;
+  readonly failures: readonly Failure[];
+  /** Failures that a retry delivered. */
+  readonly delivered: readonly string[];
+  /** Open failures that are overtaken, and their keys. */
+  readonly superseded: readonly string[];
+  readonly closedKeys: readonly string[];
+  /** Failures under keys that had none open. */
+  readonly numNew: number;
+  readonly numRejected: number;
+}
+
+const none: readonly never[] = Object.freeze([]);
+
+/**
+ * What a commit keeps of the page at this import.
+ *
+ * @throws `counts_mismatch` if its records do not add up.
+ */
+export function settle(
+  batch: Batch,
+  result: ImportResult,
+  origin: FailureOrigin | undefined,
+  deps: SettleDeps,
+): Settled {
+  const counts = countsOf(result);
+  if (!countsAddUp(batch.size, counts)) {
+    const { numError, numIgnore, numSuccess } = counts;
+    throw new CountsMismatchError(deps._importId, batch.size, numSuccess + numIgnore + numError);
+  }
+  const { errors } = result;
+  const failed = errors.length === 0 ? undefined : new Set(errors.map(({ index }) => index));
+  const kept = failed === undefined ? none : lastOfEachKey(batch, errors);
+  const failures = kept.map((error) => failureOf(batch, error, origin, deps));
+  const common = { counts, failures, numRejected: errors.filter(({ fault }) => fault === "reject").length };
+  if (origin !== undefined) {
+    const delivered = origin.items.filter((_, index) => failed?.has(index) !== true).map(({ _id }) => _id);
+    return { ...common, delivered, superseded: none, closedKeys: none, numNew: 0 };
+  }
+  const numNew = failures.filter(({ key }) => !deps.open.has(key)).length;
+  return { ...common, delivered: none, ...superseded(batch, failed, deps.open), numNew };
+}
+
+// What settles last counts: of a key that comes several times, an earlier failure is overtaken by what came after it.
+function lastOfEachKey(batch: Batch, errors: readonly RecordError[]): readonly RecordError[] {
+  if (batch.keys.mayRepeat !== true) return errors;
+  const last = new Map<string, number>();
+  for (let index = 0; index < batch.size; index++) last.set(batch.keyOf(index), index);
+  // The latest record of a failed key stands for all of them: if it was delivered, none of them is kept.
+  return errors.filter(({ index }) => last.get(batch.keyOf(index)) === index);
+}
+
+function superseded(
+  batch: Batch,
+  failed: ReadonlySet<number> | undefined,
+  open: OpenFailures,
+): Pick<Settled, "superseded" | "closedKeys"> {
+  if (open.size === 0) return { superseded: none, closedKeys: none };
+  const ids = new Map<string, string>();
+  for (let index = 0; index < batch.size; index++) {
+    if (failed?.has(index) === true) continue;
+    const key = batch.keyOf(index);
+    const _id = open.supersededBy(key, batch.keys.versionOf?.(index));
+    if (_id !== undefined) ids.set(key, _id);
+  }
+  return { superseded: [...ids.values()], closedKeys: [...ids.keys()] };
+}
+
+function failureOf(
+  batch: Batch,
+  { index, error, attempts, fault, afterMs = 0 }: RecordError,
+  origin: FailureOrigin | undefined,
+  deps: SettleDeps,
+): Failure {
+  const now = deps.clock.now();
+  const at = new Date(now).toISOString();
+  const { _id: _runId, _flowId, _exportId, _integrationId, _connectorId } = deps.run;
+  const stored = origin?.items[index];
+  const version = stored?.version ?? batch.keys.versionOf?.(index);
+  const code = codeOf(error);
+  const kept = stored === undefined ? keptRecord(batch.records[index], deps.codec) : storedRecord(stored);
+  const failure = {
+    _id: stored?._id ?? deps.newId(),
+    ...{ _flowId, _exportId, _importId: deps._importId },
+    ...(_integrationId === undefined ? {} : { _integrationId }),
+    ...(_connectorId === undefined ? {} : { _connectorId }),
+    _runId,
+    key: batch.keyOf(index),
+    ...(version === undefined ? {} : { version }),
+    ...kept.fields,
+    fault: faultOf(fault),
+    message: messageOf(error) + kept.note,
+    ...(code === undefined ? {} : { code }),
+    attempts: attempts + (stored?.attempts ?? 0),
+    occurrences: 1,
+    status: "open" as const,
+    createdAt: stored?.createdAt ?? at,
+    lastFailedAt: at,
+  };
+  const retryAt = retryAtOf(failure, stored?.occurrences ?? 0, afterMs, now, deps.autoRetry);
+  return retryAt === undefined ? failure : { ...failure, retryAt };
+}
+
+function faultOf(fault: RecordError["fault"]): Fault {
+  return fault === "unsent" ? "retry" : fault;
+}
+
+interface Kept {
+  readonly fields: Pick<Failure, "record" | "unstorable" | "original" | "editedAt">;
+  /** To follow the message. */
+  readonly note: string;
+}
+
+function keptRecord(record: unknown, codec: Codec | undefined): Kept {
+  const storable = storableRecord(record, codec);
+  if (!("problem" in storable)) return { fields: { record: storable.record }, note: "" };
+  const note = ` (its record cannot be kept, nor sent again: ${storable.problem})`;
+  return { fields: { record: undefined, unstorable: true }, note };
+}
+
+function storedRecord({ record, original, editedAt }: Failure): Kept {
+  return { fields: { record, ...(editedAt === undefined ? {} : { original, editedAt }) }, note: "" };
+}
+
+function retryAtOf(
+  { fault, createdAt, unstorable }: Pick<Failure, "fault" | "createdAt" | "unstorable">,
+  occurrences: number,
+  askedMs: number,
+  now: number,
+  rule: AutoRetry | false,
+): string | undefined {
+  if (rule === false || fault !== "retry" || unstorable === true) return undefined;
+  const delayMs = Math.max(askedMs, Math.min(rule.maxDelayMs, rule.afterMs * 2 ** Math.min(occurrences, 40)));
+  if (now + delayMs > Date.parse(createdAt) + rule.days * 86_400_000) return undefined;
+  return new Date(now + delayMs).toISOString();
+}

@@ -1,0 +1,153 @@
+import type { Clock } from "../clock.ts";
+import { ConflictError, NotFoundError } from "../errors.ts";
+import type { Emit, SchedulerEvents } from "../events.ts";
+import type { Delivery } from "../model/delivery.ts";
+import { type Flow, importIdsOf } from "../model/flow.ts";
+import type { Json } from "../model/json.ts";
+import type { ImportPlace } from "../model/place.ts";
+import type { Run } from "../model/run.ts";
+import type { InboxPage, Storage } from "../storage/storage.ts";
+
+/** What deliveries need. */
+export interface DeliveriesDeps {
+  readonly storage: Pick<
+    Storage,
+    "findPlaces" | "setCheckpoint" | "endPauses" | "countOpenFailures" | "queueRun" | "readInbox" | "dropInbox"
+  >;
+  readonly clock: Clock;
+  readonly newId: () => string;
+  readonly emit: Emit<SchedulerEvents>;
+  /** A run of the flow was queued. */
+  readonly onQueued: (run: Run) => void;
+  /** Open failures are counted up to here. */
+  readonly maxOpenFailures: number;
+}
+
+/** A page of an inbox, as hosts get to see it. Documents are frozen; times are ISO 8601 UTC. */
+export interface WaitingPage {
+  readonly _id: string;
+  readonly arrivedAt: string;
+  readonly records: readonly unknown[];
+  /** `keys[i]` is the event id of `records[i]`, or made of the page's id. */
+  readonly keys: readonly string[];
+  /** Imports that have not settled it. */
+  readonly _importIds: readonly string[];
+}
+
+/** How delivery to each import of a flow stands, and what a person may change about it. */
+export class Deliveries {
+  readonly #deps: DeliveriesDeps;
+
+  constructor(deps: DeliveriesDeps) {
+    this.#deps = deps;
+  }
+
+  /** By import, in the flow's order. */
+  async list(flow: Flow): Promise<readonly Delivery[]> {
+    const { maxOpenFailures, storage } = this.#deps;
+    const [places, open] = await Promise.all([
+      storage.findPlaces(flow._id),
+      storage.countOpenFailures(flow._id, maxOpenFailures + 1),
+    ]);
+    return Object.freeze(
+      importIdsOf(flow).map((_importId) => deliveryOf(_importId, places[_importId] ?? {}, open[_importId] ?? 0)),
+    );
+  }
+
+  /** Ends pauses now, and queues a run for the imports. Returns it, or undefined if nothing was paused. */
+  async resume(flow: Flow, _importId: string | undefined): Promise<Run | undefined> {
+    const { clock, emit, newId, onQueued, storage } = this.#deps;
+    const { _id: _flowId } = flow;
+    const resumed = await storage.endPauses(_flowId, chosen(flow, _importId));
+    for (const _id of resumed) emit("import:resumed", { _flowId, _importId: _id });
+    if (resumed.length === 0) return undefined;
+    const queuedAt = new Date(clock.now()).toISOString();
+    const start = { _id: newId(), _flowId, trigger: "resume" as const, queuedAt };
+    const queued = await storage.queueRun(start, { maxQueued: Infinity });
+    if (queued.outcome === "queued") onQueued(queued.run);
+    return "run" in queued ? queued.run : undefined;
+  }
+
+  /** Where the import, or the flow's first one, resumes; undefined: from the start. */
+  async checkpointOf(flow: Flow, _importId: string | undefined): Promise<Json | undefined> {
+    const [first = flow._importId] = chosen(flow, _importId);
+    return (await this.#deps.storage.findPlaces(flow._id))[first]?.checkpoint?.value;
+  }
+
+  /**
+   * Sets the checkpoint of one import, or of all; undefined: from the start.
+   *
+   * @throws `conflict` while a run of the flow is active, or has begun and waits to be resumed.
+   */
+  async setCheckpoint(
+    flow: Flow,
+    checkpoint: { readonly value: Json; readonly version: number } | undefined,
+    _importId: string | undefined,
+  ): Promise<void> {
+    const { clock, storage } = this.#deps;
+    const change = { _importIds: chosen(flow, _importId), at: clock.now() };
+    if (!(await storage.setCheckpoint(flow._id, checkpoint, change)))
+      throw new ConflictError(
+        `Flow ${flow._id} has a run that is active or waits to be resumed: set its checkpoint when that has ended, or cancel it`,
+      );
+  }
+
+  /** Pages that wait in the flow's inbox, oldest first. `next`: the `after` of the rest. */
+  async listInbox(
+    flow: Flow,
+    { limit, after }: { readonly limit: number; readonly after?: string },
+  ): Promise<{ readonly items: readonly WaitingPage[]; readonly next?: string }> {
+    const { storage } = this.#deps;
+    const places = await storage.findPlaces(flow._id);
+    const found: InboxPage[] = [];
+    let cursor = after;
+    while (found.length <= limit) {
+      const rest = cursor === undefined ? {} : { after: cursor };
+      const pages = await storage.readInbox(flow._id, { ...rest, maxRecords: limit + 1 - found.length });
+      if (pages.length === 0) break;
+      found.push(...pages);
+      cursor = pages.at(-1)?.cursor;
+    }
+    const items = found.slice(0, limit);
+    const last = found.length > limit ? items.at(-1)?.cursor : undefined;
+    return {
+      items: items.map((page) => waitingPage(page, flow, places)),
+      ...(last === undefined ? {} : { next: last }),
+    };
+  }
+
+  /** Gives pages up, for one import or for all; returns the ids of those that were there. */
+  async dropInbox(flow: Flow, _ids: readonly string[], _importId: string | undefined): Promise<readonly string[]> {
+    if (_importId !== undefined) chosen(flow, _importId);
+    const change = _importId === undefined ? { _ids } : { _ids, _importId };
+    return this.#deps.storage.dropInbox(flow._id, change);
+  }
+}
+
+/** @throws `not_found` for an import that is none of the flow's. */
+function chosen(flow: Flow, _importId: string | undefined): readonly string[] {
+  const all = importIdsOf(flow);
+  if (_importId === undefined) return all;
+  if (!all.includes(_importId)) throw new NotFoundError("import", _importId);
+  return [_importId];
+}
+
+function deliveryOf(_importId: string, place: ImportPlace, openFailures: number): Delivery {
+  const { behind, checkpoint, movedAt, pause, position } = place;
+  return Object.freeze({
+    _importId,
+    ...(checkpoint === undefined ? {} : { checkpoint: checkpoint.value, checkpointVersion: checkpoint.version }),
+    ...(movedAt === undefined ? {} : { movedAt: new Date(movedAt).toISOString() }),
+    behind: behind === true || position !== undefined,
+    openFailures,
+    ...(pause === undefined ? {} : { paused: pause }),
+  });
+}
+
+function waitingPage(page: InboxPage, flow: Flow, places: Readonly<Record<string, ImportPlace>>): WaitingPage {
+  const { _id, at, cursor, droppedFor = [], keys, records } = page;
+  const isWaiting = (_importId: string) =>
+    !droppedFor.includes(_importId) && Number(places[_importId]?.inbox ?? 0) < Number(cursor);
+  const _importIds = Object.freeze(importIdsOf(flow).filter(isWaiting));
+  return Object.freeze({ _id, arrivedAt: new Date(at).toISOString(), records, keys, _importIds });
+}

@@ -1,0 +1,152 @@
+import { type Flow, importIdsOf } from "../../model/flow.ts";
+import type { Run } from "../../model/run.ts";
+import { transitionRun } from "../../model/run.ts";
+import { isoOf, optional, own } from "../documents.ts";
+import type {
+  DeleteFlowResult,
+  DueTimeChange,
+  FlowChange,
+  FlowHidden,
+  FlowQuery,
+  ListResult,
+  ReplaceFlowResult,
+  ScheduledFlow,
+} from "../storage.ts";
+import { forgetFailure, resolveOfImports } from "./failures.ts";
+import { followImports } from "./places.ts";
+import { cancelWaiting } from "./runs.ts";
+import { indexAfter, insertSorted } from "./sorted.ts";
+import { type MemoryState, listPage, matches, moveDueTime } from "./state.ts";
+
+/** @see FlowStorage.insertFlow */
+export function insertFlow(state: MemoryState, flow: Flow, { basis }: FlowHidden): boolean {
+  if (state.flows.has(flow._id)) return false;
+  insertSorted(state.flowIds, flow._id);
+  keepFlow(state, undefined, own(flow), basis);
+  return true;
+}
+
+/** @see FlowStorage.listFlows */
+export function listFlows(state: MemoryState, query: FlowQuery): ListResult<Flow> {
+  const ids = idsFor(state, query._exportId);
+  const start = query.after === undefined ? 0 : indexAfter(ids, query.after);
+  return listPage(matchingFlows(state, ids, start, query), query.limit, (flow) => flow._id);
+}
+
+/** @see FlowStorage.replaceFlow */
+export function replaceFlow(state: MemoryState, flow: Flow, change: FlowChange): ReplaceFlowResult {
+  const stored = state.flows.get(flow._id);
+  if (stored === undefined) return { outcome: "missing" };
+  if (stored.lastModified !== change.expected) return { outcome: "stale" };
+  const elsewhere = flow._exportId !== stored._exportId;
+  const pages = state.inboxes.get(flow._id)?.pages.size ?? 0;
+  if (elsewhere && pages > 0) return { outcome: "unread", pages };
+  const { nextRunAt, lastExecutedAt: _, ...written } = flow;
+  const next = own<Flow>({
+    ...written,
+    ...optional("lastExecutedAt", stored.lastExecutedAt),
+    ...optional("nextRunAt", change.reschedule ? nextRunAt : stored.nextRunAt),
+  });
+  keepFlow(state, stored, next, change.basis);
+  const canceled = next.disabled ? cancelWaiting(state, flow._id, change.at) : [];
+  return { outcome: "replaced", flow: next, canceled: [...canceled, ...followChange(state, stored, next, change.at)] };
+}
+
+// Imports that begin anew with another export, join, or leave. Returns the begun runs that are canceled with it.
+function followChange(state: MemoryState, before: Flow, now: Flow, at: number): readonly Run[] {
+  const removed = followImports(state, before, now);
+  if (removed.length > 0) resolveOfImports(state, now._id, removed, at);
+  state.inboxes.get(now._id)?.removeSettled(importIdsOf(now), state.places.get(now._id));
+  if (before._exportId === now._exportId) return [];
+  state.places.delete(now._id);
+  const active = state.queues.get(now._id)?.active;
+  if (active !== undefined) active.detached ??= "places";
+  return cancelWaiting(state, now._id, at, ({ startedAt }) => startedAt !== undefined);
+}
+
+/** @see FlowStorage.deleteFlow */
+export function deleteFlow(
+  state: MemoryState,
+  _id: string,
+  change: { readonly expected?: string; readonly at: number },
+): DeleteFlowResult {
+  const flow = state.flows.get(_id);
+  if (flow === undefined) return { outcome: "missing" };
+  if (change.expected !== undefined && flow.lastModified !== change.expected) return { outcome: "stale" };
+  dropFlow(state, flow);
+  const canceled = cancelWaiting(state, _id, change.at);
+  const queue = state.queues.get(_id);
+  if (queue !== undefined) queue.bornAfter = state.lastSeq;
+  const active = queue?.active;
+  if (active !== undefined) active.detached = "flow";
+  if (active?.run.status === "running") active.run = transitionRun(active.run, "canceling");
+  return { outcome: "deleted", flow, canceled, ...optional("active", active?.run) };
+}
+
+/** @see FlowStorage.scheduledFlows */
+export function scheduledFlows(state: MemoryState, limit: number, after: string | undefined): readonly ScheduledFlow[] {
+  const found: ScheduledFlow[] = [];
+  for (let index = after === undefined ? 0 : indexAfter(state.flowIds, after); index < state.flowIds.length; index++) {
+    const flow = state.flows.get(state.flowIds[index] ?? "");
+    if (flow === undefined || flow.disabled || flow.schedule === undefined) continue;
+    found.push({ flow, ...optional("basis", state.bases.get(flow._id)) });
+    if (found.length === limit) break;
+  }
+  return found;
+}
+
+/** @see FlowStorage.rescheduleFlows */
+export function rescheduleFlows(state: MemoryState, changes: readonly DueTimeChange[]): void {
+  for (const { _flowId, expected, dueAt, basis } of changes) {
+    const flow = state.flows.get(_flowId);
+    if (
+      flow === undefined ||
+      flow.disabled ||
+      flow.nextRunAt !== (expected === undefined ? undefined : isoOf(expected))
+    )
+      continue;
+    moveDueTime(state, flow, dueAt, basis);
+  }
+}
+
+function keepFlow(state: MemoryState, previous: Flow | undefined, flow: Flow, basis: string | undefined): void {
+  if (previous !== undefined) unlink(state, previous);
+  state.flows.set(flow._id, flow);
+  const users = state.flowsByExport.get(flow._exportId) ?? new Set();
+  state.flowsByExport.set(flow._exportId, users.add(flow._id));
+  if (!flow.disabled && flow.nextRunAt !== undefined) state.due.add(Date.parse(flow.nextRunAt), flow._id);
+  if (basis !== undefined) state.bases.set(flow._id, basis);
+}
+
+function unlink(state: MemoryState, flow: Flow): void {
+  state.flowsByExport.get(flow._exportId)?.delete(flow._id);
+  if (flow.nextRunAt !== undefined) state.due.remove(Date.parse(flow.nextRunAt), flow._id);
+}
+
+function dropFlow(state: MemoryState, flow: Flow): void {
+  unlink(state, flow);
+  state.flows.delete(flow._id);
+  state.bases.delete(flow._id);
+  state.flowIds.splice(indexAfter(state.flowIds, flow._id) - 1, 1);
+  state.places.delete(flow._id);
+  state.inboxes.delete(flow._id);
+  for (const entry of [...(state.failuresByFlow.get(flow._id)?.after(0) ?? [])])
+    if (entry.failure.status === "open") forgetFailure(state, entry);
+}
+
+function idsFor(state: MemoryState, _exportId: string | undefined): readonly string[] {
+  const users = _exportId === undefined ? undefined : (state.flowsByExport.get(_exportId) ?? new Set<string>());
+  // Sorting a few ids beats walking all flows; for many it is the other way round.
+  return users === undefined || users.size * 16 > state.flowIds.length ? state.flowIds : [...users].sort();
+}
+
+const filters = ["_integrationId", "_connectorId", "_exportId", "disabled", "group"] as const;
+
+function* matchingFlows(state: MemoryState, ids: readonly string[], start: number, query: FlowQuery): Iterable<Flow> {
+  const { _importId } = query;
+  for (let index = start; index < ids.length; index++) {
+    const flow = state.flows.get(ids[index] ?? "");
+    if (flow === undefined || !matches(flow, query, filters)) continue;
+    if (_importId === undefined || importIdsOf(flow).includes(_importId)) yield flow;
+  }
+}

@@ -1,0 +1,137 @@
+import type { Failure } from "../../model/failure.ts";
+import type { Flow } from "../../model/flow.ts";
+import type { Run } from "../../model/run.ts";
+import type { ImportPlace, ListResult, RunPosition } from "../storage.ts";
+import { isoOf, optional } from "../documents.ts";
+import { DueTimes } from "./due-times.ts";
+import type { Inbox } from "./inbox.ts";
+import { Sequence } from "./sequence.ts";
+
+/** Everything a MemoryStorage holds; each part of the contract is a file of functions over it. */
+export class MemoryState {
+  readonly flows = new Map<string, Flow>();
+  /** Ascending. */
+  readonly flowIds: string[] = [];
+  readonly flowsByExport = new Map<string, Set<string>>();
+  readonly bases = new Map<string, string>();
+  readonly due = new DueTimes();
+  readonly queues = new Map<string, FlowQueue>();
+  readonly runs = new Map<string, RunEntry>();
+  readonly runLog = new Sequence<RunEntry>();
+  readonly active = new Set<RunEntry>();
+  readonly places = new Map<string, Map<string, ImportPlace>>();
+  readonly failures = new Map<string, FailureEntry>();
+  readonly failuresByFlow = new Map<string, Sequence<FailureEntry>>();
+  /** Flow → import → export → its open failures by key. */
+  readonly open = new Map<string, Map<string, Map<string, Map<string, FailureEntry>>>>();
+  readonly inboxes = new Map<string, Inbox>();
+  #seq = 0;
+
+  /** A number that is larger than all before. */
+  nextSeq(): number {
+    return ++this.#seq;
+  }
+
+  /** The newest number there is. */
+  get lastSeq(): number {
+    return this.#seq;
+  }
+
+  /** The flow's queue, made if it has none. */
+  queueOf(_flowId: string): FlowQueue {
+    let queue = this.queues.get(_flowId);
+    if (queue === undefined)
+      this.queues.set(_flowId, (queue = { waiting: [], runs: new Sequence(), active: undefined, bornAfter: 0 }));
+    return queue;
+  }
+}
+
+/** A flow's waiting runs (oldest first), its active run and all its runs that are remembered. */
+export interface FlowQueue {
+  readonly waiting: RunEntry[];
+  readonly runs: Sequence<RunEntry>;
+  active: RunEntry | undefined;
+  /** Runs up to this number are those of a flow with the same id that was deleted. */
+  bornAfter: number;
+}
+
+/** A run and what is kept beside its document. */
+export interface RunEntry {
+  readonly seq: number;
+  run: Run;
+  /** The holder's, or of the one that ended it. */
+  token: string | undefined;
+  until: number;
+  commits: number;
+  position: RunPosition | undefined;
+  /** `flow`: its flow was deleted, so it changes nothing but its counts. `places`: its flow reads another export now. */
+  detached: "flow" | "places" | undefined;
+  /** What `endRun` returned, for a call that is repeated. */
+  resume: Run | undefined;
+}
+
+/** A failure and its number. */
+export interface FailureEntry {
+  readonly seq: number;
+  failure: Failure;
+}
+
+/** The entries that `wanted` holds for. */
+export function* filtered<T>(entries: Iterable<T>, wanted: (entry: T) => boolean): Iterable<T> {
+  for (const entry of entries) if (wanted(entry)) yield entry;
+}
+
+/** The first `limit` entries as a page of a list; `cursor` gives its `next`. */
+export function listPage<T>(entries: Iterable<T>, limit: number, cursor: (entry: T) => string): ListResult<T> {
+  const items: T[] = [];
+  for (const entry of entries) {
+    const last = items.at(-1);
+    if (items.length === limit && last !== undefined) return { items, next: cursor(last) };
+    items.push(entry);
+  }
+  return { items };
+}
+
+/** The same page of other things. */
+export function mapPage<T, U>({ items, next }: ListResult<T>, map: (item: T) => U): ListResult<U> {
+  return { items: items.map(map), ...optional("next", next) };
+}
+
+/** True if the document has each of these fields as the query wants it. */
+export function matches<Key extends string>(
+  document: Partial<Record<Key, unknown>>,
+  query: Partial<Record<Key, unknown>>,
+  fields: readonly Key[],
+): boolean {
+  return fields.every((field) => query[field] === undefined || document[field] === query[field]);
+}
+
+/** Ids of enabled flows, ascending, after `after`, for which `wanted` holds. */
+export function enabledFlowIds<T>(
+  state: MemoryState,
+  map: ReadonlyMap<string, T>,
+  page: { readonly limit: number; readonly after?: string | undefined },
+  wanted: (value: T, _flowId: string) => boolean,
+): readonly string[] {
+  const { limit, after } = page;
+  const ids: string[] = [];
+  for (const [_flowId, value] of map)
+    if (
+      (after === undefined || _flowId > after) &&
+      state.flows.get(_flowId)?.disabled === false &&
+      wanted(value, _flowId)
+    )
+      ids.push(_flowId);
+  return ids.sort().slice(0, limit);
+}
+
+/** Gives an enabled flow another due time; an absent `basis` stays. */
+export function moveDueTime(state: MemoryState, flow: Flow, dueAt: number | undefined, basis?: string): Flow {
+  if (flow.nextRunAt !== undefined) state.due.remove(Date.parse(flow.nextRunAt), flow._id);
+  if (dueAt !== undefined) state.due.add(dueAt, flow._id);
+  if (basis !== undefined) state.bases.set(flow._id, basis);
+  const { nextRunAt: _, ...rest } = flow;
+  const moved = Object.freeze(dueAt === undefined ? rest : { ...rest, nextRunAt: isoOf(dueAt) });
+  state.flows.set(flow._id, moved);
+  return moved;
+}

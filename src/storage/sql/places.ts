@@ -1,0 +1,210 @@
+import type { Pause } from "../../model/delivery.ts";
+import { type Flow, importIdsOf } from "../../model/flow.ts";
+import type { Json } from "../../model/json.ts";
+import type { ImportPlace, ImportPosition, PlaceChange, Places, StoredCheckpoint } from "../../model/place.ts";
+import { freezeRecord } from "../../model/copy.ts";
+import { optional } from "../documents.ts";
+import type { CheckpointChange } from "../storage.ts";
+import {
+  type SqlValue,
+  type Statement,
+  type Transaction,
+  type TransactionBody,
+  execute,
+  rowOf,
+  rowsOf,
+  statement,
+} from "./database.ts";
+
+/** One import's place. */
+export interface PlaceRow {
+  readonly import_id: string;
+  readonly checkpoint: string | null;
+  readonly version: number | null;
+  readonly position: string | null;
+  readonly behind: number;
+  readonly pause: string | null;
+  readonly inbox: number;
+  readonly moved_at: number | null;
+}
+
+const placeColumns = "import_id, checkpoint, version, position, behind, pause, inbox, moved_at";
+
+/** Asks for {@link PlaceRow}s. */
+export function placesById(_flowId: string): Statement {
+  return statement(`select ${placeColumns} from poundlock_places where flow_id = ? order by import_id`, _flowId);
+}
+
+/** The places that rows hold; an import that has not moved yet has none. */
+export function placesOf(rows: readonly PlaceRow[]): Places {
+  const places: Record<string, ImportPlace> = {};
+  for (const row of rows) {
+    const place = placeOfRow(row);
+    if (Object.keys(place).length > 0) places[row.import_id] = place;
+  }
+  return freezeRecord(places);
+}
+
+function placeOfRow({ behind, checkpoint, inbox, moved_at, pause, position, version }: PlaceRow): ImportPlace {
+  const stored =
+    checkpoint === null || version === null ? undefined : { value: JSON.parse(checkpoint) as Json, version };
+  return {
+    ...optional("checkpoint", stored),
+    ...optional("position", position === null ? undefined : (JSON.parse(position) as ImportPosition)),
+    ...(behind === 1 ? { behind: true } : {}),
+    ...optional("pause", pause === null ? undefined : (JSON.parse(pause) as Pause)),
+    ...optional("inbox", inbox === 0 ? undefined : String(inbox)),
+    ...optional("movedAt", moved_at ?? undefined),
+  };
+}
+
+/** A change of places as a statement takes it: its texts are made before the transaction. */
+export type PlaceMove = readonly [sql: string, values: readonly SqlValue[]];
+
+/** What {@link movePlaces} takes of these changes. */
+export function placeMoves(changes: readonly PlaceChange[], at: number | undefined): readonly PlaceMove[] {
+  return changes
+    .filter(({ _importIds }) => _importIds.length > 0)
+    .map(({ _importIds, behind, checkpoint, inbox, pause, position }) => {
+      const ids = Array.from({ length: _importIds.length }, () => "?").join(", ");
+      const sql = `update poundlock_places set checkpoint = coalesce(?, checkpoint), version = coalesce(?, version),
+        position = case when ? = 1 then ? else position end, behind = coalesce(?, behind),
+        pause = case when ? = 1 then ? else pause end, resume_at = case when ? = 1 then ? else resume_at end,
+        inbox = coalesce(?, inbox), moved_at = coalesce(?, moved_at)
+        where flow_id = ? and import_id in (${ids})`;
+      const resumeAt = pause?.resumeAt === undefined ? null : Date.parse(pause.resumeAt);
+      const values = [
+        ...[checkpoint === undefined ? null : JSON.stringify(checkpoint.value), checkpoint?.version ?? null],
+        ...[Number(position !== undefined), position == null ? null : JSON.stringify(position)],
+        behind === undefined ? null : Number(behind),
+        ...[Number(pause !== undefined), pause == null ? null : JSON.stringify(pause)],
+        ...[Number(pause !== undefined), resumeAt],
+        ...[inbox === undefined ? null : Number(inbox), at ?? null],
+      ];
+      return [sql, [...values, ..._importIds]] as const;
+    });
+}
+
+/** Moves places of the flow's imports. */
+export function* movePlaces(_flowId: string, moves: readonly PlaceMove[]): TransactionBody<void> {
+  for (const [sql, values] of moves) {
+    const numSet = 11;
+    yield* execute(sql, ...values.slice(0, numSet), _flowId, ...values.slice(numSet));
+  }
+}
+
+/** @see PlaceStorage.setCheckpoint */
+export function setCheckpoint(
+  _flowId: string,
+  checkpoint: StoredCheckpoint | undefined,
+  { _importIds, at }: CheckpointChange,
+): Transaction<boolean> {
+  const text = checkpoint === undefined ? null : JSON.stringify(checkpoint.value);
+  const version = checkpoint?.version ?? null;
+  const chosen = [...new Set(_importIds)];
+  return function* () {
+    const flow = yield* rowOf(
+      `select 1 from poundlock_flows f where f.id = ?
+        and not exists (select 1 from poundlock_runs r where r.flow_id = f.id and r.stage = 1)`,
+      _flowId,
+    );
+    if (flow === undefined) return false;
+    const first = yield* rowOf<{ doc: string }>(
+      `select doc from poundlock_runs where flow_id = ? and stage = 0 order by seq limit 1`,
+      _flowId,
+    );
+    // Only the first of those that wait can have begun.
+    if (first !== undefined && "startedAt" in (JSON.parse(first.doc) as object)) return false;
+    for (const _importId of chosen)
+      yield* execute(
+        `update poundlock_places set checkpoint = ?, version = ?, position = null, behind = 0, moved_at = ?
+          where flow_id = ? and import_id = ?`,
+        ...[text, version, at, _flowId, _importId],
+      );
+    return true;
+  };
+}
+
+/** @see PlaceStorage.endPauses */
+export function endPauses(_flowId: string, _importIds: readonly string[]): Transaction<readonly string[]> {
+  const chosen = [...new Set(_importIds)];
+  return function* () {
+    const ended: string[] = [];
+    for (const _importId of chosen) {
+      const row = yield* rowOf(
+        `update poundlock_places set pause = null, resume_at = null
+          where flow_id = ? and import_id = ? and pause is not null returning import_id`,
+        ...[_flowId, _importId],
+      );
+      if (row !== undefined) ended.push(_importId);
+    }
+    return ended;
+  };
+}
+
+/** Asks for `flow_id`s. */
+export function flowsResumable(until: number, limit: number, after = ""): Statement {
+  return statement(
+    `select distinct p.flow_id from poundlock_places p join poundlock_flows f on f.id = p.flow_id
+      where p.resume_at is not null and p.resume_at <= ? and p.flow_id > ? and f.disabled = 0 order by p.flow_id limit ?`,
+    ...[until, after, limit],
+  );
+}
+
+/** Asks for one `resume_at`. */
+export function earliestResume(after: number): Statement {
+  return statement(
+    `select p.resume_at from poundlock_places p join poundlock_flows f on f.id = p.flow_id
+      where p.resume_at is not null and p.resume_at > ? and f.disabled = 0 order by p.resume_at limit 1`,
+    after,
+  );
+}
+
+/** Gives up the positions of all imports of a flow. */
+export function* discardPositions(_flowId: string): TransactionBody<void> {
+  yield* execute(`update poundlock_places set position = null, behind = 0 where flow_id = ?`, _flowId);
+}
+
+/** Adds the places of a flow's first imports. */
+export function* insertPlaces(_flowId: string, _importIds: readonly string[]): TransactionBody<void> {
+  for (const _importId of _importIds)
+    yield* execute(`insert into poundlock_places (flow_id, import_id) values (?, ?)`, _flowId, _importId);
+}
+
+/** Follows a change of the flow's imports, and of its export. Returns the imports that are gone. */
+export function* followImports(before: Flow, now: Flow): TransactionBody<readonly string[]> {
+  const { _id: _flowId } = now;
+  const former = importIdsOf(before);
+  const current = importIdsOf(now);
+  const removed = former.filter((_importId) => !current.includes(_importId));
+  const leader = yield* rowOf<{ checkpoint: string | null; version: number | null }>(
+    `select checkpoint, version from poundlock_places where flow_id = ? order by coalesce(moved_at, -1) desc limit 1`,
+    _flowId,
+  );
+  for (const _importId of removed) {
+    yield* execute(`delete from poundlock_places where flow_id = ? and import_id = ?`, _flowId, _importId);
+    yield* execute(`delete from poundlock_drops where flow_id = ? and import_id = ?`, _flowId, _importId);
+  }
+  const last = yield* rowOf<{ seq: number }>(
+    `select seq from poundlock_inbox where flow_id = ? order by seq desc limit 1`,
+    _flowId,
+  );
+  for (const _importId of current.filter((one) => !former.includes(one)))
+    yield* execute(
+      `insert into poundlock_places (flow_id, import_id, checkpoint, version, inbox) values (?, ?, ?, ?, ?)`,
+      ...[_flowId, _importId, leader?.checkpoint ?? null, leader?.version ?? null, last?.seq ?? 0],
+    );
+  if (before._exportId !== now._exportId)
+    yield* execute(
+      `update poundlock_places set checkpoint = null, version = null, position = null, behind = 0, pause = null,
+        resume_at = null, moved_at = null where flow_id = ?`,
+      _flowId,
+    );
+  return removed;
+}
+
+/** All places of a flow, in a transaction. */
+export function* readPlaces(_flowId: string): TransactionBody<Places> {
+  const { sql, values } = placesById(_flowId);
+  return placesOf(yield* rowsOf<PlaceRow>(sql, ...values));
+}
