@@ -12,7 +12,7 @@ const wordsToDo = [
   "src/model/{copy,export,import,outcome,page}.ts",
   "src/testing/storage/**",
   "test/*.test.ts",
-  "test/{bench,faults,http,mutations,package,run,scheduler,simulation,storage,support}/**",
+  "test/{bench,http,mutations,package,processes,run,scheduler,simulation,storage,support}/**",
   "test/model/copy.test.ts",
   "test/testing/storage-cases.test.ts",
 ];

@@ -7,6 +7,7 @@ import { errorsOf } from "../src/http/openapi.ts";
 import { statuses } from "../src/http/http-error.ts";
 import { routes } from "../src/http/routes/routes.ts";
 import { streamEvents } from "../src/http/events/event-broadcast.ts";
+import wordList from "./words.json" with { type: "json" };
 import { sqliteDrivers } from "../src/storage/sqlite/drivers.ts";
 
 /** Path below the repository → markdown. */
@@ -168,6 +169,24 @@ function deadLinks(documents: Documents, exists: (path: string) => boolean): str
   );
 }
 
+/** Documents whose words are not clean yet. The aim is an empty list. */
+const wordsToDo = ["docs/http.md", "docs/guides/serving-the-api.md"];
+
+/** Words that `test/words.json` bans, with their line. */
+function bannedWords(documents: Documents): string[] {
+  const { words, exceptions } = wordList;
+  const patterns = words.map(({ pattern, say }) => ({ regex: new RegExp(`(?<![\\w])(?:${pattern})\\b`, "giu"), say }));
+  const clean = Object.entries(documents).filter(([path]) => !wordsToDo.includes(path));
+  return clean.flatMap(([path, markdown]) =>
+    markdown.split("\n").flatMap((text, index) => {
+      const prose = exceptions.reduce((left, exception) => left.replaceAll(exception.text, ""), text);
+      return patterns.flatMap(({ regex, say }) =>
+        [...prose.matchAll(regex)].map(([found]) => `${path}:${index + 1}: “${found.trim()}”: say ${say}`),
+      );
+    }),
+  );
+}
+
 describe("the documents", () => {
   const paths = readdirSync(`${root}docs`, { recursive: true, encoding: "utf8" }).map((path) => `docs/${path}`);
   const markdown = ["README.md", ...paths].filter((path) => path.endsWith(".md"));
@@ -187,6 +206,10 @@ describe("the documents", () => {
 
   test("a relative link leads somewhere", () => {
     expect(deadLinks(documents, (path) => existsSync(root + path))).toEqual([]);
+  });
+
+  test("our words are used", () => {
+    expect(bannedWords(documents)).toEqual([]);
   });
 
   test("the README is one screen", () => {
@@ -303,6 +326,16 @@ describe("the checks of the documents see", () => {
       "a.md:16: `ts ignore` is not `ts`",
       "a.md:19: `typescript` is not `ts`",
       "a.md:22: `js` is not `ts`",
+    ]);
+  });
+
+  test("a banned word, in its line, but not the exceptions", () => {
+    const markdown = "# Events\n\nThe caller is Told of `node:net`.\nReturned to who asked: it does not hold.\n";
+
+    expect(bannedWords({ "a.md": markdown }).map((problem) => problem.split(":").slice(0, 3).join(":"))).toEqual([
+      "a.md:3: “Told”",
+      "a.md:4: “hold”",
+      "a.md:4: “to who”",
     ]);
   });
 
