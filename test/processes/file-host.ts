@@ -31,7 +31,7 @@ export interface HostSetting {
   readonly answerMs?: number;
   /** Milliseconds for which it waits for another process's transaction. @default the storage's own */
   readonly busyMs?: number;
-  /** How often a run may be taken back. @default the scheduler's own */
+  /** How often a run may be reclaimed. @default the scheduler's own */
   readonly maxCrashes?: number;
 }
 
