@@ -46,6 +46,11 @@ export class LocalExecutor implements Executor {
     await Promise.all(running.map((queue) => queue.onIdle()));
   }
 
+  /** Stops, at the end of an `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
   #admit(): void {
     while (this.#work !== undefined && this.#flows.size < this.#work.concurrency) {
       const flowId = this.#queue.shift();

@@ -31,6 +31,25 @@ describe("LocalExecutor", () => {
     expect(log).toEqual(["first starts", "first ends", "second starts", "second ends"]);
   });
 
+  test("leaving the scope of an `await using` stops it", async () => {
+    const executor = new LocalExecutor();
+    const log: string[] = [];
+    const runNext = async () => {
+      log.push("begins");
+      await turns(100);
+      log.push("ends");
+      return false;
+    };
+    await executor.start({ concurrency: 1, runNext });
+    await executor.wake("flow");
+    await turns(1);
+
+    await executor[Symbol.asyncDispose]();
+
+    log.push("disposed");
+    expect(log).toEqual(["begins", "ends", "disposed"]);
+  });
+
   test("any number of wake-ups while a flow runs lead to one more call", async () => {
     const executor = new LocalExecutor();
     const gate = new Gate();

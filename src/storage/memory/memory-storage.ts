@@ -77,6 +77,11 @@ export class MemoryStorage implements Storage {
     // There is nothing to release.
   }
 
+  /** Closes, at the end of an `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
   async insertFlow(flow: Flow, hidden: FlowHidden = {}): Promise<boolean> {
     return insertFlow(this.#state, flow, hidden);
   }

@@ -117,6 +117,11 @@ export class SqlStorage implements Storage {
     await this.#guard("close", () => this.#database.close());
   }
 
+  /** Closes, at the end of an `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
   insertFlow(flow: Flow, hidden: FlowHidden = {}): Promise<boolean> {
     return this.#write("insertFlow", () => insertFlow(flow, hidden));
   }

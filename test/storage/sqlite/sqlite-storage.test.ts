@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { storageCases } from "../../../src/testing/index.ts";
 import { openDatabase, sqliteDrivers } from "../../../src/storage/sqlite/drivers.ts";
 import { SqliteStorage } from "../../../src/storage/sqlite/sqlite-storage.ts";
@@ -25,5 +25,13 @@ for (const driver of sqliteDrivers) {
     const open = (place: string) =>
       SqliteStorage.open(join(folder, `${driver.replace(":", "-")}-${place}.db`), { driver });
     for (const { title, run } of storageCases(open, { durable: true, shared: true })) test(title, run);
+
+    test("leaving the scope of an `await using` closes it", async () => {
+      const storage = await open("disposed");
+
+      await storage[Symbol.asyncDispose]();
+
+      await expect(storage.findFlow("flow")).rejects.toMatchObject({ code: "storage_failed" });
+    });
   });
 }
