@@ -36,10 +36,15 @@ const examples: Readonly<Record<string, readonly [error: PoundlockError, code: E
     "export_failed",
     'Export "orders" failed: connection refused',
   ],
-  ImportFailedError: [
-    new errors.ImportFailedError("ledger", 5, "503"),
-    "import_failed",
-    'Import "ledger" took no record in 5 attempts: 503',
+  ImportUnavailableError: [
+    new errors.ImportUnavailableError("ledger", cause),
+    "import_unavailable",
+    'Import "ledger" is unavailable: connection refused',
+  ],
+  NothingDeliveredError: [
+    new errors.NothingDeliveredError(900),
+    "nothing_delivered",
+    "All 900 records were rejected: the failures say why; a mistake in map, schema or write is likely",
   ],
   ContractViolationError: [
     new errors.ContractViolationError("Import", "ledger", "2 results for 3 records", cause),
@@ -52,9 +57,9 @@ const examples: Readonly<Record<string, readonly [error: PoundlockError, code: E
     'Import "ledger" stopped the run: connection refused',
   ],
   TooManyFailuresError: [
-    new errors.TooManyFailuresError("ledger", 1000, "422"),
+    new errors.TooManyFailuresError("ledger", 1000, "run", "422"),
     "too_many_failures",
-    'Import "ledger" has more than 1000 failures in this run, the last: 422',
+    'Import "ledger" has more than 1000 new failures in one run, the last: 422',
   ],
   CountsMismatchError: [
     new errors.CountsMismatchError("ledger", 3, 2),

@@ -471,7 +471,7 @@ export interface FailureStorage {
   editFailure(_id: string, change: { readonly record: unknown; readonly at: number }): Promise<Failure | undefined>;
   /** The keys of open failures of one export at one import, in the order they were first stored. */
   openKeys(query: OpenKeyQuery): Promise<ListResult<OpenKey>>;
-  /** Open failures of a flow by import, each counted up to `limit`. Imports without any are left out. */
+  /** Open failures of a flow at each of its imports, counted up to `limit`. Imports without any are left out. */
   countOpenFailures(_flowId: string, limit: number): Promise<Readonly<Record<string, number>>>;
   /**
    * Flows and imports with open failures whose `retryAt` is at or before `until`, at most `limit`. Left out: disabled

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import {
+  type Counts,
   type Run,
   type RunStatus,
   addCounts,
@@ -104,6 +105,8 @@ describe("a new run", () => {
   });
 });
 
+const page = (made: Readonly<Record<string, Counts>>, generated: number) => ({ counts: made, generated, processed: 1 });
+
 describe("counts", () => {
   test("add up field by field", () => {
     expect(addCounts(counts(1, 2, 3), counts(10, 20, 30))).toEqual(counts(11, 22, 33));
@@ -119,9 +122,9 @@ describe("counts", () => {
   });
 
   test("of a page go to each import and to the sum of all", () => {
-    const first = withPage(run, { ledger: counts(5, 0, 1), mailer: counts(3, 2, 1) }, 2);
+    const first = withPage(run, page({ ledger: counts(5, 0, 1), mailer: counts(3, 2, 1) }, 2));
 
-    const second = withPage(first, { ledger: counts(1, 1, 0), search: counts(0, 0, 2) }, 3);
+    const second = withPage(first, page({ ledger: counts(1, 1, 0), search: counts(0, 0, 2) }, 3));
 
     expect(second.imports).toEqual({ ledger: counts(6, 1, 1), mailer: counts(3, 2, 1), search: counts(0, 0, 2) });
     expect(second).toMatchObject(counts(9, 3, 4));
@@ -129,7 +132,7 @@ describe("counts", () => {
   });
 
   test("of a page leave the run before it as it was, and are frozen", () => {
-    const after = withPage(run, { ledger: counts(1, 0, 0) }, 1);
+    const after = withPage(run, page({ ledger: counts(1, 0, 0) }, 1));
 
     expect([run.numSuccess, run.numPagesProcessed, run.imports]).toEqual([0, 0, { ledger: noCounts }]);
     expect([after, after.imports].every(Object.isFrozen)).toBe(true);

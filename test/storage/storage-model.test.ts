@@ -1,10 +1,11 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { MemoryStorage } from "../../src/index.ts";
 import type { Failure } from "../../src/model/failure.ts";
+import type { Pause } from "../../src/model/delivery.ts";
 import type { Flow } from "../../src/model/flow.ts";
 import { type RunStart, runStatuses, triggers } from "../../src/model/run.ts";
 import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
-import type { ListResult, Paging, RunEnding, Storage, Tick } from "../../src/storage/storage.ts";
+import type { ListResult, Paging, Places, RunEnding, Storage, Tick } from "../../src/storage/storage.ts";
 import { at, failureOf, flowOf, iso } from "../../src/testing/storage/harness.ts";
 import { Chance } from "../support/chance.ts";
 
@@ -28,11 +29,23 @@ const error = { code: "lease_lost", message: "it died" };
 /** What is called on both storages; `side` tells them apart, since each has cursors of its own. */
 type Call = (storage: Storage, side: 0 | 1) => Promise<unknown>;
 
+/** Each storage has cursors of its own. */
+function withoutCursors(places: Places): unknown {
+  return Object.fromEntries(
+    Object.entries(places).map(([_importId, { inbox, ...place }]) => [
+      _importId,
+      { ...place, reads: inbox !== undefined },
+    ]),
+  );
+}
+
 class Model {
   readonly trace: string[] = [];
   readonly #sides: readonly [Storage, Storage];
   readonly #chance: Chance;
   readonly #runIds: string[] = [];
+  /** Commits of each run so far. */
+  readonly #commits = new Map<string, number>();
   /** Of all arrivals: what was forgotten once stays forgotten. */
   readonly #dedupeSeconds: number;
   #now = 10;
@@ -109,11 +122,21 @@ class Model {
     await this.#both("dueFlows", async (s) => (await s.dueFlows(at(this.#now), 100)).slice().sort(byDueTime));
     await this.#both("nextDueAt", (s) => s.nextDueAt());
     await this.#both("waitingFlows", (s) => s.waitingFlows(10));
+    await this.#both("resumableFlows", (s) => s.resumableFlows(at(this.#now), 10));
+    await this.#both("nextResumeAt", (s) => s.nextResumeAt(at(this.#now)));
+    await this.#both("dueRetries", async (s) => (await s.dueRetries(at(this.#now), 100)).map(shown).sort());
+    await this.#both("nextRetryAt", (s) => s.nextRetryAt(at(this.#now)));
+    await this.#both("listLeases", (s) => s.listLeases(10));
+    await this.#both("scheduledFlows", (s) => s.scheduledFlows(10));
     await this.#both("waitingFlows after", (s) => s.waitingFlows(1, "a"));
     await this.#both("unreadInboxes", (s) => s.unreadInboxes(10));
     await this.#both("unreadInboxes after", (s) => s.unreadInboxes(1, "a"));
     for (const _flowId of flowIds) {
-      await this.#both(`findCheckpoint ${_flowId}`, (s) => s.findCheckpoint(_flowId));
+      await this.#both(`findPlaces ${_flowId}`, async (s) => withoutCursors(await s.findPlaces(_flowId)));
+      await this.#both(`countOpenFailures ${_flowId}`, (s) => s.countOpenFailures(_flowId, 3));
+      for (const _importId of importIds)
+        for (const _exportId of exportIds)
+          await this.#listed("openKeys", { _flowId, _importId, _exportId }, (s, query) => s.openKeys(query));
       for (const maxRecords of [1, 3, 1_000])
         await this.#both(`readInbox ${_flowId} ${maxRecords}`, async (s) =>
           (await s.readInbox(_flowId, { maxRecords })).map(({ records, keys }) => ({ records, keys })),
@@ -186,7 +209,8 @@ class Model {
   async cancelRun(): Promise<Step> {
     const _id = this.#knownRun();
     const now = at(this.#now);
-    return { title: `cancelRun ${_id}`, call: (s) => s.cancelRun(_id, now) };
+    const discard = this.#chance.happens(0.3);
+    return { title: `cancelRun ${_id} ${discard}`, call: (s) => s.cancelRun(_id, { at: now, discard }) };
   }
 
   async prune(): Promise<Step> {
@@ -209,8 +233,9 @@ class Model {
     this.#tokens.push(token);
     const call: Call = async (s) => {
       const taken = await s.claimRun(_flowId, lease);
-      if (taken !== undefined) this.#holds.set(taken.run._id, token);
-      return taken;
+      if (taken === undefined || !("run" in taken)) return taken;
+      this.#holds.set(taken.run._id, token);
+      return { ...taken, places: withoutCursors(taken.places) };
     };
     return { title: `claimRun ${_flowId} ${shown(lease)}`, call };
   }
@@ -224,23 +249,47 @@ class Model {
   async commitPage(): Promise<Step> {
     const hold = await this.#hold();
     const run = await this.#sides[0].findRun(hold._runId);
-    const processed = run?.numPagesProcessed ?? 0;
+    const processed = this.#commits.get(hold._runId) ?? 0;
     const ordinal = this.#chance.happens(0.85) ? processed + 1 : this.#chance.between(0, processed + 2);
     const value = { page: ordinal, by: hold._runId };
     const { _flowId = "a", _integrationId } = run ?? {};
-    const failures = this.#chance.someOf(failureIds, 0, 3).map((_id) => this.#failure(_id, _flowId, hold._runId));
+    const failures = this.#chance
+      .someOf(failureIds, 0, 3)
+      .map((_id) => this.#failure(_id, _flowId, hold._runId))
+      .filter(({ key }, index, all) => all.findIndex((one) => one.key === key) === index);
+    const _importIds = this.#chance.someOf(importIds, 1, 2);
+    const position = this.#chance.oneOf([
+      undefined,
+      null,
+      { _runId: hold._runId, pages: ordinal, at: at(this.#now), checkpoint: { value, version: 1 } },
+    ]);
+    const change = {
+      _importIds,
+      ...(this.#chance.happens(0.5) ? { checkpoint: { value, version: 2 } } : {}),
+      ...(position === undefined ? {} : { position }),
+      ...this.#chance.oneOf<object>([{}, {}, { behind: true }, { behind: false }]),
+      ...this.#chance.oneOf<object>([{}, {}, { pause: null }, { pause: this.#pause() }]),
+    };
     const page = {
       ordinal,
+      at: at(this.#now),
+      processed: this.#chance.between(0, 1),
+      superseded: this.#chance.someOf(failureIds, 0, 1).map((_id) => `${_flowId}/${_id}`),
       generated: ordinal + 1,
       counts: { [this.#chance.oneOf(importIds)]: { numSuccess: 3, numError: failures.length, numIgnore: 1 } },
       failures: failures.map((failure) => (_integrationId === undefined ? failure : { ...failure, _integrationId })),
       delivered: this.#chance.someOf(failureIds, 0, 1).map((_id) => `${_flowId}/${_id}`),
       ...(this.#chance.happens(0.5) ? { position: { pages: ordinal, checkpoint: { value, version: 1 } } } : {}),
-      ...(this.#chance.happens(0.5) ? { checkpoint: { value, version: 2 } } : {}),
     };
     const through = this.#chance.happens(0.4) ? await this.#cursors(_flowId) : undefined;
-    const call: Call = (s, side) =>
-      s.commitPage(hold, through === undefined ? page : { ...page, inboxThrough: through[side] });
+    const call: Call = async (s, side) => {
+      const inbox = through?.[side];
+      const places = [inbox === undefined ? change : { ...change, inbox }];
+      const committed = await s.commitPage(hold, { ...page, places });
+      if (committed !== undefined && ordinal === processed + 1) this.#commits.set(hold._runId, ordinal);
+      // What a page committed before had stored is not said again.
+      return committed?.run;
+    };
     return { title: `commitPage ${shown(hold)} ${shown(page)} ${shown(through)}`, call };
   }
 
@@ -248,17 +297,45 @@ class Model {
     const hold = await this.#hold();
     const status = this.#chance.oneOf(["completed", "failed", "canceled"] as const);
     const checkpoint = { value: hold._runId, version: 1 };
+    const [first = "ledger"] = importIds;
     const ending: RunEnding = {
       ...{ status, at: at(this.#now) },
       ...(status === "failed" ? { error } : {}),
-      ...(this.#chance.happens(0.5) ? { checkpoint } : {}),
+      imports: { [first]: { status: status === "completed" ? "completed" : "failed" } },
+      places: this.#chance.happens(0.5) ? [{ _importIds: [...importIds], checkpoint, position: null }] : [],
+      ...(this.#chance.happens(0.3)
+        ? {
+            resume: {
+              _id: this.#newRun(),
+              _flowId: this.#chance.oneOf(flowIds),
+              trigger: "resume" as const,
+              queuedAt: iso(this.#now),
+            },
+          }
+        : {}),
+      ...(this.#chance.happens(0.3)
+        ? {
+            next: {
+              starts: [
+                {
+                  _id: this.#newRun(),
+                  _flowId: this.#chance.oneOf(flowIds),
+                  trigger: "chained" as const,
+                  queuedAt: iso(this.#now),
+                },
+              ],
+              maxQueued: 3,
+            },
+          }
+        : {}),
     };
     return { title: `endRun ${shown(hold)} ${shown(ending)}`, call: (s) => s.endRun(hold, ending) };
   }
 
   async releaseRun(): Promise<Step> {
     const hold = await this.#hold();
-    return { title: `releaseRun ${shown(hold)}`, call: (s) => s.releaseRun(hold) };
+    const wait = this.#chance.happens(0.3) ? { notBefore: at(this.#now + this.#chance.between(0, 9)), waits: 1 } : {};
+    return { title: `releaseRun ${shown(hold)} ${shown(wait)}`, call: (s) => s.releaseRun(hold, wait) };
   }
 
   async reclaimExpiredRuns(): Promise<Step> {
@@ -272,7 +349,8 @@ class Model {
   async setCheckpoint(): Promise<Step> {
     const _flowId = this.#chance.oneOf(flowIds);
     const checkpoint = this.#chance.happens(0.7) ? { value: [this.#now, null], version: 3 } : undefined;
-    const call: Call = (s) => s.setCheckpoint(_flowId, checkpoint);
+    const change = { _importIds: this.#chance.someOf(importIds, 1, 2), at: at(this.#now) };
+    const call: Call = (s) => s.setCheckpoint(_flowId, checkpoint, change);
     return { title: `setCheckpoint ${_flowId} ${shown(checkpoint)}`, call };
   }
 
@@ -357,8 +435,19 @@ class Model {
     const _importId = importIds[failureIds.indexOf(_id as (typeof failureIds)[number]) % importIds.length] ?? "ledger";
     return failureOf(`${_flowId}/${_id}`, {
       ...{ _flowId, _runId, _importId, record: this.#chance.anyOf(records) },
+      // Two of them are about the same record.
+      key: _importId,
+      ...this.#chance.oneOf<object>([{}, { version: 1 }, { version: 2 }, { version: "b" }]),
+      ...this.#chance.oneOf<object>([{}, { retryAt: iso(this.#now + 3) }]),
       attempts: this.#now,
     });
+  }
+
+  #pause(): Pause {
+    const reason = { code: "import_unavailable", message: "503" };
+    const pause = { since: iso(this.#now), reason, attempts: 1 };
+    if (this.#chance.happens(0.2)) return { ...pause, until: "person" };
+    return { ...pause, until: "time", resumeAt: iso(this.#now + this.#chance.between(0, 9)) };
   }
 
   #newId(): string {

@@ -1,4 +1,5 @@
 import { type Failure, type ResolvedBy, foldedFailure } from "../../model/failure.ts";
+import { importIdsOf } from "../../model/flow.ts";
 import { isoOf, own, placeOf } from "../documents.ts";
 import type { DueRetry, FailureQuery, ListResult, OpenKey, OpenKeyQuery } from "../storage.ts";
 import { Sequence } from "./sequence.ts";
@@ -80,7 +81,9 @@ export function countOpenFailures(
   limit: number,
 ): Readonly<Record<string, number>> {
   const counts: Record<string, number> = {};
+  const flow = state.flows.get(_flowId);
   for (const [_importId, byExport] of state.open.get(_flowId) ?? []) {
+    if (flow === undefined || !importIdsOf(flow).includes(_importId)) continue;
     let count = 0;
     for (const keys of byExport.values()) count += keys.size;
     if (count > 0) counts[_importId] = Math.min(count, limit);
@@ -96,6 +99,7 @@ export function dueRetries(state: MemoryState, until: number, limit: number): re
     const flow = state.flows.get(_flowId);
     if (flow === undefined || flow.disabled) continue;
     for (const [_importId, byExport] of byImport) {
+      if (!importIdsOf(flow).includes(_importId)) continue;
       if (state.places.get(_flowId)?.get(_importId)?.pause !== undefined) continue;
       const keys = byExport.get(flow._exportId)?.values() ?? [];
       for (const { failure } of keys)

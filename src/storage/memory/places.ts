@@ -7,7 +7,8 @@ import { type MemoryState, enabledFlowIds } from "./state.ts";
 
 /** @see PlaceStorage.findPlaces */
 export function findPlaces(state: MemoryState, _flowId: string): Places {
-  return Object.freeze(Object.fromEntries(state.places.get(_flowId) ?? []));
+  const moved = [...(state.places.get(_flowId) ?? [])].filter(([, place]) => Object.keys(place).length > 0);
+  return Object.freeze(Object.fromEntries(moved));
 }
 
 /** @see PlaceStorage.setCheckpoint */
@@ -18,10 +19,11 @@ export function setCheckpoint(
   { _importIds, at }: CheckpointChange,
 ): boolean {
   const queue = state.queues.get(_flowId);
-  if (!state.flows.has(_flowId) || queue?.active !== undefined) return false;
+  const flow = state.flows.get(_flowId);
+  if (flow === undefined || queue?.active !== undefined) return false;
   if (queue?.waiting.some(({ run }) => run.startedAt !== undefined)) return false;
   const kept = own(checkpoint);
-  for (const _importId of new Set(_importIds)) {
+  for (const _importId of importIdsOf(flow).filter((one) => _importIds.includes(one))) {
     const { pause, inbox } = placesOf(state, _flowId).get(_importId) ?? {};
     const place = {
       ...(kept === undefined ? {} : { checkpoint: kept }),

@@ -151,6 +151,8 @@ export function endRun({ _runId, token }: RunLease, ending: RunEnding): Transact
     const endings = withImportEndings(ready, imports);
     const run = transitionRun(ready, end, { endedAt: isoOf(at), imports: endings, ...reason });
     yield* keepRun(row.seq, run);
+    const added = Object.keys(imports).filter((_importId) => !Object.hasOwn(before.imports, _importId));
+    yield* keepRunImports(row.seq, added);
     let resumed: Run | undefined;
     if (row.orphaned === 0) {
       yield* movePlaces(row.flow_id, moves);

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { schemaVersion } from "../../../src/storage/sql/schema.ts";
 import { openDatabase } from "../../../src/storage/sqlite/drivers.ts";
 import { SqliteStorage } from "../../../src/storage/sqlite/sqlite-storage.ts";
-import { flowOf, roomy, startOf } from "../../../src/testing/storage/harness.ts";
+import { flowOf, moving, pageOf, roomy, startOf } from "../../../src/testing/storage/harness.ts";
 import { valueOf } from "../sqlite/sqlite-here.ts";
 
 const database = openDatabase(":memory:");
@@ -18,7 +18,10 @@ beforeAll(async () => {
   await storage.insertFlow(flowOf("flow"));
   await storage.queueRun(startOf("active"), roomy);
   await storage.claimRun("flow", { token: "t", at: 1, until: 2 });
-  await storage.setCheckpoint("flow", { value: 1, version: 1 });
+  await storage.commitPage(
+    { _runId: "active", token: "t" },
+    pageOf(1, moving({ checkpoint: { value: 1, version: 1 } })),
+  );
   database.exec(run("due", { stage: 2, due_at: 7 }));
   database.exec(run("buffered", { stage: 0, buffered: 1 }));
 });

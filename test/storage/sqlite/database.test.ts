@@ -76,7 +76,7 @@ for (const { driver, reason } of driversHere)
           ...upTo(20).map((nth) => storage.insertFlow(flowOf(`f${nth}`))),
           storage.queueRun(startOf("run", "f1"), roomy),
           storage.claimRun("f1", { token: "t", at: 1, until: 2 }),
-          storage.setCheckpoint("f2", { value: 1, version: 1 }),
+          storage.setCheckpoint("f2", { value: 1, version: 1 }, { _importIds: ["ledger"], at: 1 }),
         ]);
 
         expect(ends(done)).toEqual(["begin immediate", "commit"]);
