@@ -74,23 +74,25 @@ export function openKeyOf({ id, record_key, version }: OpenKeyRow): OpenKey {
 }
 
 /** Asks for `import_id` and `size`. */
-export function openSizes(_flowId: string, limit: number): Statement {
+export function openSizes(_flowId: string): Statement {
   return statement(
-    `select p.import_id, (select count(*) from (select 1 from poundlock_failures x
-        where x.flow_id = p.flow_id and x.import_id = p.import_id and x.status = 'open' limit ?) as few) as size
-      from poundlock_places p where p.flow_id = ?`,
-    ...[limit, _flowId],
+    `select x.import_id, count(*) as size from poundlock_failures x where x.flow_id = ? and x.status = 'open'
+      and exists (select 1 from poundlock_places p where p.flow_id = x.flow_id and p.import_id = x.import_id)
+      group by x.import_id`,
+    _flowId,
   );
 }
 
 /** Asks for `flow_id` and `import_id`. */
 export function retriesDue(until: number, limit: number): Statement {
   return statement(
-    `select distinct x.flow_id, x.import_id from poundlock_failures x
+    `select x.flow_id, x.import_id from poundlock_failures x
       join poundlock_flows f on f.id = x.flow_id join poundlock_places p on p.flow_id = f.id and p.import_id = x.import_id
       where x.status = 'open' and x.retry_at is not null and x.retry_at <= ?
-      and f.disabled = 0 and f.export_id = x.export_id and p.pause is null limit ?`,
-    ...[until, limit],
+      and f.disabled = 0 and f.export_id = x.export_id and p.pause is null
+      and not exists (select 1 from poundlock_failures e where e.flow_id = x.flow_id and e.import_id = x.import_id
+        and e.export_id = x.export_id and e.status = 'open' and e.seq < x.seq and e.retry_at <= ?) limit ?`,
+    ...[until, until, limit],
   );
 }
 

@@ -255,10 +255,9 @@ export function leasesOfRuns(limit: number, after = ""): Statement {
 /** Asks for `flow_id` and `not_before`. */
 export function flowsWaiting(limit: number, after = ""): Statement {
   return statement(
-    `select distinct w.flow_id, (select n.not_before from poundlock_runs n
-        where n.flow_id = w.flow_id and n.stage = 0 order by n.seq limit 1) as not_before
-      from poundlock_runs w join poundlock_flows f on f.id = w.flow_id
+    `select w.flow_id, w.not_before from poundlock_runs w join poundlock_flows f on f.id = w.flow_id
       where w.stage = 0 and w.flow_id > ? and f.disabled = 0
+      and not exists (select 1 from poundlock_runs e where e.flow_id = w.flow_id and e.stage = 0 and e.seq < w.seq)
       and not exists (select 1 from poundlock_runs a where a.flow_id = w.flow_id and a.stage = 1)
       order by w.flow_id limit ?`,
     ...[after, limit],

@@ -145,9 +145,12 @@ export function endPauses(_flowId: string, _importIds: readonly string[]): Trans
 /** Asks for `flow_id`s. */
 export function flowsResumable(until: number, limit: number, after = ""): Statement {
   return statement(
-    `select distinct p.flow_id from poundlock_places p join poundlock_flows f on f.id = p.flow_id
-      where p.resume_at is not null and p.resume_at <= ? and p.flow_id > ? and f.disabled = 0 order by p.flow_id limit ?`,
-    ...[until, after, limit],
+    `select p.flow_id from poundlock_places p join poundlock_flows f on f.id = p.flow_id
+      where p.resume_at is not null and p.resume_at <= ? and p.flow_id > ? and f.disabled = 0
+      and not exists (select 1 from poundlock_places e where e.flow_id = p.flow_id and e.import_id < p.import_id
+        and e.resume_at is not null and e.resume_at <= ?)
+      order by p.flow_id limit ?`,
+    ...[until, after, until, limit],
   );
 }
 
@@ -177,10 +180,7 @@ export function* followImports(before: Flow, now: Flow): TransactionBody<readonl
   const former = importIdsOf(before);
   const current = importIdsOf(now);
   const removed = former.filter((_importId) => !current.includes(_importId));
-  const leader = yield* rowOf<{ checkpoint: string | null; version: number | null }>(
-    `select checkpoint, version from poundlock_places where flow_id = ? order by coalesce(moved_at, -1) desc limit 1`,
-    _flowId,
-  );
+  const leader = yield* leaderOf(_flowId);
   for (const _importId of removed) {
     yield* execute(`delete from poundlock_places where flow_id = ? and import_id = ?`, _flowId, _importId);
     yield* execute(`delete from poundlock_drops where flow_id = ? and import_id = ?`, _flowId, _importId);
@@ -197,10 +197,19 @@ export function* followImports(before: Flow, now: Flow): TransactionBody<readonl
   if (before._exportId !== now._exportId)
     yield* execute(
       `update poundlock_places set checkpoint = null, version = null, position = null, behind = 0, pause = null,
-        resume_at = null, moved_at = null where flow_id = ?`,
+        resume_at = null, inbox = 0, moved_at = null where flow_id = ?`,
       _flowId,
     );
   return removed;
+}
+
+// The import whose place was moved last.
+function* leaderOf(_flowId: string): TransactionBody<PlaceRow | undefined> {
+  const { sql, values } = placesById(_flowId);
+  let leader: PlaceRow | undefined;
+  for (const row of yield* rowsOf<PlaceRow>(sql, ...values))
+    if (leader === undefined || (row.moved_at ?? -1) > (leader.moved_at ?? -1)) leader = row;
+  return leader;
 }
 
 /** All places of a flow, in a transaction. */

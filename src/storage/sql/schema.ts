@@ -160,6 +160,7 @@ function secondVersion({ bytes }: Dialect): readonly string[] {
       moved_at bigint,
       primary key (flow_id, import_id))`,
     `create index poundlock_places_resumable on poundlock_places (resume_at) where resume_at is not null`,
+    `create index poundlock_places_paused on poundlock_places (flow_id, import_id, resume_at) where resume_at is not null`,
     `insert into poundlock_places (flow_id, import_id, checkpoint, version)
       select i.flow_id, i.import_id, c.value, c.version from poundlock_flow_imports i
       left join poundlock_checkpoints c on c.flow_id = i.flow_id`,

@@ -284,9 +284,9 @@ export class SqlStorage implements Storage {
   }
 
   async countOpenFailures(_flowId: string, limit: number): Promise<Readonly<Record<string, number>>> {
-    const query = openSizes(_flowId, limit);
+    const query = openSizes(_flowId);
     const rows = await this.#read<{ readonly import_id: string; readonly size: number }>("countOpenFailures", query);
-    return Object.fromEntries(rows.filter(({ size }) => size > 0).map(({ import_id, size }) => [import_id, size]));
+    return Object.fromEntries(rows.map(({ import_id, size }) => [import_id, Math.min(size, limit)]));
   }
 
   async dueRetries(until: number, limit: number): Promise<readonly DueRetry[]> {
