@@ -51,7 +51,7 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     return {
       async claimRun(_flowId, lease) {
         const taken = await honest.claimRun(_flowId, lease);
-        if (taken !== undefined) tokens.set(taken.run._id, lease.token);
+        if (taken !== undefined && "run" in taken) tokens.set(taken.run._id, lease.token);
         return taken;
       },
       commitPage: (hold, page) => honest.commitPage({ ...hold, token: tokens.get(hold._runId) ?? "" }, page),
@@ -66,7 +66,8 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
   }),
 
   "commitPage removes what the flow's inbox holds up to and including the cursor": (honest) => ({
-    commitPage: (hold, { inboxThrough: _, ...page }) => honest.commitPage(hold, page),
+    commitPage: (hold, page) =>
+      honest.commitPage(hold, { ...page, places: page.places.map(({ inbox: _, ...change }) => change) }),
   }),
 
   "commitPage stores new failures, and replaces a stored one in its place": (honest) => ({
@@ -104,7 +105,7 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     async claimRun(_flowId, lease) {
       const taken = await honest.claimRun(_flowId, lease);
       const [flow, run] = [await honest.findFlow(_flowId), await waitingRun(honest, _flowId)];
-      return taken ?? (flow && run && { flow, run: { ...run, status: "running" } });
+      return taken ?? (flow && run && { flow, run: { ...run, status: "running" }, commits: 0, places: {} });
     },
   }),
 
@@ -144,7 +145,7 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
 
   "releaseRun gives the run back to the head of its line": (honest) => ({
     async releaseRun(hold) {
-      const ended = await honest.endRun(hold, { status: "canceled", at: 0 });
+      const ended = await honest.endRun(hold, { status: "canceled", at: 0, imports: {}, places: [] });
       return ended && { ...ended.run, status: "queued" };
     },
   }),
@@ -223,13 +224,13 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
   }),
 
   "deleteFlow removes the flow with its checkpoint, its inbox and its open failures, however many": (honest) => {
-    const kept = new Map<string, Awaited<ReturnType<Storage["findCheckpoint"]>>>();
+    const kept = new Map<string, Awaited<ReturnType<Storage["findPlaces"]>>>();
     return {
       async deleteFlow(_id, change) {
-        kept.set(_id, await honest.findCheckpoint(_id));
+        kept.set(_id, await honest.findPlaces(_id));
         return honest.deleteFlow(_id, change);
       },
-      findCheckpoint: async (_id) => (await honest.findCheckpoint(_id)) ?? kept.get(_id),
+      findPlaces: async (_id) => ({ ...kept.get(_id), ...(await honest.findPlaces(_id)) }),
     };
   },
 
@@ -265,13 +266,13 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
   }),
 
   "setCheckpoint answers false, and changes nothing, without such a flow or while a run of it is active": (honest) => {
-    const set = new Map<string, Awaited<ReturnType<Storage["findCheckpoint"]>>>();
+    const set = new Map<string, Awaited<ReturnType<Storage["findPlaces"]>>>();
     return {
-      async setCheckpoint(_id, checkpoint) {
-        set.set(_id, checkpoint);
-        return honest.setCheckpoint(_id, checkpoint);
+      async setCheckpoint(_id, checkpoint, change) {
+        set.set(_id, { ledger: checkpoint === undefined ? {} : { checkpoint } });
+        return honest.setCheckpoint(_id, checkpoint, change);
       },
-      findCheckpoint: async (_id) => (set.has(_id) ? set.get(_id) : honest.findCheckpoint(_id)),
+      findPlaces: async (_id) => set.get(_id) ?? honest.findPlaces(_id),
     };
   },
 
@@ -345,7 +346,7 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
   "waitingFlows answers, ascending, enabled flows that have waiting runs and no active one": (honest) => ({
     async waitingFlows() {
       const { items } = await honest.listRuns({ ...everyRun, status: "queued" });
-      return [...new Set(items.map(({ _flowId }) => _flowId))].sort();
+      return [...new Set(items.map(({ _flowId }) => _flowId))].sort().map((_flowId) => ({ _flowId }));
     },
   }),
 
@@ -411,7 +412,7 @@ describe("storageCases", () => {
         const active = (await honest.listRuns({ ...everyRun, _flowId, status: "running" })).items;
         const [flow, run] = [await honest.findFlow(_flowId), await waitingRun(honest, _flowId)];
         const taken = await honest.claimRun(_flowId, lease);
-        return taken ?? (active.length === 0 && flow && run ? { flow, run } : undefined);
+        return taken ?? (active.length === 0 && flow && run ? { flow, run, commits: 0, places: {} } : undefined);
       },
     }));
 
