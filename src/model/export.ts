@@ -1,4 +1,5 @@
 import type { Flow } from "./flow.ts";
+import { type StandardSchemaV1, standardSchema } from "./import.ts";
 import type { Json } from "./json.ts";
 import type { Logger } from "./logger.ts";
 import type { Page } from "./page.ts";
@@ -10,44 +11,74 @@ export interface Export<T, C = Json> {
   /**
    * Reads on demand, from the checkpoint on. Pages are pulled: the next is asked for when there is room for it.
    * A plain array is a page without a checkpoint. `retryLater` thrown here resumes from the last committed
-   * checkpoint after the delay, at most `maxAttempts` times without progress; any other error ends the run as
-   * `export_failed` and keeps what was committed.
+   * checkpoint after the delay, at most `maxAttempts` times without progress, and only if every page so far had a
+   * checkpoint; `expired` before the first page gives the position up. Any other error ends the run as `export_failed`
+   * and keeps what was committed. `run.parameters`, what the caller of `scheduler.run` asked for (a backfill's window,
+   * say), narrow down what is read.
    */
   pages?(context: ExportContext<C>): AsyncIterable<Page<T, C> | readonly T[]>;
   /**
-   * Receives events while the scheduler runs and some enabled flow uses this export. Answers how to stop. If it throws
+   * Receives events while the scheduler runs and some enabled flow uses this export. Returns how to stop. If it throws
    * it is called again: after a second, then two, up to a minute.
    */
   listen?(context: ListenContext<T>): Promise<Unsubscribe> | Unsubscribe;
   /** A hint handed to `pages`, and how many records of an inbox make a page; 1 or more. @default 100 */
   readonly pageSize?: number;
   /**
-   * The record's identity: idempotency key of its writes, key of its failure. A text that is not empty, at once.
+   * Identity of the thing that the record is about: whose failure it is, and what an upsert goes by. A string of 1 to
+   * 1,000 characters, at once. A record for which it throws, or returns anything else, is a failure (`reject`).
    *
    * @default the event id; without one, made of run, page and place: stable within the run only
    */
   key?(record: T): string;
   /**
+   * Which state of the thing the record is: its `updatedAt` or revision, a string or a finite number, at once. Part of
+   * the idempotency key, and orders states: numbers by value, strings by code unit; an older one never replaces a newer.
+   * A record for which it throws, or returns anything else, is a failure (`reject`).
+   *
+   * @default none: the record's content stands for its state, and the one that came later is the newer
+   */
+  version?(record: T): string | number;
+  /**
    * `ordered`: every page's checkpoint may become the flow's at once. `unordered`: page checkpoints only resume the
    * same run, and the flow's checkpoint moves when the run completes. @default "unordered"
    */
   readonly order?: "ordered" | "unordered";
+  /**
+   * What records have to be, any Standard Schema validator that is synchronous. An invalid one makes `accept` refuse the
+   * call; one that `pages` yields, or that comes from `listen`, is a failure (`reject`). Records are not changed by it.
+   */
+  readonly schema?: StandardSchemaV1<T>;
+  /**
+   * Keeps records that are more than plain data, dates, maps, sets and bytes: without one, a record that holds an object
+   * of a class cannot be stored, neither in an inbox nor with its failure.
+   */
+  readonly codec?: Codec<T>;
+  /** How records that arrive as JSON are read. */
+  readonly intake?: IntakeSettings;
+  /** Milliseconds without a page until the read is aborted and ends as `export_failed`; 1 or more. @default 600000 */
+  readonly readTimeoutMs?: number;
   /** Version of the checkpoint's shape; a whole number, 0 or more. @default 1 */
   readonly checkpointVersion?: number;
-  /** Which state of the thing a record is (`updatedAt`, a revision): part of its idempotency key, and orders states of one key. */
-  version?(record: T): string | number;
-  /** Keeps records of the host's own classes in the storage; `decode` undoes `encode`. */
-  readonly codec?: Codec<T>;
-  /** Without a page for so long the read is aborted, in milliseconds; 1 or more. @default 600000 */
-  readonly readTimeoutMs?: number;
   /** Turns a checkpoint stored under another version into today's shape. Without it such a checkpoint ends the run. */
   migrate?(checkpoint: Json, fromVersion: number): C;
 }
 
-/** Turns records into JSON, to be kept, and back. */
+/** Turns records into JSON, to be kept and shown, and back. */
 export interface Codec<T = unknown> {
   encode(record: T): Json;
+  /** The record again, deeply equal. */
   decode(value: Json): T;
+}
+
+/** How records that arrive as JSON are read. */
+export interface IntakeSettings {
+  /**
+   * Integers that JavaScript's numbers cannot represent: refused, naming the field; or read as strings; or as `bigint`.
+   *
+   * @default "refuse"
+   */
+  readonly integers?: "refuse" | "string" | "bigint";
 }
 
 /** Ends what `listen` began. */
@@ -80,12 +111,12 @@ export interface ExportContext<C = Json> {
 export interface ListenContext<T> {
   /**
    * Resolves when the records are durable in the inbox of every enabled flow that uses the export; only then may the
-   * sender be told OK. `ids[i]` is the event id of `records[i]`: seen again within `dedupeWindowMs`, it is dropped.
+   * sender get its OK. `ids[i]` is the event id of `records[i]`: seen again within `dedupeWindowMs`, it is dropped.
    *
    * @throws `busy` when an inbox is full, `flow_disabled` when no enabled flow uses the export.
    */
   readonly accept: (records: readonly T[], options?: AcceptOptions) => Promise<AcceptResult>;
-  /** Aborts when listening ends, just before what `listen` answered is called. */
+  /** Aborts when listening ends, just before what `listen` returned is called. */
   readonly signal: AbortSignal;
   /** The scheduler's, with the id of the export in every line. */
   readonly log: Logger;
@@ -115,6 +146,10 @@ export const exportRules: Shape<Export<unknown>> = {
   key: v.optional(callable),
   version: v.optional(callable),
   codec: v.optional(objectWith(["encode", "decode"])),
+  schema: v.optional(standardSchema),
+  intake: v.optional(
+    v.looseObject({ integers: v.optional(oneOf("refuse", "string", "bigint")) }, "an object with integers"),
+  ),
   readTimeoutMs: v.optional(wholeNumber(1)),
   order: v.optional(oneOf("ordered", "unordered")),
   checkpointVersion: v.optional(wholeNumber(0)),

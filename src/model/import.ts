@@ -1,7 +1,7 @@
 import type { Fault } from "./failure.ts";
 import type { Flow } from "./flow.ts";
 import type { Logger } from "./logger.ts";
-import { type Shape, boolean, callable, v, wholeNumber } from "./validate.ts";
+import { type Shape, boolean, callable, oneOf, v, wholeNumber } from "./validate.ts";
 import type { Run } from "./run.ts";
 
 /**
@@ -14,38 +14,50 @@ export type Import<In, Out = In, R = unknown> = ImportMembers<In, Out, R> &
 /** The members of an import. A class implements these. */
 export interface ImportMembers<In, Out = In, R = unknown> {
   /**
-   * Writes one batch. Returning nothing means that all were written; an array must answer for each record, in order.
+   * Writes one batch. Returning nothing means that all were written; an array has one result for each record, in order.
    * What it throws classifies the whole batch: `retryLater`, `reject`, `stop`; anything else, a timeout included,
    * means that the batch may have been applied.
    */
   write(records: readonly Out[], context: ImportContext): Promise<void | readonly Result<R>[]>;
-  /** Is writing the same record again, under the same key, harmless? */
+  /** Is writing the same record again, under the same key, harmless? Decides what happens after an unknown outcome. */
   readonly idempotent: boolean;
   /** Most records in one `write`; 1 or more. Without it a page is one batch. */
   readonly batchSize?: number;
   /** Batches of one page written at once; 1 or more. @default 1 */
   readonly concurrency?: number;
   /**
-   * Milliseconds until the signal of one `write` aborts; 1 or more. It has a second more to answer, then its outcome is
-   * unknown.
+   * Milliseconds until the signal of one `write`, or one `find`, aborts; 1 or more. It has a second more to return, then
+   * it is left behind, and its outcome is unknown.
    *
    * @default 300000
    */
   readonly writeTimeoutMs?: number;
+  /**
+   * Where a page has several states of one thing, records of the same key. `apart`: a later one is not sent before the
+   * earlier one is settled. `together`: they may share a batch, which `write` applies in its order and as a whole;
+   * batches of such a page are written one after the other, whatever `concurrency` says.
+   *
+   * @default "apart"
+   */
+  readonly sameKey?: "apart" | "together";
   /** False leaves the record out of this import (`numIgnore`). Synchronous; a throw is a reject. */
   filter?(record: In): boolean;
   /** The record as this import wants it. Synchronous; a throw is a reject. Records are frozen: return a new one. */
   map?(record: In): Out;
-  /** Checked after `map`, and its output is what is written; any Standard Schema validator that answers at once. */
+  /** Checked after `map`, and its output is what is written; any Standard Schema validator that is synchronous. */
   readonly schema?: StandardSchemaV1<Out>;
   /**
    * Which of these records, whose outcome is unknown, are there? An entry that is not undefined means written.
-   * Asked only if the import is not idempotent; exactly one entry a record, in order. If it throws, nothing is known.
+   * Called only if the import is not idempotent; exactly one entry a record, in order. If it throws, or does not return
+   * within `writeTimeoutMs` and a second, nothing is known.
    */
   find?(records: readonly Out[], context: ImportContext): Promise<readonly (R | undefined)[]>;
 }
 
-/** What `write` and `find` are given. */
+/**
+ * What `write` and `find` are given. `keys`, `idempotencyKeys` and `signal` are made when they are first read, so
+ * `{ ...context }` does not have them: pass them on by name.
+ */
 export interface ImportContext {
   /** `keys[i]` identifies the thing that `records[i]` is about: the same over attempts, resumes and retries. */
   readonly keys: readonly string[];
@@ -90,10 +102,16 @@ export interface StandardSchemaV1<Output = unknown> {
   };
 }
 
-/** What a Standard Schema validator answers. */
+/** What a Standard Schema validator returns. */
 export type StandardResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly { readonly message: string }[] };
+
+/** A Standard Schema validator. Some libraries' schemas are functions. */
+export const standardSchema = v.custom(
+  (value) => typeof (value as Partial<StandardSchemaV1> | null)?.["~standard"]?.validate === "function",
+  "a Standard Schema validator",
+);
 
 /** What is checked when an import is added, beside that it has `write`. */
 export const importRules: Shape<Import<unknown>> = {
@@ -102,14 +120,9 @@ export const importRules: Shape<Import<unknown>> = {
   batchSize: v.optional(wholeNumber(1)),
   concurrency: v.optional(wholeNumber(1)),
   writeTimeoutMs: v.optional(wholeNumber(1)),
+  sameKey: v.optional(oneOf("apart", "together")),
   filter: v.optional(callable),
   map: v.optional(callable),
-  // Some libraries' schemas are functions.
-  schema: v.optional(
-    v.custom(
-      (value) => typeof (value as Partial<StandardSchemaV1> | null)?.["~standard"]?.validate === "function",
-      "a Standard Schema validator",
-    ),
-  ),
+  schema: v.optional(standardSchema),
   find: v.optional(callable),
 };

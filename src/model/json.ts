@@ -1,24 +1,64 @@
 /** What a checkpoint may be: anything that reads back the same after `JSON.stringify` and `JSON.parse`. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
 
+/** Levels that a checkpoint may have. */
+const deepest = 500;
+/** Values that it may have. */
+const mostValues = 1_000_000;
+
+/** Where a copy has got to. */
+interface Progress {
+  /** Names of the values that the current one is in, from the outermost. */
+  readonly path: string[];
+  /** Objects that it is in. */
+  readonly above: Set<object>;
+  values: number;
+}
+
 /**
  * A frozen copy of `value`, so that its maker can go on using its own. A property that is `undefined` counts as absent.
  *
  * @throws RangeError naming the first thing JSON would lose or change: a Date, a class instance, NaN, a function, a cycle.
  */
-export function copyJson(value: unknown, path = "it", above: readonly object[] = []): Json {
+export function copyJson(value: unknown, name = "it"): Json {
+  return copyPart(value, { path: [name], above: new Set(), values: 0 });
+}
+
+function copyPart(value: unknown, progress: Progress): Json {
   if (value === null || typeof value === "string" || typeof value === "boolean") return value;
   if (typeof value === "number" && Number.isFinite(value)) return value === 0 ? 0 : value; // JSON has no -0
-  if (typeof value !== "object") throw new RangeError(`${path} is ${formatValue(value)}`);
-  if (above.includes(value)) throw new RangeError(`${path} contains itself`);
-  const inside = [...above, value];
-  if (Array.isArray(value))
-    return Object.freeze(Array.from(value, (item, index) => copyJson(item, `${path}.${index}`, inside)));
-  if (!isPlainObject(value)) throw new RangeError(`${path} is a ${value.constructor.name}`);
-  const entries = Object.entries(value).filter(([, item]) => item !== undefined);
-  return Object.freeze(
-    Object.fromEntries(entries.map(([key, item]) => [key, copyJson(item, `${path}.${key}`, inside)])),
-  );
+  if (typeof value !== "object") throw refusal(progress, `is ${formatValue(value)}`);
+  const { above, path } = progress;
+  if (above.has(value)) throw refusal(progress, "contains itself");
+  if (path.length > deepest) throw refusal(progress, `is nested more than ${deepest} levels deep`);
+  if (progress.values++ > mostValues) throw refusal(progress, `is one of more than ${mostValues} values`);
+  above.add(value);
+  const copy = Array.isArray(value) ? copyItems(value, progress) : copyFields(value, progress);
+  above.delete(value);
+  return copy;
+}
+
+function copyItems(items: readonly unknown[], progress: Progress): Json {
+  const copy: Json[] = [];
+  for (let index = 0; index < items.length; index++) copy.push(copyNamed(String(index), items[index], progress));
+  return Object.freeze(copy);
+}
+
+function copyFields(value: object, progress: Progress): Json {
+  if (!isPlainObject(value)) throw refusal(progress, `is a ${value.constructor.name}`);
+  const fields = Object.entries(value).filter(([, item]) => item !== undefined);
+  return Object.freeze(Object.fromEntries(fields.map(([name, item]) => [name, copyNamed(name, item, progress)])));
+}
+
+function copyNamed(name: string, value: unknown, progress: Progress): Json {
+  progress.path.push(name);
+  const copy = copyPart(value, progress);
+  progress.path.pop();
+  return copy;
+}
+
+function refusal({ path }: Progress, problem: string): RangeError {
+  return new RangeError(`${shorten(path.join("."), 200)} ${problem}`);
 }
 
 /** True for an object of no class. By its shape: each realm, such as a test runner's, has an `Object.prototype` of its own. */

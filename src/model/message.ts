@@ -2,7 +2,7 @@ import { inspect, types } from "node:util";
 import { formatValue } from "./json.ts";
 
 /** Characters of a message, at most. */
-const longestMessage = 2_000;
+export const longestMessage = 2_000;
 /** Characters of a code, at most. */
 const longestCode = 100;
 /** Errors of a chain of causes that are looked at. */

@@ -1,6 +1,7 @@
 import { freezeRecords } from "./copy.ts";
 import { type Json, copyJson, formatValue } from "./json.ts";
 import { messageOf } from "./message.ts";
+import { didYouMean } from "./suggest.ts";
 
 /** A batch of records that moves together, and where the export resumes once it is settled. */
 export interface Page<T, C = Json> {
@@ -12,23 +13,36 @@ export interface Page<T, C = Json> {
   readonly total?: number;
 }
 
+/** A page as it was read. */
+export interface ReadPage extends Page<unknown> {
+  readonly checkpoint?: Json;
+  /** Whether a record may hold what cannot be frozen: dates, maps, sets, bytes. */
+  readonly mutable: boolean;
+}
+
+const fields = ["records", "checkpoint", "total"];
+
 /**
  * The page in `value`, where a plain array is a page without a checkpoint: a copy, since the export may go on using
- * its own array and checkpoint while the page waits to be written. With `freeze` its records are frozen, too.
+ * its own array and checkpoint while the page waits to be written. With `freeze` its records are frozen, too; `shared`
+ * says that several imports get them.
  *
  * @throws RangeError saying why it is no page.
  */
-export function readPage(value: unknown, freeze: boolean): Page<unknown> {
-  if (Array.isArray(value)) return { records: freezeRecords(value, freeze) };
+export function readPage(value: unknown, freeze: boolean, shared = false): ReadPage {
+  if (Array.isArray(value)) return freezeRecords(value, { freeze, shared });
   if (typeof value !== "object" || value === null)
     throw new RangeError(`expected a page or an array, found ${formatValue(value)}`);
+  for (const name in value)
+    if (!fields.includes(name))
+      throw new RangeError(`a page has no field ${formatValue(name)}${didYouMean(name, fields)}`);
   const { records, checkpoint, total } = value as Partial<Page<unknown>>;
   if (!Array.isArray(records))
     throw new RangeError(`expected page.records to be an array, found ${formatValue(records)}`);
   if (total !== undefined && typeof total !== "number")
     throw new RangeError(`expected page.total to be a number, found ${formatValue(total)}`);
   return {
-    records: freezeRecords(records, freeze),
+    ...freezeRecords(records, { freeze, shared }),
     ...(checkpoint === undefined ? {} : { checkpoint: readCheckpoint(checkpoint) }),
     ...(total === undefined ? {} : { total }),
   };

@@ -9,7 +9,7 @@ export interface PageKeys {
   /** Whether two records may have the same key. @default false */
   readonly mayRepeat?: boolean;
   /** Why a record is at fault before any import sees it, by position. Such a record is rejected, never sent. */
-  readonly problems?: ReadonlyMap<number, unknown>;
+  readonly problems?: ReadonlyMap<number, Error>;
   /** Whether a record holds what cannot be frozen: dates, maps, sets, bytes. @default false */
   readonly mutable?: boolean;
 }
@@ -27,6 +27,7 @@ export class Batch {
   /** Whether a record holds what cannot be frozen. */
   readonly mutable: boolean;
   readonly #page: readonly unknown[];
+  #repeats: boolean | undefined;
 
   /** A page. */
   constructor(records: readonly unknown[], keys: PageKeys, part?: BatchPart) {
@@ -39,6 +40,11 @@ export class Batch {
 
   get size(): number {
     return this.records.length;
+  }
+
+  /** Whether two of the records have the same key. */
+  get repeats(): boolean {
+    return (this.#repeats ??= this.keys.mayRepeat === true && this.size > 1 && this.#distinctKeys() < this.size);
   }
 
   /** Where `records[index]` stands in the page. */
@@ -81,9 +87,32 @@ export class Batch {
     return this.part({ records, positions: records.map((_, index) => this.positionOf(start + index)) });
   }
 
+  /**
+   * The batch itself if no key repeats; else in parts of which each has a key once: the first records of all keys, then
+   * the second ones, and so on.
+   */
+  byOccurrence(): readonly Batch[] {
+    if (!this.repeats) return [this];
+    const occurrences = new Map<string, number>();
+    const parts: number[][] = [];
+    for (let index = 0; index < this.size; index++) {
+      const key = this.keyOf(index);
+      const nth = occurrences.get(key) ?? 0;
+      occurrences.set(key, nth + 1);
+      (parts[nth] ??= []).push(index);
+    }
+    return parts.map((indexes) => this.select(indexes));
+  }
+
   /** A part of the same page. */
   part(part: BatchPart): Batch {
     return new Batch(this.#page, this.keys, { mutable: this.mutable, ...part });
+  }
+
+  #distinctKeys(): number {
+    const keys = new Set<string>();
+    for (let index = 0; index < this.size; index++) keys.add(this.keyOf(index));
+    return keys.size;
   }
 }
 

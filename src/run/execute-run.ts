@@ -369,7 +369,8 @@ class Execution {
       ...{ checkpoint: this.#readable(start.checkpoint), flow, run, pageSize, until: read.until },
       ...{ limit: run.limit === undefined ? undefined : read.left, reading: read.reading, log: this.#log },
     });
-    return new ExportSource(from, context, { clock, freeze, pagesBefore: start.pages, _runId: start._runId });
+    const shared = this.#job.imports.size > 1;
+    return new ExportSource(from, context, { clock, freeze, shared, pagesBefore: start.pages, _runId: start._runId });
   }
 
   // A checkpoint in today's shape.

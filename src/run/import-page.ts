@@ -1,5 +1,5 @@
 import { ContractViolationError, type StoppedByImportError } from "../errors.ts";
-import { copyForImport, freezeRecord } from "../model/copy.ts";
+import { copyForImport, freezeAndSearch } from "../model/copy.ts";
 import type { Counts } from "../model/run.ts";
 import type { Batch } from "./batch.ts";
 import { BatchWriter, type Destination, type Halt, type RecordError } from "./write-batch.ts";
@@ -110,13 +110,19 @@ function prepare(page: Batch, to: Destination): Prepared {
   const positions: number[] = [];
   const errors: RecordError[] = [];
   let numIgnore = 0;
+  // Unmapped records are those of the page, frozen with it.
+  const isMapped = into.map !== undefined || into.schema !== undefined;
+  let mutable = page.mutable && !isMapped;
   for (let index = 0; index < page.size; index++) {
     try {
-      if (problems?.has(index) === true) throw problems.get(index);
+      const problem = problems?.get(index);
+      if (problem !== undefined) throw problem;
       const record = page.mutable && to.shared ? copyForImport(page.records[index]) : page.records[index];
       if (into.filter !== undefined && !keeps(to, record)) numIgnore++;
       else {
-        records.push(shape(to, record));
+        const shaped = shape(to, record);
+        if (isMapped && to.freeze) mutable = freezeAndSearch(shaped, page.mutable) || mutable;
+        records.push(shaped);
         positions.push(index);
       }
     } catch (error) {
@@ -124,7 +130,7 @@ function prepare(page: Batch, to: Destination): Prepared {
       errors.push({ index, fault: "reject", error, attempts: 0 });
     }
   }
-  return { batch: page.part({ records, positions }), errors, numIgnore };
+  return { batch: page.part({ records, positions, mutable }), errors, numIgnore };
 }
 
 function keeps(to: Destination, record: unknown): boolean {
@@ -136,8 +142,7 @@ function keeps(to: Destination, record: unknown): boolean {
 function shape(to: Destination, record: unknown): unknown {
   const mapped = to.import.map === undefined ? record : to.import.map(record);
   if (isThenable(mapped)) throw broken(to, "map returned a promise, but it is synchronous");
-  const shaped = to.import.schema === undefined ? mapped : valid(to, mapped);
-  return to.freeze ? freezeRecord(shaped) : shaped;
+  return to.import.schema === undefined ? mapped : valid(to, mapped);
 }
 
 function valid(to: Destination, mapped: unknown): unknown {
@@ -171,10 +176,21 @@ function indexesOf(batch: Batch, isWanted: (index: number) => boolean): readonly
 }
 
 async function writeInBatches(batch: Batch, to: Destination, writer: BatchWriter): Promise<void> {
-  const { batchSize = Infinity, concurrency = 1 } = to.import;
+  const { batchSize = Infinity, concurrency = 1, sameKey = "apart" } = to.import;
+  if (!batch.repeats) return writeSideBySide(batch, { batchSize, concurrency }, writer);
+  // States of one thing stay in order.
+  if (sameKey === "together") return writeSideBySide(batch, { batchSize, concurrency: 1 }, writer);
+  for (const part of batch.byOccurrence()) await writeSideBySide(part, { batchSize, concurrency }, writer);
+}
+
+async function writeSideBySide(
+  batch: Batch,
+  { batchSize, concurrency }: { readonly batchSize: number; readonly concurrency: number },
+  writer: BatchWriter,
+): Promise<void> {
   if (batch.size <= batchSize) return writer.write(batch);
   let next = 0;
-  // Whatever has not begun when the import is halted is still settled by the writer, but not sent.
+  // Once the import is halted the writer settles the rest of the batches without sending them.
   const writeOn = async () => {
     for (let start = next; start < batch.size; start = next) {
       next = start + batchSize;

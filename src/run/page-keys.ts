@@ -1,42 +1,69 @@
 import type { Export } from "../model/export.ts";
+import { formatValue } from "../model/json.ts";
+import { messageOf } from "../model/message.ts";
+import { unstorable } from "../model/validate.ts";
 import type { PageKeys } from "./batch.ts";
 
+/** Where records come from, as far as it says what they are. */
+type Identifying = Pick<Export<unknown>, "key" | "version" | "schema">;
+
+/** A page, as its records' keys and messages name it. */
+export interface PagePlace {
+  /** The key of a record for which the export makes none, by its place in the page. */
+  readonly defaultKeyOf: (position: number) => string;
+  /** The page in messages, such as `page 3`. */
+  readonly name: string;
+}
+
+/** Characters of a key or a version, at most. */
+const longest = 1_000;
+
 /**
- * The keys and versions of a page's records: the export's own, made at once, so that one it cannot make is known before
- * anything is written; without `key`, those of `defaultKeyOf`. A record whose key or version cannot be made is one of
- * `problems`, under its default key.
+ * What identifies the records of a page: the export's own keys and versions, all made at once. A record for which it
+ * makes none, or that its schema refuses, is a problem of that record and goes by its default key. Linear; never throws.
  */
-export function pageKeys(
-  records: readonly unknown[],
-  from: Export<unknown>,
-  defaultKeyOf: (index: number) => string,
-): PageKeys {
-  if (from.key === undefined && from.version === undefined) return { keyOf: defaultKeyOf };
-  const keys: string[] = [];
-  const versions: (string | number)[] = [];
-  const problems = new Map<number, unknown>();
-  for (let index = 0; index < records.length; index++) {
+export function pageKeys(records: readonly unknown[], from: Identifying, place: PagePlace): PageKeys {
+  if (from.key === undefined && from.version === undefined && from.schema === undefined)
+    return { keyOf: place.defaultKeyOf };
+  const keys: (string | undefined)[] = [];
+  const versions: (string | number | undefined)[] = [];
+  const problems = new Map<number, Error>();
+  for (let position = 0; position < records.length; position++) {
     try {
-      if (from.key !== undefined) keys[index] = readKey(from.key(records[index]));
-      if (from.version !== undefined) versions[index] = readVersion(from.version(records[index]));
+      check(records[position], from);
+      if (from.key !== undefined) keys[position] = readKey(from.key(records[position]));
+      if (from.version !== undefined) versions[position] = readVersion(from.version(records[position]));
     } catch (error) {
-      problems.set(index, new Error(`its key cannot be made, at place ${index} of its page`, { cause: error }));
+      keys[position] = undefined;
+      problems.set(position, new Error(`${place.name}, record ${position}: ${messageOf(error)}`, { cause: error }));
     }
   }
   return {
-    keyOf: (index) => (problems.has(index) ? undefined : keys[index]) ?? defaultKeyOf(index),
-    ...(from.version === undefined ? {} : { versionOf: (index) => versions[index] }),
-    ...(from.key === undefined ? {} : { mayRepeat: new Set(keys).size < records.length }),
+    keyOf: (position) => keys[position] ?? place.defaultKeyOf(position),
+    mayRepeat: from.key !== undefined,
+    ...(from.version === undefined ? {} : { versionOf: (position: number) => versions[position] }),
     ...(problems.size === 0 ? {} : { problems }),
   };
 }
 
+function check(record: unknown, { schema }: Identifying): void {
+  if (schema === undefined) return;
+  const result = schema["~standard"].validate(record);
+  if ("then" in result) throw new TypeError("the export's schema is asynchronous, so it cannot check records");
+  if (result.issues !== undefined) throw new TypeError(result.issues.map(({ message }) => message).join("; "));
+}
+
 function readKey(key: unknown): string {
-  if (typeof key === "string" && key !== "") return key;
-  throw new TypeError(`expected a string that is not empty, found ${typeof key}`);
+  if (typeof key === "string" && key !== "" && isStorable(key)) return key;
+  throw new TypeError(`key: expected a string of 1 to ${longest} characters, found ${formatValue(key)}`);
 }
 
 function readVersion(version: unknown): string | number {
-  if (typeof version === "string" || (typeof version === "number" && Number.isFinite(version))) return version;
-  throw new TypeError(`expected a string or a finite number as version, found ${typeof version}`);
+  if (typeof version === "number" ? Number.isFinite(version) : typeof version === "string" && isStorable(version))
+    return version as string | number;
+  throw new TypeError(`version: expected a string, or a finite number, found ${formatValue(version)}`);
+}
+
+function isStorable(text: string): boolean {
+  return text.length <= longest && !unstorable.test(text);
 }

@@ -1,9 +1,9 @@
 import type { Clock } from "../clock.ts";
 import { CountsMismatchError } from "../errors.ts";
-import { storableRecord } from "../model/copy.ts";
+import { storable } from "../model/storable.ts";
 import type { Codec } from "../model/export.ts";
 import type { Failure, Fault } from "../model/failure.ts";
-import { codeOf, messageOf } from "../model/message.ts";
+import { codeOf, longestMessage, messageOf, storableText } from "../model/message.ts";
 import { type Counts, type Run, countsAddUp } from "../model/run.ts";
 import type { Batch } from "./batch.ts";
 import { type ImportResult, countsOf } from "./import-page.ts";
@@ -79,7 +79,7 @@ export function settle(
 
 // What settles last counts: of a key that comes several times, an earlier failure is overtaken by what came after it.
 function lastOfEachKey(batch: Batch, errors: readonly RecordError[]): readonly RecordError[] {
-  if (batch.keys.mayRepeat !== true) return errors;
+  if (!batch.repeats) return errors;
   const last = new Map<string, number>();
   for (let index = 0; index < batch.size; index++) last.set(batch.keyOf(index), index);
   // The latest record of a failed key stands for all of them: if it was delivered, none of them is kept.
@@ -125,7 +125,7 @@ function failureOf(
     ...(version === undefined ? {} : { version }),
     ...kept.fields,
     fault: faultOf(fault),
-    message: messageOf(error) + kept.note,
+    message: storableText(messageOf(error), longestMessage - kept.note.length) + kept.note,
     ...(code === undefined ? {} : { code }),
     attempts: attempts + (stored?.attempts ?? 0),
     occurrences: 1,
@@ -148,9 +148,9 @@ interface Kept {
 }
 
 function keptRecord(record: unknown, codec: Codec | undefined): Kept {
-  const storable = storableRecord(record, codec);
-  if (!("problem" in storable)) return { fields: { record: storable.record }, note: "" };
-  const note = ` (its record cannot be kept, nor sent again: ${storable.problem})`;
+  const result = storable(record, codec);
+  if (result.problem === undefined) return { fields: { record: result.record }, note: "" };
+  const note = ` (its record cannot be kept, nor sent again: ${result.problem})`;
   return { fields: { record: undefined, unstorable: true }, note };
 }
 

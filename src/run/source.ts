@@ -1,12 +1,13 @@
 import type { Clock } from "../clock.ts";
 import { ContractViolationError, ExportFailedError } from "../errors.ts";
+import { holdsMutable } from "../model/copy.ts";
 import type { Codec, Export, ExportContext } from "../model/export.ts";
 import type { Failure } from "../model/failure.ts";
 import type { Flow } from "../model/flow.ts";
 import type { Json } from "../model/json.ts";
 import { messageOf } from "../model/message.ts";
 import { outcomeOf } from "../model/outcome.ts";
-import { type Page, readPage } from "../model/page.ts";
+import { type ReadPage, readPage } from "../model/page.ts";
 import type { RetrySelection } from "../model/run.ts";
 import type { FailureQuery, InboxPage, ListResult, Storage } from "../storage/storage.ts";
 import { Batch } from "./batch.ts";
@@ -76,6 +77,8 @@ export interface ExportSourceOptions {
   readonly clock: Clock;
   /** Whether records are frozen. */
   readonly freeze: boolean;
+  /** Whether several imports get them. */
+  readonly shared: boolean;
   /** Pages of the reading up to the checkpoint, so that a page read again gets the same keys again. */
   readonly pagesBefore: number;
   /** The run whose id default keys are made of. */
@@ -102,13 +105,14 @@ export class ExportSource implements Source {
   async next(): Promise<SourcePage | undefined> {
     const result = await this.#pull();
     if (result.done === true) return undefined;
-    const { checkpoint, records, total } = this.#readPage(result.value);
+    const { checkpoint, mutable, records, total } = this.#readPage(result.value);
     this.#read++;
     const { _runId, pagesBefore } = this.#options;
     const place = pagesBefore + this.#read;
-    const keys = pageKeys(records, this.#export, (index) => `${_runId}/${place}/${index}`);
+    const defaultKeyOf = (index: number) => `${_runId}/${place}/${index}`;
+    const keys = pageKeys(records, this.#export, { defaultKeyOf, name: `page ${place}` });
     return {
-      batch: new Batch(records, keys),
+      batch: new Batch(records, { ...keys, mutable }),
       ...(checkpoint === undefined ? {} : { checkpoint }),
       ...(total === undefined ? {} : { total }),
     };
@@ -151,9 +155,9 @@ export class ExportSource implements Source {
     throw new ContractViolationError("Export", this.#exportId, "pages did not return an async iterable");
   }
 
-  #readPage(value: unknown): Page<unknown> {
+  #readPage(value: unknown): ReadPage {
     try {
-      return readPage(value, this.#options.freeze);
+      return readPage(value, this.#options.freeze, this.#options.shared);
     } catch (error) {
       throw new ContractViolationError("Export", this.#exportId, messageOf(error));
     }
@@ -208,10 +212,11 @@ export class InboxSource implements Source {
     const stored = entries.flatMap((entry) => entry.records);
     const records = codec === undefined ? stored : stored.map((record) => codec.decode(record as Json));
     const eventKeys = entries.flatMap((entry) => entry.keys);
-    const keys = pageKeys(records, this.#from.export, (index) => eventKeys[index] ?? "");
+    const defaultKeyOf = (index: number) => eventKeys[index] ?? "";
+    const keys = pageKeys(records, this.#from.export, { defaultKeyOf, name: `inbox page ${through}` });
     const excluded = new Set(entries.flatMap(({ droppedFor = [] }) => droppedFor));
     return {
-      batch: new Batch(records, keys),
+      batch: new Batch(records, { ...keys, mutable: records.some(holdsMutable) }),
       ...(this.#from.moves ? { inboxThrough: through } : {}),
       ...(excluded.size === 0 ? {} : { excluded }),
     };
@@ -332,6 +337,7 @@ export class FailureSource implements Source {
       keyOf: (index: number) => items[index]?.key ?? "",
       // An edit is a state of its own.
       versionOf: (index: number) => editedVersion(items[index]),
+      mutable: records.some(holdsMutable),
     };
     return {
       batch: new Batch(records, keys),

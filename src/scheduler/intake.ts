@@ -3,7 +3,7 @@ import { BusyError, FlowDisabledError, InvalidRequestError, NotFoundError } from
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { AcceptOptions, AcceptResult, Export, Unsubscribe } from "../model/export.ts";
 import { type Logger, withFields } from "../model/logger.ts";
-import { copyRecord } from "../model/copy.ts";
+import { copyRecord } from "../model/storable.ts";
 import type { Run, RunStart } from "../model/run.ts";
 import { messageOf } from "../model/message.ts";
 import type { Storage } from "../storage/storage.ts";

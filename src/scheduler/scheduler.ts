@@ -11,7 +11,7 @@ import {
 import { type Emit, Events, type RegistryEvents, type SchedulerEvents } from "../events.ts";
 import type { FlowRegistry } from "../flow-registry.ts";
 import type { AcceptOptions, AcceptResult } from "../model/export.ts";
-import { storableRecord } from "../model/copy.ts";
+import { storable } from "../model/storable.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { Failure } from "../model/failure.ts";
 import type { ExportIdFor, Exports, Imports, RecordFor } from "../model/fitting.ts";
@@ -412,10 +412,10 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    */
   async editFailure(_id: string, record: unknown): Promise<Failure> {
     const failure = await this.getFailure(_id);
-    const storable = storableRecord(record);
-    if ("problem" in storable)
-      throw new InvalidRequestError("record", `a record that can be stored (${storable.problem})`, record);
-    const change = { record: storable.record, at: this.#options.clock.now() };
+    const result = storable(record);
+    if (result.problem !== undefined)
+      throw new InvalidRequestError("record", `a record that can be stored (${result.problem})`, record);
+    const change = { record: result.record, at: this.#options.clock.now() };
     const edited = failure.unstorable === true ? undefined : await this.#storage.editFailure(_id, change);
     if (edited === undefined) throw new ConflictError(`Failure ${_id} is not open, or its record was not kept`);
     return edited;
