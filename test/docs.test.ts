@@ -169,15 +169,11 @@ function deadLinks(documents: Documents, exists: (path: string) => boolean): str
   );
 }
 
-/** Documents whose words are not clean yet. The aim is an empty list. */
-const wordsToDo = ["docs/http.md", "docs/guides/serving-the-api.md"];
-
 /** Words that `test/words.json` bans, with their line. */
 function bannedWords(documents: Documents): string[] {
   const { words, exceptions } = wordList;
   const patterns = words.map(({ pattern, say }) => ({ regex: new RegExp(`(?<![\\w])(?:${pattern})\\b`, "giu"), say }));
-  const clean = Object.entries(documents).filter(([path]) => !wordsToDo.includes(path));
-  return clean.flatMap(([path, markdown]) =>
+  return Object.entries(documents).flatMap(([path, markdown]) =>
     markdown.split("\n").flatMap((text, index) => {
       const prose = exceptions.reduce((left, exception) => left.replaceAll(exception.text, ""), text);
       return patterns.flatMap(({ regex, say }) =>
