@@ -34,7 +34,7 @@ const mayImport = {
   cron: [],
   "clock.ts": [],
   "errors.ts": ["model"],
-  "events.ts": ["model"],
+  "events.ts": ["model", "errors.ts"],
   storage: ["model", "errors.ts", "clock.ts"],
   executor: ["model", "errors.ts", "clock.ts", "storage/storage.ts"],
   run: ["model", "errors.ts", "type events.ts", "clock.ts", "storage/storage.ts"],

@@ -43,6 +43,33 @@ export function delay(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
   });
 }
 
+/** Whether the signal has aborted by now; a call, since it may do so while something else is awaited. */
+export function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
+}
+
+/**
+ * True if `work` resolved within `limitMs`; false if it still goes on then, or when `signal` aborts. Rejects if it
+ * rejected in time. Its timer does not outlive it.
+ */
+export async function within(
+  clock: Clock,
+  limitMs: number,
+  work: Promise<unknown>,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const done = new AbortController();
+  const stopWaiting = () => done.abort();
+  if (isAborted(signal)) stopWaiting();
+  signal?.addEventListener("abort", stopWaiting);
+  try {
+    return await Promise.race([work.then(() => true), delay(clock, limitMs, done.signal).then(() => false)]);
+  } finally {
+    signal?.removeEventListener("abort", stopWaiting);
+    stopWaiting();
+  }
+}
+
 /**
  * Keeps long work without I/O from blocking the host and delaying its timers: `await yielder.yield()` where
  * `yielder.isDue()` returns true.

@@ -1,10 +1,12 @@
 import { EventEmitter } from "eventemitter3";
+import { InvalidOptionError } from "./errors.ts";
 import type { Pause } from "./model/delivery.ts";
 import type { Failure, ResolvedBy } from "./model/failure.ts";
 import type { Flow } from "./model/flow.ts";
 import type { Run } from "./model/run.ts";
+import { didYouMean } from "./model/suggest.ts";
 
-/** What a registry tells: one name, one payload object. */
+/** What a registry emits: one name, one payload object. */
 export interface RegistryEvents {
   /** A flow was created. */
   "flow:created": { readonly flow: Flow };
@@ -16,11 +18,11 @@ export interface RegistryEvents {
   "listener:error": ListenerError;
 }
 
-/** What a scheduler tells: one name, one payload object. */
+/** What a scheduler emits: one name, one payload object. */
 export interface SchedulerEvents {
-  /** A run joined its flow's waiting line. */
+  /** A run joined its flow's queue. */
   "run:queued": { readonly run: Run };
-  /** A run began in this process; again after it was taken back. */
+  /** A run began in this process; again each time it is resumed. */
   "run:started": { readonly run: Run };
   /** A page was committed; at most once a second for each run. `total` is the export's estimate. */
   "run:progress": { readonly run: Run; readonly total?: number };
@@ -36,7 +38,7 @@ export interface SchedulerEvents {
   };
   /** A run read everything and settled every record; some may be stored as failures. */
   "run:completed": { readonly run: Run };
-  /** A run broke; `run.error` says why. What it committed stays. */
+  /** A run failed; `run.error` says why. What it committed stays. */
   "run:failed": { readonly run: Run };
   /** A run was canceled, waiting or running, and has really ended. */
   "run:canceled": { readonly run: Run };
@@ -55,19 +57,32 @@ export interface SchedulerEvents {
   "import:paused": { readonly run: Run; readonly _importId: string; readonly pause: Pause };
   /** An import that was paused has settled a page again, or somebody ended its pause; `run`: the run that got through. */
   "import:resumed": { readonly _flowId: string; readonly _importId: string; readonly run?: Run };
-  /** A due time found a scheduled run already waiting, and was folded into it. */
+  /** A due time found a scheduled run already waiting, and was coalesced into it. */
   "schedule:coalesced": { readonly flow: Flow; readonly run: Run; readonly dueAt: string };
-  /** A due time found a run waiting or running and added none (`overlap: "skip"`). */
+  /** A due time found a run waiting or running, and queued none (`overlap: "skip"`). */
   "schedule:skipped": { readonly flow: Flow; readonly run: Run; readonly dueAt: string };
-  /** Due times passed while nothing ran here. `run` catches up for the newest, or has taken it in; absent: too long ago. */
+  /** Due times passed and nothing queued their runs. `run` catches up for the newest of them; absent: it is too old. */
   "schedule:missed": { readonly flow: Flow; readonly dueAt: string; readonly run?: Run };
-  /** No run of this flow began for twice its interval, though it is scheduled. Told at each due time until one does. */
+  /**
+   * No run of this flow began for twice its interval, though it is scheduled. Emitted once for each due time until one
+   * does; also if no due time is stored for it.
+   */
   "flow:overdue": { readonly flow: Flow; readonly dueAt: string; readonly lastExecutedAt?: string };
-  /** Another process took a run over that this one was running; its work since the last commit does not count. */
+  /** Another process reclaimed a run that this one was running; its work since the last commit does not count. */
   "lease:lost": { readonly run: Run };
-  /** An export's `listen` threw; it is called again after `delayMs`. 0: what threw was its stop. */
+  /**
+   * Runs of the flow wait, and this process leaves them to others: it has not registered what `missing` names. At most
+   * once a minute for each flow.
+   */
+  "run:unclaimed": { readonly flow: Flow; readonly missing: readonly MissingPart[] };
+  /**
+   * The clock jumped by more than an hour: `byMs` milliseconds ahead, or behind if it is negative. For an hour from then
+   * on nothing is removed that is old enough by the changed clock only.
+   */
+  "clock:changed": { readonly byMs: number };
+  /** An export's `listen` failed; it is called again after `delayMs`. 0: what failed was its unsubscribing. */
   "listen:failed": { readonly _exportId: string; readonly error: unknown; readonly delayMs: number };
-  /** The scheduler has stopped; nothing more is told until it is started again. */
+  /** The scheduler has stopped; nothing more is emitted until it is started again. */
   "scheduler:stopped": Readonly<Record<string, never>>;
   /** The storage or the executor failed in the background; the work is tried again. */
   "background:error": { readonly error: unknown; readonly during: string };
@@ -75,12 +90,18 @@ export interface SchedulerEvents {
   "listener:error": ListenerError;
 }
 
+/** An export or an import that a flow uses and that is not registered here. */
+export interface MissingPart {
+  readonly kind: "export" | "import";
+  readonly _id: string;
+}
+
 /** Emits one event: its name decides what its payload is. */
 export type Emit<Map> = <Name extends keyof Map & string>(name: Name, payload: Map[Name]) => void;
 
 /** A listener's own error. */
 export interface ListenerError {
-  /** What the listener was told. */
+  /** The event that the listener was called for. */
   readonly event: string;
   readonly error: unknown;
 }
@@ -88,42 +109,104 @@ export interface ListenerError {
 /** Calls a listener with an event's payload. */
 export type Listener<Payload> = (payload: Payload) => unknown;
 
+/** Every event of a registry. */
+export const registryEventNames = namesOf<RegistryEvents>({
+  "flow:created": true,
+  "flow:updated": true,
+  "flow:deleted": true,
+  "listener:error": true,
+});
+
+/** Every event of a scheduler. */
+export const schedulerEventNames = namesOf<SchedulerEvents>({
+  "run:queued": true,
+  "run:started": true,
+  "run:progress": true,
+  "run:retrying": true,
+  "run:completed": true,
+  "run:failed": true,
+  "run:canceled": true,
+  "run:requeued": true,
+  "failures:stored": true,
+  "failures:resolved": true,
+  "chain:skipped": true,
+  "import:paused": true,
+  "import:resumed": true,
+  "schedule:coalesced": true,
+  "schedule:skipped": true,
+  "schedule:missed": true,
+  "flow:overdue": true,
+  "lease:lost": true,
+  "run:unclaimed": true,
+  "clock:changed": true,
+  "listen:failed": true,
+  "scheduler:stopped": true,
+  "background:error": true,
+  "listener:error": true,
+});
+
 /**
- * Tells typed events. A listener that throws, or whose promise is rejected, harms neither what it listens to nor the
- * other listeners: it is reported as `listener:error`.
+ * Emits typed events. A listener that throws, or whose promise is rejected, harms neither the emitter nor the other
+ * listeners: it is reported as `listener:error`.
  */
 export class Events<Map extends { "listener:error": ListenerError }> {
-  /** Types only: lets the events be inferred from whatever tells them. */
-  declare protected readonly told: Map;
+  /** Types only: lets the events be inferred from whatever emits them. */
+  declare protected readonly events: Map;
+  readonly #names: readonly string[];
   readonly #emitter = new EventEmitter();
   readonly #guards = new WeakMap<object, Record<string, (payload: unknown) => void>>();
 
-  /** Listens until `off`. */
+  /** `names`: every event there is. */
+  constructor(names: readonly (keyof Map & string)[]) {
+    this.#names = names;
+  }
+
+  /**
+   * Calls `listener` for each such event until `off`.
+   *
+   * @throws `invalid_option` if there is no event of that name.
+   */
   on<Name extends keyof Map & string>(name: Name, listener: Listener<Map[Name]>): this {
-    this.#emitter.on(name, this.#guarded(name, listener));
+    this.#emitter.on(this.#known(name), this.#guarded(name, listener));
     return this;
   }
 
-  /** Listens to the next one only. */
+  /**
+   * Calls `listener` for the next such event only.
+   *
+   * @throws `invalid_option` if there is no event of that name.
+   */
   once<Name extends keyof Map & string>(name: Name, listener: Listener<Map[Name]>): this {
-    this.#emitter.once(name, this.#guarded(name, listener));
+    this.#emitter.once(this.#known(name), this.#guarded(name, listener));
     return this;
   }
 
-  /** Stops listening. */
+  /**
+   * Calls `listener` no more.
+   *
+   * @throws `invalid_option` if there is no event of that name.
+   */
   off<Name extends keyof Map & string>(name: Name, listener: Listener<Map[Name]>): this {
-    this.#emitter.off(name, this.#guarded(name, listener));
+    this.#emitter.off(this.#known(name), this.#guarded(name, listener));
     return this;
   }
 
-  /** How many listen to this event. */
+  /** How many listeners this event has. */
   listenerCount(name: keyof Map & string): number {
     return this.#emitter.listenerCount(name);
   }
 
-  /** Tells every listener, in the order they came. */
+  /** Calls every listener, in the order they were added. */
   protected emit<Name extends keyof Map & string>(name: Name, payload: Map[Name]): void {
     this.#emitter.emit(name, payload);
+  }
+
+  #known(name: unknown): string {
+    const known = this.#names.find((existing) => existing === name);
+    if (known !== undefined) return known;
+    const expected = `one of ${this.#names.join(", ")}`;
+    const hint = typeof name === "string" ? didYouMean(name, this.#names) : "";
+    throw new InvalidOptionError("event", expected, name, { hint });
   }
 
   // One guard for each (listener, event), so that `off` finds what `on` added.
@@ -137,8 +220,8 @@ export class Events<Map extends { "listener:error": ListenerError }> {
 
   #call<Payload>(event: string, listener: Listener<Payload>, payload: Payload): void {
     try {
-      const answer = listener(payload);
-      if (isThenable(answer)) Promise.resolve(answer).catch((error: unknown) => this.#report(event, error));
+      const returned = listener(payload);
+      if (isThenable(returned)) Promise.resolve(returned).catch((error: unknown) => this.#report(event, error));
     } catch (error) {
       this.#report(event, error);
     }
@@ -150,6 +233,11 @@ export class Events<Map extends { "listener:error": ListenerError }> {
   }
 }
 
-function isThenable(answer: unknown): answer is PromiseLike<unknown> {
-  return typeof answer === "object" && answer !== null && "then" in answer;
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value;
+}
+
+// A record of all names, so that the compiler finds one that is missing.
+function namesOf<Map>(names: Readonly<Record<keyof Map & string, true>>): readonly (keyof Map & string)[] {
+  return Object.freeze(Object.keys(names) as (keyof Map & string)[]);
 }

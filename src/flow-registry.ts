@@ -8,7 +8,7 @@ import {
   NotFoundError,
   type PoundlockError,
 } from "./errors.ts";
-import { Events, type RegistryEvents } from "./events.ts";
+import { Events, type RegistryEvents, registryEventNames } from "./events.ts";
 import { type Export, exportRules } from "./model/export.ts";
 import {
   type Flow,
@@ -106,7 +106,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
 
   /** @throws `invalid_option` naming the first option, export or import that does not hold. */
   constructor(options: RegistryOptions<X, M> = {}) {
-    super();
+    super(registryEventNames);
     const { storage = new MemoryStorage(), timezone = "UTC", clock = systemClock, newId = uuidv7 } = options;
     validate(options, optionRules, InvalidOptionError);
     this.storage = storage;

@@ -2,7 +2,7 @@ export type { CancelTimer, Clock } from "./clock.ts";
 export { systemClock } from "./clock.ts";
 export * from "./errors.ts";
 export { Events, type Listener, type ListenerError, type RegistryEvents, type SchedulerEvents } from "./events.ts";
-export type { Executor, WorkerOptions } from "./executor/executor.ts";
+export type { Executor, RunNextResult, WorkerOptions } from "./executor/executor.ts";
 export { LocalExecutor } from "./executor/local-executor.ts";
 export {
   type Expected,
@@ -34,12 +34,15 @@ export {
 } from "./model/run.ts";
 export { type RetryLaterOptions, retryAfter } from "./model/retry-after.ts";
 export type { Retention, SchedulerOptions } from "./scheduler/options.ts";
-export {
-  type FailureFilter,
-  type RunFilter,
-  type RunOptions,
-  Scheduler,
-  type SchedulerState,
-} from "./scheduler/scheduler.ts";
+export type { SchedulerState } from "./scheduler/lifecycle.ts";
+export type {
+  CancelOptions,
+  CheckpointOptions,
+  FailureFilter,
+  InboxFilter,
+  RunFilter,
+  RunOptions,
+} from "./scheduler/requests.ts";
+export { Scheduler } from "./scheduler/scheduler.ts";
 export { MemoryStorage } from "./storage/memory/memory-storage.ts";
 export type * from "./storage/storage.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Yielder, delay, systemClock } from "../src/clock.ts";
+import { Yielder, delay, systemClock, within } from "../src/clock.ts";
 import { ManualClock } from "../src/testing/index.ts";
 
 test("a timer of a month does not fire at once, though setTimeout's own range ends before that", async () => {
@@ -106,6 +106,40 @@ describe("a pace", () => {
     log.push("breathed");
 
     expect(log).toEqual(["other work", "breathed"]);
+  });
+});
+
+describe("within", () => {
+  test("is true as soon as the work resolves, and leaves no timer", async () => {
+    const clock = new ManualClock();
+
+    expect(await within(clock, 10, Promise.resolve("done"))).toBe(true);
+    expect(clock.timers).toBe(0);
+  });
+
+  test("is false when the time is over or the signal aborts, whichever is first", async () => {
+    const clock = new ManualClock();
+    const abort = new AbortController();
+    const never = new Promise(() => undefined);
+    const results: boolean[] = [];
+
+    void within(clock, 10, never).then((inTime) => results.push(inTime));
+    void within(clock, 10_000, never, abort.signal).then((inTime) => results.push(inTime));
+    await clock.advance(10);
+    const before = [...results];
+    abort.abort();
+    await clock.settle();
+
+    expect([before, results, clock.timers]).toEqual([[false], [false, false], 0]);
+    expect(await within(clock, 10, never, AbortSignal.abort())).toBe(false);
+  });
+
+  test("rejects as the work does, and leaves no timer", async () => {
+    const clock = new ManualClock();
+    const error = new Error("broken");
+
+    await expect(within(clock, 10, Promise.reject(error))).rejects.toBe(error);
+    expect(clock.timers).toBe(0);
   });
 });
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Events, type ListenerError } from "../src/events.ts";
+import { Events, type ListenerError, registryEventNames, schedulerEventNames } from "../src/events.ts";
 import { EventRecorder } from "../src/testing/index.ts";
 
 interface BellEvents {
@@ -9,6 +9,10 @@ interface BellEvents {
 }
 
 class Bell extends Events<BellEvents> {
+  constructor() {
+    super(["rung", "broken", "listener:error"]);
+  }
+
   ring(times: number): void {
     this.emit("rung", { times });
   }
@@ -43,7 +47,7 @@ describe("a listener", () => {
     expect(heard).toEqual([{ times: 1 }, { times: 2 }]);
   });
 
-  test("is called before emit answers, in the order in which listeners came", () => {
+  test("is called before emit returns, in the order in which listeners came", () => {
     const bell = new Bell();
     const heard: string[] = [];
     bell.on("rung", () => heard.push("first")).on("rung", () => heard.push("second"));
@@ -136,8 +140,8 @@ describe("a listener", () => {
   });
 });
 
-describe("a listener's own trouble is reported and harms nothing, when it", () => {
-  const error = new Error("listener broke");
+describe("a listener's own error is reported and harms nothing, when it", () => {
+  const error = new Error("listener failed");
   const lazily = { then: (_: unknown, refuse: (error: unknown) => void) => refuse(error) };
   const throwing = () => {
     throw error;
@@ -146,8 +150,8 @@ describe("a listener's own trouble is reported and harms nothing, when it", () =
   test.each<[how: string, listener: () => unknown]>([
     ["throws", throwing],
     ["rejects", () => Promise.reject(error)],
-    ["answers another library's promise, which rejects", () => lazily],
-    ["answers another library's promise, which throws", () => ({ then: throwing })],
+    ["returns another library's promise, which rejects", () => lazily],
+    ["returns another library's promise, which throws", () => ({ then: throwing })],
   ])("%s", async (_how, listener) => {
     const bell = new Bell();
     const recorder = new EventRecorder(bell, ["listener:error"]);
@@ -180,7 +184,7 @@ describe("a listener's own trouble is reported and harms nothing, when it", () =
   test.each<[how: string, listener: () => unknown]>([
     ["throws", throwing],
     ["rejects", () => Promise.reject(error)],
-  ])("listens to listenerError and %s itself", async (_how, listener) => {
+  ])("listens to listener:error and %s itself", async (_how, listener) => {
     const bell = new Bell();
     bell.on("rung", throwing).on("listener:error", listener);
     const recorder = new EventRecorder(bell, ["rung", "listener:error"]);
@@ -191,7 +195,7 @@ describe("a listener's own trouble is reported and harms nothing, when it", () =
     expect(recorder.names).toEqual(["listener:error", "rung"]);
   });
 
-  test("throws, and nobody listens to listenerError", () => {
+  test("throws, and nobody listens to listener:error", () => {
     const bell = new Bell().on("rung", throwing);
 
     expect(() => bell.ring(1)).not.toThrow();
@@ -213,4 +217,33 @@ test("a listener may take itself off, or add another, while it is called", () =>
 
   expect(before).toEqual(["first", "second"]);
   expect(heard.slice(2)).toEqual(["second", "added"]);
+});
+
+test.each(["on", "once", "off"] as const)(
+  "an event that does not exist is refused by %s, with the one that was meant",
+  (method) => {
+    const bell = new Bell();
+
+    expect(() => bell[method]("rang" as "rung", () => undefined)).toThrow(
+      expect.objectContaining({
+        code: "invalid_option",
+        message: 'event: expected one of rung, broken, listener:error, found "rang"; did you mean "rung"?',
+      }) as Error,
+    );
+    expect(bell.listenerCount("rung")).toBe(0);
+  },
+);
+
+test.each([undefined, null, 5, Symbol("rung"), "constructor", "__proto__"])(
+  "a name that no typo explains (%s) is refused without a suggestion",
+  (name) => {
+    expect(() => new Bell().on(name as "rung", () => undefined)).toThrow(/^event: expected one of .*, found [^;]*$/);
+  },
+);
+
+test("every event of the two interfaces is known, and emitted under its own name", () => {
+  expect(new Set(registryEventNames).size + new Set(schedulerEventNames).size).toBe(
+    registryEventNames.length + schedulerEventNames.length,
+  );
+  expect(schedulerEventNames).toContain("run:retrying");
 });

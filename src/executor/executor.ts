@@ -19,8 +19,16 @@ export interface Executor {
 
 /** The work that an executor is started with. */
 export interface WorkerOptions {
-  /** Executes the flow's oldest waiting run to its end. True: more runs wait, so call again in turn. Never rejects. */
-  runNext(flowId: string): Promise<boolean>;
+  /** Executes the flow's oldest waiting run to its end. Never rejects. */
+  runNext(flowId: string): Promise<RunNextResult>;
   /** Calls at once in this process; 1 or more. */
   readonly concurrency: number;
 }
+
+/**
+ * True: more runs of the flow wait, so it is to be called again in turn. False: there is nothing more to do.
+ * `notBefore`: runs wait, but none of them may begin before that instant (epoch milliseconds). Calling earlier only
+ * finds that again, so an executor does not call by itself; the scheduler wakes the flow when the time has come. An
+ * engine with delayed jobs may plan one for that instant instead.
+ */
+export type RunNextResult = boolean | { readonly notBefore: number };

@@ -1,3 +1,5 @@
+import { type Clock, delay, isAborted } from "../clock.ts";
+
 /** The longest delay that is chosen here; what a destination asks for may be longer. */
 export const longestDelayMs = 60_000;
 
@@ -30,4 +32,32 @@ export function retryDelay(attempt: number, rule: RetryPolicy, afterMs = 0): num
 export function waitMsOf(asked: unknown, now: number): number {
   const waitMs = asked instanceof Date ? asked.getTime() - now : asked;
   return typeof waitMs === "number" && waitMs > 0 ? waitMs : 0;
+}
+
+/** How {@link retry} goes on after an attempt that failed. */
+export interface RetryRule {
+  /** How often the work is attempted at most, the first time included. @default without end */
+  readonly maxAttempts?: number;
+  /** Milliseconds to wait after attempt `attempt` (1 for the first) failed. */
+  readonly delayMs: (attempt: number) => number;
+  /** Called before each wait. */
+  readonly onRetry?: (error: unknown, attempt: number, delayMs: number) => void;
+  /** Once it has aborted, no wait goes on and no further attempt is made. */
+  readonly signal?: AbortSignal;
+}
+
+/** Resolves with what the first attempt that succeeds resolves with; rejects with the last attempt's error. */
+export async function retry<T>(clock: Clock, rule: RetryRule, work: (attempt: number) => Promise<T>): Promise<T> {
+  const { maxAttempts = Infinity, signal } = rule;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work(attempt);
+    } catch (error) {
+      if (attempt >= maxAttempts || isAborted(signal)) throw error;
+      const delayMs = rule.delayMs(attempt);
+      rule.onRetry?.(error, attempt, delayMs);
+      await delay(clock, delayMs, signal);
+      if (isAborted(signal)) throw error;
+    }
+  }
 }

@@ -1,6 +1,6 @@
-import { type CancelTimer, type Clock, Yielder, delay } from "../clock.ts";
+import { type CancelTimer, type Clock, Yielder } from "../clock.ts";
 import { LeaseLostError, NotFoundError, type PoundlockError, StorageFailedError, isPoundlockError } from "../errors.ts";
-import type { Emit, SchedulerEvents } from "../events.ts";
+import type { Emit, MissingPart, SchedulerEvents } from "../events.ts";
 import type { Export } from "../model/export.ts";
 import { type Flow, importIdsOf } from "../model/flow.ts";
 import type { Import } from "../model/import.ts";
@@ -8,6 +8,7 @@ import type { Logger } from "../model/logger.ts";
 import type { Run, RunError, RunStart } from "../model/run.ts";
 import type { ClaimRunResult, ClaimedRun, EndRunResult, RunEnding, RunLease, Storage } from "../storage/storage.ts";
 import { type RunJobStorage, type RunLimits, type RunResult, executeRun } from "./execute-run.ts";
+import { type RetryRule, retry } from "./retry.ts";
 
 /** Everything a runner needs. */
 export interface RunnerDeps {
@@ -33,11 +34,17 @@ export interface Catalog {
   findImport(_id: string): Import<unknown> | undefined;
 }
 
-/** Why a run is aborted: somebody canceled it, this process stops, or another one has claimed it over. */
+/** Why a run is aborted: it was canceled, this process stops, or another one has reclaimed it. */
 export type AbortReason = "cancel" | "stop" | "lost";
 
-/** How often a storage call that failed is made in all before the run is left to whoever finds its lease expired. */
-const storageAttempts = 3;
+/** How a storage call that failed is repeated before the run is left to whoever finds its lease expired. */
+const storageRetries: RetryRule = { maxAttempts: 3, delayMs: (attempt) => attempt * 100 };
+
+/** How often `run:unclaimed` is emitted for a flow at most, in milliseconds. */
+const unclaimedIntervalMs = 60_000;
+
+/** True: more runs of the flow wait. An object: none of them is to be claimed before `notBefore`. */
+export type RunNextResult = boolean | { readonly notBefore: number };
 
 /** A run that is running here. */
 interface Running {
@@ -45,18 +52,18 @@ interface Running {
   readonly lease: RunLease;
   readonly abort: AbortController;
   reason: AbortReason | undefined;
-  /** Somebody else runs it now, and that was told. */
+  /** Another process runs it now, and `lease:lost` was emitted. */
   lost: boolean;
 }
 
-/** A run that is being claimed; it is aborted as soon as it is, if it has a reason by then. */
+/** A claim that goes on; its run is aborted as soon as it is claimed, if it has a reason by then. */
 interface Claim {
   readonly token: string;
   reason: AbortReason | undefined;
 }
 
 /**
- * Runs runs: takes a flow's oldest waiting one under a lease, executes it, ends it. All leases held here are renewed
+ * Claims a flow's oldest waiting run under a lease, executes it and ends it. All leases of this process are renewed
  * together, at a third of their length; a run whose lease is lost is aborted, and nothing it does counts any more.
  */
 export class Runner {
@@ -70,6 +77,8 @@ export class Runner {
   readonly #claims = new Set<Claim>();
   /** What runs ask of the storage; a call that fails is repeated. */
   readonly #patientStorage: RunJobStorage;
+  /** Flow → when `run:unclaimed` was emitted last. */
+  readonly #unclaimedAt = new Map<string, number>();
   #cancelRenewal: CancelTimer | undefined;
 
   constructor(deps: RunnerDeps) {
@@ -88,16 +97,21 @@ export class Runner {
     };
   }
 
-  /** Runs the flow's oldest waiting run to its end. True: more of them wait. Never rejects. */
-  async runNext(_flowId: string): Promise<boolean> {
+  /**
+   * Runs the flow's oldest waiting run to its end. True: more of them wait. An object: none is to be claimed before
+   * `notBefore`. Never rejects.
+   */
+  async runNext(_flowId: string): Promise<RunNextResult> {
     const claim: Claim = { token: `${this.#id}/${++this.#claimed}`, reason: undefined };
     this.#claims.add(claim);
     try {
+      if (!(await this.#hasParts(_flowId))) return false;
       const claimed = await this.#withRetries("claimRun", () => this.#claim(_flowId, claim.token));
       if (claimed === undefined) return false;
       if ("run" in claimed) return await this.#runClaimed(claimed, claim);
-      this.#deps.onWaiting(_flowId, claimed.notBefore);
-      return false;
+      const { notBefore } = claimed;
+      this.#deps.onWaiting(_flowId, notBefore);
+      return { notBefore };
     } catch (error) {
       this.#deps.emit("background:error", { error, during: `running flow ${_flowId}` });
       return false;
@@ -122,11 +136,30 @@ export class Runner {
     for (const _runId of [...this.#running.keys()]) this.abort(_runId, reason);
   }
 
-  /** Renews no more leases: what is still running here is claimed back when its lease has run out. */
+  /** Renews no more leases: what still runs here is reclaimed once its lease has expired. */
   stop(): void {
     this.#cancelRenewal?.();
     this.#cancelRenewal = undefined;
     this.#running.clear();
+  }
+
+  // A run whose export or imports are not registered here is left to a process that has them.
+  async #hasParts(_flowId: string): Promise<boolean> {
+    const flow = await this.#withRetries("findFlow", () => this.#storage.findFlow(_flowId));
+    if (flow === undefined) return true;
+    const { catalog, clock, emit } = this.#deps;
+    const missing = missingParts(flow, catalog);
+    if (missing.length === 0) {
+      this.#unclaimedAt.delete(_flowId);
+      return true;
+    }
+    const now = clock.now();
+    const lastAt = this.#unclaimedAt.get(_flowId);
+    if (lastAt === undefined || now - lastAt >= unclaimedIntervalMs || now < lastAt) {
+      this.#unclaimedAt.set(_flowId, now);
+      emit("run:unclaimed", { flow, missing });
+    }
+    return false;
   }
 
   #claim(_flowId: string, token: string): Promise<ClaimRunResult> {
@@ -134,7 +167,7 @@ export class Runner {
     return this.#storage.claimRun(_flowId, { token, at, until: at + this.#deps.leaseMs });
   }
 
-  async #runClaimed(claimed: ClaimedRun, claim: Claim): Promise<boolean> {
+  async #runClaimed(claimed: ClaimedRun, claim: Claim): Promise<RunNextResult> {
     const lease = { _runId: claimed.run._id, token: claim.token };
     const running: Running = { run: claimed.run, lease, abort: new AbortController(), reason: undefined, lost: false };
     this.#running.set(lease._runId, running);
@@ -178,10 +211,10 @@ export class Runner {
     }
   }
 
-  async #conclude(claimed: ClaimedRun, running: Running, result: RunResult): Promise<boolean> {
+  async #conclude(claimed: ClaimedRun, running: Running, result: RunResult): Promise<RunNextResult> {
     if (result.end === "waiting" || (result.end === "aborted" && running.reason === "stop")) {
-      const released = await this.#release(running, result);
-      if (released !== undefined) return false;
+      const { notBefore } = result;
+      if (await this.#release(running, result)) return notBefore === undefined ? false : { notBefore };
     }
     if (result.error !== undefined) this.#logFailure(running.run, result.error);
     const ending = this.#endingOf(claimed, result);
@@ -191,13 +224,13 @@ export class Runner {
     return ended.more;
   }
 
-  async #release(running: Running, { notBefore, waits }: RunResult): Promise<Run | undefined> {
+  async #release(running: Running, { notBefore, waits }: RunResult): Promise<boolean> {
     const change = { ...(notBefore === undefined ? {} : { notBefore }), ...(waits === undefined ? {} : { waits }) };
     const released = await this.#withRetries("releaseRun", () => this.#storage.releaseRun(running.lease, change));
-    if (released === undefined) return undefined;
+    if (released === undefined) return false;
     this.#deps.emit("run:requeued", { run: released, reason: notBefore === undefined ? "stop" : "wait" });
     if (notBefore !== undefined) this.#deps.onWaiting(released._flowId, notBefore);
-    return released;
+    return true;
   }
 
   #endingOf({ flow, run }: ClaimedRun, { end, error, ending }: RunResult): RunEnding {
@@ -218,21 +251,18 @@ export class Runner {
     };
   }
 
-  // The stored run has the message; here is the stack as well, for who looks for the line at fault.
+  // The stored run has the message; the log has the stack as well, which names the line at fault.
   #logFailure({ _id, _flowId }: Run, error: PoundlockError): void {
-    this.#deps.log.error({ flowId: _flowId, runId: _id, code: error.code, err: error }, "the run failed");
+    const message = error.code === "export_failed" ? "export failed" : "error in a run";
+    this.#deps.log.error({ flowId: _flowId, runId: _id, code: error.code, err: error }, message);
   }
 
-  // Each call is harmless to repeat, so a storage that falters for a moment does not cost a whole run.
+  // Each call is harmless to repeat, so a storage that fails for a moment does not cost a whole run.
   async #withRetries<T>(operation: string, call: () => Promise<T>): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await call();
-      } catch (error) {
-        if (attempt >= storageAttempts)
-          throw isPoundlockError(error) ? error : new StorageFailedError(operation, error);
-        await delay(this.#deps.clock, attempt * 100);
-      }
+    try {
+      return await retry(this.#deps.clock, storageRetries, call);
+    } catch (error) {
+      throw isPoundlockError(error) ? error : new StorageFailedError(operation, error);
     }
   }
 
@@ -243,23 +273,23 @@ export class Runner {
 
   async #renew(): Promise<void> {
     this.#cancelRenewal = undefined;
-    // Planned before this one has its answer: an answer that never comes would cost every lease.
+    // Planned before this call has resolved: one that never does would cost every lease.
     this.#planRenewal();
     const running = [...this.#running.values()];
     if (running.length === 0) return;
     try {
       const leases = running.map(({ lease }) => lease);
-      const answers = await this.#storage.renewLeases(leases, this.#deps.clock.now() + this.#deps.leaseMs);
-      for (const [index, answer] of answers.entries()) this.#heed(running[index], answer);
+      const states = await this.#storage.renewLeases(leases, this.#deps.clock.now() + this.#deps.leaseMs);
+      for (const [index, state] of states.entries()) this.#applyLeaseState(running[index], state);
     } catch (error) {
       this.#deps.emit("background:error", { error, during: "renewing leases" });
     }
   }
 
-  #heed(running: Running | undefined, answer: "held" | "canceling" | "lost"): void {
-    // A run that ended while the answer was on its way has nothing left to lose.
-    if (running === undefined || answer === "held" || this.#running.get(running.lease._runId) !== running) return;
-    this.abort(running.lease._runId, answer === "lost" ? "lost" : "cancel");
+  #applyLeaseState(running: Running | undefined, state: "held" | "canceling" | "lost"): void {
+    // A run that ended while its lease was being renewed has nothing left to lose.
+    if (running === undefined || state === "held" || this.#running.get(running.lease._runId) !== running) return;
+    this.abort(running.lease._runId, state === "lost" ? "lost" : "cancel");
   }
 
   #lose(running: Running): void {
@@ -269,10 +299,19 @@ export class Runner {
   }
 }
 
+/** What the flow uses and the catalog does not have. */
+export function missingParts(flow: Flow, catalog: Catalog): readonly MissingPart[] {
+  const { _exportId } = flow;
+  const missing: MissingPart[] =
+    catalog.findExport(_exportId) === undefined ? [{ kind: "export", _id: _exportId }] : [];
+  for (const _id of importIdsOf(flow)) if (catalog.findImport(_id) === undefined) missing.push({ kind: "import", _id });
+  return missing;
+}
+
 const abortMessages: Readonly<Record<AbortReason, string>> = {
   cancel: "the run was canceled",
   stop: "the scheduler stops",
-  lost: "another process took the run over",
+  lost: "another process has reclaimed the run",
 };
 
 function failed(run: Run, error: PoundlockError): RunResult {

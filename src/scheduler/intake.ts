@@ -1,18 +1,21 @@
-import type { CancelTimer, Clock } from "../clock.ts";
+import { type Clock, isAborted } from "../clock.ts";
 import { BusyError, FlowDisabledError, InvalidRequestError, NotFoundError } from "../errors.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
-import type { AcceptOptions, AcceptResult, Export, Unsubscribe } from "../model/export.ts";
-import { type Logger, withFields } from "../model/logger.ts";
+import type { AcceptOptions, AcceptResult, Export } from "../model/export.ts";
+import type { Logger } from "../model/logger.ts";
 import { copyRecord } from "../model/storable.ts";
 import type { Run, RunStart } from "../model/run.ts";
 import { messageOf } from "../model/message.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { ClockWatch } from "./clock-watch.ts";
+import { Listening, type ListeningDeps, listenTimeoutMs } from "./listening.ts";
 
 /** Everything an intake needs. */
 export interface IntakeDeps {
   readonly storage: Pick<Storage, "appendInbox" | "listFlows">;
   readonly exports: ExportCatalog;
   readonly clock: Clock;
+  readonly clockWatch: Pick<ClockWatch, "retentionNow">;
   readonly maxInboxPages: number;
   readonly dedupeWindowMs: number;
   readonly newId: () => string;
@@ -33,7 +36,7 @@ export class Intake {
   readonly #deps: IntakeDeps;
   readonly #listening = new Map<string, Listening>();
   readonly #changes = new Map<string, Promise<void>>();
-  #started = false;
+  #signal = AbortSignal.abort();
 
   constructor(deps: IntakeDeps) {
     this.#deps = deps;
@@ -54,7 +57,10 @@ export class Intake {
     if (records.length === 0 && starts.length > 0) return { accepted: 0, duplicates: 0 };
     const ids = options.ids === undefined ? {} : { ids: [...options.ids] };
     const arrival = { _id: newId(), _exportId, records: copies, ...ids, at, starts };
-    const appended = await storage.appendInbox(arrival, { maxInboxPages, dedupeAfter: at - dedupeWindowMs });
+    const appended = await storage.appendInbox(arrival, {
+      maxInboxPages,
+      dedupeAfter: this.#deps.clockWatch.retentionNow() - dedupeWindowMs,
+    });
     if (appended.outcome === "full")
       throw new BusyError(`The inbox of flow ${appended._flowId} holds ${maxInboxPages} pages: try again later`);
     if (appended.flows.length === 0) throw new FlowDisabledError(`No enabled flow uses export ${_exportId}`);
@@ -64,21 +70,22 @@ export class Intake {
   }
 
   /** Listens on every export with `listen` that an enabled flow uses, from now on. */
-  async start(): Promise<void> {
-    this.#started = true;
+  async start(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    this.#changes.clear();
     await Promise.all(this.#deps.exports.exportIds.map((_exportId) => this.refresh(_exportId)));
   }
 
-  /** Ends all listening; resolves when it has ended. */
-  async stop(): Promise<void> {
-    this.#started = false;
-    await Promise.all([...this.#changes.keys()].map((_exportId) => this.refresh(_exportId)));
+  /** Ends all listening; resolves when it has ended, or was left behind after `graceMs`. */
+  async stop(graceMs: number): Promise<void> {
+    await Promise.all([...this.#listening.keys()].map((_exportId) => this.#end(_exportId, graceMs)));
   }
 
   /** A flow on this export was created, changed or deleted: begins or ends listening, if that follows. */
   refresh(_exportId: string): Promise<void> {
+    const signal = this.#signal;
     // One change of an export after the other: two that overlap could both begin to listen.
-    const change = (this.#changes.get(_exportId) ?? Promise.resolve()).then(() => this.#refresh(_exportId));
+    const change = (this.#changes.get(_exportId) ?? Promise.resolve()).then(() => this.#refresh(_exportId, signal));
     this.#changes.set(
       _exportId,
       change.catch(() => undefined),
@@ -86,13 +93,14 @@ export class Intake {
     return change;
   }
 
-  async #refresh(_exportId: string): Promise<void> {
+  async #refresh(_exportId: string, signal: AbortSignal): Promise<void> {
     const source = this.#deps.exports.findExport(_exportId);
-    if (source?.listen === undefined) return;
-    const wanted = this.#started && (await this.#isUsed(_exportId));
-    const listening = this.#listening.has(_exportId);
-    if (wanted && !listening) this.#begin(_exportId, source, 1);
-    else if (!wanted && listening) await this.#end(_exportId);
+    if (source?.listen === undefined || isAborted(signal)) return;
+    const isUsed = await this.#isUsed(_exportId);
+    if (isAborted(signal)) return;
+    const isListening = this.#listening.has(_exportId);
+    if (isUsed && !isListening) this.#begin(_exportId, source);
+    else if (!isUsed && isListening) await this.#end(_exportId, listenTimeoutMs);
   }
 
   async #isUsed(_exportId: string): Promise<boolean> {
@@ -100,54 +108,17 @@ export class Intake {
     return items.length > 0;
   }
 
-  // Waits for nothing: an export that takes its time to connect holds nobody up.
-  #begin(_exportId: string, source: Export<unknown>, attempt: number): void {
-    const abort = new AbortController();
-    const context = {
-      accept: (records: readonly unknown[], options?: AcceptOptions) => this.accept(_exportId, records, options),
-      signal: abort.signal,
-      log: withFields(this.#deps.log, { exportId: _exportId }),
-    };
-    const begin = async () => source.listen?.(context);
-    const stop = begin().catch((error: unknown) => {
-      if (this.#listening.get(_exportId) === listening)
-        this.#retryLater(_exportId, source, { attempt, error, listening });
-      return undefined;
-    });
-    const listening: Listening = { abort, stop, cancelRetry: undefined };
-    this.#listening.set(_exportId, listening);
+  // Waits for nothing: an export that takes its time to connect delays no other.
+  #begin(_exportId: string, source: Export<unknown>): void {
+    const { clock, log, emit } = this.#deps;
+    const accept: ListeningDeps["accept"] = (records, options) => this.accept(_exportId, records, options);
+    this.#listening.set(_exportId, new Listening(_exportId, source, { clock, log, emit, accept }));
   }
 
-  #retryLater(
-    _exportId: string,
-    source: Export<unknown>,
-    failed: { readonly attempt: number; readonly error: unknown; readonly listening: Listening },
-  ): void {
-    const { clock } = this.#deps;
-    const { attempt, error, listening } = failed;
-    const delayMs = Math.min(60_000, 1_000 * 2 ** (attempt - 1));
-    this.#listenFailed(_exportId, error, delayMs);
-    listening.cancelRetry = clock.setTimer(() => {
-      if (this.#listening.get(_exportId) === listening) this.#begin(_exportId, source, attempt + 1);
-    }, delayMs);
-  }
-
-  async #end(_exportId: string): Promise<void> {
+  async #end(_exportId: string, limitMs: number): Promise<void> {
     const listening = this.#listening.get(_exportId);
     this.#listening.delete(_exportId);
-    listening?.cancelRetry?.();
-    listening?.abort.abort(new Error("listening ends"));
-    try {
-      const stop = await listening?.stop;
-      await stop?.();
-    } catch (error) {
-      this.#listenFailed(_exportId, error, 0);
-    }
-  }
-
-  #listenFailed(_exportId: string, error: unknown, delayMs: number): void {
-    this.#deps.log.error({ exportId: _exportId, error: messageOf(error), delayMs }, "listen failed");
-    this.#deps.emit("listen:failed", { _exportId, error, delayMs });
+    await listening?.end(limitMs);
   }
 
   #queued(run: Run): void {
@@ -175,13 +146,6 @@ export class Intake {
     if (starts.length === 0) throw new FlowDisabledError(`No enabled flow uses export ${_exportId}`);
     return starts;
   }
-}
-
-interface Listening {
-  readonly abort: AbortController;
-  /** Known once the export is connected; undefined if it could not connect. */
-  readonly stop: Promise<Unsubscribe | undefined>;
-  cancelRetry: CancelTimer | undefined;
 }
 
 function checkArrival(records: readonly unknown[], ids: readonly string[] | undefined): void {

@@ -1,15 +1,18 @@
-import type { CancelTimer, Clock } from "../clock.ts";
+import { type CancelTimer, type Clock, isAborted } from "../clock.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Run, RunStart } from "../model/run.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { ClockWatch } from "./clock-watch.ts";
 import type { Healing } from "./healing.ts";
+import type { LeaseWatch } from "./lease-watch.ts";
+import type { ScheduleCheck } from "./schedule-check.ts";
 
-/** Everything a sweep needs. */
+/** Everything maintenance needs. */
 export interface MaintenanceDeps {
   readonly storage: Pick<Storage, "prune" | "queueRun" | "reclaimExpiredRuns" | "unreadInboxes" | "waitingFlows">;
   readonly clock: Clock;
   readonly newId: () => string;
-  /** How long a lease lasts. It rests no longer than that, so a run is claimed back within two of them. */
+  /** How long a lease lasts. A round follows within that time, so a run is reclaimed within two of them. */
   readonly leaseMs: number;
   readonly maxCrashes: number;
   readonly retention: { readonly days: number; readonly runsPerFlow: number };
@@ -20,112 +23,133 @@ export interface MaintenanceDeps {
   readonly onReclaimed: (run: Run) => void;
   /** What goes on by itself. */
   readonly healing: Pick<Healing, "run" | "nextAt">;
-  /** Everything was looked at: time to catch up with what other processes changed. */
-  readonly onSwept: () => void;
+  /** Finds due times that are wrong, and flows that are overdue. */
+  readonly check: Pick<ScheduleCheck, "some">;
+  readonly clockWatch: Pick<ClockWatch, "retentionNow">;
+  readonly leaseWatch: Pick<LeaseWatch, "unchanged">;
+  /** Called in each round: time to catch up with what other processes changed. */
+  readonly onRound: () => void;
 }
 
-/** How long it rests between two sweeps at most, in milliseconds. */
+/** How long it waits between two rounds at most, in milliseconds. */
 const maxIntervalMs = 30_000;
 
-/** Everything is claimed in portions of this size, with a turn for the rest of the process after each. */
-const portion = 1_000;
+/** Everything is read in pages of this size, and other work of the process gets its turn after each. */
+const pageSize = 1_000;
 
-/** Documents changed in one go: a run that has a page to commit waits for no more than these. */
-const changePortion = 100;
+/** Documents changed in one call: a run that has a page to commit waits for no more than these. */
+const changeSize = 100;
 
 /**
  * Finds what got lost: runs whose process died, inboxes whose run failed, waiting runs whose wake-up never came. And
- * removes the history nobody wants to keep any longer.
+ * removes the history that retention gives up.
  */
 export class Maintenance {
   readonly #deps: MaintenanceDeps;
+  #signal = AbortSignal.abort();
   #cancelTimer: CancelTimer | undefined;
   #current: Promise<void> = Promise.resolve();
-  #stopped = true;
-  /** When it is to look at the latest, for what waits for an instant. */
+  #pruning: Promise<void> | undefined;
+  /** When the next round is due at the latest, for what waits for an instant. */
   #dueAt = Infinity;
 
   constructor(deps: MaintenanceDeps) {
     this.#deps = deps;
   }
 
-  /** Sweeps once, and from now on every half a minute, or as often as a lease lasts if that is shorter. */
-  async start(): Promise<void> {
-    this.#stopped = false;
+  /**
+   * Runs once, and from now on every half a minute, or as often as a lease lasts if that is shorter. What retention
+   * gives up is removed after this has resolved.
+   */
+  async start(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    // What an earlier start left behind must not delay this one.
+    this.#current = Promise.resolve();
+    this.#pruning = undefined;
     await this.now();
-    this.#plan();
+    this.#plan(signal);
   }
 
-  /** Sweeps no more; resolves when the sweep that goes on has ended. */
   async stop(): Promise<void> {
-    this.#stopped = true;
     this.#cancelTimer?.();
-    await this.#current;
+    await Promise.all([this.#current, this.#pruning]);
   }
 
-  /** Sweeps now, after the sweep that goes on. */
+  /** Runs once more, after the round that goes on. */
   now(): Promise<void> {
-    const sweep = this.#current.then(() => this.#sweep());
-    this.#current = sweep.catch(() => undefined);
-    return sweep;
+    const signal = this.#signal;
+    const round = this.#current.then(() => this.#round(signal));
+    this.#current = round.catch(() => undefined);
+    return round;
   }
 
-  #plan(): void {
-    // One timer, also if a start that was left behind goes on after the next one.
-    this.#cancelTimer?.();
-    if (this.#stopped) return;
-    const sweep = async () => {
-      await this.now().catch((error: unknown) => this.#deps.emit("background:error", { error, during: "sweeping" }));
-      this.#plan();
-    };
-    const { clock, leaseMs } = this.#deps;
-    const intervalMs = Math.min(maxIntervalMs, leaseMs, Math.max(0, this.#dueAt - clock.now()));
-    this.#cancelTimer = clock.setTimer(() => void sweep(), intervalMs);
-  }
-
-  /** Something waits for this instant: looks then, if it would look later otherwise. */
+  /** Something waits for this instant: a round follows then, if the next one would come later. */
   expect(at: number): void {
-    if (this.#stopped || at >= this.#dueAt) return;
+    if (at >= this.#dueAt) return;
     this.#dueAt = at;
-    this.#plan();
+    this.#plan(this.#signal);
   }
 
-  /** Imports were paused, or records failed: looks when the first of them is due. */
+  /** Imports were paused, or records failed: a round follows when the first of them is due. */
   async lookAhead(): Promise<void> {
     const nextAt = await this.#deps.healing.nextAt();
     if (nextAt !== undefined) this.expect(nextAt);
   }
 
-  async #sweep(): Promise<void> {
-    const { clock, healing, storage, wake, onSwept } = this.#deps;
-    this.#dueAt = Infinity;
-    await this.#takeBack();
-    await healing.run();
-    await this.#each(
-      (after) => storage.unreadInboxes(portion, after),
-      (_flowId) => this.#queueRealtime(_flowId),
-      (_flowId) => _flowId,
-    );
-    const now = clock.now();
-    await this.#each(
-      (after) => storage.waitingFlows(portion, after),
-      ({ _flowId, notBefore = 0 }) => (notBefore > now ? this.expect(notBefore) : wake(_flowId)),
-      ({ _flowId }) => _flowId,
-    );
-    await this.lookAhead();
-    onSwept();
-    await this.#prune();
+  #plan(signal: AbortSignal): void {
+    if (isAborted(signal)) return;
+    this.#cancelTimer?.();
+    const round = async () => {
+      await this.now().catch((error: unknown) => this.#deps.emit("background:error", { error, during: "maintenance" }));
+      this.#plan(signal);
+    };
+    const { clock, leaseMs } = this.#deps;
+    const intervalMs = Math.min(maxIntervalMs, leaseMs, Math.max(0, this.#dueAt - clock.now()));
+    this.#cancelTimer = clock.setTimer(() => void round(), intervalMs);
   }
 
-  async #takeBack(): Promise<void> {
-    const { clock, maxCrashes, storage, onReclaimed } = this.#deps;
-    const message = `its process died or stalled more than ${maxCrashes} times`;
-    const rule = { now: clock.now(), maxCrashes, error: { code: "lease_lost", message }, limit: changePortion };
-    for (let size = changePortion; size === changePortion && !this.#stopped;) {
+  async #round(signal: AbortSignal): Promise<void> {
+    const { check, healing, storage, onRound } = this.#deps;
+    this.#dueAt = Infinity;
+    await this.#reclaim(signal);
+    await healing.run();
+    const idOf = (_flowId: string) => _flowId;
+    const unread = (after: string | undefined) => storage.unreadInboxes(pageSize, after);
+    await this.#each(signal, unread, idOf, (_flowId) => this.#queueRealtime(_flowId));
+    await this.#wakeWaiting(signal);
+    await this.lookAhead();
+    await check.some();
+    if (isAborted(signal)) return;
+    onRound();
+    this.#pruning ??= this.#prune(signal)
+      .catch((error: unknown) => this.#deps.emit("background:error", { error, during: "removing what is old" }))
+      .finally(() => {
+        if (signal === this.#signal) this.#pruning = undefined;
+      });
+  }
+
+  async #wakeWaiting(signal: AbortSignal): Promise<void> {
+    const { clock, storage, wake } = this.#deps;
+    const now = clock.now();
+    await this.#each(
+      signal,
+      (after) => storage.waitingFlows(pageSize, after),
+      ({ _flowId }) => _flowId,
+      ({ _flowId, notBefore = 0 }) => (notBefore > now ? this.expect(notBefore) : wake(_flowId)),
+    );
+  }
+
+  async #reclaim(signal: AbortSignal): Promise<void> {
+    const { clock, leaseWatch, maxCrashes, storage, onReclaimed } = this.#deps;
+    const message = `its process died or stalled more than ${maxCrashes} times without committing a page`;
+    const unchanged = await leaseWatch.unchanged(signal);
+    const error = { code: "lease_lost", message };
+    const rule = { now: clock.now(), unchanged, maxCrashes, error, limit: changeSize };
+    for (let size = changeSize; size === changeSize && !isAborted(signal);) {
       const runs = await storage.reclaimExpiredRuns(rule);
       for (const run of runs) onReclaimed(run);
       size = runs.length;
-      if (size === changePortion) await clock.yieldToEventLoop();
+      if (size === changeSize) await clock.yieldToEventLoop();
     }
   }
 
@@ -140,26 +164,27 @@ export class Maintenance {
     wake(_flowId);
   }
 
-  async #prune(): Promise<void> {
-    const { clock, retention, storage } = this.#deps;
-    const endedBefore = Math.max(0, clock.now() - retention.days * 86_400_000);
-    const rule = { endedBefore, runsPerFlow: retention.runsPerFlow, limit: changePortion };
-    while (!this.#stopped && (await storage.prune(rule)) > 0) await clock.yieldToEventLoop();
+  async #prune(signal: AbortSignal): Promise<void> {
+    const { clock, clockWatch, retention, storage } = this.#deps;
+    const endedBefore = Math.max(0, clockWatch.retentionNow() - retention.days * 86_400_000);
+    const rule = { endedBefore, runsPerFlow: retention.runsPerFlow, limit: changeSize };
+    while (!isAborted(signal) && (await storage.prune(rule)) > 0) await clock.yieldToEventLoop();
   }
 
   async #each<T>(
+    signal: AbortSignal,
     read: (after: string | undefined) => Promise<readonly T[]>,
-    act: (item: T) => Promise<void> | void,
     idOf: (item: T) => string,
+    act: (item: T) => Promise<void> | void,
   ): Promise<void> {
     let after: string | undefined;
-    for (let size = portion; size === portion && !this.#stopped;) {
+    for (let size = pageSize; size === pageSize && !isAborted(signal);) {
       const items = await read(after);
-      for (const item of items) await act(item);
+      for (const item of items) if (!isAborted(signal)) await act(item);
       size = items.length;
       const last = items.at(-1);
       after = last === undefined ? undefined : idOf(last);
-      if (size === portion) await this.#deps.clock.yieldToEventLoop();
+      if (size === pageSize) await this.#deps.clock.yieldToEventLoop();
     }
   }
 }

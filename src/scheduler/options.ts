@@ -2,7 +2,7 @@ import type { Clock } from "../clock.ts";
 import { InvalidOptionError } from "../errors.ts";
 import type { Executor } from "../executor/executor.ts";
 import { LocalExecutor } from "../executor/local-executor.ts";
-import { type Logger, silentLogger } from "../model/logger.ts";
+import { type Logger, consoleLogger, harmlessLogger } from "../model/logger.ts";
 import {
   type Shape,
   boolean,
@@ -20,19 +20,24 @@ export interface SchedulerOptions {
   /** Runs at once in this process, over all flows; 1 or more. @default 10 */
   readonly concurrency?: number;
   /**
-   * What a due time does while a run of the flow waits or runs. `bufferOne`: one scheduled run waits at most, the rest
-   * is folded into it. `bufferAll`: each gets a run of its own. `skip`: none.
+   * What a due time does while a run of the flow waits or runs. `bufferOne`: one scheduled run waits at most, and the
+   * rest is coalesced into it. `bufferAll`: each gets a run of its own. `skip`: none.
    *
    * @default "bufferOne"
    */
   readonly overlap?: "bufferOne" | "bufferAll" | "skip";
   /** Waiting runs of one flow; beyond it `run` is refused as `busy`; 1 or more. @default 1000 */
   readonly maxQueued?: number;
-  /** How old a missed due time may be to be caught up; 0 means never. @default 86400000 */
+  /**
+   * How old a missed due time may be to be caught up; 0 means never. A due time is missed if its run was not queued
+   * within a minute.
+   *
+   * @default 86400000
+   */
   readonly catchUpWindowMs?: number;
-  /** How long a run may go unrenewed before another process takes it back; 1000 or more. @default 30000 */
+  /** How long a run may go unrenewed before another process reclaims it; 1000 or more. @default 30000 */
   readonly leaseMs?: number;
-  /** How often a run may be claimed back before it fails; 0 or more. @default 3 */
+  /** How often a run may be reclaimed without a committed page in between before it fails; 0 or more. @default 3 */
   readonly maxCrashes?: number;
   /** What `stop` gives running runs before it aborts them; 0 or more. @default 10000 */
   readonly graceMs?: number;
@@ -60,6 +65,12 @@ export interface SchedulerOptions {
   /** How long the position of a reading that is not through outlives its run, in milliseconds; 0 or more. @default 86400000 */
   readonly positionMaxAgeMs?: number;
   /**
+   * How long `waitFor` waits for a run, in milliseconds, before it rejects as `busy`; 0 or more.
+   *
+   * @default as long as it takes
+   */
+  readonly waitTimeoutMs?: number;
+  /**
    * Whether records are frozen as they are read, so that an import that changes them fails where its author sees it.
    * `false` saves about 0.1 µs a record and trusts the host's code. @default true
    */
@@ -74,7 +85,11 @@ export interface SchedulerOptions {
   readonly executor?: Executor;
   /** Tells the time. @default the registry's */
   readonly clock?: Clock;
-  /** Where structured lines go. @default silent */
+  /**
+   * Where structured lines go: one for each run that ended, and for what went wrong. What it throws is dropped.
+   *
+   * @default the console, for warnings and errors
+   */
   readonly logger?: Logger;
   /** Makes ids; each has to be new, and later ones sort after earlier ones. @default the registry's */
   readonly newId?: () => string;
@@ -133,6 +148,7 @@ const optionRules: Shape<SchedulerOptions> = {
     ),
   ),
   positionMaxAgeMs: v.optional(duration),
+  waitTimeoutMs: v.optional(duration),
   freezeRecords: v.optional(boolean),
   maxInboxPages: v.optional(wholeNumber(1)),
   dedupeWindowMs: v.optional(duration),
@@ -172,14 +188,15 @@ export function resolveOptions(options: SchedulerOptions, inherited: Inherited):
   const { leaseMs = 30_000, maxCrashes = 3, graceMs = 10_000, prefetch = 1 } = options;
   const { maxAttempts = 5, retryDelayMs = 1_000, maxWaitMs = 30_000 } = options;
   const { maxFailures = 1_000, maxOpenFailures = 10_000 } = options;
-  const { freezeRecords = true, positionMaxAgeMs = 86_400_000 } = options;
+  const { freezeRecords = true, positionMaxAgeMs = 86_400_000, waitTimeoutMs = Infinity } = options;
   const { maxInboxPages = 10_000, dedupeWindowMs = 86_400_000 } = options;
-  const { executor = new LocalExecutor({ clock }), logger = silentLogger, random = Math.random } = options;
+  const { executor = new LocalExecutor({ clock }), random = Math.random } = options;
+  const logger = harmlessLogger(options.logger ?? consoleLogger);
   const { days = 30, runsPerFlow = 1_000 } = retention;
   return Object.freeze({
     ...{ concurrency, overlap, maxQueued, catchUpWindowMs, leaseMs, maxCrashes, graceMs, prefetch, maxAttempts },
     ...{ retryDelayMs, maxFailures, maxInboxPages, dedupeWindowMs, executor, clock, logger, newId, random },
-    ...{ maxWaitMs, maxOpenFailures, freezeRecords, positionMaxAgeMs },
+    ...{ maxWaitMs, maxOpenFailures, freezeRecords, positionMaxAgeMs, waitTimeoutMs },
     autoRetry: autoRetry === false ? autoRetry : resolvedAutoRetry(autoRetry),
     retention: Object.freeze({ days, runsPerFlow }),
   });

@@ -1,9 +1,10 @@
-import type { CancelTimer, Clock } from "../clock.ts";
+import { type CancelTimer, type Clock, isAborted } from "../clock.ts";
+import { basisOf, cronOf } from "../cron/cron.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Flow } from "../model/flow.ts";
 import type { Run } from "../model/run.ts";
-import type { QueueDueResult, OverlapRule, Storage, Tick } from "../storage/storage.ts";
-import { cronOf } from "../cron/cron.ts";
+import type { OverlapRule, QueueDueResult, Storage, Tick } from "../storage/storage.ts";
+import type { ScheduleCheck } from "./schedule-check.ts";
 
 /** Everything a timetable needs. */
 export interface TimetableDeps {
@@ -17,62 +18,68 @@ export interface TimetableDeps {
   readonly emit: Emit<SchedulerEvents>;
   /** Runs of this flow wait: some process is to execute them. */
   readonly wake: (_flowId: string) => void;
+  /** Computes stored due times anew where they are wrong. */
+  readonly check: Pick<ScheduleCheck, "all" | "reportUnreadable">;
 }
 
-/** The longest the one timer sleeps, in milliseconds: a suspended computer or a changed clock costs no more than this. */
+/** The longest the one timer is set for, in milliseconds: a suspended computer or a changed clock costs no more than this. */
 export const maxTimerMs = 30_000;
 
-/** Flows looked at in one go; between two goes the process does other work. */
+/** How late the run of a due time may be queued, in milliseconds, before the due time counts as missed. */
+export const latenessMs = 60_000;
+
+/** Flows queued in one call; between two of them the process does other work. */
 const sliceSize = 100;
+
+/** How long after a round that failed the next one follows, in milliseconds. */
+const retryMs = 1_000;
 
 /**
  * Turns due times into runs, each exactly once among all processes sharing the storage, with one timer for all flows.
- * Due times that passed while nothing ran here, or the computer slept, become one catch-up run for the newest of them.
+ * Due times that were missed become one catch-up run for the newest of them.
  */
 export class Timetable {
   readonly #deps: TimetableDeps;
+  #signal = AbortSignal.abort();
   #cancelTimer: CancelTimer | undefined;
   #armedFor = Infinity;
-  /** Due times from before this instant were missed. */
-  #awakeSince = Infinity;
-  #lookedAt = 0;
-  #looking: Promise<void> | undefined;
-  #lookAgain = false;
-  #stopped = true;
+  #lastRoundAt = 0;
+  /** The round that goes on; that of an earlier start is none of this one's. */
+  #current: Promise<void> | undefined;
+  #isToRepeat = false;
 
   constructor(deps: TimetableDeps) {
     this.#deps = deps;
   }
 
-  /** Queues what was missed, and from now on what is due. Resolves when the first look is done. */
-  async start(): Promise<void> {
-    this.#stopped = false;
-    this.#awakeSince = this.#deps.clock.now();
-    this.#lookedAt = this.#awakeSince;
-    await this.#look();
+  /** Queues what was missed, and from now on what is due. Resolves when the first round is done. */
+  async start(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    this.#lastRoundAt = this.#deps.clock.now();
+    this.#current = undefined;
+    await this.#deps.check.all(signal);
+    await this.#round(signal);
   }
 
-  /** Queues nothing more; resolves when the look that goes on has ended. */
   async stop(): Promise<void> {
-    this.#stopped = true;
     this.#disarm();
-    await this.#looking;
+    await this.#current;
   }
 
   /** A flow is due at `dueAt`, perhaps before all others. */
   expect(dueAt: number): void {
-    if (this.#stopped) return;
-    if (this.#looking !== undefined) this.#lookAgain = true;
-    else if (dueAt < this.#armedFor) this.#arm(dueAt);
+    if (this.#signal.aborted) return;
+    if (this.#current !== undefined) this.#isToRepeat = true;
+    else if (dueAt < this.#armedFor) this.#arm(dueAt, this.#signal);
   }
 
-  #arm(dueAt: number): void {
+  #arm(dueAt: number, signal: AbortSignal): void {
+    if (signal.aborted) return;
     this.#disarm();
-    if (this.#stopped) return;
     const { clock } = this.#deps;
     const now = clock.now();
     this.#armedFor = Math.min(dueAt, now + maxTimerMs);
-    this.#cancelTimer = clock.setTimer(() => void this.#look(), Math.max(0, this.#armedFor - now));
+    this.#cancelTimer = clock.setTimer(() => void this.#round(signal), Math.max(0, this.#armedFor - now));
   }
 
   #disarm(): void {
@@ -81,136 +88,136 @@ export class Timetable {
     this.#armedFor = Infinity;
   }
 
-  async #look(): Promise<void> {
-    if (this.#looking !== undefined) return this.#looking;
+  async #round(signal: AbortSignal): Promise<void> {
     this.#disarm();
-    this.#looking = this.#lookAndArm();
-    await this.#looking;
+    this.#current ??= this.#queueAndArm(signal);
+    await this.#current;
   }
 
-  async #lookAndArm(): Promise<void> {
-    let next: number | undefined;
+  async #queueAndArm(signal: AbortSignal): Promise<void> {
+    let next: number;
     try {
       do {
-        this.#lookAgain = false;
-        await this.#queueAllDue();
-        next = await this.#deps.storage.nextDueAt();
-      } while (this.#isToLookAgain());
+        this.#isToRepeat = false;
+        next = await this.#queueAllDue(signal);
+      } while (this.#mustRepeat(signal));
     } catch (error) {
       this.#deps.emit("background:error", { error, during: "queueing what is due" });
-      next = this.#deps.clock.now() + 1_000;
+      next = this.#deps.clock.now() + retryMs;
     }
-    this.#looking = undefined;
-    this.#arm(next ?? Infinity);
+    if (isAborted(signal)) return;
+    this.#current = undefined;
+    this.#arm(next, signal);
   }
 
-  #isToLookAgain(): boolean {
-    return this.#lookAgain && !this.#stopped;
+  #mustRepeat(signal: AbortSignal): boolean {
+    return this.#isToRepeat && !signal.aborted;
   }
 
-  async #queueAllDue(): Promise<void> {
-    const { clock, storage } = this.#deps;
+  // Resolves with the instant at which the next round is due.
+  async #queueAllDue(signal: AbortSignal): Promise<number> {
+    const { check, clock, storage } = this.#deps;
     const now = clock.now();
-    // Nobody looked for longer than any nap: the computer slept, or the process was stopped for a while.
-    if (now - this.#lookedAt > 2 * maxTimerMs) this.#awakeSince = now;
-    // The clock was set back: what is due from now on is not missed.
-    if (now < this.#lookedAt) this.#awakeSince = Math.min(this.#awakeSince, now);
-    this.#lookedAt = now;
-    for (let slice = sliceSize; slice === sliceSize && !this.#stopped;) {
-      const flows = await storage.dueFlows(now, sliceSize);
-      slice = flows.length;
-      if (slice > 0) await this.#queueSlice(flows, now);
-      if (slice === sliceSize) await clock.yieldToEventLoop();
+    // What is due next was computed by a clock that was ahead.
+    if (now < this.#lastRoundAt) await check.all(signal);
+    this.#lastRoundAt = now;
+    let last: Flow | undefined;
+    for (let size = sliceSize; size === sliceSize && !isAborted(signal);) {
+      const flows = await storage.dueFlows(now, sliceSize, last === undefined ? undefined : placeOf(last));
+      size = flows.length;
+      if (size > 0 && !isAborted(signal)) await this.#queueSlice(flows, now);
+      last = flows.at(-1) ?? last;
+      if (size === sliceSize) await clock.yieldToEventLoop();
     }
+    const next = await storage.nextDueAt();
+    // Some flows stay due, for a process that can read their schedules.
+    return next !== undefined && next <= now ? this.#nextAfter(now, last) : (next ?? Infinity);
+  }
+
+  async #nextAfter(now: number, last: Flow | undefined): Promise<number> {
+    const after = last === undefined ? { dueAt: now, _flowId: "" } : placeOf(last);
+    const [flow] = await this.#deps.storage.dueFlows(now + maxTimerMs, 1, after);
+    return flow === undefined ? Infinity : placeOf(flow).dueAt;
   }
 
   async #queueSlice(flows: readonly Flow[], now: number): Promise<void> {
-    const { rule, storage } = this.#deps;
-    const intervals = new Map<string, number>();
-    const ticks = flows.map((flow) => this.#tickOrGiveUp(flow, now));
-    const outcomes = await storage.queueDue(
-      ticks.map(({ tick }) => tick),
-      rule,
+    const dueRuns = flows.flatMap((flow) => this.#dueRunOrNone(flow, now) ?? []);
+    if (dueRuns.length === 0) return;
+    const results = await this.#deps.storage.queueDue(
+      dueRuns.map(({ tick }) => tick),
+      this.#deps.rule,
     );
-    for (const [index, outcome] of outcomes.entries()) {
-      const flow = flows[index];
-      const made = ticks[index];
-      if (flow === undefined || made === undefined || outcome.outcome === "taken") continue;
-      this.#emitOutcome(flow, outcome, made);
-      if (!made.missed && this.#isOverdue(flow, made.dueAt, intervals)) this.#emitOverdue(flow, made.dueAt);
+    for (const [index, result] of results.entries()) {
+      const due = dueRuns[index];
+      if (due !== undefined && result.outcome !== "taken") this.#emitResult(due, result);
     }
   }
 
-  #emitOutcome(flow: Flow, outcome: QueueDueResult, { dueAt: due, missed }: Made): void {
+  #emitResult({ dueAt: due, flow, missed }: DueRun, result: QueueDueResult): void {
     const { emit, wake } = this.#deps;
-    const dueAt = new Date(due).toISOString();
-    const run = runOf(outcome);
-    if (outcome.outcome === "coalesced") emit("schedule:coalesced", { flow, run: outcome.run, dueAt });
-    if (outcome.outcome === "skipped") emit("schedule:skipped", { flow, run: outcome.run, dueAt });
-    if (missed) emit("schedule:missed", { flow, dueAt, ...(run === undefined ? {} : { run }) });
-    if (outcome.outcome === "queued") {
-      emit("run:queued", { run: outcome.run });
-      wake(flow._id);
-    }
+    const dueAt = isoOf(due);
+    const run = runOf(result);
+    if (result.outcome === "coalesced") emit("schedule:coalesced", { flow, run: result.run, dueAt });
+    if (result.outcome === "skipped") emit("schedule:skipped", { flow, run: result.run, dueAt });
+    if (missed !== undefined)
+      emit("schedule:missed", { flow, dueAt: isoOf(missed), ...(run === undefined ? {} : { run }) });
+    if (result.outcome !== "queued") return;
+    emit("run:queued", { run: result.run });
+    wake(flow._id);
   }
 
-  #emitOverdue(flow: Flow, due: number): void {
-    const { lastExecutedAt } = flow;
-    const dueAt = new Date(due).toISOString();
-    this.#deps.emit("flow:overdue", { flow, dueAt, ...(lastExecutedAt === undefined ? {} : { lastExecutedAt }) });
-  }
-
-  // A schedule that cannot be read any more must not keep the other flows from running.
-  #tickOrGiveUp(flow: Flow, now: number): Made {
+  // A schedule that cannot be read here stays due for a process that can, and keeps no other flow from running.
+  #dueRunOrNone(flow: Flow, now: number): DueRun | undefined {
     try {
-      return this.#tick(flow, now);
+      return this.#dueRun(flow, now);
     } catch (error) {
-      this.#deps.emit("background:error", { error, during: `reading the schedule of flow ${flow._id}` });
-      const dueAt = Date.parse(flow.nextRunAt ?? "");
-      return { tick: { _flowId: flow._id, dueAt, nextDueAt: undefined }, dueAt, missed: true };
+      this.#deps.check.reportUnreadable(flow, error);
+      return undefined;
     }
   }
 
-  #tick(flow: Flow, now: number): Made {
-    const cron = this.#cronOf(flow);
-    const storedDueAt = Date.parse(flow.nextRunAt ?? "");
-    const missed = storedDueAt < this.#awakeSince;
-    const dueAt = missed ? (cron.latest(now, storedDueAt) ?? storedDueAt) : storedDueAt;
-    const tick = { _flowId: flow._id, dueAt: storedDueAt, nextDueAt: cron.next(missed ? now : dueAt) };
-    if (missed && !(this.#deps.catchUpWindowMs > 0 && now - dueAt <= this.#deps.catchUpWindowMs))
-      return { tick, dueAt, missed };
+  #dueRun(flow: Flow, now: number): DueRun {
+    const { catchUpWindowMs, newId, timezone } = this.#deps;
+    const schedule = [flow.schedule ?? "", flow.timezone ?? timezone, flow._id] as const;
+    const cron = cronOf(...schedule);
+    const basis = basisOf(...schedule);
+    const stored = placeOf(flow).dueAt;
+    const isLate = now - stored > latenessMs;
+    const dueAt = isLate ? (cron.latest(now, stored) ?? stored) : stored;
+    const isMissed = now - dueAt > latenessMs;
+    const missed = isMissed ? dueAt : isLate ? cron.latest(dueAt - 1, stored) : undefined;
+    const nextDueAt = cron.next(isLate ? now : dueAt);
+    const tick = { _flowId: flow._id, dueAt: stored, nextDueAt, ...(basis === undefined ? {} : { basis }) };
+    if (isMissed && now - dueAt > catchUpWindowMs) return { flow, tick, dueAt, missed };
     const start = {
-      _id: this.#deps.newId(),
+      _id: newId(),
       _flowId: flow._id,
-      trigger: missed ? ("catch-up" as const) : ("schedule" as const),
-      queuedAt: new Date(now).toISOString(),
-      dueAt: new Date(dueAt).toISOString(),
+      trigger: isMissed ? ("catch-up" as const) : ("schedule" as const),
+      queuedAt: isoOf(now),
+      dueAt: isoOf(dueAt),
     };
-    return { tick: { ...tick, start }, dueAt, missed };
-  }
-
-  // Flows of one slice that share an expression share the answer.
-  #isOverdue(flow: Flow, dueAt: number, intervals: Map<string, number>): boolean {
-    const shared = `${flow.schedule ?? ""} ${flow.timezone ?? ""} ${dueAt}`;
-    const interval = intervals.get(shared) ?? dueAt - (this.#cronOf(flow).latest(dueAt - 1, 0) ?? -Infinity);
-    intervals.set(shared, interval);
-    const since = Math.max(Date.parse(flow.lastExecutedAt ?? flow.createdAt), Date.parse(flow.lastModified));
-    return dueAt - since >= 2 * interval;
-  }
-
-  #cronOf(flow: Flow) {
-    return cronOf(flow.schedule ?? "", flow.timezone ?? this.#deps.timezone, flow._id);
+    return { flow, tick: { ...tick, start }, dueAt, missed };
   }
 }
 
 /** What a due flow is to become. */
-interface Made {
+interface DueRun {
+  readonly flow: Flow;
   readonly tick: Tick;
-  /** The due time the run is for: the newest one, if several were missed. */
+  /** The due time the run is for: the newest one, if several have passed. */
   readonly dueAt: number;
-  readonly missed: boolean;
+  /** The newest due time that was missed, if any was. */
+  readonly missed: number | undefined;
 }
 
-function runOf(outcome: QueueDueResult): Run | undefined {
-  return "run" in outcome ? outcome.run : undefined;
+function placeOf({ _id, nextRunAt = "" }: Flow): { readonly dueAt: number; readonly _flowId: string } {
+  return { dueAt: Date.parse(nextRunAt), _flowId: _id };
+}
+
+function isoOf(at: number): string {
+  return new Date(at).toISOString();
+}
+
+function runOf(result: QueueDueResult): Run | undefined {
+  return "run" in result ? result.run : undefined;
 }

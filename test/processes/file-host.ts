@@ -10,6 +10,7 @@ import {
   type Storage,
   systemClock,
 } from "../../src/index.ts";
+import { silentLogger } from "../../src/model/logger.ts";
 import { DeliveryFile, linesOf } from "../support/deliveries.ts";
 import { openStorage } from "./open-storage.ts";
 import { type Place, type PointName, isSame } from "./points.ts";
@@ -107,7 +108,11 @@ export class FileHost {
     const imports = Object.fromEntries(importIds.map((_importId) => [_importId, this.#import(_importId)]));
     const exports = { orders: this.#orders(), events: eventsExport };
     this.registry = new FlowRegistry({ exports, imports, storage: this.storage, clock: this.#clock() });
-    this.scheduler = new Scheduler(this.registry, { leaseMs, ...(maxCrashes === undefined ? {} : { maxCrashes }) });
+    this.scheduler = new Scheduler(this.registry, {
+      leaseMs,
+      logger: silentLogger,
+      ...(maxCrashes === undefined ? {} : { maxCrashes }),
+    });
   }
 
   /** Lets what runs be taken over, and closes the file. */

@@ -1,6 +1,7 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
-import { retryDelay, longestDelayMs } from "../../src/run/retry.ts";
+import { describe, expect, test } from "vitest";
+import { longestDelayMs, retry, retryDelay } from "../../src/run/retry.ts";
+import { ManualClock } from "../../src/testing/index.ts";
 
 const least = () => 0;
 const most = () => 1 - Number.EPSILON;
@@ -37,4 +38,51 @@ test("every delay lies between none and its ceiling, whatever the attempt and th
       },
     ),
   );
+});
+
+describe("retry", () => {
+  const failing = (times: number) => (attempt: number) =>
+    attempt <= times ? Promise.reject(new Error(`no ${attempt}`)) : Promise.resolve(attempt);
+  const doubling = { delayMs: (attempt: number) => 100 * 2 ** attempt };
+
+  test("resolves with the first attempt that succeeds, after the delays of those that failed", async () => {
+    const clock = new ManualClock();
+    const began = clock.now();
+    const retries: unknown[] = [];
+    const onRetry = (error: unknown, attempt: number, delayMs: number) =>
+      retries.push([(error as Error).message, attempt, delayMs]);
+
+    const result = retry(clock, { ...doubling, onRetry }, failing(2));
+    await clock.advance(600);
+
+    expect([await result, clock.now() - began]).toEqual([3, 600]);
+    expect(retries).toEqual([
+      ["no 1", 1, 200],
+      ["no 2", 2, 400],
+    ]);
+  });
+
+  test("rejects with the last error after maxAttempts, without a further wait", async () => {
+    const clock = new ManualClock();
+
+    const result = retry(clock, { ...doubling, maxAttempts: 2 }, failing(9)).catch((error: unknown) => error);
+    await clock.advance(200);
+
+    expect(await result).toEqual(new Error("no 2"));
+    expect(clock.timers).toBe(0);
+  });
+
+  test("makes no attempt after its signal has aborted, and ends its wait at once", async () => {
+    const clock = new ManualClock();
+    const abort = new AbortController();
+    let attempts = 0;
+    const work = () => Promise.reject(new Error(`no ${++attempts}`));
+
+    const result = retry(clock, { ...doubling, signal: abort.signal }, work).catch((error: unknown) => error);
+    await clock.settle();
+    abort.abort();
+
+    expect(await result).toEqual(new Error("no 1"));
+    expect([attempts, clock.timers]).toEqual([1, 0]);
+  });
 });

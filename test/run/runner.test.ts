@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Export, MemoryStorage, type Storage } from "../../src/index.ts";
+import { silentLogger } from "../../src/model/logger.ts";
 import {
   type CollectingImport,
   ManualClock,
@@ -88,7 +89,7 @@ describe("a lease", () => {
     gate.open();
     await stage.clock.advance(5 * minute);
 
-    expect(ended).toMatchObject({ status: "completed", numSuccess: 4, numPagesProcessed: 4, crashes: 1 });
+    expect(ended).toMatchObject({ status: "completed", numSuccess: 4, numPagesProcessed: 4, crashes: 0 });
     expect(await stage.scheduler.getRun(run._id)).toEqual(ended);
     expect(other.sink.written).toEqual([2, 3, 4]);
     expect(sink.written).toEqual([1, 2]);
@@ -108,12 +109,12 @@ describe("a lease", () => {
     const run = await stage.scheduler.run((await stage.flow())._id);
     await stage.clock.settle();
     const [stolen] = await steal(stage.storage, stage.clock.now());
-    await stage.storage.cancelRun(run._id, stage.clock.now());
+    await stage.storage.cancelRun(run._id, { at: stage.clock.now() });
 
     await stage.clock.advance(10 * second);
 
     expect(stolen?._id).toBe(run._id);
-    expect(reason).toEqual(new Error("another process took the run over"));
+    expect(reason).toEqual(new Error("another process has reclaimed the run"));
     expect(stage.events.names.filter((name) => name === "lease:lost")).toHaveLength(1);
     expect(await stage.failures()).toEqual([]);
   });
@@ -132,7 +133,7 @@ describe("a lease", () => {
     const ended = await next.end(run);
 
     expect(before.status).toBe("running");
-    expect(ended).toMatchObject({ status: "completed", crashes: 1, numSuccess: 4 });
+    expect(ended).toMatchObject({ status: "completed", crashes: 0, numSuccess: 4 });
     expect(sink.written).toEqual([3, 4]);
     expect(next.events.of("run:requeued")).toMatchObject([{ reason: "crash", run: { _id: run._id, crashes: 1 } }]);
     expect(clock.now() - stage.clock.now()).toBeLessThanOrEqual(minute);
@@ -154,7 +155,7 @@ describe("a lease", () => {
 
     await clock.advance(4 * second);
 
-    expect(await next.scheduler.getRun(run._id)).toMatchObject({ status: "completed", crashes: 1 });
+    expect(await next.scheduler.getRun(run._id)).toMatchObject({ status: "completed", crashes: 0 });
   });
 
   test("keeps the keys of pages that are written again after a crash", async () => {
@@ -203,7 +204,7 @@ describe("a lease", () => {
 
   test("of a run that was canceled is not given to anybody: the run ends as canceled", async () => {
     const { stage, run, gate } = await midway(2);
-    await stage.storage.cancelRun(run._id, stage.clock.now());
+    await stage.storage.cancelRun(run._id, { at: stage.clock.now() });
     await steal(stage.storage, stage.clock.now());
     gate.open();
 
@@ -253,28 +254,39 @@ describe("a storage that falters", () => {
     expect(await stage.scheduler.getCheckpoint(flow._id)).toEqual({ read: 4 });
   });
 
-  test.each(["commitPage", "endRun"] as const)(
-    "for long in %s is told as trouble, and the run is resumed when it answers again",
-    async (method) => {
-      let down = false;
-      const storage = faltering(new MemoryStorage(), { method, fails: () => down });
-      const { stage, run, gate, sink } = await midway(3, storage);
-      down = true;
-      gate.open();
-      await stage.clock.advance(5 * second);
-      const meanwhile = await stage.scheduler.getRun(run._id);
-      down = false;
+  test("for long in endRun is reported, and the run is resumed when it works again", async () => {
+    let down = false;
+    const storage = faltering(new MemoryStorage(), { method: "endRun", fails: () => down });
+    const { stage, run, gate, sink } = await midway(3, storage);
+    down = true;
+    gate.open();
+    await stage.clock.advance(5 * second);
+    const meanwhile = await stage.scheduler.getRun(run._id);
+    down = false;
 
-      const ended = await stage.end(run);
+    const ended = await stage.end(run);
 
-      expect(meanwhile.status).toBe("running");
-      expect(stage.events.of("background:error")).toMatchObject([
-        { error: { code: "storage_failed", message: expect.stringContaining(method) as unknown } },
-      ]);
-      expect(ended).toMatchObject({ status: "completed", numSuccess: 4, numPagesProcessed: 4, crashes: 1 });
-      expect([...sink.byKey.keys()].sort()).toEqual(["#1", "#2", "#3", "#4"]);
-    },
-  );
+    expect(meanwhile.status).toBe("running");
+    expect(stage.events.of("background:error")).toMatchObject([
+      { error: { code: "storage_failed", message: expect.stringContaining("endRun") as unknown } },
+    ]);
+    expect(ended).toMatchObject({ status: "completed", numSuccess: 4, numPagesProcessed: 4 });
+    expect([...sink.byKey.keys()].sort()).toEqual(["#1", "#2", "#3", "#4"]);
+  });
+
+  test("for long in commitPage fails the run with that error, and the next run goes on where it had committed", async () => {
+    let down = false;
+    const storage = faltering(new MemoryStorage(), { method: "commitPage", fails: () => down });
+    const { stage, run, gate, sink } = await midway(3, storage);
+    down = true;
+    gate.open();
+    const ended = await stage.end(run);
+    down = false;
+
+    expect(ended).toMatchObject({ status: "failed", error: { code: "storage_failed" }, crashes: 0 });
+    expect(await stage.run(run._flowId)).toMatchObject({ status: "completed" });
+    expect([...sink.byKey.keys()].sort()).toEqual(["#1", "#2", "#3", "#4"]);
+  });
 
   test("for long in claimRun leaves the run waiting, and a later sweep starts it", async () => {
     let down = true;
@@ -309,24 +321,63 @@ describe("a storage that falters", () => {
     expect((await stage.runs(flow._id)).map(({ status }) => status)).toEqual(["completed"]);
     expect(sink.written).toEqual([1, 2]);
     expect(new Set(stage.events.of("background:error").map(({ during }) => during))).toEqual(
-      new Set(["queueing what is due", "sweeping"]),
+      new Set(["queueing what is due", "maintenance"]),
     );
   });
 });
 
-describe("an export or import that is gone", () => {
-  test.each(["from", "sink"])("(%s) fails the run, with its name", async (gone) => {
-    const stage = new Stage({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() } });
-    const run = await stage.scheduler.run((await stage.flow())._id);
-    const exports = gone === "from" ? { elsewhere: ones(1) } : { from: ones(1) };
-    const imports = gone === "sink" ? { elsewhere: collectingImport<number>() } : { sink: collectingImport<number>() };
-    const next = new Stage({ exports, imports, storage: stage.storage, clock: stage.clock });
+describe("an export or import that is not registered here", () => {
+  const without = (gone: string) => ({
+    exports: gone === "from" ? { elsewhere: ones(1) } : { from: ones(1) },
+    imports: gone === "sink" ? { elsewhere: collectingImport<number>() } : { sink: collectingImport<number>() },
+  });
 
+  test.each([
+    ["from", "export"],
+    ["sink", "import"],
+  ])("(%s) leaves the flow's runs to others, reported once a minute", async (gone, kind) => {
+    const stage = new Stage({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() } });
+    const flow = await stage.flow();
+    const run = await stage.scheduler.run(flow._id);
+    const next = new Stage({ ...without(gone), storage: stage.storage, clock: stage.clock });
     await next.scheduler.start();
 
-    const ended = await next.end(run);
-    expect(ended).toMatchObject({ status: "failed", error: { code: "not_found" } });
-    expect(ended.error?.message).toContain(gone);
+    await stage.clock.advance(2 * minute - second);
+
+    expect(await next.scheduler.getRun(run._id)).toEqual(run);
+    expect(next.events.of("run:unclaimed")).toMatchObject(
+      Array(2).fill({ flow: { _id: flow._id }, missing: [{ kind, _id: gone }] }),
+    );
+    await stage.scheduler.start();
+    expect(await stage.end(run)).toMatchObject({ status: "completed", crashes: 0 });
+  });
+
+  test("is registered later: then the run that waited goes on", async () => {
+    const stage = new Stage({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() } });
+    const run = await stage.scheduler.run((await stage.flow())._id);
+    const next = new Stage({ ...without("from"), storage: stage.storage, clock: stage.clock });
+    await next.scheduler.start();
+    await stage.clock.settle();
+
+    next.registry.addExport("from", ones(1));
+
+    expect(await next.end(run)).toMatchObject({ status: "completed" });
+  });
+
+  test("is named in the log at the start, with the flows that use it", async () => {
+    const lines: unknown[] = [];
+    const logger = { ...silentLogger, warn: (fields: object, message: string) => void lines.push([fields, message]) };
+    const stage = new Stage({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() } });
+    const flows = [await stage.flow(), await stage.flow(), await stage.flow({ disabled: true })];
+    const next = new Stage({ ...without("sink"), storage: stage.storage, clock: stage.clock, options: { logger } });
+
+    await next.scheduler.start();
+    await stage.clock.settle();
+
+    const flowIds = flows.slice(0, 2).map(({ _id }) => _id);
+    expect(lines).toEqual([
+      [{ importId: "sink", flows: 2, flowIds }, "import is not registered here, but flows use it"],
+    ]);
   });
 });
 
@@ -436,7 +487,7 @@ describe("stop", () => {
     await stage.clock.advance(minute);
 
     expect(between.status).toBe("running");
-    expect(ended).toMatchObject({ status: "completed", crashes: 1, numSuccess: 4 });
+    expect(ended).toMatchObject({ status: "completed", crashes: 0, numSuccess: 4 });
     expect(tookMs).toBeLessThanOrEqual(90 * second);
     expect(other.sink.written).toEqual([2, 3, 4]);
     expect(sink.written).toEqual([1, 2]);
@@ -474,7 +525,7 @@ describe("stop", () => {
     const ended = await stage.end(run);
 
     expect(again).toBe(1);
-    expect(ended).toMatchObject({ status: "completed", numSuccess: 4, numPagesProcessed: 4, crashes: 1 });
+    expect(ended).toMatchObject({ status: "completed", numSuccess: 4, numPagesProcessed: 4, crashes: 0 });
     expect(stage.events.of("run:completed")).toHaveLength(1);
   });
 

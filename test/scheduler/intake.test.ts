@@ -344,8 +344,8 @@ describe("the inbox", () => {
 
     await stage.clock.advance(30 * second);
 
-    expect(first).toMatchObject([{ status: "failed", error: { code: "import_failed" } }]);
-    expect((await stage.runs()).at(-1)).toMatchObject({ trigger: "realtime", status: "completed", numSuccess: 2 });
+    expect(first).toMatchObject([{ status: "failed", error: { code: "import_unavailable" } }]);
+    expect((await stage.runs()).at(-1)).toMatchObject({ trigger: "resume", status: "completed", numSuccess: 2 });
     expect(sink.calls.at(-1)?.keys).toEqual(["a", "b"]);
     expect(await stage.failures()).toEqual([]);
   });
@@ -500,7 +500,7 @@ describe("listen", () => {
 
   test("begins within half a minute if the storage failed when its first flow was created", async () => {
     const { from, log } = listening();
-    const storage = faltering(new MemoryStorage(), { method: "listFlows", fails: (nth) => nth === 2 });
+    const storage = faltering(new MemoryStorage(), { method: "listFlows", fails: (nth) => nth === 3 });
     const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() }, storage });
     await stage.scheduler.start();
     await stage.flow();
@@ -667,6 +667,60 @@ describe("listen", () => {
     await stage.clock.advance(5 * second);
 
     expect(await isSettled(stopping, stage)).toBe(true);
+    expect(stage.clock.timers).toBe(0);
+    expect(stage.events.of("listen:failed")).toMatchObject([
+      { error: new Error("unsubscribing did not end within 5000 ms"), delayMs: 0 },
+    ]);
+  });
+
+  test("that does not resolve within a minute is aborted and called again, and ended if it connects after all", async () => {
+    const log: string[] = [];
+    const first = new Gate();
+    const from: Export<number> = {
+      async listen({ signal }) {
+        const nth = log.push("begins");
+        signal.addEventListener("abort", () => log.push(`aborts ${nth}`));
+        if (nth === 1) await first.opened;
+        return () => void log.push(`stops ${nth}`);
+      },
+    };
+    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    await stage.flow();
+    await stage.scheduler.start();
+
+    await stage.clock.advance(minute);
+    const reported = stage.events.of("listen:failed");
+    await stage.clock.advance(second);
+    first.open();
+    await stage.clock.settle();
+
+    expect(reported).toMatchObject([{ error: new Error("listen did not resolve within 60000 ms"), delayMs: 1_000 }]);
+    expect(log).toEqual(["begins", "aborts 1", "begins", "stops 1"]);
+    await stage.scheduler.stop();
+    expect(log.slice(4)).toEqual(["aborts 3", "stops 3"]);
+  });
+
+  test("that ignores a stop while it connects holds up neither the stop nor the next start", async () => {
+    let calls = 0;
+    const from: Export<number> = {
+      listen: () => (++calls === 1 ? new Promise(() => undefined) : Promise.resolve(() => undefined)),
+    };
+    const stage = new Stage({
+      exports: { from },
+      imports: { sink: collectingImport<number>() },
+      options: { graceMs: second },
+    });
+    await stage.flow();
+    await stage.scheduler.start();
+
+    const stopping = stage.scheduler.stop();
+    await stage.clock.advance(second);
+    await stopping;
+    const left = stage.clock.timers;
+    await stage.scheduler.start();
+
+    expect([left, calls]).toEqual([0, 2]);
+    await stage.scheduler.stop();
   });
 
   test("that throws while it stops harms nothing, and is told", async () => {

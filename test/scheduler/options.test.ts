@@ -21,7 +21,7 @@ function fault(options: object): readonly [option: string, message: string] | un
 }
 
 test("every option has its default", () => {
-  const { executor, ...rest } = resolve();
+  const { executor, logger: _, ...rest } = resolve();
 
   expect(rest).toStrictEqual({
     concurrency: 10,
@@ -38,8 +38,13 @@ test("every option has its default", () => {
     maxInboxPages: 10_000,
     dedupeWindowMs: 86_400_000,
     retention: { days: 30, runsPerFlow: 1_000 },
+    maxWaitMs: 30_000,
+    maxOpenFailures: 10_000,
+    autoRetry: { afterMs: 300_000, maxDelayMs: 21_600_000, days: 3 },
+    positionMaxAgeMs: 86_400_000,
+    waitTimeoutMs: Infinity,
+    freezeRecords: true,
     clock: inherited.clock,
-    logger: silentLogger,
     newId: inherited.newId,
     random: Math.random,
   });
@@ -49,22 +54,25 @@ test("every option has its default", () => {
 test("the defaults are those that the doc comments state", () => {
   const source = readFileSync(new URL("../../src/scheduler/options.ts", import.meta.url), "utf8");
   const stated = [...source.matchAll(/@default ("?\w+"?)[^\n]*?(?: \*\/|\n +\*\/)\n +readonly (\w+)\?: /g)];
-  const defaults: object = { ...resolve(), ...resolve().retention };
+  const { autoRetry, retention, ...others } = resolve();
+  const defaults = [others, retention, autoRetry] as readonly Record<string, unknown>[];
 
   const numbersAndNames = stated.filter(([, value]) => /^(\d+|".*")$/.test(value ?? ""));
 
-  expect(numbersAndNames).toHaveLength(15);
+  expect(numbersAndNames).toHaveLength(21);
   for (const [, value = "", name = ""] of numbersAndNames)
-    expect([name, JSON.stringify((defaults as Record<string, unknown>)[name])]).toEqual([name, value]);
+    expect([name, defaults.map((some) => JSON.stringify(some[name]))]).toEqual([name, expect.arrayContaining([value])]);
 });
 
 test("an explicit undefined is no value: the default holds", () => {
   const names = Object.keys(resolve());
   const nothing = Object.fromEntries(names.map((name) => [name, undefined]));
 
-  const { executor, ...rest } = resolve({ ...nothing, retention: { days: undefined, runsPerFlow: undefined } });
+  const retention = { days: undefined, runsPerFlow: undefined };
+  const autoRetry = { afterMs: undefined, maxDelayMs: undefined, days: undefined };
+  const { executor, logger: _logger, ...rest } = resolve({ ...nothing, retention, autoRetry });
 
-  const { executor: _, ...defaults } = resolve();
+  const { executor: _, logger: __, ...defaults } = resolve();
   expect(executor).toBeInstanceOf(LocalExecutor);
   expect(rest).toStrictEqual(defaults);
 });
@@ -75,14 +83,37 @@ test("what is given is taken, and what is resolved is frozen", () => {
   const given = {
     ...{ concurrency: 1, overlap: "skip", maxQueued: 1, catchUpWindowMs: 0, leaseMs: 1_000, maxCrashes: 0, graceMs: 0 },
     ...{ prefetch: 0, maxAttempts: 1, retryDelayMs: 0, maxFailures: 0, maxInboxPages: 1, dedupeWindowMs: 0 },
-    ...{ retention: { days: 0.5, runsPerFlow: 1 }, executor, clock, logger: console },
-    ...{ newId: () => "other", random: () => 0 },
+    ...{ retention: { days: 0.5, runsPerFlow: 1 }, autoRetry: { afterMs: 0, maxDelayMs: 0, days: 0.5 } },
+    ...{ maxWaitMs: 0, maxOpenFailures: 0, positionMaxAgeMs: 0, waitTimeoutMs: 0, freezeRecords: false },
+    ...{ executor, clock, newId: () => "other", random: () => 0 },
   } as const;
 
-  const resolved = resolve(given);
+  const { logger: _, ...resolved } = resolve(given);
 
   expect(resolved).toStrictEqual(given);
-  expect([resolved, resolved.retention].every(Object.isFrozen)).toBe(true);
+  expect([resolved.retention, resolved.autoRetry].every(Object.isFrozen)).toBe(true);
+});
+
+test("automatic retries can be turned off, and one setting of them leaves the others at their defaults", () => {
+  expect(resolve({ autoRetry: false }).autoRetry).toBe(false);
+  expect(resolve({ autoRetry: { days: 1 } }).autoRetry).toEqual({ afterMs: 300_000, maxDelayMs: 21_600_000, days: 1 });
+});
+
+test("lines go to the logger that is given, and what it throws is dropped", () => {
+  const lines: unknown[] = [];
+  const logger = {
+    ...silentLogger,
+    info: (fields: object, message: string) => void lines.push([fields, message]),
+    warn: () => {
+      throw new Error("the disk is full");
+    },
+  };
+
+  const resolved = resolve({ logger });
+  resolved.logger.info({ a: 1 }, "said");
+  resolved.logger.warn({}, "lost");
+
+  expect(lines).toEqual([[{ a: 1 }, "said"]]);
 });
 
 test("one retention setting leaves the other at its default", () => {
@@ -106,6 +137,12 @@ describe("out of range is", () => {
     maxAttempts: [0, ...notWhole],
     retryDelayMs: noDuration,
     maxFailures: [-1, ...notWhole],
+    maxWaitMs: noDuration,
+    maxOpenFailures: [-1, ...notWhole],
+    autoRetry: [null, true, 5, "false"],
+    positionMaxAgeMs: noDuration,
+    waitTimeoutMs: noDuration,
+    freezeRecords: [null, 0, "false"],
     maxInboxPages: [0, ...notWhole],
     dedupeWindowMs: noDuration,
     retention: [null, 30, "30 days"],

@@ -149,6 +149,32 @@ describe("start and stop", () => {
       expect(stage.clock.timers).toBe(0);
     });
 
+  test("a start that a stop leaves behind rejects at once, and the next one works although it still hangs", async () => {
+    const storage = hanging(new MemoryStorage(), { method: "reclaimExpiredRuns", nth: 1, gate: new Gate() });
+    const stage = new Stage({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() }, storage });
+    const starting = stage.scheduler.start().catch((error: unknown) => error);
+    await stage.clock.settle();
+    const stopping = stage.scheduler.stop({ graceMs: second });
+    await stage.clock.advance(2 * second);
+
+    expect(await starting).toMatchObject({ code: "conflict" });
+    await stopping;
+    await stage.scheduler.start();
+    await stage.flow({ schedule: "* * * * *" });
+    await stage.clock.advance(minute);
+
+    expect(stage.events.of("run:completed")).toHaveLength(1);
+  });
+
+  test("leaving an `await using` scope stops it", async () => {
+    const { stage, gate } = await busy();
+    gate.open();
+
+    await stage.scheduler[Symbol.asyncDispose]();
+
+    expect(stage.scheduler.state).toBe("stopped");
+  });
+
   for (const method of ["reclaimExpiredRuns", "queueDue", "nextDueAt"] as const)
     test(`stop takes graceMs and a second at most, also when ${method} does not answer`, async () => {
       const storage = hanging(new MemoryStorage(), { method, nth: 2, gate: new Gate() });
@@ -530,7 +556,7 @@ describe("deleting a flow", () => {
     expect(await stage.scheduler.getRun(run._id)).toMatchObject({ status: "canceled", numSuccess: 1 });
     expect((await stage.scheduler.getRun(waiting._id)).status).toBe("canceled");
     expect(stage.events.of("run:canceled").map((event) => event.run._id)).toEqual([waiting._id, run._id]);
-    expect(await stage.storage.findCheckpoint(flow._id)).toBeUndefined();
+    expect(await stage.storage.findPlaces(flow._id)).toEqual({});
     expect(stage.events.of("background:error")).toEqual([]);
   });
 
@@ -586,6 +612,7 @@ describe("failures", () => {
       _id: expect.any(String) as unknown,
       ...{ _flowId: flow._id, _exportId: "from", _importId: "sink", _runId: first._id },
       ...{ key: "#2", record: 2, fault: "reject", message: "no 2", attempts: 1, status: "open" },
+      occurrences: 1,
       ...{ createdAt: "2030-01-01T12:00:00.000Z", lastFailedAt: "2030-01-01T12:00:00.000Z" },
     });
     expect(stage.events.of("failures:stored").flatMap((event) => event.failures)).toEqual(failures);
@@ -599,7 +626,11 @@ describe("failures", () => {
     const run = await stage.end(await stage.scheduler.retryFailures(flow._id));
 
     expect(run).toMatchObject({ trigger: "retry", status: "completed", numSuccess: 2, numError: 0 });
-    expect(run.imports).toEqual({ sink: { numSuccess: 2, numError: 0, numIgnore: 0 }, good: noCounts });
+    const status = "completed";
+    expect(run.imports).toEqual({
+      sink: { numSuccess: 2, numError: 0, numIgnore: 0, status },
+      good: { ...noCounts, status },
+    });
     expect(sink.calls).toMatchObject([{ keys: ["#2", "#3"], records: [2, 3] }]);
     expect(good.calls).toEqual([]);
     expect(await stage.failures()).toEqual([]);
@@ -628,6 +659,7 @@ describe("failures", () => {
       {
         ...failures[1],
         ...{ _runId: run._id, message: "still no", attempts: 2, lastFailedAt: "2030-01-01T13:00:00.000Z" },
+        occurrences: 2,
       },
     ]);
   });
@@ -727,7 +759,7 @@ describe("failures", () => {
     gate.open();
     await clock.settle();
 
-    expect(ended).toMatchObject({ status: "completed", numSuccess: 5, crashes: 1 });
+    expect(ended).toMatchObject({ status: "completed", numSuccess: 5, crashes: 0 });
     expect(other.written).toEqual([4, 5, 6]);
     expect(await stage.failures()).toEqual([]);
   });
@@ -785,7 +817,9 @@ describe("failures", () => {
     const again = await stage.scheduler.resolveFailures([first?._id ?? ""]);
     await stage.end(await stage.scheduler.retryFailures(flow._id));
 
-    expect(resolved).toEqual([{ ...first, status: "resolved", resolvedAt: "2030-01-01T12:00:00.000Z" }]);
+    const resolvedAt = "2030-01-01T12:00:00.000Z";
+    expect(resolved).toEqual([{ ...first, status: "resolved", resolvedAt, resolvedBy: "person" }]);
+    expect(stage.events.of("failures:resolved")).toEqual([{ _ids: [first?._id], resolvedBy: "person" }]);
     expect(again).toEqual([]);
     expect(sink.calls.map(({ records }) => records)).toEqual([[3]]);
     expect((await stage.scheduler.listFailures({ status: "resolved" })).items).toEqual(resolved);
@@ -836,14 +870,16 @@ describe("failures", () => {
     await expect(list({ flowId: "x" } as object)).rejects.toMatchObject({ code: "invalid_request", field: "flowId" });
   });
 
-  test("a retry in which every record asks for a retry again fails, and changes no failure", async () => {
+  test("a retry in which every record asks for a retry again completes, and counts in the failures", async () => {
     const { stage, flow, failures, script } = await failed();
     script.refuses = () => ({ ok: false, fault: "retry", error: new Error("down") });
 
     const run = await stage.end(await stage.scheduler.retryFailures(flow._id));
 
-    expect(run).toMatchObject({ status: "failed", error: { code: "import_failed" } });
-    expect(await stage.failures()).toEqual(failures);
+    expect(run).toMatchObject({ status: "completed", numSuccess: 0, numError: failures.length });
+    const left = await stage.failures();
+    expect(left.map(({ _id }) => _id)).toEqual(failures.map(({ _id }) => _id));
+    expect(left).toMatchObject(failures.map(() => ({ fault: "retry", message: "down", occurrences: 2 })));
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type Flow, type Run, type SchedulerOptions } from "../../src/index.ts";
+import { type Flow, FlowRegistry, type Run, Scheduler, type SchedulerOptions } from "../../src/index.ts";
+import { silentLogger } from "../../src/model/logger.ts";
 import { maxTimerMs } from "../../src/scheduler/timetable.ts";
 import { ManualClock, arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
 import { Gate, Stage, day, hour, minute, noon, second } from "../support/harness.ts";
@@ -25,6 +26,18 @@ function brief({ trigger, dueAt, status, coalesced, skipped }: Run): string {
 }
 
 const briefs = async (stage: Stage, flow?: Flow) => (await stage.runs(flow?._id)).map(brief);
+
+/** A flow whose scheduler is stopped from just after noon for `downMs`. */
+async function afterDown(schedule: string, downMs: number, options: SchedulerOptions = {}) {
+  const stage = quick(options);
+  await stage.scheduler.start();
+  const flow = await stage.flow({ schedule });
+  await stage.scheduler.stop();
+  await stage.clock.advance(downMs);
+  await stage.scheduler.start();
+  await stage.clock.settle();
+  return { stage, flow };
+}
 
 describe("a schedule", () => {
   test("makes one run for each due time, at that time, and says when the next is", async () => {
@@ -95,7 +108,7 @@ describe("a schedule", () => {
     expect(runs).toHaveLength(600);
   });
 
-  test("that can no longer be read is told once, and keeps no other flow from running", async () => {
+  test("that cannot be read here is reported once, stays due, and keeps no other flow from running", async () => {
     const stage = quick();
     const broken = await stage.flow({ schedule: "1 12 * * *" });
     const { storage } = stage;
@@ -109,10 +122,28 @@ describe("a schedule", () => {
     await stage.clock.advance(3 * minute);
 
     expect(await stage.runs(broken._id)).toEqual([]);
+    expect((await stage.registry.get(broken._id)).nextRunAt).toBe(broken.nextRunAt);
     expect(await stage.runs(other._id)).toHaveLength(3);
     expect(stage.events.of("background:error").map(({ during }) => during)).toEqual([
       `reading the schedule of flow ${broken._id}`,
     ]);
+    expect(stage.clock.nextTimerIn).toBeGreaterThan(0);
+  });
+
+  test("that cannot be read here, shared by more flows than one slice, starves none that comes after them", async () => {
+    const stage = quick();
+    for (let count = 0; count < 250; count++) {
+      const broken = await stage.flow({ schedule: "1 12 * * *" });
+      const change = { expected: broken.lastModified, reschedule: false, at: noon };
+      await stage.storage.replaceFlow({ ...broken, timezone: "Mars/Olympus" }, change);
+    }
+    const other = await stage.flow({ schedule: "1 12 * * *" });
+    await stage.scheduler.start();
+
+    await stage.clock.advance(minute);
+
+    expect(await briefs(stage)).toEqual(["schedule 12:01 completed"]);
+    expect((await stage.runs())[0]?._flowId).toBe(other._id);
   });
 });
 
@@ -213,18 +244,6 @@ describe("due while the flow runs", () => {
 });
 
 describe("missed while down", () => {
-  /** A flow whose scheduler is stopped from just after noon for `downMs`. */
-  async function afterDown(schedule: string, downMs: number, options: SchedulerOptions = {}) {
-    const stage = quick(options);
-    await stage.scheduler.start();
-    const flow = await stage.flow({ schedule });
-    await stage.scheduler.stop();
-    await stage.clock.advance(downMs);
-    await stage.scheduler.start();
-    await stage.clock.settle();
-    return { stage, flow };
-  }
-
   test("exactly one run catches up for the newest missed due time; then it goes on as normal", async () => {
     const { stage, flow } = await afterDown("0 * * * *", 5 * hour + 20 * minute);
 
@@ -264,7 +283,7 @@ describe("missed while down", () => {
   });
 
   test("with a window of 0 nothing is ever caught up, and it goes on as normal", async () => {
-    const { stage } = await afterDown("0 * * * *", hour + second, { catchUpWindowMs: 0 });
+    const { stage } = await afterDown("0 * * * *", hour + minute + second, { catchUpWindowMs: 0 });
 
     await stage.clock.advance(hour);
 
@@ -288,6 +307,43 @@ describe("missed while down", () => {
 
     expect(await briefs(stage, flow)).toEqual(["schedule 12:01 completed", "schedule 12:02 completed +1"]);
     expect(stage.events.of("schedule:missed")).toMatchObject([{ run: { coalesced: 1 } }]);
+  });
+});
+
+describe("a due time that is late", () => {
+  test.each([0, hour])("by a minute is simply due, also with a window of %i", async (catchUpWindowMs) => {
+    const { stage } = await afterDown("5 12 * * *", 6 * minute, { catchUpWindowMs });
+
+    expect(await briefs(stage)).toEqual(["schedule 12:05 completed"]);
+    expect(stage.events.of("schedule:missed")).toEqual([]);
+  });
+
+  test("by a second more was missed", async () => {
+    const { stage } = await afterDown("5 12 * * *", 6 * minute + second);
+
+    expect(await briefs(stage)).toEqual(["catch-up 12:05 completed"]);
+    expect(stage.events.of("schedule:missed")).toHaveLength(1);
+  });
+
+  test("by moments runs for the newest, and the newest of those that were missed before it is reported", async () => {
+    const { stage } = await afterDown("* * * * *", hour + 10 * second, { catchUpWindowMs: 0 });
+
+    expect(await briefs(stage)).toEqual(["schedule 13:00 completed"]);
+    expect(stage.events.of("schedule:missed")).toMatchObject([
+      { dueAt: "2030-01-01T12:59:00.000Z", run: { trigger: "schedule" } },
+    ]);
+  });
+
+  test("because the process was frozen at the due time is run by that process", async () => {
+    const stage = quick({ catchUpWindowMs: 0 });
+    await stage.scheduler.start();
+    await stage.flow({ schedule: "5 12 * * *" });
+    await stage.clock.advance(second);
+
+    stage.clock.jumpTo("2030-01-01T12:05:25Z");
+    await stage.clock.advance(minute);
+
+    expect(await briefs(stage)).toEqual(["schedule 12:05 completed"]);
   });
 });
 
@@ -349,7 +405,7 @@ describe("several schedulers on one storage", () => {
   test("catch up once, not once each", async () => {
     const first = quick();
     await first.flow({ schedule: "0 * * * *" });
-    await first.clock.advance(3 * hour);
+    await first.clock.advance(3 * hour + 2 * minute);
     const { storage, clock } = first;
     const second = new Stage({ exports, imports: { sink: collectingImport<number>() }, storage, clock });
 
@@ -373,7 +429,7 @@ describe("the one timer", () => {
     expect(await timersWith(500)).toBe(await timersWith(0));
   });
 
-  test("never sleeps longer than half a minute, also for a flow due in a month", async () => {
+  test("never sleeps longer than half a minute, also for a flow due in days", async () => {
     const delays: number[] = [];
     class WatchedClock extends ManualClock {
       override setTimer(callback: () => void, delayMs: number) {
@@ -384,14 +440,14 @@ describe("the one timer", () => {
     const clock = new WatchedClock("2030-01-01T12:00:00Z");
     const stage = new Stage({ exports, imports: { sink: collectingImport<number>() }, clock });
     await stage.scheduler.start();
-    await stage.flow({ schedule: "0 12 1 2 *" });
+    await stage.flow({ schedule: "0 12 4 1 *" });
 
-    await clock.advance(31 * day);
+    await clock.advance(3 * day);
 
     expect(await briefs(stage)).toEqual(["schedule 12:00 completed"]);
-    expect((await stage.runs())[0]?.queuedAt).toBe("2030-02-01T12:00:00.000Z");
-    // The one timer that is longer is the timeout of the run's write.
-    expect(delays.filter((delay) => delay > maxTimerMs)).toEqual([300_000]);
+    expect((await stage.runs())[0]?.queuedAt).toBe("2030-01-04T12:00:00.000Z");
+    // Those that are longer are timeouts: of the run's reads, and of its write.
+    expect(delays.filter((delay) => delay > maxTimerMs)).toEqual([600_000, 300_000, 600_000]);
   });
 
   test("is gone after stop", async () => {
@@ -448,6 +504,23 @@ describe("a clock that jumps", () => {
     expect(dueTimes.map((dueAt) => dueAt?.slice(11, 16))).toEqual(["12:10", "12:20", "12:30"]);
   });
 
+  test("backwards over years leaves no flow standing still: it is due at the next time counted from now", async () => {
+    const stage = quick();
+    await stage.scheduler.start();
+    const flow = await stage.flow({ schedule: "* * * * *" });
+    stage.clock.jumpTo("2040-01-01T12:00:00Z");
+    await stage.clock.advance(minute);
+    const ahead = await stage.registry.get(flow._id);
+
+    stage.clock.jumpTo("2030-01-01T12:10:30Z");
+    await stage.clock.advance(30 * second);
+    const right = await stage.registry.get(flow._id);
+    await stage.clock.advance(minute);
+
+    expect([ahead.nextRunAt, right.nextRunAt]).toEqual(["2040-01-01T12:02:00.000Z", "2030-01-01T12:12:00.000Z"]);
+    expect((await briefs(stage)).at(-1)).toBe("schedule 12:12 completed");
+  });
+
   test("backwards, even to before the start, makes no due time a missed one", async () => {
     const stage = quick();
     await stage.scheduler.start();
@@ -463,7 +536,7 @@ describe("a clock that jumps", () => {
 });
 
 describe("flow:overdue", () => {
-  test("is told when no run began for twice the interval, at each due time until one does", async () => {
+  test("is emitted when no run began for twice the interval, at each due time until one does", async () => {
     const { stage, gate } = slow();
     await stage.scheduler.start();
     const flow = await stage.flow({ schedule: "*/10 * * * *" });
@@ -478,7 +551,7 @@ describe("flow:overdue", () => {
     ]);
   });
 
-  test("is told of a flow that never began a run since it was made", async () => {
+  test("is emitted for a flow that never began a run since it was made", async () => {
     const hog = new Gate();
     const sink = scriptedImport<number>(() => hog.opened.then(() => undefined));
     const stage = new Stage({ exports: { from: arrayExport([1]) }, imports: { sink }, options: { concurrency: 1 } });
@@ -502,7 +575,7 @@ describe("flow:overdue", () => {
     ["in working hours of working days", "0 9-17 * * 1-5", 14 * day],
     ["in bursts", "0,5 6,18 * * *", 3 * day],
     ["once a month", "0 0 1 * *", 62 * day],
-  ])("is never told of a healthy flow that runs %s", async (_, schedule, span) => {
+  ])("is never emitted for a healthy flow that runs %s", async (_, schedule, span) => {
     const stage = quick();
     await stage.scheduler.start();
     await stage.flow({ schedule });
@@ -511,5 +584,105 @@ describe("flow:overdue", () => {
 
     expect(stage.events.of("run:completed").length).toBeGreaterThan(1);
     expect(stage.events.of("flow:overdue")).toEqual([]);
+  });
+});
+
+describe("a stored due time", () => {
+  const at = "2030-01-01T12:00:00Z";
+  const started = async (storage: Stage["storage"], timezone: string, clock = new ManualClock(at)) => {
+    const registry = new FlowRegistry({
+      exports,
+      imports: { sink: collectingImport<number>() },
+      storage,
+      clock,
+      timezone,
+    });
+    const scheduler = new Scheduler(registry, { logger: silentLogger });
+    await scheduler.start();
+    return { registry, scheduler, clock };
+  };
+
+  test("is computed anew when the registry's timezone changed, once, and then stays", async () => {
+    const stage = quick();
+    const flow = await stage.flow({ schedule: "0 9 * * *" });
+    const own = await stage.flow({ schedule: "0 9 * * *", timezone: "UTC" });
+
+    const { registry, scheduler } = await started(stage.storage, "America/New_York");
+
+    expect((await registry.get(flow._id)).nextRunAt).toBe("2030-01-01T14:00:00.000Z");
+    expect((await registry.get(own._id)).nextRunAt).toBe("2030-01-02T09:00:00.000Z");
+    await scheduler.stop();
+    const { lastModified } = await registry.get(flow._id);
+    expect(lastModified).toBe(flow.lastModified);
+  });
+
+  test("that was computed by another tz version, and has passed meanwhile, is caught up", async () => {
+    const stage = quick();
+    const flow = await stage.flow({ schedule: "0 13 * * *" });
+    const dueAt = Date.parse("2030-01-01T13:00:00Z");
+    await stage.storage.rescheduleFlows([{ _flowId: flow._id, expected: dueAt, dueAt, basis: "another" }]);
+    await stage.clock.advance(2 * hour);
+
+    await stage.scheduler.start();
+    await stage.clock.settle();
+
+    expect(await briefs(stage)).toEqual(["catch-up 13:00 completed"]);
+    expect((await stage.storage.scheduledFlows(1))[0]?.basis).not.toBe("another");
+  });
+
+  test("that lies beyond the next one counted from now is computed anew at the start", async () => {
+    const stage = quick();
+    const flow = await stage.flow({ schedule: "0 13 * * *" });
+    const expected = Date.parse(flow.nextRunAt ?? "");
+    const dueAt = Date.parse("2039-01-01T13:00:00Z");
+    await stage.storage.rescheduleFlows([{ _flowId: flow._id, expected, dueAt, basis: "as stored" }]);
+
+    await stage.scheduler.start();
+
+    expect((await stage.registry.get(flow._id)).nextRunAt).toBe(flow.nextRunAt);
+  });
+
+  test("that is missing is computed, within half a minute also while it runs", async () => {
+    const stage = quick();
+    await stage.scheduler.start();
+    const flow = await stage.flow({ schedule: "30 12 * * *" });
+    const [stored] = await stage.storage.scheduledFlows(1);
+    const expected = Date.parse(flow.nextRunAt ?? "");
+    const change = { _flowId: flow._id, expected, dueAt: undefined, basis: stored?.basis ?? "" };
+    await stage.storage.rescheduleFlows([change]);
+    const lost = await stage.registry.get(flow._id);
+
+    await stage.clock.advance(30 * second);
+
+    expect(lost.nextRunAt).toBeUndefined();
+    expect((await stage.registry.get(flow._id)).nextRunAt).toBe(flow.nextRunAt);
+  });
+
+  test("is left alone by a running process with other tz data, so that two of them do not undo each other", async () => {
+    const stage = quick();
+    await stage.scheduler.start();
+    const flow = await stage.flow({ schedule: "30 13 * * *" });
+    const expected = Date.parse(flow.nextRunAt ?? "");
+    const dueAt = Date.parse("2030-01-01T14:30:00Z");
+    await stage.storage.rescheduleFlows([{ _flowId: flow._id, expected, dueAt, basis: "of another process" }]);
+
+    await stage.clock.advance(hour);
+
+    expect((await stage.registry.get(flow._id)).nextRunAt).toBe("2030-01-01T14:30:00.000Z");
+  });
+
+  test("of each of 12,000 flows is computed anew: of 10,000 before the start resolves, of the rest soon after", async () => {
+    const stage = quick();
+    const ids: string[] = [];
+    for (let count = 0; count < 12_000; count++) ids.push((await stage.flow({ schedule: "0 9 * * *" }))._id);
+
+    const { registry, scheduler, clock } = await started(stage.storage, "America/New_York");
+    const dueTimes = async () => Promise.all(ids.map(async (_id) => (await registry.get(_id)).nextRunAt));
+    const atStart = (await dueTimes()).filter((dueAt) => dueAt === "2030-01-01T14:00:00.000Z").length;
+    await clock.settle();
+
+    expect(atStart).toBeGreaterThanOrEqual(10_000);
+    expect(new Set(await dueTimes())).toEqual(new Set(["2030-01-01T14:00:00.000Z"]));
+    await scheduler.stop();
   });
 });

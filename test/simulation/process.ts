@@ -1,5 +1,6 @@
 import { type CancelTimer, type Clock, type Storage, FlowRegistry, Scheduler } from "../../src/index.ts";
 import { StorageFailedError } from "../../src/errors.ts";
+import { silentLogger } from "../../src/model/logger.ts";
 import type { Chance } from "../support/chance.ts";
 import type { Plan } from "./plan.ts";
 
@@ -184,7 +185,11 @@ export class Process {
     const { clock, gate } = this;
     const view = { ...parts.view, gate, clock, told: (call: StorageCall) => parts.view.told(this, call) };
     this.registry = new FlowRegistry({ storage: viewedStorage(parts.storage, view), clock, newId });
-    this.scheduler = new Scheduler(this.registry, { ...plan.options, random: () => chance.next() });
+    this.scheduler = new Scheduler(this.registry, {
+      ...plan.options,
+      logger: silentLogger,
+      random: () => chance.next(),
+    });
   }
 
   get isFrozen(): boolean {

@@ -13,6 +13,8 @@ import {
   type SchedulerOptions,
   type Storage,
 } from "../../src/index.ts";
+import { schedulerEventNames } from "../../src/events.ts";
+import { silentLogger } from "../../src/model/logger.ts";
 import { EventRecorder, ManualClock } from "../../src/testing/index.ts";
 
 /** Noon on Tuesday, the first of January 2030. */
@@ -45,8 +47,8 @@ export class Stage {
     this.clock = clock;
     this.storage = storage;
     this.registry = new FlowRegistry({ exports, imports, storage, clock, newId: countedIds() });
-    this.scheduler = new Scheduler(this.registry, { random: () => 0.5, ...setting.options });
-    this.events = new EventRecorder(this.scheduler, eventNames);
+    this.scheduler = new Scheduler(this.registry, { random: () => 0.5, logger: silentLogger, ...setting.options });
+    this.events = new EventRecorder(this.scheduler, harnessEvents);
   }
 
   /** A flow from the first export to all imports, unless `input` says otherwise. */
@@ -92,18 +94,8 @@ export class Stage {
   }
 }
 
-const eventNames: readonly (keyof SchedulerEvents)[] = [
-  ...(["run:queued", "run:started", "run:progress", "run:retrying", "run:completed", "run:failed"] as const),
-  ...(["run:canceled", "run:requeued", "failures:stored", "schedule:coalesced", "schedule:skipped"] as const),
-  ...([
-    "schedule:missed",
-    "flow:overdue",
-    "lease:lost",
-    "listen:failed",
-    "background:error",
-    "listener:error",
-  ] as const),
-];
+// All but the last one of a scheduler, which comes whenever a test ends it.
+const harnessEvents = schedulerEventNames.filter((name) => name !== "scheduler:stopped");
 
 // One series for all stages, as ids have to be new for each scheduler on a storage.
 let lastId = 0;

@@ -1,10 +1,14 @@
 import { expect, test } from "vitest";
 import { type SchedulerEvents, type Run } from "../../src/index.ts";
-import { Events } from "../../src/events.ts";
+import { Events, schedulerEventNames } from "../../src/events.ts";
 import { EventRecorder } from "../../src/testing/index.ts";
 
 /** Emits what a test wants. */
 class Teller extends Events<SchedulerEvents> {
+  constructor() {
+    super(schedulerEventNames);
+  }
+
   tell<Name extends keyof SchedulerEvents>(name: Name, payload: SchedulerEvents[Name]): void {
     this.emit(name, payload);
   }

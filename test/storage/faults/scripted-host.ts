@@ -9,6 +9,7 @@ import {
   type Storage,
   isPoundlockError,
 } from "../../../src/index.ts";
+import { silentLogger } from "../../../src/model/logger.ts";
 import { ManualClock, arrayExport } from "../../../src/testing/index.ts";
 import { aborted, Gate, minute, noon, second } from "../../support/harness.ts";
 import { Audit, type Item, nameOf } from "./audit.ts";
@@ -109,7 +110,7 @@ export class ScriptedHost {
     const newId = () => `id-${String(++this.#nextId).padStart(6, "0")}`;
     this.#registry = new FlowRegistry({ exports: this.#exports, imports: this.#imports, storage, clock, newId });
     const retention = { runsPerFlow: 4 };
-    this.#scheduler = new Scheduler(this.#registry, { random: () => 0.5, graceMs, retention });
+    this.#scheduler = new Scheduler(this.#registry, { random: () => 0.5, graceMs, retention, logger: silentLogger });
     this.#watch(this.#scheduler);
     this.#isStarted = false;
     await this.#define("a-orders", "orders", ["ledger", "mail"]);

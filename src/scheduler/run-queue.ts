@@ -1,0 +1,51 @@
+import type { Clock } from "../clock.ts";
+import { BusyError, FlowDisabledError, NotFoundError } from "../errors.ts";
+import type { Emit, SchedulerEvents } from "../events.ts";
+import type { Run, RunStart } from "../model/run.ts";
+import type { Storage } from "../storage/storage.ts";
+
+/** Everything a run queue needs. */
+export interface RunQueueDeps {
+  readonly storage: Pick<Storage, "queueRun">;
+  readonly clock: Clock;
+  readonly newId: () => string;
+  readonly maxQueued: number;
+  readonly emit: Emit<SchedulerEvents>;
+  /** Runs of this flow wait: some process is to execute them. */
+  readonly wake: (_flowId: string) => void;
+}
+
+/** Queues runs that somebody asks for. */
+export class RunQueue {
+  readonly #deps: RunQueueDeps;
+
+  constructor(deps: RunQueueDeps) {
+    this.#deps = deps;
+  }
+
+  /** @throws `not_found`, `flow_disabled`; `busy` if `maxQueued` runs of the flow wait. */
+  async add(_flowId: string, start: Omit<RunStart, "_id" | "_flowId" | "queuedAt">): Promise<Run> {
+    const { clock, maxQueued, newId, storage } = this.#deps;
+    const queuedAt = new Date(clock.now()).toISOString();
+    const queued = await storage.queueRun({ _id: newId(), _flowId, queuedAt, ...start }, { maxQueued });
+    switch (queued.outcome) {
+      case "missing":
+        throw new NotFoundError("flow", _flowId);
+      case "disabled":
+        throw new FlowDisabledError(`Flow ${_flowId} is disabled`);
+      case "full":
+        throw new BusyError(`Flow ${_flowId} has ${maxQueued} runs waiting: try again later`);
+      case "waiting":
+        return queued.run;
+      case "queued":
+        this.added(queued.run);
+        return queued.run;
+    }
+  }
+
+  /** A run was queued: says so, and has it executed. */
+  added(run: Run): void {
+    this.#deps.emit("run:queued", { run });
+    this.#deps.wake(run._flowId);
+  }
+}

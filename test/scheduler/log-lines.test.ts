@@ -1,0 +1,162 @@
+import { describe, expect, test } from "vitest";
+import type { Export, Logger } from "../../src/index.ts";
+import { reject, stop } from "../../src/index.ts";
+import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
+import { type Setting, Stage, minute, second, upTo } from "../support/harness.ts";
+
+/** A harness whose log lines are kept as `level message`. */
+function logged(setting: Setting) {
+  const lines: { readonly level: keyof Logger; readonly message: string; readonly fields: object }[] = [];
+  const line = (level: keyof Logger) => (fields: object, message: string) =>
+    void lines.push({ level, message, fields });
+  const logger = { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
+  const stage = new Stage({ ...setting, options: { ...setting.options, logger } });
+  return { stage, lines, brief: () => lines.map(({ level, message }) => `${level} ${message}`) };
+}
+
+const exports = { from: arrayExport(upTo(2)) };
+
+describe("a run writes one line when it ends:", () => {
+  test("info if all went well, with its counts", async () => {
+    const { stage, lines } = logged({ exports, imports: { sink: collectingImport<number>() } });
+
+    const run = await stage.move();
+
+    expect(lines).toEqual([
+      {
+        level: "info",
+        message: "run completed",
+        fields: { flowId: run._flowId, runId: run._id, trigger: "manual", numSuccess: 2, numError: 0, numIgnore: 0 },
+      },
+    ]);
+  });
+
+  test("warn if it carries errors", async () => {
+    const sink = scriptedImport<number>(({ records }) => {
+      if (records.includes(2)) throw reject("no");
+      return undefined;
+    });
+    const { stage, brief } = logged({ exports, imports: { sink } });
+
+    await stage.move();
+
+    expect(brief()).toEqual(["warn run completed"]);
+  });
+
+  test("error if it failed, and one for the export that failed, with its stack", async () => {
+    const from: Export<number> = {
+      // eslint-disable-next-line require-yield -- it fails before its first page
+      async *pages() {
+        throw new Error("the source is gone");
+      },
+    };
+    const { stage, brief, lines } = logged({ exports: { from }, imports: { sink: collectingImport<number>() } });
+
+    await stage.move();
+
+    expect(brief().sort()).toEqual(["error export failed", "error run failed"]);
+    expect(lines.find(({ message }) => message === "export failed")?.fields).toMatchObject({
+      err: { cause: { message: "the source is gone", stack: expect.any(String) as unknown } },
+    });
+  });
+
+  test("info if it was canceled", async () => {
+    const { stage, brief } = logged({ exports, imports: { sink: collectingImport<number>() } });
+    const run = await stage.scheduler.run((await stage.flow())._id);
+
+    await stage.scheduler.cancel(run._id);
+
+    expect(brief()).toEqual(["info run canceled"]);
+  });
+});
+
+test("an import that is paused and resumes writes one line each", async () => {
+  let stops = true;
+  const sink = scriptedImport<number>(() => {
+    if (stops) throw stop("no credentials");
+    return undefined;
+  });
+  const { stage, brief } = logged({ exports, imports: { sink } });
+  await stage.move();
+  stops = false;
+
+  await stage.clock.advance(20 * minute);
+
+  expect(brief().filter((line) => line.includes("import paused"))).toEqual(["warn import paused"]);
+  expect(brief().filter((line) => line.includes("import resumed"))).toEqual(["info import resumed"]);
+});
+
+test("a logger that throws harms no run", async () => {
+  const throws = () => {
+    throw new Error("the disk is full");
+  };
+  const logger = { debug: throws, info: throws, warn: throws, error: throws };
+  const stage = new Stage({ exports, imports: { sink: collectingImport<number>() }, options: { logger } });
+
+  const run = await stage.move();
+
+  expect(run).toMatchObject({ status: "completed", numSuccess: 2 });
+  expect(stage.events.of("background:error")).toEqual([]);
+});
+
+describe("waitFor on a scheduler that is stopped", () => {
+  test("writes a warning, and still resolves once the run has ended", async () => {
+    const { stage, brief } = logged({ exports, imports: { sink: collectingImport<number>() } });
+    const run = await stage.scheduler.run((await stage.flow())._id);
+    const waiting = stage.scheduler.waitFor(run._id);
+    await stage.clock.advance(5 * second);
+    const before = brief();
+
+    await stage.scheduler.start();
+
+    expect((await waiting).status).toBe("completed");
+    expect(before).toEqual([
+      "warn waiting for a run while this scheduler is stopped: it ends only if another process executes it",
+    ]);
+  });
+
+  test("is refused after waitTimeoutMs, saying why, and leaves no timer", async () => {
+    const stage = new Stage({
+      exports,
+      imports: { sink: collectingImport<number>() },
+      options: { waitTimeoutMs: 2_500 },
+    });
+    const run = await stage.scheduler.run((await stage.flow())._id);
+
+    const waiting = stage.scheduler.waitFor(run._id).catch((error: unknown) => error);
+    await stage.clock.advance(2_500);
+
+    expect(await waiting).toMatchObject({
+      code: "conflict",
+      message: `Run ${run._id} did not end within 2500 ms: it is queued, and this scheduler is stopped`,
+    });
+    expect(stage.clock.timers).toBe(0);
+  });
+});
+
+describe("an id that is a Promise is refused as one, by", () => {
+  const promise = Promise.resolve("id") as never;
+  test.each([
+    ["run", "_flowId", (stage: Stage) => stage.scheduler.run(promise)],
+    ["cancel", "_runId", (stage: Stage) => stage.scheduler.cancel(promise)],
+    ["waitFor", "_runId", (stage: Stage) => stage.scheduler.waitFor(promise)],
+    ["getRun", "_runId", (stage: Stage) => stage.scheduler.getRun(promise)],
+    ["accept", "_exportId", (stage: Stage) => stage.scheduler.accept(promise, [])],
+    ["getFailure", "_id", (stage: Stage) => stage.scheduler.getFailure(promise)],
+    ["editFailure", "_id", (stage: Stage) => stage.scheduler.editFailure(promise, 1)],
+    ["retryFailures", "_flowId", (stage: Stage) => stage.scheduler.retryFailures(promise)],
+    ["resolveFailures", "_ids", (stage: Stage) => stage.scheduler.resolveFailures([promise])],
+    ["deliveries", "_flowId", (stage: Stage) => stage.scheduler.deliveries(promise)],
+    ["resume", "_flowId", (stage: Stage) => stage.scheduler.resume(promise)],
+    ["getCheckpoint", "_flowId", (stage: Stage) => stage.scheduler.getCheckpoint(promise)],
+    ["setCheckpoint", "_flowId", (stage: Stage) => stage.scheduler.setCheckpoint(promise, 1)],
+    ["listInbox", "_flowId", (stage: Stage) => stage.scheduler.listInbox(promise)],
+    ["dropInbox", "_flowId", (stage: Stage) => stage.scheduler.dropInbox(promise, [])],
+  ] as const)("%s", async (_, field, call) => {
+    await expect(call(new Stage({ exports, imports: {} }))).rejects.toMatchObject({
+      code: "invalid_request",
+      field,
+      message: expect.stringContaining("the id is a Promise: await it") as unknown,
+    });
+  });
+});
