@@ -1,6 +1,6 @@
 import type { SchedulerEvents } from "../events.ts";
 import type { Logger } from "../model/logger.ts";
-import { messageOf } from "../model/outcome.ts";
+import { messageOf } from "../model/message.ts";
 import type { Run } from "../model/run.ts";
 
 /** What is written to the log of each event: one line for each run that ended, and one for what went wrong or right again. */

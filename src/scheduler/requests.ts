@@ -1,6 +1,6 @@
 import { InvalidRequestError } from "../errors.ts";
 import { type Json, copyJson } from "../model/json.ts";
-import { messageOf } from "../model/outcome.ts";
+import { messageOf } from "../model/message.ts";
 import type { Run } from "../model/run.ts";
 import type { FailureQuery, RunQuery } from "../storage/storage.ts";
 

@@ -45,7 +45,6 @@ describe("a run writes one line when it ends:", () => {
 
   test("error if it failed, and one for the export that failed, with its stack", async () => {
     const from: Export<number> = {
-      // eslint-disable-next-line require-yield -- it fails before its first page
       async *pages() {
         throw new Error("the source is gone");
       },
