@@ -177,10 +177,17 @@ export class PageMover {
     const excluded = last && page.excluded !== undefined ? [...page.excluded].filter((id) => this.#reads(id)) : [];
     if (shares.length === 0 && excluded.length === 0 && !this.#isSettledBefore(last, parts)) return;
     const { progress } = this.#deps;
+    // After an abort some imports may have it before them still.
+    const isOver = parts.every(
+      ({ recipient }) =>
+        recipient.left !== undefined ||
+        recipient.held !== undefined ||
+        shares.some((share) => share.recipient === recipient),
+    );
     const moved = [...shares.map(({ recipient }) => recipient._importId), ...excluded];
     const failures = await progress.commit({
       generated,
-      processed: last ? 1 : 0,
+      processed: last && isOver ? 1 : 0,
       counts: Object.fromEntries(shares.map(({ recipient, settled }) => [recipient._importId, settled.counts])),
       ...this.#moves(page, checkpoint, shares, { moved, last }),
       failures: shares.flatMap(({ settled }) => settled.failures),

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Export, type Json, type RunOptions, reject, retryLater } from "../../src/index.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { Gate, Stage, aborted, hour, minute, pagesExport, upTo } from "../support/harness.ts";
+import { Gate, Stage, aborted, hour, minute, pagesExport, upTo, second } from "../support/harness.ts";
 
 /** Pages of one number each, the checkpoint being the number; says at which checkpoints it was opened. */
 function steps(last: number, settings: Partial<Export<number, { at: number }>> = {}) {
@@ -56,15 +56,16 @@ describe("checkpoints", () => {
     },
   );
 
-  test("of an unordered export do not move the flow when the run fails: its next run begins where this one did", async () => {
+  test("of an unordered export do not move the checkpoint when the run fails: its next run goes on at the position", async () => {
     const { from, opened } = steps(5, { order: "unordered" });
     const stage = new Stage({ exports: { from }, imports: { sink: failing(4) } });
 
     const { _flowId } = await stage.move();
+    const checkpoint = await stage.scheduler.getCheckpoint(_flowId);
     await stage.run(_flowId);
 
-    expect(await stage.scheduler.getCheckpoint(_flowId)).toBeUndefined();
-    expect(opened).toEqual([undefined, undefined]);
+    expect(checkpoint).toBeUndefined();
+    expect(opened).toEqual([undefined, 3]);
   });
 
   test("a page without one keeps the last: the pages since are read again by who resumes", async () => {
@@ -276,7 +277,7 @@ describe("retryLater from pages", () => {
     });
   });
 
-  test("pages without checkpoints are no progress: it never goes on without end", async () => {
+  test("after pages without checkpoints fails the run and says why: they would be sent again", async () => {
     let reads = 0;
     const from: Export<number> = {
       async *pages() {
@@ -291,8 +292,11 @@ describe("retryLater from pages", () => {
       options: { maxAttempts: 3 },
     });
 
-    expect((await stage.move()).error?.code).toBe("export_failed");
-    expect(reads).toBe(3);
+    const run = await stage.move();
+
+    expect(run).toMatchObject({ status: "failed", numSuccess: 1, error: { code: "export_failed" } });
+    expect(run.error?.message).toContain("no checkpoint to go on from");
+    expect(reads).toBe(1);
   });
 
   test("a checkpoint that stays the same is no progress either", async () => {
@@ -358,14 +362,14 @@ describe("keys", () => {
     expect(sink.byKey.size).toBe(6);
   });
 
-  test("a page read again after retryLater has the keys it had", async () => {
+  test("a page read after retryLater has the key of its place in the whole reading", async () => {
     let reads = 0;
     const from: Export<number, number> = {
       order: "ordered",
       async *pages({ checkpoint = 0 }) {
         if (checkpoint === 0) yield { records: [1], checkpoint: 1 };
-        yield [2];
         if (++reads < 3) throw retryLater("again");
+        yield { records: [2], checkpoint: 2 };
         yield { records: [3], checkpoint: 3 };
       },
     };
@@ -377,8 +381,6 @@ describe("keys", () => {
     expect(sink.calls.map(({ keys: [key], records: [record] }) => [record, key])).toEqual([
       [1, `${_id}/1/0`],
       [2, `${_id}/2/0`],
-      [2, `${_id}/2/0`],
-      [2, `${_id}/2/0`],
       [3, `${_id}/3/0`],
     ]);
   });
@@ -388,18 +390,22 @@ describe("keys", () => {
     ["answers a number", () => 7],
     ["answers an empty text", () => ""],
     ["answers nothing", () => undefined],
-  ])("a key that %s breaks the contract before anything is written", async (_, key) => {
+  ])("a key that %s makes its record a failure, and the page goes on", async (_, key) => {
     const sink = collectingImport<number>();
-    const from = { ...pagesExport([[1]]), key: key as () => string };
+    const keyOf = (record: number) => (record === 1 ? (key as () => string)() : `key ${record}`);
+    const from = { ...pagesExport([[1, 2]]), key: keyOf };
     const stage = new Stage({ exports: { from }, imports: { sink } });
 
-    expect((await stage.move()).error?.code).toBe("contract_violation");
-    expect(sink.calls).toEqual([]);
+    const run = await stage.move();
+
+    expect(run).toMatchObject({ status: "completed", numSuccess: 1, numError: 1 });
+    expect(sink.written).toEqual([2]);
+    expect(await stage.failures()).toMatchObject([{ record: 1, fault: "reject", key: `${run._id}/1/0` }]);
   });
 });
 
 describe("the error budget", () => {
-  test("every record of the first page asking for a retry fails the run and stores nothing", async () => {
+  test("every record of a page asking for a retry pauses the import, fails the run and stores nothing", async () => {
     const { from, opened } = steps(3);
     const sink = scriptedImport<number>(() => {
       throw retryLater(new Error("503"));
@@ -407,17 +413,18 @@ describe("the error budget", () => {
     const stage = new Stage({ exports: { from }, imports: { sink } });
 
     const run = await stage.move();
-    await stage.run(run._flowId);
+    const skipping = await stage.run(run._flowId);
 
+    expect(skipping).toMatchObject({ status: "completed", imports: { sink: { status: "skipped" } } });
     expect(run).toMatchObject({
       status: "failed",
       numPagesProcessed: 0,
       numError: 0,
-      error: { code: "import_failed" },
+      error: { code: "import_unavailable" },
     });
     expect(run.error?.message).toContain("503");
     expect(await stage.failures()).toEqual([]);
-    expect(opened).toEqual([undefined, undefined]);
+    expect(opened).toEqual([undefined]);
   });
 
   test("counts an import whose destination is down from the start, also where its filter left whole pages out", async () => {
@@ -433,7 +440,7 @@ describe("the error budget", () => {
       status: "failed",
       numIgnore: 2,
       numPagesProcessed: 2,
-      error: { code: "import_failed" },
+      error: { code: "import_unavailable" },
     });
     expect(await stage.failures()).toEqual([]);
   });
@@ -442,7 +449,7 @@ describe("the error budget", () => {
     const sink = scriptedImport<number>(() => Promise.reject(new Error("connection refused")));
     const stage = new Stage({ exports: { from: steps(2).from }, imports: { sink } });
 
-    expect((await stage.move()).error?.code).toBe("import_failed");
+    expect((await stage.move()).error?.code).toBe("import_unavailable");
   });
 
   test("one record of the first page that is taken means that the destination is up", async () => {
@@ -456,14 +463,21 @@ describe("the error budget", () => {
     expect(await stage.move()).toMatchObject({ status: "completed", numSuccess: 1, numError: 2 });
   });
 
-  test("later pages that ask for a retry are stored", async () => {
+  test("every record of a later page asking for a retry pauses the import, and what was committed stays", async () => {
     const sink = scriptedImport<number>(({ records }) => {
       if (records[0] !== 1) throw retryLater("busy");
       return undefined;
     });
     const stage = new Stage({ exports: { from: steps(3).from }, imports: { sink } });
 
-    expect(await stage.move()).toMatchObject({ status: "completed", numSuccess: 1, numError: 2 });
+    expect(await stage.move()).toMatchObject({
+      status: "failed",
+      numSuccess: 1,
+      numError: 0,
+      error: { code: "import_unavailable" },
+      imports: { sink: { status: "paused" } },
+    });
+    expect(await stage.failures()).toEqual([]);
   });
 
   test("a poison record alone on the first page is stored and never blocks the flow", async () => {
@@ -480,7 +494,7 @@ describe("the error budget", () => {
     expect(await stage.scheduler.getCheckpoint(run._flowId)).toEqual({ at: 2 });
   });
 
-  test("more than maxFailures fails the run: the page that goes beyond is not committed", async () => {
+  test("more than maxFailures pauses the import and fails the run: the page that goes beyond is committed", async () => {
     const sink = scriptedImport<number>(({ records }) =>
       records.map(() => ({ ok: false, fault: "reject", error: new Error("no") })),
     );
@@ -491,12 +505,13 @@ describe("the error budget", () => {
 
     expect(run).toMatchObject({
       status: "failed",
-      numPagesProcessed: 2,
-      numError: 4,
+      numPagesProcessed: 3,
+      numError: 6,
       error: { code: "too_many_failures" },
     });
-    expect(await stage.failures()).toHaveLength(4);
-    expect(await stage.scheduler.getCheckpoint(run._flowId)).toEqual({ read: 4 });
+    expect(await stage.failures()).toHaveLength(6);
+    expect(await stage.scheduler.getCheckpoint(run._flowId)).toEqual({ read: 6 });
+    expect(await stage.scheduler.deliveries(run._flowId)).toMatchObject([{ paused: { until: "person", maxOpen: 5 } }]);
   });
 
   test("exactly maxFailures is allowed, and each import has its own budget", async () => {
@@ -513,20 +528,19 @@ describe("the error budget", () => {
     expect(await stage.move()).toMatchObject({ status: "completed", numError: 8 });
   });
 
-  test("a non-idempotent import's unknown outcomes are stored, alone on the first page as well as beyond the budget", async () => {
+  test("a page whose every outcome is unknown is stored at an import that is not idempotent, and pauses it", async () => {
     const sink = scriptedImport<number>(() => Promise.reject(new Error("socket hang up")), { idempotent: false });
     const from = arrayExport(upTo(9), { pageSize: 3 });
-    const stage = new Stage({ exports: { from }, imports: { sink }, options: { maxFailures: 5 } });
+    const stage = new Stage({ exports: { from }, imports: { sink } });
 
     const run = await stage.move();
 
-    expect(run).toMatchObject({ status: "failed", numError: 6, error: { code: "too_many_failures" } });
-    expect((await stage.failures()).map(({ record }) => record)).toEqual(upTo(6));
-    await stage.run(run._flowId);
+    expect(run).toMatchObject({ status: "failed", numError: 3, error: { code: "import_unavailable" } });
+    expect((await stage.failures()).map(({ record }) => record)).toEqual(upTo(3));
+    await stage.clock.advance(30 * second);
     expect(sink.calls.map(({ records }) => records)).toEqual([
       [1, 2, 3],
       [4, 5, 6],
-      [7, 8, 9],
     ]);
   });
 });
@@ -675,7 +689,8 @@ describe("cancel", () => {
     const sink = scriptedImport<number>(() => {
       throw retryLater("busy", { afterMs: hour });
     });
-    const stage = new Stage({ exports: { from: steps(1).from }, imports: { sink } });
+    const options = { maxWaitMs: 2 * hour };
+    const stage = new Stage({ exports: { from: steps(1).from }, imports: { sink }, options });
     const run = await running(stage);
     const before = stage.clock.now();
 
@@ -867,18 +882,14 @@ describe("an abort in the middle of a page", () => {
     expect(run).toMatchObject({ status: "canceled", numPagesProcessed: 1, numSuccess: 8 });
   });
 
-  test("an idempotent import beside one that is not has its unsent records stored with that page", async () => {
+  test("an idempotent import beside one that is not goes on where it was, and the other gets nothing twice", async () => {
     const sink = hanging(true, unsure);
     const other = collectingImport<number>({ idempotent: false });
 
     const { stage, run } = await abortedBy("stop", sink, other);
 
-    expect(run).toMatchObject({ status: "queued", numPagesProcessed: 1 });
-    expect((await stage.failures()).map(({ _importId, record }) => [_importId, record])).toEqual([
-      ["sink", 2],
-      ["sink", 3],
-      ["sink", 4],
-    ]);
+    expect(run).toMatchObject({ status: "queued", imports: { other: { numSuccess: 4 }, sink: { numSuccess: 0 } } });
+    expect(await stage.failures()).toEqual([]);
     await stage.scheduler.start();
     expect((await stage.end(run)).status).toBe("completed");
     expect(other.written).toEqual([1, 2, 3, 4]);

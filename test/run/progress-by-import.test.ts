@@ -1,0 +1,367 @@
+import { describe, expect, test } from "vitest";
+import { type Export, type Import, reject, retryLater, stop } from "../../src/index.ts";
+import { collectingImport, scriptedImport } from "../../src/testing/index.ts";
+import { Stage, hour, minute, second } from "../support/harness.ts";
+
+/** Numbers 1 to `last`, one a page, with a checkpoint each. */
+function numbers(last: number, options: Partial<Export<number, { at: number }>> = {}): Export<number, { at: number }> {
+  return {
+    key: String,
+    async *pages({ checkpoint }) {
+      for (let at = (checkpoint?.at ?? 0) + 1; at <= last; at++) yield { records: [at], checkpoint: { at } };
+    },
+    ...options,
+  };
+}
+
+/** An import that takes nothing while `isDown` says so. */
+function flaky(isDown: () => boolean, written: number[] = []) {
+  const into: Import<number> & { readonly written: number[] } = {
+    idempotent: true,
+    written,
+    async write(records) {
+      if (isDown()) throw retryLater("503");
+      written.push(...records);
+    },
+  };
+  return into;
+}
+
+describe.each(["ordered", "unordered"] as const)("with an %s export", (order) => {
+  test("a destination that is down for three runs gets each record once, and so does the one beside it", async () => {
+    let isDown = true;
+    const mailer = collectingImport<number>({ idempotent: false });
+    const erp = flaky(() => isDown);
+    const stage = new Stage({ exports: { from: numbers(5, { order }) }, imports: { mailer, erp } });
+
+    const first = await stage.move();
+    await stage.run(first._flowId);
+    isDown = false;
+    await stage.clock.advance(hour);
+
+    expect(first).toMatchObject({
+      status: "failed",
+      error: { code: "import_unavailable" },
+      imports: { mailer: { status: "completed", numSuccess: 5 }, erp: { status: "paused", numSuccess: 0 } },
+    });
+    expect(mailer.written).toEqual([1, 2, 3, 4, 5]);
+    expect(erp.written).toEqual([1, 2, 3, 4, 5]);
+    expect(await stage.failures()).toEqual([]);
+    expect(await stage.scheduler.deliveries(first._flowId)).toMatchObject([
+      { _importId: "mailer", checkpoint: { at: 5 }, behind: false },
+      { _importId: "erp", checkpoint: { at: 5 }, behind: false },
+    ]);
+  });
+
+  test("imports that are in step again are read for together", async () => {
+    let isDown = true;
+    let last = 2;
+    let reads = 0;
+    const from: Export<number, { at: number }> = {
+      order,
+      async *pages({ checkpoint }) {
+        reads++;
+        for (let at = (checkpoint?.at ?? 0) + 1; at <= last; at++) yield { records: [at], checkpoint: { at } };
+      },
+    };
+    const stage = new Stage({
+      exports: { from },
+      imports: { one: collectingImport<number>(), other: flaky(() => isDown) },
+    });
+
+    const { _flowId } = await stage.move();
+    isDown = false;
+    await stage.clock.advance(minute);
+    reads = 0;
+    last = 4;
+    const run = await stage.run(_flowId);
+
+    expect(reads).toBe(1);
+    expect(run.imports).toMatchObject({ one: { numSuccess: 2 }, other: { numSuccess: 2 } });
+  });
+
+  test("a catch-up stops where the others stand, if the export can compare", async () => {
+    let isDown = true;
+    const untils: unknown[] = [];
+    const from: Export<number, { at: number }> = {
+      order,
+      async *pages({ checkpoint, until }) {
+        untils.push(until);
+        for (let at = (checkpoint?.at ?? 0) + 1; at <= 3; at++) yield { records: [at], checkpoint: { at } };
+      },
+    };
+    const stage = new Stage({
+      exports: { from },
+      imports: { one: collectingImport<number>(), other: flaky(() => isDown) },
+    });
+    const { _flowId } = await stage.move();
+    await stage.scheduler.resume(_flowId, "other");
+    isDown = false;
+    await stage.clock.settle();
+    untils.length = 0;
+
+    const flow = await stage.registry.get(_flowId);
+    await stage.run(flow._id);
+
+    expect((await stage.scheduler.deliveries(_flowId)).map(({ checkpoint }) => checkpoint)).toEqual([
+      { at: 3 },
+      { at: 3 },
+    ]);
+  });
+});
+
+describe("an import that is paused", () => {
+  test("waits longer each time, at most a quarter of an hour, and is announced once", async () => {
+    const stage = new Stage({ exports: { from: numbers(1) }, imports: { sink: flaky(() => true) } });
+
+    await stage.move();
+    await stage.clock.advance(2 * hour);
+
+    const resumed = (await stage.runs()).filter(({ trigger }) => trigger === "resume");
+    const starts = resumed.map(({ startedAt = "" }) => Date.parse(startedAt));
+    const waits = starts.slice(1).map((at, index) => Math.round((at - (starts[index] ?? 0)) / second));
+    expect(Math.max(...waits)).toBeGreaterThanOrEqual(900);
+    expect(waits.slice(0, 4)).toEqual([...waits.slice(0, 4)].sort((one, other) => one - other));
+    expect((await stage.runs()).every(({ status }) => status === "failed")).toBe(true);
+  });
+
+  test("because its destination asked for an hour does not fail the run, and goes on then", async () => {
+    let asked = false;
+    const written: number[] = [];
+    const sink: Import<number> = {
+      idempotent: true,
+      async write(records) {
+        if (records[0] === 2 && !asked) {
+          asked = true;
+          throw retryLater("quota", { afterMs: hour });
+        }
+        written.push(...records);
+      },
+    };
+    const stage = new Stage({ exports: { from: numbers(3, { order: "unordered" }) }, imports: { sink } });
+
+    const run = await stage.move();
+    const before = [...written];
+    await stage.clock.advance(hour);
+
+    expect(run).toMatchObject({ status: "completed", imports: { sink: { status: "paused" } } });
+    expect(before).toEqual([1]);
+    expect(written).toEqual([1, 2, 3]);
+  });
+
+  test("by stop stores no failures, and is tried again by the next run", async () => {
+    let isWrong = true;
+    const sink = scriptedImport<number>(() => {
+      if (isWrong) throw stop(new Error("401"));
+      return undefined;
+    });
+    const stage = new Stage({ exports: { from: numbers(2) }, imports: { sink } });
+
+    const run = await stage.move();
+    isWrong = false;
+    const next = await stage.run(run._flowId);
+
+    expect(run).toMatchObject({ status: "failed", error: { code: "stopped_by_import" } });
+    expect(await stage.failures()).toEqual([]);
+    expect(next).toMatchObject({ status: "completed", numSuccess: 2 });
+  });
+
+  test("by poison that looks like an outage goes on once the next page gets through", async () => {
+    const written: number[] = [];
+    const sink: Import<number> = {
+      idempotent: true,
+      async write(records) {
+        if (records.includes(2)) throw retryLater("500");
+        written.push(...records);
+      },
+    };
+    const stage = new Stage({ exports: { from: numbers(4) }, imports: { sink } });
+
+    await stage.move();
+    await stage.clock.advance(hour);
+
+    expect(written).toEqual([1, 3, 4]);
+    expect(await stage.failures()).toMatchObject([{ record: 2, fault: "retry" }]);
+  });
+
+  test("resumes at once when somebody says so", async () => {
+    let isDown = true;
+    const sink = flaky(() => isDown);
+    const stage = new Stage({ exports: { from: numbers(2) }, imports: { sink } });
+    const { _flowId } = await stage.move();
+    isDown = false;
+
+    const run = await stage.scheduler.resume(_flowId, "sink");
+    if (run !== undefined) await stage.end(run);
+
+    expect(run?.trigger).toBe("resume");
+    expect(sink.written).toEqual([1, 2]);
+    expect(await stage.scheduler.resume(_flowId)).toBeUndefined();
+  });
+});
+
+describe("while one import waits for another attempt", () => {
+  test("the page is committed for those that have settled it", async () => {
+    const committed: unknown[] = [];
+    let tries = 0;
+    const slow: Import<number> = {
+      idempotent: true,
+      async write() {
+        if (++tries === 1) throw retryLater("busy", { afterMs: 10 * second });
+      },
+    };
+    const fast = collectingImport<number>({ idempotent: false });
+    const stage = new Stage({ exports: { from: numbers(1, { order: "ordered" }) }, imports: { fast, slow } });
+    await stage.scheduler.start();
+    const flow = await stage.flow();
+    await stage.scheduler.run(flow._id);
+    await stage.clock.advance(second);
+
+    committed.push(...(await stage.scheduler.deliveries(flow._id)).map(({ checkpoint }) => checkpoint));
+    await stage.clock.advance(20 * second);
+
+    expect(committed).toEqual([{ at: 1 }, undefined]);
+    expect((await stage.runs())[0]).toMatchObject({ status: "completed", numPagesProcessed: 1, numSuccess: 2 });
+  });
+});
+
+describe("failures", () => {
+  test("of one key are one, and a delivery of the key resolves it", async () => {
+    let isBad = true;
+    const sink = scriptedImport<{ id: string; night: number }>(({ records }) =>
+      records.map(({ id }) => (id === "a" && isBad ? { ok: false, fault: "reject", error: "no" } : { ok: true })),
+    );
+    let night = 0;
+    const from: Export<{ id: string; night: number }> = {
+      key: ({ id }) => id,
+      async *pages() {
+        night++;
+        yield [
+          { id: "a", night },
+          { id: "b", night },
+        ];
+      },
+    };
+    const stage = new Stage({ exports: { from }, imports: { sink } });
+    const { _flowId } = await stage.move();
+    for (let more = 0; more < 3; more++) await stage.run(_flowId);
+    const open = await stage.failures();
+    isBad = false;
+    await stage.run(_flowId);
+
+    expect(open).toMatchObject([{ key: "a", record: { night: 4 }, occurrences: 4 }]);
+    expect(await stage.failures()).toEqual([]);
+    expect((await stage.scheduler.listFailures()).items).toMatchObject([
+      { status: "resolved", resolvedBy: "delivery" },
+    ]);
+  });
+
+  test("with fault retry go out again by themselves", async () => {
+    let isBusy = true;
+    const sink = scriptedImport<number>(({ records }) =>
+      records.map((record) => (record === 1 && isBusy ? { ok: false, fault: "retry", error: "423" } : { ok: true })),
+    );
+    const from: Export<number> = {
+      key: String,
+      async *pages() {
+        yield [1, 2];
+      },
+    };
+    const stage = new Stage({ exports: { from }, imports: { sink } });
+    await stage.move();
+    const open = await stage.failures();
+    isBusy = false;
+    await stage.clock.advance(6 * minute);
+
+    expect(open).toMatchObject([{ record: 1, fault: "retry" }]);
+    expect(await stage.failures()).toEqual([]);
+    expect((await stage.runs()).map(({ trigger }) => trigger)).toEqual(["manual", "retry"]);
+  });
+
+  test("that are all there is of ten records or more fail the run, and what was committed stays", async () => {
+    const sink = scriptedImport<number>(() => {
+      throw reject("422");
+    });
+    const from: Export<number, number> = {
+      order: "ordered",
+      async *pages() {
+        yield { records: Array.from({ length: 12 }, (_, index) => index), checkpoint: 12 };
+      },
+    };
+    const stage = new Stage({ exports: { from }, imports: { sink } });
+
+    const run = await stage.move();
+
+    expect(run).toMatchObject({ status: "failed", numError: 12, error: { code: "nothing_delivered" } });
+    expect(await stage.scheduler.getCheckpoint(run._flowId)).toBe(12);
+  });
+
+  test("an edited record is what a retry sends, and the first one is kept beside it", async () => {
+    const sink = scriptedImport<{ id: number; ok: boolean }>(({ records }) =>
+      records.map(({ ok }) => (ok ? { ok: true } : { ok: false, fault: "reject", error: "bad" })),
+    );
+    const from: Export<{ id: number; ok: boolean }> = {
+      key: ({ id }) => String(id),
+      async *pages() {
+        yield [{ id: 1, ok: false }];
+      },
+    };
+    const stage = new Stage({ exports: { from }, imports: { sink } });
+    const { _flowId } = await stage.move();
+    const [failure] = await stage.failures();
+
+    const edited = await stage.scheduler.editFailure(failure?._id ?? "", { id: 1, ok: true });
+    await stage.end(await stage.scheduler.retryFailures(_flowId));
+
+    expect(edited).toMatchObject({ record: { id: 1, ok: true }, original: { id: 1, ok: false } });
+    expect(sink.calls.at(-1)?.records).toEqual([{ id: 1, ok: true }]);
+    expect(await stage.failures()).toEqual([]);
+  });
+});
+
+describe("a run with parameters that moves no checkpoint", () => {
+  test("reads from no checkpoint and leaves all where they are", async () => {
+    const opened: unknown[] = [];
+    const from: Export<number, { at: number }> = {
+      order: "ordered",
+      async *pages({ checkpoint, run }) {
+        opened.push([checkpoint, run.parameters]);
+        yield { records: [1], checkpoint: { at: 7 } };
+      },
+    };
+    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    const { _flowId } = await stage.move();
+
+    await stage.run(_flowId, { parameters: { from: "2026-01-01" }, moveCheckpoint: false });
+
+    expect(opened).toEqual([
+      [undefined, undefined],
+      [undefined, { from: "2026-01-01" }],
+    ]);
+    expect(await stage.scheduler.getCheckpoint(_flowId)).toEqual({ at: 7 });
+  });
+});
+
+describe("a run that completes", () => {
+  test("leads to the flows that run next, and a loop of them ends by itself", async () => {
+    const from: Export<number> = {
+      async *pages() {
+        yield [1];
+      },
+    };
+    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    await stage.scheduler.start();
+    const last = await stage.flow({ name: "last" });
+    const middle = await stage.flow({ name: "middle", _runNextFlowIds: [last._id] });
+    const first = await stage.flow({ name: "first", _runNextFlowIds: [middle._id] });
+
+    await stage.run(first._id);
+    await stage.clock.settle();
+
+    expect((await stage.runs()).map(({ _flowId, trigger }) => [_flowId, trigger])).toEqual([
+      [first._id, "manual"],
+      [middle._id, "chained"],
+      [last._id, "chained"],
+    ]);
+  });
+});
