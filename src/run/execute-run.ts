@@ -331,6 +331,7 @@ class Execution {
         ...{ prefetch: limits.prefetch, maxFailures: limits.maxFailures, maxOpenFailures: limits.maxOpenFailures },
         autoRetry: limits.autoRetry,
         ordered: from.order === "ordered",
+        keepsPositions: kind === "inbox" && from.pages !== undefined,
         hasKeys: from.key !== undefined || kind === "inbox",
         checkpointVersion: kind === "failures" ? 1 : this.#checkpointVersion(),
         open: () => this.#source(start, kind, { reading, left, until }),

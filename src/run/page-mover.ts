@@ -30,6 +30,8 @@ export interface PageMoverDeps {
   readonly ordered: boolean;
   /** Whether the run has a position of its own, and moves no import's place. */
   readonly ownPosition: boolean;
+  /** Whether the end of the reading says nothing of the export's pages: where imports stand in them stays. */
+  readonly keepsPositions: boolean;
   /** Whether keys come from the export, so that one may have failed before. */
   readonly hasKeys: boolean;
   readonly checkpointVersion: number;
@@ -116,17 +118,28 @@ export class PageMover {
 
   /** Ends the reading for the imports that are still in it. */
   passThrough(): void {
-    const { ordered, ownPosition, progress } = this.#deps;
+    const { keepsPositions, ordered, ownPosition, progress } = this.#deps;
     if (ownPosition) return;
     const active = this.#recipients.filter(({ left }) => left === undefined);
+    if (keepsPositions) {
+      this.#endPauses(active);
+      return;
+    }
     const moved = active.filter(({ _importId }) => {
       const { behind, pause, position } = progress.placeOf(_importId);
       return position !== undefined || behind === true || pause !== undefined;
     });
-    const checkpoint = ordered || this.#reached === this.#start.checkpoint ? undefined : this.#reached;
+    // Also where no page was left to read after a position: the reading that it belongs to is through.
+    const checkpoint = ordered ? undefined : this.#reached;
     for (const recipient of moved) this.#emitResumed(recipient);
     const change = { _importIds: moved.map(({ _importId }) => _importId), position: null, behind: false, pause: null };
     progress.plan({ ...change, ...(checkpoint === undefined ? {} : { checkpoint }) });
+  }
+
+  #endPauses(recipients: readonly Recipient[]): void {
+    const paused = recipients.filter(({ _importId }) => this.#deps.progress.placeOf(_importId).pause !== undefined);
+    for (const recipient of paused) this.#emitResumed(recipient);
+    this.#deps.progress.plan({ _importIds: paused.map(({ _importId }) => _importId), pause: null });
   }
 
   #recipientsFor({ excluded, failures }: SourcePage): readonly Recipient[] {
