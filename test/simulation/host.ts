@@ -12,51 +12,75 @@ import {
   stop,
 } from "../../src/index.ts";
 import type { Chance } from "../support/chance.ts";
-import { type HostCall, type Ledger, pagesBefore } from "./ledger.ts";
+import type { HostChecks } from "./host-checks.ts";
+import type { HostCall, Model } from "./model.ts";
 import type { ExportPlan, ImportPlan } from "./plan.ts";
 import type { Process } from "./process.ts";
 import {
   type Cursor,
   type Source,
+  type Step,
   type SourceRecord,
-  type UnorderedCursor,
   isRefused,
+  isThrough,
   isUnmappable,
   keeps,
   keyOf,
   mappedOf,
+  nextStep,
   numberOf,
   recordOf,
 } from "./source.ts";
 
 /** While it lasts, everything may go wrong. */
-export class Storm {
+export class Chaos {
   readonly #over: Promise<void>;
-  #pass: () => void = () => undefined;
+  #end: () => void = () => undefined;
+  readonly #down = new Set<string>();
   isOver = false;
 
   constructor() {
-    this.#over = new Promise((resolve) => (this.#pass = resolve));
+    this.#over = new Promise((resolve) => (this.#end = resolve));
   }
 
-  /** Nothing goes wrong from now on, and what hangs answers. */
-  passes(): void {
+  /** Nothing goes wrong from now on, and what hangs returns. */
+  end(): void {
     this.isOver = true;
-    this.#pass();
+    this.#down.clear();
+    this.#end();
   }
 
   /** Resolves when it is over. */
   get over(): Promise<void> {
     return this.#over;
   }
+
+  /** The destination of this import takes nothing until it heals. */
+  takeDown(_importId: string): void {
+    this.#down.add(_importId);
+  }
+
+  heal(_importId: string): void {
+    this.#down.delete(_importId);
+  }
+
+  isDown(_importId: string): boolean {
+    return this.#down.has(_importId);
+  }
+
+  /** The imports whose destinations are down. */
+  get down(): readonly string[] {
+    return [...this.#down];
+  }
 }
 
 /** What host code has to do with. */
 export interface HostParts {
   readonly process: Process;
-  readonly ledger: Ledger;
+  readonly model: Model;
+  readonly checks: HostChecks;
   readonly chance: Chance;
-  readonly storm: Storm;
+  readonly chaos: Chaos;
   readonly trace: (line: string) => void;
 }
 
@@ -79,7 +103,8 @@ export class Host {
       pages: (context) => this.#read(source, context),
       pageSize: plan.pageSize,
       order: plan.order,
-      ...(plan.keyed ? { key: (record: unknown) => keyOf({ n: numberOf(record) ?? -1 }) } : {}),
+      ...(plan.keys === "none" ? {} : { key: (record: unknown) => keyOf(plan, numberOf(record) ?? -1) }),
+      ...(plan.versions ? { version: (record: unknown) => numberOf(record) ?? -1 } : {}),
       ...(plan.listens ? { listen: (context: ListenContext<unknown>) => this.#listen(plan, context) } : {}),
     };
   }
@@ -100,7 +125,7 @@ export class Host {
   }
 
   #listen(plan: ExportPlan, context: ListenContext<unknown>): () => void {
-    if (!this.#parts.storm.isOver && this.#parts.chance.happens(plan.trouble)) throw new Error("no connection");
+    if (!this.#parts.chaos.isOver && this.#parts.chance.happens(plan.faultRate)) throw new Error("no connection");
     this.listening.set(plan._id, (...call) => context.accept(...call));
     return () => this.listening.delete(plan._id);
   }
@@ -109,40 +134,37 @@ export class Host {
     const { chance } = this.#parts;
     const n = numberOf(record) ?? -1;
     if (isUnmappable(plan, n)) throw new Error(`no map for record ${n}`);
-    // What a source gave is the shape it gives; whether it still is, the ledger checks where it arrives.
+    // What a source gave is the shape it gives; whether it still is, is checked where it arrives.
     const mapped = mappedOf(plan, record as SourceRecord);
     if (chance.happens(0.01)) tamper(chance, [record], []);
     return mapped;
   }
 
   async *#read(source: Source, context: ExportContext): AsyncGenerator<never> {
-    const { process, ledger } = this.#parts;
+    const { process, checks, model } = this.#parts;
     const { plan } = source;
-    const { run } = context;
-    const { reader, cursor } = ledger.opens(process, plan, context);
-    const end = ledger.endFor(run, source.pages.length);
-    let walk = walkFrom(plan, cursor, { run, pages: end });
+    const { run, until } = context;
+    const opened = checks.opens(process, plan, context, source.pages.length);
+    let { cursor } = opened;
+    let isAtEnd = false;
     this.#parts.trace(`${process.name} reads ${plan._id} for ${run._id} from ${JSON.stringify(cursor)}`);
     for (;;) {
       if (context.signal.aborted)
-        ledger.broken("abort", `a read of ${plan._id} began after run ${run._id} was aborted`);
+        model.violate("abort", `a read of ${plan._id} began after run ${run._id} was aborted`);
       await process.gate.passed();
-      const call = ledger.begins(process, run);
+      const call = checks.begins(process, run);
       try {
         if (!(await this.#readWell(plan, context, call))) return;
       } finally {
-        ledger.ends(call);
+        checks.ends(call);
       }
-      const step = walk.next(source.pages.length);
-      if (step === undefined) {
-        reader.isDone = true;
-        return;
-      }
-      walk = step.walk;
-      const { hasCheckpoint = true } = source.pages[step.page] ?? {};
-      const numbers = source.numbers(step.page);
-      const records = numbers.map((n) => recordOf(plan._id, n));
-      reader.handedOut.push({ numbers, cursor: hasCheckpoint ? step.cursor : undefined });
+      // A cursor that is through would begin another reading.
+      const step: Step | undefined = isAtEnd ? undefined : nextStep(plan, cursor, opened.end);
+      if (step === undefined) return;
+      const hasCheckpoint = source.pages[step.page]?.hasCheckpoint === true || isEnd(step.cursor);
+      const records = source.numbers(step.page).map((n) => recordOf(plan._id, n));
+      isAtEnd = isEnd(step.cursor) || (plan.stopsAtUntil && JSON.stringify(until) === JSON.stringify(step.cursor));
+      cursor = step.cursor;
       // Pages are typed by what a host's own export would know; this one is any export.
       yield (hasCheckpoint ? { records, checkpoint: step.cursor satisfies Json } : records) as never;
     }
@@ -150,11 +172,11 @@ export class Host {
 
   // False: its signal aborted, and it ends quietly, as many an export does.
   async #readWell(plan: ExportPlan, context: ExportContext, call: HostCall): Promise<boolean> {
-    const { chance, storm, trace, process } = this.#parts;
+    const { chance, chaos, trace, process } = this.#parts;
     const { signal, run } = context;
-    const trouble = storm.isOver || !chance.happens(plan.trouble) ? "none" : chance.weighted(readTroubles);
-    if (trouble !== "none") trace(`${process.name} read of ${plan._id} for ${run._id}: ${trouble}`);
-    switch (trouble) {
+    const fault = chaos.isOver || !chance.happens(plan.faultRate) ? "none" : chance.weighted(readFaults);
+    if (fault !== "none") trace(`${process.name} read of ${plan._id} for ${run._id}: ${fault}`);
+    switch (fault) {
       case "none":
         break;
       case "slow":
@@ -181,50 +203,53 @@ export class Host {
   }
 
   async #find(plan: ImportPlan, records: readonly unknown[], context: ImportContext): Promise<unknown[]> {
-    const { process, ledger, chance, storm } = this.#parts;
+    const { process, checks, chance, chaos } = this.#parts;
     const { run } = context;
     await process.gate.passed();
     const numbers = records.map((record) => numberOf(record) ?? -1);
-    if (!storm.isOver && chance.happens(0.1)) {
-      for (const n of numbers) ledger.settles(process, plan, run, n);
+    if (!chaos.isOver && chance.happens(0.1)) {
+      for (const n of numbers) checks.settles(process, plan, run, n);
       throw new Error("cannot look");
     }
     return numbers.map((n) => {
-      if (!ledger.isApplied(plan, run, n)) return undefined;
-      ledger.settles(process, plan, run, n);
+      if (!checks.isApplied(plan, run, n)) return undefined;
+      checks.settles(process, plan, run, n);
       return { n };
     });
   }
 
   async #write(plan: ImportPlan, records: readonly unknown[], context: ImportContext): Promise<void | Result[]> {
-    const { process, ledger, chance, trace } = this.#parts;
+    const { process, checks, chance, trace } = this.#parts;
     const { run, keys, attempt } = context;
     if (!process.gate.isOpen) await process.gate.passed();
-    const numbers = ledger.offers(process, plan, records, context);
+    const numbers = checks.offers(process, plan, records, context);
     const kind = this.#kindOf(plan, numbers);
     trace(`${process.name} ${plan._id} ${run._id} try ${attempt} of ${numbers.join(" ")}: ${kind}`);
-    const call = ledger.begins(process, run);
+    const call = checks.begins(process, run);
     try {
       if (chance.happens(0.06)) tamper(chance, records, keys);
-      return await this.#answer(kind, { plan, numbers, run, signal: context.signal, call });
+      return await this.#respond(kind, { plan, numbers, run, signal: context.signal, call });
     } finally {
-      ledger.ends(call);
+      checks.ends(call);
     }
   }
 
   #kindOf(plan: ImportPlan, numbers: readonly number[]): WriteKind {
-    const { chance, storm } = this.#parts;
-    if (!storm.isOver && chance.happens(plan.trouble)) return chance.weighted(writeTroubles);
+    const { chance, chaos } = this.#parts;
+    if (chaos.isDown(plan._id)) return "down";
+    if (!chaos.isOver && chance.happens(plan.faultRate)) return chance.weighted(writeFaults);
     if (!numbers.some((n) => isRefused(plan, n))) return chance.happens(0.1) ? "slow" : "ok";
     return chance.happens(0.5) ? "refuse" : "refuseAll";
   }
 
-  async #answer(kind: WriteKind, write: Write): Promise<void | Result[]> {
+  async #respond(kind: WriteKind, write: Write): Promise<void | Result[]> {
     const { chance } = this.#parts;
     const { numbers, signal } = write;
     switch (kind) {
       case "ok":
         return this.#ok(write);
+      case "down":
+        throw retryLater("the destination is down");
       case "slow":
         await this.#pause(chance.between(1, 3_000), signal);
         if (signal.aborted) return this.#abandon(write);
@@ -242,14 +267,14 @@ export class Host {
       case "throw":
         return this.#throwAfter(write, chance.oneOf([0, numbers.length, chance.between(0, numbers.length)]));
       case "hang":
-        for (const n of numbers) this.#parts.ledger.doubts(write.plan, write.run, n);
+        for (const n of numbers) this.#parts.checks.doubts(write.plan, write.run, n);
         await this.#hang(signal);
         return signal.aborted ? this.#abandon(write) : this.#ok(write);
       case "deaf":
-        for (const n of numbers) this.#parts.ledger.doubts(write.plan, write.run, n);
+        for (const n of numbers) this.#parts.checks.doubts(write.plan, write.run, n);
         write.call.isDeaf = true;
         await this.#pause(chance.between(1_000, 15_000));
-        throw new Error("answered much too late");
+        throw new Error("returned much too late");
       case "short":
         this.#apply(write, numbers.slice(1));
         return numbers.slice(1).map(() => ({ ok: true }));
@@ -257,7 +282,7 @@ export class Host {
         this.#apply(write, numbers);
         return [...numbers, 0].map(() => ({ ok: true }));
       case "nonsense":
-        // What a host without types may answer.
+        // What a host without types may return.
         return numbers.map(() => ({}) as unknown as Result);
     }
   }
@@ -272,7 +297,7 @@ export class Host {
   }
 
   #results(write: Write, outcomeOf: (n: number) => "ok" | "retry" | "reject" | "unknown"): Result[] {
-    const { ledger, chance, process } = this.#parts;
+    const { checks, chance, process } = this.#parts;
     const { plan, run } = write;
     return write.numbers.map((n) => {
       const outcome = outcomeOf(n);
@@ -283,7 +308,7 @@ export class Host {
           this.#settle(write, n);
           return { ok: true, value: n };
         case "reject":
-          ledger.rejects(plan, run, n);
+          checks.rejects(plan, run, n);
           this.#settle(write, n);
           return { ok: false, fault: "reject", error };
         case "unknown":
@@ -293,7 +318,7 @@ export class Host {
         case "retry": {
           const afterMs = chance.happens(0.3) ? chance.between(1, 2_000) : undefined;
           if (afterMs === undefined) return { ok: false, fault: "retry", error };
-          ledger.postpones(process, plan, { run, n, afterMs });
+          checks.postpones(process, plan, { run, n, afterMs });
           return { ok: false, fault: "retry", error, afterMs };
         }
       }
@@ -301,21 +326,21 @@ export class Host {
   }
 
   #refuse(write: Write): never {
-    const { ledger } = this.#parts;
+    const { checks } = this.#parts;
     const { numbers, plan, run } = write;
     const [only] = numbers;
     if (numbers.length === 1 && only !== undefined) {
-      ledger.rejects(plan, run, only);
+      checks.rejects(plan, run, only);
       this.#settle(write, only);
     }
     throw reject(new Error("refused"));
   }
 
   #postpone(write: Write): never {
-    const { ledger, chance, process } = this.#parts;
+    const { checks, chance, process } = this.#parts;
     if (chance.happens(0.5)) throw retryLater("busy");
     const afterMs = chance.between(1, 4_000);
-    for (const n of write.numbers) ledger.postpones(process, write.plan, { run: write.run, n, afterMs });
+    for (const n of write.numbers) checks.postpones(process, write.plan, { run: write.run, n, afterMs });
     throw retryLater("busy", { afterMs });
   }
 
@@ -325,7 +350,7 @@ export class Host {
     throw new Error("the connection broke");
   }
 
-  // Told to end, it takes a moment, and may have written everything before.
+  // Aborted, it takes a moment, and may have written everything before.
   async #abandon(write: Write): Promise<never> {
     const { chance } = this.#parts;
     if (chance.happens(0.5)) await this.#pause(chance.between(1, 250));
@@ -333,16 +358,16 @@ export class Host {
   }
 
   #apply({ plan, run }: Write, numbers: readonly number[]): void {
-    for (const n of numbers) this.#parts.ledger.applies(this.#parts.process, plan, run, n);
+    for (const n of numbers) this.#parts.checks.applies(this.#parts.process, plan, run, n);
   }
 
   #settle({ plan, run }: Write, n: number): void {
-    this.#parts.ledger.settles(this.#parts.process, plan, run, n);
+    this.#parts.checks.settles(this.#parts.process, plan, run, n);
   }
 
-  // Nobody may send it again by himself, unless that is harmless or somebody looked.
+  // It may not be sent again by itself, unless that is harmless or somebody looked.
   #doubt(write: Write, n: number): void {
-    this.#parts.ledger.doubts(write.plan, write.run, n);
+    this.#parts.checks.doubts(write.plan, write.run, n);
     if (!write.plan.idempotent && !write.plan.finds) this.#settle(write, n);
   }
 
@@ -356,7 +381,7 @@ export class Host {
         resolve();
       };
       const cancel = clock.setTimer(done, delayMs);
-      void this.#parts.storm.over.then(done);
+      void this.#parts.chaos.over.then(done);
       signal?.addEventListener("abort", done);
     });
     await this.#parts.process.gate.passed();
@@ -365,7 +390,7 @@ export class Host {
   async #hang(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     await Promise.race([
-      this.#parts.storm.over,
+      this.#parts.chaos.over,
       new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true })),
     ]);
     await this.#parts.process.gate.passed();
@@ -380,38 +405,17 @@ interface Write {
   readonly call: HostCall;
 }
 
-const readTroubles = { slow: 6, hang: 1, deaf: 0.3, retryLater: 3, stop: 0.5, throw: 2 };
+const readFaults = { slow: 6, hang: 1, deaf: 0.3, retryLater: 3, stop: 0.5, throw: 2 };
 
-const writeTroubles = {
+const writeFaults = {
   ...{ slow: 3, partial: 5, retryLater: 3, refuseAll: 1.5, stop: 0.4, throw: 3, hang: 1.5, deaf: 0.4 },
   ...{ short: 0.6, long: 0.3, nonsense: 0.2 },
 };
 
-type WriteKind = keyof typeof writeTroubles | "ok" | "refuse";
+type WriteKind = keyof typeof writeFaults | "ok" | "down" | "refuse";
 
-interface Walk {
-  /** The page to read next and where that leads; undefined at the end. `pages`: how many there are now. */
-  next(pages: number): { page: number; cursor: Cursor; walk: Walk } | undefined;
-}
-
-function walkFrom(plan: ExportPlan, cursor: Cursor | undefined, to: { run: Run; pages: number }): Walk {
-  if (plan.order === "ordered") return forwards(pagesBefore(cursor));
-  const run = to.run._id;
-  if (cursor !== undefined && "run" in cursor && cursor.run === run) return backwards(cursor);
-  return backwards({ run, base: pagesBefore(cursor), end: to.pages, at: 0 });
-}
-
-function forwards(from: number): Walk {
-  return {
-    next: (pages) => (from >= pages ? undefined : { page: from, cursor: { page: from + 1 }, walk: forwards(from + 1) }),
-  };
-}
-
-// The newest first: a checkpoint on the way means nothing to any other run.
-function backwards(from: UnorderedCursor): Walk {
-  const { base, end, at } = from;
-  const cursor = { ...from, at: at + 1 };
-  return { next: () => (at >= end - base ? undefined : { page: end - 1 - at, cursor, walk: backwards(cursor) }) };
+function isEnd(cursor: Cursor): boolean {
+  return "at" in cursor && isThrough(cursor);
 }
 
 // What no import should do: change what it is given.

@@ -11,10 +11,10 @@ export interface Plan {
   /** Processes that share the storage. */
   readonly processes: number;
   readonly storage: StoragePlan;
-  /** How many times something happens before the storm is over. */
+  /** How many times something happens before the chaos is over. */
   readonly steps: number;
   /** How likely what, relative to each other. */
-  readonly habits: Readonly<Record<Deed, number>>;
+  readonly habits: Readonly<Record<Action, number>>;
 }
 
 /** The options that differ between seeds. */
@@ -24,20 +24,25 @@ export type PlannedOptions = Required<
     "concurrency" | "overlap" | "maxQueued" | "leaseMs" | "maxCrashes" | "graceMs" | "prefetch" | "maxAttempts"
   >
 > &
-  Required<Pick<SchedulerOptions, "retryDelayMs" | "maxFailures" | "maxInboxPages" | "retention">>;
+  Required<Pick<SchedulerOptions, "retryDelayMs" | "maxWaitMs" | "maxFailures" | "maxInboxPages" | "retention">>;
 
 /** How a source reads. */
 export interface ExportPlan {
   readonly _id: string;
   readonly order: "ordered" | "unordered";
-  readonly keyed: boolean;
+  /** `none`: made by the engine. `own`: each record has its own. `things`: records are states of few things. */
+  readonly keys: "none" | "own" | "things";
+  /** Its records have versions. Only if they have keys. */
+  readonly versions: boolean;
   /** Some of its pages are plain arrays, without a checkpoint. */
   readonly patchy: boolean;
   readonly mostRecords: number;
   readonly pageSize: number;
   readonly listens: boolean;
+  /** It ends a reading that catches up where the other imports stand. */
+  readonly stopsAtUntil: boolean;
   /** How likely one read goes wrong. */
-  readonly trouble: number;
+  readonly faultRate: number;
 }
 
 /** How a destination writes. */
@@ -55,8 +60,10 @@ export interface ImportPlan {
   readonly refuses: number;
   /** The map throws for every so-manieth record; 0: never. */
   readonly cannotMap: number;
+  /** Its destination may be down for a while. */
+  readonly outages: boolean;
   /** How likely one write goes wrong. */
-  readonly trouble: number;
+  readonly faultRate: number;
 }
 
 /** A flow that is there from the beginning. */
@@ -75,13 +82,14 @@ export interface StoragePlan {
 }
 
 /** What can happen in one step. */
-export type Deed =
+export type Action =
   | "append"
   | "run"
   | "sample"
   | "accept"
   | "acceptAgain"
   | "cancel"
+  | "discard"
   | "disable"
   | "enable"
   | "reschedule"
@@ -97,6 +105,9 @@ export type Deed =
   | "resolve"
   | "jump"
   | "rewind"
+  | "outage"
+  | "heal"
+  | "resume"
   | "wait";
 
 const everyMinute = "* * * * *";
@@ -123,6 +134,7 @@ export function planOf(seed: number): Plan {
       prefetch: chance.between(0, 2),
       maxAttempts: chance.between(1, 4),
       retryDelayMs: chance.oneOf([0, 100, 1_000]),
+      maxWaitMs: chance.oneOf([1_000, 30_000]),
       maxFailures,
       maxInboxPages: chance.oneOf([2, 10_000, 10_000]),
       retention: chance.happens(0.2) ? { runsPerFlow: chance.between(1, 5) } : { runsPerFlow: 1_000 },
@@ -148,13 +160,19 @@ function exportPlan(chance: Chance, index: number): ExportPlan {
   return {
     _id: `export-${index}`,
     order: chance.oneOf(["ordered", "unordered"]),
-    keyed: chance.happens(0.5),
+    ...keysPlan(chance),
     patchy: chance.happens(0.15),
     mostRecords: chance.oneOf([1, 3, 8]),
     pageSize: chance.oneOf([2, 5, 100]),
     listens: chance.happens(0.3),
-    trouble: chance.oneOf([0, 0.05, 0.15]),
+    stopsAtUntil: chance.happens(0.5),
+    faultRate: chance.oneOf([0, 0.05, 0.15]),
   };
+}
+
+function keysPlan(chance: Chance): Pick<ExportPlan, "keys" | "versions"> {
+  const keys = chance.oneOf<ExportPlan["keys"]>(["none", "none", "own", "things"]);
+  return { keys, versions: keys !== "none" && chance.happens(0.5) };
 }
 
 function importPlan(chance: Chance, index: number, maxFailures: number): ImportPlan {
@@ -171,12 +189,13 @@ function importPlan(chance: Chance, index: number, maxFailures: number): ImportP
     leavesOut: chance.happens(0.3) ? chance.between(2, 5) : 0,
     refuses: hasPoison && chance.happens(0.3) ? chance.between(4, 9) : 0,
     cannotMap: hasPoison && chance.happens(0.15) ? chance.between(5, 9) : 0,
-    trouble: chance.oneOf([0, 0.1, 0.3, 0.6]),
+    outages: chance.happens(0.35),
+    faultRate: chance.oneOf([0, 0.1, 0.3, 0.6]),
   };
 }
 
-// Each seed has habits of its own, so that rare deeds meet each other often in some of them.
-function habits(chance: Chance, processes: number): Record<Deed, number> {
+// Each seed has habits of its own, so that rare actions meet each other often in some of them.
+function habits(chance: Chance, processes: number): Record<Action, number> {
   const rare = () => (chance.happens(0.3) ? chance.oneOf([1, 3]) : 0);
   const often = () => (chance.happens(0.45) ? chance.oneOf([1, 3, 5]) : 0);
   return {
@@ -186,6 +205,7 @@ function habits(chance: Chance, processes: number): Record<Deed, number> {
     accept: rare() * 2,
     acceptAgain: rare() * 2,
     cancel: often(),
+    discard: rare() / 3,
     disable: rare() / 2,
     enable: 1,
     reschedule: rare() / 2,
@@ -201,6 +221,9 @@ function habits(chance: Chance, processes: number): Record<Deed, number> {
     resolve: rare() / 2,
     jump: rare() / 3,
     rewind: rare() / 4,
+    outage: often(),
+    heal: 2,
+    resume: rare() / 2,
     wait: 0.5,
   };
 }

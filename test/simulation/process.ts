@@ -4,9 +4,9 @@ import { silentLogger } from "../../src/model/logger.ts";
 import type { Chance } from "../support/chance.ts";
 import type { Plan } from "./plan.ts";
 
-/** What everything that happens in one process has to pass: it can be held up (SIGSTOP) and shut for good (kill -9). */
+/** What everything that happens in one process has to pass: it can be frozen (SIGSTOP) and shut for good (kill -9). */
 export class Gate {
-  #state: "open" | "held" | "shut" = "open";
+  #state: "open" | "frozen" | "shut" = "open";
   #waiting: (() => void)[] = [];
   readonly #timers = new Set<CancelTimer>();
 
@@ -18,14 +18,14 @@ export class Gate {
     return this.#state === "shut";
   }
 
-  /** Nothing passes until it is let go. */
-  hold(): void {
-    if (this.#state === "open") this.#state = "held";
+  /** Nothing passes until it thaws. */
+  freeze(): void {
+    if (this.#state === "open") this.#state = "frozen";
   }
 
-  /** What was held up passes now, in order. */
-  letGo(): void {
-    if (this.#state !== "held") return;
+  /** What has waited passes now, in order. */
+  thaw(): void {
+    if (this.#state !== "frozen") return;
     this.#state = "open";
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -44,7 +44,7 @@ export class Gate {
   async passed(): Promise<void> {
     while (this.#state !== "open")
       await new Promise<void>((resolve) => {
-        if (this.#state === "held") this.#waiting.push(resolve);
+        if (this.#state === "frozen") this.#waiting.push(resolve);
       });
   }
 
@@ -60,7 +60,7 @@ export class Gate {
   /** Calls it now, or when the gate is open again. */
   call(callback: () => void): void {
     if (this.#state === "open") callback();
-    else if (this.#state === "held") this.#waiting.push(callback);
+    else if (this.#state === "frozen") this.#waiting.push(callback);
   }
 }
 
@@ -94,7 +94,7 @@ export function gatedClock(clock: Clock, gate: Gate, skewMs: number): Clock {
 
 type Methods = Omit<Storage, "capabilities" | "close">;
 
-/** One call of a storage, and what it answered. */
+/** One call of a storage, and its result. */
 export type StorageCall = {
   [Name in keyof Methods]: {
     readonly name: Name;
@@ -103,17 +103,20 @@ export type StorageCall = {
   };
 }[keyof Methods];
 
+/** The calls of one method. */
+export type CallOf<Name extends StorageCall["name"]> = Extract<StorageCall, { readonly name: Name }>;
+
 /** How one process sees the storage. */
 export interface StorageView {
   readonly gate: Gate;
   readonly clock: Clock;
   readonly chance: Chance;
-  /** Read at each call, since storms pass. */
-  readonly weather: () => { readonly slowMs: number; readonly faults: number };
+  /** Read at each call, since chaos ends. */
+  readonly conditions: () => { readonly slowMs: number; readonly faults: number };
   /** Whether other processes are said to share it. */
   readonly shared: boolean;
-  /** Told of every call that was carried out, in the order in which they were. */
-  readonly told: (call: StorageCall) => void;
+  /** Called for every call that was carried out, in the order in which they were. */
+  readonly onCall: (call: StorageCall) => void;
 }
 
 /** A storage that can be slow, fail before or after it did what was asked, and end with its process. */
@@ -128,7 +131,7 @@ export function viewedStorage(storage: Storage, view: StorageView): Storage {
         called(view, name, async () => {
           const answer: unknown = await Reflect.apply(method, target, args);
           // The proxy stands for exactly the methods of `Storage`, so name, arguments and answer belong together.
-          if (name !== "close") view.told({ name, args, answer } as unknown as StorageCall);
+          if (name !== "close") view.onCall({ name, args, answer } as unknown as StorageCall);
           return answer;
         });
     },
@@ -137,19 +140,19 @@ export function viewedStorage(storage: Storage, view: StorageView): Storage {
 
 async function called(view: StorageView, name: string, call: () => Promise<unknown>): Promise<unknown> {
   const { gate, clock, chance } = view;
-  const { slowMs, faults } = view.weather();
+  const { slowMs, faults } = view.conditions();
   if (!gate.isOpen) await gate.passed();
-  if (slowMs > 0) await answerTime(clock, chance.between(0, slowMs));
+  if (slowMs > 0) await responseTime(clock, chance.between(0, slowMs));
   const failing = faults > 0 && chance.happens(faults) ? chance.oneOf(["before", "after"]) : undefined;
   if (failing === "before") throw new StorageFailedError(name, new Error("the storage is not there"));
   const answer = await call();
-  if (slowMs > 0) await answerTime(clock, chance.between(0, slowMs));
+  if (slowMs > 0) await responseTime(clock, chance.between(0, slowMs));
   if (!gate.isOpen) await gate.passed();
   if (failing === "after") throw new StorageFailedError(name, new Error("the answer got lost"));
   return answer;
 }
 
-function answerTime(clock: Clock, delayMs: number): Promise<void> {
+function responseTime(clock: Clock, delayMs: number): Promise<void> {
   return new Promise((resolve) => clock.setTimer(resolve, delayMs));
 }
 
@@ -160,8 +163,8 @@ export interface ProcessParts {
   readonly clock: Clock;
   readonly skewMs: number;
   readonly storage: Storage;
-  readonly view: Pick<StorageView, "chance" | "weather" | "shared"> & {
-    readonly told: (process: Process, call: StorageCall) => void;
+  readonly view: Pick<StorageView, "chance" | "conditions" | "shared"> & {
+    readonly onCall: (process: Process, call: StorageCall) => void;
   };
   readonly chance: Chance;
   readonly newId: () => string;
@@ -175,15 +178,15 @@ export class Process {
   readonly registry: FlowRegistry;
   readonly scheduler: Scheduler;
   state: "stopped" | "starting" | "started" | "stopping" | "crashed" = "stopped";
-  /** Run → how many times it had been taken when this process took it; and so which execution of it this one is. */
-  readonly takes = new Map<string, number>();
+  /** Run → how many times it had been claimed when this process claimed it; and so which execution of it this one is. */
+  readonly claims = new Map<string, number>();
 
   constructor(parts: ProcessParts) {
     const { name, plan, newId, chance } = parts;
     this.name = name;
     this.clock = gatedClock(parts.clock, this.gate, parts.skewMs);
     const { clock, gate } = this;
-    const view = { ...parts.view, gate, clock, told: (call: StorageCall) => parts.view.told(this, call) };
+    const view = { ...parts.view, gate, clock, onCall: (call: StorageCall) => parts.view.onCall(this, call) };
     this.registry = new FlowRegistry({ storage: viewedStorage(parts.storage, view), clock, newId });
     this.scheduler = new Scheduler(this.registry, {
       ...plan.options,

@@ -7,7 +7,7 @@ const seeds = 2_000;
 
 const totals = new Map<string, number>();
 
-describe("in a storm of faults, cancels, crashes and stolen leases every promise is kept", () => {
+describe("in chaos of faults, outages, cancels, crashes and stolen leases every promise is kept", () => {
   const firsts = Array.from({ length: seeds / portion }, (_, index) => 1 + index * portion);
 
   test.each(firsts)(`seed %i and the ${portion - 1} after it`, async (first) => {
@@ -23,12 +23,12 @@ describe("in a storm of faults, cancels, crashes and stolen leases every promise
     expect(broken).toEqual([]);
   });
 
-  test("the storms were storms: each kind of trouble came often", () => {
+  test("it was chaos: everything that is counted came often", () => {
     for (const [name, times] of totals) expect(times, name).toBeGreaterThan(seeds / 100);
   });
 });
 
-test("the same seed is the same storm, step by step", async () => {
+test("the same seed is the same chaos, step by step", async () => {
   for (const seed of [3, 7, 8, 11, 23, 50]) {
     const [one, other] = [await simulate(seed), await simulate(seed)];
 

@@ -22,14 +22,14 @@ export type Cursor = OrderedCursor | UnorderedCursor;
 /** Everything before page `page` is read. */
 export type OrderedCursor = Readonly<Record<"page", number>>;
 
-/**
- * Run `run` reads pages `base` to `end` backwards, `at` of them so far. For any other run it means: everything before
- * page `end` is read. So it may become the flow's only when its run has completed.
- */
-export type UnorderedCursor = Readonly<Record<"run", string> & Record<"base" | "end" | "at", number>>;
+/** A reading of the pages `base` to `end`, the last one first, `at` of them so far. */
+export type UnorderedCursor = Readonly<Record<"base" | "end" | "at", number>>;
 
 /** Numbers of events begin after this; those of pages are below. */
 export const firstEvent = 1_000_000;
+
+/** Things that records are states of, if the export's keys are not unique. */
+const things = 5;
 
 /** What an export reads from: pages of records, and events that arrive. */
 export class Source {
@@ -64,6 +64,54 @@ export class Source {
     const { first = 0, count = 0 } = this.pages[page] ?? {};
     return Array.from({ length: count }, (_, index) => first + index);
   }
+
+  /** The pages that are read from one cursor to another, in the order in which they are read. */
+  between(from: Cursor | undefined, to: Cursor): number[] {
+    const pages: number[] = [];
+    if ("page" in to) for (let page = pagesBefore(from); page < to.page; page++) pages.push(page);
+    else for (let at = goesOn(from, to) ? from.at : 0; at < to.at; at++) pages.push(to.end - 1 - at);
+    return pages;
+  }
+}
+
+function goesOn(from: Cursor | undefined, to: UnorderedCursor): from is UnorderedCursor {
+  return from !== undefined && "at" in from && from.base === to.base && from.end === to.end;
+}
+
+/** How many pages a cursor has behind it, all of them settled. */
+export function pagesBefore(cursor: Cursor | undefined): number {
+  if (cursor === undefined) return 0;
+  if ("page" in cursor) return cursor.page;
+  return isThrough(cursor) ? cursor.end : cursor.base;
+}
+
+/** True if a reading with this cursor has nothing left. */
+export function isThrough({ base, end, at }: UnorderedCursor): boolean {
+  return at >= end - base;
+}
+
+/** True if it is one that this export makes. */
+export function isCursor(plan: ExportPlan, value: unknown): value is Cursor {
+  if (typeof value !== "object" || value === null) return false;
+  return plan.order === "ordered" ? "page" in value : "end" in value && "at" in value;
+}
+
+/** Where a reading goes next. */
+export interface Step {
+  readonly page: number;
+  readonly cursor: Cursor;
+}
+
+/** The next page from a cursor on; undefined at the end. `pages`: how many there were when the reading began. */
+export function nextStep(plan: ExportPlan, cursor: Cursor | undefined, pages: number): Step | undefined {
+  if (plan.order === "ordered") {
+    const page = pagesBefore(cursor);
+    return page >= pages ? undefined : { page, cursor: { page: page + 1 } };
+  }
+  // The newest first, so that a cursor on the way says nothing of the pages before it.
+  const isNew = cursor === undefined || !("at" in cursor) || isThrough(cursor);
+  const { base, end, at } = isNew ? { base: pagesBefore(cursor), end: pages, at: 0 } : cursor;
+  return at >= end - base ? undefined : { page: end - 1 - at, cursor: { base, end, at: at + 1 } };
 }
 
 /** The record as its source makes it: a new object each time. */
@@ -71,9 +119,9 @@ export function recordOf(_exportId: string, n: number): SourceRecord {
   return { n, of: _exportId, words: ["record", String(n)], box: { total: n * 10 } };
 }
 
-/** Its key, if the export has keys. */
-export function keyOf(record: { readonly n: number }): string {
-  return `key-${record.n}`;
+/** Its key, if the export has keys: its own, or that of the thing of which it is a state. */
+export function keyOf({ keys }: ExportPlan, n: number): string {
+  return keys === "things" ? `${n > firstEvent ? "event" : "thing"}-${n % things}` : `key-${n}`;
 }
 
 /** The event id its sender gives it. */
@@ -98,7 +146,7 @@ export function isRefused(plan: ImportPlan, n: number): boolean {
 
 /** True if the import's map throws for it. */
 export function isUnmappable(plan: ImportPlan, n: number): boolean {
-  return plan.cannotMap > 0 && n % plan.cannotMap === 2;
+  return plan.maps && plan.cannotMap > 0 && n % plan.cannotMap === 2;
 }
 
 /** True if this is what the source gave, unchanged. */
