@@ -4,7 +4,7 @@ import { isPlainObject } from "./json.ts";
 /** The records of a page, in an array that nobody can change. */
 export interface FrozenRecords {
   readonly records: readonly unknown[];
-  /** Whether a record may hold what cannot be frozen: dates, maps, sets, bytes. Not looked for without `freeze`. */
+  /** Whether a record may contain what cannot be frozen: dates, maps, sets, bytes. Not looked for without `freeze`. */
   readonly mutable: boolean;
 }
 
@@ -25,7 +25,7 @@ export function freezeRecords(records: readonly unknown[], { freeze, shared = fa
 }
 
 /**
- * Freezes a record as {@link freezeRecord} does. True if it may hold what cannot be frozen; with `thorough`, also what is
+ * Freezes a record as {@link freezeRecord} does. True if it may contain what cannot be frozen; with `thorough`, also what is
  * frozen already is searched for that.
  */
 export function freezeAndSearch(record: unknown, thorough: boolean): boolean {
@@ -80,7 +80,7 @@ function freezeFlat(frozen: object, thorough: boolean): boolean {
   return mutable;
 }
 
-/** Parts of a record that are looked at; with more it counts as one that may hold anything. */
+/** Parts of a record that are looked at; with more it counts as one that may contain anything. */
 const mostParts = 10_000;
 
 /** Whether a record holds what cannot be frozen. Linear in its size; a very large one is said to. */

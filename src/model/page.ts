@@ -16,7 +16,7 @@ export interface Page<T, C = Json> {
 /** A page as it was read. */
 export interface ReadPage extends Page<unknown> {
   readonly checkpoint?: Json;
-  /** Whether a record may hold what cannot be frozen: dates, maps, sets, bytes. */
+  /** Whether a record may contain what cannot be frozen: dates, maps, sets, bytes. */
   readonly mutable: boolean;
 }
 

@@ -66,7 +66,7 @@ export interface Run extends Counts {
   /** The due time it was made for (`schedule`, `catch-up`). */
   readonly dueAt?: string;
   readonly queuedAt: string;
-  /** When it started last; a run taken back after a crash starts again. */
+  /** When it started last; a run reclaimed after a crash starts again. */
   readonly startedAt?: string;
   readonly endedAt?: string;
   /** Due times that found this run waiting and added none. */
