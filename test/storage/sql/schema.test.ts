@@ -14,6 +14,11 @@ const run = (id: string, columns: Readonly<Record<string, string | number>>) =>
   `insert into poundlock_runs (id, flow_id, export_id, cause, status, doc, ${Object.keys(columns).join(", ")})
     values ('${id}', 'flow', 'orders', 'schedule', 'queued', '{}', ${Object.values(columns).join(", ")})`;
 
+/** A failure of the key `key` as a row. */
+const failure = (id: string, status: "open" | "resolved") =>
+  `insert into poundlock_failures (id, flow_id, import_id, export_id, run_id, record_key, status, doc)
+    values ('${id}', 'flow', 'ledger', 'orders', 'run', 'key', '${status}', '{}')`;
+
 beforeAll(async () => {
   await storage.insertFlow(flowOf("flow"));
   await storage.queueRun(startOf("active"), roomy);
@@ -24,6 +29,7 @@ beforeAll(async () => {
   );
   database.exec(run("due", { stage: 2, due_at: 7 }));
   database.exec(run("buffered", { stage: 0, buffered: 1 }));
+  database.exec(failure("open", "open"));
 });
 afterAll(() => {
   database.close();
@@ -49,10 +55,17 @@ test.each([
     "insert into poundlock_inbox (flow_id, arrival_id, size) values ('no', 'a', 1)",
     orphan,
   ],
-  ["a checkpoint without a flow", "insert into poundlock_checkpoints values ('no', '1', 1)", orphan],
+  ["a place without a flow", "insert into poundlock_places (flow_id, import_id) values ('no', 'ledger')", orphan],
+  [
+    "a second place of an import",
+    "insert into poundlock_places (flow_id, import_id) values ('flow', 'ledger')",
+    duplicate,
+  ],
+  ["a dropped page without a flow", "insert into poundlock_drops values ('no', 1, 'ledger')", orphan],
+  ["a second open failure of a key", failure("new", "open"), duplicate],
   ["an import without a flow", "insert into poundlock_flow_imports values ('no', 'ledger')", orphan],
   ["an event id without a flow", "insert into poundlock_events values ('no', 'e', 1)", orphan],
-  ["a flow's end before its inbox, events and checkpoint", "delete from poundlock_flows where id = 'flow'", orphan],
+  ["a flow's end before its inbox, events and places", "delete from poundlock_flows where id = 'flow'", orphan],
   ["a version that was applied before", `insert into poundlock_schema values (${schemaVersion})`, duplicate],
 ])("the database itself refuses %s", (_, sql, says) => {
   const count = () => valueOf(database, "select count(*) from poundlock_runs");
@@ -67,6 +80,7 @@ test.each([
   ["a run of another due time", run("other due", { stage: 2, due_at: 8 })],
   ["any number of runs without a due time that have ended", run("ended", { stage: 2 })],
   ["any number of waiting runs that take nothing in", run("waits", { stage: 0, buffered: 0 })],
+  ["a resolved failure beside an open one of its key", failure("resolved", "resolved")],
 ])("it takes %s", (_, sql) => {
   database.exec(sql);
 });
