@@ -31,7 +31,7 @@ export interface ExportCatalog {
   findExport(_id: string): Export<unknown> | undefined;
 }
 
-/** Records that arrive: kept in the inbox of every enabled flow that uses the export, before anybody is told OK. */
+/** Records that arrive: kept in the inbox of every enabled flow that uses the export, before their sender gets an OK. */
 export class Intake {
   readonly #deps: IntakeDeps;
   readonly #listening = new Map<string, Listening>();
@@ -154,7 +154,7 @@ function checkArrival(records: readonly unknown[], ids: readonly string[] | unde
   if (!Array.isArray(ids) || ids.length !== records.length)
     throw new InvalidRequestError("ids", `one id for each of ${records.length} records`, ids);
   const wrong: unknown = ids.find((id: unknown) => typeof id !== "string" || id === "");
-  if (wrong !== undefined) throw new InvalidRequestError("ids", "texts that are not empty", wrong);
+  if (wrong !== undefined) throw new InvalidRequestError("ids", "strings that are not empty", wrong);
 }
 
 function storable(record: unknown, index: number): unknown {

@@ -122,7 +122,7 @@ export interface ResolvedOptions extends Required<Omit<SchedulerOptions, "retent
 }
 
 /** Where the registry's own parts stand in for options that are not given. */
-interface Inherited {
+interface RegistryDefaults {
   readonly clock: Clock;
   readonly newId: () => string;
 }
@@ -178,7 +178,7 @@ const retentionRules: Shape<Retention> = {
  *
  * @throws `invalid_option` naming the first one that is unknown, or out of range.
  */
-export function resolveOptions(options: SchedulerOptions, inherited: Inherited): ResolvedOptions {
+export function resolveOptions(options: SchedulerOptions, inherited: RegistryDefaults): ResolvedOptions {
   validate(options, optionRules, InvalidOptionError);
   const { retention = {}, clock = inherited.clock, newId = inherited.newId } = options;
   validate(retention, retentionRules, InvalidOptionError, "retention.");

@@ -195,7 +195,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
 
   /**
    * Takes records in as they arrive; resolves when they are in the inbox of every enabled flow that uses the export,
-   * as durably as the storage keeps them. Only then may their sender be told OK.
+   * as durably as the storage keeps them. Only then may their sender get an OK.
    *
    * @throws `not_found`, `invalid_request`; `flow_disabled` if no enabled flow uses the export; `busy` if an inbox is
    * full. Nothing has been taken in then.

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { delay, systemClock } from "../clock.ts";
-import type { Executor, WorkerOptions } from "../executor/executor.ts";
+import type { Executor, RunNextResult, WorkerOptions } from "../executor/executor.ts";
 import { type TestCases, chooseCases } from "./test-case.ts";
 
 /**
@@ -42,7 +42,7 @@ export function executorCases(open: OpenExecutor, options: ExecutorCaseOptions =
 }
 
 /** What a call of `runNext` does: it may wait, and says whether to call again. */
-type Plan = (flowId: string, nth: number) => Promise<boolean> | boolean;
+type Plan = (flowId: string, nth: number) => Promise<RunNextResult> | RunNextResult;
 
 /** An executor at work, and every call it made. */
 class Shift {
@@ -131,7 +131,7 @@ class Shift {
     await this.inTime("the executor to stop", this.executor.stop());
   }
 
-  async #call(flowId: string, plan: Plan): Promise<boolean> {
+  async #call(flowId: string, plan: Plan): Promise<RunNextResult> {
     this.calls.push(flowId);
     if (this.running.includes(flowId)) this.overlaps++;
     this.running.push(flowId);
@@ -263,6 +263,19 @@ const cases: Readonly<Record<string, (shift: Shift) => Promise<void>>> = {
     await shift.wake("flow");
 
     await shift.until("4 calls", () => shift.calls.length >= 4);
+  },
+
+  async "`notBefore` from runNext leads to no other call before that instant, unless the flow is woken"(shift) {
+    const notBefore = systemClock.now() + 3_600_000;
+    await shift.start((_, nth) => (nth === 2 ? false : { notBefore }));
+    await shift.wake("flow");
+    await shift.until("a call", () => shift.calls.length === 1 && shift.running.length === 0);
+
+    await shift.quiet();
+    assert.equal(shift.calls.length, 1, "an executor that calls again at once only finds that the flow still waits");
+    await shift.wake("flow");
+
+    await shift.until("another call", () => shift.calls.length === 2);
   },
 
   async "a wake-up while the flow runs leads to one more call, after the one that runs"(shift) {

@@ -3,7 +3,7 @@ import { type Export, type ListenContext, MemoryStorage, type SchedulerOptions, 
 import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
 import { Gate, Stage, aborted, faltering, hour, minute, second, upTo } from "../support/harness.ts";
 
-/** An export that is only ever told of its records. */
+/** An export that is only ever given its records. */
 const events: Export<number> = { listen: () => () => undefined };
 
 async function started(options: SchedulerOptions = {}) {
@@ -189,7 +189,7 @@ describe("accept", () => {
     ["ids", [1], [7]],
     ["records.1", [1, () => 2], undefined],
     ["records.0", [Symbol("x")], undefined],
-  ])("refuses %s that do not hold, and takes nothing", async (field, records, ids) => {
+  ])("refuses %s that are invalid, and takes nothing", async (field, records, ids) => {
     const { stage, flow } = await started();
     const options = (ids === undefined ? {} : { ids }) as { ids?: string[] };
 
@@ -513,7 +513,7 @@ describe("listen", () => {
     expect(log).toEqual(["begins"]);
   });
 
-  test("that throws is tried again, later each time up to a minute, and told", async () => {
+  test("that throws is tried again, later each time up to a minute, and reported", async () => {
     const at: number[] = [];
     const { log, from } = listening();
     const listen = from.listen?.bind(from);
@@ -723,7 +723,7 @@ describe("listen", () => {
     await stage.scheduler.stop();
   });
 
-  test("that throws while it stops harms nothing, and is told", async () => {
+  test("that throws while it stops harms nothing, and is reported", async () => {
     const from: Export<number> = { listen: () => () => Promise.reject(new Error("closed already")) };
     const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
     await stage.flow();

@@ -200,7 +200,7 @@ test("the clock and the ids of the registry serve the scheduler unless it has it
   expect(resolve({ newId: undefined }).newId()).toBe("id");
 });
 
-test("history kept for longer than there have been clocks is no trouble to the sweep", async () => {
+test("history kept for longer than there have been clocks is no error of maintenance", async () => {
   const stage = new Stage({ options: { retention: { days: 1e9 } } });
 
   await stage.scheduler.start();

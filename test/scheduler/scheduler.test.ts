@@ -123,7 +123,7 @@ describe("start and stop", () => {
   });
 
   for (const method of ["reclaimExpiredRuns", "nextDueAt", "listFlows"] as const)
-    test(`a stop leaves behind a start that waits for ${method}, and it does not go on when that answers`, async () => {
+    test(`a stop leaves behind a start that waits for ${method}, and it does not go on when that resolves`, async () => {
       const gate = new Gate();
       const storage = hanging(new MemoryStorage(), { method, nth: 1, gate });
       const from: Export<number> = { ...(ones(1) as Export<number>), listen: () => () => undefined };
@@ -191,11 +191,11 @@ describe("start and stop", () => {
       expect(stage.clock.timers).toBe(0);
     });
 
-  test("its state says what it does, and it tells once that it has stopped, when all that it ended was told", async () => {
+  test("its state says what it does, and it says once that it has stopped, after the events of all that it ended", async () => {
     const { stage } = await busy();
-    const told: string[] = [];
-    stage.scheduler.on("scheduler:stopped", () => told.push("stopped"));
-    stage.scheduler.on("run:requeued", () => told.push("run:requeued"));
+    const emitted: string[] = [];
+    stage.scheduler.on("scheduler:stopped", () => emitted.push("stopped"));
+    stage.scheduler.on("run:requeued", () => emitted.push("run:requeued"));
     const states = [stage.scheduler.state];
 
     const stopping = stage.scheduler.stop({ graceMs: 0 });
@@ -206,8 +206,8 @@ describe("start and stop", () => {
     await stage.scheduler.stop();
 
     expect([...states, stage.scheduler.state]).toEqual(["started", "stopping", "stopped"]);
-    expect(told.filter((name) => name === "stopped")).toEqual(["stopped"]);
-    expect(told.at(-1)).toBe("stopped");
+    expect(emitted.filter((name) => name === "stopped")).toEqual(["stopped"]);
+    expect(emitted.at(-1)).toBe("stopped");
   });
 
   test("a start that fails leaves it stopped, and can be repeated", async () => {
@@ -234,7 +234,7 @@ describe("start and stop", () => {
     await expect(stage.scheduler.start()).rejects.toMatchObject({ code: "executor_failed", cause });
   });
 
-  test("a wake-up the executor does not take is told, and made up for by the sweep", async () => {
+  test("a wake-up the executor does not take is reported, and made up for by maintenance", async () => {
     class DeafExecutor extends LocalExecutor {
       deaf = true;
       override wake(flowId: string) {
@@ -306,7 +306,7 @@ describe("start and stop", () => {
 });
 
 describe("run", () => {
-  test("is stored and queued once it resolves, and told", async () => {
+  test("is stored and queued once it resolves, and emitted", async () => {
     const { stage, flow, gate } = await busy();
 
     const run = await stage.scheduler.run(flow._id);
@@ -494,7 +494,7 @@ describe("waitFor", () => {
 });
 
 describe("disabling a flow", () => {
-  test("lets the running run finish and cancels those that wait, told", async () => {
+  test("lets the running run finish and cancels those that wait, with their events", async () => {
     const { stage, gate, flow, run } = await busy();
     const waiting = [await stage.scheduler.run(flow._id), await stage.scheduler.run(flow._id)];
 
@@ -605,7 +605,7 @@ describe("failures", () => {
   const accepts = (): Result => ({ ok: true });
   const unsure = (): Result => ({ ok: false, fault: "unknown", error: new Error("?") });
 
-  test("are stored with everything that is known of them, and told", async () => {
+  test("are stored with everything that is known of them, and emitted", async () => {
     const { stage, flow, first, failures } = await failed();
 
     expect(failures[0]).toEqual({
@@ -678,7 +678,7 @@ describe("failures", () => {
     expect(await stage.failures()).toEqual([]);
   });
 
-  test("that a flow has from another integration are retried only by who asks for them", async () => {
+  test("that a flow has from another integration are retried only if they are asked for", async () => {
     const { stage, flow, failures, sink, script } = await failed();
     await stage.registry.patch(flow._id, { _integrationId: "acme" });
     script.refuses = accepts;
@@ -766,15 +766,15 @@ describe("failures", () => {
 
   test("in doubt ask find before they are sent again, and what is found counts as delivered", async () => {
     const asked: (readonly string[])[] = [];
-    let answers = false;
+    let isUp = false;
     const find = async (records: readonly number[], { keys }: { readonly keys: readonly string[] }) => {
-      if (!answers) throw new Error("not now");
+      if (!isUp) throw new Error("not now");
       asked.push(keys);
       return records.map((number) => (number === 2 ? "row 2" : undefined));
     };
     const { stage, flow, sink, script } = await failed({ idempotent: false, find }, unsure);
     script.refuses = accepts;
-    answers = true;
+    isUp = true;
 
     const run = await stage.end(await stage.scheduler.retryFailures(flow._id));
 
@@ -926,7 +926,7 @@ describe("events", () => {
     ]);
   });
 
-  test("run:progress is told at most once a second for each run, with the export's estimate", async () => {
+  test("run:progress is emitted at most once a second for each run, with the export's estimate", async () => {
     const sink = scriptedImport<number>(async () => {
       await new Promise<void>((resolve) => stage.clock.setTimer(resolve, 100));
       return undefined;
@@ -935,9 +935,9 @@ describe("events", () => {
 
     await stage.move();
 
-    const told = stage.events.of("run:progress");
-    expect(told.map(({ run }) => run.numPagesProcessed)).toEqual([1, 11, 21, 31, 41]);
-    expect(told.every(({ total }) => total === 50)).toBe(true);
+    const progress = stage.events.of("run:progress");
+    expect(progress.map(({ run }) => run.numPagesProcessed)).toEqual([1, 11, 21, 31, 41]);
+    expect(progress.every(({ total }) => total === 50)).toBe(true);
   });
 
   test("a listener that throws or rejects harms no run and no other listener: it is reported", async () => {

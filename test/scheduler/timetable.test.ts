@@ -163,7 +163,7 @@ describe("due while the flow runs", () => {
     expect((await stage.runs())[1]?.startedAt).toBe("2030-01-01T12:02:30.000Z");
   });
 
-  test("again while a scheduled run waits is folded into it: counted, and told", async () => {
+  test("again while a scheduled run waits is coalesced into it: counted, and emitted", async () => {
     const { stage, gate } = slow();
     await stage.scheduler.start();
     await stage.flow({ schedule: "* * * * *" });
@@ -226,7 +226,7 @@ describe("due while the flow runs", () => {
     expect((await briefs(stage)).filter((run) => run.startsWith("schedule"))).toEqual(["schedule 12:01 completed +1"]);
   });
 
-  test("with skip none is queued: counted on the run in its way, and told", async () => {
+  test("with skip none is queued: counted on the run in its way, and emitted", async () => {
     const { stage, gate } = slow({ overlap: "skip" });
     await stage.scheduler.start();
     await stage.flow({ schedule: "* * * * *" });
@@ -263,7 +263,7 @@ describe("missed while down", () => {
     expect(stage.events.of("schedule:missed")).toEqual([]);
   });
 
-  test("a due time exactly as old as the window is caught up, a second more is too old: told, without a run", async () => {
+  test("a due time exactly as old as the window is caught up, a second more is too old: emitted, without a run", async () => {
     const just = await afterDown("5 12 * * *", 5 * minute + hour, { catchUpWindowMs: hour });
     const late = await afterDown("5 12 * * *", 5 * minute + hour + second, { catchUpWindowMs: hour });
 
@@ -476,7 +476,7 @@ describe("a clock that jumps", () => {
     expect(stage.events.of("schedule:missed")).toHaveLength(1);
   });
 
-  test("forwards by less than a nap loses nothing and catches nothing up", async () => {
+  test("forwards by less than the timer's interval loses nothing and catches nothing up", async () => {
     const stage = quick();
     await stage.scheduler.start();
     await stage.flow({ schedule: "* * * * *" });

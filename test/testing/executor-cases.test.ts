@@ -97,6 +97,9 @@ const saboteurs: Readonly<Record<string, () => Executor>> = {
   "`true` from runNext leads to another call, without another wake-up": () =>
     withWork((work) => ({ ...work, runNext: (flowId) => work.runNext(flowId).then(() => false) })),
 
+  "`notBefore` from runNext leads to no other call before that instant, unless the flow is woken": () =>
+    withWork((work) => ({ ...work, runNext: (flowId) => work.runNext(flowId).then((more) => more !== false) })),
+
   "a wake-up while the flow runs leads to one more call, after the one that runs": () => {
     const running = new Set<string>();
     const local = withWork((work) => ({
