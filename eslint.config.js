@@ -63,6 +63,11 @@ const zones = [
     from: "./src/storage/sqlite",
     message: "SQLite is reached by its own entry only.",
   },
+  {
+    target: ["./src/*.ts", "./src/!(http)/**/*", "./src/http/!(node).ts", "./src/http/*/**/*"],
+    from: "./src/http/node.ts",
+    message: "What needs @hono/node-server is reached by its own entry only.",
+  },
 ];
 
 // ---- Each third-party package is imported by one file. ----

@@ -64,6 +64,7 @@ export default defineConfig({
   entry: {
     index: "src/index.ts",
     testing: "src/testing/index.ts",
+    storage: "src/storage/storage.ts",
     "storage/sqlite": "src/storage/sqlite/sqlite-storage.ts",
     http: "src/http/index.ts",
     "http/node": "src/http/node.ts",

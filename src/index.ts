@@ -45,4 +45,4 @@ export type {
 } from "./scheduler/requests.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";
 export { MemoryStorage } from "./storage/memory/memory-storage.ts";
-export type * from "./storage/storage.ts";
+export type { ListResult } from "./storage/storage.ts";

@@ -56,6 +56,7 @@ describe("the linter refuses", () => {
     ["an entry imported from inside", "src/run/x.ts", `import { a } from "../index.ts";`, [paths]],
     ["an import inside a call", "src/model/x.ts", `void import("../run/runner.ts");`, [paths]],
     ["SQLite in the root entry", "src/index.ts", `export * from "./storage/sqlite/sqlite-storage.ts";`, [paths]],
+    ["node:http in the HTTP entry", "src/http/x.ts", `export * from "./node.ts";`, [paths]],
     ["a value where types are allowed", "src/http/x.ts", `import { a } from "../flow-registry.ts";`, [imports]],
     [
       "an import inside a type",

@@ -20,11 +20,11 @@ import {
   type SchedulerEvents,
   type SchedulerOptions,
   type StandardSchemaV1,
-  type Storage,
   defineExport,
   defineImport,
   isPoundlockError,
 } from "poundlock";
+import type { Storage } from "poundlock/storage";
 import * as v from "valibot";
 import { describe, expectTypeOf, test } from "vitest";
 

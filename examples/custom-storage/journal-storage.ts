@@ -1,7 +1,8 @@
 import { constants } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { deserialize, serialize } from "node:v8";
-import { MemoryStorage, type Storage, StorageFailedError } from "poundlock";
+import { MemoryStorage, StorageFailedError } from "poundlock";
+import type { Storage } from "poundlock/storage";
 
 type Call = readonly [method: string, args: readonly unknown[]];
 type Method = (...args: readonly unknown[]) => Promise<unknown>;

@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { FlowRegistry, type Import, type Storage } from "poundlock";
+import { FlowRegistry, type Import } from "poundlock";
+import type { Storage } from "poundlock/storage";
 import { SqliteStorage } from "poundlock/storage/sqlite";
 import { dataSet } from "./data-set.ts";
 import { type Movie, moviesOf, releaseOf, titleOf } from "./movies.ts";

@@ -1,4 +1,5 @@
-import { type Exports, type Flow, FlowRegistry, type Imports, type Run, Scheduler, type Storage } from "poundlock";
+import { type Exports, type Flow, FlowRegistry, type Imports, type Run, Scheduler } from "poundlock";
+import type { Storage } from "poundlock/storage";
 import { fastClock } from "./fast-clock.ts";
 import { count, durationOf, printReport, readBy } from "./report.ts";
 

@@ -1,7 +1,8 @@
 import { mkdtemp, rm, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MemoryStorage, type Storage } from "../../src/index.ts";
+import { MemoryStorage } from "../../src/index.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 
 /** Where a case keeps things: in memory, or in a file that is synced to disk with every transaction. */

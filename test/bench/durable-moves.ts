@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type Export, type Import, type Result, type Run, type Scheduler, type Storage } from "../../src/index.ts";
+import type { Export, Import, Result, Run, Scheduler } from "../../src/index.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 import { type Kept, inFolder, withStorage } from "./disk.ts";
 import { expectCompleted, noOp, runMs, withFlow } from "./hosts.ts";
 import { type BenchCase, type Figures, inTurns, timed } from "./measure.ts";

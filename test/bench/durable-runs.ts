@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { type Clock, FlowRegistry, type Import, Scheduler, type Storage, systemClock } from "../../src/index.ts";
+import { type Clock, FlowRegistry, type Import, Scheduler, systemClock } from "../../src/index.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 import { withStorage } from "./disk.ts";
 import { emptyPages, noOp } from "./hosts.ts";

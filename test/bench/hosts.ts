@@ -1,12 +1,5 @@
-import {
-  type Export,
-  FlowRegistry,
-  type Import,
-  type Run,
-  Scheduler,
-  type SchedulerOptions,
-  type Storage,
-} from "../../src/index.ts";
+import { type Export, FlowRegistry, type Import, type Run, Scheduler, type SchedulerOptions } from "../../src/index.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 import { timed } from "./measure.ts";
 
 /** An export that answers one page without records. */

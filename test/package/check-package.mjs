@@ -1,36 +1,25 @@
-// Checks the package as a host gets it: packed, installed into empty projects, imported, required and type-checked.
-// Needs a built `dist`; `npm run check:package` builds it.
+// Checks the package as a host gets it: packed, installed into empty projects, imported, required, bundled and type-checked.
+// Needs a built `dist`; `npm run check:package` builds it. With `--update` it writes exported-names.txt before it compares.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
+import { cp, readdir, readFile, stat } from "node:fs/promises";
+import { join, posix } from "node:path";
+import { build as esbuild } from "esbuild";
 import { tsImport } from "tsx/esm/api";
+import { checkExportedNames } from "./exported-names.mjs";
+import { inProject, manifest, node, pack, pinned, root, runChecks } from "./pack.mjs";
+import { dueTimes } from "./due-times.mjs";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
-const here = join(root, "test/package");
-const packed = join(root, ".work/package");
-const manifest = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
-const { default: build } = await tsImport("../../tsup.config.ts", import.meta.url);
-const entries = Object.keys(build.entry);
+/** In bytes. What is over it needs a reason, which goes into the commit that raises it. */
+const budget = { tarball: 500_000, unpacked: 2_000_000, installed: 7_000_000 };
 
-// What npm tells the scripts it runs about this package would make it work here instead of in the projects below.
-const env = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => !/^npm_(package|lifecycle|config_local_prefix)/.test(name)),
-);
+const { default: options } = await tsImport("../../tsup.config.ts", import.meta.url);
+const entries = Object.keys(options.entry);
+const { tarball, size, unpackedSize, files } = await pack();
+const packed = files.map(({ path }) => path);
 
-async function run(command, args, cwd = root) {
-  const execution = promisify(execFile)(command, args, { cwd, env, maxBuffer: 2 ** 26 });
-  execution.child.stdin?.end();
-  const { stdout } = await execution.catch(({ message, stdout = "", stderr = "" }) => {
-    throw new Error([message, stdout, stderr].join("\n"));
-  });
-  return stdout;
+async function tool(name, ...args) {
+  await node([join(root, "node_modules", name), ...args], root);
 }
-
-const tool = (name, ...args) => run(process.execPath, [join(root, "node_modules", name), ...args]);
 
 /** The conditions of one entry point, as publint, attw and every module resolution accept them. */
 const conditions = (entry) => ({
@@ -54,93 +43,160 @@ function exportsAreTheEntries() {
   );
 }
 
+const built = packed.filter((path) => /^dist\/.+(?:\.d\.c?ts|\.c?js)$/.test(path));
+const texts = new Map(await Promise.all(built.map(async (path) => [path, await readFile(join(root, path), "utf8")])));
+
 /** A built file is an entry point's, or one that some other built file names. */
-async function distIsTheExports() {
-  const files = await readdir(join(root, "dist"), { recursive: true });
-  const built = files.map((file) => file.replaceAll("\\", "/")).filter((file) => /\.d\.c?ts$|\.c?js$/.test(file));
-  const exported = entries.flatMap((entry) => [".js", ".cjs", ".d.ts", ".d.cts"].map((end) => entry + end));
-  assert.deepEqual(
-    exported.filter((file) => !built.includes(file)),
-    [],
-    "missing from dist",
-  );
-  const texts = await Promise.all(built.map((file) => readFile(join(root, "dist", file), "utf8")));
-  const stem = (file) => file.slice(file.lastIndexOf("/") + 1).replace(/(\.d)?\.c?[jt]s$/, "");
-  const named = (file) => texts.some((text, index) => built[index] !== file && text.includes(`/${stem(file)}.`));
-  assert.deepEqual(
-    built.filter((file) => !exported.includes(file) && !named(file)),
-    [],
-    "in dist, but nobody's",
-  );
+function distIsTheExports() {
+  const exported = entries.flatMap((entry) => [".js", ".cjs", ".d.ts", ".d.cts"].map((end) => `dist/${entry}${end}`));
+  const missing = exported.filter((file) => !built.includes(file));
+  assert.deepEqual(missing, [], "missing from dist");
+  const stem = (file) => posix.basename(file).replace(/(\.d)?\.c?[jt]s$/, "");
+  const isNamed = (file) => built.some((other) => other !== file && texts.get(other).includes(`/${stem(file)}.`));
+  const unused = built.filter((file) => !exported.includes(file) && !isNamed(file));
+  assert.deepEqual(unused, [], "in dist, but part of no entry point");
 }
 
-let tarball = "";
-
-async function tarballHasWhatHostsNeed() {
-  await rm(packed, { recursive: true, force: true });
-  await mkdir(packed, { recursive: true });
-  const [{ filename, files }] = JSON.parse(
-    await run("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", packed]),
-  );
-  tarball = join(packed, filename);
-  const paths = files.map(({ path }) => path);
-  for (const entry of entries) assert.ok(paths.includes(`dist/${entry}.js`), `dist/${entry}.js is not packed`);
-  const wanted = /^(?:dist\/.+|README\.md|LICENSE|package\.json)$/;
-  assert.deepEqual(
-    paths.filter((path) => !wanted.test(path)),
-    [],
-  );
-  for (const path of ["README.md", "LICENSE"]) assert.ok(paths.includes(path), `${path} is not packed`);
+function tarballHasWhatHostsNeed() {
+  const wanted = /^(?:dist\/.+(?:\.d\.c?ts|\.c?js)|dist\/licenses\.txt|docs\/.+\.md|README\.md|LICENSE|package\.json)$/;
+  const unwanted = packed.filter((path) => !wanted.test(path));
+  assert.deepEqual(unwanted, []);
+  for (const path of ["README.md", "LICENSE", "docs/reference.md"])
+    assert.ok(packed.includes(path), `${path} is not packed`);
 }
 
-const publintFindsNothing = () => tool("publint/src/cli.js", "run", tarball, "--strict");
-const typesResolveEverywhere = () => tool("@arethetypeswrong/cli/dist/index.js", tarball);
-
-/** Runs `work` in a project that has nothing but the tarball, its dependencies and `others`. */
-async function inProject(type, others, work) {
-  const folder = await mkdtemp(join(tmpdir(), "poundlock-consumer-"));
-  try {
-    await writeFile(join(folder, "package.json"), JSON.stringify({ name: "consumer", private: true, type }));
-    await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", tarball, ...others], folder);
-    await work(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+/** Of links between pages; those to sources and tests lead to the repository. */
+async function linksLeadToPages() {
+  const pages = packed.filter((path) => path.endsWith(".md"));
+  const broken = [];
+  for (const page of pages) {
+    const text = await readFile(join(root, page), "utf8");
+    const links = [...text.matchAll(/\]\(([^()\s:#]+\.md)(?:#[^()\s]*)?\)/g)];
+    for (const [, link] of links)
+      if (!packed.includes(posix.join(posix.dirname(page), link))) broken.push(`${page} → ${link}`);
   }
+  assert.deepEqual(broken, []);
+  return `${pages.length} pages`;
 }
 
-async function movesOrders(folder, file) {
-  const told = await run(process.execPath, [join(folder, file)], folder);
-  assert.match(told, /^completed 250 0 0 250$/m, told);
-  return told;
+function sizeIsInBudget() {
+  const bytes = `${size} bytes packed, ${unpackedSize} unpacked`;
+  assert.ok(size <= budget.tarball && unpackedSize <= budget.unpacked, `over the budget of this file: ${bytes}`);
+  return bytes;
 }
 
-const {
-  libsql,
-  hono,
-  "@hono/node-server": nodeServer,
-  typescript,
-  "@types/node": nodeTypes,
-} = manifest.devDependencies;
-const driver = `libsql@${libsql}`;
-const door = [`hono@${hono}`, `@hono/node-server@${nodeServer}`];
+/** esbuild writes above each part of a build from where it is. */
+const inside = /^\/\/ node_modules\/((?:@[^/\s]+\/)?[^/\s]+)/gm;
+const imported = /^(?:import (?:.* from )?|(?:var|const) \w+ = require\()'((?:@[^/']+\/)?[^./'][^/']*)[^']*'\)?;$/gm;
+const matches = (pattern, end) =>
+  built
+    .filter((path) => path.endsWith(end))
+    .flatMap((path) => [...texts.get(path).matchAll(pattern)].map(([, name]) => name));
 
-function worksIn(type, file) {
-  return inProject(type, [driver, ...door], async (folder) => {
-    for (const name of [file, "move-orders.cjs", "keep-orders.cjs", "serve-orders.cjs"])
-      await cp(join(here, name), join(folder, name));
-    const told = await movesOrders(folder, file);
-    assert.match(told, /^kept in libsql$/m, told);
-    assert.equal(told.match(/^served over HTTP$/gm)?.length, 2, told);
+async function bundlesWhatIsLicensed() {
+  assert.deepEqual([...new Set(matches(inside, ".js"))].sort(), ["cron-parser"]);
+  assert.deepEqual([...new Set(matches(inside, ".cjs"))].sort(), ["cron-parser", "p-queue", "p-timeout"]);
+  const licenses = await readFile(join(root, "dist/licenses.txt"), "utf8");
+  const licensed = [...licenses.matchAll(/^(\S+) \d+\.\d+\.\d+ \(([\w.-]+)\)\n\n(?=[^]{500})/gm)].map(
+    ([, name]) => name,
+  );
+  assert.deepEqual(licensed, ["cron-parser", "p-queue", "p-timeout"]);
+}
+
+function importsWhatIsInstalled() {
+  const { dependencies, peerDependencies } = manifest;
+  const installed = Object.keys({ ...dependencies, ...peerDependencies });
+  const names = new Set(matches(imported, "js").filter((name) => !name.startsWith("node:")));
+  assert.ok(names.has("valibot") && names.has("hono"), `found only ${[...names].join()}`);
+  const others = [...names].filter((name) => !installed.includes(name));
+  assert.deepEqual(others, [], "imported, but no dependency");
+}
+
+/** The build has cron-parser without luxon inside, the sources import both as they are. */
+async function schedulesAsTheSourcesDo() {
+  const { cronOf } = await tsImport("../../src/cron/cron.ts", import.meta.url);
+  const expected = dueTimes.expressions.map((expression) => cronOf(expression, dueTimes.timezone, dueTimes._id));
+  const start = dueTimes.start.getTime();
+  const found = await dueTimes.of(await import("../../dist/index.js"), await import("../../dist/testing.js"));
+  assert.deepEqual(
+    found,
+    expected.map((cron) => new Date(cron.next(start)).toISOString()),
+  );
+  return `${found.length} expressions`;
+}
+
+const driver = pinned("libsql");
+const http = [pinned("hono"), pinned("@hono/node-server")];
+const parts = ["move-orders.cjs", "keep-orders.cjs", "serve-orders.cjs"];
+
+async function movesOrders(folder, args, env) {
+  const output = await node(args, folder, env);
+  assert.match(output, /^completed 250 0 0 250$/m, output);
+  return output;
+}
+
+async function movesKeepsAndServes(folder, args, { served = 1, env } = {}) {
+  const output = await movesOrders(folder, args, env);
+  assert.match(output, /^kept in libsql$/m, output);
+  assert.equal(output.match(/^served over HTTP$/gm)?.length, served, output);
+}
+
+const worksAsModule = () =>
+  inProject({ type: "module", packages: [tarball, driver, ...http], files: ["consumer.mjs", ...parts] }, (folder) =>
+    movesKeepsAndServes(folder, ["consumer.mjs"], { served: 2 }),
+  );
+
+const toCommonJs = { bundle: true, platform: "node", format: "cjs", logLevel: "error" };
+
+/** Also where Node is told that it must not `require` an ES module, as Jest and Yarn's Plug'n'Play cannot. */
+const worksInCommonJs = () =>
+  inProject(
+    {
+      type: "commonjs",
+      packages: [tarball, driver, ...http],
+      files: ["consumer.cjs", "bundled.mjs", "tsup.config.mjs", ...parts],
+    },
+    async (folder) => {
+      await movesKeepsAndServes(folder, ["consumer.cjs"], { served: 2 });
+      await movesKeepsAndServes(folder, ["--no-experimental-require-module", "consumer.cjs"], { served: 2 });
+      await bundlesWork(folder);
+    },
+  );
+
+/** Run from elsewhere, so that drivers are found from the bundle alone. */
+async function bundlesWork(folder) {
+  const outfile = join(folder, "esbuild/bundled.js");
+  await esbuild({ ...toCommonJs, entryPoints: [join(folder, "bundled.mjs")], outfile });
+  await node([join(root, "node_modules/tsup/dist/cli-default.js")], folder);
+  for (const bundler of ["esbuild", "tsup", "tsup-all"])
+    await movesKeepsAndServes(root, [join(folder, bundler, "bundled.js")]);
+}
+
+const asksForADriver = () =>
+  inProject({ type: "module", packages: [tarball], files: ["without-driver.mjs"] }, async (folder) => {
+    const installed = await bytesIn(join(folder, "node_modules"));
+    assert.ok(installed <= budget.installed, `over the budget of this file: ${installed} bytes installed`);
+    const outfile = join(folder, "bundle/without-driver.cjs");
+    const entryPoints = [join(folder, "without-driver.mjs")];
+    await esbuild({ ...toCommonJs, entryPoints, outfile });
+    for (const file of ["without-driver.mjs", outfile]) {
+      const output = await node([file], folder);
+      assert.match(output, /^(said what to install|node:sqlite is enough)$/m, output);
+    }
+    return `${installed} bytes installed`;
   });
+
+async function bytesIn(folder) {
+  const names = await readdir(folder, { recursive: true });
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
+  return sizes.reduce((sum, bytes) => sum + bytes, 0);
 }
 
-function saysWhatIsMissing() {
-  return inProject("module", [], async (folder) => {
-    await cp(join(here, "without-driver.mjs"), join(folder, "without-driver.mjs"));
-    const told = await run(process.execPath, [join(folder, "without-driver.mjs")], folder);
-    assert.match(told, /^(told what to install|node:sqlite is enough)$/m, told);
+const servesWithHonoAlone = () =>
+  inProject({ type: "commonjs", packages: [tarball, pinned("hono")], files: ["hono-alone.cjs"] }, async (folder) => {
+    const output = await node(["hono-alone.cjs"], folder);
+    assert.equal(output, "200 200\n");
   });
-}
 
 const resolutions = [
   ["node16", "--module", "node16"],
@@ -149,53 +205,49 @@ const resolutions = [
 ];
 const strict = ["--strict", "--skipLibCheck", "false", "--target", "es2022", "--lib", "es2023", "--types", "node"];
 
-function typeChecksAndRuns() {
-  return inProject(
-    "module",
-    [driver, ...door, `typescript@${typescript}`, `@types/node@${nodeTypes}`],
+const compilesAndWorks = () =>
+  inProject(
+    {
+      type: "module",
+      packages: [tarball, driver, ...http, pinned("typescript"), pinned("@types/node")],
+      files: ["consumer.ts"],
+    },
     async (folder) => {
       const sources = ["consumer.ts", "consumer.mts", "consumer.cts"];
-      for (const source of sources) await cp(join(here, "consumer.ts"), join(folder, source));
+      for (const source of sources.slice(1)) await cp(join(folder, "consumer.ts"), join(folder, source));
       const tsc = join(folder, "node_modules/typescript/lib/tsc.js");
       for (const [name, ...resolution] of resolutions) {
-        await run(process.execPath, [tsc, ...strict, ...resolution, "--outDir", name, ...sources], folder);
+        await node([tsc, ...strict, ...resolution, "--outDir", name, ...sources], folder);
         if (resolution.includes("--noEmit")) continue;
         for (const file of ["consumer.js", "consumer.mjs", "consumer.cjs"]) {
-          const told = await movesOrders(folder, join(name, file));
-          assert.match(told, /^kept completed 250$/m, told);
+          const output = await movesOrders(folder, [join(name, file)]);
+          assert.match(output, /^kept completed 250$/m, output);
         }
       }
     },
   );
-}
 
-const checks = [
+await runChecks("package", [
   ["package.json names exactly the entry points that tsup builds", exportsAreTheEntries],
   ["dist holds every entry point and no other", distIsTheExports],
   ["the tarball holds what hosts need and nothing else", tarballHasWhatHostsNeed],
-  ["publint finds nothing, even when strict", publintFindsNothing],
-  ["the types resolve in every way, node10 included", typesResolveEverywhere],
+  ["links between README.md and docs lead to packed pages", linksLeadToPages],
+  ["the tarball is no larger than its budget", sizeIsInBudget],
   [
-    "an ESM project imports it, moves records, keeps them in a file and serves them",
-    () => worksIn("module", "consumer.mjs"),
+    "the entry points export the names in exported-names.txt",
+    () => checkExportedNames(entries, process.argv.includes("--update")),
   ],
+  ["every package that is bundled has its licence in dist/licenses.txt", bundlesWhatIsLicensed],
+  ["every package that is imported is a dependency", importsWhatIsInstalled],
+  ["the build reads schedules as the sources do", schedulesAsTheSourcesDo],
+  ["publint finds nothing, even when strict", () => tool("publint/src/cli.js", "run", tarball, "--strict")],
+  ["the types resolve in every way, node10 included", () => tool("@arethetypeswrong/cli/dist/index.js", tarball)],
+  ["an ESM project imports it, moves records, keeps them in a file and serves them", worksAsModule],
   [
-    "a CommonJS project requires it, moves records, keeps them in a file and serves them",
-    () => worksIn("commonjs", "consumer.cjs"),
+    "so does a CommonJS project that requires it, also without require(esm), and bundled by esbuild and tsup",
+    worksInCommonJs,
   ],
-  ["a project without a driver for SQLite is told what to install", saysWhatIsMissing],
-  ["a TypeScript project compiles it as .ts, .mts and .cts with node16, nodenext and bundler", typeChecksAndRuns],
-];
-
-let failed = 0;
-for (const [title, check] of checks) {
-  try {
-    await check();
-    console.log(`✓ ${title}`);
-  } catch (error) {
-    failed++;
-    console.error(`✗ ${title}\n${error.message}`);
-  }
-}
-console.log(`package: ${checks.length - failed} passed, ${failed} failed`);
-process.exitCode = failed === 0 ? 0 : 1;
+  ["a project without a driver for SQLite, bundled or not, is small and gets to know what to install", asksForADriver],
+  ["poundlock/http needs no other package than hono", servesWithHonoAlone],
+  ["a TypeScript project compiles it as .ts, .mts and .cts with node16, nodenext and bundler", compilesAndWorks],
+]);

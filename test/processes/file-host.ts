@@ -1,15 +1,8 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import {
-  type Clock,
-  type Export,
-  FlowRegistry,
-  type Import,
-  Scheduler,
-  type Storage,
-  systemClock,
-} from "../../src/index.ts";
+import { type Clock, type Export, FlowRegistry, type Import, Scheduler, systemClock } from "../../src/index.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 import { silentLogger } from "../../src/model/logger.ts";
 import { DeliveryFile, linesOf } from "../support/deliveries.ts";
 import { openStorage } from "./open-storage.ts";

@@ -1,4 +1,4 @@
-import type { Storage } from "../../src/index.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 import { openDatabase } from "../../src/storage/sqlite/drivers.ts";
 import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 import { haltingDatabase } from "./halting-database.ts";

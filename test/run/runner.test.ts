@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type Export, MemoryStorage, type Storage } from "../../src/index.ts";
+import { type Export, MemoryStorage } from "../../src/index.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 import { silentLogger } from "../../src/model/logger.ts";
 import {
   type CollectingImport,

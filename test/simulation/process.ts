@@ -1,4 +1,5 @@
-import { type CancelTimer, type Clock, type Storage, FlowRegistry, Scheduler } from "../../src/index.ts";
+import { type CancelTimer, type Clock, FlowRegistry, Scheduler } from "../../src/index.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 import { StorageFailedError } from "../../src/errors.ts";
 import { silentLogger } from "../../src/model/logger.ts";
 import type { Chance } from "../support/chance.ts";

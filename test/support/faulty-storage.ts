@@ -1,4 +1,4 @@
-import type { Storage } from "../../src/index.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 import { StorageFailedError } from "../../src/errors.ts";
 
 /** How a storage call goes wrong. */

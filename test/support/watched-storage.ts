@@ -1,4 +1,4 @@
-import type { Storage } from "../../src/index.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 
 type Methods = Omit<Storage, "capabilities" | "close">;
 

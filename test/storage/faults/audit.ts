@@ -1,16 +1,13 @@
+import type { Counts, Failure, Flow, Run } from "../../../src/index.ts";
 import type {
-  Counts,
   QueueDueResult,
-  Failure,
-  Flow,
   RunLease,
   PageCommit,
-  Run,
   RunEnding,
   Storage,
   ClaimedRun,
   Tick,
-} from "../../../src/index.ts";
+} from "../../../src/storage/storage.ts";
 import { DeliveryList } from "../../support/deliveries.ts";
 
 /** What one record is called wherever it turns up: its source and its number. */
