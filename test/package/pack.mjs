@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
@@ -47,7 +47,8 @@ export async function inProject({ packages, files = [], ...fields }, work) {
   const folder = await mkdtemp(join(tmpdir(), "poundlock-consumer-"));
   try {
     await writeFile(join(folder, "package.json"), JSON.stringify({ name: "consumer", private: true, ...fields }));
-    for (const file of files) await cp(join(root, "test/package", file), join(folder, file), { recursive: true });
+    for (const file of files)
+      await cp(join(root, "test/package", file), join(folder, basename(file)), { recursive: true });
     await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", ...packages], { cwd: folder });
     return await work(folder);
   } finally {
