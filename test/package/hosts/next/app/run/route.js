@@ -28,7 +28,7 @@ export async function GET() {
     _importId: "ledger",
   });
   const run = await scheduler.waitFor((await scheduler.run(flow._id))._id);
-  const handler = createHandler({ registry, scheduler, authorize: allowAll() });
+  const handler = createHandler({ scheduler, authorize: allowAll() });
   const { status } = await handler(new Request(`http://localhost/flows/${flow._id}`));
   await scheduler.stop();
   await storage.close();
