@@ -1,4 +1,17 @@
-import { type Export, type Exports, type Flow, type FlowInput, FlowRegistry, type Imports, MemoryStorage, type Run, type RunOptions, Scheduler, type SchedulerEvents, type SchedulerOptions } from "../../src/index.ts";
+import {
+  type Export,
+  type Exports,
+  type Flow,
+  type FlowInput,
+  FlowRegistry,
+  type Imports,
+  MemoryStorage,
+  type Run,
+  type RunOptions,
+  Scheduler,
+  type SchedulerEvents,
+  type SchedulerOptions,
+} from "../../src/index.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { schedulerEventNames } from "../../src/events.ts";
 import { silentLogger } from "../../src/model/logger.ts";

@@ -1,4 +1,13 @@
-import { type Export, type Flow, FlowRegistry, type Import, type Result, type Run, Scheduler, isPoundlockError } from "../../../src/index.ts";
+import {
+  type Export,
+  type Flow,
+  FlowRegistry,
+  type Import,
+  type Result,
+  type Run,
+  Scheduler,
+  isPoundlockError,
+} from "../../../src/index.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
 import { silentLogger } from "../../../src/model/logger.ts";
 import { ManualClock, arrayExport } from "../../../src/testing/index.ts";
