@@ -38,12 +38,13 @@ const mayImport = {
   storage: ["model", "errors.ts", "clock.ts"],
   executor: ["model", "errors.ts", "clock.ts", "storage/storage.ts"],
   run: ["model", "errors.ts", "type events.ts", "clock.ts", "storage/storage.ts"],
-  "flow-registry.ts": ["model", "errors.ts", "events.ts", "clock.ts", "cron/cron.ts", "storage"],
+  "registry-options.ts": ["model", "clock.ts", "cron/cron.ts", "storage/storage.ts"],
+  "flow-registry.ts": ["model", "errors.ts", "events.ts", "clock.ts", "cron/cron.ts", "registry-options.ts", "storage"],
   scheduler: [...parts, "flow-registry.ts"],
   connectors: ["model", "errors.ts", "clock.ts"],
   http: ["model", "errors.ts", "type clock.ts", "type events.ts", "type flow-registry.ts", "type scheduler"],
   testing: ["model", "errors.ts", "events.ts", "clock.ts", ...contracts],
-  "index.ts": [...parts, "flow-registry.ts", "scheduler"],
+  "index.ts": [...parts, "flow-registry.ts", "registry-options.ts", "scheduler"],
 };
 
 const within = (place) => (place.endsWith(".ts") ? `src/${place}` : `src/${place}/**`);

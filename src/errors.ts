@@ -1,4 +1,4 @@
-import type { FlowIssue } from "./model/flow.ts";
+import type { FlowIssue } from "./model/flow-issues.ts";
 import { formatValue } from "./model/json.ts";
 import { messageOf } from "./model/message.ts";
 import { OutcomeError } from "./model/outcome.ts";
@@ -51,13 +51,27 @@ export function isPoundlockError(error: unknown): error is PoundlockError {
 export class InvalidFlowError extends PoundlockError {
   override readonly name = "InvalidFlowError";
   readonly code = "invalid_flow";
-  /** One for each field at fault, at least one. */
+  /** At least one and at most 100, of which the last then says how many more there are. */
   readonly issues: readonly FlowIssue[];
 
-  constructor(issues: readonly FlowIssue[]) {
-    super(issues.map(({ message }) => message).join("; "));
+  /** `count`: how many problems there are. @default as many as there are issues */
+  constructor(issues: readonly FlowIssue[], count = issues.length) {
+    super(summaryOf(issues, count));
     this.issues = issues;
   }
+}
+
+// As many messages as fit into 2,000 characters, at least one.
+function summaryOf(issues: readonly FlowIssue[], count: number): string {
+  const listed = count > issues.length ? issues.slice(0, -1) : issues;
+  let text = "";
+  let shown = 0;
+  for (const { message } of listed) {
+    if (shown > 0 && text.length + message.length > 1_950) break;
+    text += shown === 0 ? message : `; ${message}`;
+    shown++;
+  }
+  return shown === count ? text : `${text}; and ${count - shown} more`;
 }
 
 /** What an {@link InvalidOptionError} may have beside its field. */

@@ -1,5 +1,5 @@
 import { EventEmitter } from "eventemitter3";
-import { InvalidOptionError } from "./errors.ts";
+import { type ConflictError, InvalidOptionError } from "./errors.ts";
 import type { Pause } from "./model/delivery.ts";
 import type { Failure, ResolvedBy } from "./model/failure.ts";
 import type { Flow } from "./model/flow.ts";
@@ -14,6 +14,11 @@ export interface RegistryEvents {
   "flow:updated": { readonly flow: Flow; readonly previous: Flow; readonly canceledRuns: readonly Run[] };
   /** A flow was deleted. `canceledRuns`: its waiting runs; `activeRun`: the one being aborted. */
   "flow:deleted": { readonly flow: Flow; readonly canceledRuns: readonly Run[]; readonly activeRun?: Run };
+  /**
+   * `define` or `defineAll` left a flow as it is, because its export is to be another one while its inbox still holds
+   * pages of the former; `error` says how many. Without a listener that is written to the console.
+   */
+  "flow:kept": { readonly flow: Flow; readonly error: ConflictError };
   /** A listener threw, or the promise it returned was rejected. */
   "listener:error": ListenerError;
 }
@@ -114,6 +119,7 @@ export const registryEventNames = namesOf<RegistryEvents>({
   "flow:created": true,
   "flow:updated": true,
   "flow:deleted": true,
+  "flow:kept": true,
   "listener:error": true,
 });
 

@@ -10,86 +10,37 @@ import {
 } from "./errors.ts";
 import { Events, type RegistryEvents, registryEventNames } from "./events.ts";
 import { type Export, exportRules } from "./model/export.ts";
+import type { Flow, FlowDefinition, FlowInput, FlowPatch } from "./model/flow.ts";
 import {
-  type Flow,
-  type FlowDefinition,
-  type FlowIssue,
-  definitionOf,
-  readFlow,
-  sameDefinition,
-  writtenFields,
-} from "./model/flow.ts";
+  type CodeDefinition,
+  type WantedFlow,
+  isStored,
+  saysDisabled,
+  storedFields,
+  wantedBy,
+  wantedByOperator,
+  withoutDefinition,
+} from "./model/flow-change.ts";
+import { type FlowChecks, type Subject, checkFlow, checkFlows } from "./model/flow-checks.ts";
+import { type FlowIssue, FlowIssues } from "./model/flow-issues.ts";
 import { type Import, importRules } from "./model/import.ts";
 import { flowFilters } from "./model/filters.ts";
-import type { ExportIdFor, Exports, ImportIdFor, Imports } from "./model/fitting.ts";
+import type { ExportIdFor, Exports, FlowInputsFor, ImportIdFor, Imports } from "./model/fitting.ts";
 import { formatValue, omitUndefined } from "./model/json.ts";
-import { patched } from "./model/patch.ts";
+import { namedFields, patched } from "./model/patch.ts";
+import { type Shape, chosenId, expectation, invalidField, objectWith, v, validate } from "./model/validate.ts";
+import { basisOf, checkCron, cronOf } from "./cron/cron.ts";
 import {
-  type Shape,
-  callable,
-  chosenId,
-  expectation,
-  invalidField,
-  objectWith,
-  v,
-  validate,
-} from "./model/validate.ts";
-import { checkCron, cronOf } from "./cron/cron.ts";
+  type DefineAllOptions,
+  type ExpectedFlow,
+  type FlowFilter,
+  type RegistryOptions,
+  defineAllRules,
+  flowsById,
+  optionRules,
+} from "./registry-options.ts";
 import { MemoryStorage } from "./storage/memory/memory-storage.ts";
-import type { FlowQuery, ListResult, Storage } from "./storage/storage.ts";
-
-/** What a host writes of a flow. `null` in an optional field means that it is not set. */
-export interface FlowInput<E extends string = string, I extends string = string> {
-  /** 1–255 characters after trimming. */
-  readonly name: string;
-  /** Cron expression, at most once a minute. Without one the flow runs only when asked, or as events arrive. */
-  readonly schedule?: string | null;
-  /** IANA zone of the schedule. @default the registry's */
-  readonly timezone?: string | null;
-  /** The id under which the export is registered. */
-  readonly _exportId: E;
-  /** The import, or the first of `_importIds`. One of the two is required. */
-  readonly _importId?: I | null;
-  /** 1–50 imports, all different. */
-  readonly _importIds?: readonly I[] | null;
-  /** The host's own id of the integration this flow is part of, 1–255 characters; runs and failures carry it, too. */
-  readonly _integrationId?: string | null;
-  /** The host's own id of the connector this flow belongs to, 1–255 characters; runs and failures carry it, too. */
-  readonly _connectorId?: string | null;
-  /** @default false */
-  readonly disabled?: boolean | null;
-}
-
-/** Only what is to change; `null` takes an optional field away. */
-export type FlowPatch<E extends string = string, I extends string = string> = Partial<FlowInput<E, I>>;
-
-/** What a registry is made of. */
-export interface RegistryOptions<X extends Exports = Exports, M extends Imports = Imports> {
-  /** The exports, by their `_exportId`. More can be added later. @default none */
-  readonly exports?: X;
-  /** The imports, by their `_importId`. More can be added later. @default none */
-  readonly imports?: M;
-  /** Where flows, runs and all else are kept. @default new MemoryStorage() */
-  readonly storage?: Storage;
-  /** IANA zone of schedules that name none. @default "UTC" */
-  readonly timezone?: string;
-  /** Tells the time. @default the system's */
-  readonly clock?: Clock;
-  /** Makes ids; each has to be new, and later ones sort after earlier ones. @default UUIDv7 */
-  readonly newId?: () => string;
-}
-
-/** Which flows to list. */
-export interface FlowFilter extends Omit<FlowQuery, "limit"> {
-  /** 1 to 1000. @default 100 */
-  readonly limit?: number;
-}
-
-/** What an update expects to find. */
-export interface Expected {
-  /** The flow's `lastModified` as last read; if it has moved since, nothing is changed. */
-  readonly lastModified?: string;
-}
+import type { ListResult, Storage } from "./storage/storage.ts";
 
 /** Which exports, imports and flows exist. */
 export class FlowRegistry<X extends Exports = Exports, M extends Imports = Imports> extends Events<RegistryEvents> {
@@ -172,27 +123,40 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   async create<E extends string, I extends string>(
     input: FlowInput<ExportIdFor<X, E>, ImportIdFor<X, M, E, I>>,
   ): Promise<Flow> {
-    const definition = this.#read(input);
-    const _id = this.newId();
-    const flow = this.#newFlow(_id, definition);
-    if (!(await this.storage.insertFlow(flow))) throw new ConflictError(`There is a flow ${_id} already`);
+    const definition = await this.#read(input);
+    const flow = this.#newFlow(this.newId(), { definition, group: undefined, disabledBy: undefined });
+    if (!(await this.storage.insertFlow(flow, this.#basis(flow))))
+      throw new ConflictError(`There is a flow ${flow._id} already`);
     this.emit("flow:created", { flow });
     return flow;
   }
 
-  /** Every problem for which `create` would refuse `input`; none if it holds. Nothing is stored. */
-  check(input: unknown): readonly FlowIssue[] {
-    const read = this.#examine(input);
-    return "issues" in read ? read.issues : [];
+  /**
+   * The problems for which `create` would refuse `input`, none if it is valid; at most 100, of which the last then says
+   * how many more there are. Nothing is stored.
+   */
+  async check(input: unknown): Promise<readonly FlowIssue[]> {
+    const issues = new FlowIssues();
+    await checkFlow(input, this.#checks(issues));
+    return issues.all;
   }
 
-  /** @throws `not_found` */
+  /**
+   * The flow with this id.
+   *
+   * @throws `not_found`; `invalid_request` for what is no id, such as a Promise.
+   */
   async get(_id: string): Promise<Flow> {
     return existing(await this.find(_id), _id);
   }
 
-  /** Undefined if there is none. */
+  /**
+   * The flow with this id; undefined if there is none.
+   *
+   * @throws `invalid_request` for what is no id, such as a Promise.
+   */
   async find(_id: string): Promise<Flow | undefined> {
+    checkId(_id);
     return this.storage.findFlow(_id);
   }
 
@@ -211,37 +175,48 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
    * Replaces the writable fields: what is left out is taken away. Read-only fields may be echoed back. If nothing
    * differs, nothing happens: no event, and `lastModified` stays.
    *
-   * @throws `not_found`, `invalid_flow`; `conflict` if `expected.lastModified` has moved.
+   * With another `_exportId` the imports begin anew, and waiting runs that have begun are canceled. An import that is
+   * added begins where the one stands whose checkpoint was committed last; one that is removed loses its place, and its
+   * open failures become resolved.
+   *
+   * @throws `not_found`, `invalid_flow`; `conflict` if `expected.lastModified` has moved, or if the export is another
+   * one and the inbox still holds pages of the former.
    */
   async update<E extends string, I extends string>(
     _id: string,
     input: FlowInput<ExportIdFor<X, E>, ImportIdFor<X, M, E, I>>,
-    expected: Expected = {},
+    expected: ExpectedFlow = {},
   ): Promise<Flow> {
-    const definition = this.#read(input);
-    return existing(await this.#change(_id, expected, () => definition), _id);
+    checkId(_id);
+    const definition = await this.#read(input, { _id });
+    return this.#changeExisting(_id, expected, () => definition);
   }
 
   /**
-   * Changes only the fields that `changes` names; `null` takes an optional one away, undefined names nothing. If
-   * nothing differs, nothing happens: no event, and `lastModified` stays.
+   * Changes only the fields that `changes` names; `null` takes an optional one away, undefined names nothing. `settings`
+   * are replaced as a whole. What is not named is not checked again. If nothing differs, nothing happens: no event, and
+   * `lastModified` stays. Another export, and imports that are added or removed, mean what they mean to `update`.
    *
-   * @throws `not_found`, `invalid_flow`; `conflict` if `expected.lastModified` has moved.
+   * @throws `not_found`, `invalid_flow`; `conflict` if `expected.lastModified` has moved, or if the export is another
+   * one and the inbox still holds pages of the former.
    */
   async patch<E extends string, I extends string>(
     _id: string,
     changes: FlowPatch<ExportIdFor<X, E>, ImportIdFor<X, M, E, I>>,
-    expected: Expected = {},
+    expected: ExpectedFlow = {},
   ): Promise<Flow> {
-    return existing(await this.#change(_id, expected, (flow) => this.#read(patched(flow, changes))), _id);
+    checkId(_id);
+    const named = namedFields(changes);
+    return this.#changeExisting(_id, expected, (flow) => this.#read(patched(flow, changes), { _id, named }));
   }
 
   /**
-   * Removes the flow with its checkpoint, inbox and open failures. Waiting runs are canceled, a running one is aborted.
+   * Removes the flow with its places, inbox and open failures. Waiting runs are canceled, a running one is aborted.
    *
    * @throws `not_found`; `conflict` if `expected.lastModified` has moved.
    */
-  async delete(_id: string, expected: Expected = {}): Promise<void> {
+  async delete(_id: string, expected: ExpectedFlow = {}): Promise<void> {
+    checkId(_id);
     const at = this.clock.now();
     const { lastModified } = expected;
     const deleted = await this.storage.deleteFlow(
@@ -256,7 +231,10 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
 
   /**
    * A flow written in code, under an id of its own: creates it, updates it if it differs, or does nothing. The same
-   * call at every start of the host.
+   * call at every start of the host. Without `disabled` a flow that an operator disabled stays disabled.
+   *
+   * If the export is another one while the inbox still holds pages of the former, the flow stays as it is, so that the
+   * host can start and drain them: it is returned, and `flow:kept` is emitted.
    *
    * @throws `invalid_flow` with every problem there is.
    */
@@ -264,60 +242,133 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
     _id: string,
     input: FlowInput<ExportIdFor<X, E>, ImportIdFor<X, M, E, I>>,
   ): Promise<Flow> {
-    const expected = expectation(_id, chosenId);
-    const issue = expected && invalid("_id", `expected ${expected}, found ${formatValue(_id)}`);
-    const definition = this.#read(input, issue ? [issue] : []);
+    const definition = await this.#read(input, { _id, chosen: true });
+    return this.#define(_id, { definition, saysDisabled: saysDisabled(input) });
+  }
+
+  /**
+   * Defines all of these flows, by their ids, as `define` does; they may run each other. If one of them is invalid,
+   * nothing is stored. `options.removed` says what becomes of flows that an earlier call for the same group made and
+   * that are not among them. Returns the flows, by their ids.
+   *
+   * @throws `invalid_flow` with every problem of every flow; `invalid_request` naming the option that is unknown or
+   * out of range.
+   */
+  async defineAll<const E extends Readonly<Record<string, string>>, const I extends Readonly<Record<string, string>>>(
+    flows: FlowInputsFor<X, M, E, I>,
+    options: DefineAllOptions = {},
+  ): Promise<{ readonly [_id in keyof E]: Flow }> {
+    const { group = "default", removed = "keep" } = options;
+    validate(options, defineAllRules, InvalidRequestError);
+    const problem = expectation(flows, flowsById);
+    if (problem !== undefined) throw new InvalidRequestError("flows", problem, flows);
+    const issues = new FlowIssues();
+    const definitions = await checkFlows(new Map(Object.entries(flows)), this.#checks(issues));
+    if (issues.count > 0) throw new InvalidFlowError(issues.all, issues.count);
+    const defined: [string, Flow][] = [];
+    for (const [_id, one] of definitions) defined.push([_id, await this.#define(_id, { ...one, group })]);
+    if (removed !== "keep") await this.#remove(await this.#idsIn(group, definitions), group, removed);
+    return Object.fromEntries(defined) as { readonly [_id in keyof E]: Flow };
+  }
+
+  async #define(_id: string, code: CodeDefinition): Promise<Flow> {
     for (;;) {
-      const flow = this.#newFlow(_id, definition);
-      if (await this.storage.insertFlow(flow)) {
+      const changed = await this.#change(_id, {}, (previous) => wantedBy(code, previous));
+      if (changed?.error !== undefined) this.#reportKept(changed.flow, changed.error);
+      if (changed !== undefined) return changed.flow;
+      const flow = this.#newFlow(_id, wantedBy(code));
+      if (await this.storage.insertFlow(flow, this.#basis(flow))) {
         this.emit("flow:created", { flow });
         return flow;
       }
-      const changed = await this.#change(_id, {}, () => definition);
-      // Without one it was deleted in between, and is to be created after all.
-      if (changed !== undefined) return changed;
+      // Another process created it in between, and it is to be compared after all.
     }
   }
 
-  #newFlow(_id: string, definition: FlowDefinition): Flow {
+  #reportKept(flow: Flow, error: ConflictError): void {
+    this.emit("flow:kept", { flow, error });
+    // It must not go unnoticed that the host runs another flow than its code says.
+    if (this.listenerCount("flow:kept") === 0) console.warn(error.message);
+  }
+
+  async #idsIn(group: string, except: ReadonlyMap<string, unknown>): Promise<readonly string[]> {
+    const ids: string[] = [];
+    let after: string | undefined;
+    do {
+      const page = await this.list({ group, limit: 1_000, ...(after === undefined ? {} : { after }) });
+      for (const { _id } of page.items) if (!except.has(_id)) ids.push(_id);
+      after = page.next;
+    } while (after !== undefined);
+    return ids;
+  }
+
+  async #remove(_ids: readonly string[], group: string, removed: "disable" | "delete"): Promise<void> {
+    for (const _id of _ids)
+      if (removed === "disable") await this.#change(_id, {}, (flow) => withoutDefinition(flow, group));
+      else
+        await this.delete(_id).catch((error: unknown) => {
+          if (!(error instanceof NotFoundError)) throw error;
+        });
+  }
+
+  #newFlow(_id: string, wanted: WantedFlow): Flow {
     const now = this.clock.now();
     const at = new Date(now).toISOString();
-    const times = { createdAt: at, lastModified: at, ...this.#nextRunAt(_id, definition, now) };
-    return Object.freeze({ _id, ...writtenFields(definition), ...times });
+    const nextRunAt = this.#nextRunAt(_id, wanted.definition, now);
+    return Object.freeze({ _id, ...storedFields(wanted), createdAt: at, lastModified: at, ...nextRunAt });
   }
 
-  // Undefined if there is no such flow.
-  async #change(_id: string, expected: Expected, define: (flow: Flow) => FlowDefinition): Promise<Flow | undefined> {
+  async #changeExisting(
+    _id: string,
+    expected: ExpectedFlow,
+    define: (flow: Flow) => Promise<FlowDefinition> | FlowDefinition,
+  ): Promise<Flow> {
+    const changed = await this.#change(_id, expected, async (flow) => wantedByOperator(await define(flow), flow));
+    if (changed?.error !== undefined) throw changed.error;
+    return existing(changed?.flow, _id);
+  }
+
+  // Undefined if there is no such flow. With an error, the flow is as it was.
+  async #change(
+    _id: string,
+    expected: ExpectedFlow,
+    want: (previous: Flow) => Promise<WantedFlow> | WantedFlow,
+  ): Promise<{ readonly flow: Flow; readonly error?: ConflictError } | undefined> {
     for (;;) {
-      const previous = await this.find(_id);
+      const previous = await this.storage.findFlow(_id);
       if (previous === undefined) return undefined;
       if (expected.lastModified !== undefined && expected.lastModified !== previous.lastModified) throw stale(_id);
-      const definition = define(previous);
-      if (sameDefinition(definition, definitionOf(previous))) return previous;
-      const replaced = await this.#replace(previous, definition);
-      // Somebody else was faster: what is to change is decided anew, on what is there now.
-      if (replaced.outcome !== "replaced") continue;
-      const { flow, canceled: canceledRuns } = replaced;
-      this.emit("flow:updated", { flow, previous, canceledRuns });
-      return flow;
+      const wanted = await want(previous);
+      if (isStored(wanted, previous)) return { flow: previous };
+      const replaced = await this.#replace(previous, wanted);
+      if (replaced.outcome === "replaced") {
+        const { flow, canceled: canceledRuns } = replaced;
+        this.emit("flow:updated", { flow, previous, canceledRuns });
+        return { flow };
+      }
+      if (replaced.outcome === "unread") return { flow: previous, error: unread(previous, replaced.pages) };
+      // Another process was faster: what is to change is decided anew, on what is there now.
     }
   }
 
-  #replace(previous: Flow, definition: FlowDefinition) {
+  #replace(previous: Flow, wanted: WantedFlow) {
+    const { definition } = wanted;
     const now = this.clock.now();
     const lastModified = new Date(Math.max(now, Date.parse(previous.lastModified) + 1)).toISOString();
-    const { _id, createdAt } = previous;
-    const flow = {
-      _id,
-      ...writtenFields(definition),
-      createdAt,
-      lastModified,
-      ...this.#nextRunAt(_id, definition, now),
-    };
-    const { schedule, timezone, disabled } = previous;
+    const { _id, createdAt, schedule, timezone, disabled } = previous;
     const reschedule =
       schedule !== definition.schedule || timezone !== definition.timezone || disabled !== definition.disabled;
-    return this.storage.replaceFlow(flow, { expected: previous.lastModified, reschedule, at: now });
+    // Otherwise the stored one stays, and a schedule that this process cannot read stands in nobody's way.
+    const nextRunAt = reschedule ? this.#nextRunAt(_id, definition, now) : {};
+    const flow = { _id, ...storedFields(wanted), createdAt, lastModified, ...nextRunAt };
+    const basis = reschedule ? this.#basis(flow) : {};
+    return this.storage.replaceFlow(flow, { expected: previous.lastModified, reschedule, at: now, ...basis });
+  }
+
+  // What `nextRunAt` is computed from, so that the timetable finds out when that has changed.
+  #basis({ _id, schedule, timezone, disabled }: Pick<Flow, "_id" | "schedule" | "timezone" | "disabled">) {
+    if (schedule === undefined || disabled) return {};
+    return omitUndefined({ basis: basisOf(schedule, timezone ?? this.timezone, _id) });
   }
 
   #nextRunAt(_id: string, { schedule, timezone, disabled }: FlowDefinition, now: number): Pick<Flow, "nextRunAt"> {
@@ -327,61 +378,28 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   }
 
   /** @throws `invalid_flow` with every problem there is. */
-  #read(input: unknown, others: readonly FlowIssue[] = []): FlowDefinition {
-    const read = this.#examine(input, others);
-    if ("issues" in read) throw new InvalidFlowError(read.issues);
-    return read.definition;
+  async #read(input: unknown, subject: Subject = {}): Promise<FlowDefinition> {
+    const issues = new FlowIssues();
+    const definition = await checkFlow(input, this.#checks(issues), subject);
+    if (definition === undefined) throw new InvalidFlowError(issues.all, issues.count);
+    return definition;
   }
 
-  #examine(input: unknown, others: readonly FlowIssue[] = []): ReturnType<typeof readFlow> {
-    const read = readFlow(input);
-    const fields = (typeof input === "object" && input !== null ? input : {}) as Partial<FlowInput>;
-    const shapeIssues = "issues" in read ? read.issues : [];
-    // What is wrong by its shape already needs no second reason.
-    const meaningIssues = [...this.#scheduleIssues(fields), ...this.#refIssues(fields)].filter(
-      ({ field }) => !shapeIssues.some((issue) => issue.field === field),
-    );
-    const issues = [...others, ...shapeIssues, ...meaningIssues];
-    return issues.length > 0 || "issues" in read ? { issues } : read;
-  }
-
-  #scheduleIssues({ schedule, timezone }: Partial<FlowInput>): FlowIssue[] {
-    // Of what is blank, or no text, its shape tells; the other is looked at all the same.
-    const textOf = (given: unknown, otherwise: string) => (typeof given === "string" && given.trim()) || otherwise;
-    const zone = textOf(timezone, this.timezone);
-    const expression = textOf(schedule, "* * * * *");
-    return checkCron(expression, zone).map(({ field, message }) => invalid(field, message));
-  }
-
-  #refIssues({ _exportId, _importId, _importIds }: Partial<FlowInput>): FlowIssue[] {
-    const ids = Array.isArray(_importIds) ? (_importIds as unknown[]) : [];
-    const refs = [
-      { field: "_exportId", _id: _exportId as unknown, known: this.#exports },
-      { field: "_importId", _id: _importId as unknown, known: this.#imports },
-      ...ids.map((_id, index) => ({ field: `_importIds.${index}`, _id, known: this.#imports })),
-    ];
-    return refs.flatMap(({ field, _id, known }) => {
-      if (typeof _id !== "string" || _id.trim() === "" || known.has(_id.trim())) return [];
-      const kind = field === "_exportId" ? "export" : "import";
-      return [{ code: "invalid_ref", field, message: `${field}: no ${kind} ${JSON.stringify(_id)} is registered` }];
-    });
+  #checks(issues: FlowIssues): FlowChecks {
+    const findFlow = (_id: string) => this.storage.findFlow(_id);
+    const { timezone } = this;
+    return { issues, exports: this.#exports, imports: this.#imports, timezone, checkSchedule: checkCron, findFlow };
   }
 }
 
-const optionRules: Shape<RegistryOptions> = {
-  exports: v.optional(v.custom(isObject, "an object of exports by their ids")),
-  imports: v.optional(v.custom(isObject, "an object of imports by their ids")),
-  // Not all it has to have: enough to tell it from a class, a path or a promise that nobody awaited.
-  storage: v.optional(objectWith(["insertFlow", "queueRun", "commitPage"], "a storage that is open")),
-  timezone: v.optional(
-    v.custom(
-      (value) => typeof value === "string" && checkCron("* * * * *", value).length === 0,
-      'an IANA time zone such as "Europe/Berlin"',
-    ),
-  ),
-  clock: v.optional(objectWith(["now", "setTimer", "yieldToEventLoop"])),
-  newId: v.optional(callable),
-};
+/**
+ * Refuses what is no id, above all a Promise that was not awaited.
+ *
+ * @throws `invalid_request`
+ */
+export function checkId(_id: unknown, field = "_id"): asserts _id is string {
+  if (typeof _id !== "string") throw new InvalidRequestError(field, "an id", _id);
+}
 
 function checkMembers(place: string, _id: string, members: object, shape: Shape): void {
   const problem = invalidField(members, shape);
@@ -390,17 +408,14 @@ function checkMembers(place: string, _id: string, members: object, shape: Shape)
   if (expected !== undefined) throw new InvalidOptionError(place, `as its id ${expected}`, _id);
 }
 
-function isObject(value: unknown): boolean {
-  return typeof value === "object" && value !== null;
-}
-
 function existing(flow: Flow | undefined, _id: string): Flow {
   if (flow === undefined) throw new NotFoundError("flow", _id);
   return flow;
 }
 
-function invalid(field: string, message: string): FlowIssue {
-  return { code: "invalid_field", field, message: message.startsWith(field) ? message : `${field}: ${message}` };
+function unread({ _id, _exportId }: Flow, pages: number): ConflictError {
+  const waiting = `its inbox has ${pages} ${pages === 1 ? "page" : "pages"} of export ${formatValue(_exportId)}`;
+  return new ConflictError(`Flow ${_id} cannot get another export while ${waiting}: run the flow, or drop them, first`);
 }
 
 function stale(_id: string): PoundlockError {

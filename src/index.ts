@@ -4,18 +4,14 @@ export * from "./errors.ts";
 export { Events, type Listener, type ListenerError, type RegistryEvents, type SchedulerEvents } from "./events.ts";
 export type { Executor, RunNextResult, WorkerOptions } from "./executor/executor.ts";
 export { LocalExecutor } from "./executor/local-executor.ts";
-export {
-  type Expected,
-  type FlowFilter,
-  type FlowInput,
-  type FlowPatch,
-  FlowRegistry,
-  type RegistryOptions,
-} from "./flow-registry.ts";
+export { FlowRegistry } from "./flow-registry.ts";
+export type { DefineAllOptions, ExpectedFlow, FlowFilter, RegistryOptions } from "./registry-options.ts";
 export { defineExport, defineImport } from "./model/define.ts";
 export type { AcceptOptions, AcceptResult, Export, ExportContext, ListenContext, Unsubscribe } from "./model/export.ts";
 export { type Failure, type FailureStatus, type Fault, failureStatuses, faults } from "./model/failure.ts";
-export type { Flow, FlowIssue } from "./model/flow.ts";
+export type { Flow, FlowInput, FlowPatch } from "./model/flow.ts";
+export type { FlowIssue } from "./model/flow-issues.ts";
+export type { JsonObject } from "./model/settings.ts";
 export type { ExportIdFor, Exports, ImportIdFor, Imports, InputOf, RecordFor, RecordOf } from "./model/fitting.ts";
 export type { Import, ImportContext, ImportMembers, Result, StandardResult, StandardSchemaV1 } from "./model/import.ts";
 export type { Json } from "./model/json.ts";

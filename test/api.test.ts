@@ -177,6 +177,7 @@ describe("the host's program", () => {
     const cursor = first.next ?? "";
     const rest = await registry.list({ _integrationId: "acme", disabled: false, limit: 100, after: cursor });
     await registry.delete(_id);
+    await registry.defineAll({ "nightly-orders": { ...input } }, { group: "shop", removed: "disable" });
     await scheduler.stop({ graceMs: 10_000 });
 
     expect([updated.name, patched.disabled]).toEqual(["Orders", true]);
@@ -244,6 +245,7 @@ describe("in an editor", () => {
     [`registry.create({ name: "x", _exportId: "orders", _importIds: ["ledger", "|"] });`, ["ledger", "mailer"]],
     [`registry.define("x", { name: "x", _exportId: "people", _importId: "|" });`, ["greeter"]],
     [`registry.update("x", { name: "x", _exportId: "people", _importId: "|" });`, ["greeter"]],
+    [`registry.defineAll({ a: { name: "x", _exportId: "orders", _importId: "|" } });`, ["ledger", "mailer"]],
     [`registry.patch("x", { _importId: "|" });`, ["greeter", "ledger", "mailer"]],
     [`scheduler.accept("|", []);`, ["orders", "people"]],
   ])("%s offers the ids that fit", (line, ids) => {
@@ -254,6 +256,16 @@ describe("in an editor", () => {
     [
       `registry.create({ name: "x", _exportId: "orders", _importId: "greeter" });`,
       String.raw`Type '"greeter"' is not assignable to type '"the records of export \"orders\" lack \"name\", which import \"greeter\" takes"'.`,
+    ],
+    [
+      `registry.defineAll({ a: { name: "x", _exportId: "orders", _importId: "greeter" } });`,
+      String.raw`Type '"greeter"' is not assignable to type '"the records of export \"orders\" lack \"name\", which import \"greeter\" takes"'.`,
+    ],
+    [
+      `registry.defineAll({ a: { name: "x", _exportId: "orders", _importId: "ledger", shedule: "* * * * *" } });`,
+      [
+        `Object literal may only specify known properties, but 'shedule' does not exist in type 'FlowInput<"orders" | "people", string> & FlowInput<string, "ledger" | "mailer">'. Did you mean to write 'schedule'?`,
+      ].join("\n"),
     ],
     [
       `registry.create({ name: "x", _exportId: "order", _importId: "ledger" });`,

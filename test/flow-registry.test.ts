@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import {
-  type Expected,
+  type ExpectedFlow,
   type Export,
   type Flow,
   type FlowInput,
@@ -202,13 +202,15 @@ describe("a flow is refused, by create, update, define and patch alike, for", ()
     expect(await problemsOf(registry.update("known", { ...input, ...changes }))).toEqual(problems);
     expect(await problemsOf(registry.define("new", { ...input, ...changes }))).toEqual(problems);
     expect(await problemsOf(registry.patch("known", changes))).toEqual(problems);
-    expect(registry.check({ ...input, ...changes }).map(({ code, field }) => `${code} ${field}`)).toEqual(problems);
+    expect((await registry.check({ ...input, ...changes })).map(({ code, field }) => `${code} ${field}`)).toEqual(
+      problems,
+    );
   });
 
   test("none of a flow that holds, which a check does not store", async () => {
     const { registry } = setting();
 
-    expect(registry.check(input)).toEqual([]);
+    expect(await registry.check(input)).toEqual([]);
     expect((await registry.list()).items).toEqual([]);
   });
 
@@ -418,12 +420,14 @@ describe("patch", () => {
 });
 
 describe("an expected lastModified", () => {
-  const actions: [name: string, act: (registry: FlowRegistry, _id: string, expected: Expected) => Promise<unknown>][] =
-    [
-      ["update", (registry, _id, expected) => registry.update(_id, { ...input, name: "New" }, expected)],
-      ["patch", (registry, _id, expected) => registry.patch(_id, { name: "New" }, expected)],
-      ["delete", (registry, _id, expected) => registry.delete(_id, expected)],
-    ];
+  const actions: [
+    name: string,
+    act: (registry: FlowRegistry, _id: string, expected: ExpectedFlow) => Promise<unknown>,
+  ][] = [
+    ["update", (registry, _id, expected) => registry.update(_id, { ...input, name: "New" }, expected)],
+    ["patch", (registry, _id, expected) => registry.patch(_id, { name: "New" }, expected)],
+    ["delete", (registry, _id, expected) => registry.delete(_id, expected)],
+  ];
 
   test.each(actions)("lets %s pass while it is the flow's", async (_name, act) => {
     const { registry, events } = setting();

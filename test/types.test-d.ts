@@ -426,6 +426,47 @@ describe("create, update and define", () => {
   });
 });
 
+describe("defineAll", () => {
+  test("takes flows by their ids, and returns them so", () => {
+    const flows = registry.defineAll(
+      {
+        "nightly-orders": { name: "one", _exportId: "orders", _importId: "ledger", schedule: "0 2 * * *" },
+        greetings: { name: "two", _exportId: "people", _importIds: ["greeter", "anything"] },
+        tenant: { name: "three", _exportId: known, _importId: known },
+      },
+      { group: "shop", removed: "disable" },
+    );
+
+    expectTypeOf(flows).resolves.toEqualTypeOf<{
+      readonly "nightly-orders": Flow;
+      readonly greetings: Flow;
+      readonly tenant: Flow;
+    }>();
+  });
+
+  test("takes flows that are known only at run time", () => {
+    const many: Record<string, FlowInput> = {};
+
+    expectTypeOf((registry as FlowRegistry).defineAll(many)).resolves.toEqualTypeOf<Readonly<Record<string, Flow>>>();
+    void registry.defineAll(many);
+  });
+
+  test("refuses what no flow could be, flow by flow", () => {
+    // @ts-expect-error people are no orders
+    void registry.defineAll({ a: { name: "x", _exportId: "people", _importId: "ledger" } });
+    // @ts-expect-error the second of them is declared as Import<Person>
+    void registry.defineAll({ a: { name: "x", _exportId: "orders", _importIds: ["ledger", "greeter"] } });
+    // @ts-expect-error there is no such export
+    void registry.defineAll({ a: { name: "x", _exportId: "order", _importId: "ledger" } });
+    // @ts-expect-error there is no such import
+    void registry.defineAll({ a: { name: "x", _exportId: "orders", _importId: "legder" } });
+    // @ts-expect-error there is no such field
+    void registry.defineAll({ a: { name: "x", _exportId: "orders", _importId: "ledger", shedule: "0 2 * * *" } });
+    // @ts-expect-error there is no such option
+    void registry.defineAll({}, { remove: "delete" });
+  });
+});
+
 describe("patch", () => {
   test("takes any part of a flow", () => {
     void registry.patch("x", {});

@@ -30,7 +30,17 @@ export const flowDocument = v.object({
   _importIds: v.optional(described(v.array(string), "All imports in order; present if there is more than one.")),
   _integrationId: v.optional(described(string, "Integration that the flow belongs to.")),
   _connectorId: v.optional(described(string, "Connector that the flow belongs to.")),
+  settings: v.optional(
+    described(v.record(string, v.unknown()), "Settings for the export and the imports; a JSON object."),
+  ),
+  _runNextFlowIds: v.optional(
+    described(v.array(string), "Flows that get a run when a run of this one completes; absent if there are none."),
+  ),
   disabled: described(v.boolean(), "A disabled flow has no schedule, no manual runs and no intake."),
+  disabledBy: v.optional(
+    described(v.literal("code"), "Read-only. The application's code disabled the flow, not an operator."),
+  ),
+  group: v.optional(described(string, "Read-only. Group in which the application's code defines the flow.")),
   createdAt: timeOf("Read-only. When the flow was created."),
   lastModified: timeOf("Read-only. Strictly increases with every change."),
   lastExecutedAt: v.optional(timeOf("Read-only. When the newest run started.")),

@@ -1,5 +1,6 @@
 /** Which imports fit which exports, as far as the compiler can see it, and what it says about one that does not. */
 import type { Export } from "./export.ts";
+import type { FlowInput } from "./flow.ts";
 import type { Import } from "./import.ts";
 
 /** Exports by their `_exportId`. */
@@ -51,6 +52,16 @@ export type ImportIdFor<X, M, E extends string, I extends string> = string exten
         keyof { [K in keyof M as [RecordOf<X[E]>] extends [InputOf<M[K]>] ? K : never]: K } & string
       : Exclude<I, MisfitIds<X, M, E>> | Misfit<X, M, E, Extract<I, MisfitIds<X, M, E>>>
     : keyof M & string;
+
+/**
+ * What `defineAll` takes: flows by their ids, each checked for itself. `E` and `I` have the ids of its export and its
+ * imports; in two parts, so that the compiler infers both.
+ */
+export type FlowInputsFor<X, M, E, I> = {
+  readonly [K in keyof E]: FlowInput<ExportIdFor<X, E[K] & string>>;
+} & {
+  readonly [K in keyof I]: FlowInput<string, ImportIdFor<X, M, E[K & keyof E] & string, I[K] & string>>;
+};
 
 type MisfitIds<X, M, E extends keyof X> = keyof {
   [K in keyof M as [RecordOf<X[E]>] extends [InputOf<M[K]>] ? never : K]: K;

@@ -1,19 +1,26 @@
 import { describe, expect, test } from "vitest";
 import { type Flow, definitionOf, readFlow, sameDefinition, writtenFields } from "../../src/model/flow.ts";
-import { patched } from "../../src/model/patch.ts";
+import { FlowIssues } from "../../src/model/flow-issues.ts";
+import { mergeJson, namedFields, patched } from "../../src/model/patch.ts";
 
 const good = { name: "Orders", _exportId: "orders", _importId: "ledger" };
 
+function issuesOf(input: unknown) {
+  const issues = new FlowIssues();
+  const definition = readFlow(input, issues);
+  expect(definition === undefined).toBe(issues.count > 0);
+  return issues.all;
+}
+
 /** `code field` of every problem, in the order they are reported. */
 function problemsOf(input: unknown): string[] {
-  const read = readFlow(input);
-  return "issues" in read ? read.issues.map(({ code, field }) => `${code} ${field}`) : [];
+  return issuesOf(input).map(({ code, field }) => `${code} ${field}`);
 }
 
 function definedBy(input: unknown) {
-  const read = readFlow(input);
-  if ("issues" in read) throw new Error(read.issues.map(({ message }) => message).join());
-  return read.definition;
+  const definition = readFlow(input, new FlowIssues());
+  if (definition === undefined) throw new Error("the flow is invalid");
+  return definition;
 }
 
 const ids = (count: number) => Array.from({ length: count }, (_, index) => `import-${index}`);
@@ -54,6 +61,12 @@ describe("a flow is refused for", () => {
     ["an empty integration", { _integrationId: "" }, "invalid_field _integrationId"],
     ["an integration of another type", { _integrationId: 1 }, "invalid_field _integrationId"],
     ["a connector of 256 characters", { _connectorId: long }, "invalid_field _connectorId"],
+    ["settings that are no object", { settings: "table" }, "invalid_field settings"],
+    ["settings that are no JSON", { settings: { since: new Date(0) } }, "invalid_field settings"],
+    ["flows to run next that are no list", { _runNextFlowIds: "next" }, "invalid_field _runNextFlowIds"],
+    ["51 flows to run next", { _runNextFlowIds: fiftyOne }, "invalid_field _runNextFlowIds"],
+    ["a flow to run next named twice", { _runNextFlowIds: ["a", " a"] }, "invalid_field _runNextFlowIds"],
+    ["an empty flow to run next", { _runNextFlowIds: ["a", ""] }, "invalid_field _runNextFlowIds.1"],
     ["disabled of another type", { disabled: "yes" }, "invalid_field disabled"],
     ["a field that is unknown", { shedule: "* * * * *" }, "unknown_field shedule"],
     ["a field named like an object's own", { toString: 1 }, "unknown_field toString"],
@@ -67,30 +80,28 @@ describe("a flow is refused for", () => {
 });
 
 test("every problem is reported at once, with the field and what was found in the message", () => {
-  const read = readFlow({ schedule: 5, _exportId: "", _importIds: ["a", 2], disabled: 1, nmae: "typo" });
+  const issues = issuesOf({ schedule: 5, _exportId: "", _importIds: ["a", 2], disabled: 1, nmae: "typo" });
 
-  expect(read).toEqual({
-    issues: [
-      { code: "unknown_field", field: "nmae", message: "nmae: a flow has no such field" },
-      { code: "missing_required_field", field: "name", message: "name: required, but not given" },
-      {
-        code: "invalid_field",
-        field: "schedule",
-        message: "schedule: expected a cron expression, or null for none, found 5",
-      },
-      {
-        code: "invalid_field",
-        field: "_exportId",
-        message: '_exportId: expected a string of 1 to 255 characters, found ""',
-      },
-      {
-        code: "invalid_field",
-        field: "_importIds.1",
-        message: "_importIds.1: expected a string of 1 to 255 characters, found 2",
-      },
-      { code: "invalid_field", field: "disabled", message: "disabled: expected true or false, found 1" },
-    ],
-  });
+  expect(issues).toEqual([
+    { code: "unknown_field", field: "nmae", message: 'nmae: a flow has no such field; did you mean "name"?' },
+    { code: "missing_required_field", field: "name", message: "name: required, but not given" },
+    {
+      code: "invalid_field",
+      field: "schedule",
+      message: "schedule: expected a cron expression, or null for none, found 5",
+    },
+    {
+      code: "invalid_field",
+      field: "_exportId",
+      message: '_exportId: expected a string of 1 to 255 characters, found ""',
+    },
+    {
+      code: "invalid_field",
+      field: "_importIds.1",
+      message: "_importIds.1: expected a string of 1 to 255 characters, found 2",
+    },
+    { code: "invalid_field", field: "disabled", message: "disabled: expected true or false, found 1" },
+  ]);
 });
 
 describe("a flow is accepted", () => {
@@ -100,11 +111,22 @@ describe("a flow is accepted", () => {
     ["with its first import named both ways", { _importIds: ["ledger", "mailer"] }],
     ["with its first import named both ways, but for spaces", { _importId: " ledger ", _importIds: ["ledger"] }],
     ["with null in every optional field", { schedule: null, timezone: null, _importIds: null, disabled: null }],
+    ["with settings", { settings: { table: "orders", filter: { paid: true } } }],
+    ["with 50 flows to run next", { _runNextFlowIds: ids(50) }],
+    ["with null for what is new", { settings: null, _runNextFlowIds: null }],
     ["with null for integration and connector", { _integrationId: null, _connectorId: null }],
     ["with a schedule of more than 255 characters", { schedule: `${ids(60).join(",")} * * * *` }],
     [
       "with its read-only fields echoed back, whatever they say",
-      { _id: "other", createdAt: 1, lastModified: null, lastExecutedAt: "never", nextRunAt: "soon" },
+      {
+        _id: "other",
+        createdAt: 1,
+        lastModified: null,
+        lastExecutedAt: "never",
+        nextRunAt: "soon",
+        group: 1,
+        disabledBy: 2,
+      },
     ],
   ])("%s", (_what, changes) => {
     expect(problemsOf({ ...good, ...changes })).toEqual([]);
@@ -145,6 +167,8 @@ test("null in an optional field reads as if it were not there", () => {
     _importIds: null,
     _integrationId: null,
     _connectorId: null,
+    settings: null,
+    _runNextFlowIds: null,
     disabled: null,
   });
 
@@ -160,8 +184,15 @@ test("one import is written as _importId alone, several as both, and the list ca
   expect(Object.isFrozen(two._importIds)).toBe(true);
 });
 
+test("no flow to run next reads as if there were no list, and the list cannot be changed", () => {
+  expect(definedBy({ ...good, _runNextFlowIds: [] })).toStrictEqual(definedBy(good));
+  expect(writtenFields(definedBy({ ...good, _runNextFlowIds: [" next "] }))._runNextFlowIds).toEqual(["next"]);
+  expect(Object.isFrozen(writtenFields(definedBy({ ...good, _runNextFlowIds: ["next"] }))._runNextFlowIds)).toBe(true);
+});
+
 describe("two definitions", () => {
   const full = { ...good, schedule: "0 2 * * *", timezone: "UTC", _integrationId: "a", _connectorId: "c" };
+  const others = { settings: { table: "orders", rest: 1 }, _runNextFlowIds: ["a", "b"] };
 
   test("are the same however the flow was written", () => {
     const stored = stand(full);
@@ -181,9 +212,21 @@ describe("two definitions", () => {
     ["_importIds", { _importIds: ["ledger", "mailer"] }],
     ["_integrationId", { _integrationId: "b" }],
     ["_connectorId", { _connectorId: null }],
+    ["settings", { settings: { table: "others", rest: 1 } }],
+    ["settings, taken away", { settings: null }],
+    ["_runNextFlowIds", { _runNextFlowIds: ["b", "a"] }],
     ["disabled", { disabled: true }],
   ])("differ by %s", (_field, changes) => {
-    expect(sameDefinition(definitionOf(stand(full)), definedBy({ ...full, ...changes }))).toBe(false);
+    expect(
+      sameDefinition(definitionOf(stand({ ...full, ...others })), definedBy({ ...full, ...others, ...changes })),
+    ).toBe(false);
+  });
+
+  test("are the same in whatever order their settings are", () => {
+    const stored = stand({ ...good, settings: { table: "orders", filter: { paid: true, open: false } } });
+    const settings = { filter: { open: false, paid: true }, table: "orders" };
+
+    expect(sameDefinition(definitionOf(stored), definedBy({ ...good, settings }))).toBe(true);
   });
 
   test("differ by the order of the imports", () => {
@@ -231,6 +274,17 @@ describe("a patch", () => {
     expect(patch({ _importIds: ["mailer"] })._importIds).toEqual(["mailer"]);
   });
 
+  test("replaces settings as a whole", () => {
+    const { settings } = definedBy(patched(stand({ ...good, settings: { a: 1, b: 2 } }), { settings: { a: 3 } }));
+
+    expect(settings).toEqual({ a: 3 });
+  });
+
+  test("names the fields that it has, but for those that are undefined", () => {
+    expect([...namedFields({ name: "x", schedule: null, timezone: undefined })]).toEqual(["name", "schedule"]);
+    expect([null, 5, undefined].map((changes) => namedFields(changes).size)).toEqual([0, 0, 0]);
+  });
+
   test("reports a field that is unknown", () => {
     expect(problemsOf(patched(flow, { disbled: true }))).toEqual(["unknown_field disbled"]);
   });
@@ -245,3 +299,45 @@ function stand(input: object): Flow {
   const at = "2030-01-01T00:00:00.000Z";
   return { _id: "flow-1", ...writtenFields(definedBy(input)), createdAt: at, lastModified: at };
 }
+
+describe("a JSON merge patch", () => {
+  // The test cases of RFC 7396, appendix A.
+  test.each<[target: unknown, patch: unknown, result: unknown]>([
+    [{ a: "b" }, { a: "c" }, { a: "c" }],
+    [{ a: "b" }, { b: "c" }, { a: "b", b: "c" }],
+    [{ a: "b" }, { a: null }, {}],
+    [{ a: "b", b: "c" }, { a: null }, { b: "c" }],
+    [{ a: ["b"] }, { a: "c" }, { a: "c" }],
+    [{ a: "c" }, { a: ["b"] }, { a: ["b"] }],
+    [{ a: { b: "c" } }, { a: { b: "d", c: null } }, { a: { b: "d" } }],
+    [{ a: [{ b: "c" }] }, { a: [1] }, { a: [1] }],
+    [
+      ["a", "b"],
+      ["c", "d"],
+      ["c", "d"],
+    ],
+    [{ a: "b" }, ["c"], ["c"]],
+    [{ a: "foo" }, null, null],
+    [{ a: "foo" }, "bar", "bar"],
+    [{ e: null }, { a: 1 }, { e: null, a: 1 }],
+    [[1, 2], { a: "b", c: null }, { a: "b" }],
+    [{}, { a: { bb: { ccc: null } } }, { a: { bb: {} } }],
+  ])("makes of %j by %j %j", (target, patch, result) => {
+    expect(mergeJson(target, patch)).toEqual(result);
+  });
+
+  test("does not change what it is made of, nor a prototype", () => {
+    const patch = JSON.parse('{"__proto__":{"polluted":true}}') as object;
+
+    const merged = mergeJson(Object.freeze({ a: 1 }), patch);
+
+    expect(Object.keys(merged as object)).toEqual(["a", "__proto__"]);
+    expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+  });
+
+  test("goes no deeper than settings may be", () => {
+    const deep = Array.from({ length: 50_000 }).reduce<object>((inner) => ({ inner }), {});
+
+    expect(() => mergeJson({}, deep)).not.toThrow();
+  });
+});

@@ -1,7 +1,7 @@
-import type { FlowInput } from "../../flow-registry.ts";
-import type { Flow } from "../../model/flow.ts";
+import type { Flow, FlowInput } from "../../model/flow.ts";
 import { flowFields, flowSchema, importIdsOf, readOnlyFlowFields } from "../../model/flow.ts";
 import { formatValue } from "../../model/json.ts";
+import { mergeJson } from "../../model/patch.ts";
 import { hasEnded, runStatuses } from "../../model/run.ts";
 import { v } from "../../model/validate.ts";
 import { sees } from "../authorization.ts";
@@ -120,8 +120,8 @@ export const flowRoutes: readonly Route[] = [
     responses: { 200: flowResponse("The flow; fields that were left out are removed.") },
     errors: [409, 412, 422],
     async respond(call) {
-      const flow = await changeFlow(call, (expected) => {
-        const input = inScope(call, call.body.value);
+      const flow = await changeFlow(call, async (expected) => {
+        const input = await inScope(call, call.body.value);
         return call.deps.registry.update(call._id, input as FlowInput, expected);
       });
       return json(200, flow, { etag: etagOf(flow) });
@@ -142,8 +142,8 @@ export const flowRoutes: readonly Route[] = [
     errors: [409, 412, 422],
     async respond(call) {
       const { changes, replacing } = readPatch(call.body);
-      const flow = await changeFlow(call, (expected, now) => {
-        const input = inScope(call, changes, now);
+      const flow = await changeFlow(call, async (expected, now) => {
+        const input = await inScope(call, replacing ? changes : withMergedSettings(changes, now), now);
         return call.deps.registry.patch(call._id, input as Partial<FlowInput>, expected);
       });
       const headers = { etag: etagOf(flow) };
@@ -221,7 +221,7 @@ async function listFlows(call: Call, query: v.InferOutput<typeof flowsQuery>): P
 }
 
 async function createFlow(call: Call, input: unknown): Promise<Reply> {
-  const flow = await call.deps.registry.create(inScope(call, input) as FlowInput);
+  const flow = await call.deps.registry.create((await inScope(call, input)) as FlowInput);
   return json(201, flow, { etag: etagOf(flow), location: locationOf(call.deps, "flows", flow._id) });
 }
 
@@ -265,6 +265,12 @@ function readPatch({ value, mediaType }: Body): { readonly changes: unknown; rea
   });
   if (problems.length > 0) throw new HttpError(422, problems);
   return { changes: Object.fromEntries(changes) as object, replacing };
+}
+
+// Of a merge patch, `settings` are merged as well.
+function withMergedSettings(changes: unknown, { settings }: Flow): unknown {
+  const named = typeof changes === "object" && changes !== null && "settings" in changes;
+  return named ? { ...changes, settings: mergeJson(settings, changes.settings) } : changes;
 }
 
 function copyName(name: string): string {

@@ -1,5 +1,6 @@
 import { ForbiddenError, InvalidFlowError, NotFoundError } from "../../errors.ts";
-import type { Flow, FlowIssue } from "../../model/flow.ts";
+import { type Flow, namedIds } from "../../model/flow.ts";
+import { type FlowIssue, FlowIssues, addUnknownId, addUnknownRefs } from "../../model/flow-issues.ts";
 import { formatValue } from "../../model/json.ts";
 import { patched } from "../../model/patch.ts";
 import type { Run } from "../../model/run.ts";
@@ -41,10 +42,10 @@ export function scopeFilter({ scope }: Call): { readonly _integrationId?: string
  * What a caller writes of a flow, within the caller's scope: the flow belongs to that integration, whether the input
  * says so or not. Of a patch (`now` is the flow that it changes) only the named fields are checked.
  *
- * @throws HttpError 403 if it is to belong to another integration; `invalid_flow` for an export or import that the
- * caller may not use, as if it did not exist, together with every other problem.
+ * @throws HttpError 403 if it is to belong to another integration; `invalid_flow` for an export, import or flow that
+ * the caller may not use, as if it did not exist, together with every other problem.
  */
-export function inScope({ deps, scope }: Call, input: unknown, now?: Flow): unknown {
+export async function inScope({ deps, scope }: Call, input: unknown, now?: Flow): Promise<unknown> {
   if (scope === undefined || typeof input !== "object" || input === null || Array.isArray(input)) return input;
   const { _integrationId } = input as { readonly _integrationId?: unknown };
   // Other types are for the registry to refuse.
@@ -52,11 +53,13 @@ export function inScope({ deps, scope }: Call, input: unknown, now?: Flow): unkn
     throw foreignIntegration(scope._integrationId, _integrationId);
   const given = now === undefined || "_integrationId" in input;
   const owned = given && _integrationId == null ? { ...input, _integrationId: scope._integrationId } : input;
-  const foreign = foreignRefs(input, scope);
+  const foreign = await foreignRefs(input, scope, (_id) => deps.registry.find(_id));
   if (foreign.length === 0) return owned;
-  const others = deps.registry.check(now === undefined ? owned : patched(now, owned));
-  const reported = new Set(others.map(({ field }) => field));
-  throw new InvalidFlowError([...others, ...foreign.filter(({ field }) => !reported.has(field))]);
+  const fields = new Set(foreign.map(({ field }) => field));
+  // What the registry says of these fields may name what the caller may not see.
+  const others = await deps.registry.check(now === undefined ? owned : patched(now, owned));
+  const all = [...foreign, ...others.filter(({ field }) => !fields.has(field))];
+  throw new InvalidFlowError(all.slice(0, 100), all.length);
 }
 
 function foreignIntegration(expected: string, found: string): HttpError {
@@ -65,18 +68,22 @@ function foreignIntegration(expected: string, found: string): HttpError {
   return new HttpError(403, [{ code: new ForbiddenError().code, message, field }]);
 }
 
-function foreignRefs(input: object, { _exportIds, _importIds }: TenantScope): FlowIssue[] {
-  const fields = input as { readonly _exportId?: unknown; readonly _importId?: unknown; readonly _importIds?: unknown };
-  const several: readonly unknown[] = Array.isArray(fields._importIds) ? fields._importIds : [];
-  const exportIds = _exportIds && new Set(_exportIds);
-  const importIds = _importIds && new Set(_importIds);
-  const refs = [
-    { field: "_exportId", kind: "export", _id: fields._exportId, allowed: exportIds },
-    { field: "_importId", kind: "import", _id: fields._importId, allowed: importIds },
-    ...several.map((_id, index) => ({ field: `_importIds.${index}`, kind: "import", _id, allowed: importIds })),
-  ];
-  return refs.flatMap(({ field, kind, _id, allowed }) => {
-    if (allowed === undefined || typeof _id !== "string" || allowed.has(_id.trim())) return [];
-    return [{ code: "invalid_ref", field, message: `${field}: no ${kind} ${JSON.stringify(_id)} is registered` }];
+/** An issue for each export, import and flow that the caller may not use, as if there were none. */
+async function foreignRefs(
+  input: object,
+  scope: TenantScope,
+  find: (_id: string) => Promise<Flow | undefined>,
+): Promise<readonly FlowIssue[]> {
+  const issues = new FlowIssues();
+  const { _exportIds, _importIds } = scope;
+  addUnknownRefs(issues, input, {
+    exports: _exportIds && new Set(_exportIds),
+    imports: _importIds && new Set(_importIds),
   });
+  const next = namedIds(input, "_runNextFlowIds");
+  const flows = await Promise.all(next.map(async (_id) => (_id === "" ? undefined : find(_id))));
+  for (const [index, flow] of flows.entries())
+    if (flow !== undefined && !sees(scope, flow))
+      addUnknownId(issues, { field: `_runNextFlowIds.${index}`, kind: "flow", _id: flow._id });
+  return issues.all;
 }

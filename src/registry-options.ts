@@ -1,0 +1,80 @@
+import type { Clock } from "./clock.ts";
+import { checkCron } from "./cron/cron.ts";
+import type { Exports, Imports } from "./model/fitting.ts";
+import { type Shape, callable, chosenId, objectWith, oneOf, v } from "./model/validate.ts";
+import type { FlowQuery, Storage } from "./storage/storage.ts";
+
+/** What a registry is made of. */
+export interface RegistryOptions<X extends Exports = Exports, M extends Imports = Imports> {
+  /** The exports, by their `_exportId`. More can be added later. @default none */
+  readonly exports?: X;
+  /** The imports, by their `_importId`. More can be added later. @default none */
+  readonly imports?: M;
+  /** Where flows, runs and all else are kept. @default new MemoryStorage() */
+  readonly storage?: Storage;
+  /** IANA zone of schedules that name none. @default "UTC" */
+  readonly timezone?: string;
+  /** Tells the time. @default the system's */
+  readonly clock?: Clock;
+  /** Makes ids; each has to be new, and later ones sort after earlier ones. @default UUIDv7 */
+  readonly newId?: () => string;
+}
+
+/** Which flows to list. */
+export interface FlowFilter extends Omit<FlowQuery, "limit"> {
+  /** 1 to 1000. @default 100 */
+  readonly limit?: number;
+}
+
+/** What an update expects to find. */
+export interface ExpectedFlow {
+  /** The flow's `lastModified` as last read; if it has moved since, nothing is changed. */
+  readonly lastModified?: string;
+}
+
+/** How flows are defined together. */
+export interface DefineAllOptions {
+  /**
+   * Whose flows these are, 1 to 255 characters. Two applications on one storage use different groups; a flow belongs to
+   * the group that named it last. @default "default"
+   */
+  readonly group?: string;
+  /**
+   * What becomes of flows of the group that are not named any more: they stay as they are, are disabled, or are
+   * deleted with their places, inbox and open failures. One that was disabled so is enabled when it is named again,
+   * unless its definition says otherwise. @default "keep"
+   */
+  readonly removed?: "keep" | "disable" | "delete";
+}
+
+/** What the options of a registry have to be. */
+export const optionRules: Shape<RegistryOptions> = {
+  exports: v.optional(v.custom(isObject, "an object of exports by their ids")),
+  imports: v.optional(v.custom(isObject, "an object of imports by their ids")),
+  // Not all it has to have: enough to tell it from a class, a path or a promise that nobody awaited.
+  storage: v.optional(objectWith(["insertFlow", "queueRun", "commitPage"], "a storage that is open")),
+  timezone: v.optional(
+    v.custom(
+      (value) => typeof value === "string" && checkCron("* * * * *", value).length === 0,
+      'an IANA time zone such as "Europe/Berlin"',
+    ),
+  ),
+  clock: v.optional(objectWith(["now", "setTimer", "yieldToEventLoop"])),
+  newId: v.optional(callable),
+};
+
+/** What `defineAll` takes. */
+export const flowsById = v.custom<object>(
+  (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+  "an object of flows by their ids",
+);
+
+/** What the options of `defineAll` have to be. */
+export const defineAllRules: Shape<DefineAllOptions> = {
+  group: v.optional(chosenId),
+  removed: v.optional(oneOf("keep", "disable", "delete")),
+};
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
+}
