@@ -1,7 +1,16 @@
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
 
 const source = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.meta.url));
+
+/** Kills, freezes, faults of storages, many seeds and long properties: minutes of work. */
+const long = [
+  "test/http/fuzz.test.ts",
+  "test/processes/**/*.test.ts",
+  "test/simulation/**/*.test.ts",
+  "test/storage/faults/**/*.test.ts",
+  "test/storage/sqlite/full.test.ts",
+];
 
 export default defineConfig({
   resolve: {
@@ -15,13 +24,29 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ["test/**/*.test.ts"],
     setupFiles: ["test/support/seed.ts"],
-    // Type tests count as tests; an unmet `@ts-expect-error` in one fails it.
-    typecheck: { enabled: true, include: ["test/**/*.test-d.ts"], ignoreSourceErrors: true },
     // Without this one core does no tests: half of the machine that CI has.
     maxWorkers: "100%",
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // `npm test` runs the first of them, `npm run test:all` both.
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "quick",
+          include: ["test/**/*.test.ts"],
+          exclude: [...configDefaults.exclude, ...long],
+          // Type tests count as tests; an unmet `@ts-expect-error` in one fails it.
+          typecheck: { enabled: true, include: ["test/**/*.test-d.ts"], ignoreSourceErrors: true },
+        },
+      },
+      { extends: true, test: { name: "long", include: long } },
+    ],
+    coverage: {
+      include: ["src/**/*.ts"],
+      reporter: ["text-summary", "html"],
+      thresholds: { branches: 97 },
+    },
   },
 });

@@ -1,16 +1,21 @@
-// Prints `N passed, N failed` (and `, N skipped` if any) from vitest's JSON report; fails if a test failed or none ran.
+// Prints `N passed, N failed, N skipped` from vitest's JSON reports, added up; fails if a test failed, or if none ran of one
+// of them.
 import { existsSync, readFileSync } from "node:fs";
 
-const [, , path = ""] = process.argv;
-const report = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : { testResults: [] };
-const { numPassedTests: passed = 0, numPendingTests = 0, numTodoTests = 0 } = report;
+const none = { testResults: [] };
+const reports = process.argv.slice(2).map((path) => (existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : none));
 
 // A file that could not be loaded, or has a type error outside of its tests, has no failed test to be counted.
-const broken = report.testResults.filter(
-  ({ status, assertionResults }) => status === "failed" && assertionResults.every((test) => test.status !== "failed"),
-);
-const failed = (report.numFailedTests ?? 0) + broken.length;
-const skipped = numPendingTests + numTodoTests;
+const brokenFiles = ({ testResults }) =>
+  testResults.filter(
+    ({ status, assertionResults }) => status === "failed" && assertionResults.every((test) => test.status !== "failed"),
+  ).length;
 
-console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
-process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+const sum = (count) => reports.reduce((total, report) => total + count(report), 0);
+const passed = sum(({ numPassedTests = 0 }) => numPassedTests);
+const failed = sum((report) => (report.numFailedTests ?? 0) + brokenFiles(report));
+const skipped = sum(({ numPendingTests = 0, numTodoTests = 0 }) => numPendingTests + numTodoTests);
+
+console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+const allRan = reports.length > 0 && reports.every(({ numPassedTests = 0 }) => numPassedTests > 0);
+process.exitCode = failed === 0 && allRan ? 0 : 1;
