@@ -32,7 +32,7 @@ describe("filter, map and schema", () => {
     expect(all.written.map(({ id }) => id)).toEqual(["a", "b"]);
     expect(mapped).toEqual(["b"]);
     expect(run).toMatchObject({ numSuccess: 3, numIgnore: 1, numError: 0 });
-    expect(run.imports).toEqual({
+    expect(run.imports).toMatchObject({
       large: { numSuccess: 1, numIgnore: 1, numError: 0 },
       all: { numSuccess: 2, numIgnore: 0, numError: 0 },
     });
@@ -251,7 +251,7 @@ describe("several imports", () => {
     expect(fast.written).toEqual([1, 2]);
   });
 
-  test("one's trouble never sends a record to another one again, nor counts against it", async () => {
+  test("one's errors never send a record to another one again, nor count against it", async () => {
     const flaky = scriptedImport<number>(({ attempt, records }) => {
       if (attempt < 3) throw retryLater("busy");
       return records.map((number) =>
@@ -265,7 +265,7 @@ describe("several imports", () => {
     const run = await stage.move();
 
     expect(steady.written).toEqual(upTo(6));
-    expect(run.imports).toEqual({
+    expect(run.imports).toMatchObject({
       flaky: { numSuccess: 5, numError: 1, numIgnore: 0 },
       steady: { numSuccess: 6, numError: 0, numIgnore: 0 },
     });
