@@ -1,6 +1,6 @@
 /**
  * Where runs execute. An executor carries wake-ups and nothing else: the queue of waiting runs is in the storage. A
- * wake-up too many finds nothing to do, and one that is lost is replaced by the scheduler's next sweep.
+ * wake-up too many finds nothing to do, and one that is lost is replaced by the scheduler's maintenance.
  */
 export interface Executor {
   /**

@@ -16,8 +16,8 @@ export interface HealingDeps {
   readonly wake: (_flowId: string) => void;
 }
 
-/** Flows looked at in one go. */
-const portion = 1_000;
+/** Flows read in one call. */
+const pageSize = 1_000;
 
 /** What goes on by itself: imports whose pause has ended get a `resume` run, failures whose time has come a `retry` run. */
 export class Healing {
@@ -45,12 +45,12 @@ export class Healing {
     const { clock, storage } = this.#deps;
     const now = clock.now();
     let after: string | undefined;
-    for (let size = portion; size === portion;) {
-      const flowIds = await storage.resumableFlows(now, portion, after);
+    for (let size = pageSize; size === pageSize;) {
+      const flowIds = await storage.resumableFlows(now, pageSize, after);
       for (const _flowId of flowIds) await this.#queue({ _flowId, trigger: "resume" });
       size = flowIds.length;
       after = flowIds.at(-1);
-      if (size === portion) await clock.yieldToEventLoop();
+      if (size === pageSize) await clock.yieldToEventLoop();
     }
   }
 
@@ -58,7 +58,7 @@ export class Healing {
     const { clock, storage } = this.#deps;
     const now = clock.now();
     const dueBy = new Date(now).toISOString();
-    for (const { _flowId, _importId } of await storage.dueRetries(now, portion))
+    for (const { _flowId, _importId } of await storage.dueRetries(now, pageSize))
       await this.#queue({ _flowId, trigger: "retry", retry: Object.freeze({ _importId, dueBy }) });
   }
 

@@ -66,8 +66,8 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const { storage, timezone } = registry;
     const { random, logger: log, overlap, retryDelayMs, freezeRecords: freeze, ...rest } = this.#options;
     const emit: Emit<SchedulerEvents> = (name, payload) => this.#emit(name, payload);
-    const deps = { ...rest, storage, log, emit, wake: (_flowId: string) => this.#wake(_flowId) };
-    const clockWatch = new ClockWatch(deps);
+    const clockWatch = new ClockWatch({ clock: rest.clock, emit });
+    const deps = { ...rest, storage, log, emit, clockWatch, wake: (_flowId: string) => this.#wake(_flowId) };
     this.#queue = new RunQueue(deps);
     this.#runner = new Runner({
       ...deps,
@@ -77,15 +77,9 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     });
     const check = new ScheduleCheck({ ...deps, timezone, onDue: (dueAt) => this.#timetable.expect(dueAt) });
     this.#timetable = new Timetable({ ...deps, check, timezone, rule: { overlap, maxQueued: rest.maxQueued } });
-    this.#intake = new Intake({ ...deps, exports: registry, clockWatch });
+    this.#intake = new Intake({ ...deps, exports: registry });
     this.#maintenance = new Maintenance({
-      ...{
-        ...deps,
-        check,
-        clockWatch,
-        healing: new Healing(deps),
-        leaseWatch: new LeaseWatch({ ...deps, clockWatch }),
-      },
+      ...{ ...deps, check, healing: new Healing(deps), leaseWatch: new LeaseWatch(deps) },
       onReclaimed: (run) => this.#reclaimed(run),
       onRound: () => this.#refreshAllListening(),
     });

@@ -1085,3 +1085,15 @@ test("two runs of one flow never overlap, whatever triggers them, on however man
     { numRuns: 60 },
   );
 });
+
+test("start resolves while what retention gives up is still being removed", async () => {
+  const gate = new Gate();
+  const storage = hanging(new MemoryStorage(), { method: "prune", nth: 1, gate });
+  const stage = new Stage({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() }, storage });
+
+  await stage.scheduler.start();
+  const run = await stage.run((await stage.flow())._id);
+
+  expect(run.status).toBe("completed");
+  gate.open();
+});
