@@ -530,7 +530,7 @@ export interface InboxStorage {
    */
   appendInbox(arrival: Arrival, rule: InboxRule): Promise<AppendInboxResult>;
   /**
-   * The oldest pages after the cursor `after`, whole, until they hold `maxRecords` or more, or about 16 MB. With
+   * The oldest pages after the cursor `after`, whole, until there are `maxRecords` or more, or about 16 MB. With
    * `_importId`, pages that were dropped for that import are left out.
    */
   readInbox(_flowId: string, query: InboxQuery): Promise<readonly InboxPage[]>;

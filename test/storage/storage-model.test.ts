@@ -234,34 +234,34 @@ class Model {
     const call: Call = async (s) => {
       const taken = await s.claimRun(_flowId, lease);
       if (taken === undefined || !("run" in taken)) return taken;
-      this.#holds.set(taken.run._id, token);
+      this.#leases.set(taken.run._id, token);
       return { ...taken, places: withoutCursors(taken.places) };
     };
     return { title: `claimRun ${_flowId} ${shown(lease)}`, call };
   }
 
   async renewLeases(): Promise<Step> {
-    const holds = [await this.#hold(), await this.#hold()];
+    const leases = [await this.#runLease(), await this.#runLease()];
     const until = at(this.#now + 10);
-    return { title: `renewLeases ${shown(holds)}`, call: (s) => s.renewLeases(holds, until) };
+    return { title: `renewLeases ${shown(leases)}`, call: (s) => s.renewLeases(leases, until) };
   }
 
   async commitPage(): Promise<Step> {
-    const hold = await this.#hold();
-    const run = await this.#sides[0].findRun(hold._runId);
-    const processed = this.#commits.get(hold._runId) ?? 0;
+    const runLease = await this.#runLease();
+    const run = await this.#sides[0].findRun(runLease._runId);
+    const processed = this.#commits.get(runLease._runId) ?? 0;
     const ordinal = this.#chance.happens(0.85) ? processed + 1 : this.#chance.between(0, processed + 2);
-    const value = { page: ordinal, by: hold._runId };
+    const value = { page: ordinal, by: runLease._runId };
     const { _flowId = "a", _integrationId } = run ?? {};
     const failures = this.#chance
       .someOf(failureIds, 0, 3)
-      .map((_id) => this.#failure(_id, _flowId, hold._runId))
+      .map((_id) => this.#failure(_id, _flowId, runLease._runId))
       .filter(({ key }, index, all) => all.findIndex((one) => one.key === key) === index);
     const _importIds = this.#chance.someOf(importIds, 1, 2);
     const position = this.#chance.oneOf([
       undefined,
       null,
-      { _runId: hold._runId, pages: ordinal, at: at(this.#now), checkpoint: { value, version: 1 } },
+      { _runId: runLease._runId, pages: ordinal, at: at(this.#now), checkpoint: { value, version: 1 } },
     ]);
     const change = {
       _importIds,
@@ -285,18 +285,18 @@ class Model {
     const call: Call = async (s, side) => {
       const inbox = through?.[side];
       const places = [inbox === undefined ? change : { ...change, inbox }];
-      const committed = await s.commitPage(hold, { ...page, places });
-      if (committed !== undefined && ordinal === processed + 1) this.#commits.set(hold._runId, ordinal);
+      const committed = await s.commitPage(runLease, { ...page, places });
+      if (committed !== undefined && ordinal === processed + 1) this.#commits.set(runLease._runId, ordinal);
       // What a page committed before had stored is not said again.
       return committed?.run;
     };
-    return { title: `commitPage ${shown(hold)} ${shown(page)} ${shown(through)}`, call };
+    return { title: `commitPage ${shown(runLease)} ${shown(page)} ${shown(through)}`, call };
   }
 
   async endRun(): Promise<Step> {
-    const hold = await this.#hold();
+    const runLease = await this.#runLease();
     const status = this.#chance.oneOf(["completed", "failed", "canceled"] as const);
-    const checkpoint = { value: hold._runId, version: 1 };
+    const checkpoint = { value: runLease._runId, version: 1 };
     const [first = "ledger"] = importIds;
     const ending: RunEnding = {
       ...{ status, at: at(this.#now) },
@@ -329,13 +329,13 @@ class Model {
           }
         : {}),
     };
-    return { title: `endRun ${shown(hold)} ${shown(ending)}`, call: (s) => s.endRun(hold, ending) };
+    return { title: `endRun ${shown(runLease)} ${shown(ending)}`, call: (s) => s.endRun(runLease, ending) };
   }
 
   async releaseRun(): Promise<Step> {
-    const hold = await this.#hold();
+    const runLease = await this.#runLease();
     const wait = this.#chance.happens(0.3) ? { notBefore: at(this.#now + this.#chance.between(0, 9)), waits: 1 } : {};
-    return { title: `releaseRun ${shown(hold)} ${shown(wait)}`, call: (s) => s.releaseRun(hold, wait) };
+    return { title: `releaseRun ${shown(runLease)} ${shown(wait)}`, call: (s) => s.releaseRun(runLease, wait) };
   }
 
   async reclaimExpiredRuns(): Promise<Step> {
@@ -387,15 +387,15 @@ class Model {
 
   readonly #tokens: string[] = [];
   /** Who took which run last. */
-  readonly #holds = new Map<string, string>();
+  readonly #leases = new Map<string, string>();
 
-  async #hold(): Promise<{ readonly _runId: string; readonly token: string }> {
+  async #runLease(): Promise<{ readonly _runId: string; readonly token: string }> {
     const active = [
       ...(await this.#sides[0].listRuns({ status: "running", limit: 10 })).items,
       ...(await this.#sides[0].listRuns({ status: "canceling", limit: 10 })).items,
     ];
     const _runId = (this.#chance.happens(0.8) ? this.#chance.anyOf(active)?._id : undefined) ?? this.#knownRun();
-    const token = this.#chance.happens(0.95) ? this.#holds.get(_runId) : this.#chance.anyOf(this.#tokens);
+    const token = this.#chance.happens(0.95) ? this.#leases.get(_runId) : this.#chance.anyOf(this.#tokens);
     return { _runId, token: token ?? "nobody's" };
   }
 
@@ -509,7 +509,7 @@ function byDueTime(one: Flow, other: Flow): number {
   return (one.nextRunAt ?? "").localeCompare(other.nextRunAt ?? "") || byId(one, other);
 }
 
-describe("SqliteStorage answers as MemoryStorage does", () => {
+describe("SqliteStorage returns what MemoryStorage does", () => {
   const opened: Storage[] = [];
   afterAll(() => Promise.all(opened.map((storage) => storage.close())));
 

@@ -46,7 +46,7 @@ const waitingRun = async (honest: MemoryStorage, _flowId: string): Promise<Run |
 
 /** Title of a case that has to fail → what a storage does that breaks this promise. */
 const saboteurs: Readonly<Record<string, Spoil>> = {
-  "commitPage with a token that does not hold the run answers undefined, and changes nothing": (honest) => {
+  "commitPage with a token that is not the run's returns undefined, and changes nothing": (honest) => {
     const tokens = new Map<string, string>();
     return {
       async claimRun(_flowId, lease) {
@@ -54,54 +54,55 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
         if (taken !== undefined && "run" in taken) tokens.set(taken.run._id, lease.token);
         return taken;
       },
-      commitPage: (hold, page) => honest.commitPage({ ...hold, token: tokens.get(hold._runId) ?? "" }, page),
+      commitPage: (runLease, page) =>
+        honest.commitPage({ ...runLease, token: tokens.get(runLease._runId) ?? "" }, page),
     };
   },
 
-  "commitPage of the page last committed answers the run again, and changes nothing": (honest) => ({
-    async commitPage(hold, page) {
-      const run = await honest.findRun(hold._runId);
-      return honest.commitPage(hold, { ...page, ordinal: (run?.numPagesProcessed ?? 0) + 1 });
+  "commitPage of the page last committed returns the run again, and changes nothing": (honest) => ({
+    async commitPage(runLease, page) {
+      const run = await honest.findRun(runLease._runId);
+      return honest.commitPage(runLease, { ...page, ordinal: (run?.numPagesProcessed ?? 0) + 1 });
     },
   }),
 
   "commitPage removes what the flow's inbox holds up to and including the cursor": (honest) => ({
-    commitPage: (hold, page) =>
-      honest.commitPage(hold, { ...page, places: page.places.map(({ inbox: _, ...change }) => change) }),
+    commitPage: (runLease, page) =>
+      honest.commitPage(runLease, { ...page, places: page.places.map(({ inbox: _, ...change }) => change) }),
   }),
 
   "commitPage stores new failures, and replaces a stored one in its place": (honest) => ({
-    commitPage: (hold, page) =>
-      honest.commitPage(hold, { ...page, delivered: [...page.delivered, ...page.failures.map(({ _id }) => _id)] }),
+    commitPage: (runLease, page) =>
+      honest.commitPage(runLease, { ...page, delivered: [...page.delivered, ...page.failures.map(({ _id }) => _id)] }),
   }),
 
   "commitPage that cannot store one of its failures rejects, and changes nothing": (honest) => ({
-    async commitPage(hold, { failures, ...page }) {
-      const run = await honest.commitPage(hold, { ...page, failures: [] });
+    async commitPage(runLease, { failures, ...page }) {
+      const run = await honest.commitPage(runLease, { ...page, failures: [] });
       structuredClone(failures);
       return run;
     },
   }),
 
-  "endRun with a token that does not hold the run answers undefined, and changes nothing": (honest) => {
+  "endRun with a token that is not the run's returns undefined, and changes nothing": (honest) => {
     let token = "";
     return {
       async claimRun(_flowId, lease) {
         token = lease.token;
         return honest.claimRun(_flowId, lease);
       },
-      endRun: (hold, ending) => honest.endRun({ ...hold, token }, ending),
+      endRun: (runLease, ending) => honest.endRun({ ...runLease, token }, ending),
     };
   },
 
-  "endRun again with the same token answers the same run, and changes nothing": (honest) => ({
-    async endRun(hold, ending) {
-      const run = await honest.findRun(hold._runId);
-      return run?.endedAt === undefined ? honest.endRun(hold, ending) : undefined;
+  "endRun again with the same token returns the same run, and changes nothing": (honest) => ({
+    async endRun(runLease, ending) {
+      const run = await honest.findRun(runLease._runId);
+      return run?.endedAt === undefined ? honest.endRun(runLease, ending) : undefined;
     },
   }),
 
-  "claimRun answers undefined while a run of the flow is active, running or canceling": (honest) => ({
+  "claimRun returns undefined while a run of the flow is active, running or canceling": (honest) => ({
     async claimRun(_flowId, lease) {
       const taken = await honest.claimRun(_flowId, lease);
       const [flow, run] = [await honest.findFlow(_flowId), await waitingRun(honest, _flowId)];
@@ -109,7 +110,7 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     },
   }),
 
-  "claimRun asked again with the same token answers the same run, and starts no second one": (honest) => {
+  "claimRun asked again with the same token returns the same run, and starts no second one": (honest) => {
     const seen = new Set<string>();
     return {
       async claimRun(_flowId, lease) {
@@ -131,7 +132,7 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     },
   }),
 
-  "renewLeases prolongs leases, so that a run is not taken back before the new time": (honest) => ({
+  "renewLeases prolongs leases, so that a run is not reclaimed before the new time": (honest) => ({
     renewLeases: (holds) => honest.renewLeases(holds, 0),
   }),
 
@@ -143,9 +144,9 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     reclaimExpiredRuns: (rule) => honest.reclaimExpiredRuns({ ...rule, now: rule.now + 1 }),
   }),
 
-  "releaseRun gives the run back to the head of its line": (honest) => ({
-    async releaseRun(hold) {
-      const ended = await honest.endRun(hold, { status: "canceled", at: 0, imports: {}, places: [] });
+  "releaseRun gives the run back to the front of its queue": (honest) => ({
+    async releaseRun(runLease) {
+      const ended = await honest.endRun(runLease, { status: "canceled", at: 0, imports: {}, places: [] });
       return ended && { ...ended.run, status: "queued" };
     },
   }),
@@ -162,7 +163,7 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     },
   }),
 
-  "queueDue again with the same ticks answers taken, and queues nothing more": (honest) => ({
+  "queueDue again with the same ticks returns taken, and queues nothing more": (honest) => ({
     // Compares nothing and sets.
     async queueDue(ticks, rule) {
       const flows = await Promise.all(ticks.map(({ _flowId }) => honest.findFlow(_flowId)));
@@ -177,23 +178,23 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     queueDue: (ticks) => honest.queueDue(ticks, { overlap: "bufferOne", maxQueued: 1_000 }),
   }),
 
-  "queueRun answers full, and queues nothing, if maxQueued runs of the flow wait already": (honest) => ({
+  "queueRun returns full, and queues nothing, if maxQueued runs of the flow wait already": (honest) => ({
     queueRun: (start, { maxQueued }) => honest.queueRun(start, { maxQueued: maxQueued + 1 }),
   }),
 
-  "queueRun with the id of a stored run adds nothing and answers that run, whatever became of it": (honest) => {
+  "queueRun with the id of a stored run adds nothing and returns that run, whatever became of it": (honest) => {
     let nth = 0;
     return { queueRun: (start, limits) => honest.queueRun({ ...start, _id: `${start._id} ${nth++}` }, limits) };
   },
 
-  "cancelRun makes a running run canceling, which is told to who holds it": (honest) => ({
+  "cancelRun makes a running run canceling, which the process with its lease learns when it renews that": (honest) => ({
     async cancelRun(_id, at) {
       const run = await honest.findRun(_id);
       return run?.status === "running" ? run : honest.cancelRun(_id, at);
     },
   }),
 
-  "listRuns answers the newest first, by the order in which they were queued, whatever became of them": (honest) => ({
+  "listRuns returns the newest first, by the order in which they were queued, whatever became of them": (honest) => ({
     async listRuns(query) {
       const listed = await honest.listRuns(query);
       return { ...listed, items: listed.items.toReversed() };
@@ -212,7 +213,7 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     },
   }),
 
-  "replaceFlow leaves the next due time as it is stored, unless told to reschedule": (honest) => ({
+  "replaceFlow leaves the next due time as it is stored, unless asked to reschedule": (honest) => ({
     replaceFlow: (flow, change) => honest.replaceFlow(flow, { ...change, reschedule: true }),
   }),
 
@@ -234,14 +235,14 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     };
   },
 
-  "deleteFlow cancels the waiting runs, makes the active one canceling, and answers them and the flow": (honest) => ({
+  "deleteFlow cancels the waiting runs, makes the active one canceling, and returns them and the flow": (honest) => ({
     async deleteFlow(_id, change) {
       const { active: _, ...deleted } = { active: undefined, ...(await honest.deleteFlow(_id, change)) };
       return deleted;
     },
   }),
 
-  "insertFlow answers false, and changes nothing, if the id is taken": (honest) => ({
+  "insertFlow returns false, and changes nothing, if the id is taken": (honest) => ({
     async insertFlow(flow) {
       await honest.deleteFlow(flow._id, { at: 0 });
       return honest.insertFlow(flow);
@@ -261,11 +262,11 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     },
   }),
 
-  "dueFlows answers enabled flows due at or before the instant, the earliest first, at most so many": (honest) => ({
+  "dueFlows returns enabled flows due at or before the instant, the earliest first, at most so many": (honest) => ({
     dueFlows: (until, limit) => honest.dueFlows(until - 1, limit),
   }),
 
-  "setCheckpoint answers false, and changes nothing, without such a flow or while a run of it is active": (honest) => {
+  "setCheckpoint returns false, and changes nothing, without such a flow or while a run of it is active": (honest) => {
     const set = new Map<string, Awaited<ReturnType<Storage["findPlaces"]>>>();
     return {
       async setCheckpoint(_id, checkpoint, change) {
@@ -277,21 +278,21 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
   },
 
   "a failure's record reads back deeply equal: dates, maps, sets, big integers and bytes included": (honest) => ({
-    commitPage: (hold, page) =>
-      honest.commitPage(hold, {
+    commitPage: (runLease, page) =>
+      honest.commitPage(runLease, {
         ...page,
         failures: page.failures.map((failure) => ({ ...failure, record: asJson(failure.record) })),
       }),
   }),
 
-  "listFailures answers them in the order they were stored, whatever their ids and times": (honest) => ({
+  "listFailures returns them in the order they were stored, whatever their ids and times": (honest) => ({
     async listFailures(query) {
       const listed = await honest.listFailures(query);
       return { ...listed, items: listed.items.toSorted((one, other) => (one._id < other._id ? -1 : 1)) };
     },
   }),
 
-  "resolveFailures again answers none, and leaves the time at which they were resolved": (honest) => ({
+  "resolveFailures again returns none, and leaves the time at which they were resolved": (honest) => ({
     async resolveFailures(_ids, at) {
       await honest.resolveFailures(_ids, at);
       return (await honest.listFailures({ _ids, limit: 1_000 })).items;
@@ -324,14 +325,14 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     return { appendInbox: (arrival, rule) => honest.appendInbox({ ...arrival, _id: `${arrival._id} ${nth++}` }, rule) };
   },
 
-  "readInbox answers the oldest entries, whole pages, until they hold maxRecords or more": (honest) => ({
+  "readInbox returns the oldest entries, whole pages, until there are maxRecords or more": (honest) => ({
     async readInbox(_flowId, query) {
       const pages = await honest.readInbox(_flowId, query);
       return pages.map((page) => ({ ...page, records: page.records.slice(0, query.maxRecords) }));
     },
   }),
 
-  "unreadInboxes answers, ascending, enabled flows with pages and neither a waiting nor an active realtime run": (
+  "unreadInboxes returns, ascending, enabled flows with pages and neither a waiting nor an active realtime run": (
     honest,
   ) => ({
     async unreadInboxes(limit, after = "") {
@@ -343,14 +344,14 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     },
   }),
 
-  "waitingFlows answers, ascending, enabled flows that have waiting runs and no active one": (honest) => ({
+  "waitingFlows returns, ascending, enabled flows that have waiting runs and no active one": (honest) => ({
     async waitingFlows() {
       const { items } = await honest.listRuns({ ...everyRun, status: "queued" });
       return [...new Set(items.map(({ _flowId }) => _flowId))].sort().map((_flowId) => ({ _flowId }));
     },
   }),
 
-  "what it answers is frozen, all the way down": (honest) => ({
+  "what it returns is frozen, all the way down": (honest) => ({
     async findRun(_id) {
       const run = await honest.findRun(_id);
       return run && { ...run };

@@ -1,7 +1,7 @@
 import { Sequence } from "./sequence.ts";
 import type { Arrival, ImportPlace, InboxDrop, InboxPage, InboxQuery } from "../storage.ts";
 
-/** Bytes that the pages of one read may hold, roughly, beyond the first page. */
+/** Bytes that the pages of one read may have, roughly, beyond the first page. */
 const mostBytes = 16 * 2 ** 20;
 
 /** One flow's inbox and the event ids it has seen. */

@@ -1,5 +1,5 @@
 /** What a {@link Sequence} holds: its place never changes and orders it among the others. */
-export interface Placed {
+export interface NumberedEntry {
   readonly seq: number;
 }
 
@@ -7,7 +7,7 @@ export interface Placed {
  * Entries in ascending order of their place, walked from any place in either direction. Removing is lazy: the gaps
  * are closed once they are half of it, so that each operation costs O(log n) or better on average.
  */
-export class Sequence<Entry extends Placed> {
+export class Sequence<Entry extends NumberedEntry> {
   #entries: Entry[] = [];
   /** Entries that are still in the list, but removed. Most sequences never need one. */
   #gone: Set<Entry> | undefined;

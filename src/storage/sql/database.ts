@@ -1,24 +1,24 @@
 /** What a statement takes and gives. Instants are epoch milliseconds, truth is 0 or 1. */
 export type SqlValue = null | number | string | Uint8Array;
 
-/** One statement of a script. */
+/** One statement of a transaction. */
 export interface Statement {
-  /** SQL that SQLite and PostgreSQL both read, with a `?` for each value. Of a bounded number of texts: they are kept prepared. */
+  /** SQL that SQLite and PostgreSQL both read, with a `?` for each value. Of a bounded number of different strings: they are kept prepared. */
   readonly sql: string;
   readonly values: readonly SqlValue[];
-  /** Whether it answers rows: a query, or a change with `returning`. */
+  /** Whether it returns rows: a query, or a change with `returning`. */
   readonly returnsRows: boolean;
 }
 
 /**
- * Statements one after the other: each is yielded and answered with its rows. A script awaits nothing else, so that a
- * database whose driver is synchronous plays it in one go, and nothing of its host can come between two statements.
+ * Statements one after the other: each is yielded, and its rows are what the `yield` returns. It awaits nothing else, so that a
+ * database whose driver is synchronous executes it without interruption, and nothing of its host can come between two statements.
  */
 export type TransactionBody<T> = Generator<Statement, T, readonly unknown[]>;
 
 /**
- * Begins a script. A script is played again from its beginning if its transaction failed together with others', so it
- * keeps nothing outside of itself.
+ * Begins the body of a transaction. It is executed again from its beginning if it failed together with others, so it
+ * changes nothing outside of itself.
  */
 export type Transaction<T> = () => TransactionBody<T>;
 
@@ -28,7 +28,7 @@ export interface Dialect {
   readonly identity: string;
   /** The type of a column of bytes. */
   readonly bytes: string;
-  /** After the columns of a table that is its primary key and little else: keeps its rows there alone, if it can be told to. */
+  /** After the columns of a table that is its primary key and little else: keeps its rows there alone, if it can. */
   readonly inKeyOrder: string;
 }
 
@@ -36,14 +36,14 @@ export interface Dialect {
 export interface SqlDatabase {
   readonly dialect: Dialect;
   /**
-   * Plays the script in one transaction, as if no other one went on at the same time, and answers once that is durable.
-   * A database that lets several go on side by side has to be told so (SERIALIZABLE), and the script is played again
-   * when two of them clash.
+   * Executes the body in one transaction, as if no other one were executed at the same time, and resolves once that is durable.
+   * A database that executes several concurrently needs the isolation level SERIALIZABLE, and the body is executed again
+   * when two of them conflict.
    */
   runTransaction<T>(transaction: Transaction<T>): Promise<T>;
-  /** The rows that one query answers by what is committed now: numbers as numbers, bytes as bytes. */
+  /** The rows that one query returns of what is committed now: numbers as numbers, bytes as bytes. */
   query(query: Statement): Promise<readonly unknown[]>;
-  /** Ends when what was asked before has been answered. Closing twice is allowed. */
+  /** Resolves when the calls made before it have. Closing twice is allowed. */
   close(): Promise<void>;
 }
 
@@ -52,18 +52,18 @@ export function statement(sql: string, ...values: readonly SqlValue[]): Statemen
   return { sql, values, returnsRows: true };
 }
 
-/** All rows, in a script. `Row` is what the caller knows of their columns. */
+/** All rows, in a transaction. `Row` is what the caller knows of their columns. */
 export function* rowsOf<Row>(sql: string, ...values: readonly SqlValue[]): TransactionBody<readonly Row[]> {
   return (yield { sql, values, returnsRows: true }) as readonly Row[];
 }
 
-/** The first row, in a script. */
+/** The first row, in a transaction. */
 export function* rowOf<Row>(sql: string, ...values: readonly SqlValue[]): TransactionBody<Row | undefined> {
   const [row] = yield { sql, values, returnsRows: true };
   return row as Row | undefined;
 }
 
-/** A change that answers nothing, in a script. */
+/** A change that returns nothing, in a transaction. */
 export function* execute(sql: string, ...values: readonly SqlValue[]): TransactionBody<void> {
   yield { sql, values, returnsRows: false };
 }

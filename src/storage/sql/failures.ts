@@ -222,7 +222,7 @@ function isOneOf(size: number): string {
   return `id in (${Array.from({ length: size }, () => "?").join(", ")})`;
 }
 
-// Sizes are powers of two, the last id again and again to fill one up: few texts of statements are kept prepared.
+// Sizes are powers of two, the last id again and again to fill one up: few statements are kept prepared.
 function portionsOf(_ids: readonly string[]): readonly (readonly string[])[] {
   const portions: string[][] = [];
   for (let start = 0; start < _ids.length; start += idsPerStatement) {

@@ -143,7 +143,7 @@ function* removePage(_flowId: string, seq: number): TransactionBody<void> {
   yield* execute(`update poundlock_flows set inbox_pages = inbox_pages - 1 where id = ?`, _flowId);
 }
 
-/** Bytes that the pages of one read may hold, roughly, beyond the first page. */
+/** Bytes that the pages of one read may have, roughly, beyond the first page. */
 const mostBytes = 16 * 2 ** 20;
 
 /** Asks for the `seq`, `size` and `weight` of pages. One holds one record or more, so no more pages are wanted than records. */

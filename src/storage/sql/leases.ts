@@ -64,15 +64,15 @@ export function renewLeases(
   until: number,
 ): Transaction<readonly ("held" | "canceling" | "lost")[]> {
   return function* () {
-    const answers: ("held" | "canceling" | "lost")[] = [];
+    const results: ("held" | "canceling" | "lost")[] = [];
     for (const { _runId, token } of leases) {
       const row = yield* rowOf<{ status: Run["status"] }>(
         `update poundlock_runs set lease_until = ? where id = ? and token = ? and stage = 1 returning status`,
         ...[until, _runId, token],
       );
-      answers.push(row === undefined ? "lost" : row.status === "canceling" ? "canceling" : "held");
+      results.push(row === undefined ? "lost" : row.status === "canceling" ? "canceling" : "held");
     }
-    return answers;
+    return results;
   };
 }
 

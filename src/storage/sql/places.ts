@@ -35,7 +35,7 @@ export function placesById(_flowId: string): Statement {
   return statement(`select ${placeColumns} from poundlock_places where flow_id = ? order by import_id`, _flowId);
 }
 
-/** The places that rows hold; an import that has not moved yet has none. */
+/** The places in rows; an import that has not moved yet has none. */
 export function placesOf(rows: readonly PlaceRow[]): Places {
   const places: Record<string, ImportPlace> = {};
   for (const row of rows) {
@@ -58,7 +58,7 @@ function placeOfRow({ behind, checkpoint, inbox, moved_at, pause, position, vers
   };
 }
 
-/** A change of places as a statement takes it: its texts are made before the transaction. */
+/** A change of places as a statement takes it: its JSON is made before the transaction. */
 export type PlaceMove = readonly [sql: string, values: readonly SqlValue[]];
 
 /** What {@link movePlaces} takes of these changes. */

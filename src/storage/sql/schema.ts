@@ -221,7 +221,7 @@ export function checkVersion(found: number): number {
   );
 }
 
-/** Brings the schema up to date, in the one transaction it is played in: who starts at the same time finds it done. */
+/** Brings the schema up to date, in one transaction: a process that starts at the same time finds it done. */
 export function* migrate(dialect: Dialect): TransactionBody<void> {
   yield* execute(createVersions);
   const applied = yield* rowsOf<{ version: number }>(

@@ -104,7 +104,7 @@ import type {
   WaitingFlow,
 } from "../storage.ts";
 
-/** Keeps everything in an SQL database: each method one transaction, or one query. Made by who adapts a database. */
+/** Keeps everything in an SQL database: each method one transaction, or one query. An adapter of a database extends it. */
 export class SqlStorage implements Storage {
   readonly capabilities: StorageCapabilities = Object.freeze({ durable: true, shared: true });
   readonly #database: SqlDatabase;

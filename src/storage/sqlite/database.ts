@@ -99,7 +99,7 @@ export class SqliteConnection implements SqlDatabase {
 
   #closeFile(): void {
     try {
-      // All of it in the one file, for who copies that. With some drivers the journal stays until statements are collected.
+      // All of it in the one file, so that it can be copied. With some drivers the journal stays until statements are collected.
       this.#database.prepare("pragma wal_checkpoint(truncate)").all();
     } catch {
       // Somebody else is at it: then the journal is read when the file is opened again.
@@ -152,7 +152,7 @@ export class SqliteConnection implements SqlDatabase {
     this.#line = [];
     try {
       if (!this.#isOpen) await this.open();
-      const { done, left } = await this.#whenFree(() => this.#playGroup(group));
+      const { done, left } = await this.#whenFree(() => this.#runGroup(group));
       for (const [index, value] of done.entries()) group[index]?.resolve(value);
       this.#line = [...left, ...this.#line];
     } catch (error) {
@@ -170,21 +170,21 @@ export class SqliteConnection implements SqlDatabase {
     }
   }
 
-  #playGroup(group: readonly Entry[]): { readonly done: readonly unknown[]; readonly left: readonly Entry[] } {
+  #runGroup(group: readonly Entry[]): { readonly done: readonly unknown[]; readonly left: readonly Entry[] } {
     const { clock } = this.#parts;
     const since = clock.now();
-    const plays = group.map(({ transaction }) => transaction);
-    const done = this.#transact(plays, () => clock.now() - since >= stretchMs);
+    const bodies = group.map(({ transaction }) => transaction);
+    const done = this.#transact(bodies, () => clock.now() - since >= stretchMs);
     return { done, left: group.slice(done.length) };
   }
 
-  // All or none of those it answers for. At least one, then as many as there is time for.
-  #transact(plays: readonly Transaction<unknown>[], isSpent = () => false): readonly unknown[] {
-    const answers: unknown[] = [];
+  // All or none of those it returns results for. At least one, then as many as there is time for.
+  #transact(bodies: readonly Transaction<unknown>[], isSpent = () => false): readonly unknown[] {
+    const results: unknown[] = [];
     this.#prepared("begin immediate").run();
     try {
-      for (const transaction of plays) {
-        answers.push(this.#transaction(transaction()));
+      for (const transaction of bodies) {
+        results.push(this.#transaction(transaction()));
         if (isSpent()) break;
       }
       this.#prepared("commit").run();
@@ -192,7 +192,7 @@ export class SqliteConnection implements SqlDatabase {
       this.#rollBack();
       throw error;
     }
-    return answers;
+    return results;
   }
 
   #rollBack(): void {

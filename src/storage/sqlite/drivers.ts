@@ -4,7 +4,7 @@ import { hostPackage } from "./host-package.ts";
 
 /** The few methods that node:sqlite, libsql and better-sqlite3 have in common. */
 export interface SqliteDatabase {
-  /** Runs any number of statements, none of which takes a value or answers rows. */
+  /** Runs any number of statements, none of which takes a value or returns rows. */
   exec(sql: string): unknown;
   prepare(sql: string): SqliteStatement;
   /** Closing twice throws with some drivers. */
@@ -16,9 +16,9 @@ export interface SqliteDatabase {
  * The types of the three drivers have no narrower type in common than `unknown`.
  */
 export interface SqliteStatement {
-  /** For a statement that answers rows: all of them, as objects by column name. */
+  /** For a statement that returns rows: all of them, as objects by column name. */
   all(...values: unknown[]): unknown[];
-  /** For a statement that answers none. */
+  /** For a statement that returns none. */
   run(...values: unknown[]): unknown;
 }
 

@@ -28,12 +28,12 @@ const checkpoint = { value: { after: 7 }, version: 1 };
 /** What {@link LeaseStorage} promises of commits, and {@link CheckpointStorage} of what they move. */
 export const commitStorageCases: readonly StorageCase[] = [
   on("commitPage adds the page's counts to those of each import and of the run", async (storage) => {
-    const { run, hold } = await running(storage);
+    const { run, runLease } = await running(storage);
     const ledger = { numSuccess: 2, numError: 1, numIgnore: 0 };
     const mailer = { numSuccess: 0, numError: 0, numIgnore: 3 };
 
-    await storage.commitPage(hold, pageOf(1, { counts: { ledger, mailer }, generated: 2 }));
-    const committed = await storage.commitPage(hold, pageOf(2, { counts: { ledger }, generated: 4 }));
+    await storage.commitPage(runLease, pageOf(1, { counts: { ledger, mailer }, generated: 2 }));
+    const committed = await storage.commitPage(runLease, pageOf(2, { counts: { ledger }, generated: 4 }));
 
     assert.deepEqual(committed?.run, {
       ...run,
@@ -44,15 +44,15 @@ export const commitStorageCases: readonly StorageCase[] = [
   }),
 
   on("commitPage moves the flow's checkpoint and the run's position, each only if it is given", async (storage) => {
-    const { hold } = await running(storage);
+    const { runLease } = await running(storage);
     const position = { pages: 1, checkpoint: { value: 1, version: 1 } };
 
-    await storage.commitPage(hold, pageOf(1, { position, ...moving({ checkpoint }) }));
-    await storage.commitPage(hold, pageOf(2));
-    await storage.releaseRun(hold);
+    await storage.commitPage(runLease, pageOf(1, { position, ...moving({ checkpoint }) }));
+    await storage.commitPage(runLease, pageOf(2));
+    await storage.releaseRun(runLease);
     const kept = await take(storage, "flow", "second");
-    await storage.commitPage(kept.hold, pageOf(3, { position: { pages: 3 } }));
-    await storage.releaseRun(kept.hold);
+    await storage.commitPage(kept.runLease, pageOf(3, { position: { pages: 3 } }));
+    await storage.releaseRun(kept.runLease);
     const moved = await take(storage, "flow", "third");
 
     assert.deepEqual([kept.position, kept.checkpoint], [position, checkpoint]);
@@ -60,10 +60,10 @@ export const commitStorageCases: readonly StorageCase[] = [
   }),
 
   on("commitPage stores new failures, and replaces a stored one in its place", async (storage) => {
-    const { hold } = await keepFailures(storage, [failureOf("1"), failureOf("2"), failureOf("3")]);
+    const { runLease } = await keepFailures(storage, [failureOf("1"), failureOf("2"), failureOf("3")]);
     const again = failureOf("2", { fault: "reject", attempts: 6, lastFailedAt: iso(8), _runId: "later" });
 
-    const committed = await storage.commitPage(hold, pageOf(2, { failures: [again, failureOf("4")] }));
+    const committed = await storage.commitPage(runLease, pageOf(2, { failures: [again, failureOf("4")] }));
 
     const twice = { ...again, occurrences: 2 };
     assert.deepEqual(committed?.failures, [twice, failureOf("4")]);
@@ -76,9 +76,9 @@ export const commitStorageCases: readonly StorageCase[] = [
   }),
 
   on("commitPage removes the failures that were delivered", async (storage) => {
-    const { hold } = await keepFailures(storage, [failureOf("1"), failureOf("2"), failureOf("3")]);
+    const { runLease } = await keepFailures(storage, [failureOf("1"), failureOf("2"), failureOf("3")]);
 
-    await storage.commitPage(hold, pageOf(2, { delivered: ["1", "3", "nobody"] }));
+    await storage.commitPage(runLease, pageOf(2, { delivered: ["1", "3", "nobody"] }));
 
     assert.deepEqual(idsOf((await storage.listFailures({ limit: 10 })).items), ["2"]);
     assert.deepEqual(idsOf((await storage.listFailures({ limit: 10, _flowId: "flow" })).items), ["2"]);
@@ -93,41 +93,41 @@ export const commitStorageCases: readonly StorageCase[] = [
       await append(storage, arrivalOf(_id, { records: [_id], starts }));
     }
     const [, second] = await storage.readInbox("flow", { maxRecords: 10 });
-    const { hold } = await take(storage);
+    const { runLease } = await take(storage);
 
-    await storage.commitPage(hold, pageOf(1, { ...moving({ inbox: defined(second).cursor }) }));
+    await storage.commitPage(runLease, pageOf(1, { ...moving({ inbox: defined(second).cursor }) }));
 
     assert.deepEqual(await inboxRecords(storage), ["3"]);
     assert.deepEqual(await inboxRecords(storage, "other"), ["1", "2", "3"]);
   }),
 
-  on("commitPage of the page last committed answers the run again, and changes nothing", async (storage) => {
-    const { hold } = await running(storage);
+  on("commitPage of the page last committed returns the run again, and changes nothing", async (storage) => {
+    const { runLease } = await running(storage);
     const page = pageOf(1, {
       failures: [failureOf("1")],
       ...moving({ checkpoint }),
       position: { pages: 1, ...moving({ checkpoint }) },
     });
-    const committed = await storage.commitPage(hold, page);
+    const committed = await storage.commitPage(runLease, page);
     const before = await everything(storage);
 
-    const again = await storage.commitPage(hold, page);
+    const again = await storage.commitPage(runLease, page);
 
     assert.deepEqual(again?.run, committed?.run);
     assert.deepEqual(await everything(storage), before);
   }),
 
-  on("commitPage answers undefined, and changes nothing, for any other page than the next", async (storage) => {
-    const { hold } = await running(storage);
-    for (const ordinal of [1, 2]) await storage.commitPage(hold, pageOf(ordinal));
+  on("commitPage returns undefined, and changes nothing, for any other page than the next", async (storage) => {
+    const { runLease } = await running(storage);
+    for (const ordinal of [1, 2]) await storage.commitPage(runLease, pageOf(ordinal));
     const before = await everything(storage);
 
     const skipping = await storage.commitPage(
-      hold,
+      runLease,
       pageOf(4, { ...moving({ checkpoint }), failures: [failureOf("1")] }),
     );
     const returning = await storage.commitPage(
-      hold,
+      runLease,
       pageOf(1, { ...moving({ checkpoint }), failures: [failureOf("1")] }),
     );
 
@@ -135,8 +135,8 @@ export const commitStorageCases: readonly StorageCase[] = [
     assert.deepEqual(await everything(storage), before);
   }),
 
-  on("commitPage with a token that does not hold the run answers undefined, and changes nothing", async (storage) => {
-    const { hold } = await keepFailures(storage, [failureOf("1")]);
+  on("commitPage with a token that is not the run's returns undefined, and changes nothing", async (storage) => {
+    const { runLease } = await keepFailures(storage, [failureOf("1")]);
     await append(storage, arrivalOf("arrival"));
     const before = await everything(storage);
     const inboxThrough = (await storage.readInbox("flow", { maxRecords: 10 }))[0]?.cursor ?? "";
@@ -147,14 +147,14 @@ export const commitStorageCases: readonly StorageCase[] = [
       ...moving({ inbox: inboxThrough }),
     });
 
-    assert.equal(await storage.commitPage({ ...hold, token: "wrong" }, page), undefined);
-    assert.equal(await storage.commitPage({ ...hold, _runId: "nobody" }, page), undefined);
+    assert.equal(await storage.commitPage({ ...runLease, token: "wrong" }, page), undefined);
+    assert.equal(await storage.commitPage({ ...runLease, _runId: "nobody" }, page), undefined);
 
     assert.deepEqual(await everything(storage), before);
   }),
 
   on("commitPage after another process took the run over changes nothing", async (storage) => {
-    const { hold } = await running(storage);
+    const { runLease } = await running(storage);
     await storage.reclaimExpiredRuns({
       now: at(32),
       maxCrashes: 3,
@@ -164,7 +164,10 @@ export const commitStorageCases: readonly StorageCase[] = [
     await take(storage, "flow", "another's");
     const before = await everything(storage);
 
-    const stale = await storage.commitPage(hold, pageOf(1, { ...moving({ checkpoint }), failures: [failureOf("1")] }));
+    const stale = await storage.commitPage(
+      runLease,
+      pageOf(1, { ...moving({ checkpoint }), failures: [failureOf("1")] }),
+    );
 
     assert.equal(stale, undefined);
     assert.deepEqual(await everything(storage), before);
@@ -172,12 +175,12 @@ export const commitStorageCases: readonly StorageCase[] = [
 
   {
     title: "commitPage and reclaimExpiredRuns at once leave either a page and then a crash, or a crash and no page",
-    async play({ storage, other }) {
-      const { hold } = await running(storage);
+    async run({ storage, other }) {
+      const { runLease } = await running(storage);
       const rule = { now: at(32), maxCrashes: 3, error: { code: "lease_lost", message: "" }, limit: 10 };
 
       const [committed] = await Promise.all([
-        storage.commitPage(hold, pageOf(1, { ...moving({ checkpoint }) })),
+        storage.commitPage(runLease, pageOf(1, { ...moving({ checkpoint }) })),
         other.reclaimExpiredRuns(rule),
       ]);
 
@@ -189,21 +192,21 @@ export const commitStorageCases: readonly StorageCase[] = [
   },
 
   on("commitPage still settles a page of a run that is canceling", async (storage) => {
-    const { hold } = await running(storage);
+    const { runLease } = await running(storage);
     await storage.cancelRun("run", { at: at(9) });
 
-    const committed = await storage.commitPage(hold, pageOf(1, { ...moving({ checkpoint }) }));
+    const committed = await storage.commitPage(runLease, pageOf(1, { ...moving({ checkpoint }) }));
 
     assert.deepEqual([committed?.run.status, committed?.run.numSuccess], ["canceling", 3]);
     assert.deepEqual(await checkpointOf(storage), checkpoint);
   }),
 
   on("commitPage of a run whose flow is gone keeps only the counts", async (storage) => {
-    const { hold } = await running(storage);
+    const { runLease } = await running(storage);
     await storage.deleteFlow("flow", { at: at(9) });
 
     const committed = await storage.commitPage(
-      hold,
+      runLease,
       pageOf(1, { ...moving({ checkpoint }), failures: [failureOf("1")] }),
     );
 
@@ -214,17 +217,17 @@ export const commitStorageCases: readonly StorageCase[] = [
   }),
 
   on("commitPage that cannot store one of its failures rejects, and changes nothing", async (storage) => {
-    const { hold } = await running(storage);
+    const { runLease } = await running(storage);
     const before = await everything(storage);
     const failures = [failureOf("1"), failureOf("2", { record: { unstorable: () => undefined } })];
 
-    await assert.rejects(storage.commitPage(hold, pageOf(1, { ...moving({ checkpoint }), failures })));
+    await assert.rejects(storage.commitPage(runLease, pageOf(1, { ...moving({ checkpoint }), failures })));
 
     assert.deepEqual(await everything(storage), before);
-    assert.equal((await storage.commitPage(hold, pageOf(1)))?.run.numSuccess, 3);
+    assert.equal((await storage.commitPage(runLease, pageOf(1)))?.run.numSuccess, 3);
   }),
 
-  on("findCheckpoint answers undefined for a flow that has none, or that is none", async (storage) => {
+  on("findCheckpoint returns undefined for a flow that has none, or that is none", async (storage) => {
     await addFlow(storage);
 
     assert.deepEqual([await checkpointOf(storage), await checkpointOf(storage, "nobody")], [undefined, undefined]);
@@ -241,7 +244,7 @@ export const commitStorageCases: readonly StorageCase[] = [
     );
     const found = await checkpointOf(storage);
     const taken = await take(storage);
-    await storage.endRun(taken.hold, endingOf("completed", 9));
+    await storage.endRun(taken.runLease, endingOf("completed", 9));
     const unset = await storage.setCheckpoint("flow", undefined, { _importIds: ["ledger"], at: at(50) });
 
     assert.deepEqual([set, unset], [true, true]);
@@ -256,10 +259,10 @@ export const commitStorageCases: readonly StorageCase[] = [
   }),
 
   on(
-    "setCheckpoint answers false, and changes nothing, without such a flow or while a run of it is active",
+    "setCheckpoint returns false, and changes nothing, without such a flow or while a run of it is active",
     async (storage) => {
-      const { hold } = await running(storage);
-      await storage.commitPage(hold, pageOf(1, { ...moving({ checkpoint }) }));
+      const { runLease } = await running(storage);
+      await storage.commitPage(runLease, pageOf(1, { ...moving({ checkpoint }) }));
 
       const whileRunning = await storage.setCheckpoint(
         "flow",

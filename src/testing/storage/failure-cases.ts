@@ -16,7 +16,7 @@ import {
 
 /** What {@link FailureStorage} promises. */
 export const failureStorageCases: readonly StorageCase[] = [
-  on("findFailure answers every field of a failure, and undefined if there is none", async (storage) => {
+  on("findFailure returns every field of a failure, and undefined if there is none", async (storage) => {
     const failure = failureOf("1", { _integrationId: "acme", _connectorId: "shop", code: "ECONNRESET" });
     await keepFailures(storage, [failure]);
 
@@ -29,7 +29,7 @@ export const failureStorageCases: readonly StorageCase[] = [
     async (storage) => {
       await keepFailures(storage, [
         failureOf("rich", { record: richRecord() }),
-        failureOf("text", { record: "just a text" }),
+        failureOf("text", { record: "just a string" }),
         failureOf("null", { record: null }),
         failureOf("map", { record: new Map([["key", 1n]]) }),
       ]);
@@ -38,22 +38,22 @@ export const failureStorageCases: readonly StorageCase[] = [
 
       assert.deepEqual(
         items.map(({ record }) => record),
-        [richRecord(), "just a text", null, new Map([["key", 1n]])],
+        [richRecord(), "just a string", null, new Map([["key", 1n]])],
       );
       assert.deepEqual((await storage.findFailure("rich"))?.record, richRecord());
     },
   ),
 
-  on("listFailures answers them in the order they were stored, whatever their ids and times", async (storage) => {
-    const { hold } = await keepFailures(storage, [failureOf("c"), failureOf("a", { createdAt: iso(9) })]);
+  on("listFailures returns them in the order they were stored, whatever their ids and times", async (storage) => {
+    const { runLease } = await keepFailures(storage, [failureOf("c"), failureOf("a", { createdAt: iso(9) })]);
 
-    await storage.commitPage(hold, pageOf(2, { failures: [failureOf("b", { createdAt: iso(0) })] }));
+    await storage.commitPage(runLease, pageOf(2, { failures: [failureOf("b", { createdAt: iso(0) })] }));
 
     assert.deepEqual(idsOf((await storage.listFailures({ limit: 10 })).items), ["c", "a", "b"]);
     assert.deepEqual(idsOf((await storage.listFailures({ limit: 10, _flowId: "flow" })).items), ["c", "a", "b"]);
   }),
 
-  on("listFailures answers the failures that match every filter given", async (storage) => {
+  on("listFailures returns the failures that match every filter given", async (storage) => {
     await keepFailures(storage, [
       failureOf("1", { _integrationId: "acme" }),
       failureOf("2", { _importId: "mailer", _connectorId: "shop" }),
@@ -96,7 +96,7 @@ export const failureStorageCases: readonly StorageCase[] = [
   on(
     "listFailures lists a failure that is there all the while exactly once, while others come and go",
     async (storage) => {
-      const { hold } = await keepFailures(
+      const { runLease } = await keepFailures(
         storage,
         ["1", "2", "3", "4", "5"].map((_id) => failureOf(_id)),
       );
@@ -108,7 +108,7 @@ export const failureStorageCases: readonly StorageCase[] = [
           ordinal++;
           if (ordinal > 3) return;
           const failures = [failureOf(`new ${ordinal}`), failureOf("3", { attempts: 9 })];
-          await storage.commitPage(hold, pageOf(ordinal, { delivered: ["2", "4"], failures }));
+          await storage.commitPage(runLease, pageOf(ordinal, { delivered: ["2", "4"], failures }));
         },
       );
 
@@ -117,7 +117,7 @@ export const failureStorageCases: readonly StorageCase[] = [
     },
   ),
 
-  on("resolveFailures marks open failures as resolved, and answers those that were open", async (storage) => {
+  on("resolveFailures marks open failures as resolved, and returns those that were open", async (storage) => {
     await keepFailures(storage, [failureOf("1"), failureOf("2"), failureOf("3")]);
 
     const resolved = await storage.resolveFailures(["1", "nobody", "3", "1"], at(9));
@@ -133,7 +133,7 @@ export const failureStorageCases: readonly StorageCase[] = [
     assert.deepEqual(idsOf((await storage.listFailures({ limit: 10, status: "open" })).items), ["2"]);
   }),
 
-  on("resolveFailures again answers none, and leaves the time at which they were resolved", async (storage) => {
+  on("resolveFailures again returns none, and leaves the time at which they were resolved", async (storage) => {
     await keepFailures(storage, [failureOf("1")]);
     await storage.resolveFailures(["1"], at(9));
 

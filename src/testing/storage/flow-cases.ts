@@ -31,7 +31,7 @@ const change: FlowChange = { expected: iso(0), reschedule: false, at: at(9) };
 
 /** What {@link FlowStorage} promises. */
 export const flowStorageCases: readonly StorageCase[] = [
-  on("insertFlow adds a flow, and findFlow answers every field of it", async (storage) => {
+  on("insertFlow adds a flow, and findFlow returns every field of it", async (storage) => {
     const flow = flowOf("flow", {
       schedule: "0 3 * * *",
       timezone: "Europe/Oslo",
@@ -46,7 +46,7 @@ export const flowStorageCases: readonly StorageCase[] = [
     assert.deepEqual(await storage.findFlow("flow"), flow);
   }),
 
-  on("insertFlow answers false, and changes nothing, if the id is taken", async (storage) => {
+  on("insertFlow returns false, and changes nothing, if the id is taken", async (storage) => {
     const flow = await addFlow(storage, "flow", { nextRunAt: iso(60) });
 
     assert.equal(await storage.insertFlow(flowOf("flow", { name: "Another", nextRunAt: iso(30) })), false);
@@ -56,29 +56,29 @@ export const flowStorageCases: readonly StorageCase[] = [
   }),
 
   {
-    title: "insertFlow of one id by two at once answers true to one of them",
-    async play({ storage, other }) {
-      const answers = await Promise.all([
+    title: "insertFlow of one id by two at once returns true to one of them",
+    async run({ storage, other }) {
+      const results = await Promise.all([
         storage.insertFlow(flowOf("flow", { name: "One" })),
         other.insertFlow(flowOf("flow", { name: "Other" })),
       ]);
 
-      assert.deepEqual([...answers].sort(), [false, true]);
-      assert.equal((await storage.findFlow("flow"))?.name, answers[0] ? "One" : "Other");
+      assert.deepEqual([...results].sort(), [false, true]);
+      assert.equal((await storage.findFlow("flow"))?.name, results[0] ? "One" : "Other");
     },
   },
 
-  on("findFlow answers undefined if there is none", async (storage) => {
+  on("findFlow returns undefined if there is none", async (storage) => {
     assert.equal(await storage.findFlow("nobody"), undefined);
   }),
 
-  on("listFlows answers by ascending _id, whatever the order they came in", async (storage) => {
+  on("listFlows returns by ascending _id, whatever the order they came in", async (storage) => {
     for (const _id of ["b", "d", "a", "c", "B", "é"]) await addFlow(storage, _id);
 
     assert.deepEqual(idsOf((await storage.listFlows({ limit: 10 })).items), ["B", "a", "b", "c", "d", "é"]);
   }),
 
-  on("listFlows answers the flows that match every filter given", async (storage) => {
+  on("listFlows returns the flows that match every filter given", async (storage) => {
     await addFlow(storage, "a", { _integrationId: "acme", _connectorId: "shop" });
     await addFlow(storage, "b", { _integrationId: "acme", _exportId: "parcels" });
     await addFlow(storage, "c", { _connectorId: "shop", disabled: true });
@@ -139,7 +139,7 @@ export const flowStorageCases: readonly StorageCase[] = [
   }),
 
   on(
-    "replaceFlow replaces the flow if its lastModified is as expected, and answers what is stored now",
+    "replaceFlow replaces the flow if its lastModified is as expected, and returns what is stored now",
     async (storage) => {
       await addFlow(storage, "flow", { schedule: "0 3 * * *", _integrationId: "acme" });
       const changed = flowOf("flow", { name: "Changed", _exportId: "parcels", lastModified: iso(9) });
@@ -179,20 +179,20 @@ export const flowStorageCases: readonly StorageCase[] = [
 
   {
     title: "replaceFlow by two at once, expecting the same lastModified, lets one of them through",
-    async play({ storage, other }) {
+    async run({ storage, other }) {
       await addFlow(storage);
 
-      const answers = await Promise.all(
+      const results = await Promise.all(
         [storage, other].map((each, index) =>
           each.replaceFlow(flowOf("flow", { name: `Name ${index}`, lastModified: iso(9 + index) }), change),
         ),
       );
 
-      assert.deepEqual(answers.map(({ outcome }) => outcome).sort(), ["replaced", "stale"]);
+      assert.deepEqual(results.map(({ outcome }) => outcome).sort(), ["replaced", "stale"]);
     },
   },
 
-  on("replaceFlow leaves the next due time as it is stored, unless told to reschedule", async (storage) => {
+  on("replaceFlow leaves the next due time as it is stored, unless asked to reschedule", async (storage) => {
     await addFlow(storage, "flow", { nextRunAt: iso(60) });
 
     await storage.replaceFlow(flowOf("flow", { lastModified: iso(9), nextRunAt: iso(30) }), change);
@@ -229,7 +229,7 @@ export const flowStorageCases: readonly StorageCase[] = [
   }),
 
   on("replaceFlow that disables the flow cancels its waiting runs, and lets the active one go on", async (storage) => {
-    const { hold } = await running(storage);
+    const { runLease } = await running(storage);
     await queue(storage, "second");
     await queue(storage, "third");
     await addFlow(storage, "bystander");
@@ -244,8 +244,8 @@ export const flowStorageCases: readonly StorageCase[] = [
       assert.deepEqual(await storage.findRun(run._id), run);
     }
     assert.equal((await storage.findRun("another's"))?.status, "queued");
-    assert.deepEqual(await storage.renewLeases([hold], at(60)), ["held"]);
-    assert.deepEqual((await storage.endRun(hold, endingOf("completed", 10)))?.more, false);
+    assert.deepEqual(await storage.renewLeases([runLease], at(60)), ["held"]);
+    assert.deepEqual((await storage.endRun(runLease, endingOf("completed", 10)))?.more, false);
   }),
 
   on("replaceFlow that leaves the flow enabled leaves its waiting runs alone", async (storage) => {
@@ -261,10 +261,10 @@ export const flowStorageCases: readonly StorageCase[] = [
     "deleteFlow removes the flow with its checkpoint, its inbox and its open failures, however many",
     async (storage) => {
       const failures = Array.from({ length: 100 }, (_, index) => failureOf(`failure ${index}`));
-      const { hold } = await running(storage);
-      await storage.commitPage(hold, pageOf(1, { failures, ...moving({ checkpoint: { value: 7, version: 1 } }) }));
+      const { runLease } = await running(storage);
+      await storage.commitPage(runLease, pageOf(1, { failures, ...moving({ checkpoint: { value: 7, version: 1 } }) }));
       await append(storage, arrivalOf("arrival"));
-      await storage.endRun(hold, endingOf("completed", 8));
+      await storage.endRun(runLease, endingOf("completed", 8));
 
       const deleted = await storage.deleteFlow("flow", { at: at(9), expected: iso(0) });
 
@@ -279,7 +279,7 @@ export const flowStorageCases: readonly StorageCase[] = [
   ),
 
   on(
-    "deleteFlow cancels the waiting runs, makes the active one canceling, and answers them and the flow",
+    "deleteFlow cancels the waiting runs, makes the active one canceling, and returns them and the flow",
     async (storage) => {
       const { flow } = await running(storage);
       await queue(storage, "second");
@@ -297,9 +297,9 @@ export const flowStorageCases: readonly StorageCase[] = [
   ),
 
   on("deleteFlow leaves ended runs and resolved failures, and other flows with all they have", async (storage) => {
-    const { hold } = await running(storage);
-    await storage.commitPage(hold, pageOf(1, { failures: [failureOf("resolved"), failureOf("open")] }));
-    await storage.endRun(hold, endingOf("completed", 8));
+    const { runLease } = await running(storage);
+    await storage.commitPage(runLease, pageOf(1, { failures: [failureOf("resolved"), failureOf("open")] }));
+    await storage.endRun(runLease, endingOf("completed", 8));
     await storage.resolveFailures(["resolved"], at(8));
     await addFlow(storage, "other");
     await storage.setCheckpoint("other", { value: 7, version: 1 }, { _importIds: ["ledger"], at: at(50) });
@@ -329,14 +329,14 @@ export const flowStorageCases: readonly StorageCase[] = [
   }),
 
   on("deleteFlow leaves nothing behind for a new flow with the same id", async (storage) => {
-    const { hold } = await running(storage);
+    const { runLease } = await running(storage);
     await append(storage, arrivalOf("arrival", { ids: ["1", "2"] }));
     await storage.deleteFlow("flow", { at: at(9) });
     await addFlow(storage);
 
     // The run of the deleted flow is still being aborted, and commits its last page.
     const committed = await storage.commitPage(
-      hold,
+      runLease,
       pageOf(1, { ...moving({ checkpoint: { value: 7, version: 1 } }), failures: [failureOf("late")] }),
     );
     const [appended] = await append(storage, arrivalOf("arrival", { ids: ["1", "2"] }));
@@ -350,7 +350,7 @@ export const flowStorageCases: readonly StorageCase[] = [
   }),
 
   on(
-    "dueFlows answers enabled flows due at or before the instant, the earliest first, at most so many",
+    "dueFlows returns enabled flows due at or before the instant, the earliest first, at most so many",
     async (storage) => {
       await addFlow(storage, "late", { nextRunAt: iso(30) });
       await addFlow(storage, "early", { nextRunAt: iso(10) });
@@ -383,7 +383,7 @@ export const flowStorageCases: readonly StorageCase[] = [
     assert.deepEqual([none, first, second, third, fourth], [undefined, at(10), at(20), at(30), at(40)]);
   }),
 
-  on("a flow that is disabled and enabled again is due when it is told to be", async (storage) => {
+  on("a flow that is disabled and enabled again is due when the call says so", async (storage) => {
     await addFlow(storage, "flow", { nextRunAt: iso(10) });
 
     await storage.replaceFlow(flowOf("flow", { disabled: true, lastModified: iso(9) }), {

@@ -19,7 +19,7 @@ import type {
   Tick,
 } from "../../storage/storage.ts";
 
-/** What one case of {@link storageCases} plays on. */
+/** What one case of {@link storageCases} runs on. */
 export interface StorageHarness {
   /** New and empty. */
   readonly storage: Storage;
@@ -32,14 +32,14 @@ export interface StorageHarness {
 /** One case of {@link storageCases}. */
 export interface StorageCase {
   readonly title: string;
-  readonly play: (stage: StorageHarness) => Promise<void>;
+  readonly run: (harness: StorageHarness) => Promise<void>;
   /** The ability it takes; absent: every storage keeps this promise. */
   readonly needs?: keyof StorageCapabilities;
 }
 
 /** A case that one open storage is enough for. */
-export function on(title: string, play: (storage: Storage) => Promise<void>): StorageCase {
-  return { title, play: ({ storage }) => play(storage) };
+export function on(title: string, run: (storage: Storage) => Promise<void>): StorageCase {
+  return { title, run: ({ storage }) => run(storage) };
 }
 
 /** Epoch milliseconds of an instant, `seconds` after the cases begin. */
@@ -165,7 +165,7 @@ export const roomy: InboxRule & { readonly maxQueued: number } = {
 /** What a due time does by default. */
 export const bufferOne: OverlapRule = { overlap: "bufferOne", maxQueued: 1_000 };
 
-/** Adds a flow; answers it as it is stored. */
+/** Adds a flow; returns it as it is stored. */
 export async function addFlow(storage: Storage, _id = "flow", changes: Partial<Flow> = {}): Promise<Flow> {
   assert.equal(await storage.insertFlow(flowOf(_id, changes)), true, `flow ${_id} was not inserted`);
   return defined(await storage.findFlow(_id));
@@ -183,9 +183,9 @@ export async function queue(
   return defined("run" in queued ? queued.run : undefined);
 }
 
-/** A run that was taken, and the hold on it. */
+/** A run that was claimed, and its lease. */
 export interface Claim extends ClaimedRun {
-  readonly hold: RunLease;
+  readonly runLease: RunLease;
   /** Where the import `ledger` resumes. */
   readonly checkpoint: StoredCheckpoint | undefined;
 }
@@ -195,7 +195,7 @@ export async function take(storage: Storage, _flowId = "flow", token = "token", 
   const taken = await storage.claimRun(_flowId, { token, at: at(2), until: at(until) });
   assert.ok(taken !== undefined && "run" in taken, `no run of ${_flowId} could be claimed`);
   const { checkpoint } = taken.places["ledger"] ?? {};
-  return { ...taken, checkpoint, hold: { _runId: taken.run._id, token } };
+  return { ...taken, checkpoint, runLease: { _runId: taken.run._id, token } };
 }
 
 /** The id of the run that was claimed, if one was. */
@@ -213,19 +213,19 @@ export async function running(storage: Storage): Promise<Claim> {
 /** Queues a run, takes it and ends it as completed at second `endedAt`. */
 export async function runThrough(storage: Storage, _id: string, _flowId = "flow", endedAt = 4): Promise<Run> {
   await queue(storage, _id, _flowId);
-  const { hold } = await take(storage, _flowId, `token of ${_id}`);
-  const ended = await storage.endRun(hold, endingOf("completed", endedAt));
+  const { runLease } = await take(storage, _flowId, `token of ${_id}`);
+  const ended = await storage.endRun(runLease, endingOf("completed", endedAt));
   return defined(ended).run;
 }
 
 /** Stores failures with the commit of a page of the run `run`, which it leaves running. */
 export async function keepFailures(storage: Storage, failures: readonly Failure[]): Promise<Claim> {
   const claim = await running(storage);
-  assert.ok(await storage.commitPage(claim.hold, pageOf(1, { failures })), "the page was not committed");
+  assert.ok(await storage.commitPage(claim.runLease, pageOf(1, { failures })), "the page was not committed");
   return claim;
 }
 
-/** Adds an arrival; answers what each flow made of it. */
+/** Adds an arrival; returns what each flow made of it. */
 export async function append(
   storage: Storage,
   arrival: Arrival,

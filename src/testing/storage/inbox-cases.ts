@@ -62,7 +62,7 @@ export const inboxStorageCases: readonly StorageCase[] = [
     const [first] = await append(storage, arrivalOf("1"));
     const [second] = await append(storage, arrivalOf("2"));
     const manual = await take(storage, "flow", "manual's");
-    await storage.endRun(manual.hold, endingOf("completed", 3));
+    await storage.endRun(manual.runLease, endingOf("completed", 3));
     await take(storage, "flow", "realtime's");
     const [third] = await append(storage, arrivalOf("3"));
 
@@ -73,10 +73,10 @@ export const inboxStorageCases: readonly StorageCase[] = [
   on("appendInbox queues no run for nothing but duplicates when the inbox is empty", async (storage) => {
     await addFlow(storage);
     await append(storage, arrivalOf("1", { ids: ["x", "y"] }));
-    const { hold } = await take(storage);
+    const { runLease } = await take(storage);
     const inboxThrough = defined((await storage.readInbox("flow", { maxRecords: 10 })).at(-1)).cursor;
-    await storage.commitPage(hold, pageOf(1, { ...moving({ inbox: inboxThrough }) }));
-    await storage.endRun(hold, endingOf("completed", 3));
+    await storage.commitPage(runLease, pageOf(1, { ...moving({ inbox: inboxThrough }) }));
+    await storage.endRun(runLease, endingOf("completed", 3));
 
     const [again] = await append(storage, arrivalOf("2", { ids: ["x", "y"] }));
 
@@ -128,9 +128,9 @@ export const inboxStorageCases: readonly StorageCase[] = [
   on("appendInbox remembers event ids when their records have been read and settled", async (storage) => {
     await addFlow(storage);
     await append(storage, arrivalOf("1", { ids: ["x", "y"] }));
-    const { hold } = await take(storage);
+    const { runLease } = await take(storage);
     const inboxThrough = defined((await storage.readInbox("flow", { maxRecords: 10 })).at(-1)).cursor;
-    await storage.commitPage(hold, pageOf(1, { ...moving({ inbox: inboxThrough }) }));
+    await storage.commitPage(runLease, pageOf(1, { ...moving({ inbox: inboxThrough }) }));
 
     const [again] = await append(storage, arrivalOf("2", { ids: ["y", "z"] }));
 
@@ -168,16 +168,16 @@ export const inboxStorageCases: readonly StorageCase[] = [
 
   {
     title: "appendInbox of one event by two at once keeps it once",
-    async play({ storage, other }) {
+    async run({ storage, other }) {
       await addFlow(storage);
 
-      const answers = await Promise.all([
+      const results = await Promise.all([
         append(storage, arrivalOf("1", { records: ["one"], ids: ["x"] })),
         append(other, arrivalOf("2", { records: ["two"], ids: ["x"] })),
       ]);
 
       assert.deepEqual(
-        answers
+        results
           .flat()
           .map(({ duplicates }) => duplicates)
           .sort(),
@@ -226,7 +226,7 @@ export const inboxStorageCases: readonly StorageCase[] = [
     },
   ),
 
-  on("readInbox answers keys: a record's event id, or else its arrival's id and its place in it", async (storage) => {
+  on("readInbox returns keys: a record's event id, or else its arrival's id and its place in it", async (storage) => {
     await addFlow(storage);
     await append(storage, arrivalOf("1", { ids: ["x", "y"] }));
     await append(storage, arrivalOf("2", { ids: ["y", "z"] }));
@@ -237,7 +237,7 @@ export const inboxStorageCases: readonly StorageCase[] = [
     assert.deepEqual(keys, [["x", "y"], ["z"], ["3/0", "3/1"]]);
   }),
 
-  on("readInbox answers the oldest entries, whole pages, until they hold maxRecords or more", async (storage) => {
+  on("readInbox returns the oldest entries, whole pages, until there are maxRecords or more", async (storage) => {
     await addFlow(storage);
     for (const _id of ["1", "2", "3", "4"]) await append(storage, arrivalOf(_id));
     const read = async (maxRecords: number) =>
@@ -251,10 +251,10 @@ export const inboxStorageCases: readonly StorageCase[] = [
     await addFlow(storage);
     for (const _id of ["1", "2", "3"]) await append(storage, arrivalOf(_id, { records: [_id] }));
     const [first, second] = await storage.readInbox("flow", { maxRecords: 2 });
-    const { hold } = await take(storage);
+    const { runLease } = await take(storage);
 
     const before = await storage.readInbox("flow", { maxRecords: 10, after: defined(first).cursor });
-    await storage.commitPage(hold, pageOf(1, { ...moving({ inbox: defined(second).cursor }) }));
+    await storage.commitPage(runLease, pageOf(1, { ...moving({ inbox: defined(second).cursor }) }));
     const after = await storage.readInbox("flow", { maxRecords: 10, after: defined(second).cursor });
 
     assert.deepEqual(
@@ -272,14 +272,14 @@ export const inboxStorageCases: readonly StorageCase[] = [
     async (storage) => {
       await addFlow(storage);
 
-      await append(storage, arrivalOf("1", { records: [richRecord(), "just a text", null] }));
+      await append(storage, arrivalOf("1", { records: [richRecord(), "just a string", null] }));
 
-      assert.deepEqual(await inboxRecords(storage), [richRecord(), "just a text", null]);
+      assert.deepEqual(await inboxRecords(storage), [richRecord(), "just a string", null]);
     },
   ),
 
   on(
-    "unreadInboxes answers, ascending, enabled flows with pages and neither a waiting nor an active realtime run",
+    "unreadInboxes returns, ascending, enabled flows with pages and neither a waiting nor an active realtime run",
     async (storage) => {
       const _ids = ["b", "waiting", "active", "disabled", "a"];
       for (const _id of [..._ids, "empty"]) await addFlow(storage, _id);
@@ -300,14 +300,14 @@ export const inboxStorageCases: readonly StorageCase[] = [
   on("unreadInboxes leaves out an inbox that has been read to the end", async (storage) => {
     await addFlow(storage);
     await append(storage, arrivalOf("1"));
-    const { hold } = await take(storage);
+    const { runLease } = await take(storage);
     const inboxThrough = defined((await storage.readInbox("flow", { maxRecords: 10 })).at(-1)).cursor;
-    await storage.endRun(hold, endingOf("failed", 3));
+    await storage.endRun(runLease, endingOf("failed", 3));
     const before = await storage.unreadInboxes(10);
     await queue(storage, "next");
     const next = await take(storage, "flow", "next");
 
-    await storage.commitPage(next.hold, pageOf(1, { ...moving({ inbox: inboxThrough }) }));
+    await storage.commitPage(next.runLease, pageOf(1, { ...moving({ inbox: inboxThrough }) }));
 
     assert.deepEqual([before, await storage.unreadInboxes(10)], [["flow"], []]);
   }),

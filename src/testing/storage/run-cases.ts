@@ -63,7 +63,7 @@ export const runStorageCases: readonly StorageCase[] = [
     assert.equal(await storage.findRun("run"), undefined);
   }),
 
-  on("queueRun answers full, and queues nothing, if maxQueued runs of the flow wait already", async (storage) => {
+  on("queueRun returns full, and queues nothing, if maxQueued runs of the flow wait already", async (storage) => {
     await running(storage);
     await queue(storage, "second");
     await queue(storage, "third");
@@ -84,7 +84,7 @@ export const runStorageCases: readonly StorageCase[] = [
   }),
 
   on(
-    "queueRun with the id of a stored run adds nothing and answers that run, whatever became of it",
+    "queueRun with the id of a stored run adds nothing and returns that run, whatever became of it",
     async (storage) => {
       await addFlow(storage);
       const waiting = await queue(storage, "run");
@@ -107,7 +107,7 @@ export const runStorageCases: readonly StorageCase[] = [
 
   {
     title: "queueRun by many at once adds all, and no more than maxQueued",
-    async play({ storage, other }) {
+    async run({ storage, other }) {
       await addFlow(storage);
 
       const queued = await Promise.all(
@@ -145,7 +145,7 @@ export const runStorageCases: readonly StorageCase[] = [
   }),
 
   on(
-    "queueDue answers taken, and changes nothing, for a flow that is not due then, disabled or gone",
+    "queueDue returns taken, and changes nothing, for a flow that is not due then, disabled or gone",
     async (storage) => {
       await addFlow(storage, "moved", { nextRunAt: iso(10) });
       await addFlow(storage, "off", { nextRunAt: iso(10), disabled: true });
@@ -167,7 +167,7 @@ export const runStorageCases: readonly StorageCase[] = [
     },
   ),
 
-  on("queueDue again with the same ticks answers taken, and queues nothing more", async (storage) => {
+  on("queueDue again with the same ticks returns taken, and queues nothing more", async (storage) => {
     await addFlow(storage, "flow", { nextRunAt: iso(10) });
     const ticks = [tickOf("flow", "run", { dueAt: 10, nextDueAt: 70 })];
     await storage.queueDue(ticks, bufferOne);
@@ -180,7 +180,7 @@ export const runStorageCases: readonly StorageCase[] = [
 
   {
     title: "queueDue by two at once makes one run of a due time",
-    async play({ storage, other }) {
+    async run({ storage, other }) {
       for (const _id of ["a", "b", "c"]) await addFlow(storage, _id, { nextRunAt: iso(10) });
       const ticks = (who: string) =>
         ["a", "b", "c"].map((_id) => tickOf(_id, `${who} ${_id}`, { dueAt: 10, nextDueAt: 70 }));
@@ -196,7 +196,7 @@ export const runStorageCases: readonly StorageCase[] = [
     },
   },
 
-  on("queueDue answers passed, and moves only the due time, for a tick without a run to queue", async (storage) => {
+  on("queueDue returns passed, and moves only the due time, for a tick without a run to queue", async (storage) => {
     await addFlow(storage, "flow", { nextRunAt: iso(10) });
     const { start, ...tick } = tickOf("flow", "run", { dueAt: 10, nextDueAt: 70 });
 
@@ -209,8 +209,8 @@ export const runStorageCases: readonly StorageCase[] = [
   on("queueDue makes no second run of a due time that comes again, and one for a new flow's", async (storage) => {
     await addFlow(storage, "flow", { nextRunAt: iso(60) });
     await storage.queueDue([tickOf("flow", "first", { dueAt: 60, nextDueAt: 120 })], bufferOne);
-    const { hold } = await take(storage);
-    await storage.endRun(hold, endingOf("completed", 61));
+    const { runLease } = await take(storage);
+    await storage.endRun(runLease, endingOf("completed", 61));
     const back = { expected: iso(0), reschedule: true, at: at(30) };
     await storage.replaceFlow(flowOf("flow", { nextRunAt: iso(60), lastModified: iso(1) }), back);
 
@@ -230,7 +230,7 @@ export const runStorageCases: readonly StorageCase[] = [
     );
   }),
 
-  on("queueDue answers each tick in its place", async (storage) => {
+  on("queueDue returns each tick in its place", async (storage) => {
     for (const _id of ["a", "c"]) await addFlow(storage, _id, { nextRunAt: iso(10) });
 
     const outcomes = await storage.queueDue(
@@ -321,20 +321,20 @@ export const runStorageCases: readonly StorageCase[] = [
     assert.equal(runIdOf(await due(storage, skip, "first", 10)), "first");
   }),
 
-  on("findRun answers undefined if there is none", async (storage) => {
+  on("findRun returns undefined if there is none", async (storage) => {
     assert.equal(await storage.findRun("nobody"), undefined);
   }),
 
   on(
-    "listRuns answers the newest first, by the order in which they were queued, whatever became of them",
+    "listRuns returns the newest first, by the order in which they were queued, whatever became of them",
     async (storage) => {
       await addFlow(storage);
       await addFlow(storage, "other");
       for (const _id of ["z", "y", "x"]) await queue(storage, _id);
       await queue(storage, "w", "other");
-      const { hold } = await take(storage);
+      const { runLease } = await take(storage);
 
-      await storage.releaseRun(hold);
+      await storage.releaseRun(runLease);
       await storage.cancelRun("y", { at: at(9) });
 
       assert.deepEqual(idsOf((await storage.listRuns({ limit: 10 })).items), ["w", "x", "y", "z"]);
@@ -342,7 +342,7 @@ export const runStorageCases: readonly StorageCase[] = [
     },
   ),
 
-  on("listRuns answers the runs that match every filter given", async (storage) => {
+  on("listRuns returns the runs that match every filter given", async (storage) => {
     await addFlow(storage, "a", { _integrationId: "acme" });
     await addFlow(storage, "b", { _connectorId: "shop", _exportId: "parcels", _importId: "archive" });
     await queue(storage, "1", "a");
@@ -374,15 +374,15 @@ export const runStorageCases: readonly StorageCase[] = [
       await queue(storage, "run");
       await queue(storage, "retry of one", "other", { trigger: "retry", retry: { _importId: "mailer" } });
       const counts = { ledger: noCounts, archive: noCounts };
-      const { hold } = await take(storage);
-      await storage.commitPage(hold, pageOf(1, { counts }));
-      await storage.commitPage(hold, pageOf(2, { counts }));
+      const { runLease } = await take(storage);
+      await storage.commitPage(runLease, pageOf(1, { counts }));
+      await storage.commitPage(runLease, pageOf(2, { counts }));
       const found = async (_importId: string) => idsOf((await storage.listRuns({ _importId, limit: 10 })).items);
 
       assert.deepEqual(await found("ledger"), ["run"]);
       assert.deepEqual(await found("mailer"), ["retry of one", "run"]);
       assert.deepEqual(await found("archive"), ["run"]);
-      await storage.endRun(hold, endingOf("completed", 3));
+      await storage.endRun(runLease, endingOf("completed", 3));
       await storage.prune(everythingOld);
       assert.deepEqual(await Promise.all(["ledger", "mailer", "archive"].map(found)), [[], ["retry of one"], []]);
     },
@@ -438,15 +438,18 @@ export const runStorageCases: readonly StorageCase[] = [
     assert.equal((await take(storage)).run._id, "second");
   }),
 
-  on("cancelRun makes a running run canceling, which is told to who holds it", async (storage) => {
-    const { hold } = await running(storage);
+  on(
+    "cancelRun makes a running run canceling, which the process with its lease learns when it renews that",
+    async (storage) => {
+      const { runLease } = await running(storage);
 
-    const run = await storage.cancelRun("run", { at: at(9) });
+      const run = await storage.cancelRun("run", { at: at(9) });
 
-    assert.deepEqual([run?.status, run?.endedAt], ["canceling", undefined]);
-    assert.deepEqual(await storage.findRun("run"), run);
-    assert.deepEqual(await storage.renewLeases([hold], at(60)), ["canceling"]);
-  }),
+      assert.deepEqual([run?.status, run?.endedAt], ["canceling", undefined]);
+      assert.deepEqual(await storage.findRun("run"), run);
+      assert.deepEqual(await storage.renewLeases([runLease], at(60)), ["canceling"]);
+    },
+  ),
 
   on("cancelRun leaves a run that has ended, or is canceling, as it is", async (storage) => {
     await addFlow(storage);
@@ -459,13 +462,13 @@ export const runStorageCases: readonly StorageCase[] = [
     assert.deepEqual(await storage.cancelRun("canceling", { at: at(10) }), canceling);
   }),
 
-  on("cancelRun answers undefined if there is none", async (storage) => {
+  on("cancelRun returns undefined if there is none", async (storage) => {
     assert.equal(await storage.cancelRun("nobody", { at: at(9) }), undefined);
   }),
 
   {
     title: "cancelRun and claimRun at once leave the run either canceled or canceling, and never both run and waiting",
-    async play({ storage, other }) {
+    async run({ storage, other }) {
       await addFlow(storage);
       await queue(storage, "run");
 
@@ -529,9 +532,9 @@ export const runStorageCases: readonly StorageCase[] = [
     assert.deepEqual(idsOf((await storage.listFailures({ limit: 10 })).items), ["recent", "open"]);
   }),
 
-  on("prune removes at most so many documents, and answers 0 when none is left to remove", async (storage) => {
-    const { hold } = await keepFailures(storage, [failureOf("1"), failureOf("2")]);
-    await storage.endRun(hold, endingOf("completed", 8));
+  on("prune removes at most so many documents, and returns 0 when none is left to remove", async (storage) => {
+    const { runLease } = await keepFailures(storage, [failureOf("1"), failureOf("2")]);
+    await storage.endRun(runLease, endingOf("completed", 8));
     await storage.resolveFailures(["1", "2"], at(20));
     for (const _id of ["second", "third"]) await runThrough(storage, _id);
 
@@ -544,10 +547,10 @@ export const runStorageCases: readonly StorageCase[] = [
   }),
 
   on("prune leaves checkpoints, inboxes and the flows themselves alone", async (storage) => {
-    const { hold } = await running(storage);
-    await storage.commitPage(hold, pageOf(1, { ...moving({ checkpoint: { value: 7, version: 1 } }) }));
+    const { runLease } = await running(storage);
+    await storage.commitPage(runLease, pageOf(1, { ...moving({ checkpoint: { value: 7, version: 1 } }) }));
     await append(storage, arrivalOf("arrival"));
-    await storage.endRun(hold, endingOf("completed", 8));
+    await storage.endRun(runLease, endingOf("completed", 8));
 
     await storage.prune(everythingOld);
 

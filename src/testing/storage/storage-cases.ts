@@ -51,18 +51,18 @@ function abilitiesCase(open: OpenStorage, has: StorageCapabilities): Candidate {
   return {
     title: "it has the capabilities that it is tested for, and says so",
     run: () =>
-      onStage(open, { durable: false, shared: false }, async ({ storage }) =>
+      withHarness(open, { durable: false, shared: false }, async ({ storage }) =>
         assert.deepEqual({ ...storage.capabilities }, has),
       ),
   };
 }
 
-function candidateOf({ title, play, needs }: StorageCase, open: OpenStorage, has: StorageCapabilities): Candidate {
+function candidateOf({ title, run, needs }: StorageCase, open: OpenStorage, has: StorageCapabilities): Candidate {
   const skip = needs === undefined || has[needs] ? undefined : `the storage is not ${needs}`;
-  return { title, skip, run: () => onStage(open, has, play) };
+  return { title, skip, run: () => withHarness(open, has, run) };
 }
 
-async function onStage(open: OpenStorage, has: StorageCapabilities, play: StorageCase["play"]): Promise<void> {
+async function withHarness(open: OpenStorage, has: StorageCapabilities, run: StorageCase["run"]): Promise<void> {
   const place = `case_${crypto.randomUUID().replaceAll("-", "")}`;
   const opened: Storage[] = [];
   const openOne = async () => {
@@ -74,8 +74,8 @@ async function onStage(open: OpenStorage, has: StorageCapabilities, play: Storag
   try {
     const storage = await openOne();
     const other = has.shared ? await openOne() : storage;
-    const stage: StorageHarness = { storage, other, reopen: () => closeAll().then(openOne) };
-    await play(stage);
+    const harness: StorageHarness = { storage, other, reopen: () => closeAll().then(openOne) };
+    await run(harness);
   } finally {
     await closeAll();
   }

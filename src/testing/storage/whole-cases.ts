@@ -31,12 +31,12 @@ import {
   checkpointOf,
 } from "./harness.ts";
 
-const takeBackRule = { now: at(100), maxCrashes: 0, error: { code: "lease_lost", message: "it died" }, limit: 10 };
+const reclaimRule = { now: at(100), maxCrashes: 0, error: { code: "lease_lost", message: "it died" }, limit: 10 };
 
 /** What {@link Storage} promises of every method. */
 export const wholeStorageCases: readonly StorageCase[] = [
-  on("what it answers is frozen, all the way down", async (storage) => {
-    for (const [what, document] of await answers(storage)) assertFrozen(document, what);
+  on("what it returns is frozen, all the way down", async (storage) => {
+    for (const [what, document] of await documentsOf(storage)) assertFrozen(document, what);
   }),
 
   on("what it was given is copied: changing it afterwards changes nothing that is stored", async (storage) => {
@@ -49,10 +49,10 @@ export const wholeStorageCases: readonly StorageCase[] = [
     await storage.queueRun(start, roomy);
     await storage.setCheckpoint("flow", { value, version: 1 }, { _importIds: ["ledger"], at: at(50) });
     await storage.appendInbox(arrivalOf("arrival", key), roomy);
-    const { hold } = await take(storage);
+    const { runLease } = await take(storage);
     const position = { pages: 1, checkpoint: { value: { after: 1 }, version: 1 } };
     const counts = { ledger: { numSuccess: 1, numError: 1, numIgnore: 0 } };
-    await storage.commitPage(hold, pageOf(1, { position, counts, failures: [failureOf("1", { record })] }));
+    await storage.commitPage(runLease, pageOf(1, { position, counts, failures: [failureOf("1", { record })] }));
     const before = await everything(storage);
 
     flow._importIds.push("intruder");
@@ -63,26 +63,26 @@ export const wholeStorageCases: readonly StorageCase[] = [
     defined(key.records[0]).event = "intruder";
 
     assert.deepEqual(await everything(storage), before);
-    await storage.releaseRun(hold);
+    await storage.releaseRun(runLease);
     assert.deepEqual((await take(storage, "flow", "next")).position, {
       ...{ pages: 1, checkpoint: { value: { after: 1 }, version: 1 } },
     });
   }),
 
   on("the checkpoint of a page, and the checkpoint and error of an ending, are copied", async (storage) => {
-    const { hold } = await running(storage);
+    const { runLease } = await running(storage);
     const ofPage = { value: { after: 1 }, version: 1 };
-    await storage.commitPage(hold, pageOf(1, moving({ checkpoint: ofPage })));
+    await storage.commitPage(runLease, pageOf(1, moving({ checkpoint: ofPage })));
     ofPage.value.after = 999;
     const committed = await checkpointOf(storage);
     const ofRun = { value: { after: 2 }, version: 1 };
-    await storage.endRun(hold, endingOf("completed", 9, moving({ checkpoint: ofRun })));
+    await storage.endRun(runLease, endingOf("completed", 9, moving({ checkpoint: ofRun })));
     ofRun.value.after = 999;
     const ended = await checkpointOf(storage);
     await queue(storage, "second");
     const second = await take(storage, "flow", "next");
     const error = { code: "export_failed", message: "the shop was closed" };
-    await storage.endRun(second.hold, endingOf("failed", 9, { error }));
+    await storage.endRun(second.runLease, endingOf("failed", 9, { error }));
 
     error.message = "changed";
 
@@ -123,40 +123,46 @@ export const durableStorageCases: readonly StorageCase[] = [
     return async (again) => {
       assert.equal((await again.findRun("b"))?.coalesced, 1);
       await queue(again, "c");
-      const { run, hold } = await take(again);
-      await again.endRun(hold, endingOf("completed", 9));
+      const { run, runLease } = await take(again);
+      await again.endRun(runLease, endingOf("completed", 9));
       assert.deepEqual([run._id, (await take(again, "flow", "next")).run._id], ["b", "a"]);
       assert.deepEqual(idsOf((await again.listRuns({ limit: 10 })).items), ["c", "a", "b"]);
     };
   }),
 
   reopened("a lease outlives the process, with its token, its end and the run's position", async (storage) => {
-    const { hold } = await running(storage);
+    const { runLease } = await running(storage);
     const position = { pages: 1, checkpoint: { value: { after: [1, null] }, version: 2 } };
-    await storage.commitPage(hold, pageOf(1, { position }));
+    await storage.commitPage(runLease, pageOf(1, { position }));
     return async (again) => {
       assert.equal(await again.claimRun("flow", { token: "another", at: at(3), until: at(33) }), undefined);
-      assert.deepEqual(await again.reclaimExpiredRuns({ ...takeBackRule, now: at(31) }), []);
-      assert.equal((await again.commitPage(hold, pageOf(2)))?.run.numSuccess, 6);
+      assert.deepEqual(await again.reclaimExpiredRuns({ ...reclaimRule, now: at(31) }), []);
+      assert.equal((await again.commitPage(runLease, pageOf(2)))?.run.numSuccess, 6);
       assert.deepEqual((await take(again)).position, position);
-      assert.deepEqual(idsOf(await again.reclaimExpiredRuns(takeBackRule)), ["run"]);
+      assert.deepEqual(idsOf(await again.reclaimExpiredRuns(reclaimRule)), ["run"]);
     };
   }),
 
   reopened("checkpoints outlive the process", async (storage) => {
-    const { hold } = await running(storage);
-    await storage.commitPage(hold, pageOf(1, moving({ checkpoint: { value: { after: "Æ", list: [1] }, version: 3 } })));
+    const { runLease } = await running(storage);
+    await storage.commitPage(
+      runLease,
+      pageOf(1, moving({ checkpoint: { value: { after: "Æ", list: [1] }, version: 3 } })),
+    );
     return async (again) => {
       assert.deepEqual(await checkpointOf(again), { value: { after: "Æ", list: [1] }, version: 3 });
     };
   }),
 
   reopened("failures outlive the process, with records as they were", async (storage) => {
-    const { hold } = await running(storage);
-    await storage.commitPage(hold, pageOf(1, { failures: [failureOf("b", { record: richRecord() }), failureOf("a")] }));
+    const { runLease } = await running(storage);
+    await storage.commitPage(
+      runLease,
+      pageOf(1, { failures: [failureOf("b", { record: richRecord() }), failureOf("a")] }),
+    );
     await storage.resolveFailures(["a"], at(9));
     return async (again) => {
-      await again.commitPage(hold, pageOf(2, { failures: [failureOf("0")] }));
+      await again.commitPage(runLease, pageOf(2, { failures: [failureOf("0")] }));
       const { items } = await again.listFailures({ limit: 10 });
       assert.deepEqual(idsOf(items), ["b", "a", "0"]);
       assert.deepEqual([items[0]?.record, items[1]?.resolvedAt], [richRecord(), iso(9)]);
@@ -178,9 +184,9 @@ export const durableStorageCases: readonly StorageCase[] = [
   {
     title: "a list goes on where `next` says, in a process that came later, too",
     needs: "durable",
-    async play({ storage, reopen }) {
-      const { hold } = await running(storage);
-      await storage.commitPage(hold, pageOf(1, { failures: ["3", "2", "1"].map((_id) => failureOf(_id)) }));
+    async run({ storage, reopen }) {
+      const { runLease } = await running(storage);
+      await storage.commitPage(runLease, pageOf(1, { failures: ["3", "2", "1"].map((_id) => failureOf(_id)) }));
       for (const _id of ["second", "third"]) await queue(storage, _id);
       let open = storage;
       const openAgain = async () => {
@@ -201,17 +207,17 @@ export const sharedStorageCases: readonly StorageCase[] = [
   {
     title: "what one process was answered, another one sees at once",
     needs: "shared",
-    async play({ storage, other }) {
-      const { hold } = await running(storage);
+    async run({ storage, other }) {
+      const { runLease } = await running(storage);
       await storage.commitPage(
-        hold,
+        runLease,
         pageOf(1, { failures: [failureOf("1")], ...moving({ checkpoint: { value: 7, version: 1 } }) }),
       );
       await append(storage, arrivalOf("arrival"));
 
       assert.notEqual(other, storage, "open answered the same storage twice");
       assert.deepEqual(await everything(other), await everything(storage));
-      assert.equal((await other.commitPage(hold, pageOf(2)))?.run.numSuccess, 6);
+      assert.equal((await other.commitPage(runLease, pageOf(2)))?.run.numSuccess, 6);
       assert.equal((await storage.findRun("run"))?.numSuccess, 6);
     },
   },
@@ -219,7 +225,7 @@ export const sharedStorageCases: readonly StorageCase[] = [
   {
     title: "one process that closes its storage leaves another one's open",
     needs: "shared",
-    async play({ storage, other }) {
+    async run({ storage, other }) {
       await addFlow(storage);
 
       await storage.close();
@@ -231,7 +237,7 @@ export const sharedStorageCases: readonly StorageCase[] = [
   {
     title: "many claims, commits and endings of two processes at once run every run exactly once, in order",
     needs: "shared",
-    async play({ storage, other }) {
+    async run({ storage, other }) {
       const _flowIds = ["a", "b", "c", "d"];
       for (const _id of _flowIds) {
         await addFlow(storage, _id);
@@ -247,10 +253,10 @@ export const sharedStorageCases: readonly StorageCase[] = [
               const taken = await each.claimRun(_flowId, { token, at: at(2), until: at(32) });
               const _runId = claimedRunId(taken);
               if (_runId === undefined) continue;
-              const hold = { _runId, token };
+              const runLease = { _runId, token };
               ran.push(_runId);
-              assert.equal((await each.commitPage(hold, pageOf(1)))?.run.numPagesProcessed, 1);
-              assert.equal((await each.endRun(hold, endingOf("completed", 3)))?.run.status, "completed");
+              assert.equal((await each.commitPage(runLease, pageOf(1)))?.run.numPagesProcessed, 1);
+              assert.equal((await each.endRun(runLease, endingOf("completed", 3)))?.run.status, "completed");
             }
           }),
         ),
@@ -265,7 +271,7 @@ export const sharedStorageCases: readonly StorageCase[] = [
   },
 ];
 
-// `prepare` answers what is to hold when the storage has been closed and opened again.
+// `prepare` returns a check for when the storage has been closed and opened again.
 function reopened(
   title: string,
   prepare: (storage: Storage) => Promise<(again: Storage) => Promise<void>>,
@@ -273,7 +279,7 @@ function reopened(
   return {
     title,
     needs: "durable",
-    async play({ storage, reopen }) {
+    async run({ storage, reopen }) {
       const check = await prepare(storage);
       const before = await everything(storage);
       const again = await reopen();
@@ -283,8 +289,8 @@ function reopened(
   };
 }
 
-// Documents out of every method that answers any.
-async function answers(storage: Storage): Promise<readonly (readonly [string, unknown])[]> {
+// Documents out of every method that returns any.
+async function documentsOf(storage: Storage): Promise<readonly (readonly [string, unknown])[]> {
   const lists = { _importIds: ["ledger", "mailer"] };
   await storage.insertFlow(flowOf("flow", { ...lists, nextRunAt: iso(10) }));
   const replaced = await storage.replaceFlow(flowOf("flow", { ...lists, lastModified: iso(1) }), {
@@ -300,18 +306,18 @@ async function answers(storage: Storage): Promise<readonly (readonly [string, un
     { _importIds: ["ledger"], at: at(50) },
   );
   const taken = await take(storage);
-  const { hold } = taken;
+  const { runLease } = taken;
   const failures = [failureOf("1", { record: { lines: [{ amount: 1 }] } })];
   const position = { pages: 1, checkpoint: { value: { after: [{ deep: 1 }] }, version: 1 } };
-  const committed = await storage.commitPage(hold, pageOf(1, { failures, position }));
-  const released = await storage.releaseRun(hold);
+  const committed = await storage.commitPage(runLease, pageOf(1, { failures, position }));
+  const released = await storage.releaseRun(runLease);
   const retaken = await take(storage, "flow", "second");
-  const takenBack = await storage.reclaimExpiredRuns({ ...takeBackRule, maxCrashes: 1 });
+  const reclaimed = await storage.reclaimExpiredRuns({ ...reclaimRule, maxCrashes: 1 });
   const third = await take(storage, "flow", "third");
   const error = { code: "export_failed", message: "the shop was closed" };
-  const ended = await storage.endRun(third.hold, endingOf("failed", 9, { error }));
+  const ended = await storage.endRun(third.runLease, endingOf("failed", 9, { error }));
   await take(storage, "flow", "fourth");
-  const failed = await storage.reclaimExpiredRuns(takeBackRule);
+  const failed = await storage.reclaimExpiredRuns(reclaimRule);
   const appended = await append(storage, arrivalOf("arrival", { records: [{ lines: [{ amount: 1 }] }] }));
   const inbox = await storage.readInbox("flow", { maxRecords: 10 });
   const found = [await storage.findFailure("1"), await checkpointOf(storage), await storage.findRun("run")];
@@ -331,7 +337,7 @@ async function answers(storage: Storage): Promise<readonly (readonly [string, un
     ),
     ["commitPage", committed?.run],
     ["releaseRun", released],
-    ...[...takenBack, ...failed].map((run) => ["reclaimExpiredRuns", run] as const),
+    ...[...reclaimed, ...failed].map((run) => ["reclaimExpiredRuns", run] as const),
     ["endRun", defined(ended).run],
     ["appendInbox", appended[0]?.run],
     ...inbox.map((page) => ["readInbox", page] as const),

@@ -93,7 +93,7 @@ export class Audit {
   }
 
   #record(name: string, args: readonly unknown[], answer: unknown): void {
-    // Names, arguments and answers belong together as the contract says.
+    // Names, arguments and results belong together as the contract says.
     switch (name) {
       case "insertFlow":
         if (answer === true) this.#inserted(args[0] as Flow);

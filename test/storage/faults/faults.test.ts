@@ -134,7 +134,7 @@ async function survive(
   const faulty = faultyStorage(host.audit.watch(opened.storage), fault);
 
   await host.follow(faulty.storage);
-  // A file answers when it can, so that another call may have been the one with this number.
+  // A file returns when it can, so that another call may have been the one with this number.
   if (opened.storage.capabilities.durable) expect(faulty.struck.length).toBeGreaterThan(0);
   else expect(faulty.struck[0], "what went wrong first").toBe(method);
   if (passing.some((each) => each === mode)) {

@@ -165,12 +165,12 @@ export class ScriptedHost {
       (value) => ({ value }),
       (error: unknown) => ({ error }),
     );
-    const answers: Awaited<typeof calling>[] = [];
-    void calling.then((answer) => answers.push(answer));
-    for (let turns = 0; turns < 50 && answers.length === 0; turns++) await clock.settle();
+    const results: Awaited<typeof calling>[] = [];
+    void calling.then((answer) => results.push(answer));
+    for (let turns = 0; turns < 50 && results.length === 0; turns++) await clock.settle();
     // A start that fails stops what it had begun, which has a second.
-    if (answers.length === 0 && what === "start") await clock.advance(second);
-    const [said] = answers;
+    if (results.length === 0 && what === "start") await clock.advance(second);
+    const [said] = results;
     if (said === undefined) {
       this.hung++;
       return { hung: true };

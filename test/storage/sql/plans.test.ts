@@ -35,7 +35,7 @@ const storage = new SqliteStorage(recording);
 
 const at = Date.UTC(2030, 0, 1);
 const error = { code: "lease_lost", message: "it died" };
-const hold = { _runId: "run", token: "token" };
+const runLease = { _runId: "run", token: "token" };
 const flow = flowOf("flow", { nextRunAt: new Date(at).toISOString() });
 const realtime = startOf("arrived", "flow", { trigger: "realtime" });
 const checkpoint = { value: 1, version: 1 };
@@ -105,15 +105,15 @@ const calls: Readonly<Record<string, (storage: Storage) => Promise<unknown>>> = 
   "listRuns of a trigger": (s) => s.listRuns({ ...all, trigger: "retry" }),
   "listRuns of a flow that failed": (s) => s.listRuns({ ...all, _flowId: "flow", status: "failed" }),
   claimRun: (s) => s.claimRun("flow", { token: "token", at, until: at + 1 }),
-  renewLeases: (s) => s.renewLeases([hold], at + 1),
-  commitPage: (s) => s.commitPage(hold, page),
-  "commitPage that folds": (s) => s.commitPage(hold, folded),
+  renewLeases: (s) => s.renewLeases([runLease], at + 1),
+  commitPage: (s) => s.commitPage(runLease, page),
+  "commitPage that folds": (s) => s.commitPage(runLease, folded),
   listLeases: (s) => s.listLeases(10, "a"),
-  releaseRun: (s) => s.releaseRun(hold),
+  releaseRun: (s) => s.releaseRun(runLease),
   "claimRun again": (s) => s.claimRun("flow", { token: "token", at, until: at + 1 }),
   endRun: (s) =>
     s.endRun(
-      hold,
+      runLease,
       endingOf("completed", 9, { ...places, resume: startOf("again", "flow", { trigger: "resume" }), next: chained }),
     ),
   "claimRun of the next": (s) => s.claimRun("flow", { token: "next", at, until: at }),

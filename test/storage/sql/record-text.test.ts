@@ -24,7 +24,7 @@ const anything = fc.anything({
   stringUnit: "binary",
 });
 
-/** Texts that trouble columns, and keys that trouble objects. */
+/** Strings that are difficult for columns, and keys that are difficult for objects. */
 const oddText = fc.constantFrom("", "\u0000", "\ud800", "\udc00x", "\u2028", "__proto__", "toJSON", "constructor", "0");
 const json = fc.letrec((tie) => ({
   value: fc.oneof(
@@ -74,7 +74,7 @@ describe("whatever is taken", () => {
     );
   });
 
-  test("is text if it is plain JSON, whatever its texts and keys are, but for __proto__", () => {
+  test("is text if it is plain JSON, whatever its strings and keys are, but for __proto__", () => {
     fc.assert(
       fc.property(json, (value) => {
         const written = JSON.stringify(value);

@@ -61,9 +61,9 @@ for (const { driver, reason } of driversHere)
       test("share one transaction, and are answered in order, each with its own", async () => {
         const { connection, done, close } = await connected();
 
-        const answers = await Promise.all(upTo(100).map((nth) => connection.runTransaction(note(`${nth}`))));
+        const results = await Promise.all(upTo(100).map((nth) => connection.runTransaction(note(`${nth}`))));
 
-        expect(answers).toEqual(upTo(100).map(String));
+        expect(results).toEqual(upTo(100).map(String));
         expect(ends(done)).toEqual(["begin immediate", "commit"]);
         await close();
       });
@@ -125,11 +125,11 @@ for (const { driver, reason } of driversHere)
         await storage.close();
       });
 
-      test("are played again from the beginning when another one fails", async () => {
+      test("are executed again from the beginning when another one fails", async () => {
         const { connection, close } = await connected();
-        let played = 0;
+        let executions = 0;
         const counting = function* (): TransactionBody<readonly unknown[]> {
-          played++;
+          executions++;
           yield* execute("insert into notes values ('once')");
           return yield* rowsOf("select note from notes");
         };
@@ -138,7 +138,7 @@ for (const { driver, reason } of driversHere)
         await expect(connection.runTransaction(() => fails("x"))).rejects.toThrow(/no such table: flowers/);
 
         expect(await counted).toHaveLength(1);
-        expect(played).toBe(2);
+        expect(executions).toBe(2);
         await close();
       });
 
@@ -158,9 +158,9 @@ for (const { driver, reason } of driversHere)
         const { connection, done, close } = await connected({ clock: slow });
         const before = turns.length;
 
-        const answers = await Promise.all(upTo(40).map((nth) => connection.runTransaction(note(`${nth}`))));
+        const results = await Promise.all(upTo(40).map((nth) => connection.runTransaction(note(`${nth}`))));
 
-        expect(answers).toEqual(upTo(40).map(String));
+        expect(results).toEqual(upTo(40).map(String));
         const sizes = done
           .join(" ")
           .split("begin immediate")

@@ -62,7 +62,7 @@ describe("without a driver named", () => {
     expect(chooseDriver(undefined, machine(withBetterSqlite3("12.11.1"))).name).toBe("better-sqlite3");
   });
 
-  test("a machine that has none is told what to install, and which Node needs nothing", () => {
+  test("on a machine that has none the error says what to install, and which Node needs nothing", () => {
     const error = refusal(undefined, machine());
 
     expect([error.code, error.option]).toEqual(["invalid_option", "driver"]);

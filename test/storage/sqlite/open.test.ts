@@ -161,7 +161,7 @@ for (const { driver, reason } of driversHere)
       }
 
       const damages: Readonly<Record<string, readonly [damage: (good: Buffer) => Buffer, says: RegExp]>> = {
-        "a text": [() => Buffer.from("id;name\n1;Ada\n".repeat(500)), /^file is not a database$/],
+        "a text file": [() => Buffer.from("id;name\n1;Ada\n".repeat(500)), /^file is not a database$/],
         "half of a file": [(good) => good.subarray(0, good.length / 2), /^database disk image is malformed$/],
         "some bytes of a file": [(good) => good.subarray(0, 700), /^database disk image is malformed$/],
         "a first page of other bytes": [
@@ -250,21 +250,21 @@ for (const { driver, reason } of driversHere)
       test("waits for what was asked before, and refuses what is asked afterwards", async () => {
         const file = newFile();
         const storage = await open(file);
-        let answers = 0;
+        let results = 0;
         const asked = Array.from({ length: 20 }, (_, index) =>
-          storage.insertFlow(flowOf(`f${index}`)).then(() => answers++),
+          storage.insertFlow(flowOf(`f${index}`)).then(() => results++),
         );
 
         await storage.close();
 
-        expect(answers).toBe(20);
+        expect(results).toBe(20);
         await Promise.all(asked);
         const closed = { code: "storage_failed", message: expect.stringContaining("it is closed") as unknown };
         await expect(storage.insertFlow(flowOf("late"))).rejects.toMatchObject(closed);
         await expect(storage.findFlow("f1")).rejects.toMatchObject(closed);
       });
 
-      test("leaves all of it in the one file, for who copies that", async () => {
+      test("leaves all of it in the one file, so that it can be copied", async () => {
         const file = newFile();
         const storage = await open(file);
         await storage.insertFlow(flowOf("a"));
@@ -306,7 +306,7 @@ for (const { driver, reason } of driversHere)
     });
   });
 
-describe("an option that does not hold is named", () => {
+describe("an option that does not runLease is named", () => {
   test.each([
     ["synchronous", { synchronous: "off" }],
     ["busyTimeoutMs", { busyTimeoutMs: -1 }],
@@ -367,10 +367,10 @@ describe("eight processes", () => {
 
     for (let round = 0; round < 6; round++) {
       const file = newFile();
-      const answers = answersOf(children);
+      const results = answersOf(children);
       for (const child of children) child.send(file);
 
-      expect(await answers).toEqual(children.map(() => "added"));
+      expect(await results).toEqual(children.map(() => "added"));
       const database = openDatabase(file);
       expect(versionsIn(database)).toBe(schemaVersion);
       expect(valueOf(database, "select count(*) from poundlock_flows")).toBe(8);

@@ -1,7 +1,7 @@
 import { SqliteStorage } from "../../../src/storage/sqlite/sqlite-storage.ts";
 import { flowOf } from "../../../src/testing/storage/harness.ts";
 
-/** A process that opens each file it is sent, adds a flow of its own, and answers what became of it. */
+/** A process that opens each file it is sent, adds a flow of its own, and returns what became of it. */
 const name = process.argv[2] ?? "";
 
 async function work(file: string): Promise<string> {
