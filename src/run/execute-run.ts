@@ -173,8 +173,9 @@ class Execution {
   async #endPass({ _importIds }: PassStart): Promise<void> {
     const { position } = this.#progress;
     const through = [...(position.through ?? []), ..._importIds];
-    const [first = ""] = _importIds;
-    const { checkpoint } = this.#progress.placeOf(first);
+    // Where imports stand that have read all there is: one that left is no place to stop at.
+    const first = _importIds.find((_importId) => this.#recipients.get(_importId)?.left === undefined);
+    const checkpoint = first === undefined ? undefined : this.#progress.placeOf(first).checkpoint;
     this.#until ??= checkpoint?.version === this.#checkpointVersion() ? checkpoint.value : undefined;
     await this.#progress.commit({ position: { ...position, through } });
   }
@@ -382,7 +383,7 @@ class Execution {
     if (from.migrate === undefined)
       throw this.#violation(`its checkpoint has version ${stored.version}, it reads ${version}, and has no migrate`);
     try {
-      return from.migrate(stored.value, stored.version) as Json;
+      return from.migrate(stored.value, stored.version);
     } catch (error) {
       throw this.#violation(`migrate failed: ${messageOf(error)}`, error);
     }
