@@ -308,12 +308,15 @@ export class Actions {
   async #rewind(_flowId: string): Promise<void> {
     const { chance, model } = this.#simulation;
     const flow = model.flows.get(_flowId);
-    const into = chance.anyOf([...(flow?.imports.values() ?? [])]);
-    const page = chance.between(0, pagesBefore(into?.checkpoint));
+    const imports = [...(flow?.imports.values() ?? [])];
+    const only = chance.happens(0.5) ? chance.anyOf(imports) : undefined;
+    const moved = only === undefined ? imports : [only];
+    // Back, never on: what is left out by hand would be missing.
+    const page = chance.between(0, Math.min(...moved.map(({ checkpoint }) => pagesBefore(checkpoint))));
     const isOrdered = flow?.source.plan.order === "ordered";
     const cursor = isOrdered ? { page } : { base: 0, end: page, at: page };
-    const only = chance.happens(0.5) && into !== undefined ? { _importId: into.plan._id } : {};
+    const chosen = only === undefined ? {} : { _importId: only.plan._id };
     const { scheduler } = this.#worker();
-    await scheduler.setCheckpoint(_flowId, page === 0 ? undefined : cursor, only);
+    await scheduler.setCheckpoint(_flowId, page === 0 ? undefined : cursor, chosen);
   }
 }
