@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { Pause } from "../../model/delivery.ts";
 import type { Failure } from "../../model/failure.ts";
 import type { Flow } from "../../model/flow.ts";
 import type { Run, RunStart } from "../../model/run.ts";
@@ -126,6 +127,20 @@ export function pageOf(ordinal: number, changes: Partial<PageCommit> = {}): Page
 /** What a commit or an end says of the place of the import `ledger`. */
 export function moving(change: Omit<PlaceChange, "_importIds">): { readonly places: readonly PlaceChange[] } {
   return { places: [{ _importIds: ["ledger"], ...change }] };
+}
+
+/** A pause that ends by itself at second `resumeAt`, or when somebody says so. */
+export function pauseOf(resumeAt?: number): Pause {
+  const reason = { code: "import_unavailable", message: "the ledger was closed" };
+  const pause = { since: iso(3), reason, attempts: 1 };
+  return resumeAt === undefined ? { ...pause, until: "person" } : { ...pause, until: "time", resumeAt: iso(resumeAt) };
+}
+
+/** Adds a flow to the imports `ledger` and `mailer`, and claims its one run, `run of <_id>`. */
+export async function runningForTwo(storage: Storage, _id = "flow"): Promise<Claim> {
+  await addFlow(storage, _id, { _importIds: ["ledger", "mailer"] });
+  await queue(storage, `run of ${_id}`, _id);
+  return take(storage, _id, `token of ${_id}`);
 }
 
 /** How a run ends at second `endedAt`. */

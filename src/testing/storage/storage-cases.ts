@@ -3,8 +3,12 @@ import type { Storage, StorageCapabilities } from "../../storage/storage.ts";
 import { commitStorageCases } from "./commit-cases.ts";
 import { failureStorageCases } from "./failure-cases.ts";
 import { flowStorageCases } from "./flow-cases.ts";
+import { inboxImportStorageCases } from "./inbox-import-cases.ts";
 import { inboxStorageCases } from "./inbox-cases.ts";
 import { leaseStorageCases } from "./lease-cases.ts";
+import { endingStorageCases } from "./ending-cases.ts";
+import { keyStorageCases } from "./key-cases.ts";
+import { placeStorageCases } from "./place-cases.ts";
 import { runStorageCases } from "./run-cases.ts";
 import type { StorageCase, StorageHarness } from "./harness.ts";
 import { type Candidate, type TestCases, chooseCases } from "../test-case.ts";
@@ -40,8 +44,12 @@ const cases: readonly StorageCase[] = [
   ...runStorageCases,
   ...leaseStorageCases,
   ...commitStorageCases,
+  ...placeStorageCases,
+  ...endingStorageCases,
   ...failureStorageCases,
+  ...keyStorageCases,
   ...inboxStorageCases,
+  ...inboxImportStorageCases,
   ...durableStorageCases,
   ...sharedStorageCases,
 ];
