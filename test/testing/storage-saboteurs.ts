@@ -1,5 +1,6 @@
 import type { MemoryStorage } from "../../src/index.ts";
-import type { DueRetry, PageCommit, Places, PlaceChange, RunStart, Storage } from "../../src/storage/storage.ts";
+import type { RunStart } from "../../src/model/run.ts";
+import type { DueRetry, PageCommit, PlaceChange, Places, Storage } from "../../src/storage/storage.ts";
 
 /** What a saboteur does otherwise than the storage it wraps. */
 export type Spoil = (honest: MemoryStorage) => Partial<Storage>;

@@ -40,7 +40,7 @@ export const commitStorageCases: readonly StorageCase[] = [
       ...{ numSuccess: 4, numError: 2, numIgnore: 3, numPagesProcessed: 2, numPagesGenerated: 4 },
       imports: { ledger: { numSuccess: 4, numError: 2, numIgnore: 0 }, mailer },
     });
-    assert.deepEqual(await storage.findRun("run"), committed?.run);
+    assert.deepEqual(await storage.findRun("run"), committed.run);
   }),
 
   on("commitPage moves the flow's checkpoint and the run's position, each only if it is given", async (storage) => {

@@ -29,24 +29,24 @@ const chained = (_id: string, _flowId: string) => startOf(_id, _flowId, { trigge
 /** What {@link LeaseStorage} and {@link RunStorage} promise of how runs end, follow from each other, and wait. */
 export const endingStorageCases: readonly StorageCase[] = [
   on("endRun keeps how each import came out of the run, beside its counts", async (storage) => {
-    const { hold } = await runningForTwo(storage);
-    await storage.commitPage(hold, pageOf(1));
+    const { runLease } = await runningForTwo(storage);
+    await storage.commitPage(runLease, pageOf(1));
 
     const imports = { ledger: { status: "completed" }, mailer: { status: "paused", error } } as const;
-    const ended = await storage.endRun(hold, endingOf("completed", 9, { imports }));
+    const ended = await storage.endRun(runLease, endingOf("completed", 9, { imports }));
 
     assert.deepEqual(ended?.run.imports, {
       ledger: { numSuccess: 3, numError: 0, numIgnore: 0, status: "completed" },
       mailer: { numSuccess: 0, numError: 0, numIgnore: 0, status: "paused", error },
     });
-    assert.deepEqual(await storage.findRun("run of flow"), ended?.run);
+    assert.deepEqual(await storage.findRun("run of flow"), ended.run);
   }),
 
   on("endRun queues the resume run behind the others, and returns it", async (storage) => {
-    const { hold } = await running(storage);
+    const { runLease } = await running(storage);
     await queue(storage, "retry", "flow", { trigger: "retry", retry: {} });
 
-    const ended = await storage.endRun(hold, endingOf("failed", 9, { error, resume: resumeStart }));
+    const ended = await storage.endRun(runLease, endingOf("failed", 9, { error, resume: resumeStart }));
 
     assert.deepEqual(ended?.resume, await storage.findRun("resume"));
     assert.equal(ended?.resume?.trigger, "resume");
@@ -56,12 +56,12 @@ export const endingStorageCases: readonly StorageCase[] = [
   on(
     "endRun queues no resume run if one waits that will read for every import, or the run is canceled",
     async (storage) => {
-      const { hold } = await running(storage);
+      const { runLease } = await running(storage);
       await queue(storage, "next");
-      const covered = await storage.endRun(hold, endingOf("completed", 9, { resume: resumeStart }));
+      const covered = await storage.endRun(runLease, endingOf("completed", 9, { resume: resumeStart }));
       const next = await take(storage, "flow", "second");
       await storage.cancelRun("next", { at: at(10) });
-      const canceled = await storage.endRun(next.hold, endingOf("completed", 11, { resume: resumeStart }));
+      const canceled = await storage.endRun(next.runLease, endingOf("completed", 11, { resume: resumeStart }));
 
       assert.deepEqual([covered?.resume, canceled?.resume, canceled?.run.status], [undefined, undefined, "canceled"]);
       assert.equal(await storage.findRun("resume"), undefined);
@@ -75,11 +75,11 @@ export const endingStorageCases: readonly StorageCase[] = [
     await storage.queueDue([tickOf("due", "scheduled", { dueAt: 5 })], bufferOne);
     for (const [index, _flowId] of ["b", "full", "full"].entries())
       await queue(storage, `waits ${_flowId} ${index}`, _flowId);
-    const { hold } = await running(storage);
+    const { runLease } = await running(storage);
 
     const _flowIds = ["a", "due", "off", "full", "nobody", "b", "a"];
     const starts = _flowIds.map((_flowId, index) => chained(`chained ${index}`, _flowId));
-    const ended = await storage.endRun(hold, endingOf("completed", 9, { next: { starts, maxQueued: 2 } }));
+    const ended = await storage.endRun(runLease, endingOf("completed", 9, { next: { starts, maxQueued: 2 } }));
 
     const results = defined(ended).next.map((result) =>
       "run" in result ? [result.outcome, result.run._id, result.run.coalesced] : [result.outcome, result._flowId],
@@ -99,33 +99,33 @@ export const endingStorageCases: readonly StorageCase[] = [
 
   on("endRun of a run that does not complete chains nothing", async (storage) => {
     await addFlow(storage, "a");
-    const { hold } = await running(storage);
+    const { runLease } = await running(storage);
 
     const next = { starts: [chained("chained", "a")], maxQueued: 10 };
-    const ended = await storage.endRun(hold, endingOf("failed", 9, { error, next }));
+    const ended = await storage.endRun(runLease, endingOf("failed", 9, { error, next }));
 
     assert.deepEqual([ended?.next, await storage.findRun("chained")], [[], undefined]);
   }),
 
   on("endRun again returns the run and its resume run, and queues nothing more", async (storage) => {
     await addFlow(storage, "a");
-    const { hold } = await running(storage);
+    const { runLease } = await running(storage);
     const next = { starts: [chained("chained", "a")], maxQueued: 10 };
     const ending = endingOf("completed", 9, { resume: resumeStart, next });
-    const ended = await storage.endRun(hold, ending);
+    const ended = await storage.endRun(runLease, ending);
     const before = await everything(storage);
 
-    const again = await storage.endRun(hold, ending);
+    const again = await storage.endRun(runLease, ending);
 
     assert.deepEqual([again?.run, again?.resume, again?.next], [ended?.run, ended?.resume, []]);
     assert.deepEqual(await everything(storage), before);
   }),
 
   on("a run released to wait, and its flow with it, is claimed at its `notBefore` and no sooner", async (storage) => {
-    const { hold } = await running(storage);
+    const { runLease } = await running(storage);
     await queue(storage, "next");
 
-    const released = await storage.releaseRun(hold, { notBefore: at(60), waits: 2 });
+    const released = await storage.releaseRun(runLease, { notBefore: at(60), waits: 2 });
     const waiting = await storage.waitingFlows(10);
     const early = await storage.claimRun("flow", { token: "early", at: at(59), until: at(90) });
     const claimed = await storage.claimRun("flow", { token: "late", at: at(60), until: at(90) });
@@ -258,8 +258,8 @@ export const endingStorageCases: readonly StorageCase[] = [
   on("queueDue with bufferOne folds nothing into a scheduled run that has begun and waits", async (storage) => {
     await addFlow(storage, "flow", { nextRunAt: iso(5) });
     await storage.queueDue([tickOf("flow", "first", { dueAt: 5, nextDueAt: 10 })], bufferOne);
-    const { hold } = await take(storage);
-    await storage.releaseRun(hold);
+    const { runLease } = await take(storage);
+    await storage.releaseRun(runLease);
 
     const [result] = await storage.queueDue([tickOf("flow", "second", { dueAt: 10 })], bufferOne);
 

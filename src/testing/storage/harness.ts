@@ -150,7 +150,7 @@ export function endingOf(status: RunEnding["status"], endedAt: number, changes: 
 
 /** Where the import `ledger` of a flow resumes. */
 export async function checkpointOf(storage: Storage, _flowId = "flow"): Promise<StoredCheckpoint | undefined> {
-  return (await storage.findPlaces(_flowId))["ledger"]?.checkpoint;
+  return (await storage.findPlaces(_flowId)).ledger?.checkpoint;
 }
 
 /** An arrival of two records for the flow `flow`, whose run would be `start of <_id>`. */
@@ -209,7 +209,7 @@ export interface Claim extends ClaimedRun {
 export async function take(storage: Storage, _flowId = "flow", token = "token", until = 32): Promise<Claim> {
   const taken = await storage.claimRun(_flowId, { token, at: at(2), until: at(until) });
   assert.ok(taken !== undefined && "run" in taken, `no run of ${_flowId} could be claimed`);
-  const { checkpoint } = taken.places["ledger"] ?? {};
+  const { checkpoint } = taken.places.ledger ?? {};
   return { ...taken, checkpoint, runLease: { _runId: taken.run._id, token } };
 }
 

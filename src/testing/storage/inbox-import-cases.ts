@@ -21,21 +21,21 @@ const both = ["ledger", "mailer"];
 
 // Three pages, `1` to `3`, in the inbox of a flow to two imports whose run is active.
 async function filled(storage: Storage) {
-  const { hold } = await runningForTwo(storage);
+  const { runLease } = await runningForTwo(storage);
   for (const _id of ["1", "2", "3"]) await append(storage, arrivalOf(_id, { records: [_id] }));
   const pages = await storage.readInbox("flow", { maxRecords: 10 });
   const cursorOf = (index: number) => defined(pages[index]).cursor;
-  return { hold, cursorOf };
+  return { runLease, cursorOf };
 }
 
 /** What {@link InboxStorage} promises of the places that imports have in an inbox. */
 export const inboxImportStorageCases: readonly StorageCase[] = [
   on("a page of an inbox goes when every import of the flow has settled it", async (storage) => {
-    const { hold, cursorOf } = await filled(storage);
+    const { runLease, cursorOf } = await filled(storage);
 
-    await storage.commitPage(hold, pageOf(1, { places: [{ _importIds: ["ledger"], inbox: cursorOf(2) }] }));
+    await storage.commitPage(runLease, pageOf(1, { places: [{ _importIds: ["ledger"], inbox: cursorOf(2) }] }));
     const afterOne = await inboxRecords(storage);
-    await storage.commitPage(hold, pageOf(2, { places: [{ _importIds: ["mailer"], inbox: cursorOf(1) }] }));
+    await storage.commitPage(runLease, pageOf(2, { places: [{ _importIds: ["mailer"], inbox: cursorOf(1) }] }));
 
     assert.deepEqual(afterOne, ["1", "2", "3"]);
     assert.deepEqual(await inboxRecords(storage), ["3"]);
@@ -46,7 +46,7 @@ export const inboxImportStorageCases: readonly StorageCase[] = [
   on(
     "dropInbox for an import leaves the page out of what it reads; the page goes when no import is left",
     async (storage) => {
-      const { hold, cursorOf } = await filled(storage);
+      const { runLease, cursorOf } = await filled(storage);
 
       const dropped = await storage.dropInbox("flow", { _ids: ["2", "nobody", "2"], _importId: "ledger" });
 
@@ -66,7 +66,7 @@ export const inboxImportStorageCases: readonly StorageCase[] = [
       assert.deepEqual(second?.droppedFor, ["ledger"]);
       await storage.dropInbox("flow", { _ids: ["2"], _importId: "mailer" });
       assert.deepEqual(await read(), ["1", "3"]);
-      await storage.commitPage(hold, pageOf(1, { places: [{ _importIds: ["mailer"], inbox: cursorOf(2) }] }));
+      await storage.commitPage(runLease, pageOf(1, { places: [{ _importIds: ["mailer"], inbox: cursorOf(2) }] }));
       await storage.dropInbox("flow", { _ids: ["3"], _importId: "ledger" });
       assert.deepEqual(await read(), ["1"]);
     },
@@ -84,8 +84,8 @@ export const inboxImportStorageCases: readonly StorageCase[] = [
   }),
 
   on("appendInbox that is full names the import that has the most to settle", async (storage) => {
-    const { hold, cursorOf } = await filled(storage);
-    await storage.commitPage(hold, pageOf(1, { places: [{ _importIds: ["ledger"], inbox: cursorOf(1) }] }));
+    const { runLease, cursorOf } = await filled(storage);
+    await storage.commitPage(runLease, pageOf(1, { places: [{ _importIds: ["ledger"], inbox: cursorOf(1) }] }));
 
     const full = await storage.appendInbox(arrivalOf("4"), { ...roomy, maxInboxPages: 3 });
 
@@ -110,16 +110,16 @@ export const inboxImportStorageCases: readonly StorageCase[] = [
   ),
 
   on("no realtime run is queued, or asked for, while every import with unread pages is paused", async (storage) => {
-    const { hold, cursorOf } = await filled(storage);
+    const { runLease, cursorOf } = await filled(storage);
     await storage.cancelRun("start of 1", { at: 9 });
     const places = [
       { _importIds: ["ledger"], pause: pauseOf() },
       { _importIds: ["mailer"], inbox: cursorOf(2) },
     ];
-    await storage.commitPage(hold, pageOf(1, { places }));
+    await storage.commitPage(runLease, pageOf(1, { places }));
 
     const unread = await storage.unreadInboxes(10);
-    await storage.commitPage(hold, pageOf(2, { places: [{ _importIds: both, pause: pauseOf() }] }));
+    await storage.commitPage(runLease, pageOf(2, { places: [{ _importIds: both, pause: pauseOf() }] }));
     const [paused] = await append(storage, arrivalOf("4"));
     await storage.endPauses("flow", ["mailer"]);
     const [resumed] = await append(storage, arrivalOf("5"));

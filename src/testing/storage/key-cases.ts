@@ -37,10 +37,10 @@ export const keyStorageCases: readonly StorageCase[] = [
     "commitPage folds a failure into the open one of its key: the newest record, under the id it has",
     async (storage) => {
       const known = failureOf("1", { key: "thing", retryAt: iso(60), code: "ECONNRESET" });
-      const { hold } = await keepFailures(storage, [known, failureOf("2")]);
+      const { runLease } = await keepFailures(storage, [known, failureOf("2")]);
 
       const failure = again("3", { fault: "reject", attempts: 1 });
-      const committed = await storage.commitPage(hold, pageOf(2, { failures: [failure] }));
+      const committed = await storage.commitPage(runLease, pageOf(2, { failures: [failure] }));
 
       const folded = { ...failure, _id: "1", createdAt: iso(3), occurrences: 2 };
       assert.deepEqual(committed?.failures, [folded]);
@@ -50,7 +50,7 @@ export const keyStorageCases: readonly StorageCase[] = [
   ),
 
   on("commitPage keeps failures of one key apart by flow, export and import", async (storage) => {
-    const { hold } = await running(storage);
+    const { runLease } = await running(storage);
     const failures = [
       again("1"),
       again("2", { _importId: "mailer" }),
@@ -58,7 +58,7 @@ export const keyStorageCases: readonly StorageCase[] = [
       again("4", { _flowId: "other" }),
     ];
 
-    const committed = await storage.commitPage(hold, pageOf(1, { failures }));
+    const committed = await storage.commitPage(runLease, pageOf(1, { failures }));
 
     assert.deepEqual(committed?.failures, failures);
     assert.deepEqual((await storage.listFailures({ key: "thing", limit: 10 })).items, failures);
@@ -70,11 +70,11 @@ export const keyStorageCases: readonly StorageCase[] = [
       failureOf("2", { key: "note", version: "b" }),
       failureOf("3", { key: "page", version: 10 }),
     ];
-    const { hold } = await keepFailures(storage, known);
+    const { runLease } = await keepFailures(storage, known);
 
     const failures = [again("4", { version: 9 }), again("5", { key: "note", version: "a" })];
     const other = again("6", { key: "page", version: "9" });
-    await storage.commitPage(hold, pageOf(2, { failures: [...failures, other] }));
+    await storage.commitPage(runLease, pageOf(2, { failures: [...failures, other] }));
 
     const counted = { occurrences: 2, lastFailedAt: iso(8) };
     assert.deepEqual((await storage.listFailures({ limit: 10 })).items, [
@@ -82,19 +82,19 @@ export const keyStorageCases: readonly StorageCase[] = [
       { ...known[1], ...counted },
       { ...other, ...counted, _id: "3", createdAt: iso(3) },
     ]);
-    await storage.commitPage(hold, pageOf(3, { failures: [again("7", { version: 11 })] }));
+    await storage.commitPage(runLease, pageOf(3, { failures: [again("7", { version: 11 })] }));
     assert.deepEqual((await storage.findFailure("1"))?.record, { state: "new" });
   }),
 
   on("commitPage resolves superseded failures by delivery, and leaves those resolved before", async (storage) => {
-    const { hold } = await keepFailures(storage, [
+    const { runLease } = await keepFailures(storage, [
       failureOf("1", { retryAt: iso(60) }),
       failureOf("2"),
       failureOf("3"),
     ]);
     const [resolved] = await storage.resolveFailures(["2"], at(4));
 
-    await storage.commitPage(hold, pageOf(2, { at: at(9), superseded: ["1", "2", "nobody"] }));
+    await storage.commitPage(runLease, pageOf(2, { at: at(9), superseded: ["1", "2", "nobody"] }));
 
     const delivered = { status: "resolved", resolvedAt: iso(9), resolvedBy: "delivery" } as const;
     assert.deepEqual((await storage.listFailures({ limit: 10 })).items, [
@@ -106,35 +106,35 @@ export const keyStorageCases: readonly StorageCase[] = [
   }),
 
   on("commitPage removes what a retry delivered, also if it was resolved meanwhile", async (storage) => {
-    const { hold } = await keepFailures(storage, [failureOf("1"), failureOf("2")]);
+    const { runLease } = await keepFailures(storage, [failureOf("1"), failureOf("2")]);
     await storage.resolveFailures(["1"], at(4));
 
-    await storage.commitPage(hold, pageOf(2, { delivered: ["1"] }));
+    await storage.commitPage(runLease, pageOf(2, { delivered: ["1"] }));
 
     assert.deepEqual(idsOf((await storage.listFailures({ limit: 10 })).items), ["2"]);
   }),
 
   on("a failure that was resolved stays resolved when a retry fails again under its id", async (storage) => {
-    const { hold } = await keepFailures(storage, [failureOf("1", { key: "thing" })]);
+    const { runLease } = await keepFailures(storage, [failureOf("1", { key: "thing" })]);
     const [resolved] = await storage.resolveFailures(["1"], at(4));
 
-    await storage.commitPage(hold, pageOf(2, { failures: [again("1", { attempts: 6, retryAt: iso(60) })] }));
+    await storage.commitPage(runLease, pageOf(2, { failures: [again("1", { attempts: 6, retryAt: iso(60) })] }));
 
     assert.deepEqual((await storage.listFailures({ limit: 10 })).items, [resolved]);
   }),
 
   on("a page's failure under a key that was resolved is an open one of its own", async (storage) => {
-    const { hold } = await keepFailures(storage, [failureOf("1", { key: "thing" })]);
+    const { runLease } = await keepFailures(storage, [failureOf("1", { key: "thing" })]);
     const [resolved] = await storage.resolveFailures(["1"], at(4));
 
-    const committed = await storage.commitPage(hold, pageOf(2, { failures: [again("2")] }));
+    const committed = await storage.commitPage(runLease, pageOf(2, { failures: [again("2")] }));
 
     assert.deepEqual(committed?.failures, [again("2")]);
     assert.deepEqual((await storage.listFailures({ limit: 10 })).items, [resolved, again("2")]);
   }),
 
   on("editFailure gives an open failure another record, and keeps the first one as `original`", async (storage) => {
-    const { hold } = await keepFailures(storage, [failureOf("1", { key: "thing" })]);
+    const { runLease } = await keepFailures(storage, [failureOf("1", { key: "thing" })]);
 
     await storage.editFailure("1", { record: { edited: 1n }, at: at(6) });
     const edited = await storage.editFailure("1", { record: { edited: 2n }, at: at(7) });
@@ -143,7 +143,7 @@ export const keyStorageCases: readonly StorageCase[] = [
     const expected = failureOf("1", { key: "thing", record: { edited: 2n }, original, editedAt: iso(7) });
     assert.deepEqual(edited, expected);
     assert.deepEqual(await storage.findFailure("1"), expected);
-    await storage.commitPage(hold, pageOf(2, { failures: [again("2")] }));
+    await storage.commitPage(runLease, pageOf(2, { failures: [again("2")] }));
     assert.deepEqual(await storage.findFailure("1"), { ...again("1"), createdAt: iso(3), occurrences: 2 });
   }),
 
@@ -184,14 +184,14 @@ export const keyStorageCases: readonly StorageCase[] = [
   }),
 
   on("countOpenFailures counts the open failures at each import of the flow, up to the limit", async (storage) => {
-    const { hold } = await runningForTwo(storage);
+    const { runLease } = await runningForTwo(storage);
     const ledger = ["1", "2", "3", "4"].map((_id) => failureOf(_id));
     const others = [
       failureOf("5", { _importId: "mailer" }),
       failureOf("6", { _importId: "removed" }),
       failureOf("7", { _flowId: "other" }),
     ];
-    await storage.commitPage(hold, pageOf(1, { failures: [...ledger, ...others] }));
+    await storage.commitPage(runLease, pageOf(1, { failures: [...ledger, ...others] }));
     await storage.resolveFailures(["1"], at(4));
 
     assert.deepEqual(await storage.countOpenFailures("flow", 100), { ledger: 3, mailer: 1 });
@@ -206,12 +206,12 @@ export const keyStorageCases: readonly StorageCase[] = [
       for (const _flowId of ["flow", "later", "off", "paused", "resolved", "former"]) {
         await addFlow(storage, _flowId);
         await queue(storage, `run of ${_flowId}`, _flowId);
-        const { hold } = await take(storage, _flowId);
+        const { runLease } = await take(storage, _flowId);
         const due = { _flowId, retryAt: _flowId === "later" ? iso(61) : retryAt };
         const failures = ["1", "2"].map((_id) => failureOf(`${_flowId} ${_id}`, due));
         const places = _flowId === "paused" ? [{ _importIds: ["ledger"], pause: pauseOf(90) }] : [];
-        await storage.commitPage(hold, pageOf(1, { failures, places }));
-        await storage.endRun(hold, endingOf("completed", 4));
+        await storage.commitPage(runLease, pageOf(1, { failures, places }));
+        await storage.endRun(runLease, endingOf("completed", 4));
       }
       await storage.resolveFailures(["resolved 1", "resolved 2"], at(5));
       const change = { expected: iso(0), reschedule: false, at: at(5) };

@@ -29,16 +29,16 @@ const both = ["ledger", "mailer"];
 /** What {@link PlaceStorage} promises, and what commits and changes of a flow make of places. */
 export const placeStorageCases: readonly StorageCase[] = [
   on("commitPage moves the places of several imports together, and each by itself", async (storage) => {
-    const { hold } = await runningForTwo(storage);
+    const { runLease } = await runningForTwo(storage);
 
-    await storage.commitPage(hold, pageOf(1, { places: [{ _importIds: both, checkpoint: first, position }] }));
+    await storage.commitPage(runLease, pageOf(1, { places: [{ _importIds: both, checkpoint: first, position }] }));
     const together = await storage.findPlaces("flow");
     const pause = pauseOf(60);
     const apart = [
       { _importIds: ["ledger"], checkpoint: second },
       { _importIds: ["mailer"], behind: true, pause },
     ];
-    await storage.commitPage(hold, pageOf(2, { places: apart }));
+    await storage.commitPage(runLease, pageOf(2, { places: apart }));
 
     const place = { checkpoint: first, position, movedAt: at(1) };
     assert.deepEqual(together, { ledger: place, mailer: place });
@@ -51,14 +51,14 @@ export const placeStorageCases: readonly StorageCase[] = [
   on(
     "commitPage leaves what a change of a place does not name, and takes away what it says is null",
     async (storage) => {
-      const { hold } = await runningForTwo(storage);
+      const { runLease } = await runningForTwo(storage);
       const full = { checkpoint: first, position, behind: true, pause: pauseOf(60) };
-      await storage.commitPage(hold, pageOf(1, { places: [{ _importIds: ["ledger"], ...full }] }));
+      await storage.commitPage(runLease, pageOf(1, { places: [{ _importIds: ["ledger"], ...full }] }));
 
-      await storage.commitPage(hold, pageOf(2, { places: [{ _importIds: ["ledger"] }] }));
+      await storage.commitPage(runLease, pageOf(2, { places: [{ _importIds: ["ledger"] }] }));
       const kept = await storage.findPlaces("flow");
       const less = { _importIds: ["ledger"], position: null, behind: false, pause: null };
-      await storage.commitPage(hold, pageOf(3, { places: [less] }));
+      await storage.commitPage(runLease, pageOf(3, { places: [less] }));
 
       assert.deepEqual(kept, { ledger: { ...full, movedAt: at(2) } });
       assert.deepEqual(await storage.findPlaces("flow"), { ledger: { checkpoint: first, movedAt: at(3) } });
@@ -68,31 +68,31 @@ export const placeStorageCases: readonly StorageCase[] = [
   on(
     "commits are numbered, not pages: the last one again changes nothing, and none can be left out",
     async (storage) => {
-      const { hold } = await runningForTwo(storage);
+      const { runLease } = await runningForTwo(storage);
       const part = pageOf(1, { processed: 0, places: [{ _importIds: ["ledger"], checkpoint: first }] });
-      await storage.commitPage(hold, part);
-      const committed = await storage.commitPage(hold, pageOf(2, { processed: 1 }));
+      await storage.commitPage(runLease, part);
+      const committed = await storage.commitPage(runLease, pageOf(2, { processed: 1 }));
       const before = await everything(storage);
 
       const changes = { failures: [failureOf("1")], places: [{ _importIds: both, checkpoint: second }] };
-      const again = await storage.commitPage(hold, pageOf(2, changes));
-      const ahead = await storage.commitPage(hold, pageOf(4, changes));
+      const again = await storage.commitPage(runLease, pageOf(2, changes));
+      const ahead = await storage.commitPage(runLease, pageOf(4, changes));
 
       assert.deepEqual([again?.run, ahead], [committed?.run, undefined]);
       assert.equal(again?.run.numPagesProcessed, 1);
       assert.deepEqual(await everything(storage), before);
-      await storage.releaseRun(hold);
+      await storage.releaseRun(runLease);
       assert.equal((await take(storage, "flow", "second")).commits, 2);
     },
   ),
 
   on("commitPage of a run whose flow reads another export by now moves no place", async (storage) => {
-    const { hold, flow } = await runningForTwo(storage);
+    const { runLease, flow } = await runningForTwo(storage);
     await storage.replaceFlow({ ...flow, _exportId: "parcels" }, { expected: iso(0), reschedule: false, at: at(5) });
 
     const page = pageOf(1, { places: [{ _importIds: both, checkpoint: first }], failures: [failureOf("1")] });
-    const committed = await storage.commitPage(hold, page);
-    await storage.endRun(hold, endingOf("completed", 6, { places: [{ _importIds: both, checkpoint: first }] }));
+    const committed = await storage.commitPage(runLease, page);
+    await storage.endRun(runLease, endingOf("completed", 6, { places: [{ _importIds: both, checkpoint: first }] }));
 
     assert.equal(committed?.run.numSuccess, 3);
     assert.deepEqual(await storage.findPlaces("flow"), {});
@@ -102,10 +102,10 @@ export const placeStorageCases: readonly StorageCase[] = [
   on(
     "setCheckpoint moves the imports that it names, gives up their positions, and leaves the others",
     async (storage) => {
-      const { hold } = await runningForTwo(storage);
+      const { runLease } = await runningForTwo(storage);
       const places = [{ _importIds: both, checkpoint: first, position, behind: true, pause: pauseOf() }];
-      await storage.commitPage(hold, pageOf(1, { places }));
-      await storage.endRun(hold, endingOf("failed", 4));
+      await storage.commitPage(runLease, pageOf(1, { places }));
+      await storage.endRun(runLease, endingOf("failed", 4));
       const { ledger, mailer } = await storage.findPlaces("flow");
 
       assert.equal(await storage.setCheckpoint("flow", second, { _importIds: ["mailer"], at: at(50) }), true);
@@ -119,8 +119,8 @@ export const placeStorageCases: readonly StorageCase[] = [
   ),
 
   on("setCheckpoint returns false, and changes nothing, while a begun run waits to be resumed", async (storage) => {
-    const { hold } = await runningForTwo(storage);
-    await storage.releaseRun(hold);
+    const { runLease } = await runningForTwo(storage);
+    await storage.releaseRun(runLease);
 
     assert.equal(await storage.setCheckpoint("flow", second, { _importIds: both, at: at(50) }), false);
 
@@ -132,12 +132,12 @@ export const placeStorageCases: readonly StorageCase[] = [
     async (storage) => {
       const places = [{ _importIds: both, checkpoint: first, position, behind: true }];
       for (const [_id, status] of Object.entries({ waits: "queued", runs: "running" })) {
-        const { hold } = await runningForTwo(storage, _id);
-        await storage.commitPage(hold, pageOf(1, { places }));
-        if (status === "queued") await storage.releaseRun(hold);
+        const { runLease } = await runningForTwo(storage, _id);
+        await storage.commitPage(runLease, pageOf(1, { places }));
+        if (status === "queued") await storage.releaseRun(runLease);
 
         const canceled = await storage.cancelRun(`run of ${_id}`, { at: at(9), discard: true });
-        if (status === "running") await storage.endRun(hold, endingOf("completed", 10));
+        if (status === "running") await storage.endRun(runLease, endingOf("completed", 10));
 
         const place = { checkpoint: first, movedAt: at(1) };
         assert.equal(canceled?.discard, true);
@@ -147,9 +147,9 @@ export const placeStorageCases: readonly StorageCase[] = [
   ),
 
   on("endPauses ends the pauses of the imports it names, and returns those that were paused", async (storage) => {
-    const { hold } = await runningForTwo(storage);
+    const { runLease } = await runningForTwo(storage);
     const pause = pauseOf(60);
-    await storage.commitPage(hold, pageOf(1, { places: [{ _importIds: both, checkpoint: first, pause }] }));
+    await storage.commitPage(runLease, pageOf(1, { places: [{ _importIds: both, checkpoint: first, pause }] }));
 
     const ended = await storage.endPauses("flow", ["mailer", "nobody", "mailer"]);
 
@@ -163,12 +163,12 @@ export const placeStorageCases: readonly StorageCase[] = [
   on("resumableFlows returns, ascending, enabled flows with a pause that ends by itself by then", async (storage) => {
     const pauses = { d: [60, 60], b: [undefined, 50], a: [61], c: [undefined], off: [10] };
     for (const [_id, resumes] of Object.entries(pauses)) {
-      const { hold } = await runningForTwo(storage, _id);
+      const { runLease } = await runningForTwo(storage, _id);
       const places = resumes.map((resumeAt, index) => ({
         _importIds: both.slice(index, index + 1),
         pause: pauseOf(resumeAt),
       }));
-      await storage.commitPage(hold, pageOf(1, { places }));
+      await storage.commitPage(runLease, pageOf(1, { places }));
     }
     const off = flowOf("off", { _importIds: both, disabled: true });
     await storage.replaceFlow(off, { expected: iso(0), reschedule: false, at: at(5) });
@@ -183,8 +183,8 @@ export const placeStorageCases: readonly StorageCase[] = [
     async (storage) => {
       assert.equal(await storage.nextResumeAt(0), undefined);
       for (const [_id, resumeAt] of Object.entries({ a: 60, b: 50, c: undefined, off: 40 })) {
-        const { hold } = await runningForTwo(storage, _id);
-        await storage.commitPage(hold, pageOf(1, { places: [{ _importIds: both, pause: pauseOf(resumeAt) }] }));
+        const { runLease } = await runningForTwo(storage, _id);
+        await storage.commitPage(runLease, pageOf(1, { places: [{ _importIds: both, pause: pauseOf(resumeAt) }] }));
       }
       const off = flowOf("off", { _importIds: both, disabled: true });
       await storage.replaceFlow(off, { expected: iso(0), reschedule: false, at: at(5) });
@@ -211,11 +211,11 @@ export const placeStorageCases: readonly StorageCase[] = [
   ),
 
   on("replaceFlow with another export takes the places away, and cancels a begun run that waits", async (storage) => {
-    const { flow, hold } = await runningForTwo(storage);
+    const { flow, runLease } = await runningForTwo(storage);
     const places = [{ _importIds: both, checkpoint: first, position, pause: pauseOf(60) }];
-    await storage.commitPage(hold, pageOf(1, { places, failures: [failureOf("1")] }));
+    await storage.commitPage(runLease, pageOf(1, { places, failures: [failureOf("1")] }));
     await queue(storage, "next");
-    await storage.releaseRun(hold);
+    await storage.releaseRun(runLease);
 
     const change = { expected: iso(0), reschedule: false, at: at(5) };
     const replaced = await storage.replaceFlow({ ...flow, _exportId: "parcels" }, change);
@@ -229,11 +229,11 @@ export const placeStorageCases: readonly StorageCase[] = [
   }),
 
   on("replaceFlow lets an added import join at the place moved last, and in the inbox from now on", async (storage) => {
-    const { flow, hold } = await runningForTwo(storage);
+    const { flow, runLease } = await runningForTwo(storage);
     const apart = [{ _importIds: ["ledger"], checkpoint: first }];
-    await storage.commitPage(hold, pageOf(1, { places: apart }));
+    await storage.commitPage(runLease, pageOf(1, { places: apart }));
     const later = [{ _importIds: ["mailer"], checkpoint: second, position, behind: true, pause: pauseOf(60) }];
-    await storage.commitPage(hold, pageOf(2, { places: later }));
+    await storage.commitPage(runLease, pageOf(2, { places: later }));
     for (const _id of ["1", "2"]) await append(storage, arrivalOf(_id));
     const { ledger, mailer } = await storage.findPlaces("flow");
     const [, newest] = await storage.readInbox("flow", { maxRecords: 10 });
@@ -248,7 +248,7 @@ export const placeStorageCases: readonly StorageCase[] = [
   on(
     "replaceFlow takes the place of a removed import away, and resolves its failures as `removed`",
     async (storage) => {
-      const { flow, hold } = await runningForTwo(storage);
+      const { flow, runLease } = await runningForTwo(storage);
       await append(storage, arrivalOf("1"));
       const [page] = await storage.readInbox("flow", { maxRecords: 10 });
       const failures = [failureOf("1"), failureOf("2", { _importId: "mailer", retryAt: iso(60) })];
@@ -256,8 +256,8 @@ export const placeStorageCases: readonly StorageCase[] = [
         { _importIds: both, checkpoint: first },
         { _importIds: ["ledger"], inbox: defined(page).cursor },
       ];
-      await storage.commitPage(hold, pageOf(1, { places: places.slice(0, 1), failures }));
-      await storage.commitPage(hold, pageOf(2, { places: places.slice(1) }));
+      await storage.commitPage(runLease, pageOf(1, { places: places.slice(0, 1), failures }));
+      await storage.commitPage(runLease, pageOf(2, { places: places.slice(1) }));
 
       const { _importIds: _, ...alone } = flow;
       await storage.replaceFlow(alone, { expected: iso(0), reschedule: false, at: at(5) });

@@ -40,10 +40,10 @@ async function claim(storage: Storage, _flowId: string) {
 
 for (const { driver, reason } of driversHere)
   describe.skipIf(reason !== undefined)(`${driver}${reason === undefined ? "" : `: ${reason}`}`, () => {
-    const on = (title: string, play: (storage: Storage) => Promise<void>) =>
+    const on = (title: string, run: (storage: Storage) => Promise<void>) =>
       test(title, async () => {
         await using storage = await SqliteStorage.open(newCopy(), { driver });
-        await play(storage);
+        await run(storage);
       });
 
     test("a file of the first version has the second one once it was opened, and is opened again as it is", async () => {
