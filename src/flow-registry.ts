@@ -59,6 +59,8 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   constructor(options: RegistryOptions<X, M> = {}) {
     super(registryEventNames);
     const { storage = new MemoryStorage(), timezone = "UTC", clock = systemClock, newId = uuidv7 } = options;
+    if (isPromise(storage))
+      throw new InvalidOptionError("storage", "a storage that is open", storage, { hint: ": await it" });
     validate(options, optionRules, InvalidOptionError);
     this.storage = storage;
     this.timezone = timezone;
@@ -156,7 +158,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
    * @throws `invalid_request` for what is no id, such as a Promise.
    */
   async find(_id: string): Promise<Flow | undefined> {
-    checkId(_id);
+    checkId("_id", _id);
     return this.storage.findFlow(_id);
   }
 
@@ -187,7 +189,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
     input: FlowInput<ExportIdFor<X, E>, ImportIdFor<X, M, E, I>>,
     expected: ExpectedFlow = {},
   ): Promise<Flow> {
-    checkId(_id);
+    checkId("_id", _id);
     const definition = await this.#read(input, { _id });
     return this.#changeExisting(_id, expected, () => definition);
   }
@@ -205,7 +207,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
     changes: FlowPatch<ExportIdFor<X, E>, ImportIdFor<X, M, E, I>>,
     expected: ExpectedFlow = {},
   ): Promise<Flow> {
-    checkId(_id);
+    checkId("_id", _id);
     const named = namedFields(changes);
     return this.#changeExisting(_id, expected, (flow) => this.#read(patched(flow, changes), { _id, named }));
   }
@@ -216,7 +218,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
    * @throws `not_found`; `conflict` if `expected.lastModified` has moved.
    */
   async delete(_id: string, expected: ExpectedFlow = {}): Promise<void> {
-    checkId(_id);
+    checkId("_id", _id);
     const at = this.clock.now();
     const { lastModified } = expected;
     const deleted = await this.storage.deleteFlow(
@@ -393,12 +395,18 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
 }
 
 /**
- * Refuses what is no id, above all a Promise that was not awaited.
+ * Refuses what cannot be an id, above all the promise of a document: an `await` is missing then.
  *
- * @throws `invalid_request`
+ * @throws `invalid_request` naming the parameter.
  */
-export function checkId(_id: unknown, field = "_id"): asserts _id is string {
-  if (typeof _id !== "string") throw new InvalidRequestError(field, "an id", _id);
+export function checkId(parameter: string, _id: unknown): asserts _id is string {
+  if (typeof _id === "string") return;
+  const hint = isPromise(_id) ? "; the id is a Promise: await it" : "";
+  throw new InvalidRequestError(parameter, "the id of a document, a string", _id, { hint });
+}
+
+function isPromise(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "then" in value;
 }
 
 function checkMembers(place: string, _id: string, members: object, shape: Shape): void {

@@ -154,7 +154,7 @@ describe("an id that is none", () => {
     await expect(call(registry, later)).rejects.toMatchObject({
       code: "invalid_request",
       field: "_id",
-      message: "_id: expected an id, found a Promise: await it",
+      message: "_id: expected the id of a document, a string, found a Promise; the id is a Promise: await it",
     });
     await expect(call(registry, undefined as unknown as string)).rejects.toMatchObject({ code: "invalid_request" });
   });
@@ -162,7 +162,7 @@ describe("an id that is none", () => {
   test("is refused by define, with all else", async () => {
     const later = Promise.resolve("x") as unknown as string;
 
-    await expect(open().registry.define(later, input)).rejects.toThrow("found a Promise: await it");
+    await expect(open().registry.define(later, input)).rejects.toThrow("found a Promise");
   });
 });
 

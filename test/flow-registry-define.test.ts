@@ -6,6 +6,7 @@ import {
   InvalidFlowError,
   MemoryStorage,
   type RegistryEvents,
+  Scheduler,
 } from "../src/index.ts";
 import { EventRecorder, ManualClock, arrayExport, collectingImport } from "../src/testing/index.ts";
 
@@ -370,4 +371,29 @@ describe("defineAll", () => {
       'did you mean "removed"?',
     );
   });
+});
+
+test("a flow keeps its export while pages wait in its inbox, and gets another when they are dropped", async () => {
+  const registry: FlowRegistry = new FlowRegistry({
+    exports: { orders: { listen: () => () => undefined }, people: arrayExport<object>([]) },
+    imports: { ledger: collectingImport<object>() },
+    clock: new ManualClock("2030-01-01T12:00:00.000Z"),
+  });
+  const scheduler = new Scheduler(registry);
+  const events = new EventRecorder<RegistryEvents>(registry, eventNames);
+  const flow = await registry.define("own", input);
+  await scheduler.accept("orders", [{ id: 1 }]);
+
+  expect(await registry.define("own", { ...input, _exportId: "people" })).toStrictEqual(flow);
+  const { items } = await scheduler.listInbox("own");
+  await scheduler.dropInbox(
+    "own",
+    items.map(({ _id }) => _id),
+  );
+  const changed = await registry.define("own", { ...input, _exportId: "people" });
+
+  expect([items.length, changed._exportId]).toEqual([1, "people"]);
+  expect(events.of("flow:kept").map(({ error }) => error.message)).toEqual([
+    expect.stringContaining('its inbox has 1 page of export "orders"'),
+  ]);
 });

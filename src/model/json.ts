@@ -79,7 +79,7 @@ export function formatValue(value: unknown): string {
 function formatObject(value: object): string {
   try {
     if (Array.isArray(value)) return `an array of ${value.length}`;
-    if (value instanceof Promise) return "a Promise: await it";
+    if (value instanceof Promise) return "a Promise";
     const names = Object.keys(value).slice(0, 5);
     return `an object (${names.map((name) => shorten(name, 40)).join(", ")})`;
   } catch {

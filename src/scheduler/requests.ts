@@ -76,15 +76,3 @@ export function readJson(field: string, value: Json): Json {
     throw new InvalidRequestError(field, `JSON (${messageOf(error)})`, value);
   }
 }
-
-/**
- * Refuses what cannot be an id, above all the promise of a document: an `await` is missing then.
- *
- * @throws `invalid_request` naming the parameter.
- */
-export function checkId(parameter: string, _id: unknown): void {
-  if (typeof _id === "string") return;
-  const isPromise = typeof _id === "object" && _id !== null && "then" in _id;
-  const hint = isPromise ? "; the id is a Promise: await it" : "";
-  throw new InvalidRequestError(parameter, "the id of a document, a string", _id, { hint });
-}

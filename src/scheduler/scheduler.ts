@@ -1,6 +1,6 @@
 import { ExecutorFailedError, InvalidOptionError, InvalidRequestError, NotFoundError } from "../errors.ts";
 import { type Emit, Events, type RegistryEvents, type SchedulerEvents, schedulerEventNames } from "../events.ts";
-import type { FlowRegistry } from "../flow-registry.ts";
+import { type FlowRegistry, checkId } from "../flow-registry.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { AcceptOptions, AcceptResult } from "../model/export.ts";
 import type { Failure } from "../model/failure.ts";
@@ -31,7 +31,6 @@ import {
   type InboxFilter,
   type RunFilter,
   type RunOptions,
-  checkId,
   readJson,
   readRunOptions,
 } from "./requests.ts";

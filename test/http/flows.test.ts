@@ -50,6 +50,25 @@ describe("the endpoints of the contract", () => {
     expect(json).toMatchObject({ _id: flow._id, createdAt: flow.createdAt, name: "Renamed" });
   });
 
+  test("PATCH by a merge patch merges settings, and by a JSON Patch replaces them", async () => {
+    const { api, path } = await createApiWithFlow();
+    const settingsAfter = async (body: unknown) => {
+      await api.send("PATCH", path, { body });
+      return ((await api.send("GET", path)).json as Flow).settings;
+    };
+
+    expect(await settingsAfter({ settings: { table: "a", filter: { paid: true, open: true } } })).toEqual({
+      table: "a",
+      filter: { paid: true, open: true },
+    });
+    expect(await settingsAfter({ settings: { filter: { open: null } } })).toEqual({
+      table: "a",
+      filter: { paid: true },
+    });
+    expect(await settingsAfter([{ op: "replace", path: "/settings", value: { table: "b" } }])).toEqual({ table: "b" });
+    expect(await settingsAfter({ settings: null })).toBeUndefined();
+  });
+
   test("DELETE /flows/{_id} returns 204 without a body, and 404 from then on", async () => {
     const { api, path } = await createApiWithFlow();
 

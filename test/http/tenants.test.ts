@@ -264,6 +264,29 @@ describe("a tenant's flows", () => {
     expect((await api.send("POST", "/exports/numbers/records", { body: {} })).status).toBe(404);
   });
 
+  test("run none next that are not its own, as if there were none", async () => {
+    const { api, mine, theirs, unowned } = await shared();
+    const path = `/flows/${mine.listening._id}`;
+    const messageFor = async (_id: string) => {
+      const { status, text } = await api.send("PATCH", path, { body: { _runNextFlowIds: [mine.flow._id, _id] } });
+      return [status, text.replaceAll(_id, "ID")];
+    };
+
+    const gone = await messageFor("gone");
+    expect(gone).toEqual([422, expect.stringContaining("_runNextFlowIds.1: there is no flow")]);
+    for (const { _id } of [theirs.flow, unowned.flow]) expect(await messageFor(_id)).toEqual(gone);
+    expect((await api.send("PATCH", path, { body: { _runNextFlowIds: [mine.flow._id] } })).status).toBe(200);
+  });
+
+  test("are suggested no export and no import beyond its scope", async () => {
+    const { api } = await shared({ _exportIds: ["hook"], _importIds: ["other"] });
+
+    const { text } = await api.send("POST", "/flows", { body: { name: "x", _exportId: "number", _importId: "othr" } });
+
+    expect(text).not.toContain("numbers");
+    expect(text).toContain('did you mean \\"other\\"?');
+  });
+
   test("are all that its records reach, though others use the same export", async () => {
     const { api, mine, others } = await shared();
     const before = await others();

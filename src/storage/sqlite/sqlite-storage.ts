@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { systemClock } from "../../clock.ts";
 import { InvalidOptionError, StorageFailedError } from "../../errors.ts";
 import { type Shape, duration, objectWith, oneOf, v, validate } from "../../model/validate.ts";
@@ -70,9 +72,16 @@ export class SqliteStorage extends SqlStorage {
     } catch (error) {
       database?.close();
       if (error instanceof InvalidOptionError) throw error;
-      throw new StorageFailedError(`open of ${file}`, error);
+      throw new StorageFailedError(`open of ${file}`, reasonOf(file, error));
     }
   }
+}
+
+// What drivers say of a folder that is missing does not name it.
+function reasonOf(file: string, error: unknown): unknown {
+  const folder = dirname(resolve(file));
+  if (file.startsWith("file:") || existsSync(folder)) return error;
+  return new Error(`there is no folder ${folder}`, { cause: error });
 }
 
 const defaultBusyTimeoutMs = 5_000;
