@@ -427,7 +427,9 @@ describe("several imports", () => {
     const lines: object[] = [];
     const logger = {
       debug: () => undefined,
-      info: (fields: object, message: string) => void (message === "written" && lines.push(fields)),
+      info(fields: object, message: string) {
+        if (message === "written") lines.push(fields);
+      },
       warn: () => undefined,
       error: () => undefined,
     };
