@@ -10,7 +10,7 @@ import { inProject, manifest, node, pack, pinned, root, runChecks } from "./pack
 import { dueTimes } from "./due-times.mjs";
 
 /** In bytes. What is over it needs a reason, which goes into the commit that raises it. */
-const budget = { tarball: 500_000, unpacked: 2_000_000, installed: 7_000_000 };
+const budget = { tarball: 600_000, unpacked: 2_500_000, installed: 7_000_000 };
 
 const { default: options } = await tsImport("../../tsup.config.ts", import.meta.url);
 const entries = Object.keys(options.entry);
