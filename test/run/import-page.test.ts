@@ -444,6 +444,6 @@ describe("several imports", () => {
     const run = await stage.move();
 
     expect(seen).toEqual([run._flowId, run._id, "running"]);
-    expect(lines).toEqual([{ flowId: run._flowId, runId: run._id, rows: 1 }]);
+    expect(lines[0]).toEqual({ flowId: run._flowId, runId: run._id, rows: 1 });
   });
 });

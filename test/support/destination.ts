@@ -29,7 +29,7 @@ export class DirectImport {
     const add = (fields: object, message: string) => void this.lines.push([fields, message]);
     const log: Logger = { debug: add, info: add, warn: add, error: add };
     this.to = {
-      ...{ _importId: "sink", import: into as unknown as Import<unknown>, run, flow, log, clock: this.clock },
+      ...{ _importId: "sink", import: into, run, flow, log, clock: this.clock },
       ...{ signal: this.abort.signal, attempts: new AttemptSignals(this.abort.signal), freeze: true, shared: false },
       ...{ maxAttempts: 5, maxWaitMs: 30_000, backoff: { retryDelayMs: 1_000, random: () => 0.5 } },
       onRetry: (_attempt, delayMs) => void this.retries.push(delayMs),
@@ -64,3 +64,8 @@ export function byId(records: readonly { readonly id: string }[]): PageKeys {
 /** What the destination throws that is busy, or refuses. */
 export const busy = (afterMs?: number | Date) => retryLater("busy", { afterMs });
 export const refused = () => reject("refused");
+
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
+}
