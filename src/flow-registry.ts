@@ -55,7 +55,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   readonly #exports = new Map<string, Export<unknown>>();
   readonly #imports = new Map<string, Import<unknown>>();
 
-  /** @throws `invalid_option` naming the first option, export or import that does not hold. */
+  /** @throws `invalid_option` naming the first option, export or import that is invalid. */
   constructor(options: RegistryOptions<X, M> = {}) {
     super(registryEventNames);
     const { storage = new MemoryStorage(), timezone = "UTC", clock = systemClock, newId = uuidv7 } = options;

@@ -36,7 +36,7 @@ export interface PauseReason {
 }
 
 /** What is left to write of a page, and what has already gone wrong with the rest. */
-interface Prepared {
+interface PreparedBatch {
   readonly batch: Batch;
   readonly errors: readonly RecordError[];
   readonly numIgnore: number;
@@ -52,7 +52,7 @@ const noErrors: readonly RecordError[] = Object.freeze([]);
  */
 export async function importPage(page: Batch, to: Destination, doubtful?: ReadonlySet<number>): Promise<ImportResult> {
   const writer = new BatchWriter(to);
-  let prepared: Prepared;
+  let prepared: PreparedBatch;
   try {
     prepared = prepare(page, to);
   } catch (error) {
@@ -101,7 +101,7 @@ function inOrder(errors: RecordError[]): readonly RecordError[] {
   return errors.sort((one, other) => one.index - other.index);
 }
 
-function prepare(page: Batch, to: Destination): Prepared {
+function prepare(page: Batch, to: Destination): PreparedBatch {
   const into = to.import;
   const { problems } = page.keys;
   if (into.filter === undefined && into.map === undefined && into.schema === undefined && problems === undefined)

@@ -12,7 +12,7 @@ import type { PassStart } from "./passes.ts";
 import { type PauseCause, nextPause, pausesBeforeProbe } from "./pause.ts";
 import type { RunProgress } from "./progress.ts";
 import type { Departure, Recipient } from "./recipient.ts";
-import { type AutoRetry, type Settled, settle } from "./settle.ts";
+import { type AutoRetry, type SettledPage, settle } from "./settle.ts";
 import type { SourcePage } from "./source.ts";
 
 /** What moving pages takes. */
@@ -50,7 +50,7 @@ interface Part {
 /** What of a page is committed together. */
 interface Share {
   readonly recipient: Recipient;
-  readonly settled: Settled;
+  readonly settled: SettledPage;
   readonly departure: Departure | undefined;
 }
 
@@ -221,7 +221,7 @@ export class PageMover {
     return this.#recipients.some((recipient) => recipient._importId === _importId && recipient.left === undefined);
   }
 
-  #follow({ recipient, settled, departure }: Share, failures: Settled["failures"]): void {
+  #follow({ recipient, settled, departure }: Share, failures: SettledPage["failures"]): void {
     const { emit, progress } = this.#deps;
     recipient.open.follow(failures, settled.closedKeys);
     recipient.numNew += settled.numNew;
@@ -285,21 +285,27 @@ export class PageMover {
     const { signal } = this.#deps;
     const isRetry = page.failures !== undefined;
     const halt = result.violation ?? result.stopped;
-    if (halt !== undefined) return this.#leave(recipient, this.#halted(recipient, result, halt));
+    if (halt !== undefined) {
+      this.#leave(recipient, this.#halted(recipient, result, halt));
+      return undefined;
+    }
     if (signal.aborted && !isSettled(recipient, result)) return undefined;
-    if (result.unavailable !== undefined && !isRetry)
-      return this.#holdOrLeave(page, recipient, result.unavailable, result);
+    if (result.unavailable !== undefined && !isRetry) {
+      this.#probeOrLeave(page, recipient, result.unavailable, result);
+      return undefined;
+    }
     try {
       const settled = this.#settled(page, { recipient, result });
       const departure = isRetry ? undefined : await this.#departure(recipient, result, settled);
       return { recipient, settled, departure };
     } catch (error) {
       if (!(error instanceof CountsMismatchError)) throw error;
-      return this.#leave(recipient, { status: "failed", error });
+      this.#leave(recipient, { status: "failed", error });
+      return undefined;
     }
   }
 
-  #settled(page: SourcePage, { recipient, result }: Part): Settled {
+  #settled(page: SourcePage, { recipient, result }: Part): SettledPage {
     const { autoRetry, clock, codec, newId, progress } = this.#deps;
     const { _importId, held, open } = recipient;
     const deps = { run: progress.run, _importId, open, codec, autoRetry, clock, newId };
@@ -310,14 +316,12 @@ export class PageMover {
     return both(settle(held.batch, held.result, undefined, deps), settled);
   }
 
-  #holdOrLeave(page: SourcePage, recipient: Recipient, reason: PauseReason, result: ImportResult): undefined {
+  #probeOrLeave(page: SourcePage, recipient: Recipient, reason: PauseReason, result: ImportResult): void {
     const { ownPosition, progress } = this.#deps;
     const attempts = progress.placeOf(recipient._importId).pause?.attempts ?? 0;
-    if (!ownPosition && recipient.held === undefined && attempts >= pausesBeforeProbe) {
+    if (!ownPosition && recipient.held === undefined && attempts >= pausesBeforeProbe)
       recipient.held = { batch: page.batch, result };
-      return undefined;
-    }
-    return this.#leave(recipient, this.#unavailable(recipient, reason));
+    else this.#leave(recipient, this.#unavailable(recipient, reason));
   }
 
   #unavailable(recipient: Recipient, { error, afterMs }: PauseReason): Departure {
@@ -333,7 +337,7 @@ export class PageMover {
   }
 
   // The page is committed for it, and then it is paused; undefined if it goes on.
-  async #departure(recipient: Recipient, result: ImportResult, settled: Settled): Promise<Departure | undefined> {
+  async #departure(recipient: Recipient, result: ImportResult, settled: SettledPage): Promise<Departure | undefined> {
     if (result.pause !== undefined) return this.#unavailable(recipient, result.pause);
     if (settled.numNew === 0) return undefined;
     const { countOpen, maxFailures, maxOpenFailures } = this.#deps;
@@ -451,7 +455,7 @@ function reasonOf({ code, message }: PoundlockError): Pause["reason"] {
   return Object.freeze({ code, message });
 }
 
-function both(one: Settled, other: Settled): Settled {
+function both(one: SettledPage, other: SettledPage): SettledPage {
   const counts: Counts = addCounts(one.counts, other.counts);
   const later = new Set(other.failures.map(({ key }) => key));
   return {

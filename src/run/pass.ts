@@ -59,13 +59,15 @@ export class Pass {
   /** @throws `lease_lost`, `export_failed`, `contract_violation` of the export, and what the storage throws. */
   async run(): Promise<PassEnd> {
     const { limit, open, prefetch, progress, reading, signal, yielder } = this.#deps;
-    if (signal.aborted) return "aborted";
+    // A function, as the signal may abort at every await.
+    const isAborted = () => signal.aborted;
+    if (isAborted()) return "aborted";
     const readBefore = progress.run.numPagesGenerated;
     const pages = new ReadAhead(open(reading), prefetch, signal);
     let left = limit;
     try {
       for (let page = await pages.next(); page !== undefined; page = await pages.next()) {
-        if (signal.aborted) return "aborted";
+        if (isAborted()) return "aborted";
         const part = cut(page, left);
         await this.#mover.move(part, readBefore + pages.read);
         left -= page.batch.size;
@@ -73,7 +75,7 @@ export class Pass {
         if (end !== undefined) return end;
         if (yielder.isDue()) await yielder.yield();
       }
-      return signal.aborted ? "aborted" : this.#through();
+      return isAborted() ? "aborted" : this.#through();
     } finally {
       reading.end();
       await pages.close();

@@ -42,7 +42,7 @@ export class ReadAhead {
   // One after the other: an async iterable made by hand may not bear two calls at once.
   #pull(): Promise<SourcePage | undefined> {
     const page = this.#readAfter(this.#last);
-    // An error ends the reading; who takes this page gets to see it, perhaps much later.
+    // An error ends the reading; the caller that asks for this page gets it, perhaps much later.
     this.#last = page.catch(() => {
       this.#ended = true;
     });

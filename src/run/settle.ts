@@ -33,7 +33,7 @@ export interface SettleDeps {
 }
 
 /** One import's part of a page, as a commit takes it. */
-export interface Settled {
+export interface SettledPage {
   readonly counts: Counts;
   readonly failures: readonly Failure[];
   /** Failures that a retry delivered. */
@@ -58,7 +58,7 @@ export function settle(
   result: ImportResult,
   origin: FailureOrigin | undefined,
   deps: SettleDeps,
-): Settled {
+): SettledPage {
   const counts = countsOf(result);
   if (!countsAddUp(batch.size, counts)) {
     const { numError, numIgnore, numSuccess } = counts;
@@ -90,7 +90,7 @@ function superseded(
   batch: Batch,
   failed: ReadonlySet<number> | undefined,
   open: OpenFailures,
-): Pick<Settled, "superseded" | "closedKeys"> {
+): Pick<SettledPage, "superseded" | "closedKeys"> {
   if (open.size === 0) return { superseded: none, closedKeys: none };
   const ids = new Map<string, string>();
   for (let index = 0; index < batch.size; index++) {
@@ -141,20 +141,20 @@ function faultOf(fault: RecordError["fault"]): Fault {
   return fault === "unsent" ? "retry" : fault;
 }
 
-interface Kept {
+interface StoredRecord {
   readonly fields: Pick<Failure, "record" | "unstorable" | "original" | "editedAt">;
   /** To follow the message. */
   readonly note: string;
 }
 
-function keptRecord(record: unknown, codec: Codec | undefined): Kept {
+function keptRecord(record: unknown, codec: Codec | undefined): StoredRecord {
   const result = storable(record, codec);
   if (result.problem === undefined) return { fields: { record: result.record }, note: "" };
   const note = ` (its record cannot be kept, nor sent again: ${result.problem})`;
   return { fields: { record: undefined, unstorable: true }, note };
 }
 
-function storedRecord({ record, original, editedAt }: Failure): Kept {
+function storedRecord({ record, original, editedAt }: Failure): StoredRecord {
   return { fields: { record, ...(editedAt === undefined ? {} : { original, editedAt }) }, note: "" };
 }
 

@@ -158,7 +158,7 @@ export class BatchWriter {
     return undefined;
   }
 
-  // What is not sent has not used its attempts up: who resumes sends it again.
+  // What is not sent has not used its attempts up: the run that resumes sends it again.
   #leave(open: Batch, attempts: number): void {
     const halt = this.#halt;
     if (halt === undefined || this.#to.signal.aborted)

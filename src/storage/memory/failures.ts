@@ -160,7 +160,7 @@ function openMap(state: MemoryState, { _flowId, _importId, _exportId }: Failure)
 
 function inner<T>(map: Map<string, Map<string, T>>, key: string): Map<string, T> {
   let found = map.get(key);
-  if (found === undefined) map.set(key, (found = new Map()));
+  if (found === undefined) map.set(key, (found = new Map<string, T>()));
   return found;
 }
 

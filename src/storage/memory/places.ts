@@ -112,6 +112,6 @@ export function followImports(state: MemoryState, before: Flow, now: Flow): read
 
 function placesOf(state: MemoryState, _flowId: string): Map<string, ImportPlace> {
   let places = state.places.get(_flowId);
-  if (places === undefined) state.places.set(_flowId, (places = new Map()));
+  if (places === undefined) state.places.set(_flowId, (places = new Map<string, ImportPlace>()));
   return places;
 }

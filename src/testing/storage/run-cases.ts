@@ -182,8 +182,8 @@ export const runStorageCases: readonly StorageCase[] = [
     title: "queueDue by two at once makes one run of a due time",
     async run({ storage, other }) {
       for (const _id of ["a", "b", "c"]) await addFlow(storage, _id, { nextRunAt: iso(10) });
-      const ticks = (who: string) =>
-        ["a", "b", "c"].map((_id) => tickOf(_id, `${who} ${_id}`, { dueAt: 10, nextDueAt: 70 }));
+      const ticks = (name: string) =>
+        ["a", "b", "c"].map((_id) => tickOf(_id, `${name} ${_id}`, { dueAt: 10, nextDueAt: 70 }));
 
       const [one, two] = await Promise.all([
         storage.queueDue(ticks("one"), bufferOne),
