@@ -321,10 +321,6 @@ describe("what cannot be frozen", () => {
     return true;
   };
 
-  const vandalize: Write = (records) => {
-    vandal(records);
-  };
-
   test.each<[where: string, into: object]>([
     ["write", {}],
     ["filter", { filter: (one: unknown) => vandal([one]) }],
