@@ -211,8 +211,9 @@ export function withPage(run: Run, { generated, processed, counts: page }: PageC
     imports[_importId] = addCounts(imports[_importId] ?? noCounts, counts);
     sum = addCounts(sum, counts);
   }
+  const { waits: _, ...rest } = run;
   return Object.freeze({
-    ...run,
+    ...rest,
     crashes: 0,
     numPagesGenerated: generated,
     numPagesProcessed: run.numPagesProcessed + processed,

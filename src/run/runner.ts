@@ -206,7 +206,9 @@ export class Runner {
       return await executeRun(job);
     } catch (error) {
       if (error instanceof LeaseLostError) throw error;
-      // An error that nobody expected, or of the storage, is this run's own: it must not look like a crash.
+      // What the storage could not do is not the run's to end with: the run goes on when its lease has run out.
+      if (isPoundlockError(error) && error.code === "storage_failed") throw error;
+      // An error that nobody expected is this run's own: it must not look like a crash.
       return failed(run, isPoundlockError(error) ? error : new StorageFailedError("commitPage", error));
     }
   }

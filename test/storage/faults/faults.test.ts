@@ -107,7 +107,9 @@ for (const { name, open, step } of storages) {
   describe(`${name}: a script of ${calls.length} calls`, () => {
     test("by itself it harms nothing, and calls every method there is", () => {
       expect(faultFree).toEqual({ reclaimed: 1, violations: "", hung: 0, failed: 0 });
-      expect([...new Set(names)].sort()).toEqual(methods.sort());
+      // Due times are computed anew only after a change of zone, tz data or clock: test/scheduler has that.
+      const wanted = methods.filter((method) => method !== "rescheduleFlows");
+      expect([...new Set(names)].sort()).toEqual(wanted.sort());
     });
 
     for (const [index, mode] of [...passing, ...lasting].entries()) {

@@ -257,6 +257,9 @@ export class ScriptedHost {
     const [failure] = valueOf(failures)?.items ?? [];
     if (failure === undefined) return;
     await this.#call("getFailure", ({ scheduler }) => scheduler.getFailure(failure._id));
+    await this.#call("editFailure", ({ scheduler }) => scheduler.editFailure(failure._id, failure.record), "conflict");
+    await this.#call("resume", ({ scheduler }) => scheduler.resume("a-orders"));
+    await this.#call("dropInbox", ({ scheduler }) => scheduler.dropInbox("c-events", ["no such page"]));
     await this.#call("resolveFailures", ({ scheduler }) => scheduler.resolveFailures([failure._id]));
     await this.#call("getCheckpoint", ({ scheduler }) => scheduler.getCheckpoint("a-orders"));
   }
