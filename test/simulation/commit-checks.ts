@@ -89,7 +89,10 @@ export class CommitChecks {
     const numbers = pages.flatMap((one) => run.flow.source.numbers(one));
     if (run.limit === undefined) return { run, into, numbers, pages: pages.length };
     const { numSuccess, numIgnore, numError } = run.sums.get(into.plan._id) ?? noCounts;
-    return { run, into, numbers: numbers.slice(0, run.limit - numSuccess - numIgnore - numError), pages: 1 };
+    // After a wait its limit counts what any import got before.
+    const left = run.claims > 1 ? sumOf(page.counts[into.plan._id] ?? noCounts) : Infinity;
+    const most = Math.min(run.limit - numSuccess - numIgnore - numError, left);
+    return { run, into, numbers: numbers.slice(0, most), pages: 1 };
   }
 
   #inboxShare(run: RunModel, into: ImportModel, through: number): Share {

@@ -140,11 +140,12 @@ export class HostChecks {
 
   #noteState({ source }: FlowModel, { states }: ImportModel, n: number, spoils: boolean): void {
     const { keys, order, patchy } = source.plan;
-    if (keys !== "things") return;
+    // Events that are accepted at the same time arrive in any order.
+    if (keys !== "things" || n > 1_000_000) return;
     const key = keyOf(source.plan, n);
     const { newest = n, spoiled = false } = states.get(key) ?? {};
     // A source that gives its newest page first gives older states after newer ones by itself.
-    const isUnordered = n < 1_000_000 && (order === "unordered" || patchy);
+    const isUnordered = order === "unordered" || patchy;
     states.set(key, { last: n, newest: Math.max(n, newest), spoiled: spoiled || spoils || isUnordered });
   }
 

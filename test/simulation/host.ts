@@ -277,9 +277,11 @@ export class Host {
         throw new Error("returned much too late");
       case "short":
         this.#apply(write, numbers.slice(1));
+        this.#excuse(write);
         return numbers.slice(1).map(() => ({ ok: true }));
       case "long":
         this.#apply(write, numbers);
+        this.#excuse(write);
         return [...numbers, 0].map(() => ({ ok: true }));
       case "nonsense":
         // What a host without types may return.
@@ -359,6 +361,12 @@ export class Host {
 
   #apply({ plan, run }: Write, numbers: readonly number[]): void {
     for (const n of numbers) this.#parts.checks.applies(this.#parts.process, plan, run, n);
+  }
+
+  // It has written, and its result breaks the contract: nothing of the page is committed for it.
+  #excuse({ plan, run }: Write): void {
+    const into = this.#parts.model.importOf(run, plan);
+    if (into !== undefined) this.#parts.model.excuse(into);
   }
 
   #settle({ plan, run }: Write, n: number): void {
