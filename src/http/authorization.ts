@@ -11,14 +11,22 @@ export const actions = [
   "flows.delete",
   "flows.clone",
   "flows.run",
+  "deliveries.read",
+  "checkpoints.write",
+  "inbox.read",
+  "inbox.drop",
   "runs.list",
   "runs.read",
   "runs.cancel",
   "failures.list",
+  "failures.read",
+  "failures.edit",
   "failures.retry",
   "failures.resolve",
   "exports.list",
+  "exports.read",
   "imports.list",
+  "imports.read",
   "records.accept",
   "events.listen",
   "health.read",
@@ -36,8 +44,12 @@ export interface AuthorizeRequest {
   readonly flowId?: string;
   /** The run in the path; it need not exist. */
   readonly runId?: string;
+  /** The failure in the path; it need not exist. */
+  readonly failureId?: string;
   /** The export in the path; it need not exist. */
   readonly exportId?: string;
+  /** The import in the path; it need not exist. */
+  readonly importId?: string;
 }
 
 /** Limits a caller to one integration: nothing else exists for it. */
@@ -48,10 +60,26 @@ export interface TenantScope {
   readonly _exportIds?: readonly string[];
   /** The imports that the caller's flows may use. @default all */
   readonly _importIds?: readonly string[];
+  /** The caller's name, for the log and the limit of event streams. @default the integration's */
+  readonly caller?: string;
+}
+
+/** Allows everything to a caller with a name. */
+export interface FullAccess {
+  readonly fullAccess: true;
+  /** The caller's name, for the log and the limit of event streams. */
+  readonly caller: string;
 }
 
 /** True: everything is allowed. False: refused as `forbidden`. A scope: only what belongs to that integration. */
-export type AuthorizeResult = boolean | TenantScope;
+export type AuthorizeResult = boolean | TenantScope | FullAccess;
+
+/** What a caller may see, and its name. */
+export interface Grant {
+  /** Undefined: everything. */
+  readonly scope: TenantScope | undefined;
+  readonly caller: string | undefined;
+}
 
 /**
  * Decides what a caller may do; called once for each request. An `UnauthorizedError` thrown here becomes 401, a
@@ -66,7 +94,7 @@ export function allowAll(): Authorize {
 
 /**
  * Allows everything to callers that send `Authorization: Bearer` with the token, or one of several; compared in
- * constant time.
+ * constant time. The log names them by the number of their token, as in `token 1`.
  *
  * @throws `invalid_option` if there is no token or an empty one, as with an environment variable that is not set.
  */
@@ -81,25 +109,25 @@ export function bearerToken(tokens: string | readonly string[] | undefined): Aut
     if (given === undefined) throw new UnauthorizedError("A bearer token is required");
     const digest = digestOf(given);
     // Every token is compared, so that the time does not depend on which one matches.
-    const matches = digests.filter((known) => timingSafeEqual(known, digest)).length > 0;
-    if (!matches) throw new UnauthorizedError("The bearer token is not valid");
-    return true;
+    const index = digests.map((known) => timingSafeEqual(known, digest)).lastIndexOf(true);
+    if (index === -1) throw new UnauthorizedError("The bearer token is not valid");
+    return { fullAccess: true, caller: `token ${index + 1}` };
   };
 }
 
 /**
- * The scope that the hook's result gives; undefined: everything.
+ * What the hook's result grants.
  *
- * @throws `forbidden` if it gives nothing; TypeError if it is not a valid result.
+ * @throws `forbidden` if it grants nothing; TypeError if it is not a valid result.
  */
-export function scopeOf(result: unknown): TenantScope | undefined {
-  if (result === true) return undefined;
+export function grantOf(result: unknown): Grant {
+  if (result === true) return { scope: undefined, caller: undefined };
   if (result === false) throw new ForbiddenError("This is not allowed");
-  if (!isScope(result))
-    throw new TypeError(
-      `authorize: expected true, false or a scope with _integrationId, returned ${formatValue(result)}`,
-    );
-  return result;
+  if (isFullAccess(result)) return { scope: undefined, caller: result.caller };
+  if (isScope(result)) return { scope: result, caller: result.caller };
+  throw new TypeError(
+    `authorize: expected true, false, full access or a scope with _integrationId, returned ${formatValue(result)}`,
+  );
 }
 
 /** Whether the caller may see the document. */
@@ -114,9 +142,17 @@ export function isRefusal(error: unknown): boolean {
 
 function isScope(value: unknown): value is TenantScope {
   if (typeof value !== "object" || value === null) return false;
-  const { _integrationId, _exportIds, _importIds } = value as Record<string, unknown>;
+  const { _integrationId, _exportIds, _importIds, caller, fullAccess } = value as Record<string, unknown>;
+  if (fullAccess !== undefined || !(caller === undefined || isString(caller))) return false;
   const areIds = (list: unknown) => list === undefined || (Array.isArray(list) && list.every(isString));
   return isString(_integrationId) && _integrationId !== "" && areIds(_exportIds) && areIds(_importIds);
+}
+
+// A result with both could be meant as either, so it is neither.
+function isFullAccess(value: unknown): value is FullAccess {
+  if (typeof value !== "object" || value === null || "_integrationId" in value) return false;
+  const { fullAccess, caller } = value as Record<string, unknown>;
+  return fullAccess === true && isString(caller) && caller !== "";
 }
 
 function isString(value: unknown): value is string {

@@ -1,3 +1,5 @@
+import { promisify } from "node:util";
+import { gunzip } from "node:zlib";
 import { formatValue } from "../model/json.ts";
 import { v } from "../model/validate.ts";
 import type { Schema } from "./documents.ts";
@@ -11,6 +13,10 @@ export interface BodySpec {
   readonly content: Readonly<Record<string, Schema>>;
   /** True: the body is checked against its shape here. False: the route's own code does it, against the same shape. */
   readonly checked: boolean;
+  /** The body may be compressed by gzip. @default false */
+  readonly acceptsGzip?: boolean;
+  /** A body without a content type is accepted if it begins as JSON does. @default false */
+  readonly acceptsUntyped?: boolean;
 }
 
 /** A body that was read and parsed. */
@@ -21,7 +27,23 @@ export interface Body {
   readonly mediaType: string;
 }
 
+/** How a body is read. */
+export interface BodyReading extends BodySpec {
+  /** Most bytes, also after it was decompressed. */
+  readonly limit: number;
+  /** `verify` has accepted the request: senders of webhooks call JSON by other media types, too. */
+  readonly isVerified?: boolean;
+}
+
 const noBytes = new Uint8Array(0);
+
+/** @throws HttpError 500 if something has read the body before: its sender is not to blame, and may try again. */
+export function expectUnread({ bodyUsed, body }: Request): void {
+  if (!bodyUsed && body?.locked !== true) return;
+  const message =
+    "The body was read before the request reached this handler, by a middleware for example: pass on a request whose body is unread";
+  throw new HttpError(500, [{ code: "unexpected", message }]);
+}
 
 /**
  * The bytes of the body.
@@ -46,12 +68,13 @@ export async function readBytes(request: Request, limit: number): Promise<Uint8A
  *
  * @throws HttpError 415 for a media type, charset or encoding that is not supported; 400 for invalid JSON or shape.
  */
-export function readBody(bytes: Uint8Array, request: Request, spec: BodySpec): Body {
-  if (bytes.length === 0 && !spec.required) return { value: undefined, mediaType: "" };
-  const mediaType = mediaTypeOf(request, Object.keys(spec.content));
-  const value = parse(bytes);
-  const schema = spec.content[mediaType];
-  return { value: spec.checked && schema !== undefined ? readShape(value, schema) : value, mediaType };
+export async function readBody(bytes: Uint8Array, request: Request, reading: BodyReading): Promise<Body> {
+  const { content, checked, required } = reading;
+  if (bytes.length === 0 && !required) return { value: undefined, mediaType: "" };
+  const mediaType = mediaTypeOf(request, bytes, reading);
+  const value = parse(await decompressed(bytes, request, reading));
+  const schema = content[mediaType];
+  return { value: checked && schema !== undefined ? readShape(value, schema) : value, mediaType };
 }
 
 /**
@@ -63,24 +86,95 @@ export function readShape(value: unknown, schema: Schema): unknown {
   // Valibot takes an array for an object.
   if (Array.isArray(value) && schema.type.endsWith("object"))
     throw badRequest("", `The body: expected an object, found ${formatValue(value)}`);
+  const oversized = oversizedLists(value, schema);
+  if (oversized.length > 0) throw new HttpError(400, oversized);
   const parsed = v.safeParse(schema, value);
   if (parsed.success) return parsed.output;
   throw new HttpError(400, parsed.issues.map(problemOf));
 }
 
-function mediaTypeOf(request: Request, known: readonly string[]): string {
-  const expected = known.join(" or ");
-  const encoding = request.headers.get("content-encoding");
-  if (encoding !== null && encoding !== "identity")
-    throw badRequest("content-encoding", `content-encoding: expected none, found ${formatValue(encoding)}`, 415);
-  const contentType = request.headers.get("content-type");
-  const [type = "", ...parameters] = (contentType ?? "").toLowerCase().split(";");
+/**
+ * Lists that are too long, found before their items are checked: otherwise each wrong item would become a problem of its
+ * own, however many there are.
+ */
+function oversizedLists(value: unknown, schema: Schema): Problem[] {
+  const fields = "entries" in schema ? Object.entries(schema.entries as Readonly<Record<string, Schema>>) : [];
+  const parts = fields.map(
+    ([field, part]) => [field, (value as Record<string, unknown> | null)?.[field], part] as const,
+  );
+  return [["", value, schema] as const, ...parts].flatMap(([field, found, part]) => {
+    const limit = maxLengthOf(part);
+    if (!Array.isArray(found) || limit === undefined || found.length <= limit.requirement) return [];
+    const message = `${field === "" ? "The body" : field}: expected ${limit.message}, found an array of ${found.length}`;
+    return [{ code: "invalid_request", message, ...(field === "" ? {} : { field }) }];
+  });
+}
+
+interface MaxLength {
+  readonly type: "max_length";
+  readonly requirement: number;
+  readonly message: string;
+}
+
+function maxLengthOf(schema: object): MaxLength | undefined {
+  if ("type" in schema && schema.type === "max_length") return schema as MaxLength;
+  if ("wrapped" in schema) return maxLengthOf(schema.wrapped as object);
+  if (!("pipe" in schema)) return undefined;
+  for (const part of schema.pipe as readonly object[]) {
+    const found = maxLengthOf(part);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+const json = "application/json";
+
+/** @throws HttpError 415 */
+function mediaTypeOf(
+  { headers }: Request,
+  bytes: Uint8Array,
+  { content, isVerified, acceptsUntyped }: BodyReading,
+): string {
+  const known = Object.keys(content);
+  const contentType = headers.get("content-type");
+  if (acceptsUntyped === true && (contentType ?? "") === "" && beginsAsJson(bytes)) return json;
+  const [first = "", ...parameters] = (contentType ?? "").toLowerCase().split(";");
+  const type = first.trim();
   const charset = parameters
     .map((one) => /^\s*charset\s*=\s*"?([^"\s]+)/.exec(one)?.[1])
     .find((one) => one !== undefined);
-  if (known.includes(type.trim()) && (charset === undefined || /^utf-?8$/.test(charset))) return type.trim();
+  if (charset === undefined || /^utf-?8$/.test(charset)) {
+    if (known.includes(type)) return type;
+    if (isVerified === true && (type === "text/plain" || /^application\/[^ ]+\+json$/.test(type))) return json;
+  }
   const found = contentType === null ? "nothing" : formatValue(contentType);
-  throw badRequest("content-type", `content-type: expected ${expected} in UTF-8, found ${found}`, 415);
+  throw badRequest("content-type", `content-type: expected ${known.join(" or ")} in UTF-8, found ${found}`, 415);
+}
+
+function beginsAsJson(bytes: Uint8Array): boolean {
+  return /^\s*[{[]/.test(Buffer.from(bytes.subarray(0, 100)).toString("latin1"));
+}
+
+const inflate = promisify(gunzip);
+
+/** @throws HttpError 415 for an encoding that is not supported here; 413 if there are more than `limit` bytes in it. */
+async function decompressed(
+  bytes: Uint8Array,
+  { headers }: Request,
+  { limit, acceptsGzip }: BodyReading,
+): Promise<Uint8Array> {
+  const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "identity";
+  if (encoding === "identity") return bytes;
+  if (acceptsGzip !== true || (encoding !== "gzip" && encoding !== "x-gzip")) {
+    const expected = acceptsGzip === true ? "gzip or none" : "none";
+    throw badRequest("content-encoding", `content-encoding: expected ${expected}, found ${formatValue(encoding)}`, 415);
+  }
+  try {
+    return await inflate(bytes, { maxOutputLength: limit });
+  } catch (error) {
+    if ((error as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(limit);
+    throw badRequest("", "The body: expected gzip, found other bytes");
+  }
 }
 
 function parse(bytes: Uint8Array): unknown {

@@ -1,5 +1,6 @@
-import { failureStatuses, faults } from "../model/failure.ts";
-import { runStatuses, triggers } from "../model/run.ts";
+import { pauseEnds } from "../model/delivery.ts";
+import { failureStatuses, faults, resolvers } from "../model/failure.ts";
+import { importStatuses, runStatuses, triggers } from "../model/run.ts";
 import { v } from "../model/validate.ts";
 
 /** A shape that is read or sent: it validates, and the OpenAPI document is made of it. */
@@ -53,6 +54,8 @@ const counts = {
   numIgnore: described(count, "Records that the import's filter left out."),
 };
 
+const error = v.object({ code: string, message: string });
+
 /** One run of a flow. */
 export const runDocument = v.object({
   _id: string,
@@ -68,18 +71,39 @@ export const runDocument = v.object({
   coalesced: described(count, "Due times that were merged into this run while it was queued."),
   skipped: described(count, "Due times that were skipped because this run was queued or running."),
   crashes: described(count, "How often a process died, or lost its lease, while running it."),
-  limit: v.optional(described(count, "Sample run: most records that are read.")),
+  limit: v.optional(described(count, "Sample run: most records for each import.")),
+  parameters: v.optional(described(v.unknown(), "Handed to the export, such as the window of a backfill.")),
+  moveCheckpoint: v.optional(described(v.literal(false), "The run neither reads from checkpoints nor moves them.")),
+  chain: v.optional(described(v.array(string), "Flows whose runs led to this one, the first one first.")),
+  notBefore: v.optional(timeOf("The run waits, and does not continue before this time.")),
+  waits: v.optional(described(count, "How often it was returned to the queue to wait since its last progress.")),
+  discard: v.optional(described(v.literal(true), "It was canceled together with the positions of its imports.")),
   retry: v.optional(
-    v.object({ _importId: v.optional(string), _ids: v.optional(v.array(string)), _integrationId: v.optional(string) }),
+    described(
+      v.object({
+        _importId: v.optional(string),
+        _ids: v.optional(v.array(string)),
+        _integrationId: v.optional(string),
+        dueBy: v.optional(time),
+      }),
+      "Which failures a retry sends; all open ones if nothing is named.",
+    ),
   ),
   numPagesGenerated: described(count, "Pages read as of the last commit, including pages read ahead."),
   numPagesProcessed: described(count, "Pages committed."),
   ...counts,
   imports: described(
-    v.record(string, v.object(counts)),
+    v.record(
+      string,
+      v.object({
+        ...counts,
+        status: v.optional(described(v.picklist(importStatuses), "How the import came out of the run.")),
+        error: v.optional(described(error, "Why it failed or is paused.")),
+      }),
+    ),
     "Counts of each import; the run's own counts are their sums. Contains every import that the flow had when the run was queued, or the one that a retry is for.",
   ),
-  error: v.optional(v.object({ code: string, message: string })),
+  error: v.optional(described(error, "Why the run failed.")),
 });
 
 /** A record that an import did not take. */
@@ -91,10 +115,18 @@ export const failureDocument = v.object({
   ...owner,
   _runId: described(string, "The newest run in which the record failed."),
   key: described(string, "Identity of the record; the same in every attempt."),
-  record: described(
-    v.unknown(),
-    "The record as the export returned it. Dates, big integers and bytes (base64) are shown as strings, maps and sets as arrays.",
+  record: v.optional(
+    described(
+      v.unknown(),
+      "The record as the export returned it; absent if it could not be kept. Dates, big integers and bytes (base64) are shown as strings, maps and sets as arrays.",
+    ),
   ),
+  version: v.optional(described(v.union([string, v.number()]), "Which state of the record it is.")),
+  unstorable: v.optional(described(v.literal(true), "The record could not be kept and cannot be sent again.")),
+  original: v.optional(described(v.unknown(), "The record as it first failed, if it was edited.")),
+  editedAt: v.optional(timeOf("When the record was edited.")),
+  occurrences: described(count, "How often the record failed, in pages and retries."),
+  retryAt: v.optional(timeOf("When it is retried automatically; absent: only on request.")),
   fault: described(v.picklist(faults), "How the last attempt ended."),
   message: described(string, "Error message of the last attempt."),
   code: v.optional(described(string, "Error code of the last attempt.")),
@@ -102,7 +134,13 @@ export const failureDocument = v.object({
   status: v.picklist(failureStatuses),
   createdAt: timeOf("When the record first failed."),
   lastFailedAt: timeOf("When the record last failed."),
-  resolvedAt: v.optional(timeOf("When the failure was resolved by hand.")),
+  resolvedAt: v.optional(timeOf("When the failure was resolved.")),
+  resolvedBy: v.optional(
+    described(
+      v.picklist(resolvers),
+      "`delivery`: a later state of the record was delivered; `person`: by hand; `removed`: the flow lost the import.",
+    ),
+  ),
 });
 
 /** An export that flows can use. */
@@ -146,6 +184,44 @@ export const acceptedDocument = v.object({
   duplicates: described(count, "Records whose event id was seen before within the deduplication window."),
 });
 
+/** How delivery to one import of a flow stands. */
+export const deliveryDocument = v.object({
+  _importId: string,
+  checkpoint: v.optional(described(v.unknown(), "Where reading for this import resumes; absent: from the start.")),
+  checkpointVersion: v.optional(described(count, "Version of the checkpoint's shape.")),
+  movedAt: v.optional(timeOf("When the import last moved on.")),
+  behind: described(v.boolean(), "It is behind other imports of the flow, or in the middle of a reading."),
+  openFailures: described(count, "Open failures of the flow at this import."),
+  paused: v.optional(
+    described(
+      v.object({
+        since: time,
+        until: described(v.picklist(pauseEnds), "What ends the pause: a time, the next run, or a person."),
+        resumeAt: v.optional(timeOf("When it resumes by itself.")),
+        reason: error,
+        attempts: described(count, "Pauses in a row without progress."),
+        maxOpen: v.optional(described(count, "It also resumes once no more failures than this are open.")),
+      }),
+      "Absent: the import is not paused.",
+    ),
+  ),
+});
+
+/** A page that waits in an inbox. */
+export const inboxPageDocument = v.object({
+  _id: string,
+  arrivedAt: time,
+  records: described(v.array(v.unknown()), "The records, shown as in failures."),
+  keys: described(v.array(string), "The event id or key of each record."),
+  _importIds: described(v.array(string), "Imports that have not settled the page."),
+});
+
+/** The run that a resumed flow got. */
+export const resumedDocument = v.object({ run: v.optional(runDocument) });
+
+/** Which pages were dropped. */
+export const droppedDocument = v.object({ _ids: described(v.array(string), "Those that were in the inbox.") });
+
 /** Which failures were resolved. */
 export const resolvedDocument = v.object({
   _ids: described(v.array(string), "Those that were open, in the order of the request."),
@@ -173,3 +249,14 @@ export const errorsDocument = v.object({
     v.minLength(1),
   ),
 });
+
+/** A document in a list: with `include` or `exclude` any of its fields may be absent. */
+const itemOf = (document: v.ObjectSchema<v.ObjectEntries, undefined>): Schema => v.partial(document);
+
+/** Documents as lists show them. */
+export const listItems = new Map<Schema, Schema>(
+  [flowDocument, runDocument, failureDocument, exportDocument, importDocument, inboxPageDocument].map((document) => [
+    document,
+    itemOf(document),
+  ]),
+);

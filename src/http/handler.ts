@@ -1,17 +1,20 @@
 import type { Exports, Imports } from "../model/fitting.ts";
 import { messageOf } from "../model/message.ts";
-import { type AuthorizeRequest, type TenantScope, isRefusal, scopeOf } from "./authorization.ts";
-import { type Body, readBody, readBytes } from "./body.ts";
+import { type AuthorizeRequest, type Grant, grantOf, isRefusal } from "./authorization.ts";
+import { type Body, expectUnread, readBody, readBytes } from "./body.ts";
+import { checkCrossSite } from "./cross-site.ts";
 import { EventBroadcast } from "./events/event-broadcast.ts";
 import { HttpError, errorReply, httpErrorOf, unexpectedError } from "./http-error.ts";
+import { Cursors } from "./lists/cursor.ts";
 import { readQuery } from "./lists/query.ts";
 import { openapiOf } from "./openapi.ts";
 import { type HandlerOptions, type ResolvedHandlerOptions, resolveOptions } from "./options.ts";
 import { type Reply, empty, headOf, responseOf } from "./reply.ts";
 import { Router, pathOf } from "./router.ts";
-import type { HttpDeps, Route } from "./routes/route.ts";
+import type { Call, HttpDeps, Route } from "./routes/route.ts";
 import { routes } from "./routes/routes.ts";
 import type { Verify } from "./signature.ts";
+import { StopListeners } from "./stop-listeners.ts";
 
 /** Responds to a request; never rejects. */
 export type Handler = (request: Request) => Promise<Response>;
@@ -46,10 +49,10 @@ export function replierOf(handler: Handler): Replier | undefined {
 const noSuchPath = errorReply(new HttpError(404, [{ code: "not_found", message: "There is no such path" }]));
 const noBody: Body = { value: undefined, mediaType: "" };
 
-/** What a caller may see. A body that had to be read to find out is not read again. */
-interface Admission {
-  readonly scope: TenantScope | undefined;
-  readonly bytes?: Uint8Array;
+/** What a caller is granted. A body that had to be read to find out is not read again. */
+interface Admission extends Grant {
+  /** Of a request that `verify` has accepted. */
+  readonly verified?: Uint8Array;
 }
 
 /** Leads each request through its steps: route, authorization, query, body, response. */
@@ -59,15 +62,18 @@ class Dispatcher {
   readonly #router: Router;
 
   constructor(options: ResolvedHandlerOptions) {
-    const { scheduler, basePath, maxWaitMs, eventBuffer: capacity, heartbeatMs } = options;
+    const { scheduler, basePath, publicPath, maxWaitMs, eventBuffer: capacity, heartbeatMs } = options;
     const { registry } = scheduler;
+    const { maxStreamsPerCaller, cursorSecret } = options;
     let document: string | undefined;
     this.#options = options;
     this.#router = new Router(routes, basePath);
     this.#deps = {
-      ...{ registry, scheduler, clock: registry.clock, basePath, maxWaitMs },
-      events: new EventBroadcast({ registry, scheduler, capacity, heartbeatMs }),
-      openapi: () => (document ??= JSON.stringify(openapiOf(routes, basePath))),
+      ...{ registry, scheduler, clock: registry.clock, basePath, publicPath, maxWaitMs },
+      events: new EventBroadcast({ registry, scheduler, capacity, heartbeatMs, maxStreamsPerCaller }),
+      cursors: new Cursors(cursorSecret),
+      stops: new StopListeners(scheduler),
+      openapi: () => (document ??= JSON.stringify(openapiOf(routes, publicPath))),
     };
   }
 
@@ -83,28 +89,44 @@ class Dispatcher {
   }
 
   async #respond(route: Route, request: Request, _id: string): Promise<Reply> {
-    const { scope, bytes } = await this.#admit(route, request, _id);
-    const query = readQuery(request.url, route.query);
-    const body = await this.#bodyOf(route, request, bytes);
-    return route.respond({ request, deps: this.#deps, scope, _id, query, body });
+    const { verified, ...grant } = await this.#admit(route, request, _id);
+    const query = readQuery(request.url, route.query, this.#options.authorizeParameters);
+    const body = await this.#bodyOf(route, request, verified);
+    const call: Call = { request, deps: this.#deps, ...grant, _id, query, body, logged: {} };
+    if (route.method === "GET") return route.respond(call);
+    let status: number | undefined;
+    try {
+      const reply = await route.respond(call);
+      status = reply.status;
+      return reply;
+    } catch (error) {
+      status = httpErrorOf(error)?.error.status ?? 500;
+      throw error;
+    } finally {
+      this.#log("info", { ...loggedOf(route, call), status }, "action requested");
+    }
   }
 
   async #admit(route: Route, request: Request, _id: string): Promise<Admission> {
-    const { authorize, maxRecordsBytes } = this.#options;
+    const { authorize, maxRecordsBytes, origins } = this.#options;
     const verify = route.action === "records.accept" ? this.#options.verify.get(_id) : undefined;
     if (verify === undefined) {
+      checkCrossSite(request, origins);
       const asked: AuthorizeRequest = { request, action: route.action, ...namedBy(route, _id) };
-      return { scope: await scopeFrom(() => authorize(asked)) };
+      return grantFrom(() => authorize(asked));
     }
+    expectUnread(request);
     const bytes = await readBytes(request, maxRecordsBytes);
-    return { scope: await verified(verify, request, bytes), bytes };
+    return { ...(await verifiedGrant(verify, request, bytes)), verified: bytes };
   }
 
-  async #bodyOf(route: Route, request: Request, bytes: Uint8Array | undefined): Promise<Body> {
+  async #bodyOf(route: Route, request: Request, verified: Uint8Array | undefined): Promise<Body> {
     if (route.body === undefined) return noBody;
     const { maxRecordsBytes, maxBodyBytes } = this.#options;
     const limit = route.action === "records.accept" ? maxRecordsBytes : maxBodyBytes;
-    return readBody(bytes ?? (await readBytes(request, limit)), request, route.body);
+    if (verified !== undefined) return readBody(verified, request, { ...route.body, limit, isVerified: true });
+    expectUnread(request);
+    return readBody(await readBytes(request, limit), request, { ...route.body, limit });
   }
 
   #failed(error: unknown, { method, url }: Request): Reply {
@@ -114,24 +136,28 @@ class Dispatcher {
     const { stack } = error instanceof Error ? error : {};
     // Query and headers may contain secrets.
     const fields = { errorId, method, path: pathOf(url), error: messageOf(error), stack, cause: causeOf(error) };
+    this.#log("error", fields, "request failed");
+    return errorReply(known?.error ?? unexpectedError(errorId));
+  }
+
+  #log(level: "info" | "error", fields: object, message: string): void {
     try {
-      this.#options.logger.error(fields, "request failed");
+      this.#options.logger[level](fields, message);
     } catch {
       // A logger that throws must not keep the caller from its response.
     }
-    return errorReply(known?.error ?? unexpectedError(errorId));
   }
 }
 
 /** A copy of the request, for the hook to read as it likes; the bytes that are taken in are those it has seen. */
-async function verified(verify: Verify, request: Request, bytes: Uint8Array): Promise<TenantScope | undefined> {
+async function verifiedGrant(verify: Verify, request: Request, bytes: Uint8Array): Promise<Grant> {
   const { url, method, headers } = request;
   const copy = new Request(url, { method, headers, body: bytes.slice() });
-  return scopeFrom(() => verify(copy));
+  return grantFrom(() => verify(copy));
 }
 
 /** @throws `unauthorized` and `forbidden` as the hook says; any other error of the hook as an unexpected one. */
-async function scopeFrom(hook: () => unknown): Promise<TenantScope | undefined> {
+async function grantFrom(hook: () => unknown): Promise<Grant> {
   let result: unknown;
   try {
     result = await hook();
@@ -139,13 +165,28 @@ async function scopeFrom(hook: () => unknown): Promise<TenantScope | undefined> 
     if (isRefusal(error)) throw error;
     throw new Error(`authorize failed: ${messageOf(error)}`, { cause: error });
   }
-  return scopeOf(result);
+  return grantOf(result);
 }
 
-function namedBy({ path }: Route, _id: string): Pick<AuthorizeRequest, "flowId" | "runId" | "exportId"> {
+function namedBy(
+  { path }: Route,
+  _id: string,
+): Pick<AuthorizeRequest, "flowId" | "runId" | "failureId" | "exportId" | "importId"> {
   if (path.startsWith("/flows/{")) return { flowId: _id };
   if (path.startsWith("/runs/{")) return { runId: _id };
+  if (path.startsWith("/failures/{")) return { failureId: _id };
+  if (path.startsWith("/imports/{")) return { importId: _id };
   return path.startsWith("/exports/{") ? { exportId: _id } : {};
+}
+
+function loggedOf(route: Route, { _id, scope, caller, logged }: Call): object {
+  return {
+    action: route.action,
+    ...namedBy(route, _id),
+    ...logged,
+    ...(caller === undefined ? {} : { caller }),
+    ...(scope === undefined ? {} : { integrationId: scope._integrationId }),
+  };
 }
 
 /** The reply where the path exists but has no such method. */

@@ -1,6 +1,6 @@
 import { type ErrorCode, type PoundlockError, isPoundlockError } from "../errors.ts";
 import type { FlowIssue } from "../model/flow-issues.ts";
-import { type Reply, json } from "./reply.ts";
+import { type Reply, jsonString } from "./reply.ts";
 
 /** One reason why a request was refused, as clients receive it. */
 export interface Problem {
@@ -89,9 +89,36 @@ function problemsOf(error: PoundlockError): readonly Problem[] {
   return [{ code, message, ...(field === undefined ? {} : { field }) }];
 }
 
-/** The reply to a request that is refused. */
+/** Problems that are listed in one response. */
+const maxProblems = 100;
+/** Bytes of one response, less what the last entry and the brackets need. */
+const maxBytes = 2 ** 16 - 500;
+const maxMessage = 2_000;
+const maxField = 300;
+
+/** The reply to a request that is refused: at most 100 problems and 64 KB, and how many more there are. */
 export function errorReply({ status, problems, headers }: HttpError): Reply {
-  return json(status, { errors: problems }, headers);
+  const listed: string[] = [];
+  let bytes = 0;
+  for (const problem of problems.slice(0, maxProblems)) {
+    const text = JSON.stringify(shortened(problem));
+    bytes += Buffer.byteLength(text) + 1;
+    if (bytes > maxBytes) break;
+    listed.push(text);
+  }
+  const [first] = problems;
+  const omitted = problems.length - listed.length;
+  if (omitted > 0) listed.push(JSON.stringify({ code: first?.code, message: `and ${omitted} more` }));
+  return jsonString(status, `{"errors":[${listed.join()}]}`, headers);
+}
+
+function shortened({ code, message, field }: Problem): Problem {
+  const shown = { code, message: shorten(message, maxMessage) };
+  return field === undefined ? shown : { ...shown, field: shorten(field, maxField) };
+}
+
+function shorten(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length)}…` : text;
 }
 
 /** The response to an internal error; `errorId` identifies its line in the log. */

@@ -3,6 +3,7 @@ export {
   type AuthorizeRequest,
   type Authorize,
   type AuthorizeResult,
+  type FullAccess,
   type TenantScope,
   actions,
   allowAll,

@@ -11,7 +11,10 @@ export function jsonText(value: unknown): string {
   const path: object[] = [];
   const writtenPath: object[] = [];
   const enclosing = new Set<object>();
-  return JSON.stringify(value, function (this: object, _key, found: unknown) {
+  return JSON.stringify(value, function (this: object, key, converted: unknown) {
+    const original = (this as Readonly<Record<string, unknown>>)[key];
+    // A Buffer has been converted by its own `toJSON`, to an object with an array.
+    const found = ArrayBuffer.isView(original) ? original : converted;
     // `this` is the written form of the value that contains `found`.
     while (writtenPath.length > 0 && writtenPath.at(-1) !== this) {
       const left = path.pop();

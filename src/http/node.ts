@@ -4,6 +4,7 @@ import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { type Handler, replierOf } from "./handler.ts";
 import { HttpError, badRequest, errorReply, unexpectedError } from "./http-error.ts";
 import { type Reply, responseOf } from "./reply.ts";
+import { isCanonical } from "./router.ts";
 
 /** A request of node:http with what frameworks add to it. */
 interface FrameworkRequest extends Pick<IncomingMessage, "method" | "readableDidRead"> {
@@ -25,6 +26,7 @@ interface FrameworkRequest extends Pick<IncomingMessage, "method" | "readableDid
  */
 export function toNodeListener(handler: Handler): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
   const replier = replierOf(handler);
+  const noSuchPath = errorReply(new HttpError(404, [{ code: "not_found", message: "There is no such path" }]));
   const listener = getRequestListener(
     async (given, { incoming, outgoing }) => {
       const request = wasRead(incoming) ? withBody(given, keptBody(incoming)) : given;
@@ -38,12 +40,22 @@ export function toNodeListener(handler: Handler): (incoming: IncomingMessage, ou
   );
   return (incoming: IncomingMessage & FrameworkRequest, outgoing) => {
     const { url, originalUrl } = incoming;
+    if (!isPlainTarget(originalUrl ?? url ?? "")) {
+      send(noSuchPath, outgoing);
+      return;
+    }
     // The adapter reads `url` at once; whatever runs afterwards finds it unchanged.
     if (originalUrl !== undefined) incoming.url = originalUrl;
     const responded = listener(incoming, outgoing);
     if (url !== undefined) incoming.url = url;
     responded.catch(() => outgoing.destroy());
   };
+}
+
+// A URL made of other targets has another path than a host sees that guards paths by their beginning.
+function isPlainTarget(target: string): boolean {
+  const query = target.indexOf("?");
+  return !target.includes("#") && isCanonical(query === -1 ? target : target.slice(0, query));
 }
 
 // Streams are left to the adapter, which reads them no faster than the client does and stops when the client goes away.

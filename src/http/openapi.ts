@@ -2,6 +2,11 @@ import { toJsonSchema } from "@valibot/to-json-schema";
 import type { Schema } from "./documents.ts";
 import {
   acceptedDocument,
+  deliveryDocument,
+  droppedDocument,
+  inboxPageDocument,
+  listItems,
+  resumedDocument,
   dependenciesDocument,
   errorsDocument,
   exportDocument,
@@ -17,7 +22,7 @@ import { flowSchema } from "../model/flow.ts";
 import type { ResponseSpec, Route } from "./routes/route.ts";
 
 /** Shapes that have a name in the document; every use refers to the name. */
-const definitions: Readonly<Record<string, Schema>> = {
+const documents: Readonly<Record<string, Schema>> = {
   Flow: flowDocument,
   FlowInput: flowSchema,
   FlowPatch: mergePatch,
@@ -26,12 +31,40 @@ const definitions: Readonly<Record<string, Schema>> = {
   Failure: failureDocument,
   Export: exportDocument,
   Import: importDocument,
+  Delivery: deliveryDocument,
+  Resumed: resumedDocument,
+  Dropped: droppedDocument,
   Dependencies: dependenciesDocument,
   Accepted: acceptedDocument,
   Resolved: resolvedDocument,
   Health: healthDocument,
   Errors: errorsDocument,
 };
+
+/** The same documents in lists, where fields may be absent. */
+const items: Readonly<Record<string, Schema>> = {
+  ...Object.fromEntries(
+    Object.entries(documents).flatMap(([name, document]) => {
+      const item = listItems.get(document);
+      return item === undefined ? [] : [[`${name}Item`, item] as const];
+    }),
+  ),
+  InboxPage: listItems.get(inboxPageDocument) ?? inboxPageDocument,
+};
+const definitions: Readonly<Record<string, Schema>> = { ...documents, ...items };
+
+/** The group of an operation, by the first part of its action. */
+const tags = {
+  Flows: { actions: ["flows"], description: "What is moved, from where to where, and when." },
+  Runs: { actions: ["runs"], description: "Instances of flows: their state, counts and errors." },
+  Deliveries: {
+    actions: ["deliveries", "checkpoints", "inbox"],
+    description: "Where each import of a flow stands, and what waits for it.",
+  },
+  Failures: { actions: ["failures"], description: "Records that an import did not take." },
+  Catalog: { actions: ["exports", "imports", "records"], description: "Exports and imports that flows can use." },
+  Service: { actions: ["events", "health", "openapi"], description: "The service itself." },
+} as const;
 
 /** What the status of an error means. */
 const errorDescriptions: Readonly<Record<number, string>> = {
@@ -55,12 +88,12 @@ const withRetryAfter = [429, 503];
 /** The statuses of the errors that a route may have, ascending. */
 export function errorsOf({ path, body, errors: own = [] }: Route): readonly number[] {
   const always = [400, 401, 403, 500, 503];
-  const named = path.includes("{") && !path.startsWith("/integrations/") ? [404] : [];
+  const named = path.includes("{") ? [404] : [];
   return [...always, ...named, ...(body === undefined ? [] : [413, 415]), ...own].sort((one, other) => one - other);
 }
 
 /** The OpenAPI 3.1 document of these routes, made of the shapes that they read and send. */
-export function openapiOf(routes: readonly Route[], basePath: string): object {
+export function openapiOf(routes: readonly Route[], publicPath: string | undefined): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const route of routes) (paths[route.path] ??= {})[route.method.toLowerCase()] = operationOf(route);
   return {
@@ -69,53 +102,73 @@ export function openapiOf(routes: readonly Route[], basePath: string): object {
       title: "poundlock",
       version: "1",
       description: "Flows move records from one application to others. Only one run of a flow is active at any time.",
+      contact: { name: "Operator of this service" },
+      license: { name: "MIT", identifier: "MIT" },
     },
-    servers: [{ url: basePath === "" ? "/" : basePath }],
+    // A relative address is relative to the document's own.
+    servers: [{ url: publicPath ?? "." }],
+    tags: Object.entries(tags).map(([name, { description }]) => ({ name, description })),
+    security: [{ bearerToken: [] }],
     paths,
     components: {
+      securitySchemes: {
+        bearerToken: {
+          type: "http",
+          scheme: "bearer",
+          description:
+            "A bearer token, unless the operator of this service uses something else, such as a session cookie.",
+        },
+      },
       schemas: Object.fromEntries(
-        Object.entries(definitions).map(([name, schema]) => [name, schemaOf(schema, "ignore", name)]),
+        Object.entries(definitions).map(([name, schema]) => {
+          const written = schemaOf(schema, "ignore", name);
+          // With `include` or `exclude` any field may be absent, at any depth.
+          return [name, name in items ? withoutRequired(written) : written];
+        }),
       ),
     },
   };
 }
 
 function operationOf(route: Route): object {
-  const { operationId, summary, body, responses, query } = route;
-  // With `include` or `exclude` any field may be missing, at any depth.
-  const isPartial = query !== undefined && "include" in query.entries;
+  const { operationId, summary, body, responses } = route;
   const parameters = parametersOf(route);
   const errors = errorsOf(route).map((status) => [status, errorResponse(status)]);
   return {
     operationId,
+    tags: [tagOf(route)],
     summary,
+    description: summary,
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : { requestBody: { required: body.required, content: contentOf(body.content) } }),
     responses: {
-      ...Object.fromEntries(
-        Object.entries(responses).map(([status, response]) => [
-          status,
-          isPartial ? withoutRequired(responseOf(response)) : responseOf(response),
-        ]),
-      ),
+      ...Object.fromEntries(Object.entries(responses).map(([status, response]) => [status, responseOf(response)])),
       ...(Object.fromEntries(errors) as object),
     },
   };
 }
 
+function tagOf({ action }: Route): string {
+  const [group] = action.split(".");
+  const found = Object.entries(tags).find(([, { actions }]) => (actions as readonly string[]).includes(group ?? ""));
+  return found?.[0] ?? "Service";
+}
+
 function parametersOf({ path, query, headers = {} }: Route): object[] {
   const [, name] = /\{(\w+)\}/.exec(path) ?? [];
-  const inPath = name === undefined ? [] : [{ name, in: "path", required: true, schema: { type: "string" } }];
+  const description = "Identifier.";
+  const inPath =
+    name === undefined ? [] : [{ name, in: "path", required: true, description, schema: { type: "string" } }];
   const inQuery = Object.entries(query?.entries ?? {}).map(([parameter, schema]) => {
-    const { description, ...read } = schemaOf(schema, "output") as Record<string, unknown>;
+    const { description: meaning, ...read } = schemaOf(schema, "output") as Record<string, unknown>;
     const list = read.type === "array" ? { style: "form", explode: false } : {};
-    return { name: parameter, in: "query", required: false, description, ...list, schema: read };
+    return { name: parameter, in: "query", required: false, description: meaning, ...list, schema: read };
   });
-  const inHeaders = Object.entries(headers).map(([header, description]) => ({
+  const inHeaders = Object.entries(headers).map(([header, meaning]) => ({
     name: header,
     in: "header",
     required: false,
-    description,
+    description: meaning,
     schema: { type: "string" },
   }));
   return [...inPath, ...inQuery, ...inHeaders];

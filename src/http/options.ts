@@ -2,7 +2,7 @@ import { InvalidOptionError } from "../errors.ts";
 import type { Exports, Imports } from "../model/fitting.ts";
 import type { Logger } from "../model/logger.ts";
 import { didYouMean } from "../model/suggest.ts";
-import { type Shape, objectWith, v, validate, wholeNumber } from "../model/validate.ts";
+import { type Shape, objectWith, strings, v, validate, wholeNumber } from "../model/validate.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import type { Authorize } from "./authorization.ts";
 import type { Verify } from "./signature.ts";
@@ -20,6 +20,22 @@ export interface HandlerOptions<X extends Exports = Exports, M extends Imports =
   readonly verify?: Readonly<Record<string, Verify>>;
   /** What precedes every path, such as `/api`: begins with a slash and does not end with one. @default "" */
   readonly basePath?: string;
+  /**
+   * What precedes every path as clients see it, such as `/tools/flows` or `https://example.com/flows`, for `Location`,
+   * `Link` and the OpenAPI document. @default relative references, which are right behind a proxy that removes a prefix
+   */
+  readonly publicPath?: string;
+  /** Other origins whose pages may change things with a cookie, such as `https://admin.example.com`. @default none */
+  readonly origins?: readonly string[];
+  /** Query parameters that `authorize` reads, such as `access_token`: no route refuses them. @default none */
+  readonly authorizeParameters?: readonly string[];
+  /**
+   * Encrypts the cursors of tenants' lists; 16 characters or more. Give every process that serves the same storage the
+   * same. @default random: a list that a tenant began is continued by this handler only
+   */
+  readonly cursorSecret?: string;
+  /** Event streams that one caller may have open at a time; 1 or more. @default 100 */
+  readonly maxStreamsPerCaller?: number;
   /** Most bytes of a body; 1 or more. @default 1048576 */
   readonly maxBodyBytes?: number;
   /** Most bytes of a body of records; 1 or more. @default 10485760 */
@@ -28,15 +44,20 @@ export interface HandlerOptions<X extends Exports = Exports, M extends Imports =
   readonly maxWaitMs?: number;
   /** Events kept for clients that reconnect with `Last-Event-ID`; 1 or more. @default 1000 */
   readonly eventBuffer?: number;
-  /** Silence after which an event stream is sent a comment, in milliseconds; 1 or more. @default 15000 */
+  /** Silence after which an event stream is sent a comment, in milliseconds; 1 or more. @default 10000 */
   readonly heartbeatMs?: number;
-  /** Where unexpected errors are written, under the id that the response gives. @default the scheduler's */
+  /** Where changes are written, and unexpected errors under the id that the response gives. @default the scheduler's */
   readonly logger?: Logger;
 }
 
 /** {@link HandlerOptions} with every default filled in. */
-export interface ResolvedHandlerOptions extends Required<Omit<HandlerOptions, "verify">> {
+export interface ResolvedHandlerOptions extends Required<
+  Omit<HandlerOptions, "verify" | "origins" | "publicPath" | "cursorSecret">
+> {
   readonly verify: ReadonlyMap<string, Verify>;
+  readonly origins: ReadonlySet<string>;
+  readonly publicPath: string | undefined;
+  readonly cursorSecret: string | undefined;
 }
 
 /** @throws `invalid_option` naming the first option that is invalid. */
@@ -46,12 +67,22 @@ export function resolveOptions<X extends Exports, M extends Imports>(
   validate(options, optionShape, InvalidOptionError);
   const { scheduler, authorize, verify = {}, basePath = "", logger = scheduler.logger } = options;
   const { maxBodyBytes = 2 ** 20, maxRecordsBytes = 10 * 2 ** 20, maxWaitMs = 60_000 } = options;
-  const { eventBuffer = 1_000, heartbeatMs = 15_000 } = options;
+  const { publicPath, origins = [], authorizeParameters = [], cursorSecret, maxStreamsPerCaller = 100 } = options;
+  const { eventBuffer = 1_000, heartbeatMs = 10_000 } = options;
+  checkSecret(cursorSecret);
   checkVerify(Object.keys(verify), scheduler.registry.exportIds);
   return {
     ...{ scheduler, authorize, verify: new Map(Object.entries(verify)), basePath, logger },
+    ...{ publicPath, origins: new Set(origins), authorizeParameters, cursorSecret, maxStreamsPerCaller },
     ...{ maxBodyBytes, maxRecordsBytes, maxWaitMs, eventBuffer, heartbeatMs },
   };
+}
+
+// Its error must not show the secret.
+function checkSecret(secret: unknown): void {
+  if (secret === undefined || (typeof secret === "string" && secret.length >= 16)) return;
+  const found = typeof secret === "string" ? `one of ${secret.length}` : typeof secret;
+  throw new InvalidOptionError("cursorSecret", "a string of 16 characters or more", found);
 }
 
 // A function under a misspelled id would never be called, and its export would be open to whoever `authorize` allows.
@@ -60,6 +91,12 @@ function checkVerify(_ids: readonly string[], exportIds: readonly string[]): voi
   if (unknown === undefined) return;
   const hint = didYouMean(unknown, exportIds);
   throw new InvalidOptionError(`verify.${unknown}`, "the id of a registered export", unknown, { hint });
+}
+
+const originWords = 'origins such as "https://admin.example.com"';
+
+function isOrigin(value: unknown): boolean {
+  return typeof value === "string" && URL.canParse(value) && new URL(value).origin === value;
 }
 
 const optionShape: Shape<HandlerOptions> = {
@@ -72,6 +109,16 @@ const optionShape: Shape<HandlerOptions> = {
       'a path such as "/api", without a slash at its end',
     ),
   ),
+  publicPath: v.optional(
+    v.custom(
+      (value) => typeof value === "string" && /^(https?:\/\/[\w.:[\]-]+)?(\/[\w.~-]+)*$/.test(value) && value !== "",
+      'a path such as "/tools/flows" or an address, without a slash at its end',
+    ),
+  ),
+  origins: v.optional(v.array(v.custom(isOrigin, originWords), originWords)),
+  authorizeParameters: v.optional(strings),
+  cursorSecret: v.optional(v.unknown()),
+  maxStreamsPerCaller: v.optional(wholeNumber(1)),
   maxBodyBytes: v.optional(wholeNumber(1)),
   maxRecordsBytes: v.optional(wholeNumber(1)),
   maxWaitMs: v.optional(wholeNumber(0)),

@@ -32,8 +32,9 @@ export function streamed(stream: ReadableStream<Uint8Array>, contentType: string
   return { status: 200, headers: { ...common, ...unbuffered, "content-type": contentType }, body: stream };
 }
 
-/** The same reply without its body, for HEAD. An unread stream holds no resources. */
-export function headOf({ status, headers }: Reply): Reply {
+/** The same reply without its body, for HEAD. */
+export function headOf({ status, headers, body }: Reply): Reply {
+  if (body instanceof ReadableStream) body.cancel().catch(() => undefined);
   return { status, headers, body: null };
 }
 

@@ -21,10 +21,11 @@ export class Router {
     for (const { path } of routes) this.#allow.set(path, allowOf(routes.filter((route) => route.path === path)));
   }
 
+  /** Only the canonical spelling of a path leads to a route; a slash at its end makes no difference. */
   match(method: string, url: string): Match {
     const path = pathOf(url);
-    if (!path.startsWith(this.#basePath)) return { kind: "none" };
-    const below = path.slice(this.#basePath.length);
+    if (!path.startsWith(`${this.#basePath}/`) || !isCanonical(path)) return { kind: "none" };
+    const below = path.slice(this.#basePath.length, path.endsWith("/") ? -1 : undefined);
     const found = this.#find(method === "HEAD" ? "GET" : method, below);
     if (found !== undefined) return found;
     for (const other of methods) {
@@ -35,12 +36,15 @@ export class Router {
   }
 
   #find(method: string, path: string): Extract<Match, { kind: "route" }> | undefined {
+    // The router looks methods up in plain objects: a method named "constructor" must not get there.
+    if (!(methods as readonly string[]).includes(method)) return undefined;
     const [handlers] = this.#trie.match(method, path);
     const [first] = handlers;
     if (first === undefined) return undefined;
     const [route, parameters] = first;
     const { _id = "" } = parameters as Record<string, string>;
-    return { kind: "route", route, _id: decoded(_id) };
+    const decoded = decode(_id);
+    return decoded === undefined ? undefined : { kind: "route", route, _id: decoded };
   }
 }
 
@@ -55,15 +59,32 @@ function allowOf(routes: readonly Route[]): string {
 export function pathOf(url: string): string {
   const start = url.indexOf("/", url.indexOf("://") + 3);
   if (start === -1) return "/";
-  const end = url.slice(start).search(/[?#]/);
-  return end === -1 ? url.slice(start) : url.slice(start, start + end);
+  const query = url.indexOf("?", start);
+  const fragment = url.indexOf("#", start);
+  const end = Math.min(query === -1 ? url.length : query, fragment === -1 ? url.length : fragment);
+  return url.slice(start, end);
 }
 
-function decoded(segment: string): string {
+/**
+ * Whether a path is spelled the one way by which hosts know it when they guard it by its beginning: it has no empty or dot segments,
+ * no backslash, and percent-encodes nothing that needs none, nor a slash.
+ */
+export function isCanonical(path: string): boolean {
+  if (!path.startsWith("/") || path.includes("//") || path.includes("\\")) return false;
+  if (path.includes("/.") && path.split("/").some((segment) => segment === "." || segment === "..")) return false;
+  for (let at = path.indexOf("%"); at !== -1; at = path.indexOf("%", at + 1)) {
+    const character = String.fromCharCode(Number.parseInt(path.slice(at + 1, at + 3), 16));
+    if (!/^[\da-f]{2}$/i.test(path.slice(at + 1, at + 3)) || /[\w.~/\\-]/.test(character)) return false;
+  }
+  return true;
+}
+
+/** Undefined if it is not percent-encoded UTF-8. */
+function decode(segment: string): string | undefined {
   if (!segment.includes("%")) return segment;
   try {
     return decodeURIComponent(segment);
   } catch {
-    return segment;
+    return undefined;
   }
 }

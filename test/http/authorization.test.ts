@@ -56,8 +56,10 @@ describe("every route asks authorize", () => {
         request,
         action: route.action,
         ...(about === "flows" && id !== undefined ? { flowId: id } : {}),
+        ...(about === "failures" && id !== undefined ? { failureId: id } : {}),
         ...(about === "runs" && id !== undefined ? { runId: id } : {}),
         ...(about === "exports" && id !== undefined ? { exportId: id } : {}),
+        ...(about === "imports" && id !== undefined ? { importId: id } : {}),
       },
     ]);
   });
@@ -96,7 +98,11 @@ describe("authorize", () => {
     ["an empty scope", () => ({})],
     ["a scope of nothing", () => ({ _integrationId: "" })],
     ["a scope of no text", () => ({ _integrationId: ["acme"] })],
-    ["a scope with a text for ids", () => ({ _integrationId: "acme", _exportIds: "orders" })],
+    ["a scope with a string for ids", () => ({ _integrationId: "acme", _exportIds: "orders" })],
+    ["a caller without access", () => ({ caller: "ops" })],
+    ["full access without a caller", () => ({ fullAccess: true })],
+    ["full access and a scope", () => ({ fullAccess: true, caller: "ops", _integrationId: undefined })],
+    ["a scope with another caller", () => ({ _integrationId: "acme", caller: 1 })],
     ["a promise of nothing", () => Promise.resolve()],
     ["another error", () => Promise.reject(new Error("session store is down"))],
     ["another error of ours", () => Promise.reject(new NotFoundError("flow", "x"))],

@@ -18,9 +18,8 @@ describe("failures", () => {
     expect((await api.send("GET", `${path}/failures?_runId=${all[0]?._runId ?? ""}&_importId=picky`)).json).toEqual(
       all,
     );
-    const { json, headers } = await api.send("GET", `${path}/failures?limit=1&exclude=record`);
+    const { json, next = "" } = await api.send("GET", `${path}/failures?limit=1&exclude=record`);
     expect(json).toEqual([{ ...all[0], record: undefined }]);
-    const next = /<([^>]+)>/.exec(headers.get("link") ?? "")?.[1] ?? "";
     expect(idsOf((await api.send("GET", next)).json)).toEqual(idsOf(failures.slice(1)));
     expect((await api.send("GET", "/flows/gone/failures")).status).toBe(404);
   });
@@ -38,8 +37,8 @@ describe("failures", () => {
       { date: new Date(0), big: 12345678901234567890n, bytes: new Uint8Array([1, 2, 255]), nothing: undefined },
       { map: new Map<unknown, unknown>([["a", new Set([1n, 2])]]), infinite: Infinity, invalid: new Date(NaN) },
       circle,
-      { twice: [shared, shared], error: new RangeError("x"), re: /x/g },
-      { map: mapOfItself, set: setOfItself, boxed: Object(1n) as unknown, buffer: Buffer.from([1, 2]) },
+      { twice: [shared, shared] },
+      { map: mapOfItself, set: setOfItself, buffer: Buffer.from([1, 2]) },
     ];
     const { api, path } = await createApiWithFailures(records);
 
@@ -51,20 +50,33 @@ describe("failures", () => {
         { date: "1970-01-01T00:00:00.000Z", big: "12345678901234567890", bytes: "AQL/" },
         { map: [["a", ["1", 2]]], infinite: null, invalid: null },
         { name: "circle", self: "[circular]" },
-        { twice: [{ a: 1 }, { a: 1 }], error: { name: "RangeError", message: "x" }, re: "/x/g" },
-        { map: [["a", { b: "[circular]" }]], set: [1, "[circular]"], boxed: "1", buffer: "AQI=" },
+        { twice: [{ a: 1 }, { a: 1 }] },
+        { map: [["a", { b: "[circular]" }]], set: [1, "[circular]"], buffer: "AQI=" },
       ],
     ]);
   });
 
-  test("show records as deep as a storage keeps them, but not all that is deep down", async () => {
-    let map: unknown = "end";
-    for (let level = 0; level < 1_200; level++) map = new Map([["down", map]]);
-    const { api, path } = await createApiWithFailures(["delivered", { map }]);
+  test("show records as deep as a storage keeps them, and those that it does not keep without their record", async () => {
+    const deep = (levels: number) => {
+      let map: unknown = "end";
+      for (let level = 0; level < levels; level++) map = new Map([["down", map]]);
+      return { map };
+    };
+    const { api, path } = await createApiWithFailures([
+      "delivered",
+      deep(100),
+      deep(1_200),
+      { url: new URL("http://x") },
+    ]);
 
-    const { status, text } = await api.send("GET", `${path}/failures`);
+    const { status, json } = await api.send("GET", `${path}/failures`);
 
-    expect([status, text.includes("[too deep]"), text.includes("end")]).toEqual([200, true, false]);
+    const [kept, ...others] = json as Failure[];
+    expect([status, JSON.stringify(kept?.record).includes("end")]).toEqual([200, true]);
+    expect(others.map((failure) => ["record" in failure, failure.unstorable])).toEqual([
+      [false, true],
+      [false, true],
+    ]);
   });
 
   test("show of their records the fields that are wanted; what has no fields stays whole", async () => {
@@ -95,7 +107,7 @@ describe("failures", () => {
     const rest = await api.send("POST", `${path}/failures/retry`);
     await api.host.end(rest.json as Run);
 
-    expect([some.status, some.json, some.headers.get("location")]).toEqual([
+    expect([some.status, some.json, some.location]).toEqual([
       201,
       expect.objectContaining({ trigger: "retry", retry: { _ids, _importId: "picky" } }),
       `/runs/${(some.json as Run)._id}`,

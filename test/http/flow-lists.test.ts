@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Flow } from "../../src/index.ts";
-import { type ApiSetting, createApi, errorCodes, flowInput } from "./harness.ts";
+import { type ApiResponse, type ApiSetting, createApi, errorCodes, flowInput } from "./harness.ts";
 
 describe("a list of flows", () => {
   async function several(count: number, setting: ApiSetting = {}) {
@@ -57,11 +57,9 @@ describe("a list of flows", () => {
 
       let path: string | undefined = "/flows?limit=2&_connectorId=shop";
       while (path !== undefined && seen.length < 4) {
-        const { json, headers } = await api.send("GET", path);
+        const { json, next }: ApiResponse = await api.send("GET", path);
         seen.push(names(json));
-        const next: string | undefined = /^<([^>]+)>; rel="next"$/.exec(headers.get("link") ?? "")?.[1];
-        expect(next ?? basePath).toMatch(new RegExp(`^${basePath}`));
-        path = next?.slice(basePath.length);
+        path = next;
       }
 
       const shops = flows.filter(({ _connectorId }) => _connectorId === "shop").map(({ name }) => name);

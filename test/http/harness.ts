@@ -26,6 +26,10 @@ export interface ApiResponse {
   readonly text: string;
   /** The parsed body, if there is one. */
   readonly json: unknown;
+  /** Where `Location` leads, below the base path; "" without one. */
+  readonly location: string;
+  /** Where `Link` says that the list continues, below the base path. */
+  readonly next: string | undefined;
 }
 
 /** Where the API of a test is served. */
@@ -48,13 +52,22 @@ export class ApiHarness {
     const request = this.request(method, path, input);
     // As it is sent: a URL has no dot segments.
     const { pathname } = new URL(request.url);
-    return this.read(await this.handler(request), method, pathname.slice(this.#basePath.length));
+    const checked = pathname.slice(this.#basePath.length).replace(/(?<=[^/])\/$/, "");
+    return this.read(await this.handler(request), method, checked);
   }
 
   /** The response, read to its end and compared with the document. */
   async read(response: Response, method: string, path: string): Promise<ApiResponse> {
     const text = await response.text();
-    const read = { status: response.status, headers: response.headers, text };
+    const { status, headers } = response;
+    const follow = (reference: string) => {
+      const { pathname, search } = new URL(reference, `${origin}${this.#basePath}${path}`);
+      return `${pathname.slice(this.#basePath.length)}${search}`;
+    };
+    const location = headers.has("location") ? follow(headers.get("location") ?? "") : "";
+    const link = /^<([^>]+)>; rel="next"$/.exec(headers.get("link") ?? "")?.[1];
+    const next = link === undefined ? undefined : follow(link);
+    const read = { status, headers, text, location, next };
     const json: unknown = response.headers.get("content-type") === "application/json" ? parsed(text) : undefined;
     const check = await this.#check();
     expect(check.problems(method, path, { ...read, json }), `${method} ${path} → ${text}`).toEqual([]);
@@ -208,17 +221,19 @@ export class EventReader {
 export interface BroadcastSetting extends Setting {
   readonly capacity?: number;
   readonly heartbeatMs?: number;
+  readonly maxStreamsPerCaller?: number;
 }
 
 /** A registry and its scheduler with a broadcast of their events. */
-export function createBroadcast({ capacity = 1_000, heartbeatMs = 15_000, ...setting }: BroadcastSetting = {}) {
+export function createBroadcast(options: BroadcastSetting = {}) {
+  const { capacity = 1_000, heartbeatMs = 15_000, maxStreamsPerCaller = 10_000, ...setting } = options;
   const host = new Stage({
     exports: { numbers: arrayExport(upTo(3)) },
     imports: { ledger: collectingImport<number>() },
     ...setting,
   });
   const { registry, scheduler, clock } = host;
-  const broadcast = new EventBroadcast({ registry, scheduler, capacity, heartbeatMs });
+  const broadcast = new EventBroadcast({ registry, scheduler, capacity, heartbeatMs, maxStreamsPerCaller });
   const open = (start: StreamStart = {}) => new EventReader(broadcast.open(start));
   /** A reader that has received the greeting and waits. */
   const listen = async (start: StreamStart = {}) => {

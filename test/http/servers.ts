@@ -4,6 +4,7 @@ import { createAdaptorServer } from "@hono/node-server";
 import express, { type Express } from "express";
 import Fastify from "fastify";
 import { Hono } from "hono";
+import Koa from "koa";
 import { afterEach } from "vitest";
 import { FlowRegistry, Scheduler } from "../../src/index.ts";
 import { type Handler, allowAll, createHandler, hmacSignature } from "../../src/http/index.ts";
@@ -81,6 +82,16 @@ export const mounts: Readonly<Record<string, Mount>> = {
   "Express, by a route of its own": (handler, basePath) =>
     withExpress((app) => app.all(`${basePath}/*path`, toNodeListener(handler))),
   Fastify: withFastify,
+  Koa(handler, basePath) {
+    const listener = toNodeListener(handler);
+    const app = new Koa();
+    app.use(async (context) => {
+      if (!context.path.startsWith(`${basePath}/`)) return;
+      context.respond = false;
+      listener(context.req, context.res);
+    });
+    return served(createServer((incoming, outgoing) => void app.callback()(incoming, outgoing)));
+  },
   Hono(handler, basePath) {
     const app = new Hono();
     app.all(`${basePath}/*`, (context) => handler(context.req.raw));

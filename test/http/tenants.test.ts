@@ -73,6 +73,7 @@ interface Attempt {
 }
 
 const flowsOfOthers = async ({ theirs, unowned }: Shared) => [theirs.flow._id, unowned.flow._id, theirs.listening._id];
+const failuresOfOthers = async ({ others }: Shared) => (await others()).failures.map(({ _id }) => _id);
 const runsOfOthers = async ({ others }: Shared) => (await others()).runs.map(({ _id }) => _id);
 const input = { name: "new", _exportId: "numbers", _importId: "picky" };
 const body = (value: unknown) => () => ({ body: value });
@@ -87,11 +88,23 @@ const attempts: Readonly<Record<string, Attempt>> = {
   "POST /flows/{_id}/clone": { own: 201, ids: flowsOfOthers },
   "GET /flows/{_id}/dependencies": { own: 200, ids: flowsOfOthers },
   "GET /integrations/{_id}/flows": { own: 200 },
+  "GET /flows/{_id}/deliveries": { own: 200, ids: flowsOfOthers },
+  "PUT /flows/{_id}/checkpoint": { own: 204, ids: flowsOfOthers, sent: body({ value: { after: 1 } }) },
+  "POST /flows/{_id}/resume": { own: 200, ids: flowsOfOthers },
+  "GET /flows/{_id}/inbox": { own: 200, ids: flowsOfOthers },
+  "POST /flows/{_id}/inbox/drop": { own: 200, ids: flowsOfOthers, sent: body({ _ids: ["x"] }) },
   "POST /flows/{_id}/run": { own: 201, ids: flowsOfOthers },
   "GET /flows/{_id}/jobs/latest": { own: 200, ids: flowsOfOthers },
   "GET /runs": { own: 200 },
   "GET /runs/{_id}": { own: 200, ids: runsOfOthers },
   "PUT /runs/{_id}/cancel": { own: 200, ids: runsOfOthers },
+  "GET /failures": { own: 200 },
+  "GET /failures/{_id}": { own: 200, ids: failuresOfOthers },
+  "PATCH /failures/{_id}": {
+    own: 200,
+    ids: failuresOfOthers,
+    sent: () => ({ body: { record: { id: 9 } }, headers: { "if-match": "*" } }),
+  },
   "GET /flows/{_id}/failures": { own: 200, ids: flowsOfOthers },
   "POST /flows/{_id}/failures/retry": { own: 201, ids: flowsOfOthers },
   "PUT /flows/{_id}/failures/resolved": {
@@ -100,7 +113,9 @@ const attempts: Readonly<Record<string, Attempt>> = {
     sent: ({ mine }) => ({ body: { _ids: mine.failures.map(({ _id }) => _id) } }),
   },
   "GET /exports": { own: 200 },
+  "GET /exports/{_id}": { own: 200 },
   "GET /imports": { own: 200 },
+  "GET /imports/{_id}": { own: 200 },
   "POST /exports/{_id}/records": { own: 202, sent: body([{ id: 1 }]) },
   "GET /events": { own: 200 },
   "GET /health": { own: 200 },
@@ -122,17 +137,21 @@ describe("a tenant at every route", () => {
       const before = await all.others();
       const ownId = path.startsWith("/runs")
         ? ((await all.api.host.runs(all.mine.flow._id))[0]?._id ?? "")
-        : path.startsWith("/exports")
-          ? "hook"
-          : path.startsWith("/integrations")
-            ? "mine"
-            : all.mine.flow._id;
+        : path.startsWith("/failures")
+          ? (all.mine.failures[1]?._id ?? "")
+          : path.startsWith("/exports")
+            ? "hook"
+            : path.startsWith("/imports")
+              ? "picky"
+              : path.startsWith("/integrations")
+                ? "mine"
+                : all.mine.flow._id;
 
       const received = await all.api.send(method, pathWith(path, ownId), attempt.sent?.(all) ?? {});
 
       expect(received.status).toBe(attempt.own);
       // The export's records and the cause of its failures are shared here: the tenant's own hold the mark, too.
-      const shown = path.includes("failures") && method === "GET" ? "" : seen(received);
+      const shown = path.includes("failures") && method !== "POST" ? "" : seen(received);
       expect(shown).not.toContain(mark);
       expect(await all.others()).toEqual(before);
     },
@@ -177,7 +196,12 @@ describe("a tenant's lists", () => {
       const { text, json } = await all.api.send("GET", `${path}?${query}`);
       expect([text.includes(mark), (json as object[]).length > 0]).toEqual([false, true]);
       for (const { _id } of whole)
-        expect((await all.api.send("GET", `${path}?${query}${query && "&"}after=${_id}`)).text).not.toContain(mark);
+        expect((await all.api.send("GET", `${path}?${query}${query && "&"}after=${_id}`)).status).toBe(400);
+      for (let next: string | undefined = `${path}?${query}`; next !== undefined;) {
+        const page: ApiResponse = await all.api.send("GET", next);
+        expect([page.status, page.text.includes(mark)]).toEqual([200, false]);
+        next = page.next;
+      }
     }
     for (const query of [`_integrationId=${mark}`, "_integrationId="])
       expect((await all.api.send("GET", `${path}?${query}`)).json).toEqual([]);
@@ -262,6 +286,11 @@ describe("a tenant's flows", () => {
       (await api.send("POST", "/flows", { body: { name: "x", _exportId: "hook", _importId: "other" } })).status,
     ).toBe(201);
     expect((await api.send("POST", "/exports/numbers/records", { body: {} })).status).toBe(404);
+    for (const [own, foreign] of [
+      ["/exports/hook", "/exports/numbers"],
+      ["/imports/other", "/imports/picky"],
+    ] as const)
+      expect([(await api.send("GET", own)).status, (await api.send("GET", foreign)).status]).toEqual([200, 404]);
   });
 
   test("run none next that are not its own, as if there were none", async () => {

@@ -1,9 +1,11 @@
+import { BusyError } from "../../errors.ts";
 import type { FlowRegistry } from "../../flow-registry.ts";
 import type { Flow } from "../../model/flow.ts";
 import type { Scheduler } from "../../scheduler/scheduler.ts";
 import { EventRing, type StreamEvent } from "./event-ring.ts";
 import { EventStream, type StreamStart } from "./event-stream.ts";
 import { PacedStreams } from "./paced-streams.ts";
+import { StreamLimit } from "./stream-limit.ts";
 
 const runEvents = [
   "run:queued",
@@ -22,12 +24,14 @@ type StreamEventName = (typeof streamEvents)[number];
 
 /** Everything that a broadcast needs. */
 export interface EventBroadcastDeps {
-  readonly registry: Pick<FlowRegistry, "on" | "clock" | "newId">;
+  readonly registry: Pick<FlowRegistry, "on" | "clock">;
   readonly scheduler: Pick<Scheduler, "on" | "state">;
   /** Events kept for clients that reconnect with `Last-Event-ID`; 1 or more. */
   readonly capacity: number;
   /** Silence after which a stream is sent a comment, so that proxies keep the connection; 1 or more. */
   readonly heartbeatMs: number;
+  /** Streams that one caller may have open at a time; 1 or more. */
+  readonly maxStreamsPerCaller: number;
 }
 
 /**
@@ -40,13 +44,15 @@ export class EventBroadcast {
   readonly #deps: EventBroadcastDeps;
   readonly #ring: EventRing;
   readonly #streams: PacedStreams;
+  readonly #limit: StreamLimit;
   /** How often the scheduler has stopped: streams end with the stop that follows their beginning. */
   #stops = 0;
 
   constructor(deps: EventBroadcastDeps) {
-    const { registry, capacity, heartbeatMs } = deps;
+    const { registry, capacity, heartbeatMs, maxStreamsPerCaller } = deps;
     this.#deps = deps;
-    this.#ring = new EventRing(registry.newId(), capacity);
+    this.#ring = new EventRing(capacity);
+    this.#limit = new StreamLimit(maxStreamsPerCaller, () => registry.clock.now());
     this.#streams = new PacedStreams({ clock: registry.clock, heartbeatMs, newest: () => this.#ring.last });
     this.#listen();
   }
@@ -56,8 +62,16 @@ export class EventBroadcast {
     return this.#streams.size;
   }
 
-  /** A stream that continues until the scheduler stops; while it is stopped, only to the newest event. */
+  /**
+   * A stream that continues until the scheduler stops; while it is stopped, only to the newest event.
+   *
+   * @throws `busy` if the caller has as many streams open as it may.
+   */
   open(start: StreamStart): ReadableStream<Uint8Array> {
+    const { caller, _integrationId } = start;
+    const slot = this.#limit.acquire(JSON.stringify([caller, caller === undefined ? _integrationId : undefined]));
+    if (slot === undefined)
+      throw new BusyError("Too many event streams of this caller are open: close one, or try again later");
     const { registry, scheduler } = this.#deps;
     const stops = this.#stops;
     const isStopped = scheduler.state === "stopped";
@@ -65,6 +79,7 @@ export class EventBroadcast {
       ring: this.#ring,
       streams: this.#streams,
       now: () => registry.clock.now(),
+      slot,
       ended: () => isStopped || stops !== this.#stops,
     };
     return new EventStream(deps, start).readable();

@@ -1,3 +1,5 @@
+import { EventIds } from "./event-ids.ts";
+
 /** One event as its readers receive it. */
 export interface StreamEvent {
   readonly name: string;
@@ -38,7 +40,7 @@ const encoder = new TextEncoder();
  * it is first read, and once; readers at the same position receive the same bytes.
  */
 export class EventRing {
-  readonly #epoch: string;
+  readonly #ids = new EventIds();
   readonly #capacity: number;
   /** The index of an event is its position modulo the capacity. */
   readonly #entries: Entry[] = [];
@@ -48,9 +50,8 @@ export class EventRing {
   #sharedBytes = 0;
   #last = 0;
 
-  /** `epoch` distinguishes the ids of this ring from those of others. `capacity`: events that are kept; 1 or more. */
-  constructor(epoch: string, capacity: number) {
-    this.#epoch = epoch;
+  /** `capacity`: events that are kept; 1 or more. */
+  constructor(capacity: number) {
     this.#capacity = capacity;
   }
 
@@ -87,9 +88,7 @@ export class EventRing {
 
   /** The position of the event with this id; undefined if the id was not made by this ring. */
   positionOf(id: string): number | undefined {
-    const [, epoch, position] = /^(.+)-(\d{1,15})$/.exec(id) ?? [];
-    const seen = Number(position);
-    return epoch === this.#epoch && seen <= this.#last ? seen : undefined;
+    return this.#ids.positionOf(id);
   }
 
   /** Gives a reader its position and nothing else: without data it is not dispatched. */
@@ -124,7 +123,7 @@ export class EventRing {
   }
 
   #idLine(position: number): string {
-    return `id: ${this.#epoch}-${position}\n`;
+    return `id: ${this.#ids.make(position)}\n`;
   }
 
   #forgetShared(): void {

@@ -1,5 +1,6 @@
 import type { EventRing } from "./event-ring.ts";
 import type { PacedStream, PacedStreams } from "./paced-streams.ts";
+import type { StreamSlot } from "./stream-limit.ts";
 
 /** Everything that a stream needs. */
 export interface EventStreamDeps {
@@ -8,6 +9,7 @@ export interface EventStreamDeps {
   readonly now: () => number;
   /** True when a stream is to end once its reader has everything. */
   readonly ended: () => boolean;
+  readonly slot: StreamSlot;
 }
 
 /** Where a stream begins, and for whom it is. */
@@ -16,6 +18,8 @@ export interface StreamStart {
   readonly lastEventId?: string;
   /** Only events of this integration. @default all */
   readonly _integrationId?: string;
+  /** Whose streams are limited together. @default the integration, or all callers without one */
+  readonly caller?: string | undefined;
 }
 
 /** How long a client waits before it reconnects, in milliseconds. */
@@ -73,11 +77,12 @@ export class EventStream implements PacedStream {
 
   /** What is sent next; undefined at the end. */
   async #next(): Promise<Uint8Array | undefined> {
-    const { ring, streams, ended } = this.#deps;
+    const { ring, streams, ended, slot } = this.#deps;
     if (this.#greeting !== "") {
       const greeting = encoder.encode(this.#greeting);
       this.#greeting = "";
       streams.opened(this);
+      slot.use();
       return greeting;
     }
     for (;;) {
@@ -111,5 +116,6 @@ export class EventStream implements PacedStream {
   #close(): void {
     this.#isClosed = true;
     this.#deps.streams.closed(this);
+    this.#deps.slot.release();
   }
 }

@@ -1,6 +1,10 @@
+import { formatValue } from "../../model/json.ts";
 import { v } from "../../model/validate.ts";
+import { type Schema, listItems } from "../documents.ts";
+import { badRequest } from "../http-error.ts";
 import { jsonText } from "../json-text.ts";
 import { type Reply, jsonString } from "../reply.ts";
+import { pathOf } from "../router.ts";
 import type { Call, ResponseSpec } from "../routes/route.ts";
 import { type Projection, project } from "./projection.ts";
 
@@ -16,10 +20,22 @@ interface ListQuery extends Projection {
   readonly after?: string | undefined;
 }
 
-/** The filters of a query: everything but `include` and `exclude`. */
-export function filtersOf<Query extends ListQuery>(query: Query): DefinedIn<Omit<Query, "include" | "exclude">> {
+/**
+ * The filters of a query: everything but `include` and `exclude`.
+ *
+ * @throws HttpError 400 if `after` was not made for the caller.
+ */
+export function filtersOf<Query extends ListQuery>(
+  { deps, scope }: Call,
+  query: Query,
+): DefinedIn<Omit<Query, "include" | "exclude">> {
   const { include, exclude, ...filters } = query;
-  return filters as DefinedIn<Omit<Query, "include" | "exclude">>;
+  const given = filters as DefinedIn<Omit<Query, "include" | "exclude">>;
+  if (scope === undefined || query.after === undefined) return given;
+  const after = deps.cursors.decrypt(query.after, scope._integrationId);
+  if (after !== undefined) return { ...given, after };
+  const message = `after: expected the value in the Link header of the page before, found ${formatValue(query.after)}`;
+  throw badRequest("after", message);
 }
 
 // What `readQuery` returns has no field that is undefined.
@@ -29,24 +45,27 @@ type DefinedIn<T> = { [K in keyof T]: Exclude<T[K], undefined> };
 export function listReply(call: Call, { items, next }: ListPage, shown: Projection = {}): Reply {
   const whole = shown.include === undefined && shown.exclude === undefined;
   const text = jsonText(whole ? items : items.map((item) => project(item, shown)));
-  return jsonString(200, text, next === undefined ? undefined : { link: `<${nextPath(call, next)}>; rel="next"` });
+  return jsonString(200, text, next === undefined ? undefined : { link: `<${nextAddress(call, next)}>; rel="next"` });
 }
 
 /** The response with a list of documents, of which any field may be left out. */
 export function listResponse(
   description: string,
-  document: v.ObjectSchema<v.ObjectEntries, undefined>,
+  document: Schema,
   headers: Readonly<Record<string, string>> = {},
 ): ResponseSpec {
-  return { description, content: { "application/json": v.array(v.partial(document)) }, headers };
+  return { description, content: { "application/json": v.array(listItems.get(document) ?? document) }, headers };
 }
 
 /** The header of lists with more than one page. */
-export const linkHeader = { link: "With `rel=next`, the address of the next page; absent on the last page." };
+export const linkHeader = {
+  link: "With `rel=next`, the address of the next page, relative to that of this one; absent on the last page.",
+};
 
-function nextPath({ request, deps }: Call, next: string): string {
-  const { pathname, searchParams } = new URL(request.url);
-  searchParams.set("after", next);
-  // Only the part of the path that the client sent: what precedes it is the host's.
-  return `${pathname.startsWith(deps.basePath) ? pathname : deps.basePath + pathname}?${searchParams.toString()}`;
+/** Relative to the address of the request, unless the public path is known. */
+function nextAddress({ request, deps, scope }: Call, next: string): string {
+  const { searchParams } = new URL(request.url);
+  searchParams.set("after", scope === undefined ? next : deps.cursors.encrypt(next, scope._integrationId));
+  const path = deps.publicPath === undefined ? "" : deps.publicPath + pathOf(request.url).slice(deps.basePath.length);
+  return `${path}?${searchParams.toString()}`;
 }

@@ -1,8 +1,16 @@
-import { failureStatuses } from "../../model/failure.ts";
+import { failureStatuses, faults } from "../../model/failure.ts";
 import { formatValue } from "../../model/json.ts";
 import { runStatuses, triggers } from "../../model/run.ts";
 import { v } from "../../model/validate.ts";
-import { described, exportDocument, failureDocument, flowDocument, importDocument, runDocument } from "../documents.ts";
+import {
+  described,
+  exportDocument,
+  failureDocument,
+  flowDocument,
+  importDocument,
+  inboxPageDocument,
+  runDocument,
+} from "../documents.ts";
 import { type Problem, HttpError } from "../http-error.ts";
 
 /** Query parameters by name; each schema reads a string. */
@@ -18,21 +26,17 @@ const trueOrFalse = v.pipe(
 );
 
 const limitRange = "a whole number from 1 to 1000";
+const limit = v.pipe(
+  v.string(),
+  v.regex(/^\d{1,9}$/, limitRange),
+  v.transform(Number),
+  v.number(),
+  v.integer(),
+  v.minValue(1, limitRange),
+  v.maxValue(1_000, limitRange),
+);
 const paging = {
-  limit: v.optional(
-    described(
-      v.pipe(
-        v.string(),
-        v.regex(/^\d{1,9}$/, limitRange),
-        v.transform(Number),
-        v.number(),
-        v.integer(),
-        v.minValue(1, limitRange),
-        v.maxValue(1_000, limitRange),
-      ),
-      "Most items of one page; 100 if it is left out.",
-    ),
-  ),
+  limit: v.optional(described(limit, "Most items of one page; 100 if it is left out.")),
   after: filter("Where the list continues: taken from the `Link` header with `rel=next`."),
 };
 
@@ -81,10 +85,15 @@ export const runsQuery = v.object({
   ...projection(runDocument),
 });
 
+/** How an inbox is shown. */
+export const inboxQuery = v.object({ ...paging, ...projection(inboxPageDocument) });
+
 /** Filters of the failures of one flow. */
 export const failuresQuery = v.object({
   _importId: filter("Failures at this import."),
   _runId: filter("Failures of this run."),
+  key: filter("Failures of the record with this key."),
+  fault: v.optional(described(one(faults), "Failures whose last attempt ended like this.")),
   status: v.optional(
     described(one(failureStatuses), "Failures in this state; open and resolved ones if it is left out."),
   ),
@@ -92,29 +101,47 @@ export const failuresQuery = v.object({
   ...projection(failureDocument),
 });
 
+/** Filters of all failures. */
+export const allFailuresQuery = v.object({
+  _flowId: filter("Failures of this flow."),
+  _exportId: filter("Failures of records of this export."),
+  _integrationId: filter("Failures of flows of this integration."),
+  _connectorId: filter("Failures of flows of this connector."),
+  ...failuresQuery.entries,
+});
+
 /** How exports are shown. */
-export const exportsQuery = v.object(projection(exportDocument));
+export const exportsQuery = v.object({ ...paging, ...projection(exportDocument) });
 
 /** How imports are shown. */
-export const importsQuery = v.object(projection(importDocument));
+export const importsQuery = v.object({ ...paging, ...projection(importDocument) });
 
-/** The event stream has no parameters. */
-export const eventsQuery = v.object({});
+/** The newest runs of a flow. */
+export const latestQuery = v.object({
+  limit: v.optional(described(limit, "Respond with an array of the newest runs, at most this many.")),
+});
+
+/** Where a stream begins. */
+export const eventsQuery = v.object({
+  lastEventId: filter("As the header `Last-Event-ID`, for clients that cannot send it."),
+});
 
 /**
- * The query parameters of a request.
+ * The query parameters of a request. Those in `ignored` are left out.
  *
  * @throws HttpError 400 naming each one that is unknown, repeated or out of range.
  */
-export function readQuery(url: string, schema: QuerySchema = noParameters): Record<string, unknown> {
+export function readQuery(
+  url: string,
+  schema: QuerySchema = noParameters,
+  ignored: readonly string[] = [],
+): Record<string, unknown> {
   const at = url.indexOf("?");
   if (at === -1 || at === url.length - 1) return {};
   const problems: Problem[] = [];
-  const given = collect(
-    new URLSearchParams(url.slice(at + 1).replace(/#.*$/s, "")),
-    Object.keys(schema.entries),
-    problems,
-  );
+  const parameters = new URLSearchParams(url.slice(at + 1).replace(/#.*$/s, ""));
+  for (const name of ignored) parameters.delete(name);
+  const given = collect(parameters, Object.keys(schema.entries), problems);
   const parsed = v.safeParse(schema, given);
   for (const issue of parsed.issues ?? []) {
     const name = v.getDotPath(issue) ?? "";

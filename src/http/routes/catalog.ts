@@ -1,10 +1,10 @@
 import { NotFoundError } from "../../errors.ts";
 import type { AcceptOptions } from "../../model/export.ts";
+import { formatValue } from "../../model/json.ts";
 import { v } from "../../model/validate.ts";
-import { readShape } from "../body.ts";
 import { acceptedDocument, described, exportDocument, importDocument } from "../documents.ts";
 import { badRequest } from "../http-error.ts";
-import { listReply, listResponse } from "../lists/list.ts";
+import { filtersOf, linkHeader, listReply, listResponse } from "../lists/list.ts";
 import { exportsQuery, importsQuery } from "../lists/query.ts";
 import { type Reply, json } from "../reply.ts";
 import { type Call, type Route, route } from "./route.ts";
@@ -29,10 +29,24 @@ export const catalogRoutes: readonly Route[] = [
     operationId: "listExports",
     summary: "List the exports that flows can use.",
     query: exportsQuery,
-    responses: { 200: listResponse("The exports.", exportDocument) },
+    responses: { 200: listResponse("The exports.", exportDocument, linkHeader) },
     async respond(call) {
       const _ids = allowedOf(call.deps.registry.exportIds, call.scope?._exportIds);
-      return listReply(call, { items: _ids.map((_id) => exportOf(call, _id)) }, call.query);
+      const { items, ...page } = pageOf(_ids, filtersOf(call, call.query));
+      return listReply(call, { items: items.map((_id) => exportOf(call, _id)), ...page }, call.query);
+    },
+  }),
+  route({
+    method: "GET",
+    path: "/exports/{_id}",
+    action: "exports.read",
+    operationId: "getExport",
+    summary: "Read an export.",
+    responses: { 200: { description: "The export.", content: { "application/json": exportDocument } } },
+    async respond(call) {
+      const known = allowedOf(call.deps.registry.exportIds, call.scope?._exportIds);
+      if (!known.includes(call._id)) throw new NotFoundError("export", call._id);
+      return json(200, exportOf(call, call._id));
     },
   }),
   route({
@@ -42,10 +56,24 @@ export const catalogRoutes: readonly Route[] = [
     operationId: "listImports",
     summary: "List the imports that flows can use.",
     query: importsQuery,
-    responses: { 200: listResponse("The imports.", importDocument) },
+    responses: { 200: listResponse("The imports.", importDocument, linkHeader) },
     async respond(call) {
       const _ids = allowedOf(call.deps.registry.importIds, call.scope?._importIds);
-      return listReply(call, { items: _ids.map((_id) => importOf(call, _id)) }, call.query);
+      const { items, ...page } = pageOf(_ids, filtersOf(call, call.query));
+      return listReply(call, { items: items.map((_id) => importOf(call, _id)), ...page }, call.query);
+    },
+  }),
+  route({
+    method: "GET",
+    path: "/imports/{_id}",
+    action: "imports.read",
+    operationId: "getImport",
+    summary: "Read an import.",
+    responses: { 200: { description: "The import.", content: { "application/json": importDocument } } },
+    async respond(call) {
+      const known = allowedOf(call.deps.registry.importIds, call.scope?._importIds);
+      if (!known.includes(call._id)) throw new NotFoundError("import", call._id);
+      return json(200, importOf(call, call._id));
     },
   }),
   route({
@@ -62,6 +90,7 @@ export const catalogRoutes: readonly Route[] = [
       required: true,
       content: { "application/json": v.union([envelope, v.array(v.unknown()), record]) },
       checked: false,
+      acceptsGzip: true,
     },
     responses: {
       202: {
@@ -78,6 +107,14 @@ function allowedOf(_ids: readonly string[], allowed: readonly string[] | undefin
   if (allowed === undefined) return _ids;
   const set = new Set(allowed);
   return _ids.filter((_id) => set.has(_id));
+}
+
+/** A page of ids: `after` is the last one of the page before. */
+function pageOf(_ids: readonly string[], { limit = 100, after }: { readonly limit?: number; readonly after?: string }) {
+  const start = after === undefined ? 0 : _ids.indexOf(after) + 1;
+  const items = _ids.slice(start, start + limit);
+  const next = start + limit < _ids.length ? items.at(-1) : undefined;
+  return { items, ...(next === undefined ? {} : { next }) };
 }
 
 function exportOf({ deps }: Call, _id: string): object {
@@ -116,7 +153,14 @@ function readRecords(value: unknown): {
     throw badRequest("", "The body: expected a record, or an array of records");
   const only = Object.keys(value).every((name) => name === "records" || name === "ids");
   if (!only || !("records" in value) || !Array.isArray(value.records)) return { records: [value] };
-  return readShape(value, envelope) as v.InferOutput<typeof envelope>;
+  const { ids } = value as { readonly ids?: unknown };
+  if (ids === undefined) return { records: value.records as unknown[] };
+  // By hand, as there may be millions of them: the first that is wrong is enough.
+  if (!Array.isArray(ids)) throw badRequest("ids", `ids: expected an array of strings, found ${formatValue(ids)}`);
+  const wrong = ids.findIndex((id) => typeof id !== "string");
+  if (wrong !== -1)
+    throw badRequest(`ids.${wrong}`, `ids.${wrong}: expected a string, found ${formatValue(ids[wrong])}`);
+  return { records: value.records as unknown[], ids: ids as string[] };
 }
 
 function idsOf(count: number, ids: readonly string[] | undefined, key: string | null): AcceptOptions {

@@ -18,7 +18,7 @@ export function isCurrent(header: string, { lastModified }: Flow): boolean {
   return header.trim() === "*" || tagsIn(header).some((tag) => tag.startsWith(`"${lastModified}_`));
 }
 
-// Proxies that compress mark tags as weak; the flow is the same.
-function tagsIn(header: string): readonly string[] {
+/** The tags in a header. Proxies that compress mark them as weak; the document is the same. */
+export function tagsIn(header: string): readonly string[] {
   return header.match(/"[^"]*"/g) ?? [];
 }

@@ -1,11 +1,16 @@
-import { NotFoundError } from "../../errors.ts";
-import { omitUndefined } from "../../model/json.ts";
+import { ConflictError, NotFoundError } from "../../errors.ts";
+import { copyJson, omitUndefined } from "../../model/json.ts";
 import { v } from "../../model/validate.ts";
 import { described, failureDocument, resolvedDocument, runDocument } from "../documents.ts";
 import { filtersOf, linkHeader, listReply, listResponse } from "../lists/list.ts";
-import { failuresQuery } from "../lists/query.ts";
-import { json } from "../reply.ts";
+import { allFailuresQuery, failuresQuery } from "../lists/query.ts";
+import { badRequest, HttpError } from "../http-error.ts";
+import { jsonText } from "../json-text.ts";
+import { type Reply, empty, jsonString, json } from "../reply.ts";
+import { tagsIn } from "./etag.ts";
 import { type Call, type Route, locationOf, route } from "./route.ts";
+import { sees } from "../authorization.ts";
+import type { Failure } from "../../model/failure.ts";
 import { findFlow, scopeFilter } from "./scoped.ts";
 
 const maxIds = 10_000;
@@ -19,8 +24,59 @@ const retryShape = v.strictObject({
 
 const resolveShape = v.strictObject({ _ids: described(ids, "The failures to resolve.") });
 
-/** Records that an import did not take: listed, retried, resolved. */
+const editShape = v.strictObject({ record: described(v.unknown(), "The record that retries send from now on.") });
+const failureEtag = { etag: "Entity tag of the failure, for `If-Match` and `If-None-Match`." };
+
+/** Records that an import did not take: listed, edited, retried, resolved. */
 export const failureRoutes: readonly Route[] = [
+  route({
+    method: "GET",
+    path: "/failures",
+    action: "failures.list",
+    operationId: "listAllFailures",
+    summary: "List the failures of all flows, oldest first.",
+    query: allFailuresQuery,
+    responses: { 200: listResponse("The failures.", failureDocument, linkHeader) },
+    async respond(call) {
+      const { scope, query } = call;
+      if (query._integrationId !== undefined && !sees(scope, { _integrationId: query._integrationId }))
+        return listReply(call, { items: [] });
+      const filter = { ...filtersOf(call, query), ...scopeFilter(call) };
+      return listReply(call, await call.deps.scheduler.listFailures(filter), query);
+    },
+  }),
+  route({
+    method: "GET",
+    path: "/failures/{_id}",
+    action: "failures.read",
+    operationId: "getFailure",
+    summary: "Read a failure.",
+    headers: { "if-none-match": "An `ETag` of the failure: 304 if nothing has changed since." },
+    responses: {
+      200: { description: "The failure.", content: { "application/json": failureDocument }, headers: failureEtag },
+      304: { description: "The failure has not changed.", headers: failureEtag },
+    },
+    async respond(call) {
+      const failure = await findFailure(call);
+      const tags = tagsIn(call.request.headers.get("if-none-match") ?? "");
+      const headers = { etag: etagOf(failure), "cache-control": "private, no-cache" };
+      return tags.includes(headers.etag) ? empty(304, headers) : failureReply(failure);
+    },
+  }),
+  route({
+    method: "PATCH",
+    path: "/failures/{_id}",
+    action: "failures.edit",
+    operationId: "editFailure",
+    summary: "Give an open failure another record, which retries send from then on.",
+    headers: { "if-match": "Required: the `ETag` of the failure as it was read." },
+    body: { required: true, content: { "application/json": editShape }, checked: true, acceptsUntyped: true },
+    responses: {
+      200: { description: "The failure.", content: { "application/json": failureDocument }, headers: failureEtag },
+    },
+    errors: [409, 412],
+    respond: editFailure,
+  }),
   route({
     method: "GET",
     path: "/flows/{_id}/failures",
@@ -31,7 +87,7 @@ export const failureRoutes: readonly Route[] = [
     responses: { 200: listResponse("The failures.", failureDocument, linkHeader) },
     async respond(call) {
       const flow = await findFlow(call);
-      const filter = { ...filtersOf(call.query), _flowId: flow._id, ...scopeFilter(call) };
+      const filter = { ...filtersOf(call, call.query), _flowId: flow._id, ...scopeFilter(call) };
       return listReply(call, await call.deps.scheduler.listFailures(filter), call.query);
     },
   }),
@@ -54,7 +110,8 @@ export const failureRoutes: readonly Route[] = [
       const flow = await findFlow(call);
       const selection = { ...(call.body.value as v.InferOutput<typeof retryShape> | undefined), ...scopeFilter(call) };
       const run = await call.deps.scheduler.retryFailures(flow._id, omitUndefined(selection));
-      return json(201, run, { location: locationOf(call.deps, "runs", run._id) });
+      call.logged.runId = run._id;
+      return json(201, run, { location: locationOf(call, "runs", run._id) });
     },
   }),
   route({
@@ -71,11 +128,56 @@ export const failureRoutes: readonly Route[] = [
       const flow = await findFlow(call);
       const { _ids } = call.body.value as v.InferOutput<typeof resolveShape>;
       await expectFailures(call, flow._id, _ids);
+      call.logged.failureIds = _ids.slice(0, 100);
       const resolved = await call.deps.scheduler.resolveFailures(_ids);
       return json(200, { _ids: resolved.map(({ _id }) => _id) });
     },
   }),
 ];
+
+/**
+ * The failure in the path. To a caller that may not see it, it does not exist.
+ *
+ * @throws `not_found`
+ */
+async function findFailure({ deps, scope, _id }: Call): Promise<Failure> {
+  const failure = await deps.scheduler.getFailure(_id);
+  if (!sees(scope, failure)) throw new NotFoundError("failure", _id);
+  return failure;
+}
+
+function etagOf({ status, occurrences, attempts, lastFailedAt, editedAt = "" }: Failure): string {
+  return `"${status}_${occurrences}_${attempts}_${lastFailedAt}_${editedAt}"`;
+}
+
+function failureReply(failure: Failure): Reply {
+  return jsonString(200, jsonText(failure), { etag: etagOf(failure), "cache-control": "private, no-cache" });
+}
+
+/** @throws HttpError 400 without `If-Match`, 412 if the failure has changed; `conflict` if JSON cannot say its record. */
+async function editFailure(call: Call): Promise<Reply> {
+  const failure = await findFailure(call);
+  const expected = call.request.headers.get("if-match");
+  if (expected === null) throw badRequest("if-match", "if-match: required, but not given: send the ETag that was read");
+  if (expected.trim() !== "*" && !tagsIn(expected).includes(etagOf(failure))) {
+    const message = "If-Match: the failure was changed since it was read";
+    throw new HttpError(412, [{ code: "conflict", message, field: "if-match" }]);
+  }
+  // What JSON cannot represent would become something else by being written back.
+  if (!isJson(failure.record))
+    throw new ConflictError(`The record of failure ${failure._id} is not JSON: it can be edited by the host only`);
+  const { record } = call.body.value as v.InferOutput<typeof editShape>;
+  return failureReply(await call.deps.scheduler.editFailure(failure._id, record));
+}
+
+function isJson(record: unknown): boolean {
+  try {
+    copyJson(record);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** @throws `not_found` naming the first id that is not a failure of the flow, or one that the caller may not see. */
 async function expectFailures(call: Call, _flowId: string, _ids: readonly string[]): Promise<void> {

@@ -13,6 +13,7 @@ import { filtersOf, linkHeader, listReply, listResponse } from "../lists/list.ts
 import { flowsQuery, integrationFlowsQuery } from "../lists/query.ts";
 import { type Reply, empty, json } from "../reply.ts";
 import { etagOf, isCurrent, isKnown } from "./etag.ts";
+import { fromSteps } from "./flow-steps.ts";
 import { type Call, type ResponseSpec, type Route, locationOf, route } from "./route.ts";
 import { findFlow, inScope, scopeFilter } from "./scoped.ts";
 
@@ -33,13 +34,16 @@ const location = { location: "The address of the new flow." };
 const flowBody: BodySpec = { required: true, content: { "application/json": flowSchema }, checked: false };
 
 /** JSON Patch (RFC 6902), limited to replacements. */
-export const jsonPatch = v.array(
-  v.object({
-    op: v.literal("replace", '"replace"'),
-    path: v.pipe(v.string("a JSON pointer such as /name"), v.regex(/^\//, "a JSON pointer such as /name")),
-    value: v.unknown(),
-  }),
-  "an array of replacements",
+export const jsonPatch = v.pipe(
+  v.array(
+    v.object({
+      op: v.literal("replace", '"replace"'),
+      path: v.pipe(v.string("a JSON pointer such as /name"), v.regex(/^\//, "a JSON pointer such as /name")),
+      value: v.unknown(),
+    }),
+    "an array of at most 1000 replacements",
+  ),
+  v.maxLength(1_000, "an array of at most 1000 replacements"),
 );
 
 /** JSON merge patch (RFC 7396). */
@@ -53,6 +57,7 @@ const patchBody: BodySpec = {
     "application/json": v.union([jsonPatch, mergePatch]),
   },
   checked: false,
+  acceptsUntyped: true,
 };
 
 const cloneShape = v.strictObject({
@@ -65,6 +70,7 @@ const cloneShape = v.strictObject({
   disabled: v.optional(
     described(v.boolean("true or false"), "True if it is left out, so that a copy does not run by itself."),
   ),
+  connectionMap: v.optional(described(v.unknown(), "Ignored: exports and imports have no connections here.")),
 });
 
 /** Flows: listed, read, changed. */
@@ -88,7 +94,7 @@ export const flowRoutes: readonly Route[] = [
     body: flowBody,
     responses: { 201: flowResponse("The new flow.", location) },
     errors: [422],
-    respond: (call) => createFlow(call, call.body.value),
+    respond: (call) => createFlow(call, fromSteps(call.body.value)),
   }),
   route({
     method: "GET",
@@ -120,8 +126,9 @@ export const flowRoutes: readonly Route[] = [
     responses: { 200: flowResponse("The flow; fields that were left out are removed.") },
     errors: [409, 412, 422],
     async respond(call) {
+      const body = fromSteps(call.body.value);
       const flow = await changeFlow(call, async (expected) => {
-        const input = await inScope(call, call.body.value);
+        const input = await inScope(call, body);
         return call.deps.registry.update(call._id, input as FlowInput, expected);
       });
       return json(200, flow, { etag: etagOf(flow) });
@@ -216,13 +223,14 @@ async function listFlows(call: Call, query: v.InferOutput<typeof flowsQuery>): P
   const { scope, deps } = call;
   if (query._integrationId !== undefined && !sees(scope, { _integrationId: query._integrationId }))
     return listReply(call, { items: [] });
-  const filter = { ...filtersOf(query), ...scopeFilter(call) };
+  const filter = { ...filtersOf(call, query), ...scopeFilter(call) };
   return listReply(call, await deps.registry.list(filter), query);
 }
 
 async function createFlow(call: Call, input: unknown): Promise<Reply> {
   const flow = await call.deps.registry.create((await inScope(call, input)) as FlowInput);
-  return json(201, flow, { etag: etagOf(flow), location: locationOf(call.deps, "flows", flow._id) });
+  call.logged[call._id === "" ? "flowId" : "copyId"] = flow._id;
+  return json(201, flow, { etag: etagOf(flow), location: locationOf(call, "flows", flow._id) });
 }
 
 /**
@@ -252,7 +260,7 @@ async function changeFlow(
 function readPatch({ value, mediaType }: Body): { readonly changes: unknown; readonly replacing: boolean } {
   const replacing =
     mediaType === "application/json-patch+json" || (mediaType === "application/json" && Array.isArray(value));
-  if (!replacing) return { changes: value, replacing };
+  if (!replacing) return { changes: fromSteps(value), replacing };
   const operations = readShape(value, jsonPatch) as v.InferOutput<typeof jsonPatch>;
   const problems: Problem[] = [];
   const changes = operations.map(({ path, value: to }) => {

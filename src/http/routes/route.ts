@@ -6,8 +6,11 @@ import type { Action, TenantScope } from "../authorization.ts";
 import type { Body, BodySpec } from "../body.ts";
 import type { Schema } from "../documents.ts";
 import type { EventBroadcast } from "../events/event-broadcast.ts";
+import type { Cursors } from "../lists/cursor.ts";
 import type { QuerySchema } from "../lists/query.ts";
 import type { Reply } from "../reply.ts";
+import { pathOf } from "../router.ts";
+import type { StopListeners } from "../stop-listeners.ts";
 
 /** Everything that routes need. */
 export interface HttpDeps {
@@ -17,6 +20,10 @@ export interface HttpDeps {
   readonly clock: Clock;
   /** What precedes every path; "" or a path that begins with a slash. */
   readonly basePath: string;
+  /** What precedes every path as clients see it; undefined: references are relative. */
+  readonly publicPath: string | undefined;
+  readonly cursors: Cursors;
+  readonly stops: StopListeners;
   /** Longest wait for the end of a run, in milliseconds. */
   readonly maxWaitMs: number;
   /** The OpenAPI document as JSON. */
@@ -29,6 +36,10 @@ export interface Call<Query = Readonly<Record<string, unknown>>> {
   readonly deps: HttpDeps;
   /** What the caller may see; undefined: everything. */
   readonly scope: TenantScope | undefined;
+  /** The caller's name, if `authorize` gives one. */
+  readonly caller: string | undefined;
+  /** What the log says about the request, beside the id in its path; a route adds the ids of what it creates. */
+  readonly logged: Record<string, unknown>;
   /** The id in the path; "" if it has none. */
   readonly _id: string;
   readonly query: Query;
@@ -76,7 +87,14 @@ export function route<const Query extends QuerySchema>(
   return spec;
 }
 
-/** The path of a document, for `Location`. */
-export function locationOf({ basePath }: HttpDeps, kind: "flows" | "runs", _id: string): string {
-  return `${basePath}/${kind}/${encodeURIComponent(_id)}`;
+/** The address of a document, for `Location`: relative to the address of the request, unless the public path is known. */
+export function locationOf(
+  { request, deps: { basePath, publicPath } }: Call,
+  kind: "flows" | "runs",
+  _id: string,
+): string {
+  const target = `${kind}/${encodeURIComponent(_id)}`;
+  if (publicPath !== undefined) return `${publicPath}/${target}`;
+  const below = pathOf(request.url).slice(basePath.length + 1);
+  return "../".repeat(below.split("/").length - 1) + target;
 }

@@ -1,4 +1,5 @@
 import { catalogRoutes } from "./catalog.ts";
+import { deliveryRoutes } from "./deliveries.ts";
 import { failureRoutes } from "./failures.ts";
 import { flowRoutes } from "./flows.ts";
 import type { Route } from "./route.ts";
@@ -8,6 +9,7 @@ import { serviceRoutes } from "./service.ts";
 /** Every route, in the order of the manual. */
 export const routes: readonly Route[] = [
   ...flowRoutes,
+  ...deliveryRoutes,
   ...runRoutes,
   ...failureRoutes,
   ...catalogRoutes,

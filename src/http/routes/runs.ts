@@ -4,7 +4,7 @@ import { v } from "../../model/validate.ts";
 import { sees } from "../authorization.ts";
 import { described, runDocument } from "../documents.ts";
 import { filtersOf, linkHeader, listReply, listResponse } from "../lists/list.ts";
-import { runsQuery } from "../lists/query.ts";
+import { latestQuery, runsQuery } from "../lists/query.ts";
 import { json } from "../reply.ts";
 import { type Call, type ResponseSpec, type Route, locationOf, route } from "./route.ts";
 import { findFlow, findRun, scopeFilter } from "./scoped.ts";
@@ -23,8 +23,12 @@ const runShape = v.strictObject({
         v.integer("a whole number, 1 or more"),
         v.minValue(1, "a whole number, 1 or more"),
       ),
-      "Sample run: at most this many records, and no checkpoint moves; all records if it is left out.",
+      "Sample run: at most this many records for each import, and no checkpoint moves; all if it is left out.",
     ),
+  ),
+  parameters: v.optional(described(v.unknown(), "JSON handed to the export, such as the window of a backfill.")),
+  moveCheckpoint: v.optional(
+    described(v.boolean("true or false"), "False: the run neither reads from checkpoints nor moves them."),
   ),
 });
 
@@ -48,7 +52,8 @@ export const runRoutes: readonly Route[] = [
     async respond(call) {
       await findFlow(call);
       const run = await call.deps.scheduler.run(call._id, call.body.value ?? {});
-      const headers = { location: locationOf(call.deps, "runs", run._id) };
+      const headers = { location: locationOf(call, "runs", run._id) };
+      call.logged.runId = run._id;
       const seconds = preferredWait(call);
       if (seconds === undefined) return json(201, run, headers);
       return json(201, await waitForEnd(call, run, seconds * 1_000), {
@@ -63,10 +68,19 @@ export const runRoutes: readonly Route[] = [
     action: "runs.read",
     operationId: "getLatestRun",
     summary: "Read the newest run of a flow.",
-    responses: { 200: runResponse("The run that was queued last.") },
+    query: latestQuery,
+    responses: {
+      200: {
+        description: "The run that was queued last; with `limit` an array of the newest runs, empty if there are none.",
+        content: { "application/json": v.union([runDocument, v.array(runDocument)]) },
+      },
+    },
     async respond(call) {
       const flow = await findFlow(call);
-      const { items } = await call.deps.scheduler.listRuns({ _flowId: flow._id, ...scopeFilter(call), limit: 1 });
+      const { limit } = call.query;
+      const filter = { _flowId: flow._id, ...scopeFilter(call), limit: limit ?? 1 };
+      const { items } = await call.deps.scheduler.listRuns(filter);
+      if (limit !== undefined) return json(200, items);
       const [latest] = items;
       if (latest === undefined) throw new NotFoundError("run", `of flow ${flow._id}`);
       return json(200, latest);
@@ -84,7 +98,7 @@ export const runRoutes: readonly Route[] = [
       const { scope, query, deps } = call;
       if (query._integrationId !== undefined && !sees(scope, { _integrationId: query._integrationId }))
         return listReply(call, { items: [] });
-      const filter = { ...filtersOf(query), ...scopeFilter(call) };
+      const filter = { ...filtersOf(call, query), ...scopeFilter(call) };
       return listReply(call, await deps.scheduler.listRuns(filter), query);
     },
   }),
@@ -119,12 +133,14 @@ function preferredWait({ request, deps }: Call): number | undefined {
   return seconds === undefined ? undefined : Math.min(Number(seconds), Math.floor(deps.maxWaitMs / 1_000));
 }
 
-/** The run when it has ended, or as it is after `waitMs` or when the client goes away. */
+/** The run when it has ended, or as it is after `waitMs`, when the client goes away or when the scheduler stops. */
 async function waitForEnd({ deps, request }: Call, run: Run, waitMs: number): Promise<Run> {
   const over = new AbortController();
   const abort = () => over.abort();
   const cancel = deps.clock.setTimer(abort, waitMs);
   request.signal.addEventListener("abort", abort);
+  // Nothing ends the run in this process any more.
+  const unsubscribe = deps.stops.add(abort);
   // A client that has gone away already sends no further event.
   if (request.signal.aborted) abort();
   try {
@@ -134,6 +150,7 @@ async function waitForEnd({ deps, request }: Call, run: Run, waitMs: number): Pr
     return await deps.scheduler.getRun(run._id);
   } finally {
     cancel();
+    unsubscribe();
     request.signal.removeEventListener("abort", abort);
   }
 }

@@ -25,10 +25,12 @@ export const serviceRoutes: readonly Route[] = [
         headers: { "x-accel-buffering": "Always `no`: proxies must not buffer the stream." },
       },
     },
-    async respond({ deps, request, scope }) {
-      const lastEventId = request.headers.get("last-event-id");
+    errors: [429],
+    async respond({ deps, request, scope, caller, query }) {
+      const lastEventId = request.headers.get("last-event-id") ?? query.lastEventId;
       const stream = deps.events.open({
-        ...(lastEventId === null ? {} : { lastEventId }),
+        caller,
+        ...(lastEventId === undefined ? {} : { lastEventId }),
         ...(scope === undefined ? {} : { _integrationId: scope._integrationId }),
       });
       return streamed(stream, "text/event-stream");

@@ -36,7 +36,8 @@ export type Step =
   | {
       readonly kind: "look";
       readonly place: number;
-      readonly what: "latest" | "dependencies" | "run" | "exports" | "imports" | "health" | "openapi.json";
+      readonly what:
+        "latest" | "dependencies" | "run" | "exports" | "imports" | "export" | "import" | "health" | "openapi.json";
     }
   | {
       readonly kind: "nonsense";
@@ -149,7 +150,17 @@ const sense: readonly fc.WeightedArbitrary<Step>[] = [
     arbitrary: fc.record({
       kind: fc.constant("look" as const),
       place,
-      what: fc.constantFrom("latest", "dependencies", "run", "exports", "imports", "health", "openapi.json"),
+      what: fc.constantFrom(
+        "latest",
+        "dependencies",
+        "run",
+        "exports",
+        "imports",
+        "export",
+        "import",
+        "health",
+        "openapi.json",
+      ),
     }),
   },
 ];
@@ -212,6 +223,12 @@ const refusals: readonly fc.Arbitrary<Step>[] = [
         status: [415],
       }),
     ),
+  fc
+    .tuple(
+      fc.constantFrom(...routes.filter(({ method }) => method !== "GET")),
+      fc.constantFrom<Record<string, string>>({ "sec-fetch-site": "cross-site" }, { origin: "https://other.example" }),
+    )
+    .map(([one, headers]) => nonsense({ route: nameOf(one), path: one.path, sent: { headers }, status: [403] })),
   withBody.map((one) =>
     nonsense({ route: nameOf(one), path: one.path, sent: { body: " ".repeat(100_001) }, status: [413] }),
   ),
@@ -261,7 +278,8 @@ const refusals: readonly fc.Arbitrary<Step>[] = [
     .constantFrom(
       "/",
       "//",
-      "/flows/",
+      "/flows//",
+      "/fl%6Fws",
       "/flow",
       "/runs/a/b",
       "/flows/a/failures/",

@@ -56,7 +56,14 @@ const schedule = field("schedule", optional("schedule", "0 * * * *", "*/5 * * * 
   "  ",
 ]);
 const timezone = field("timezone", optional("timezone", "Europe/Oslo", "UTC"), ["Mars/Olympus", "+25:00", ...hostile]);
-const exportId = field("_exportId", texts("_exportId", "numbers", "hook", " numbers "), ["none", null, ...hostile]);
+const exportId = field(
+  "_exportId",
+  [
+    ...texts("_exportId", "numbers", "hook", " numbers "),
+    good({ pageGenerators: [{ _exportId: "hook" }] }, { _exportId: "hook" }),
+  ],
+  ["none", null, ...hostile],
+);
 const integrationId = field("_integrationId", optional("_integrationId", "acme", "other", "a&b=c"), hostile);
 const connectorId = field("_connectorId", optional("_connectorId", "shop"), hostile);
 const disabled = fc.oneof(
@@ -81,6 +88,10 @@ const imports = fc.oneof(
       good({ _importIds: ["ledger", "picky"] }),
       good({ _importId: "picky", _importIds: ["picky", "ledger"] }, { _importIds: ["picky", "ledger"] }),
       good({ _importId: null, _importIds: ["ledger"] }, { _importIds: ["ledger"] }),
+      good(
+        { pageProcessors: [{ type: "import", _importId: "picky", responseMapping: {} }, { _importId: "ledger" }] },
+        { _importIds: ["picky", "ledger"] },
+      ),
     ),
   },
   {
