@@ -11,4 +11,5 @@ const testing = require("poundlock/testing");
 test("orders are moved", () => moveOrders(poundlock, testing));
 test("orders are kept in a file", () => keepOrders(poundlock, testing, sqlite));
 test("orders are kept in a file by libsql", () => keepOrders(poundlock, testing, sqlite, { driver: "libsql" }));
+for (const { title, run } of testing.storageCases(() => new poundlock.MemoryStorage())) test(title, run);
 test("orders are served", () => serveOrders(poundlock, require("poundlock/http"), require("poundlock/http/node")));
