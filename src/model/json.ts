@@ -10,8 +10,8 @@ const mostValues = 1_000_000;
 interface Progress {
   /** Names of the values that the current one is in, from the outermost. */
   readonly path: string[];
-  /** Objects that it is in. */
-  readonly above: Set<object>;
+  /** Objects that it is in, from the outermost. */
+  readonly above: object[];
   values: number;
 }
 
@@ -21,7 +21,7 @@ interface Progress {
  * @throws RangeError naming the first thing JSON would lose or change: a Date, a class instance, NaN, a function, a cycle.
  */
 export function copyJson(value: unknown, name = "it"): Json {
-  return copyPart(value, { path: [name], above: new Set(), values: 0 });
+  return copyPart(value, { path: [name], above: [], values: 0 });
 }
 
 function copyPart(value: unknown, progress: Progress): Json {
@@ -29,12 +29,12 @@ function copyPart(value: unknown, progress: Progress): Json {
   if (typeof value === "number" && Number.isFinite(value)) return value === 0 ? 0 : value; // JSON has no -0
   if (typeof value !== "object") throw refusal(progress, `is ${formatValue(value)}`);
   const { above, path } = progress;
-  if (above.has(value)) throw refusal(progress, "contains itself");
+  if (above.includes(value)) throw refusal(progress, "contains itself");
   if (path.length > deepest) throw refusal(progress, `is nested more than ${deepest} levels deep`);
   if (progress.values++ > mostValues) throw refusal(progress, `is one of more than ${mostValues} values`);
-  above.add(value);
+  above.push(value);
   const copy = Array.isArray(value) ? copyItems(value, progress) : copyFields(value, progress);
-  above.delete(value);
+  above.pop();
   return copy;
 }
 
@@ -46,8 +46,16 @@ function copyItems(items: readonly unknown[], progress: Progress): Json {
 
 function copyFields(value: object, progress: Progress): Json {
   if (!isPlainObject(value)) throw refusal(progress, `is a ${value.constructor.name}`);
-  const fields = Object.entries(value).filter(([, item]) => item !== undefined);
-  return Object.freeze(Object.fromEntries(fields.map(([name, item]) => [name, copyNamed(name, item, progress)])));
+  const copy: Record<string, Json> = {};
+  for (const name of Object.keys(value)) {
+    const item: unknown = (value as Record<string, unknown>)[name];
+    if (item === undefined) continue;
+    const part = copyNamed(name, item, progress);
+    // Assigning to it would set the prototype.
+    if (name === "__proto__") Object.defineProperty(copy, name, { value: part, enumerable: true });
+    else copy[name] = part;
+  }
+  return Object.freeze(copy);
 }
 
 function copyNamed(name: string, value: unknown, progress: Progress): Json {
