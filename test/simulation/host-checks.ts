@@ -187,7 +187,8 @@ export class HostChecks {
     // Each import has readings of its own, whose pages are counted anew.
     const identity = `${flow._id} ${to._id} ${key}`;
     const owner = this.#keyOwners.get(identity);
-    if (owner !== undefined && owner !== n) wrong(`which is record ${owner}'s`);
+    // A source that gives its newest page first gives other pages when a reading that was not committed begins again.
+    if (owner !== undefined && owner !== n && plan.order === "ordered") wrong(`which is record ${owner}'s`);
     this.#keyOwners.set(identity, n);
     if (run.trigger === "retry") return;
     const place = `${run._id} ${to._id} ${n}`;

@@ -263,6 +263,7 @@ export class Host {
       case "retryLater":
         return this.#postpone(write);
       case "stop":
+        this.#excuse(write);
         throw stop("the destination's credentials are wrong");
       case "throw":
         return this.#throwAfter(write, chance.oneOf([0, numbers.length, chance.between(0, numbers.length)]));
@@ -284,6 +285,7 @@ export class Host {
         this.#excuse(write);
         return [...numbers, 0].map(() => ({ ok: true }));
       case "nonsense":
+        this.#excuse(write);
         // What a host without types may return.
         return numbers.map(() => ({}) as unknown as Result);
     }
@@ -363,7 +365,7 @@ export class Host {
     for (const n of numbers) this.#parts.checks.applies(this.#parts.process, plan, run, n);
   }
 
-  // It has written, and its result breaks the contract: nothing of the page is committed for it.
+  // Nothing of the page is committed for it, and batches before this one may have been written.
   #excuse({ plan, run }: Write): void {
     const into = this.#parts.model.importOf(run, plan);
     if (into !== undefined) this.#parts.model.excuse(into);
