@@ -1,7 +1,7 @@
 export type { CancelTimer, Clock } from "./clock.ts";
 export { systemClock } from "./clock.ts";
 export * from "./errors.ts";
-export { Events, type Listener, type ListenerError, type RegistryEvents, type SchedulerEvents } from "./events.ts";
+export { Events, type ListenerError, type RegistryEvents, type SchedulerEvents } from "./events.ts";
 export type { Executor, RunNextResult, WorkerOptions } from "./executor/executor.ts";
 export { LocalExecutor } from "./executor/local-executor.ts";
 export { FlowRegistry } from "./flow-registry.ts";
@@ -11,9 +11,8 @@ export type { AcceptOptions, AcceptResult, Export, ExportContext, ListenContext,
 export { type Failure, type FailureStatus, type Fault, failureStatuses, faults } from "./model/failure.ts";
 export type { Flow, FlowInput, FlowPatch } from "./model/flow.ts";
 export type { FlowIssue } from "./model/flow-issues.ts";
-export type { JsonObject } from "./model/settings.ts";
-export type { ExportIdFor, Exports, ImportIdFor, Imports, InputOf, RecordFor, RecordOf } from "./model/fitting.ts";
-export type { Import, ImportContext, ImportMembers, Result, StandardResult, StandardSchemaV1 } from "./model/import.ts";
+export type { Exports, Imports } from "./model/fitting.ts";
+export type { Import, ImportContext, ImportMembers, Result, StandardSchemaV1 } from "./model/import.ts";
 export type { Json } from "./model/json.ts";
 export type { Logger } from "./model/logger.ts";
 export type { Page } from "./model/page.ts";
@@ -22,7 +21,6 @@ export {
   type RetrySelection,
   type Run,
   type RunError,
-  type RunStart,
   type RunStatus,
   type Trigger,
   runStatuses,
@@ -31,14 +29,7 @@ export {
 export { type RetryLaterOptions, retryAfter } from "./model/retry-after.ts";
 export type { Retention, SchedulerOptions } from "./scheduler/options.ts";
 export type { SchedulerState } from "./scheduler/lifecycle.ts";
-export type {
-  CancelOptions,
-  CheckpointOptions,
-  FailureFilter,
-  InboxFilter,
-  RunFilter,
-  RunOptions,
-} from "./scheduler/requests.ts";
+export type { CancelOptions, FailureFilter, InboxFilter, RunFilter, RunOptions } from "./scheduler/requests.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";
 export { MemoryStorage } from "./storage/memory/memory-storage.ts";
 export type { ListResult } from "./storage/storage.ts";

@@ -6,14 +6,11 @@ import {
   type FlowInput,
   FlowRegistry,
   type Import,
-  type ImportIdFor,
   type ImportMembers,
-  type InputOf,
   type ListenContext,
   type Logger,
   type Page,
   type PoundlockError,
-  type RecordOf,
   type RegistryEvents,
   type Run,
   Scheduler,
@@ -24,6 +21,7 @@ import {
   defineImport,
   isPoundlockError,
 } from "poundlock";
+import type { ImportIdFor, InputOf, RecordOf } from "../src/model/fitting.ts";
 import type { Storage } from "poundlock/storage";
 import * as v from "valibot";
 import { describe, expectTypeOf, test } from "vitest";
