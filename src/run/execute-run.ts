@@ -411,7 +411,9 @@ class Execution {
   // Records that a limited run has read for these imports before.
   #recordsRead(recipients: readonly Recipient[]): number {
     const { imports } = this.#progress.run;
-    const reads = recipients.map(({ _importId }) => {
+    const { ahead = [] } = this.#progress.position;
+    const behind = recipients.filter(({ _importId }) => !ahead.includes(_importId));
+    const reads = behind.map(({ _importId }) => {
       const counts = imports[_importId];
       return counts === undefined ? 0 : counts.numSuccess + counts.numError + counts.numIgnore;
     });

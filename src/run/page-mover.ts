@@ -275,7 +275,8 @@ export class PageMover {
     if (checkpoint === undefined) return {};
     const { progress } = this.#deps;
     const { ahead: _, ...position } = progress.position;
-    if (last && !this.#recipients.some((recipient) => recipient.held !== undefined))
+    // A page that an import is paused at is still to be read for it.
+    if (last && !this.#recipients.some(({ held, left }) => held !== undefined || left?.status === "paused"))
       return { position: { ...position, pages: this.#pages + 1, checkpoint } };
     return { position: { ...progress.position, ahead: [...(progress.position.ahead ?? []), ...moved] } };
   }

@@ -83,9 +83,11 @@ export class Pass {
   }
 
   async #endAfter({ checkpoint }: SourcePage, left: number): Promise<PassEnd | undefined> {
-    const { isAwaited, signal, until } = this.#deps;
+    const { isAwaited, ownPosition, signal, until } = this.#deps;
     if (signal.aborted) return "aborted";
     if (this.#active().length === 0) return "left";
+    // The run waits with the import, and goes on with this page.
+    if (ownPosition && this.#recipients.some(({ left: departure }) => departure?.status === "paused")) return "left";
     if (left <= 0) return this.#through();
     if (!this.#start.catchesUp) return undefined;
     if (until !== undefined && isDeepStrictEqual(checkpoint, until)) return this.#through();

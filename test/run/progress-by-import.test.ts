@@ -365,3 +365,24 @@ describe("a run that completes", () => {
     ]);
   });
 });
+
+describe("a run with a position of its own", () => {
+  test("waits with an import that is paused, and gives it every record, and the others none twice", async () => {
+    let isDown = true;
+    const mailer = collectingImport<number>({ idempotent: false });
+    const erp = flaky(() => isDown);
+    const stage = new Stage({ exports: { from: numbers(4) }, imports: { mailer, erp } });
+    await stage.scheduler.start();
+    const flow = await stage.flow();
+    const run = await stage.scheduler.run(flow._id, { limit: 3 });
+    await stage.clock.advance(20 * second);
+    isDown = false;
+    await stage.clock.advance(minute);
+
+    expect((await stage.end(run)).status).toBe("completed");
+    expect([mailer.written, erp.written]).toEqual([
+      [1, 2, 3],
+      [1, 2, 3],
+    ]);
+  });
+});
