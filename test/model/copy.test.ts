@@ -76,7 +76,7 @@ describe("the records of a page", () => {
     ["a date of another realm", runInNewContext("({ at: new Date() })"), true],
     ["plain data of another realm", runInNewContext("({ at: [1, { b: 2 }] })"), false],
     ["a getter that throws", Object.defineProperty({}, "at", { get: throwing, enumerable: true }), true],
-  ])("are known to hold what cannot be frozen: %s", (_, record, mutable) => {
+  ])("are known to contain what cannot be frozen: %s", (_, record, mutable) => {
     expect(freezeRecords([{ id: 0 }, record, 5, null], { freeze: true }).mutable).toBe(mutable);
   });
 

@@ -297,7 +297,7 @@ class Model {
     const runLease = await this.#runLease();
     const status = this.#chance.oneOf(["completed", "failed", "canceled"] as const);
     const checkpoint = { value: runLease._runId, version: 1 };
-    const [first = "ledger"] = importIds;
+    const [first] = importIds;
     const ending: RunEnding = {
       ...{ status, at: at(this.#now) },
       ...(status === "failed" ? { error } : {}),

@@ -10,7 +10,7 @@ import { type FaultMode, faultyStorage } from "../../support/faulty-storage.ts";
 import { ScriptedHost } from "./scripted-host.ts";
 
 /** A storage that can be opened again as it was left. */
-interface Opened {
+interface OpenStorage {
   readonly storage: Storage;
   reopen(): Promise<Storage>;
   remove(): Promise<void>;
@@ -20,17 +20,17 @@ interface Opened {
 const everyFault = process.env.POUNDLOCK_EVERY_FAULT === "1";
 
 /** `step`: of how many calls one is chosen for each mode but {@link wholly}; another one for each mode. */
-const storages: readonly { readonly name: string; readonly open: () => Promise<Opened>; readonly step: number }[] = [
+const storages: readonly { readonly name: string; readonly open: () => Promise<OpenStorage>; readonly step: number }[] = [
   { name: "MemoryStorage", open: openMemory, step: 1 },
   { name: "SqliteStorage on a file", open: openFile, step: everyFault ? 1 : 16 },
 ];
 
-async function openMemory(): Promise<Opened> {
+async function openMemory(): Promise<OpenStorage> {
   const storage = new MemoryStorage();
   return { storage, reopen: async () => storage, remove: () => storage.close() };
 }
 
-async function openFile(): Promise<Opened> {
+async function openFile(): Promise<OpenStorage> {
   const folder = await mkdtemp(join(tmpdir(), "poundlock-faults-"));
   // Nobody pulls the plug here.
   const open = () => SqliteStorage.open(join(folder, "flows.db"), { synchronous: "normal" });
@@ -85,7 +85,7 @@ const methods = Object.getOwnPropertyNames(MemoryStorage.prototype).filter(
 );
 
 /** The script on a storage where nothing goes wrong. */
-async function faultless(open: () => Promise<Opened>) {
+async function faultless(open: () => Promise<OpenStorage>) {
   const opened = await open();
   const host = new ScriptedHost();
   const { storage, calls } = faultyStorage(host.audit.watch(opened.storage));
@@ -126,7 +126,7 @@ for (const { name, open, step } of storages) {
 }
 
 async function survive(
-  open: () => Promise<Opened>,
+  open: () => Promise<OpenStorage>,
   { k, method, mode }: { readonly k: number; readonly method: string; readonly mode: FaultMode },
   mayBeReclaimed: number,
 ): Promise<void> {

@@ -183,7 +183,7 @@ describe("on this machine", () => {
     test.skipIf(reason !== false)(reason === false ? title : `${title} (skipped: ${reason})`, () => {
       const file = join(folder, `${driver.replace(":", " ")} #1.db`);
       const database = openDatabase(file, driver);
-      database.exec("create table kept (a text, b integer, c text, d blob); create index kept_b on kept (b)");
+      database.exec("create table kept (a string, b integer, c text, d blob); create index kept_b on kept (b)");
       database.prepare("insert into kept values (?, ?, ?, ?)").run("é", 2 ** 52, null, new Uint8Array([0, 255]));
       database.close();
 

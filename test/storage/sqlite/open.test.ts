@@ -161,7 +161,7 @@ for (const { driver, reason } of driversHere)
       }
 
       const damages: Readonly<Record<string, readonly [damage: (good: Buffer) => Buffer, says: RegExp]>> = {
-        "a text file": [() => Buffer.from("id;name\n1;Ada\n".repeat(500)), /^file is not a database$/],
+        "a string file": [() => Buffer.from("id;name\n1;Ada\n".repeat(500)), /^file is not a database$/],
         "half of a file": [(good) => good.subarray(0, good.length / 2), /^database disk image is malformed$/],
         "some bytes of a file": [(good) => good.subarray(0, 700), /^database disk image is malformed$/],
         "a first page of other bytes": [
@@ -356,7 +356,7 @@ describe("eight processes", () => {
           stdio: ["ignore", "ignore", "inherit", "ipc"],
         }),
       );
-    const answersOf = (all: readonly ChildProcess[]) =>
+    const returnsOf = (all: readonly ChildProcess[]) =>
       Promise.all(
         all.map(async (child) => {
           const ended = once(child, "exit").then(([code]) => [`it ended with ${String(code)}`]);
