@@ -20,10 +20,11 @@ interface OpenStorage {
 const everyFault = process.env.POUNDLOCK_EVERY_FAULT === "1";
 
 /** `step`: of how many calls one is chosen for each mode but {@link wholly}; another one for each mode. */
-const storages: readonly { readonly name: string; readonly open: () => Promise<OpenStorage>; readonly step: number }[] = [
-  { name: "MemoryStorage", open: openMemory, step: 1 },
-  { name: "SqliteStorage on a file", open: openFile, step: everyFault ? 1 : 16 },
-];
+const storages: readonly { readonly name: string; readonly open: () => Promise<OpenStorage>; readonly step: number }[] =
+  [
+    { name: "MemoryStorage", open: openMemory, step: 1 },
+    { name: "SqliteStorage on a file", open: openFile, step: everyFault ? 1 : 16 },
+  ];
 
 async function openMemory(): Promise<OpenStorage> {
   const storage = new MemoryStorage();

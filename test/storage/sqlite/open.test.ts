@@ -363,11 +363,11 @@ describe("eight processes", () => {
           return ((await Promise.race([once(child, "message"), ended])) as [string])[0];
         }),
       );
-    expect(await answersOf(children)).toEqual(children.map(() => "ready"));
+    expect(await returnsOf(children)).toEqual(children.map(() => "ready"));
 
     for (let round = 0; round < 6; round++) {
       const file = newFile();
-      const results = answersOf(children);
+      const results = returnsOf(children);
       for (const child of children) child.send(file);
 
       expect(await results).toEqual(children.map(() => "added"));
