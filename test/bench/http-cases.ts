@@ -197,7 +197,7 @@ async function watched(runs: {
   const _ids: string[] = [];
   for (let index = 0; index < runs.flows; index++) _ids.push((await registry.create({ ...input, schedule: null }))._id);
   await scheduler.start();
-  const listener = toNodeListener(createHandler({ scheduler, authorize: allowAll() }));
+  const listener = toNodeListener(createHandler({ scheduler, authorize: allowAll(), maxStreamsPerCaller: 10_000 }));
   return withServer(listener, async (origin) => {
     const work = () =>
       timed(async () => {

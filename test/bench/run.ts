@@ -1,5 +1,6 @@
 import { cpus, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
+import { bodyCases } from "./body-cases.ts";
 import { cases as memoryCases } from "./cases.ts";
 import { durableCases } from "./durable-cases.ts";
 import { httpCases } from "./http-cases.ts";
@@ -9,7 +10,7 @@ import { type Figures, measureInChild, summary } from "./measure.ts";
 // a machine whose speed drifts slows all of them alike; medians and spread of the rounds.
 const file = fileURLToPath(import.meta.url);
 const isChild = process.channel !== undefined;
-const cases = [...memoryCases, ...durableCases, ...httpCases];
+const cases = [...memoryCases, ...durableCases, ...httpCases, ...bodyCases];
 
 if (!isChild) await measureAll(process.argv.slice(2));
 else await measureOne(process.argv[2] ?? "");
