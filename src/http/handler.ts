@@ -1,7 +1,7 @@
 import type { Exports, Imports } from "../model/fitting.ts";
 import { messageOf } from "../model/message.ts";
 import { type AuthorizeRequest, type Grant, grantOf, isRefusal } from "./authorization.ts";
-import { type Body, expectUnread, readBody, readBytes } from "./body.ts";
+import { type Body, type BodySpec, expectUnread, readBody, readBytes } from "./body.ts";
 import { checkCrossSite } from "./cross-site.ts";
 import { EventBroadcast } from "./events/event-broadcast.ts";
 import { HttpError, errorReply, httpErrorOf, unexpectedError } from "./http-error.ts";
@@ -89,10 +89,10 @@ class Dispatcher {
   }
 
   async #respond(route: Route, request: Request, _id: string): Promise<Reply> {
-    const { verified, ...grant } = await this.#admit(route, request, _id);
+    const { scope, caller, verified } = await this.#admit(route, request, _id);
     const query = readQuery(request.url, route.query, this.#options.authorizeParameters);
-    const body = await this.#bodyOf(route, request, verified);
-    const call: Call = { request, deps: this.#deps, ...grant, _id, query, body, logged: {} };
+    const body = route.body === undefined ? noBody : await this.#bodyOf(route.body, route, request, verified);
+    const call: Call = { request, deps: this.#deps, scope, caller, _id, query, body, logged: {} };
     if (route.method === "GET") return route.respond(call);
     let status: number | undefined;
     try {
@@ -120,13 +120,12 @@ class Dispatcher {
     return { ...(await verifiedGrant(verify, request, bytes)), verified: bytes };
   }
 
-  async #bodyOf(route: Route, request: Request, verified: Uint8Array | undefined): Promise<Body> {
-    if (route.body === undefined) return noBody;
+  async #bodyOf(spec: BodySpec, { action }: Route, request: Request, verified: Uint8Array | undefined): Promise<Body> {
     const { maxRecordsBytes, maxBodyBytes } = this.#options;
-    const limit = route.action === "records.accept" ? maxRecordsBytes : maxBodyBytes;
-    if (verified !== undefined) return readBody(verified, request, { ...route.body, limit, isVerified: true });
+    const limit = action === "records.accept" ? maxRecordsBytes : maxBodyBytes;
+    if (verified !== undefined) return readBody(verified, request, { ...spec, limit, isVerified: true });
     expectUnread(request);
-    return readBody(await readBytes(request, limit), request, { ...route.body, limit });
+    return readBody(await readBytes(request, limit), request, { ...spec, limit });
   }
 
   #failed(error: unknown, { method, url }: Request): Reply {

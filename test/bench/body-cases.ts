@@ -9,7 +9,7 @@ const shapes: Readonly<Record<string, (size: number) => unknown>> = {
   ids: (size) => ({ _ids: Array(size).fill(1), _importIds: Array(size).fill(1), name: "x", _exportId: "from" }),
   strings: (size) => ({ _ids: Array(size).fill("x"), _importIds: Array(size).fill("x"), name: "x", _exportId: "from" }),
   fields: (size) => Object.fromEntries(Array.from({ length: size }, (_, index) => [`f${index}`, 1])),
-  array: (size) => Array(size).fill({ op: "add", path: "/x", value: 1 }),
+  array: (size) => Array<unknown>(size).fill({ op: "add", path: "/x", value: 1 }),
   envelope: (size) => ({ records: [], ids: Array(size).fill(1) }),
   steps: (size) => ({ pageGenerators: Array(size).fill(1), pageProcessors: Array(size).fill({ a: 1 }) }),
   schedule: (size) => ({ name: "x", _exportId: "from", _importId: "into", schedule: "0,".repeat(size) }),
