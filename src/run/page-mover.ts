@@ -152,7 +152,8 @@ export class PageMover {
 
   async #offer(page: SourcePage, recipient: Recipient, early: EarlyCommits): Promise<Part> {
     const { to } = recipient;
-    const watched = early.isUseful ? { ...to, run: to.run, onRetry: early.watch(to.onRetry) } : to;
+    const { run } = this.#deps.progress;
+    const watched = early.isUseful ? { ...to, run, onRetry: early.watch(to.onRetry) } : { ...to, run };
     const result = await importPage(page.batch, watched, page.failures?.doubtful);
     const part = { recipient, result };
     // Without a checkpoint nobody could tell later who has settled what.
