@@ -31,6 +31,16 @@ describe("writing what others write, too", () => {
     expect(both.map(({ status }) => status).sort()).toEqual([200, 412]);
   });
 
+  test("a conflict that is no lost race is returned, and not tried again", async () => {
+    const { api, path, etag } = await createApiWithFlow();
+    await api.send("POST", "/exports/orders/records", { body: { id: 1 } });
+
+    const body = { ...flowInput, _exportId: "refunds" };
+    const { status } = await api.send("PUT", path, { body, headers: { "if-match": etag } });
+
+    expect(status).toBe(409);
+  });
+
   test("a run that starts in between causes no 412, but a new ETag", async () => {
     const { api, flow, path, etag } = await createApiWithFlow();
     await api.host.scheduler.start();

@@ -251,8 +251,10 @@ async function changeFlow(
     try {
       return await change(isConditional ? { lastModified: flow.lastModified } : {}, flow);
     } catch (error) {
-      // It was changed meanwhile: the current version decides whether the caller may continue.
       if (!isConditional || (error as { code?: unknown }).code !== "conflict") throw error;
+      // Not every conflict is a lost race: an inbox may contain pages of the flow's former export.
+      if ((await findFlow(call)).lastModified === flow.lastModified) throw error;
+      // It was changed meanwhile: the current version decides whether the caller may continue.
     }
   }
 }
