@@ -3,7 +3,7 @@ import { addTally, hashOf, simulate } from "./simulate.ts";
 
 /** Seeds of one test; there are as many tests as it takes. */
 const portion = 100;
-const seeds = 2_000;
+const seeds = 500;
 
 const totals = new Map<string, number>();
 
