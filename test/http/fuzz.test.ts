@@ -8,7 +8,8 @@ test("10,000 random requests, valid and invalid, in any order, get the responses
   expect(requests).toBeGreaterThanOrEqual(10_000);
   // Streams are played in a suite of their own; every other route had a success, and was refused.
   const outcomes = routes
-    .filter(({ path }) => path !== "/events")
+    // The model knows nothing of streams, places of imports and single failures: their tests are in suites of their own.
+    .filter(({ path }) => !/^\/(events|failures)|\/(deliveries|checkpoint|resume|inbox)/.test(path))
     .map(({ method, path }) => [`${method} ${path}`, [...(reached.get(`${method} ${path}`) ?? [])]] as const);
   const lacking = outcomes.filter(
     ([, seen]) => !seen.some((status) => status < 400) || !seen.some((status) => status >= 400),

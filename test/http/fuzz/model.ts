@@ -58,6 +58,9 @@ export class Model {
   change(flow: ModelFlow, fields: Readonly<Record<string, unknown>>): boolean {
     if (text(flow.fields) === text(fields)) return false;
     flow.fields = fields;
+    // An import that is removed resolves its failures.
+    if (!(fields._importIds as string[]).includes("picky"))
+      for (const failure of this.failures) if (failure.flow === flow) failure.status = "resolved";
     if (fields.disabled === true) this.#cancelWaiting(flow);
     return true;
   }

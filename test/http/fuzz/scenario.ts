@@ -183,6 +183,12 @@ export class Scenario {
       expect(received.status).toBe(422);
       return;
     }
+    // Pages of the former export would have nobody to read them.
+    const movesExport = meaning(flow.fields)._exportId !== flow.fields._exportId;
+    if (wrong.length === 0 && movesExport && flow.inbox.length > 0) {
+      expect(received.status, received.text).toBe(409);
+      return;
+    }
     if (this.#refusesFields(received, wrong, success)) return;
     const changed = this.#model.change(flow, meaning(flow.fields));
     const etag = received.headers.get("etag") ?? "";
