@@ -5,12 +5,6 @@ import tseslint from "typescript-eslint";
 
 const json = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
 
-/** Folders whose words are not clean yet. The aim is an empty list. */
-const wordsToDo = [
-  "test/flow-registry.test.ts",
-  "test/{bench,http,mutations,package,processes,run,scheduler,simulation,support}/**",
-];
-
 /** Tests of the words, which have to contain some. */
 const wordTests = ["test/architecture.test.ts", "test/docs.test.ts"];
 
@@ -223,7 +217,7 @@ export default tseslint.config(
   { files: ["**/*.cjs"], rules: { "@typescript-eslint/no-require-imports": "off" } },
   {
     files: ["{src,test,examples}/**"],
-    ignores: [...wordsToDo, ...wordTests],
+    ignores: wordTests,
     rules: { "poundlock/plain-words": "error" },
   },
   {

@@ -14,7 +14,7 @@ import {
   Scheduler,
 } from "../src/index.ts";
 import { EventRecorder, ManualClock, arrayExport, collectingImport } from "../src/testing/index.ts";
-import { Stage, day, hour, minute } from "./support/harness.ts";
+import { Harness, day, hour, minute } from "./support/harness.ts";
 
 const start = "2030-01-01T12:00:00.000Z";
 const input: FlowInput = { name: "Orders", _exportId: "orders", _importId: "ledger" };
@@ -75,7 +75,7 @@ async function problemsOf(action: Promise<unknown>): Promise<string[]> {
 }
 
 describe("create", () => {
-  test("stores a new flow under an id of its own and answers it", async () => {
+  test("stores a new flow under an id of its own and returns it", async () => {
     const { registry } = setting();
 
     const flow = await registry.create({ ...scheduled, _integrationId: "acme", _connectorId: "shop" });
@@ -150,7 +150,7 @@ describe("create", () => {
     });
   });
 
-  test("stores nothing and tells nothing if the flow does not hold", async () => {
+  test("stores nothing and emits nothing if the flow is invalid", async () => {
     const { registry, events } = setting();
 
     await expect(registry.create({ ...input, name: "" })).rejects.toMatchObject({ code: "invalid_flow" });
@@ -278,10 +278,10 @@ describe("a document", () => {
     ];
     await registry.delete(created._id);
 
-    const told = [...events.of("flow:created"), ...events.of("flow:updated"), ...events.of("flow:deleted")].map(
+    const emitted = [...events.of("flow:created"), ...events.of("flow:updated"), ...events.of("flow:deleted")].map(
       ({ flow }) => flow,
     );
-    for (const flow of [...answered, ...told])
+    for (const flow of [...answered, ...emitted])
       expect([flow, flow?._importIds].map(Object.isFrozen)).toEqual([true, true]);
   });
 
@@ -612,7 +612,7 @@ describe("list", () => {
     expect(items.map(({ _id }) => _id).join("")).toBe(ids);
   });
 
-  test("answers the whole documents", async () => {
+  test("returns the whole documents", async () => {
     const { registry } = await library();
 
     expect((await registry.list()).items[3]).toStrictEqual(await registry.get("d"));
@@ -691,7 +691,7 @@ describe("list", () => {
     ["_ids", (scheduler) => scheduler.listFailures({ _ids: "a" } as object)],
     ["limit", (scheduler) => scheduler.listFailures({ limit: 0 })],
   ])("of runs and failures refuses the filter %s too", async (field, list) => {
-    const { scheduler } = new Stage();
+    const { scheduler } = new Harness();
 
     await expect(list(scheduler)).rejects.toMatchObject({ code: "invalid_request", field });
   });
@@ -760,50 +760,58 @@ describe("nextRunAt", () => {
   });
 
   test("is computed from now when the flow is enabled: what passed meanwhile is not caught up", async () => {
-    const stage = new Stage({ exports: { orders: arrayExport([]) }, imports: { ledger: collectingImport() } });
-    const flow = await stage.flow(scheduled);
-    await stage.scheduler.start();
-    await stage.registry.patch(flow._id, { disabled: true });
-    await stage.clock.advance(hour + 2 * minute);
+    const harness = new Harness({ exports: { orders: arrayExport([]) }, imports: { ledger: collectingImport() } });
+    const flow = await harness.flow(scheduled);
+    await harness.scheduler.start();
+    await harness.registry.patch(flow._id, { disabled: true });
+    await harness.clock.advance(hour + 2 * minute);
 
-    const enabled = await stage.registry.patch(flow._id, { disabled: false });
-    await stage.clock.advance(2 * minute);
+    const enabled = await harness.registry.patch(flow._id, { disabled: false });
+    await harness.clock.advance(2 * minute);
 
     expect(enabled.nextRunAt).toBe("2030-01-01T13:05:00.000Z");
-    expect(await stage.runs()).toEqual([]);
-    await stage.clock.advance(minute);
-    expect((await stage.runs()).map(({ dueAt, trigger }) => [dueAt, trigger])).toEqual([
+    expect(await harness.runs()).toEqual([]);
+    await harness.clock.advance(minute);
+    expect((await harness.runs()).map(({ dueAt, trigger }) => [dueAt, trigger])).toEqual([
       [enabled.nextRunAt, "schedule"],
     ]);
-    await stage.scheduler.stop();
+    await harness.scheduler.stop();
   });
 
   test("is never set back by a change that meets a tick of the timetable", async () => {
     const storage = new MeddledStorage();
-    const stage = new Stage({ exports: { orders: arrayExport([]) }, imports: { ledger: collectingImport() }, storage });
-    const flow = await stage.flow(scheduled);
-    await stage.scheduler.start();
+    const harness = new Harness({
+      exports: { orders: arrayExport([]) },
+      imports: { ledger: collectingImport() },
+      storage,
+    });
+    const flow = await harness.flow(scheduled);
+    await harness.scheduler.start();
 
-    storage.beforeReplace = () => stage.clock.advance(5 * minute);
-    const patched = await stage.registry.patch(flow._id, { name: "New" });
-    await stage.clock.advance(minute);
+    storage.beforeReplace = () => harness.clock.advance(5 * minute);
+    const patched = await harness.registry.patch(flow._id, { name: "New" });
+    await harness.clock.advance(minute);
 
     expect(patched.nextRunAt).toBe("2030-01-01T12:10:00.000Z");
-    expect((await stage.runs()).map(({ dueAt }) => dueAt)).toEqual([due]);
-    await stage.scheduler.stop();
+    expect((await harness.runs()).map(({ dueAt }) => dueAt)).toEqual([due]);
+    await harness.scheduler.stop();
   });
 
   test("and lastExecutedAt survive a change made while a run is going on", async () => {
     const storage = new MeddledStorage();
-    const stage = new Stage({ exports: { orders: arrayExport([]) }, imports: { ledger: collectingImport() }, storage });
-    const flow = await stage.flow(input);
-    await stage.scheduler.start();
+    const harness = new Harness({
+      exports: { orders: arrayExport([]) },
+      imports: { ledger: collectingImport() },
+      storage,
+    });
+    const flow = await harness.flow(input);
+    await harness.scheduler.start();
 
-    storage.beforeReplace = () => stage.run(flow._id);
-    const patched = await stage.registry.patch(flow._id, { name: "New" });
+    storage.beforeReplace = () => harness.run(flow._id);
+    const patched = await harness.registry.patch(flow._id, { name: "New" });
 
     expect(patched.lastExecutedAt).toBe(start);
-    await stage.scheduler.stop();
+    await harness.scheduler.stop();
   });
 
   test("keeps its slot for an H of one flow: over changes, restarts and registries", async () => {
@@ -846,7 +854,7 @@ describe("delete", () => {
   });
 });
 
-describe("what is told:", () => {
+describe("what is emitted:", () => {
   test("a new flow", async () => {
     const { registry, events } = setting();
 
@@ -865,12 +873,12 @@ describe("what is told:", () => {
   });
 
   test("the waiting runs that are canceled because a flow is disabled", async () => {
-    const stage = new Stage({ exports: { orders: arrayExport([]) }, imports: { ledger: collectingImport() } });
-    const events = new EventRecorder<RegistryEvents>(stage.registry, eventNames);
-    const flow = await stage.flow();
-    const runs = [await stage.scheduler.run(flow._id), await stage.scheduler.run(flow._id)];
+    const harness = new Harness({ exports: { orders: arrayExport([]) }, imports: { ledger: collectingImport() } });
+    const events = new EventRecorder<RegistryEvents>(harness.registry, eventNames);
+    const flow = await harness.flow();
+    const runs = [await harness.scheduler.run(flow._id), await harness.scheduler.run(flow._id)];
 
-    await stage.registry.patch(flow._id, { disabled: true });
+    await harness.registry.patch(flow._id, { disabled: true });
 
     const [updated] = events.of("flow:updated");
     expect(updated?.canceledRuns.map(({ _id, status }) => [_id, status])).toEqual(
@@ -879,12 +887,12 @@ describe("what is told:", () => {
   });
 
   test("a deleted flow, with its waiting runs; no active run if there was none", async () => {
-    const stage = new Stage({ exports: { orders: arrayExport([]) }, imports: { ledger: collectingImport() } });
-    const events = new EventRecorder<RegistryEvents>(stage.registry, eventNames);
-    const flow = await stage.flow();
-    const run = await stage.scheduler.run(flow._id);
+    const harness = new Harness({ exports: { orders: arrayExport([]) }, imports: { ledger: collectingImport() } });
+    const events = new EventRecorder<RegistryEvents>(harness.registry, eventNames);
+    const flow = await harness.flow();
+    const run = await harness.scheduler.run(flow._id);
 
-    await stage.registry.delete(flow._id);
+    await harness.registry.delete(flow._id);
 
     const [deleted] = events.of("flow:deleted");
     expect(deleted).toStrictEqual({
@@ -900,19 +908,19 @@ describe("what is told:", () => {
         yield [];
       },
     };
-    const stage = new Stage({ exports: { hanging }, imports: { ledger: collectingImport() } });
-    const events = new EventRecorder<RegistryEvents>(stage.registry, eventNames);
-    const flow = await stage.flow();
-    await stage.scheduler.start();
-    const run = await stage.scheduler.run(flow._id);
-    await stage.clock.settle();
+    const harness = new Harness({ exports: { hanging }, imports: { ledger: collectingImport() } });
+    const events = new EventRecorder<RegistryEvents>(harness.registry, eventNames);
+    const flow = await harness.flow();
+    await harness.scheduler.start();
+    const run = await harness.scheduler.run(flow._id);
+    await harness.clock.settle();
 
-    await stage.registry.delete(flow._id);
-    await stage.clock.settle();
+    await harness.registry.delete(flow._id);
+    await harness.clock.settle();
 
     expect(events.of("flow:deleted")[0]?.activeRun).toMatchObject({ _id: run._id, status: "canceling" });
-    expect((await stage.scheduler.getRun(run._id)).status).toBe("canceled");
-    await stage.scheduler.stop();
+    expect((await harness.scheduler.getRun(run._id)).status).toBe("canceled");
+    await harness.scheduler.stop();
   });
 
   test("a listener that throws, without harm to what it listens to", async () => {

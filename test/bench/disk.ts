@@ -6,7 +6,7 @@ import type { Storage } from "../../src/storage/storage.ts";
 import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 
 /** Where a case keeps things: in memory, or in a file that is synced to disk with every transaction. */
-export type Kept = "memory" | "sqlite";
+export type StorageKind = "memory" | "sqlite";
 
 /** What Linux calls a file system that is in memory only. */
 const tmpfsType = 0x01021994;
@@ -24,7 +24,7 @@ export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise
 }
 
 /** Calls `work` with a new storage, and closes it afterwards. */
-export async function withStorage<T>(kept: Kept, work: (storage: Storage) => Promise<T>): Promise<T> {
+export async function withStorage<T>(kept: StorageKind, work: (storage: Storage) => Promise<T>): Promise<T> {
   return inFolder(async (folder) => {
     const storage = kept === "memory" ? new MemoryStorage() : await SqliteStorage.open(join(folder, "flows.db"));
     try {

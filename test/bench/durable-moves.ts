@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Export, Import, Result, Run, Scheduler } from "../../src/index.ts";
 import type { Storage } from "../../src/storage/storage.ts";
-import { type Kept, inFolder, withStorage } from "./disk.ts";
+import { type StorageKind, inFolder, withStorage } from "./disk.ts";
 import { expectCompleted, noOp, runMs, withFlow } from "./hosts.ts";
 import { type BenchCase, type Figures, inTurns, timed } from "./measure.ts";
 import { type Order, expectSameLength, makeOrder, ordersFrom, ordersInto, writeOrders } from "./ndjson.ts";
@@ -29,7 +29,7 @@ async function withFiles<T>(work: (files: Files) => Promise<T>): Promise<T> {
 }
 
 /** Milliseconds that a run takes to copy the file line by line. */
-async function copyMs(file: string, copy: string, how: { readonly kept: Kept; readonly pageSize: number }) {
+async function copyMs(file: string, copy: string, how: { readonly kept: StorageKind; readonly pageSize: number }) {
   const { into, close } = await ordersInto(copy);
   const ms = await withStorage(how.kept, (storage) =>
     withFlow({ storage, from: ordersFrom(file, how.pageSize), into }, (scheduler, _flowId) =>
@@ -81,7 +81,7 @@ const ok: Result = { ok: true };
 
 type Writer = Pick<Import<Order>, "idempotent" | "write">;
 
-/** Answers for each record; while `state.refuses`, it takes all but each hundredth. */
+/** Returns a result for each record; while `state.refuses`, it takes all but each hundredth. */
 function picky(into: Writer, state: { refuses: boolean }): Import<Order> {
   return {
     ...into,

@@ -2,7 +2,7 @@ import { type Export, FlowRegistry, type Import, type Run, Scheduler, type Sched
 import type { Storage } from "../../src/storage/storage.ts";
 import { timed } from "./measure.ts";
 
-/** An export that answers one page without records. */
+/** An export of one page without records. */
 export const emptyPages: Export<unknown> = {
   async *pages() {
     yield [];

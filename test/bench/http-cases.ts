@@ -24,7 +24,7 @@ interface Load {
   readonly expected: number;
 }
 
-interface Loaded {
+interface LoadResult {
   readonly good: number;
   readonly bad: number;
   readonly p50: number;
@@ -45,9 +45,9 @@ function answerOf<T>(child: ChildProcess): Promise<T> {
 }
 
 /** Asks as often as `load` says; rejects unless every answer is as expected. */
-async function loaded(url: string, load: Load): Promise<Loaded> {
+async function loaded(url: string, load: Load): Promise<LoadResult> {
   const child = client({ kind: "load", url, ...load });
-  const answer = await answerOf<Loaded>(child);
+  const answer = await answerOf<LoadResult>(child);
   await once(child, "exit");
   if (answer.bad > 0) throw new Error(`${url}: ${answer.bad} requests were not answered with ${load.expected}`);
   return answer;
@@ -89,7 +89,7 @@ async function getOne(): Promise<Figures> {
   const flows = new Map<string, Flow>([[flow._id, flow]]);
   const bare = new Hono().get("/flows/:_id", (context) => context.json(flows.get(context.req.param("_id"))));
   const bareListener = getRequestListener(bare.fetch, { overrideGlobalObjects: false });
-  const door = (authorize: Authorize) => toNodeListener(createHandler({ scheduler, authorize }));
+  const listener = (authorize: Authorize) => toNodeListener(createHandler({ scheduler, authorize }));
   const token = "a-token-of-some-length-0123456789";
   const listeners: Readonly<Record<string, RequestListener>> = {
     raw: (request, response) => {
@@ -99,8 +99,8 @@ async function getOne(): Promise<Figures> {
         .end(body);
     },
     bare: (request, response) => void bareListener(request, response),
-    door: door(allowAll()),
-    bearer: door(bearerToken(token)),
+    api: listener(allowAll()),
+    bearer: listener(bearerToken(token)),
   };
   const load: Load = {
     method: "GET",
@@ -125,8 +125,8 @@ async function getOne(): Promise<Figures> {
       if (round >= 0) sums.set(name, (sums.get(name) ?? 0) + cpu / 8);
     }
   }
-  const [raw = NaN, bareCpu = NaN, doorCpu = NaN, bearer = NaN] = names.map((name) => sums.get(name) ?? NaN);
-  return { ratio: doorCpu / bareCpu, withToken: bearer / bareCpu, door: doorCpu, bare: bareCpu, raw };
+  const [raw = NaN, bareCpu = NaN, apiCpu = NaN, bearer = NaN] = names.map((name) => sums.get(name) ?? NaN);
+  return { ratio: apiCpu / bareCpu, withToken: bearer / bareCpu, api: apiCpu, bare: bareCpu, raw };
 }
 
 async function intake(): Promise<Figures> {
@@ -142,7 +142,7 @@ async function intake(): Promise<Figures> {
         id: "o-1",
         total: 199.5,
         lines: [{ sku: "a", count: 2 }],
-        email: "who@example.com",
+        email: "someone@example.com",
       });
       const load = {
         method: "POST",
@@ -154,7 +154,7 @@ async function intake(): Promise<Figures> {
       const url = `${origin}/exports/from/records`;
       await loaded(url, { ...load, amount: 2_000 });
       const amount = 20_000;
-      let answer: Loaded | undefined;
+      let answer: LoadResult | undefined;
       const ms = await timed(async () => (answer = await loaded(url, { ...load, amount })));
       return {
         perSecond: (amount / ms) * 1_000,
@@ -206,7 +206,7 @@ async function watched(runs: {
           await Promise.all(queued.map(({ _id }) => scheduler.waitFor(_id)));
         }
       });
-    let told = { completed: 0, gaps: 0, fewest: 0 };
+    let received = { completed: 0, gaps: 0, fewest: 0 };
     const watchedWork = async () => {
       const child = client({ kind: "watch", url: `${origin}/events`, count: listeners });
       await answerOf(child);
@@ -214,7 +214,7 @@ async function watched(runs: {
       // What is on its way arrives within the longest rest.
       await new Promise((resolve) => setTimeout(resolve, 22_000));
       child.send("enough");
-      told = await answerOf<typeof told>(child);
+      received = await answerOf<typeof received>(child);
       await once(child, "exit");
       return ms;
     };
@@ -222,15 +222,15 @@ async function watched(runs: {
     const [aloneMs, watchedMs] = await inTurns(work, watchedWork);
     await scheduler.stop();
     const expected = runs.flows * runs.each;
-    if (told.fewest < expected && told.gaps === 0)
-      throw new Error(`a listener was told ${told.fewest} of ${expected} runs, and of no gap`);
+    if (received.fewest < expected && received.gaps === 0)
+      throw new Error(`a listener received ${received.fewest} of ${expected} runs, and of no gap`);
     const perSecond = (expected / watchedMs) * 1_000;
     return {
       ratio: watchedMs / aloneMs,
       seconds: watchedMs / 1_000,
       runs: perSecond,
-      told: told.completed / listeners / expected,
-      gaps: told.gaps,
+      received: received.completed / listeners / expected,
+      gaps: received.gaps,
     };
   });
 }
@@ -239,8 +239,8 @@ const watchUnits = {
   ratio: "× the time without listeners",
   seconds: "s with them",
   runs: "runs/s",
-  told: "of all ends of runs told to each listener",
-  gaps: "gaps told",
+  received: "of all ends of runs that each listener received",
+  gaps: "gaps received",
 };
 
 /** The HTTP interface on a server, asked by another process. */
@@ -250,7 +250,7 @@ export const httpCases: readonly BenchCase[] = [
     units: {
       ratio: "× the bare route",
       withToken: "× the bare route, with bearerToken",
-      door: "µs CPU a request",
+      api: "µs CPU a request",
       bare: "µs of the bare route",
       raw: "µs of node:http alone",
     },
@@ -272,7 +272,7 @@ export const httpCases: readonly BenchCase[] = [
     measure: () => watched({ flows: 10, each: 50, records: 1_000_000 }),
   },
   {
-    title: "http: runs with 1,000 listeners to events, more than can be told",
+    title: "http: runs with 1,000 listeners to events, more than can be sent",
     units: watchUnits,
     measure: () => watched({ flows: 10, each: 700, records: 100_000 }),
   },

@@ -95,7 +95,7 @@ async function makeFlows(file: string): Promise<readonly string[]> {
 // What the storage itself stores of a daily run that has completed, without the million transactions.
 function addRuns(database: SqliteDatabase, _flowIds: readonly string[], round: number): void {
   const insert = database.prepare(
-    `insert into poundlock_runs (id, flow_id, export_id, cause, status, stage, due_at, ended_at, token, lease_until, doc)
+    `insert into poundlock_runs (id, flow_id, export_id, cause, status, harness, due_at, ended_at, token, lease_until, doc)
       values (?, ?, 'from', 'schedule', 'completed', 2, ?, ?, ?, ?, ?)`,
   );
   const day = noon - (runsPerFlow - round) * 86_400_000;

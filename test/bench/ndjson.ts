@@ -18,7 +18,7 @@ export function makeOrder(number: number): Order {
     name: `Customer ${number % 9_973} of the northern branch`,
     amount: (number % 100_000) / 100,
     date: `2026-${String((number % 12) + 1).padStart(2, "0")}-${String((number % 28) + 1).padStart(2, "0")}`,
-    address: { street: `Lock Lane ${number % 500}`, city: `City ${number % 1_000}`, country: "NO" },
+    address: { street: `Lock Road ${number % 500}`, city: `City ${number % 1_000}`, country: "NO" },
   };
 }
 

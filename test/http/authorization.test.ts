@@ -73,11 +73,11 @@ describe("authorize", () => {
   test.each<[string, Authorize, number]>([
     ["false", () => false, 403],
     ["ForbiddenError", () => Promise.reject(new ForbiddenError("not you")), 403],
-    ["UnauthorizedError", () => Promise.reject(new UnauthorizedError("who?")), 401],
+    ["UnauthorizedError", () => Promise.reject(new UnauthorizedError("a token is missing")), 401],
     [
       "UnauthorizedError at once",
       () => {
-        throw new UnauthorizedError("who?");
+        throw new UnauthorizedError("a token is missing");
       },
       401,
     ],
@@ -93,7 +93,7 @@ describe("authorize", () => {
   test.each<[string, unknown]>([
     ["nothing", () => undefined],
     ["null", () => null],
-    ["a text", () => "yes"],
+    ["a string", () => "yes"],
     ["a number", () => 1],
     ["an empty scope", () => ({})],
     ["a scope of nothing", () => ({ _integrationId: "" })],

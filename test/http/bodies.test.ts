@@ -158,7 +158,7 @@ describe("a body", () => {
     expect([status, json]).toMatchObject([400, { errors: [{ code: "invalid_request", field: "records.0" }] }]);
   });
 
-  test("with texts that no storage keeps is refused, and one with long texts, too", async () => {
+  test("with strings that no storage keeps is refused, and one with long strings, too", async () => {
     const { api } = opened();
 
     for (const name of ["\\u0000", "\\ud800", "x".repeat(256), "x".repeat(900_000)])

@@ -52,8 +52,8 @@ describe.skipIf(hinders !== undefined)("a curl line of the documents does what i
   beforeAll(async () => {
     // Its input stays open: the example goes on until that ends.
     server = spawn("sh", ["-c", `exec env ${serving}`], { cwd: root, stdio: ["pipe", "pipe", "inherit"] });
-    const told = createInterface({ input: server.stdout ?? process.stdin });
-    for await (const line of told) if (line.startsWith("curl ")) break;
+    const lines = createInterface({ input: server.stdout ?? process.stdin });
+    for await (const line of lines) if (line.startsWith("curl ")) break;
   });
 
   afterAll(async () => {

@@ -7,11 +7,11 @@ import { type ReceivedEvent, type EventReader, startedBroadcast } from "./harnes
 describe("a stream", () => {
   test("sends the events of flows and runs in order, with their payloads", async () => {
     const { host, registry, scheduler, open } = await startedBroadcast();
-    const told: [string, unknown][] = [];
-    scheduler.on("run:queued", (data) => told.push(["run:queued", data]));
-    scheduler.on("run:started", (data) => told.push(["run:started", data]));
-    scheduler.on("run:progress", (data) => told.push(["run:progress", data]));
-    scheduler.on("run:completed", (data) => told.push(["run:completed", data]));
+    const received: [string, unknown][] = [];
+    scheduler.on("run:queued", (data) => received.push(["run:queued", data]));
+    scheduler.on("run:started", (data) => received.push(["run:started", data]));
+    scheduler.on("run:progress", (data) => received.push(["run:progress", data]));
+    scheduler.on("run:completed", (data) => received.push(["run:completed", data]));
     const reader = open();
     const reading = reader.readAll();
 
@@ -25,11 +25,11 @@ describe("a stream", () => {
     expect(reader.retry).toBe(1_000);
     expect(reader.events.map(({ name, data }) => [name, data])).toEqual([
       ["flow:created", { flow }],
-      ...told,
+      ...received,
       ["flow:updated", { flow: { ...renamed } }],
       ["flow:deleted", { flow: renamed }],
     ]);
-    expect(told.map(([name]) => name)).toEqual(["run:queued", "run:started", "run:progress", "run:completed"]);
+    expect(received.map(([name]) => name)).toEqual(["run:queued", "run:started", "run:progress", "run:completed"]);
   });
 
   test("begins with what happens from then on, and knows at once where it is", async () => {
@@ -167,7 +167,7 @@ describe("a client that reconnects", () => {
   });
 
   test.each(["x", "", "other-3", "-1", "…", "1e3"])(
-    "with an id of another process (%j) is told of a gap",
+    "with an id of another process (%j) receives a gap",
     async (lastEventId) => {
       const { host, open, scheduler } = await startedBroadcast();
       await host.flow({ name: "1" });
@@ -341,13 +341,13 @@ test("each reader receives every event of its scope once and in order, however i
   const integrations = [undefined, "acme", "other"];
   const anyStep = fc.oneof(
     fc.record({ kind: fc.constant("event" as const), of: fc.constantFrom(...integrations) }),
-    fc.record({ kind: fc.constant("read" as const), who: fc.nat(2) }),
-    fc.record({ kind: fc.constant("see" as const), who: fc.nat(2) }),
-    fc.record({ kind: fc.constant("back" as const), who: fc.nat(2) }),
+    fc.record({ kind: fc.constant("read" as const), reader: fc.nat(2) }),
+    fc.record({ kind: fc.constant("see" as const), reader: fc.nat(2) }),
+    fc.record({ kind: fc.constant("back" as const), reader: fc.nat(2) }),
     fc.record({ kind: fc.constant("time" as const), ms: fc.nat(20_000) }),
   );
   let gaps = 0;
-  let told = 0;
+  let received = 0;
   await fc.assert(
     fc.asyncProperty(
       fc.array(anyStep, { minLength: 20, maxLength: 80, size: "max" }),
@@ -367,9 +367,9 @@ test("each reader receives every event of its scope once and in order, however i
             happened.push({ name, of: step.of });
             await host.flow({ name, ...scoped(step.of) });
           } else if (step.kind === "time") await clock.advance(step.ms);
-          else if (step.kind === "back") await watchers[step.who]?.comeBack();
+          else if (step.kind === "back") await watchers[step.reader]?.comeBack();
           else {
-            watchers[step.who]?.[step.kind]();
+            watchers[step.reader]?.[step.kind]();
             await clock.settle();
           }
         }
@@ -381,22 +381,22 @@ test("each reader receives every event of its scope once and in order, however i
           const names = seen.map(({ name, data }) =>
             name === "gap" ? "gap" : (data as { flow: { name: string } }).flow.name,
           );
-          // No gap is told unless more happened than is kept.
+          // No gap is sent unless more happened than is kept.
           expect(happened.length > capacity ? withoutGaps(names, expected) : names).toEqual(expected);
           gaps += names.filter((name) => name === "gap").length;
-          told += names.length;
+          received += names.length;
         }
         expect([broadcast.openStreams, clock.timers]).toEqual([0, 0]);
       },
     ),
     { numRuns: 100 },
   );
-  expect([gaps > 20, told > 500]).toEqual([true, true]);
+  expect([gaps > 20, received > 500]).toEqual([true, true]);
 });
 
 const scoped = (_integrationId: string | undefined) => (_integrationId === undefined ? {} : { _integrationId });
 
-/** What was told, with a gap filled by what is missing there: events before the one that was told next. */
+/** What was received, with a gap filled by what is missing there: events before the one that was received next. */
 function withoutGaps(names: readonly string[], expected: readonly string[]): string[] {
   const filled: string[] = [];
   for (const [index, name] of names.entries()) {

@@ -54,7 +54,7 @@ describe("writing what others write, too", () => {
   });
 
   test.each(["", "x", "W/", '"', '""', '"other"', "2030", '"*"'])(
-    "If-Match: %s, which is no tag of the flow, answers 412",
+    "If-Match: %s, which is no tag of the flow, gets 412",
     async (tag) => {
       const { api, flow, path } = await createApiWithFlow();
 

@@ -6,7 +6,7 @@ test("10,000 random requests, valid and invalid, in any order, get the responses
   const { requests, routes: reached, statuses } = await fuzz(300, 1);
 
   expect(requests).toBeGreaterThanOrEqual(10_000);
-  // Streams are played in a suite of their own; every other route had a success, and was refused.
+  // Streams are run in a suite of their own; every other route had a success, and was refused.
   const outcomes = routes
     // The model knows nothing of streams, places of imports and single failures: their tests are in suites of their own.
     .filter(({ path }) => !/^\/(events|failures)|\/(deliveries|checkpoint|resume|inbox)/.test(path))

@@ -4,7 +4,7 @@ import { EventBroadcast } from "../../src/http/events/event-broadcast.ts";
 import type { StreamStart } from "../../src/http/events/event-stream.ts";
 import { type Handler, type HandlerOptions, allowAll, createHandler } from "../../src/http/index.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { type Setting, Stage, upTo } from "../support/harness.ts";
+import { type Setting, Harness, upTo } from "../support/harness.ts";
 import { ResponseCheck } from "./response-check.ts";
 
 /** What the API serves, and its options. Everything is allowed unless `http` says otherwise. */
@@ -37,12 +37,12 @@ export const origin = "http://api.test";
 
 /** A registry and its scheduler behind the HTTP API. Every response is compared with the API's own OpenAPI document. */
 export class ApiHarness {
-  readonly host: Stage;
+  readonly host: Harness;
   readonly handler: Handler;
   readonly #basePath: string;
 
   constructor(setting: ApiSetting = {}) {
-    this.host = new Stage(setting);
+    this.host = new Harness(setting);
     this.handler = createHandler({ scheduler: this.host.scheduler, authorize: allowAll(), ...setting.http });
     this.#basePath = setting.http?.basePath ?? "";
   }
@@ -227,7 +227,7 @@ export interface BroadcastSetting extends Setting {
 /** A registry and its scheduler with a broadcast of their events. */
 export function createBroadcast(options: BroadcastSetting = {}) {
   const { capacity = 1_000, heartbeatMs = 15_000, maxStreamsPerCaller = 10_000, ...setting } = options;
-  const host = new Stage({
+  const host = new Harness({
     exports: { numbers: arrayExport(upTo(3)) },
     imports: { ledger: collectingImport<number>() },
     ...setting,

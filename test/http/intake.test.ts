@@ -85,7 +85,7 @@ describe("records that arrive", () => {
 
   test.each<[string, unknown, Record<string, string>, number]>([
     ["ids that do not match", { records: [{ id: 1 }], ids: [] }, {}, 400],
-    ["ids that are no texts", { records: [{ id: 1 }], ids: [1] }, {}, 400],
+    ["ids that are no strings", { records: [{ id: 1 }], ids: [1] }, {}, 400],
     ["an empty id", { records: [{ id: 1 }], ids: [""] }, {}, 400],
     ["both ids and a key", { records: [{ id: 1 }], ids: ["a"] }, { "idempotency-key": "k" }, 400],
     ["an empty key", { id: 1 }, { "idempotency-key": "" }, 400],

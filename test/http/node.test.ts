@@ -358,9 +358,9 @@ describe("a listener of node:http", () => {
     await once(server, "request");
 
     // Until it has been asked for nothing for a while, or for all.
-    for (let calm = 0, before = -1; calm < 1_000 && pulled <= most; before = pulled) {
+    for (let still = 0, before = -1; still < 1_000 && pulled <= most; before = pulled) {
       await turn();
-      calm = pulled > 0 && pulled === before ? calm + 1 : 0;
+      still = pulled > 0 && pulled === before ? still + 1 : 0;
     }
     const atRest = pulled;
     let received = 0;

@@ -181,7 +181,7 @@ describe("what the document says of requests is what is checked", () => {
     /^_importId: expected the first of _importIds/, // one field by another
     /^_importId: required, but not given/, // one of two
     /ids that are all different/,
-    /after trimming|of 1 to 255 characters/, // spaces around a text do not count
+    /after trimming|of 1 to 255 characters/, // spaces around a string do not count
     /^ids/, // an object of records and ids alone is no record, whatever they are
     /there is no such field|a flow has no such field/, // a later version may know more
   ];
@@ -288,7 +288,7 @@ describe("what the document says of requests is what is checked", () => {
             const { status, json } = await api.send("GET", `${path}?${name}=${encodeURIComponent(value)}`);
             // Where a list goes on is what a list has said before; what else is refused is the storage's to know.
             if (name === "after") return;
-            // Which fields a document has is told in words: the list would be long, and dots lead below.
+            // Which fields a document has is said in words: the list would be long, and dots lead below.
             if (name === "include" || name === "exclude") {
               expect(status).toBe(400);
               return;

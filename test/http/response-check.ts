@@ -1,7 +1,7 @@
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 
-/** The parts of an OpenAPI document that answers are held against. */
+/** The parts of an OpenAPI document that responses are compared with. */
 interface Document {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
 }
@@ -14,7 +14,7 @@ interface DocumentedAnswer {
 }
 
 /** What came back. */
-export interface Checked {
+export interface HttpResponse {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
@@ -24,7 +24,7 @@ export interface Checked {
 /** Headers that any answer may have. */
 const everywhere = ["content-type", "content-length", "x-content-type-options", "cache-control", "www-authenticate"];
 
-/** Holds answers against an OpenAPI document, read strictly: a field that it does not name is a fault. */
+/** Compares responses with an OpenAPI document, read strictly: a field that it does not name is a fault. */
 export class ResponseCheck {
   readonly #document: Document;
   readonly #ajv: Ajv2020;
@@ -38,7 +38,7 @@ export class ResponseCheck {
   }
 
   /** Why the answer is not as the document says; empty if it is. `path` may have a query. */
-  problems(method: string, path: string, answer: Checked): readonly string[] {
+  problems(method: string, path: string, answer: HttpResponse): readonly string[] {
     const common = commonProblems(answer);
     const template = this.#templateOf(path.replace(/[?#].*$/s, ""));
     const operations = template === undefined ? undefined : this.#document.paths[template];
@@ -61,8 +61,8 @@ export class ResponseCheck {
       .sort((one, other) => one.length - other.length)[0];
   }
 
-  /** Of what no operation answers: nothing there, another method, or which methods there are. */
-  #strayProblems(method: string, template: string | undefined, answer: Checked): readonly string[] {
+  /** Of responses that belong to no operation: nothing there, another method, or which methods there are. */
+  #strayProblems(method: string, template: string | undefined, answer: HttpResponse): readonly string[] {
     const expected = template === undefined ? 404 : method === "OPTIONS" ? 204 : 405;
     const allow = template === undefined || answer.headers.has("allow") ? [] : ["no Allow header"];
     const status = answer.status === expected ? [] : [`the status ${answer.status} instead of ${expected}`];
@@ -74,7 +74,7 @@ export class ResponseCheck {
     place: readonly string[],
     expected: DocumentedAnswer,
     method: string,
-    answer: Checked,
+    answer: HttpResponse,
   ): readonly string[] {
     const types = Object.keys(expected.content ?? {});
     if (types.length === 0) return answer.text === "" ? [] : [`a body where none is documented: ${answer.text}`];
@@ -96,7 +96,7 @@ export class ResponseCheck {
   }
 }
 
-function commonProblems({ headers, status, text }: Checked): readonly string[] {
+function commonProblems({ headers, status, text }: HttpResponse): readonly string[] {
   const problems: string[] = [];
   if (headers.get("x-content-type-options") !== "nosniff") problems.push("no nosniff");
   if (!/no-store|no-cache/.test(headers.get("cache-control") ?? "")) problems.push("it could be cached");
@@ -105,7 +105,7 @@ function commonProblems({ headers, status, text }: Checked): readonly string[] {
   return problems;
 }
 
-function headerProblems(expected: DocumentedAnswer, { headers }: Checked): readonly string[] {
+function headerProblems(expected: DocumentedAnswer, { headers }: HttpResponse): readonly string[] {
   const known = [...everywhere, ...Object.keys(expected.headers ?? {}), "retry-after"];
   return [...headers.keys()].filter((name) => !known.includes(name)).map((name) => `header ${name} is not documented`);
 }

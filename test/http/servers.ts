@@ -51,10 +51,10 @@ export function withExpress(mount: (app: Express) => void): Promise<string> {
   return served(createServer(app as unknown as Parameters<typeof createServer>[1]));
 }
 
-/** Mounts a handler, and answers where its paths begin. */
+/** Mounts a handler, and returns where its paths begin. */
 export type Mount = (handler: Handler, basePath: string) => Promise<string>;
 
-/** In an application of Fastify that has a route of its own: `POST /own` answers what it got. */
+/** In an application of Fastify that has a route of its own: `POST /own` responds with what it got. */
 export const withFastify: Mount = async (handler, basePath) => {
   const app = Fastify();
   const listener = toNodeListener(handler);

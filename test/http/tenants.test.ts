@@ -57,7 +57,7 @@ async function shared(scope: Partial<TenantScope> = {}, storage = new MemoryStor
   return { api, mine, theirs, unowned, others };
 }
 
-type Shared = Awaited<ReturnType<typeof shared>>;
+type SharedHarness = Awaited<ReturnType<typeof shared>>;
 const asHost = { headers: { "x-host": "1" } };
 
 const seen = ({ text, headers }: ApiResponse) => text + JSON.stringify([...headers]);
@@ -65,16 +65,20 @@ const seen = ({ text, headers }: ApiResponse) => text + JSON.stringify([...heade
 /** What a tenant may try at a route: ids in the path, and what is sent. `ids` are another's; those of nothing are like them. */
 interface Attempt {
   /** Ids of what is not the tenant's, of the kind that the path names. */
-  readonly ids?: (all: Shared) => Promise<readonly string[]>;
+  readonly ids?: (all: SharedHarness) => Promise<readonly string[]>;
   readonly query?: string;
-  readonly sent?: (all: Shared) => RequestInput;
+  readonly sent?: (all: SharedHarness) => RequestInput;
   /** What the tenant gets with ids of its own, or where the path has none. */
   readonly own: number;
 }
 
-const flowsOfOthers = async ({ theirs, unowned }: Shared) => [theirs.flow._id, unowned.flow._id, theirs.listening._id];
-const failuresOfOthers = async ({ others }: Shared) => (await others()).failures.map(({ _id }) => _id);
-const runsOfOthers = async ({ others }: Shared) => (await others()).runs.map(({ _id }) => _id);
+const flowsOfOthers = async ({ theirs, unowned }: SharedHarness) => [
+  theirs.flow._id,
+  unowned.flow._id,
+  theirs.listening._id,
+];
+const failuresOfOthers = async ({ others }: SharedHarness) => (await others()).failures.map(({ _id }) => _id);
+const runsOfOthers = async ({ others }: SharedHarness) => (await others()).runs.map(({ _id }) => _id);
 const input = { name: "new", _exportId: "numbers", _importId: "picky" };
 const body = (value: unknown) => () => ({ body: value });
 
@@ -150,7 +154,7 @@ describe("a tenant at every route", () => {
       const received = await all.api.send(method, pathWith(path, ownId), attempt.sent?.(all) ?? {});
 
       expect(received.status).toBe(attempt.own);
-      // The export's records and the cause of its failures are shared here: the tenant's own hold the mark, too.
+      // The export's records and the cause of its failures are shared here: the tenant's own contain the mark, too.
       const shown = path.includes("failures") && method !== "POST" ? "" : seen(received);
       expect(shown).not.toContain(mark);
       expect(await all.others()).toEqual(before);
@@ -402,14 +406,14 @@ describe("a tenant's events", () => {
     await api.host.clock.settle();
     await api.host.scheduler.stop();
 
-    const texts = [await reading, ...(await Promise.all(reads))].map((parts) => parts.join(""));
-    for (const text of texts) {
+    const received = [await reading, ...(await Promise.all(reads))].map((parts) => parts.join(""));
+    for (const text of received) {
       expect(text).not.toContain(mark);
       expect(text).toContain("mine again");
       expect(text).toContain('event: flow:deleted\ndata: {"flow":{"_id":"my-flow-hook"');
     }
     const events = (text = "") => text.match(/^event: .*$/gm);
-    expect(events(texts[1])).toEqual(events(texts[0]));
+    expect(events(received[1])).toEqual(events(received[0]));
   });
 });
 

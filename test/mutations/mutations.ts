@@ -293,7 +293,7 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/run/progress-by-import.test.ts"],
   },
   {
-    promise: "who has settled a page is committed before another import's wait [4.3]",
+    promise: "an import that has settled a page is committed before another import's wait [4.3]",
     file: "src/run/page-mover.ts",
     find: "      this.#isWaiting = true;\n",
     replace: "",

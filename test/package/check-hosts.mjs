@@ -44,7 +44,7 @@ const worksInWebpack = () =>
 /** Not below the project, so that nothing is found from the current directory. */
 const tmp = (folder) => join(folder, "..");
 
-const worksInPlugAndPlay = () =>
+const worksWithYarnPnp = () =>
   inProject({ packages: ["@yarnpkg/cli-dist@4.18.1"], files: ["consumer.cjs", ...parts] }, async (folder) => {
     const yarn = join(folder, "node_modules/@yarnpkg/cli-dist/bin/yarn.js");
     const registry = (await run("npm", ["config", "get", "registry"], { cwd: folder })).trim();
@@ -58,9 +58,9 @@ const worksInPlugAndPlay = () =>
     await writeFile(join(folder, "yarn.lock"), "");
     // It removes node_modules, and with it itself.
     await node([yarn, "add", `poundlock@file:${tarball}`, ...application.slice(1)], folder, settings);
-    const plugAndPlay = ["--require", "./.pnp.cjs", "--loader", "./.pnp.loader.mjs"];
-    movedKeptAndServed(await node([...plugAndPlay, "consumer.cjs"], folder));
-    movedKeptAndServed(await node([...plugAndPlay, "--no-experimental-require-module", "consumer.cjs"], folder));
+    const pnpOptions = ["--require", "./.pnp.cjs", "--loader", "./.pnp.loader.mjs"];
+    movedKeptAndServed(await node([...pnpOptions, "consumer.cjs"], folder));
+    movedKeptAndServed(await node([...pnpOptions, "--no-experimental-require-module", "consumer.cjs"], folder));
   });
 
 /** No driver but libsql is installed, and the build does not stumble over the other. */
@@ -120,7 +120,7 @@ const checks = [
   ["importing it takes at most 0.35 of the time that importing BullMQ takes", importsFasterThanBullMq],
   ["its applications are tested by Jest in its default mode", worksInJest],
   ["webpack bundles it to CommonJS and to an ES module", worksInWebpack],
-  ["Yarn's Plug'n'Play requires it", worksInPlugAndPlay],
+  ["Yarn's Plug'n'Play requires it", worksWithYarnPnp],
   ["Next.js builds and runs it with Turbopack", () => worksInNext("turbopack")],
   ["Next.js builds and runs it with webpack", () => worksInNext("webpack")],
 ];

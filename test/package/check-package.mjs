@@ -44,7 +44,7 @@ function exportsAreTheEntries() {
 }
 
 const built = packed.filter((path) => /^dist\/.+(?:\.d\.c?ts|\.c?js)$/.test(path));
-const texts = new Map(await Promise.all(built.map(async (path) => [path, await readFile(join(root, path), "utf8")])));
+const sources = new Map(await Promise.all(built.map(async (path) => [path, await readFile(join(root, path), "utf8")])));
 
 /** A built file is an entry point's, or one that some other built file names. */
 function distIsTheExports() {
@@ -52,7 +52,7 @@ function distIsTheExports() {
   const missing = exported.filter((file) => !built.includes(file));
   assert.deepEqual(missing, [], "missing from dist");
   const stem = (file) => posix.basename(file).replace(/(\.d)?\.c?[jt]s$/, "");
-  const isNamed = (file) => built.some((other) => other !== file && texts.get(other).includes(`/${stem(file)}.`));
+  const isNamed = (file) => built.some((other) => other !== file && sources.get(other).includes(`/${stem(file)}.`));
   const unused = built.filter((file) => !exported.includes(file) && !isNamed(file));
   assert.deepEqual(unused, [], "in dist, but part of no entry point");
 }
@@ -91,7 +91,7 @@ const imported = /^(?:import (?:.* from )?|(?:var|const) \w+ = require\()'((?:@[
 const matches = (pattern, end) =>
   built
     .filter((path) => path.endsWith(end))
-    .flatMap((path) => [...texts.get(path).matchAll(pattern)].map(([, name]) => name));
+    .flatMap((path) => [...sources.get(path).matchAll(pattern)].map(([, name]) => name));
 
 async function bundlesWhatIsLicensed() {
   assert.deepEqual([...new Set(matches(inside, ".js"))].sort(), ["cron-parser"]);
@@ -148,7 +148,7 @@ const worksAsModule = () =>
 
 const toCommonJs = { bundle: true, platform: "node", format: "cjs", logLevel: "error" };
 
-/** Also where Node is told that it must not `require` an ES module, as Jest and Yarn's Plug'n'Play cannot. */
+/** Also where Node must not `require` an ES module, as Jest and Yarn's Plug'n'Play cannot. */
 const worksInCommonJs = () =>
   inProject(
     {

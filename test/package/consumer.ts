@@ -68,8 +68,8 @@ async function move(storage: Storage): Promise<Run> {
   const queued: Run = await scheduler.run(flow._id);
   const ended: Run = await scheduler.waitFor(queued._id);
   const authorize: Authorize = allowAll();
-  const door: HandlerOptions<{ orders: typeof orders }, { ledger: typeof ledger }> = { scheduler, authorize };
-  const handler: Handler = createHandler(door);
+  const handlerOptions: HandlerOptions<{ orders: typeof orders }, { ledger: typeof ledger }> = { scheduler, authorize };
+  const handler: Handler = createHandler(handlerOptions);
   const response = await handler(new Request(`http://localhost/flows/${flow._id}`));
   if (response.status !== 200 || typeof toNodeListener(handler) !== "function")
     throw new Error("the flow is not served");

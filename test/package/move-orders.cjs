@@ -12,7 +12,7 @@ const testingNames = [
   "storageCases",
 ];
 
-/** A whole host application: moves 250 orders with the copy of poundlock it is given, tells the numbers, answers the run. */
+/** A whole host application: moves 250 orders with the copy of poundlock it is given, prints the numbers, returns the run. */
 module.exports = async function moveOrders({ FlowRegistry, MemoryStorage, Scheduler }, testing, storage) {
   const source = Array.from({ length: 250 }, (_, index) => ({ id: `o${index}`, total: index }));
   const delivered = [];

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Export, type Json, type RunOptions, reject, retryLater } from "../../src/index.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { Gate, Stage, aborted, hour, minute, pagesExport, upTo, second } from "../support/harness.ts";
+import { Gate, Harness, aborted, hour, minute, pagesExport, upTo, second } from "../support/harness.ts";
 
 /** Pages of one number each, the checkpoint being the number; says at which checkpoints it was opened. */
 function steps(last: number, settings: Partial<Export<number, { at: number }>> = {}) {
@@ -23,11 +23,11 @@ const failing = (number: number) =>
 describe("checkpoints", () => {
   test("of an ordered export become the flow's page by page, and the next run goes on there", async () => {
     const { from, opened } = steps(5);
-    const stage = new Stage({ exports: { from }, imports: { sink: failing(4) } });
+    const harness = new Harness({ exports: { from }, imports: { sink: failing(4) } });
 
-    const { _flowId } = await stage.move();
-    const between = await stage.scheduler.getCheckpoint(_flowId);
-    await stage.run(_flowId);
+    const { _flowId } = await harness.move();
+    const between = await harness.scheduler.getCheckpoint(_flowId);
+    await harness.run(_flowId);
 
     expect(between).toEqual({ at: 3 });
     expect(opened).toEqual([undefined, 3]);
@@ -42,33 +42,33 @@ describe("checkpoints", () => {
       const sink = scriptedImport<number>(({ records }) =>
         records[0] === 3 ? gate.opened.then(() => undefined) : undefined,
       );
-      const stage = new Stage({ exports: { from }, imports: { sink } });
-      await stage.scheduler.start();
-      const run = await stage.scheduler.run((await stage.flow())._id);
+      const harness = new Harness({ exports: { from }, imports: { sink } });
+      await harness.scheduler.start();
+      const run = await harness.scheduler.run((await harness.flow())._id);
 
-      await stage.clock.settle();
-      const meanwhile = await stage.scheduler.getCheckpoint(run._flowId);
+      await harness.clock.settle();
+      const meanwhile = await harness.scheduler.getCheckpoint(run._flowId);
       gate.open();
-      await stage.end(run);
+      await harness.end(run);
 
       expect(meanwhile).toBeUndefined();
-      expect(await stage.scheduler.getCheckpoint(run._flowId)).toEqual({ at: 3 });
+      expect(await harness.scheduler.getCheckpoint(run._flowId)).toEqual({ at: 3 });
     },
   );
 
   test("of an unordered export do not move the checkpoint when the run fails: its next run goes on at the position", async () => {
     const { from, opened } = steps(5, { order: "unordered" });
-    const stage = new Stage({ exports: { from }, imports: { sink: failing(4) } });
+    const harness = new Harness({ exports: { from }, imports: { sink: failing(4) } });
 
-    const { _flowId } = await stage.move();
-    const checkpoint = await stage.scheduler.getCheckpoint(_flowId);
-    await stage.run(_flowId);
+    const { _flowId } = await harness.move();
+    const checkpoint = await harness.scheduler.getCheckpoint(_flowId);
+    await harness.run(_flowId);
 
     expect(checkpoint).toBeUndefined();
     expect(opened).toEqual([undefined, 3]);
   });
 
-  test("a page without one keeps the last: the pages since are read again by who resumes", async () => {
+  test("a page without one keeps the last: the pages since are read again by the process that resumes", async () => {
     const opened: unknown[] = [];
     const from: Export<number> = {
       order: "ordered",
@@ -79,10 +79,10 @@ describe("checkpoints", () => {
         throw new Error("broken");
       },
     };
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
 
-    const run = await stage.move();
-    await stage.run(run._flowId);
+    const run = await harness.move();
+    await harness.run(run._flowId);
 
     expect(run).toMatchObject({ numPagesProcessed: 2, numSuccess: 2 });
     expect(opened).toEqual([undefined, "one"]);
@@ -96,13 +96,13 @@ describe("checkpoints", () => {
       },
     };
     const sink = collectingImport<number>();
-    const stage = new Stage({ exports: { from }, imports: { sink } });
+    const harness = new Harness({ exports: { from }, imports: { sink } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "completed", numPagesProcessed: 1 });
     expect(sink.calls).toEqual([]);
-    expect(await stage.scheduler.getCheckpoint(run._flowId)).toBe(7);
+    expect(await harness.scheduler.getCheckpoint(run._flowId)).toBe(7);
   });
 
   test.each<[string, unknown]>([
@@ -118,9 +118,9 @@ describe("checkpoints", () => {
       },
     };
     const sink = collectingImport<number>();
-    const stage = new Stage({ exports: { from }, imports: { sink } });
+    const harness = new Harness({ exports: { from }, imports: { sink } });
 
-    expect((await stage.move()).error).toMatchObject({
+    expect((await harness.move()).error).toMatchObject({
       code: "contract_violation",
       message: expect.stringContaining("page.checkpoint") as unknown,
     });
@@ -138,16 +138,16 @@ describe("checkpoints", () => {
         yield page as number[];
       },
     };
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
 
-    expect((await stage.move()).error?.code).toBe("contract_violation");
+    expect((await harness.move()).error?.code).toBe("contract_violation");
   });
 
-  test("pages that answers no async iterable breaks the contract", async () => {
+  test("pages that returns no async iterable breaks the contract", async () => {
     const from = { pages: () => [[1]] } as unknown as Export<number>;
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
 
-    expect((await stage.move()).error?.code).toBe("contract_violation");
+    expect((await harness.move()).error?.code).toBe("contract_violation");
   });
 
   test("an export may use its array and its checkpoint object again after each page", async () => {
@@ -166,12 +166,12 @@ describe("checkpoints", () => {
     const seen: unknown[] = [];
     const sink = scriptedImport<number>(async ({ records: batch }, { flow }) => {
       await Promise.resolve();
-      seen.push([...batch], (await stage.scheduler.getCheckpoint(flow._id)) ?? null);
+      seen.push([...batch], (await harness.scheduler.getCheckpoint(flow._id)) ?? null);
       return undefined;
     });
-    const stage = new Stage({ exports: { from }, imports: { sink }, options: { prefetch: 3 } });
+    const harness = new Harness({ exports: { from }, imports: { sink }, options: { prefetch: 3 } });
 
-    await stage.move();
+    await harness.move();
 
     expect(seen).toEqual([[1, 10], null, [2, 20], { at: 1 }, [3, 30], { at: 2 }]);
   });
@@ -189,11 +189,11 @@ describe("versions of a checkpoint", () => {
         yield { records: [9], checkpoint: { page: 9 } };
       },
     };
-    const stage = new Stage({ exports: { from: first.from }, imports: { sink: collectingImport<number>() } });
-    const { _flowId } = await stage.move();
-    await stage.scheduler.stop();
-    const { storage, clock } = stage;
-    const next = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() }, storage, clock });
+    const harness = new Harness({ exports: { from: first.from }, imports: { sink: collectingImport<number>() } });
+    const { _flowId } = await harness.move();
+    await harness.scheduler.stop();
+    const { storage, clock } = harness;
+    const next = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() }, storage, clock });
     await next.scheduler.start();
     return { run: await next.run(_flowId), opened, checkpoint: await next.scheduler.getCheckpoint(_flowId) };
   }
@@ -227,7 +227,7 @@ describe("retryLater from pages", () => {
     const from: Export<number, number> = {
       order: "ordered",
       async *pages({ checkpoint = 0 }) {
-        opened.push([checkpoint, stage.clock.now()]);
+        opened.push([checkpoint, harness.clock.now()]);
         if (checkpoint < 2) {
           yield { records: [checkpoint + 1], checkpoint: checkpoint + 1 };
           throw retryLater("too many requests", { afterMs: 90_000 });
@@ -235,10 +235,10 @@ describe("retryLater from pages", () => {
       },
     };
     const sink = collectingImport<number>();
-    const stage = new Stage({ exports: { from }, imports: { sink } });
-    const begin = stage.clock.now();
+    const harness = new Harness({ exports: { from }, imports: { sink } });
+    const begin = harness.clock.now();
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "completed", numSuccess: 2 });
     expect(opened).toEqual([
@@ -247,11 +247,11 @@ describe("retryLater from pages", () => {
       [2, begin + 180_000],
     ]);
     expect(sink.written).toEqual([1, 2]);
-    expect(stage.events.of("run:retrying")).toMatchObject([
+    expect(harness.events.of("run:retrying")).toMatchObject([
       { attempt: 1, delayMs: 90_000, message: "too many requests" },
       { attempt: 1, delayMs: 90_000 },
     ]);
-    expect(stage.events.of("run:retrying").some((event) => "_importId" in event)).toBe(false);
+    expect(harness.events.of("run:retrying").some((event) => "_importId" in event)).toBe(false);
   });
 
   test("without progress fails the run after maxAttempts reads", async () => {
@@ -262,13 +262,13 @@ describe("retryLater from pages", () => {
         throw retryLater(new Error("down for maintenance"));
       },
     };
-    const stage = new Stage({
+    const harness = new Harness({
       exports: { from },
       imports: { sink: collectingImport<number>() },
       options: { maxAttempts: 4 },
     });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(reads).toBe(4);
     expect(run.error).toMatchObject({
@@ -286,13 +286,13 @@ describe("retryLater from pages", () => {
         throw retryLater("again");
       },
     };
-    const stage = new Stage({
+    const harness = new Harness({
       exports: { from },
       imports: { sink: collectingImport<number>() },
       options: { maxAttempts: 3 },
     });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "failed", numSuccess: 1, error: { code: "export_failed" } });
     expect(run.error?.message).toContain("no checkpoint to go on from");
@@ -308,13 +308,13 @@ describe("retryLater from pages", () => {
         throw retryLater("again");
       },
     };
-    const stage = new Stage({
+    const harness = new Harness({
       exports: { from },
       imports: { sink: collectingImport<number>() },
       options: { maxAttempts: 3 },
     });
 
-    expect((await stage.move()).error?.code).toBe("export_failed");
+    expect((await harness.move()).error?.code).toBe("export_failed");
     expect(reads).toBeLessThanOrEqual(4);
   });
 
@@ -326,9 +326,9 @@ describe("retryLater from pages", () => {
         return pagesExport([[1]]).pages?.({} as never) as AsyncIterable<number[]>;
       },
     };
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
 
-    expect(await stage.move()).toMatchObject({ status: "completed", numSuccess: 1 });
+    expect(await harness.move()).toMatchObject({ status: "completed", numSuccess: 1 });
   });
 
   test("any other error fails the run and keeps what was committed", async () => {
@@ -339,23 +339,23 @@ describe("retryLater from pages", () => {
         throw new Error("no such table");
       },
     };
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "failed", numSuccess: 1, error: { code: "export_failed" } });
     expect(run.error?.message).toContain("no such table");
-    expect(await stage.scheduler.getCheckpoint(run._flowId)).toBe(1);
+    expect(await harness.scheduler.getCheckpoint(run._flowId)).toBe(1);
   });
 });
 
 describe("keys", () => {
   test("without the export's own are made of run, page and place, and differ everywhere", async () => {
     const sink = collectingImport<number>();
-    const stage = new Stage({ exports: { from: pagesExport([[1, 2], [3]]) }, imports: { sink } });
+    const harness = new Harness({ exports: { from: pagesExport([[1, 2], [3]]) }, imports: { sink } });
 
-    const first = await stage.move();
-    await stage.run(first._flowId);
+    const first = await harness.move();
+    await harness.run(first._flowId);
 
     expect(sink.calls[0]?.keys).toEqual([`${first._id}/1/0`, `${first._id}/1/1`]);
     expect(sink.calls[1]?.keys).toEqual([`${first._id}/2/0`]);
@@ -374,9 +374,9 @@ describe("keys", () => {
       },
     };
     const sink = collectingImport<number>();
-    const stage = new Stage({ exports: { from }, imports: { sink } });
+    const harness = new Harness({ exports: { from }, imports: { sink } });
 
-    const { _id } = await stage.move();
+    const { _id } = await harness.move();
 
     expect(sink.calls.map(({ keys: [key], records: [record] }) => [record, key])).toEqual([
       [1, `${_id}/1/0`],
@@ -387,20 +387,20 @@ describe("keys", () => {
 
   test.each<[string, unknown]>([
     ["throws", () => expect.unreachable("no id")],
-    ["answers a number", () => 7],
-    ["answers an empty text", () => ""],
-    ["answers nothing", () => undefined],
+    ["returns a number", () => 7],
+    ["returns an empty string", () => ""],
+    ["returns nothing", () => undefined],
   ])("a key that %s makes its record a failure, and the page goes on", async (_, key) => {
     const sink = collectingImport<number>();
     const keyOf = (record: number) => (record === 1 ? (key as () => string)() : `key ${record}`);
     const from = { ...pagesExport([[1, 2]]), key: keyOf };
-    const stage = new Stage({ exports: { from }, imports: { sink } });
+    const harness = new Harness({ exports: { from }, imports: { sink } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "completed", numSuccess: 1, numError: 1 });
     expect(sink.written).toEqual([2]);
-    expect(await stage.failures()).toMatchObject([{ record: 1, fault: "reject", key: `${run._id}/1/0` }]);
+    expect(await harness.failures()).toMatchObject([{ record: 1, fault: "reject", key: `${run._id}/1/0` }]);
   });
 });
 
@@ -410,10 +410,10 @@ describe("the error budget", () => {
     const sink = scriptedImport<number>(() => {
       throw retryLater(new Error("503"));
     });
-    const stage = new Stage({ exports: { from }, imports: { sink } });
+    const harness = new Harness({ exports: { from }, imports: { sink } });
 
-    const run = await stage.move();
-    const skipping = await stage.run(run._flowId);
+    const run = await harness.move();
+    const skipping = await harness.run(run._flowId);
 
     expect(skipping).toMatchObject({ status: "completed", imports: { sink: { status: "skipped" } } });
     expect(run).toMatchObject({
@@ -423,7 +423,7 @@ describe("the error budget", () => {
       error: { code: "import_unavailable" },
     });
     expect(run.error?.message).toContain("503");
-    expect(await stage.failures()).toEqual([]);
+    expect(await harness.failures()).toEqual([]);
     expect(opened).toEqual([undefined]);
   });
 
@@ -434,22 +434,22 @@ describe("the error budget", () => {
       },
       { filter: (number) => number > 2 },
     );
-    const stage = new Stage({ exports: { from: steps(4).from }, imports: { sink } });
+    const harness = new Harness({ exports: { from: steps(4).from }, imports: { sink } });
 
-    expect(await stage.move()).toMatchObject({
+    expect(await harness.move()).toMatchObject({
       status: "failed",
       numIgnore: 2,
       numPagesProcessed: 2,
       error: { code: "import_unavailable" },
     });
-    expect(await stage.failures()).toEqual([]);
+    expect(await harness.failures()).toEqual([]);
   });
 
   test("an idempotent import whose outcomes stay unknown is down, too", async () => {
     const sink = scriptedImport<number>(() => Promise.reject(new Error("connection refused")));
-    const stage = new Stage({ exports: { from: steps(2).from }, imports: { sink } });
+    const harness = new Harness({ exports: { from: steps(2).from }, imports: { sink } });
 
-    expect((await stage.move()).error?.code).toBe("import_unavailable");
+    expect((await harness.move()).error?.code).toBe("import_unavailable");
   });
 
   test("one record of the first page that is taken means that the destination is up", async () => {
@@ -458,9 +458,9 @@ describe("the error budget", () => {
         number === 2 ? { ok: true } : { ok: false, fault: "retry", error: new Error("locked") },
       ),
     );
-    const stage = new Stage({ exports: { from: pagesExport([[1, 2, 3]]) }, imports: { sink } });
+    const harness = new Harness({ exports: { from: pagesExport([[1, 2, 3]]) }, imports: { sink } });
 
-    expect(await stage.move()).toMatchObject({ status: "completed", numSuccess: 1, numError: 2 });
+    expect(await harness.move()).toMatchObject({ status: "completed", numSuccess: 1, numError: 2 });
   });
 
   test("every record of a later page asking for a retry pauses the import, and what was committed stays", async () => {
@@ -468,16 +468,16 @@ describe("the error budget", () => {
       if (records[0] !== 1) throw retryLater("busy");
       return undefined;
     });
-    const stage = new Stage({ exports: { from: steps(3).from }, imports: { sink } });
+    const harness = new Harness({ exports: { from: steps(3).from }, imports: { sink } });
 
-    expect(await stage.move()).toMatchObject({
+    expect(await harness.move()).toMatchObject({
       status: "failed",
       numSuccess: 1,
       numError: 0,
       error: { code: "import_unavailable" },
       imports: { sink: { status: "paused" } },
     });
-    expect(await stage.failures()).toEqual([]);
+    expect(await harness.failures()).toEqual([]);
   });
 
   test("a poison record alone on the first page is stored and never blocks the flow", async () => {
@@ -485,13 +485,13 @@ describe("the error budget", () => {
       if (records[0] === 1) throw reject("poison");
       return undefined;
     });
-    const stage = new Stage({ exports: { from: steps(2).from }, imports: { sink } });
+    const harness = new Harness({ exports: { from: steps(2).from }, imports: { sink } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "completed", numSuccess: 1, numError: 1 });
-    expect(await stage.failures()).toMatchObject([{ record: 1, fault: "reject" }]);
-    expect(await stage.scheduler.getCheckpoint(run._flowId)).toEqual({ at: 2 });
+    expect(await harness.failures()).toMatchObject([{ record: 1, fault: "reject" }]);
+    expect(await harness.scheduler.getCheckpoint(run._flowId)).toEqual({ at: 2 });
   });
 
   test("more than maxFailures pauses the import and fails the run: the page that goes beyond is committed", async () => {
@@ -499,9 +499,9 @@ describe("the error budget", () => {
       records.map(() => ({ ok: false, fault: "reject", error: new Error("no") })),
     );
     const from = arrayExport(upTo(9), { pageSize: 2 });
-    const stage = new Stage({ exports: { from }, imports: { sink }, options: { maxFailures: 5 } });
+    const harness = new Harness({ exports: { from }, imports: { sink }, options: { maxFailures: 5 } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({
       status: "failed",
@@ -509,9 +509,11 @@ describe("the error budget", () => {
       numError: 6,
       error: { code: "too_many_failures" },
     });
-    expect(await stage.failures()).toHaveLength(6);
-    expect(await stage.scheduler.getCheckpoint(run._flowId)).toEqual({ read: 6 });
-    expect(await stage.scheduler.deliveries(run._flowId)).toMatchObject([{ paused: { until: "person", maxOpen: 5 } }]);
+    expect(await harness.failures()).toHaveLength(6);
+    expect(await harness.scheduler.getCheckpoint(run._flowId)).toEqual({ read: 6 });
+    expect(await harness.scheduler.deliveries(run._flowId)).toMatchObject([
+      { paused: { until: "person", maxOpen: 5 } },
+    ]);
   });
 
   test("exactly maxFailures is allowed, and each import has its own budget", async () => {
@@ -519,25 +521,25 @@ describe("the error budget", () => {
       scriptedImport<number>(({ records }) =>
         records.map(() => ({ ok: false, fault: "reject", error: new Error("no") })),
       );
-    const stage = new Stage({
+    const harness = new Harness({
       exports: { from: arrayExport(upTo(4), { pageSize: 2 }) },
       imports: { one: rejecting(), other: rejecting() },
       options: { maxFailures: 4 },
     });
 
-    expect(await stage.move()).toMatchObject({ status: "completed", numError: 8 });
+    expect(await harness.move()).toMatchObject({ status: "completed", numError: 8 });
   });
 
   test("a page whose every outcome is unknown is stored at an import that is not idempotent, and pauses it", async () => {
     const sink = scriptedImport<number>(() => Promise.reject(new Error("socket hang up")), { idempotent: false });
     const from = arrayExport(upTo(9), { pageSize: 3 });
-    const stage = new Stage({ exports: { from }, imports: { sink } });
+    const harness = new Harness({ exports: { from }, imports: { sink } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "failed", numError: 3, error: { code: "import_unavailable" } });
-    expect((await stage.failures()).map(({ record }) => record)).toEqual(upTo(3));
-    await stage.clock.advance(30 * second);
+    expect((await harness.failures()).map(({ record }) => record)).toEqual(upTo(3));
+    await harness.clock.advance(30 * second);
     expect(sink.calls.map(({ records }) => records)).toEqual([
       [1, 2, 3],
       [4, 5, 6],
@@ -561,9 +563,9 @@ describe("a sample run", () => {
       },
     };
     const sink = collectingImport<number>();
-    const stage = new Stage({ exports, imports: { sink, other: collectingImport<number>() } });
+    const harness = new Harness({ exports, imports: { sink, other: collectingImport<number>() } });
 
-    const run = await stage.move(sample);
+    const run = await harness.move(sample);
 
     expect(run).toMatchObject({ status: "completed", limit: 5, numSuccess: 10 });
     expect(sink.calls.map(({ records }) => records)).toEqual([
@@ -577,27 +579,33 @@ describe("a sample run", () => {
     "of an %s export moves no checkpoint, even when it reads everything",
     async (order) => {
       const sink = collectingImport<number>();
-      const stage = new Stage({ exports: { from: arrayExport(upTo(3), { pageSize: 1, order }) }, imports: { sink } });
+      const harness = new Harness({
+        exports: { from: arrayExport(upTo(3), { pageSize: 1, order }) },
+        imports: { sink },
+      });
 
-      const run = await stage.move(sample);
+      const run = await harness.move(sample);
 
       expect(run).toMatchObject({ status: "completed", numSuccess: 3 });
-      expect(await stage.scheduler.getCheckpoint(run._flowId)).toBeUndefined();
+      expect(await harness.scheduler.getCheckpoint(run._flowId)).toBeUndefined();
     },
   );
 
   test("takes no more when the flow got another import while it waited", async () => {
     const [before, after] = [collectingImport<number>(), collectingImport<number>()];
-    const stage = new Stage({ exports: { from: arrayExport(upTo(9), { pageSize: 2 }) }, imports: { before, after } });
-    const flow = await stage.flow({ _importId: "before" });
-    const queued = await stage.scheduler.run(flow._id, { limit: 3 });
-    await stage.registry.patch(flow._id, { _importId: "after" });
+    const harness = new Harness({
+      exports: { from: arrayExport(upTo(9), { pageSize: 2 }) },
+      imports: { before, after },
+    });
+    const flow = await harness.flow({ _importId: "before" });
+    const queued = await harness.scheduler.run(flow._id, { limit: 3 });
+    await harness.registry.patch(flow._id, { _importId: "after" });
 
-    await stage.scheduler.start();
-    await stage.clock.settle();
+    await harness.scheduler.start();
+    await harness.clock.settle();
 
     expect(after.written).toEqual([1, 2, 3]);
-    expect((await stage.scheduler.getRun(queued._id)).imports).toMatchObject({
+    expect((await harness.scheduler.getRun(queued._id)).imports).toMatchObject({
       before: { numSuccess: 0 },
       after: { numSuccess: 3 },
     });
@@ -605,36 +613,36 @@ describe("a sample run", () => {
 
   test("starts at the flow's checkpoint and leaves it there", async () => {
     const { from, opened } = steps(9);
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
-    await stage.scheduler.start();
-    const flow = await stage.flow();
-    await stage.scheduler.setCheckpoint(flow._id, { at: 4 });
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    await harness.scheduler.start();
+    const flow = await harness.flow();
+    await harness.scheduler.setCheckpoint(flow._id, { at: 4 });
 
-    await stage.run(flow._id, { limit: 2 });
+    await harness.run(flow._id, { limit: 2 });
 
     expect(opened).toEqual([4]);
-    expect(await stage.scheduler.getCheckpoint(flow._id)).toEqual({ at: 4 });
+    expect(await harness.scheduler.getCheckpoint(flow._id)).toEqual({ at: 4 });
   });
 
   test("of an export that only listens leaves its inbox as it is", async () => {
     const from: Export<number> = { listen: () => () => undefined };
     const sink = collectingImport<number>();
-    const stage = new Stage({ exports: { from }, imports: { sink } });
-    const flow = await stage.flow();
-    await stage.scheduler.run(flow._id, { limit: 1 });
-    await stage.scheduler.accept("from", [1, 2]);
+    const harness = new Harness({ exports: { from }, imports: { sink } });
+    const flow = await harness.flow();
+    await harness.scheduler.run(flow._id, { limit: 1 });
+    await harness.scheduler.accept("from", [1, 2]);
 
-    await stage.scheduler.start();
-    await stage.clock.settle();
+    await harness.scheduler.start();
+    await harness.clock.settle();
 
     expect(sink.written).toEqual([1, 1, 2]);
   });
 
   test.each([0, -1, 1.5, Number.NaN])("refuses %d as its limit", async (limit) => {
-    const stage = new Stage({ exports: { from: steps(1).from }, imports: { sink: collectingImport<number>() } });
-    const flow = await stage.flow();
+    const harness = new Harness({ exports: { from: steps(1).from }, imports: { sink: collectingImport<number>() } });
+    const flow = await harness.flow();
 
-    await expect(stage.scheduler.run(flow._id, { limit })).rejects.toMatchObject({
+    await expect(harness.scheduler.run(flow._id, { limit })).rejects.toMatchObject({
       code: "invalid_request",
       field: "limit",
     });
@@ -642,10 +650,10 @@ describe("a sample run", () => {
 });
 
 describe("cancel", () => {
-  async function running(stage: Stage) {
-    await stage.scheduler.start();
-    const run = await stage.scheduler.run((await stage.flow())._id);
-    await stage.clock.settle();
+  async function running(harness: Harness) {
+    await harness.scheduler.start();
+    const run = await harness.scheduler.run((await harness.flow())._id);
+    await harness.clock.settle();
     return run;
   }
 
@@ -655,34 +663,34 @@ describe("cancel", () => {
       await aborted(signal);
       throw new Error("aborted");
     });
-    const stage = new Stage({ exports: { from: steps(3).from }, imports: { sink } });
-    const run = await running(stage);
+    const harness = new Harness({ exports: { from: steps(3).from }, imports: { sink } });
+    const run = await running(harness);
 
-    const canceling = await stage.scheduler.cancel(run._id);
-    const ended = await stage.end(run);
+    const canceling = await harness.scheduler.cancel(run._id);
+    const ended = await harness.end(run);
 
     expect(canceling.status).toBe("canceling");
     expect(ended).toMatchObject({ status: "canceled", numSuccess: 1, numPagesProcessed: 1 });
-    expect(await stage.scheduler.getCheckpoint(run._flowId)).toEqual({ at: 1 });
-    expect(await stage.failures()).toEqual([]);
+    expect(await harness.scheduler.getCheckpoint(run._flowId)).toEqual({ at: 1 });
+    expect(await harness.failures()).toEqual([]);
     expect(sink.written).toEqual([1]);
   });
 
   test("keeps the flow's place until the hanging code has really ended", async () => {
     const gate = new Gate();
     const sink = scriptedImport<number>(() => gate.opened.then(() => undefined));
-    const stage = new Stage({ exports: { from: steps(1).from }, imports: { sink } });
-    const run = await running(stage);
-    const next = await stage.scheduler.run(run._flowId);
+    const harness = new Harness({ exports: { from: steps(1).from }, imports: { sink } });
+    const run = await running(harness);
+    const next = await harness.scheduler.run(run._flowId);
 
-    await stage.scheduler.cancel(run._id);
-    await stage.clock.advance(minute);
-    const meanwhile = [await stage.scheduler.getRun(run._id), await stage.scheduler.getRun(next._id)];
+    await harness.scheduler.cancel(run._id);
+    await harness.clock.advance(minute);
+    const meanwhile = [await harness.scheduler.getRun(run._id), await harness.scheduler.getRun(next._id)];
     gate.open();
 
     expect(meanwhile.map(({ status }) => status)).toEqual(["canceling", "queued"]);
-    expect((await stage.end(run)).status).toBe("canceled");
-    expect((await stage.end(next)).status).toBe("completed");
+    expect((await harness.end(run)).status).toBe("canceled");
+    expect((await harness.end(next)).status).toBe("completed");
   });
 
   test("ends a wait between two attempts at once", async () => {
@@ -690,15 +698,15 @@ describe("cancel", () => {
       throw retryLater("busy", { afterMs: hour });
     });
     const options = { maxWaitMs: 2 * hour };
-    const stage = new Stage({ exports: { from: steps(1).from }, imports: { sink }, options });
-    const run = await running(stage);
-    const before = stage.clock.now();
+    const harness = new Harness({ exports: { from: steps(1).from }, imports: { sink }, options });
+    const run = await running(harness);
+    const before = harness.clock.now();
 
-    await stage.scheduler.cancel(run._id);
-    await stage.clock.settle();
+    await harness.scheduler.cancel(run._id);
+    await harness.clock.settle();
 
-    expect(await stage.scheduler.getRun(run._id)).toMatchObject({ status: "canceled", numError: 0 });
-    expect(stage.clock.now()).toBe(before);
+    expect(await harness.scheduler.getRun(run._id)).toMatchObject({ status: "canceled", numError: 0 });
+    expect(harness.clock.now()).toBe(before);
     expect(sink.calls).toHaveLength(1);
   });
 
@@ -708,13 +716,13 @@ describe("cancel", () => {
         throw retryLater("later", { afterMs: hour });
       },
     };
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
-    const run = await running(stage);
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    const run = await running(harness);
 
-    await stage.scheduler.cancel(run._id);
-    await stage.clock.settle();
+    await harness.scheduler.cancel(run._id);
+    await harness.clock.settle();
 
-    expect((await stage.scheduler.getRun(run._id)).status).toBe("canceled");
+    expect((await harness.scheduler.getRun(run._id)).status).toBe("canceled");
   });
 
   test("aborts the export's reading, and what it throws then is no failure of the run", async () => {
@@ -724,54 +732,54 @@ describe("cancel", () => {
         throw new Error("AbortError");
       },
     };
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
-    const run = await running(stage);
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    const run = await running(harness);
 
-    await stage.scheduler.cancel(run._id);
+    await harness.scheduler.cancel(run._id);
 
-    expect(await stage.end(run)).toMatchObject({ status: "canceled" });
-    expect((await stage.scheduler.getRun(run._id)).error).toBeUndefined();
+    expect(await harness.end(run)).toMatchObject({ status: "canceled" });
+    expect((await harness.scheduler.getRun(run._id)).error).toBeUndefined();
   });
 
   test("a waiting run is canceled at once and never starts", async () => {
     const gate = new Gate();
     const sink = scriptedImport<number>(() => gate.opened.then(() => undefined));
-    const stage = new Stage({ exports: { from: steps(1).from }, imports: { sink } });
-    const run = await running(stage);
-    const waiting = await stage.scheduler.run(run._flowId);
+    const harness = new Harness({ exports: { from: steps(1).from }, imports: { sink } });
+    const run = await running(harness);
+    const waiting = await harness.scheduler.run(run._flowId);
 
-    const canceled = await stage.scheduler.cancel(waiting._id);
+    const canceled = await harness.scheduler.cancel(waiting._id);
     gate.open();
-    await stage.end(run);
+    await harness.end(run);
 
     expect(canceled.status).toBe("canceled");
     expect(canceled.endedAt).toBeDefined();
-    expect(stage.events.of("run:started").map((event) => event.run._id)).toEqual([run._id]);
-    expect(stage.events.of("run:canceled")).toMatchObject([{ run: { _id: waiting._id } }]);
+    expect(harness.events.of("run:started").map((event) => event.run._id)).toEqual([run._id]);
+    expect(harness.events.of("run:canceled")).toMatchObject([{ run: { _id: waiting._id } }]);
   });
 
   test("a run that waits before start is canceled without one", async () => {
-    const stage = new Stage({ exports: { from: steps(1).from }, imports: { sink: collectingImport<number>() } });
-    const run = await stage.scheduler.run((await stage.flow())._id);
+    const harness = new Harness({ exports: { from: steps(1).from }, imports: { sink: collectingImport<number>() } });
+    const run = await harness.scheduler.run((await harness.flow())._id);
 
-    await stage.scheduler.cancel(run._id);
-    await stage.scheduler.start();
-    await stage.clock.advance(minute);
+    await harness.scheduler.cancel(run._id);
+    await harness.scheduler.start();
+    await harness.clock.advance(minute);
 
-    expect((await stage.scheduler.getRun(run._id)).status).toBe("canceled");
-    expect(stage.events.of("run:started")).toEqual([]);
+    expect((await harness.scheduler.getRun(run._id)).status).toBe("canceled");
+    expect(harness.events.of("run:started")).toEqual([]);
   });
 
-  test("one that has ended stays as it is, and nothing is told again", async () => {
-    const stage = new Stage({ exports: { from: steps(1).from }, imports: { sink: collectingImport<number>() } });
-    const run = await stage.move();
+  test("one that has ended stays as it is, and nothing is emitted again", async () => {
+    const harness = new Harness({ exports: { from: steps(1).from }, imports: { sink: collectingImport<number>() } });
+    const run = await harness.move();
 
-    expect(await stage.scheduler.cancel(run._id)).toEqual(run);
-    expect(stage.events.of("run:canceled")).toEqual([]);
+    expect(await harness.scheduler.cancel(run._id)).toEqual(run);
+    expect(harness.events.of("run:canceled")).toEqual([]);
   });
 
   test("an unknown run is not found", async () => {
-    await expect(new Stage().scheduler.cancel("none")).rejects.toMatchObject({ code: "not_found" });
+    await expect(new Harness().scheduler.cancel("none")).rejects.toMatchObject({ code: "not_found" });
   });
 });
 
@@ -797,18 +805,18 @@ describe("an abort in the middle of a page", () => {
     other = collectingImport<number>(),
   ) {
     const exports = { from: arrayExport([1, 2, 3, 4], { pageSize: 4 }) };
-    const stage = new Stage({ exports, imports: { sink, other }, options: { graceMs: 0, maxAttempts: 1 } });
-    await stage.scheduler.start();
-    const run = await stage.scheduler.run((await stage.flow())._id);
-    await stage.clock.settle();
-    if (how === "cancel") await stage.scheduler.cancel(run._id);
+    const harness = new Harness({ exports, imports: { sink, other }, options: { graceMs: 0, maxAttempts: 1 } });
+    await harness.scheduler.start();
+    const run = await harness.scheduler.run((await harness.flow())._id);
+    await harness.clock.settle();
+    if (how === "cancel") await harness.scheduler.cancel(run._id);
     else {
-      const stopped = stage.scheduler.stop();
-      await stage.clock.advance(0);
+      const stopped = harness.scheduler.stop();
+      await harness.clock.advance(0);
       await stopped;
     }
-    await stage.clock.settle();
-    return { stage, run: await stage.scheduler.getRun(run._id) };
+    await harness.clock.settle();
+    return { harness, run: await harness.scheduler.getRun(run._id) };
   }
 
   test.each(["cancel", "stop"] as const)(
@@ -816,16 +824,16 @@ describe("an abort in the middle of a page", () => {
     async (how) => {
       const sink = hanging(false, unsure);
 
-      const { stage, run } = await abortedBy(how, sink);
+      const { harness, run } = await abortedBy(how, sink);
 
       expect(run).toMatchObject({ status: how === "cancel" ? "canceled" : "queued", numPagesProcessed: 1 });
-      expect(await stage.failures()).toMatchObject([
+      expect(await harness.failures()).toMatchObject([
         { _importId: "sink", record: 2, fault: "unknown", attempts: 1 },
         { _importId: "sink", record: 3, fault: "retry", attempts: 0 },
         { _importId: "sink", record: 4, fault: "retry", attempts: 0 },
       ]);
-      if (how === "stop") await stage.scheduler.start();
-      await stage.run(run._flowId);
+      if (how === "stop") await harness.scheduler.start();
+      await harness.run(run._flowId);
       expect(sink.calls.map(({ records }) => records)).toEqual([[1], [2]]);
     },
   );
@@ -835,18 +843,18 @@ describe("an abort in the middle of a page", () => {
     async (how) => {
       const sink = hanging(true, unsure);
 
-      const { stage, run } = await abortedBy(how, sink);
+      const { harness, run } = await abortedBy(how, sink);
 
       expect(run).toMatchObject({ numPagesProcessed: 0, numError: 0 });
-      expect(await stage.failures()).toEqual([]);
-      if (how === "cancel") await stage.scheduler.run(run._flowId);
-      else await stage.scheduler.start();
-      await stage.clock.settle();
+      expect(await harness.failures()).toEqual([]);
+      if (how === "cancel") await harness.scheduler.run(run._flowId);
+      else await harness.scheduler.start();
+      await harness.clock.settle();
       expect(sink.calls.map(({ records }) => records)).toEqual([[1], [2], [1], [2]]);
     },
   );
 
-  test("on the last attempt of an idempotent import stores nothing: the record is sent again by who resumes", async () => {
+  test("on the last attempt of an idempotent import stores nothing: the record is sent again by the process that resumes", async () => {
     let hangs = true;
     const sink = scriptedImport<number>(async (_, { signal }) => {
       if (!hangs) return;
@@ -854,21 +862,21 @@ describe("an abort in the middle of a page", () => {
       throw new Error("aborted");
     });
     const options = { graceMs: 0, maxAttempts: 1 };
-    const stage = new Stage({ exports: { from: steps(1).from }, imports: { sink }, options });
-    await stage.scheduler.start();
-    const run = await stage.scheduler.run((await stage.flow())._id);
-    await stage.clock.settle();
-    const stopped = stage.scheduler.stop();
-    await stage.clock.advance(0);
+    const harness = new Harness({ exports: { from: steps(1).from }, imports: { sink }, options });
+    await harness.scheduler.start();
+    const run = await harness.scheduler.run((await harness.flow())._id);
+    await harness.clock.settle();
+    const stopped = harness.scheduler.stop();
+    await harness.clock.advance(0);
     await stopped;
-    const between = await stage.scheduler.getRun(run._id);
+    const between = await harness.scheduler.getRun(run._id);
     hangs = false;
 
-    await stage.scheduler.start();
+    await harness.scheduler.start();
 
     expect(between).toMatchObject({ status: "queued", numPagesProcessed: 0, numError: 0 });
-    expect(await stage.end(run)).toMatchObject({ status: "completed", numSuccess: 1, numError: 0 });
-    expect(await stage.failures()).toEqual([]);
+    expect(await harness.end(run)).toMatchObject({ status: "completed", numSuccess: 1, numError: 0 });
+    expect(await harness.failures()).toEqual([]);
   });
 
   test("a page that is settled all the same is committed", async () => {
@@ -886,12 +894,12 @@ describe("an abort in the middle of a page", () => {
     const sink = hanging(true, unsure);
     const other = collectingImport<number>({ idempotent: false });
 
-    const { stage, run } = await abortedBy("stop", sink, other);
+    const { harness, run } = await abortedBy("stop", sink, other);
 
     expect(run).toMatchObject({ status: "queued", imports: { other: { numSuccess: 4 }, sink: { numSuccess: 0 } } });
-    expect(await stage.failures()).toEqual([]);
-    await stage.scheduler.start();
-    expect((await stage.end(run)).status).toBe("completed");
+    expect(await harness.failures()).toEqual([]);
+    await harness.scheduler.start();
+    expect((await harness.end(run)).status).toBe("completed");
     expect(other.written).toEqual([1, 2, 3, 4]);
   });
 });

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { type Import, type StandardSchemaV1, retryLater } from "../../src/index.ts";
 import { type ImportSettings, arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { Gate, Stage, pagesExport, upTo } from "../support/harness.ts";
+import { Gate, Harness, pagesExport, upTo } from "../support/harness.ts";
 
 interface Order {
   readonly id: string;
@@ -24,9 +24,9 @@ describe("filter, map and schema", () => {
       },
     });
     const all = collectingImport<Order>();
-    const stage = new Stage({ exports: orders(order("a", 5), order("b", 15)), imports: { large, all } });
+    const harness = new Harness({ exports: orders(order("a", 5), order("b", 15)), imports: { large, all } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(large.written.map(({ id }) => id)).toEqual(["b"]);
     expect(all.written.map(({ id }) => id)).toEqual(["a", "b"]);
@@ -48,16 +48,18 @@ describe("filter, map and schema", () => {
         this.seen.push(...records.map((record, index) => [keys[index], record]));
       },
     };
-    const stage = new Stage({ exports: orders(order("ann"), order("n o"), order("bob")), imports: { sink } });
+    const harness = new Harness({ exports: orders(order("ann"), order("n o"), order("bob")), imports: { sink } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(sink.seen).toEqual([
       ["ann", { email: "ann@x.org" }],
       ["bob", { email: "bob@x.org" }],
     ]);
     expect(run).toMatchObject({ status: "completed", numSuccess: 2, numError: 1 });
-    expect(await stage.failures()).toMatchObject([{ key: "n o", record: order("n o"), fault: "reject", attempts: 0 }]);
+    expect(await harness.failures()).toMatchObject([
+      { key: "n o", record: order("n o"), fault: "reject", attempts: 0 },
+    ]);
   });
 
   const unlessA = <T>(record: T & { readonly id: string }): T => {
@@ -71,13 +73,13 @@ describe("filter, map and schema", () => {
     ["schema", { schema: v.custom<Order>((record) => (record as Order).id !== "a", "a is refused") }],
   ])("a record its %s refuses is rejected in its original form, and its neighbours go on", async (_, settings) => {
     const sink = collectingImport<Order>(settings);
-    const stage = new Stage({ exports: orders(order("a"), order("b")), imports: { sink } });
+    const harness = new Harness({ exports: orders(order("a"), order("b")), imports: { sink } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "completed", numSuccess: 1, numError: 1, numIgnore: 0 });
     expect(sink.written).toEqual([order("b")]);
-    expect(await stage.failures()).toMatchObject([
+    expect(await harness.failures()).toMatchObject([
       { record: order("a"), key: "a", fault: "reject", attempts: 0, message: "a is refused" },
     ]);
   });
@@ -86,26 +88,26 @@ describe("filter, map and schema", () => {
     ["filter", { filter: (() => Promise.resolve(true)) as unknown as () => boolean }],
     ["map", { map: (async (record: Order) => record) as unknown as (record: Order) => Order }],
     ["schema", { schema: v.objectAsync({ id: v.string() }) as unknown as StandardSchemaV1<Order> }],
-  ])("a %s that answers a promise breaks the contract, and nothing is written or committed", async (_, settings) => {
+  ])("a %s that returns a promise breaks the contract, and nothing is written or committed", async (_, settings) => {
     const sink = { ...collectingImport<Order>(), ...settings };
-    const stage = new Stage({ exports: orders(order("a")), imports: { sink } });
+    const harness = new Harness({ exports: orders(order("a")), imports: { sink } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "failed", numPagesProcessed: 0, error: { code: "contract_violation" } });
     expect(sink.calls).toEqual([]);
-    expect(await stage.failures()).toEqual([]);
+    expect(await harness.failures()).toEqual([]);
   });
 
   test("all of a page left out means that nothing is written, and the page is committed", async () => {
     const sink = collectingImport<Order>({ filter: () => false });
-    const stage = new Stage({ exports: orders(order("a"), order("b")), imports: { sink } });
+    const harness = new Harness({ exports: orders(order("a"), order("b")), imports: { sink } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "completed", numPagesProcessed: 1, numIgnore: 2, numSuccess: 0 });
     expect(sink.calls).toEqual([]);
-    expect(await stage.scheduler.getCheckpoint(run._flowId)).toEqual({ read: 2 });
+    expect(await harness.scheduler.getCheckpoint(run._flowId)).toEqual({ read: 2 });
   });
 
   test("results answer for the records that were sent, not for those left out between them", async () => {
@@ -114,12 +116,12 @@ describe("filter, map and schema", () => {
       { filter: (number) => number % 2 === 0 },
     );
     const exports = { from: arrayExport(upTo(6), { key: (number) => `#${number}` }) };
-    const stage = new Stage({ exports, imports: { sink } });
+    const harness = new Harness({ exports, imports: { sink } });
 
-    await stage.move();
+    await harness.move();
 
     expect(sink.calls).toMatchObject([{ records: [2, 4, 6], keys: ["#2", "#4", "#6"] }]);
-    expect(await stage.failures()).toMatchObject([{ record: 4, key: "#4", message: "four" }]);
+    expect(await harness.failures()).toMatchObject([{ record: 4, key: "#4", message: "four" }]);
   });
 
   test("failures of map and of write are stored in the order of their records", async () => {
@@ -132,11 +134,11 @@ describe("filter, map and schema", () => {
         },
       },
     );
-    const stage = new Stage({ exports: { from: arrayExport(upTo(5)) }, imports: { sink } });
+    const harness = new Harness({ exports: { from: arrayExport(upTo(5)) }, imports: { sink } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
-    expect((await stage.failures()).map(({ record, message }) => [record, message])).toEqual([
+    expect((await harness.failures()).map(({ record, message }) => [record, message])).toEqual([
       [1, "write"],
       [2, "map"],
       [3, "write"],
@@ -150,9 +152,9 @@ describe("filter, map and schema", () => {
 describe("batches", () => {
   test("a page is one batch if the import does not say otherwise", async () => {
     const sink = collectingImport<number>();
-    const stage = new Stage({ exports: { from: pagesExport([upTo(250)]) }, imports: { sink } });
+    const harness = new Harness({ exports: { from: pagesExport([upTo(250)]) }, imports: { sink } });
 
-    await stage.move();
+    await harness.move();
 
     expect(sink.calls.map(({ records }) => records.length)).toEqual([250]);
   });
@@ -160,9 +162,9 @@ describe("batches", () => {
   test("batchSize bounds each write, in order and with the right keys; pages are never joined", async () => {
     const sink = collectingImport<number>({ batchSize: 3 });
     const from = pagesExport([upTo(7), [8, 9]], { key: (number: unknown) => `#${String(number)}` });
-    const stage = new Stage({ exports: { from }, imports: { sink } });
+    const harness = new Harness({ exports: { from }, imports: { sink } });
 
-    await stage.move();
+    await harness.move();
 
     expect(sink.calls.map(({ records }) => records)).toEqual([[1, 2, 3], [4, 5, 6], [7], [8, 9]]);
     for (const { records, keys } of sink.calls) expect(keys).toEqual(records.map((number) => `#${number}`));
@@ -176,15 +178,15 @@ describe("batches", () => {
       const sink = scriptedImport<number>(
         async () => {
           most = Math.max(most, ++writing);
-          await new Promise<void>((resolve) => stage.clock.setTimer(resolve, 10));
+          await new Promise<void>((resolve) => harness.clock.setTimer(resolve, 10));
           writing--;
           return undefined;
         },
         { batchSize: 2, concurrency },
       );
-      const stage = new Stage({ exports: { from: pagesExport([upTo(9), upTo(9)]) }, imports: { sink } });
+      const harness = new Harness({ exports: { from: pagesExport([upTo(9), upTo(9)]) }, imports: { sink } });
 
-      const run = await stage.move();
+      const run = await harness.move();
 
       expect(most).toBe(Math.min(5, concurrency));
       expect(run).toMatchObject({ numSuccess: 18, numPagesProcessed: 2 });
@@ -203,11 +205,11 @@ describe("batches", () => {
       { batchSize: 3, concurrency: 2 },
     );
     const exports = { from: arrayExport(upTo(9), { key: (number) => `#${number}` }) };
-    const stage = new Stage({ exports, imports: { sink } });
+    const harness = new Harness({ exports, imports: { sink } });
 
-    await stage.move();
+    await harness.move();
 
-    expect((await stage.failures()).map(({ record, key }) => [record, key])).toEqual([
+    expect((await harness.failures()).map(({ record, key }) => [record, key])).toEqual([
       [2, "#2"],
       [5, "#5"],
       [8, "#8"],
@@ -220,16 +222,16 @@ describe("batches", () => {
       batchSize: 1,
       concurrency: 2,
     });
-    const stage = new Stage({ exports: { from: arrayExport([1, 2]) }, imports: { sink } });
-    await stage.scheduler.start();
-    const { _id } = await stage.scheduler.run((await stage.flow())._id);
+    const harness = new Harness({ exports: { from: arrayExport([1, 2]) }, imports: { sink } });
+    await harness.scheduler.start();
+    const { _id } = await harness.scheduler.run((await harness.flow())._id);
 
-    await stage.clock.settle();
-    const meanwhile = await stage.scheduler.getRun(_id);
+    await harness.clock.settle();
+    const meanwhile = await harness.scheduler.getRun(_id);
     gate.open();
 
     expect(meanwhile.status).toBe("running");
-    expect((await stage.end(meanwhile)).error?.code).toBe("contract_violation");
+    expect((await harness.end(meanwhile)).error?.code).toBe("contract_violation");
   });
 });
 
@@ -238,14 +240,14 @@ describe("several imports", () => {
     const gate = new Gate();
     const slow = scriptedImport<number>(() => gate.opened.then(() => undefined));
     const fast = collectingImport<number>();
-    const stage = new Stage({ exports: { from: arrayExport([1, 2], { pageSize: 1 }) }, imports: { slow, fast } });
-    await stage.scheduler.start();
-    const run = await stage.scheduler.run((await stage.flow())._id);
+    const harness = new Harness({ exports: { from: arrayExport([1, 2], { pageSize: 1 }) }, imports: { slow, fast } });
+    await harness.scheduler.start();
+    const run = await harness.scheduler.run((await harness.flow())._id);
 
-    await stage.clock.settle();
+    await harness.clock.settle();
     const before = [...fast.written];
     gate.open();
-    await stage.end(run);
+    await harness.end(run);
 
     expect(before).toEqual([1]);
     expect(fast.written).toEqual([1, 2]);
@@ -260,50 +262,50 @@ describe("several imports", () => {
     });
     const steady = collectingImport<number>({ idempotent: false });
     const exports = { from: arrayExport(upTo(6), { pageSize: 3 }) };
-    const stage = new Stage({ exports, imports: { flaky, steady } });
+    const harness = new Harness({ exports, imports: { flaky, steady } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(steady.written).toEqual(upTo(6));
     expect(run.imports).toMatchObject({
       flaky: { numSuccess: 5, numError: 1, numIgnore: 0 },
       steady: { numSuccess: 6, numError: 0, numIgnore: 0 },
     });
-    expect(await stage.failures()).toMatchObject([{ _importId: "flaky", record: 2 }]);
+    expect(await harness.failures()).toMatchObject([{ _importId: "flaky", record: 2 }]);
   });
 
   test("a page is committed only when all of them have settled it", async () => {
     const gate = new Gate();
     const slow = scriptedImport<number>(() => gate.opened.then(() => undefined));
-    const stage = new Stage({
+    const harness = new Harness({
       exports: { from: arrayExport([1]) },
       imports: { fast: collectingImport<number>(), slow },
     });
-    await stage.scheduler.start();
-    const run = await stage.scheduler.run((await stage.flow())._id);
+    await harness.scheduler.start();
+    const run = await harness.scheduler.run((await harness.flow())._id);
 
-    await stage.clock.settle();
-    const meanwhile = await stage.scheduler.getRun(run._id);
+    await harness.clock.settle();
+    const meanwhile = await harness.scheduler.getRun(run._id);
     gate.open();
 
     expect(meanwhile).toMatchObject({ numPagesProcessed: 0, numSuccess: 0 });
-    expect(await stage.end(run)).toMatchObject({ numPagesProcessed: 1, numSuccess: 2 });
+    expect(await harness.end(run)).toMatchObject({ numPagesProcessed: 1, numSuccess: 2 });
   });
 
   test("a run that one of them breaks ends only when the others have ended, too", async () => {
     const gate = new Gate();
     const slow = scriptedImport<number>(() => gate.opened.then(() => undefined));
     const broken = scriptedImport<number>(() => []);
-    const stage = new Stage({ exports: { from: arrayExport([1]) }, imports: { broken, slow } });
-    await stage.scheduler.start();
-    const { _id } = await stage.scheduler.run((await stage.flow())._id);
+    const harness = new Harness({ exports: { from: arrayExport([1]) }, imports: { broken, slow } });
+    await harness.scheduler.start();
+    const { _id } = await harness.scheduler.run((await harness.flow())._id);
 
-    await stage.clock.settle();
-    const meanwhile = await stage.scheduler.getRun(_id);
+    await harness.clock.settle();
+    const meanwhile = await harness.scheduler.getRun(_id);
     gate.open();
 
     expect(meanwhile.status).toBe("running");
-    expect((await stage.end(meanwhile)).error?.code).toBe("contract_violation");
+    expect((await harness.end(meanwhile)).error?.code).toBe("contract_violation");
   });
 
   test("an import that changes a record gets a TypeError, and no other import sees a difference", async () => {
@@ -324,9 +326,9 @@ describe("several imports", () => {
       throw retryLater("busy");
     });
     const steady = collectingImport<Order>();
-    const stage = new Stage({ exports: orders(order("a", 7)), imports: { vandal, steady } });
+    const harness = new Harness({ exports: orders(order("a", 7)), imports: { vandal, steady } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(errors).toHaveLength(10);
     expect(errors.every((error) => error instanceof TypeError)).toBe(true);
@@ -358,9 +360,9 @@ describe("several imports", () => {
       return undefined;
     });
     const exports = { from: arrayExport([1, 2, 3], { key: (number) => `#${number}` }) };
-    const stage = new Stage({ exports, imports: { vandal, steady } });
+    const harness = new Harness({ exports, imports: { vandal, steady } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "completed", numSuccess: 6 });
     expect(attempts).toEqual([
@@ -392,11 +394,11 @@ describe("several imports", () => {
         return [{ ok: true }, { ok: true }];
       },
     };
-    const stage = new Stage({ exports: { numbers: arrayExport([1, 2]) }, imports: { emptying } });
-    const { _flowId } = await stage.move();
+    const harness = new Harness({ exports: { numbers: arrayExport([1, 2]) }, imports: { emptying } });
+    const { _flowId } = await harness.move();
     isDown = false;
 
-    const retry = await stage.end(await stage.scheduler.retryFailures(_flowId));
+    const retry = await harness.end(await harness.scheduler.retryFailures(_flowId));
 
     expect(retry).toMatchObject({ status: "completed", numSuccess: 2 });
   });
@@ -416,9 +418,9 @@ describe("several imports", () => {
       },
       { map: ({ id }) => ({ id, tags: [] }) },
     );
-    const stage = new Stage({ exports: orders(order("a")), imports: { sink } });
+    const harness = new Harness({ exports: orders(order("a")), imports: { sink } });
 
-    await stage.move();
+    await harness.move();
 
     expect(seen).toEqual([[{ id: "a", tags: [] }], [{ id: "a", tags: [] }], [{ id: "a", tags: [] }]]);
   });
@@ -439,9 +441,9 @@ describe("several imports", () => {
       log.info({ rows: 1 }, "written");
       return undefined;
     });
-    const stage = new Stage({ exports: { from: arrayExport([1]) }, imports: { sink }, options: { logger } });
+    const harness = new Harness({ exports: { from: arrayExport([1]) }, imports: { sink }, options: { logger } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(seen).toEqual([run._flowId, run._id, "running"]);
     expect(lines[0]).toEqual({ flowId: run._flowId, runId: run._id, rows: 1 });

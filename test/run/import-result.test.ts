@@ -158,7 +158,7 @@ describe("stop, and what breaks the contract, are values:", () => {
   test.each<[what: string, write: Write]>([
     ["too few results", () => []],
     ["results that throw when they are read", () => hostileResults],
-    ["a text", () => "ok"],
+    ["a string", () => "ok"],
   ])("%s", async (_, write) => {
     const result = await direct(write).take([1]);
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Export, type Import, reject, retryLater, stop } from "../../src/index.ts";
 import { collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { Stage, hour, minute, second } from "../support/harness.ts";
+import { Harness, hour, minute, second } from "../support/harness.ts";
 
 /** Numbers 1 to `last`, one a page, with a checkpoint each. */
 function numbers(last: number, options: Partial<Export<number, { at: number }>> = {}): Export<number, { at: number }> {
@@ -32,12 +32,12 @@ describe.each(["ordered", "unordered"] as const)("with an %s export", (order) =>
     let isDown = true;
     const mailer = collectingImport<number>({ idempotent: false });
     const erp = flaky(() => isDown);
-    const stage = new Stage({ exports: { from: numbers(5, { order }) }, imports: { mailer, erp } });
+    const harness = new Harness({ exports: { from: numbers(5, { order }) }, imports: { mailer, erp } });
 
-    const first = await stage.move();
-    await stage.run(first._flowId);
+    const first = await harness.move();
+    await harness.run(first._flowId);
     isDown = false;
-    await stage.clock.advance(hour);
+    await harness.clock.advance(hour);
 
     expect(first).toMatchObject({
       status: "failed",
@@ -46,8 +46,8 @@ describe.each(["ordered", "unordered"] as const)("with an %s export", (order) =>
     });
     expect(mailer.written).toEqual([1, 2, 3, 4, 5]);
     expect(erp.written).toEqual([1, 2, 3, 4, 5]);
-    expect(await stage.failures()).toEqual([]);
-    expect(await stage.scheduler.deliveries(first._flowId)).toMatchObject([
+    expect(await harness.failures()).toEqual([]);
+    expect(await harness.scheduler.deliveries(first._flowId)).toMatchObject([
       { _importId: "mailer", checkpoint: { at: 5 }, behind: false },
       { _importId: "erp", checkpoint: { at: 5 }, behind: false },
     ]);
@@ -64,17 +64,17 @@ describe.each(["ordered", "unordered"] as const)("with an %s export", (order) =>
         for (let at = (checkpoint?.at ?? 0) + 1; at <= last; at++) yield { records: [at], checkpoint: { at } };
       },
     };
-    const stage = new Stage({
+    const harness = new Harness({
       exports: { from },
       imports: { one: collectingImport<number>(), other: flaky(() => isDown) },
     });
 
-    const { _flowId } = await stage.move();
+    const { _flowId } = await harness.move();
     isDown = false;
-    await stage.clock.advance(minute);
+    await harness.clock.advance(minute);
     reads = 0;
     last = 4;
-    const run = await stage.run(_flowId);
+    const run = await harness.run(_flowId);
 
     expect(reads).toBe(1);
     expect(run.imports).toMatchObject({ one: { numSuccess: 2 }, other: { numSuccess: 2 } });
@@ -90,20 +90,20 @@ describe.each(["ordered", "unordered"] as const)("with an %s export", (order) =>
         for (let at = (checkpoint?.at ?? 0) + 1; at <= 3; at++) yield { records: [at], checkpoint: { at } };
       },
     };
-    const stage = new Stage({
+    const harness = new Harness({
       exports: { from },
       imports: { one: collectingImport<number>(), other: flaky(() => isDown) },
     });
-    const { _flowId } = await stage.move();
-    await stage.scheduler.resume(_flowId, "other");
+    const { _flowId } = await harness.move();
+    await harness.scheduler.resume(_flowId, "other");
     isDown = false;
-    await stage.clock.settle();
+    await harness.clock.settle();
     untils.length = 0;
 
-    const flow = await stage.registry.get(_flowId);
-    await stage.run(flow._id);
+    const flow = await harness.registry.get(_flowId);
+    await harness.run(flow._id);
 
-    expect((await stage.scheduler.deliveries(_flowId)).map(({ checkpoint }) => checkpoint)).toEqual([
+    expect((await harness.scheduler.deliveries(_flowId)).map(({ checkpoint }) => checkpoint)).toEqual([
       { at: 3 },
       { at: 3 },
     ]);
@@ -112,17 +112,17 @@ describe.each(["ordered", "unordered"] as const)("with an %s export", (order) =>
 
 describe("an import that is paused", () => {
   test("waits longer each time, at most a quarter of an hour, and is announced once", async () => {
-    const stage = new Stage({ exports: { from: numbers(1) }, imports: { sink: flaky(() => true) } });
+    const harness = new Harness({ exports: { from: numbers(1) }, imports: { sink: flaky(() => true) } });
 
-    await stage.move();
-    await stage.clock.advance(2 * hour);
+    await harness.move();
+    await harness.clock.advance(2 * hour);
 
-    const resumed = (await stage.runs()).filter(({ trigger }) => trigger === "resume");
+    const resumed = (await harness.runs()).filter(({ trigger }) => trigger === "resume");
     const starts = resumed.map(({ startedAt = "" }) => Date.parse(startedAt));
     const waits = starts.slice(1).map((at, index) => Math.round((at - (starts[index] ?? 0)) / second));
     expect(Math.max(...waits)).toBeGreaterThanOrEqual(900);
     expect(waits.slice(0, 4)).toEqual([...waits.slice(0, 4)].sort((one, other) => one - other));
-    expect((await stage.runs()).every(({ status }) => status === "failed")).toBe(true);
+    expect((await harness.runs()).every(({ status }) => status === "failed")).toBe(true);
   });
 
   test("because its destination asked for an hour does not fail the run, and goes on then", async () => {
@@ -138,11 +138,11 @@ describe("an import that is paused", () => {
         written.push(...records);
       },
     };
-    const stage = new Stage({ exports: { from: numbers(3, { order: "unordered" }) }, imports: { sink } });
+    const harness = new Harness({ exports: { from: numbers(3, { order: "unordered" }) }, imports: { sink } });
 
-    const run = await stage.move();
+    const run = await harness.move();
     const before = [...written];
-    await stage.clock.advance(hour);
+    await harness.clock.advance(hour);
 
     expect(run).toMatchObject({ status: "completed", imports: { sink: { status: "paused" } } });
     expect(before).toEqual([1]);
@@ -155,14 +155,14 @@ describe("an import that is paused", () => {
       if (isWrong) throw stop(new Error("401"));
       return undefined;
     });
-    const stage = new Stage({ exports: { from: numbers(2) }, imports: { sink } });
+    const harness = new Harness({ exports: { from: numbers(2) }, imports: { sink } });
 
-    const run = await stage.move();
+    const run = await harness.move();
     isWrong = false;
-    const next = await stage.run(run._flowId);
+    const next = await harness.run(run._flowId);
 
     expect(run).toMatchObject({ status: "failed", error: { code: "stopped_by_import" } });
-    expect(await stage.failures()).toEqual([]);
+    expect(await harness.failures()).toEqual([]);
     expect(next).toMatchObject({ status: "completed", numSuccess: 2 });
   });
 
@@ -175,28 +175,28 @@ describe("an import that is paused", () => {
         written.push(...records);
       },
     };
-    const stage = new Stage({ exports: { from: numbers(4) }, imports: { sink } });
+    const harness = new Harness({ exports: { from: numbers(4) }, imports: { sink } });
 
-    await stage.move();
-    await stage.clock.advance(hour);
+    await harness.move();
+    await harness.clock.advance(hour);
 
     expect(written).toEqual([1, 3, 4]);
-    expect(await stage.failures()).toMatchObject([{ record: 2, fault: "retry" }]);
+    expect(await harness.failures()).toMatchObject([{ record: 2, fault: "retry" }]);
   });
 
   test("resumes at once when somebody says so", async () => {
     let isDown = true;
     const sink = flaky(() => isDown);
-    const stage = new Stage({ exports: { from: numbers(2) }, imports: { sink } });
-    const { _flowId } = await stage.move();
+    const harness = new Harness({ exports: { from: numbers(2) }, imports: { sink } });
+    const { _flowId } = await harness.move();
     isDown = false;
 
-    const run = await stage.scheduler.resume(_flowId, "sink");
-    if (run !== undefined) await stage.end(run);
+    const run = await harness.scheduler.resume(_flowId, "sink");
+    if (run !== undefined) await harness.end(run);
 
     expect(run?.trigger).toBe("resume");
     expect(sink.written).toEqual([1, 2]);
-    expect(await stage.scheduler.resume(_flowId)).toBeUndefined();
+    expect(await harness.scheduler.resume(_flowId)).toBeUndefined();
   });
 });
 
@@ -211,17 +211,17 @@ describe("while one import waits for another attempt", () => {
       },
     };
     const fast = collectingImport<number>({ idempotent: false });
-    const stage = new Stage({ exports: { from: numbers(1, { order: "ordered" }) }, imports: { fast, slow } });
-    await stage.scheduler.start();
-    const flow = await stage.flow();
-    await stage.scheduler.run(flow._id);
-    await stage.clock.advance(second);
+    const harness = new Harness({ exports: { from: numbers(1, { order: "ordered" }) }, imports: { fast, slow } });
+    await harness.scheduler.start();
+    const flow = await harness.flow();
+    await harness.scheduler.run(flow._id);
+    await harness.clock.advance(second);
 
-    committed.push(...(await stage.scheduler.deliveries(flow._id)).map(({ checkpoint }) => checkpoint));
-    await stage.clock.advance(20 * second);
+    committed.push(...(await harness.scheduler.deliveries(flow._id)).map(({ checkpoint }) => checkpoint));
+    await harness.clock.advance(20 * second);
 
     expect(committed).toEqual([{ at: 1 }, undefined]);
-    expect((await stage.runs())[0]).toMatchObject({ status: "completed", numPagesProcessed: 1, numSuccess: 2 });
+    expect((await harness.runs())[0]).toMatchObject({ status: "completed", numPagesProcessed: 1, numSuccess: 2 });
   });
 });
 
@@ -242,16 +242,16 @@ describe("failures", () => {
         ];
       },
     };
-    const stage = new Stage({ exports: { from }, imports: { sink } });
-    const { _flowId } = await stage.move();
-    for (let more = 0; more < 3; more++) await stage.run(_flowId);
-    const open = await stage.failures();
+    const harness = new Harness({ exports: { from }, imports: { sink } });
+    const { _flowId } = await harness.move();
+    for (let more = 0; more < 3; more++) await harness.run(_flowId);
+    const open = await harness.failures();
     isBad = false;
-    await stage.run(_flowId);
+    await harness.run(_flowId);
 
     expect(open).toMatchObject([{ key: "a", record: { night: 4 }, occurrences: 4 }]);
-    expect(await stage.failures()).toEqual([]);
-    expect((await stage.scheduler.listFailures()).items).toMatchObject([
+    expect(await harness.failures()).toEqual([]);
+    expect((await harness.scheduler.listFailures()).items).toMatchObject([
       { status: "resolved", resolvedBy: "delivery" },
     ]);
   });
@@ -267,15 +267,15 @@ describe("failures", () => {
         yield [1, 2];
       },
     };
-    const stage = new Stage({ exports: { from }, imports: { sink } });
-    await stage.move();
-    const open = await stage.failures();
+    const harness = new Harness({ exports: { from }, imports: { sink } });
+    await harness.move();
+    const open = await harness.failures();
     isBusy = false;
-    await stage.clock.advance(6 * minute);
+    await harness.clock.advance(6 * minute);
 
     expect(open).toMatchObject([{ record: 1, fault: "retry" }]);
-    expect(await stage.failures()).toEqual([]);
-    expect((await stage.runs()).map(({ trigger }) => trigger)).toEqual(["manual", "retry"]);
+    expect(await harness.failures()).toEqual([]);
+    expect((await harness.runs()).map(({ trigger }) => trigger)).toEqual(["manual", "retry"]);
   });
 
   test("that are all there is of ten records or more fail the run, and what was committed stays", async () => {
@@ -288,12 +288,12 @@ describe("failures", () => {
         yield { records: Array.from({ length: 12 }, (_, index) => index), checkpoint: 12 };
       },
     };
-    const stage = new Stage({ exports: { from }, imports: { sink } });
+    const harness = new Harness({ exports: { from }, imports: { sink } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "failed", numError: 12, error: { code: "nothing_delivered" } });
-    expect(await stage.scheduler.getCheckpoint(run._flowId)).toBe(12);
+    expect(await harness.scheduler.getCheckpoint(run._flowId)).toBe(12);
   });
 
   test("an edited record is what a retry sends, and the first one is kept beside it", async () => {
@@ -306,16 +306,16 @@ describe("failures", () => {
         yield [{ id: 1, ok: false }];
       },
     };
-    const stage = new Stage({ exports: { from }, imports: { sink } });
-    const { _flowId } = await stage.move();
-    const [failure] = await stage.failures();
+    const harness = new Harness({ exports: { from }, imports: { sink } });
+    const { _flowId } = await harness.move();
+    const [failure] = await harness.failures();
 
-    const edited = await stage.scheduler.editFailure(failure?._id ?? "", { id: 1, ok: true });
-    await stage.end(await stage.scheduler.retryFailures(_flowId));
+    const edited = await harness.scheduler.editFailure(failure?._id ?? "", { id: 1, ok: true });
+    await harness.end(await harness.scheduler.retryFailures(_flowId));
 
     expect(edited).toMatchObject({ record: { id: 1, ok: true }, original: { id: 1, ok: false } });
     expect(sink.calls.at(-1)?.records).toEqual([{ id: 1, ok: true }]);
-    expect(await stage.failures()).toEqual([]);
+    expect(await harness.failures()).toEqual([]);
   });
 });
 
@@ -329,16 +329,16 @@ describe("a run with parameters that moves no checkpoint", () => {
         yield { records: [1], checkpoint: { at: 7 } };
       },
     };
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
-    const { _flowId } = await stage.move();
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    const { _flowId } = await harness.move();
 
-    await stage.run(_flowId, { parameters: { from: "2026-01-01" }, moveCheckpoint: false });
+    await harness.run(_flowId, { parameters: { from: "2026-01-01" }, moveCheckpoint: false });
 
     expect(opened).toEqual([
       [undefined, undefined],
       [undefined, { from: "2026-01-01" }],
     ]);
-    expect(await stage.scheduler.getCheckpoint(_flowId)).toEqual({ at: 7 });
+    expect(await harness.scheduler.getCheckpoint(_flowId)).toEqual({ at: 7 });
   });
 });
 
@@ -349,16 +349,16 @@ describe("a run that completes", () => {
         yield [1];
       },
     };
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
-    await stage.scheduler.start();
-    const last = await stage.flow({ name: "last" });
-    const middle = await stage.flow({ name: "middle", _runNextFlowIds: [last._id] });
-    const first = await stage.flow({ name: "first", _runNextFlowIds: [middle._id] });
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    await harness.scheduler.start();
+    const last = await harness.flow({ name: "last" });
+    const middle = await harness.flow({ name: "middle", _runNextFlowIds: [last._id] });
+    const first = await harness.flow({ name: "first", _runNextFlowIds: [middle._id] });
 
-    await stage.run(first._id);
-    await stage.clock.settle();
+    await harness.run(first._id);
+    await harness.clock.settle();
 
-    expect((await stage.runs()).map(({ _flowId, trigger }) => [_flowId, trigger])).toEqual([
+    expect((await harness.runs()).map(({ _flowId, trigger }) => [_flowId, trigger])).toEqual([
       [first._id, "manual"],
       [middle._id, "chained"],
       [last._id, "chained"],
@@ -371,15 +371,15 @@ describe("a run with a position of its own", () => {
     let isDown = true;
     const mailer = collectingImport<number>({ idempotent: false });
     const erp = flaky(() => isDown);
-    const stage = new Stage({ exports: { from: numbers(4) }, imports: { mailer, erp } });
-    await stage.scheduler.start();
-    const flow = await stage.flow();
-    const run = await stage.scheduler.run(flow._id, { limit: 3 });
-    await stage.clock.advance(20 * second);
+    const harness = new Harness({ exports: { from: numbers(4) }, imports: { mailer, erp } });
+    await harness.scheduler.start();
+    const flow = await harness.flow();
+    const run = await harness.scheduler.run(flow._id, { limit: 3 });
+    await harness.clock.advance(20 * second);
     isDown = false;
-    await stage.clock.advance(minute);
+    await harness.clock.advance(minute);
 
-    expect((await stage.end(run)).status).toBe("completed");
+    expect((await harness.end(run)).status).toBe("completed");
     expect([mailer.written, erp.written]).toEqual([
       [1, 2, 3],
       [1, 2, 3],

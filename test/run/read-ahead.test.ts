@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type Export, retryLater } from "../../src/index.ts";
 import { collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { Gate, Stage, aborted, upTo } from "../support/harness.ts";
+import { Gate, Harness, aborted, upTo } from "../support/harness.ts";
 
 /** Gives pages of one number each, and counts how many were read. */
 function counting(pages: number) {
@@ -34,15 +34,15 @@ test.each([0, 1, 3])(
       readBefore.push(seen.read);
       return undefined;
     });
-    const stage = new Stage({ exports: { from }, imports: { sink }, options: { prefetch } });
-    await stage.scheduler.start();
-    const run = await stage.scheduler.run((await stage.flow())._id);
+    const harness = new Harness({ exports: { from }, imports: { sink }, options: { prefetch } });
+    await harness.scheduler.start();
+    const run = await harness.scheduler.run((await harness.flow())._id);
 
     for (const gate of gates) {
-      await stage.clock.settle();
+      await harness.clock.settle();
       gate.open();
     }
-    const ended = await stage.end(run);
+    const ended = await harness.end(run);
 
     expect(readBefore).toEqual([1, 2, 3, 4, 5, 6].map((written) => Math.min(6, written + prefetch)));
     expect(ended.numSuccess).toBe(6);
@@ -56,15 +56,15 @@ test("a slow import stops the reading: no more than prefetch pages wait in memor
     await gate.opened;
     return undefined;
   });
-  const stage = new Stage({ exports: { from }, imports: { sink }, options: { prefetch: 2 } });
-  await stage.scheduler.start();
-  const run = await stage.scheduler.run((await stage.flow())._id);
+  const harness = new Harness({ exports: { from }, imports: { sink }, options: { prefetch: 2 } });
+  await harness.scheduler.start();
+  const run = await harness.scheduler.run((await harness.flow())._id);
 
-  await stage.clock.advance(60_000);
+  await harness.clock.advance(60_000);
 
   expect(seen.read).toBe(3);
   gate.open();
-  await stage.end(run);
+  await harness.end(run);
 });
 
 test("an error of the export comes in its turn, after the pages read before it are committed", async () => {
@@ -76,9 +76,9 @@ test("an error of the export comes in its turn, after the pages read before it a
     },
   };
   const sink = collectingImport<number>();
-  const stage = new Stage({ exports: { from }, imports: { sink }, options: { prefetch: 5 } });
+  const harness = new Harness({ exports: { from }, imports: { sink }, options: { prefetch: 5 } });
 
-  const run = await stage.move();
+  const run = await harness.move();
 
   expect(run).toMatchObject({
     status: "failed",
@@ -89,7 +89,7 @@ test("an error of the export comes in its turn, after the pages read before it a
   expect(sink.written).toEqual([1, 2]);
 });
 
-test("an export whose next page hangs is told to stop when a page before it breaks the run", async () => {
+test("an export whose next page hangs is asked to stop when a page before it breaks the run", async () => {
   let heard: unknown;
   const from: Export<number> = {
     async *pages({ signal }) {
@@ -100,9 +100,9 @@ test("an export whose next page hangs is told to stop when a page before it brea
     },
   };
   const sink = scriptedImport<number>(() => [{ ok: true }, { ok: true }]);
-  const stage = new Stage({ exports: { from }, imports: { sink } });
+  const harness = new Harness({ exports: { from }, imports: { sink } });
 
-  const run = await stage.move();
+  const run = await harness.move();
 
   expect(run.error?.code).toBe("contract_violation");
   expect(heard).toBeInstanceOf(Error);
@@ -110,9 +110,9 @@ test("an export whose next page hangs is told to stop when a page before it brea
 
 test("the export's clean-up runs when the run ends before the last page, also when it fails", async () => {
   const { from, seen } = counting(100);
-  const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+  const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
 
-  await stage.move({ limit: 3 });
+  await harness.move({ limit: 3 });
 
   expect(seen.open).toBe(0);
 });
@@ -135,9 +135,9 @@ test("an iterable made by hand is never asked for two pages at once", async () =
   };
   let given = 0;
   const sink = collectingImport<number>();
-  const stage = new Stage({ exports: { from }, imports: { sink }, options: { prefetch: 5 } });
+  const harness = new Harness({ exports: { from }, imports: { sink }, options: { prefetch: 5 } });
 
-  await stage.move();
+  await harness.move();
 
   expect(sink.written).toEqual(upTo(20));
   expect(atOnce).toBe(1);
@@ -160,9 +160,9 @@ test("pages read ahead of a retryLater are written before the export is asked ag
     log.push(`write ${records.join()}`);
     return undefined;
   });
-  const stage = new Stage({ exports: { from }, imports: { sink }, options: { prefetch: 3 } });
+  const harness = new Harness({ exports: { from }, imports: { sink }, options: { prefetch: 3 } });
 
-  const run = await stage.move();
+  const run = await harness.move();
 
   expect(run.status).toBe("completed");
   expect(log).toEqual([
@@ -188,15 +188,15 @@ test.each([0, 1])("with prefetch %i no page is asked for once the run is cancele
     await gate.opened;
     return undefined;
   });
-  const stage = new Stage({ exports: { from }, imports: { sink }, options: { prefetch } });
-  await stage.scheduler.start();
-  const run = await stage.scheduler.run((await stage.flow())._id);
-  await stage.clock.settle();
+  const harness = new Harness({ exports: { from }, imports: { sink }, options: { prefetch } });
+  await harness.scheduler.start();
+  const run = await harness.scheduler.run((await harness.flow())._id);
+  await harness.clock.settle();
   const askedBefore = asked;
 
-  await stage.scheduler.cancel(run._id);
+  await harness.scheduler.cancel(run._id);
   gate.open();
-  const ended = await stage.end(run);
+  const ended = await harness.end(run);
 
   expect(ended.status).toBe("canceled");
   expect(asked).toBe(askedBefore);

@@ -12,7 +12,7 @@ import {
 import {
   type Fault,
   Gate,
-  Stage,
+  Harness,
   aborted,
   faltering,
   hanging,
@@ -40,62 +40,62 @@ function gated(held: number) {
 
 const ones = (last: number) => arrayExport(upTo(last), { pageSize: 1, key: (number) => `#${number}` });
 
-/** A stage whose run stands in the middle of its page number `held`. */
+/** A harness whose run stands in the middle of its page number `held`. */
 async function midway(held: number, storage: Storage = new MemoryStorage()) {
   const { gate, sink } = gated(held);
-  const stage = new Stage({ exports: { from: ones(4) }, imports: { sink }, storage });
-  await stage.scheduler.start();
-  const run = await stage.scheduler.run((await stage.flow())._id);
-  await stage.clock.settle();
-  return { stage, run, gate, sink };
+  const harness = new Harness({ exports: { from: ones(4) }, imports: { sink }, storage });
+  await harness.scheduler.start();
+  const run = await harness.scheduler.run((await harness.flow())._id);
+  await harness.clock.settle();
+  return { harness, run, gate, sink };
 }
 
 /** Another process on the same storage and clock. */
-function another(stage: Stage, exports = { from: ones(4) }, options = {}) {
+function another(harness: Harness, exports = { from: ones(4) }, options = {}) {
   const sink = collectingImport<number>();
-  const { storage, clock } = stage;
-  return { sink, stage: new Stage({ exports, imports: { sink }, storage, clock, options }) };
+  const { storage, clock } = harness;
+  return { sink, harness: new Harness({ exports, imports: { sink }, storage, clock, options }) };
 }
 
 describe("a lease", () => {
   test("is renewed as long as the run goes on, however long that is", async () => {
-    const { stage, run, gate } = await midway(2);
-    const other = another(stage);
-    await other.stage.scheduler.start();
+    const { harness, run, gate } = await midway(2);
+    const other = another(harness);
+    await other.harness.scheduler.start();
 
-    await stage.clock.advance(4 * minute);
+    await harness.clock.advance(4 * minute);
     gate.open();
 
-    expect(await stage.end(run)).toMatchObject({ status: "completed", crashes: 0, numSuccess: 4 });
+    expect(await harness.end(run)).toMatchObject({ status: "completed", crashes: 0, numSuccess: 4 });
     expect(other.sink.written).toEqual([]);
   });
 
   test("is renewed again when a renewal does not answer", async () => {
     const storage = hanging(new MemoryStorage(), { method: "renewLeases", nth: 1, gate: new Gate() });
-    const { stage, run, gate } = await midway(2, storage);
+    const { harness, run, gate } = await midway(2, storage);
 
-    await stage.clock.advance(4 * minute);
+    await harness.clock.advance(4 * minute);
     gate.open();
 
-    expect(await stage.end(run)).toMatchObject({ status: "completed", crashes: 0, numSuccess: 4 });
+    expect(await harness.end(run)).toMatchObject({ status: "completed", crashes: 0, numSuccess: 4 });
   });
 
   test("that was stolen leaves the stale run without any effect: it commits nothing and ends with lease:lost", async () => {
-    const { stage, run, gate, sink } = await midway(2);
-    await steal(stage.storage, stage.clock.now());
-    const other = another(stage);
-    await other.stage.scheduler.start();
-    const ended = await other.stage.end(run);
+    const { harness, run, gate, sink } = await midway(2);
+    await steal(harness.storage, harness.clock.now());
+    const other = another(harness);
+    await other.harness.scheduler.start();
+    const ended = await other.harness.end(run);
 
     gate.open();
-    await stage.clock.advance(5 * minute);
+    await harness.clock.advance(5 * minute);
 
     expect(ended).toMatchObject({ status: "completed", numSuccess: 4, numPagesProcessed: 4, crashes: 0 });
-    expect(await stage.scheduler.getRun(run._id)).toEqual(ended);
+    expect(await harness.scheduler.getRun(run._id)).toEqual(ended);
     expect(other.sink.written).toEqual([2, 3, 4]);
     expect(sink.written).toEqual([1, 2]);
-    expect(stage.events.of("lease:lost")).toMatchObject([{ run: { _id: run._id } }]);
-    expect(stage.events.of("run:completed")).toEqual([]);
+    expect(harness.events.of("lease:lost")).toMatchObject([{ run: { _id: run._id } }]);
+    expect(harness.events.of("run:completed")).toEqual([]);
   });
 
   test("that was stolen aborts the code that runs, at the next renewal", async () => {
@@ -105,28 +105,28 @@ describe("a lease", () => {
       reason = signal.reason;
       throw new Error("aborted");
     });
-    const stage = new Stage({ exports: { from: ones(1) }, imports: { sink } });
-    await stage.scheduler.start();
-    const run = await stage.scheduler.run((await stage.flow())._id);
-    await stage.clock.settle();
-    const [stolen] = await steal(stage.storage, stage.clock.now());
-    await stage.storage.cancelRun(run._id, { at: stage.clock.now() });
+    const harness = new Harness({ exports: { from: ones(1) }, imports: { sink } });
+    await harness.scheduler.start();
+    const run = await harness.scheduler.run((await harness.flow())._id);
+    await harness.clock.settle();
+    const [stolen] = await steal(harness.storage, harness.clock.now());
+    await harness.storage.cancelRun(run._id, { at: harness.clock.now() });
 
-    await stage.clock.advance(10 * second);
+    await harness.clock.advance(10 * second);
 
     expect(stolen?._id).toBe(run._id);
     expect(reason).toEqual(new Error("another process has reclaimed the run"));
-    expect(stage.events.names.filter((name) => name === "lease:lost")).toHaveLength(1);
-    expect(await stage.failures()).toEqual([]);
+    expect(harness.events.names.filter((name) => name === "lease:lost")).toHaveLength(1);
+    expect(await harness.failures()).toEqual([]);
   });
 
-  test("is found expired by any process: the run is taken back and resumed from its last commit", async () => {
-    const { stage, run } = await midway(3);
+  test("is found expired by any process: the run is reclaimed and resumed from its last commit", async () => {
+    const { harness, run } = await midway(3);
     // The first process dies here: its timers never fire again.
-    const { storage } = stage;
-    const clock = new ManualClock(stage.clock.now());
+    const { storage } = harness;
+    const clock = new ManualClock(harness.clock.now());
     const sink = collectingImport<number>();
-    const next = new Stage({ exports: { from: ones(4) }, imports: { sink }, storage, clock });
+    const next = new Harness({ exports: { from: ones(4) }, imports: { sink }, storage, clock });
     await next.scheduler.start();
 
     await clock.advance(29 * second);
@@ -137,13 +137,13 @@ describe("a lease", () => {
     expect(ended).toMatchObject({ status: "completed", crashes: 0, numSuccess: 4 });
     expect(sink.written).toEqual([3, 4]);
     expect(next.events.of("run:requeued")).toMatchObject([{ reason: "crash", run: { _id: run._id, crashes: 1 } }]);
-    expect(clock.now() - stage.clock.now()).toBeLessThanOrEqual(minute);
+    expect(clock.now() - harness.clock.now()).toBeLessThanOrEqual(minute);
   });
 
   test("that is short is found expired within two of its lengths", async () => {
     const options = { leaseMs: 2 * second };
     const hanging = scriptedImport<number>(() => new Promise(() => undefined));
-    const first = new Stage({ exports: { from: ones(2) }, imports: { sink: hanging }, options });
+    const first = new Harness({ exports: { from: ones(2) }, imports: { sink: hanging }, options });
     await first.scheduler.start();
     const run = await first.scheduler.run((await first.flow())._id);
     await first.clock.settle();
@@ -151,7 +151,7 @@ describe("a lease", () => {
     const clock = new ManualClock(first.clock.now());
     const sink = collectingImport<number>();
     const { storage } = first;
-    const next = new Stage({ exports: { from: ones(2) }, imports: { sink }, storage, clock, options });
+    const next = new Harness({ exports: { from: ones(2) }, imports: { sink }, storage, clock, options });
     await next.scheduler.start();
 
     await clock.advance(4 * second);
@@ -163,15 +163,15 @@ describe("a lease", () => {
     const from: Export<number, { read: number }> = { ...ones(4) };
     delete (from as { key?: unknown }).key;
     const { gate, sink } = gated(3);
-    const stage = new Stage({ exports: { from }, imports: { sink } });
-    await stage.scheduler.start();
-    const run = await stage.scheduler.run((await stage.flow())._id);
-    await stage.clock.settle();
-    await steal(stage.storage, stage.clock.now());
-    const other = another(stage, { from });
-    await other.stage.scheduler.start();
+    const harness = new Harness({ exports: { from }, imports: { sink } });
+    await harness.scheduler.start();
+    const run = await harness.scheduler.run((await harness.flow())._id);
+    await harness.clock.settle();
+    await steal(harness.storage, harness.clock.now());
+    const other = another(harness, { from });
+    await other.harness.scheduler.start();
 
-    await other.stage.end(run);
+    await other.harness.end(run);
     gate.open();
 
     expect(other.sink.calls.map(({ keys: [key], records: [record] }) => [record, key])).toEqual([
@@ -184,14 +184,14 @@ describe("a lease", () => {
   test.each([0, 1, 3])("lost more than maxCrashes (%i) times fails the run", async (maxCrashes) => {
     const hanging = scriptedImport<number>(() => new Promise(() => undefined));
     const setting = { exports: { from: ones(2) }, imports: { hanging }, options: { maxCrashes } };
-    const first = new Stage(setting);
+    const first = new Harness(setting);
     const run = await first.scheduler.run((await first.flow())._id);
     const { storage } = first;
 
     // Each process dies while the import hangs: its clock stands still for good.
     let last = first;
     for (let process = 0; process <= maxCrashes + 1; process++) {
-      last = new Stage({ ...setting, storage, clock: new ManualClock(noon + process * minute) });
+      last = new Harness({ ...setting, storage, clock: new ManualClock(noon + process * minute) });
       await last.scheduler.start();
       await last.clock.settle();
     }
@@ -204,26 +204,26 @@ describe("a lease", () => {
   });
 
   test("of a run that was canceled is not given to anybody: the run ends as canceled", async () => {
-    const { stage, run, gate } = await midway(2);
-    await stage.storage.cancelRun(run._id, { at: stage.clock.now() });
-    await steal(stage.storage, stage.clock.now());
+    const { harness, run, gate } = await midway(2);
+    await harness.storage.cancelRun(run._id, { at: harness.clock.now() });
+    await steal(harness.storage, harness.clock.now());
     gate.open();
 
-    await stage.clock.advance(minute);
+    await harness.clock.advance(minute);
 
-    expect(await stage.scheduler.getRun(run._id)).toMatchObject({ status: "canceled", numSuccess: 1 });
+    expect(await harness.scheduler.getRun(run._id)).toMatchObject({ status: "canceled", numSuccess: 1 });
   });
 
   test("tells this process that another one canceled its run", async () => {
-    const { stage, run, gate } = await midway(2);
-    const other = another(stage);
+    const { harness, run, gate } = await midway(2);
+    const other = another(harness);
 
-    await other.stage.scheduler.cancel(run._id);
-    await stage.clock.advance(10 * second);
+    await other.harness.scheduler.cancel(run._id);
+    await harness.clock.advance(10 * second);
     gate.open();
 
-    expect((await stage.end(run)).status).toBe("canceled");
-    expect(stage.events.of("run:canceled")).toHaveLength(1);
+    expect((await harness.end(run)).status).toBe("canceled");
+    expect(harness.events.of("run:canceled")).toHaveLength(1);
   });
 });
 
@@ -240,52 +240,52 @@ describe("a storage that falters", () => {
     const fault: Fault = { method, afterwards, fails: (call) => broken && call === nth };
     const { sink, gate } = gated(3);
     const storage = faltering(new MemoryStorage(), fault);
-    const stage = new Stage({ exports: { from: ones(4) }, imports: { sink }, storage });
-    await stage.scheduler.start();
+    const harness = new Harness({ exports: { from: ones(4) }, imports: { sink }, storage });
+    await harness.scheduler.start();
     broken = true;
-    const flow = await stage.flow({ schedule: "* * * * *" });
-    await stage.clock.advance(minute + 20 * second);
+    const flow = await harness.flow({ schedule: "* * * * *" });
+    await harness.clock.advance(minute + 20 * second);
     gate.open();
-    await stage.clock.advance(2 * minute);
+    await harness.clock.advance(2 * minute);
 
-    const [first] = await stage.runs(flow._id);
+    const [first] = await harness.runs(flow._id);
 
     expect(first).toMatchObject({ status: "completed", numSuccess: 4, crashes: 0 });
     expect([...sink.byKey.keys()]).toEqual(["#1", "#2", "#3", "#4"]);
-    expect(await stage.scheduler.getCheckpoint(flow._id)).toEqual({ read: 4 });
+    expect(await harness.scheduler.getCheckpoint(flow._id)).toEqual({ read: 4 });
   });
 
   test("for long in endRun is reported, and the run is resumed when it works again", async () => {
     let down = false;
     const storage = faltering(new MemoryStorage(), { method: "endRun", fails: () => down });
-    const { stage, run, gate, sink } = await midway(3, storage);
+    const { harness, run, gate, sink } = await midway(3, storage);
     down = true;
     gate.open();
-    await stage.clock.advance(5 * second);
-    const meanwhile = await stage.scheduler.getRun(run._id);
+    await harness.clock.advance(5 * second);
+    const meanwhile = await harness.scheduler.getRun(run._id);
     down = false;
 
-    const ended = await stage.end(run);
+    const ended = await harness.end(run);
 
     expect(meanwhile.status).toBe("running");
-    expect(stage.events.of("background:error")).toMatchObject([
+    expect(harness.events.of("background:error")).toMatchObject([
       { error: { code: "storage_failed", message: expect.stringContaining("endRun") as unknown } },
     ]);
     expect(ended).toMatchObject({ status: "completed", numSuccess: 4, numPagesProcessed: 4 });
     expect([...sink.byKey.keys()].sort()).toEqual(["#1", "#2", "#3", "#4"]);
   });
 
-  test("for long in commitPage is reported, and the run is resumed when it answers again", async () => {
+  test("for long in commitPage is reported, and the run is resumed when it responds again", async () => {
     let down = false;
     const storage = faltering(new MemoryStorage(), { method: "commitPage", fails: () => down });
-    const { stage, run, gate, sink } = await midway(3, storage);
+    const { harness, run, gate, sink } = await midway(3, storage);
     down = true;
     gate.open();
-    await stage.clock.advance(5 * second);
-    const reported = stage.events.of("background:error").length;
+    await harness.clock.advance(5 * second);
+    const reported = harness.events.of("background:error").length;
     down = false;
 
-    expect(await stage.end(run)).toMatchObject({ status: "completed" });
+    expect(await harness.end(run)).toMatchObject({ status: "completed" });
     expect(reported).toBeGreaterThan(0);
     expect([...sink.byKey.keys()].sort()).toEqual(["#1", "#2", "#3", "#4"]);
   });
@@ -293,36 +293,36 @@ describe("a storage that falters", () => {
   test("for long in claimRun leaves the run waiting, and a later sweep starts it", async () => {
     let down = true;
     const storage = faltering(new MemoryStorage(), { method: "claimRun", fails: () => down });
-    const stage = new Stage({ exports: { from: ones(2) }, imports: { sink: collectingImport<number>() }, storage });
-    await stage.scheduler.start();
-    const run = await stage.scheduler.run((await stage.flow())._id);
+    const harness = new Harness({ exports: { from: ones(2) }, imports: { sink: collectingImport<number>() }, storage });
+    await harness.scheduler.start();
+    const run = await harness.scheduler.run((await harness.flow())._id);
 
-    await stage.clock.advance(5 * second);
-    const meanwhile = await stage.scheduler.getRun(run._id);
+    await harness.clock.advance(5 * second);
+    const meanwhile = await harness.scheduler.getRun(run._id);
     down = false;
 
     expect(meanwhile.status).toBe("queued");
-    expect(await stage.end(run)).toMatchObject({ status: "completed", crashes: 0 });
-    expect(stage.events.of("background:error").length).toBeGreaterThan(0);
+    expect(await harness.end(run)).toMatchObject({ status: "completed", crashes: 0 });
+    expect(harness.events.of("background:error").length).toBeGreaterThan(0);
   });
 
-  test("for long in everything in the background is told, and all goes on when it answers again", async () => {
+  test("for long in everything in the background is reported, and all goes on when it responds again", async () => {
     let down = false;
     const all = [...methods, ...sweeping].map((method) => ({ method, fails: () => down }));
     const storage = faltering(new MemoryStorage(), ...all);
     const sink = collectingImport<number>();
-    const stage = new Stage({ exports: { from: ones(2) }, imports: { sink }, storage });
-    await stage.scheduler.start();
-    const flow = await stage.flow({ schedule: "*/10 * * * *" });
+    const harness = new Harness({ exports: { from: ones(2) }, imports: { sink }, storage });
+    await harness.scheduler.start();
+    const flow = await harness.flow({ schedule: "*/10 * * * *" });
 
     down = true;
-    await stage.clock.advance(15 * minute);
+    await harness.clock.advance(15 * minute);
     down = false;
-    await stage.clock.advance(2 * minute);
+    await harness.clock.advance(2 * minute);
 
-    expect((await stage.runs(flow._id)).map(({ status }) => status)).toEqual(["completed"]);
+    expect((await harness.runs(flow._id)).map(({ status }) => status)).toEqual(["completed"]);
     expect(sink.written).toEqual([1, 2]);
-    expect(new Set(stage.events.of("background:error").map(({ during }) => during))).toEqual(
+    expect(new Set(harness.events.of("background:error").map(({ during }) => during))).toEqual(
       new Set(["queueing what is due", "maintenance"]),
     );
   });
@@ -338,28 +338,28 @@ describe("an export or import that is not registered here", () => {
     ["from", "export"],
     ["sink", "import"],
   ])("(%s) leaves the flow's runs to others, reported once a minute", async (gone, kind) => {
-    const stage = new Stage({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() } });
-    const flow = await stage.flow();
-    const run = await stage.scheduler.run(flow._id);
-    const next = new Stage({ ...without(gone), storage: stage.storage, clock: stage.clock });
+    const harness = new Harness({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() } });
+    const flow = await harness.flow();
+    const run = await harness.scheduler.run(flow._id);
+    const next = new Harness({ ...without(gone), storage: harness.storage, clock: harness.clock });
     await next.scheduler.start();
 
-    await stage.clock.advance(2 * minute - second);
+    await harness.clock.advance(2 * minute - second);
 
     expect(await next.scheduler.getRun(run._id)).toEqual(run);
     expect(next.events.of("run:unclaimed")).toMatchObject(
       Array(2).fill({ flow: { _id: flow._id }, missing: [{ kind, _id: gone }] }),
     );
-    await stage.scheduler.start();
-    expect(await stage.end(run)).toMatchObject({ status: "completed", crashes: 0 });
+    await harness.scheduler.start();
+    expect(await harness.end(run)).toMatchObject({ status: "completed", crashes: 0 });
   });
 
   test("is registered later: then the run that waited goes on", async () => {
-    const stage = new Stage({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() } });
-    const run = await stage.scheduler.run((await stage.flow())._id);
-    const next = new Stage({ ...without("from"), storage: stage.storage, clock: stage.clock });
+    const harness = new Harness({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() } });
+    const run = await harness.scheduler.run((await harness.flow())._id);
+    const next = new Harness({ ...without("from"), storage: harness.storage, clock: harness.clock });
     await next.scheduler.start();
-    await stage.clock.settle();
+    await harness.clock.settle();
 
     next.registry.addExport("from", ones(1));
 
@@ -369,12 +369,17 @@ describe("an export or import that is not registered here", () => {
   test("is named in the log at the start, with the flows that use it", async () => {
     const lines: unknown[] = [];
     const logger = { ...silentLogger, warn: (fields: object, message: string) => void lines.push([fields, message]) };
-    const stage = new Stage({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() } });
-    const flows = [await stage.flow(), await stage.flow(), await stage.flow({ disabled: true })];
-    const next = new Stage({ ...without("sink"), storage: stage.storage, clock: stage.clock, options: { logger } });
+    const harness = new Harness({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() } });
+    const flows = [await harness.flow(), await harness.flow(), await harness.flow({ disabled: true })];
+    const next = new Harness({
+      ...without("sink"),
+      storage: harness.storage,
+      clock: harness.clock,
+      options: { logger },
+    });
 
     await next.scheduler.start();
-    await stage.clock.settle();
+    await harness.clock.settle();
 
     const flowIds = flows.slice(0, 2).map(({ _id }) => _id);
     expect(lines).toEqual([
@@ -385,28 +390,28 @@ describe("an export or import that is not registered here", () => {
 
 describe("stop", () => {
   test("lets a run end that does so within graceMs, commits and completes it", async () => {
-    const { stage, run, gate } = await midway(4);
+    const { harness, run, gate } = await midway(4);
 
-    const stopped = stage.scheduler.stop({ graceMs: 10 * second });
-    await stage.clock.advance(9 * second);
+    const stopped = harness.scheduler.stop({ graceMs: 10 * second });
+    await harness.clock.advance(9 * second);
     gate.open();
     await stopped;
 
-    expect(await stage.scheduler.getRun(run._id)).toMatchObject({ status: "completed", numSuccess: 4 });
-    expect(stage.clock.timers).toBe(0);
+    expect(await harness.scheduler.getRun(run._id)).toMatchObject({ status: "completed", numSuccess: 4 });
+    expect(harness.clock.timers).toBe(0);
   });
 
   test("begins no waiting run while the running one uses its grace", async () => {
-    const { stage, run, gate } = await midway(4);
-    const waiting = await stage.scheduler.run(run._flowId);
+    const { harness, run, gate } = await midway(4);
+    const waiting = await harness.scheduler.run(run._flowId);
 
-    const stopped = stage.scheduler.stop();
-    await stage.clock.settle();
+    const stopped = harness.scheduler.stop();
+    await harness.clock.settle();
     gate.open();
     await stopped;
 
-    expect((await stage.scheduler.getRun(run._id)).status).toBe("completed");
-    expect((await stage.scheduler.getRun(waiting._id)).status).toBe("queued");
+    expect((await harness.scheduler.getRun(run._id)).status).toBe("completed");
+    expect((await harness.scheduler.getRun(waiting._id)).status).toBe("queued");
   });
 
   test("aborts after graceMs; the run waits and resumes where it committed, after a new start", async () => {
@@ -415,28 +420,28 @@ describe("stop", () => {
     const sink = scriptedImport<number>(async ({ records }, { signal }) => {
       if (records[0] !== 3 || !hang) return;
       await aborted(signal);
-      heard.push(stage.clock.now());
+      heard.push(harness.clock.now());
       throw new Error("aborted");
     });
-    const stage = new Stage({ exports: { from: ones(4) }, imports: { sink } });
-    await stage.scheduler.start();
-    const run = await stage.scheduler.run((await stage.flow())._id);
-    await stage.clock.settle();
-    const before = stage.clock.now();
+    const harness = new Harness({ exports: { from: ones(4) }, imports: { sink } });
+    await harness.scheduler.start();
+    const run = await harness.scheduler.run((await harness.flow())._id);
+    await harness.clock.settle();
+    const before = harness.clock.now();
 
-    const stopped = stage.scheduler.stop({ graceMs: 7 * second });
-    await stage.clock.advance(7 * second);
+    const stopped = harness.scheduler.stop({ graceMs: 7 * second });
+    await harness.clock.advance(7 * second);
     await stopped;
-    const between = await stage.scheduler.getRun(run._id);
+    const between = await harness.scheduler.getRun(run._id);
     hang = false;
-    await stage.scheduler.start();
-    const ended = await stage.end(run);
+    await harness.scheduler.start();
+    const ended = await harness.end(run);
 
     expect(heard).toEqual([before + 7 * second]);
     expect(between).toMatchObject({ status: "queued", numSuccess: 2, crashes: 0 });
     expect(ended).toMatchObject({ status: "completed", numSuccess: 4, crashes: 0 });
     expect(sink.written).toEqual([1, 2, 3, 4]);
-    expect(stage.events.of("run:requeued")).toMatchObject([{ reason: "stop", run: { _id: run._id } }]);
+    expect(harness.events.of("run:requeued")).toMatchObject([{ reason: "stop", run: { _id: run._id } }]);
   });
 
   test("a run that is just being taken when graceMs are over is given back unread", async () => {
@@ -445,117 +450,117 @@ describe("stop", () => {
     const claimRun = storage.claimRun.bind(storage);
     storage.claimRun = (...call) => taking.opened.then(() => claimRun(...call));
     const sink = collectingImport<number>();
-    const stage = new Stage({ exports: { from: ones(4) }, imports: { sink }, storage });
-    await stage.scheduler.start();
-    const run = await stage.scheduler.run((await stage.flow())._id);
+    const harness = new Harness({ exports: { from: ones(4) }, imports: { sink }, storage });
+    await harness.scheduler.start();
+    const run = await harness.scheduler.run((await harness.flow())._id);
 
-    const stopped = stage.scheduler.stop({ graceMs: 0 });
-    await stage.clock.advance(100);
+    const stopped = harness.scheduler.stop({ graceMs: 0 });
+    await harness.clock.advance(100);
     taking.open();
-    await stage.clock.advance(1);
+    await harness.clock.advance(1);
     await stopped;
 
     expect(sink.written).toEqual([]);
-    expect(await stage.scheduler.getRun(run._id)).toMatchObject({ status: "queued", crashes: 0 });
+    expect(await harness.scheduler.getRun(run._id)).toMatchObject({ status: "queued", crashes: 0 });
   });
 
   test("a run that was released goes before those that waited behind it", async () => {
-    const { stage, run, gate } = await midway(2);
-    const behind = await stage.scheduler.run(run._flowId);
-    const stopped = stage.scheduler.stop({ graceMs: 0 });
-    await stage.clock.advance(0);
+    const { harness, run, gate } = await midway(2);
+    const behind = await harness.scheduler.run(run._flowId);
+    const stopped = harness.scheduler.stop({ graceMs: 0 });
+    await harness.clock.advance(0);
     gate.open();
     await stopped;
 
-    await stage.scheduler.start();
-    await stage.end(behind);
+    await harness.scheduler.start();
+    await harness.end(behind);
 
-    expect(stage.events.of("run:started").map((event) => event.run._id)).toEqual([run._id, run._id, behind._id]);
+    expect(harness.events.of("run:started").map((event) => event.run._id)).toEqual([run._id, run._id, behind._id]);
   });
 
-  test("leaves code behind that ignores its signal for a second; its run is taken back when the lease has run out", async () => {
-    const { stage, run, gate, sink } = await midway(2);
-    const before = stage.clock.now();
+  test("leaves code behind that ignores its signal for a second; its run is reclaimed when the lease has run out", async () => {
+    const { harness, run, gate, sink } = await midway(2);
+    const before = harness.clock.now();
 
-    const stopped = stage.scheduler.stop({ graceMs: 5 * second });
-    await stage.clock.advance(10 * second);
+    const stopped = harness.scheduler.stop({ graceMs: 5 * second });
+    await harness.clock.advance(10 * second);
     await stopped;
-    const between = await stage.scheduler.getRun(run._id);
-    const other = another(stage);
-    await other.stage.scheduler.start();
-    const ended = await other.stage.end(run);
-    const tookMs = stage.clock.now() - before;
+    const between = await harness.scheduler.getRun(run._id);
+    const other = another(harness);
+    await other.harness.scheduler.start();
+    const ended = await other.harness.end(run);
+    const tookMs = harness.clock.now() - before;
     gate.open();
-    await stage.clock.advance(minute);
+    await harness.clock.advance(minute);
 
     expect(between.status).toBe("running");
     expect(ended).toMatchObject({ status: "completed", crashes: 0, numSuccess: 4 });
     expect(tookMs).toBeLessThanOrEqual(90 * second);
     expect(other.sink.written).toEqual([2, 3, 4]);
     expect(sink.written).toEqual([1, 2]);
-    expect(await stage.scheduler.getRun(run._id)).toEqual(ended);
+    expect(await harness.scheduler.getRun(run._id)).toEqual(ended);
   });
 
   test("takes no longer than graceMs and a second, and leaves no timer behind", async () => {
-    const { stage, gate } = await midway(2);
+    const { harness, gate } = await midway(2);
     let stopped = false;
 
-    void stage.scheduler.stop({ graceMs: 5 * second }).then(() => (stopped = true));
-    await stage.clock.advance(6 * second - 1);
+    void harness.scheduler.stop({ graceMs: 5 * second }).then(() => (stopped = true));
+    await harness.clock.advance(6 * second - 1);
     const before = stopped;
-    await stage.clock.advance(1);
+    await harness.clock.advance(1);
 
     expect([before, stopped]).toEqual([false, true]);
     // What is left is the timeout of the write that still hangs.
-    expect(stage.clock.timers).toBe(1);
+    expect(harness.clock.timers).toBe(1);
     gate.open();
-    await stage.clock.settle();
-    expect(stage.clock.timers).toBe(0);
+    await harness.clock.settle();
+    expect(harness.clock.timers).toBe(0);
   });
 
-  test("code that was left behind does not disturb the run that this process takes back after a new start", async () => {
-    const { stage, run, gate, sink } = await midway(2);
-    const stopped = stage.scheduler.stop({ graceMs: 0 });
-    await stage.clock.advance(second);
+  test("code that was left behind does not disturb the run that this process reclaims after a new start", async () => {
+    const { harness, run, gate, sink } = await midway(2);
+    const stopped = harness.scheduler.stop({ graceMs: 0 });
+    await harness.clock.advance(second);
     await stopped;
     sink.calls.length = 0;
 
-    await stage.scheduler.start();
-    await stage.clock.advance(minute);
+    await harness.scheduler.start();
+    await harness.clock.advance(minute);
     const again = sink.calls.length;
     gate.open();
-    const ended = await stage.end(run);
+    const ended = await harness.end(run);
 
     expect(again).toBe(1);
     expect(ended).toMatchObject({ status: "completed", numSuccess: 4, numPagesProcessed: 4, crashes: 0 });
-    expect(stage.events.of("run:completed")).toHaveLength(1);
+    expect(harness.events.of("run:completed")).toHaveLength(1);
   });
 
-  test("a run that this process took back can be canceled after the code that was left behind has ended", async () => {
+  test("a run that this process reclaimed can be canceled after the code that was left behind has ended", async () => {
     const gate = new Gate();
     const sink: CollectingImport<number> = scriptedImport<number>((_, { signal }) =>
       (sink.calls.length === 1 ? gate.opened : aborted(signal)).then(() => undefined),
     );
-    const stage = new Stage({ exports: { from: ones(1) }, imports: { sink }, options: { graceMs: 0 } });
-    await stage.scheduler.start();
-    const run = await stage.scheduler.run((await stage.flow())._id);
-    await stage.clock.settle();
-    const stopped = stage.scheduler.stop();
-    await stage.clock.advance(second);
+    const harness = new Harness({ exports: { from: ones(1) }, imports: { sink }, options: { graceMs: 0 } });
+    await harness.scheduler.start();
+    const run = await harness.scheduler.run((await harness.flow())._id);
+    await harness.clock.settle();
+    const stopped = harness.scheduler.stop();
+    await harness.clock.advance(second);
     await stopped;
-    await stage.scheduler.start();
-    await stage.clock.advance(minute);
+    await harness.scheduler.start();
+    await harness.clock.advance(minute);
 
     gate.open();
-    await stage.clock.settle();
-    await stage.scheduler.cancel(run._id);
-    await stage.clock.settle();
+    await harness.clock.settle();
+    await harness.scheduler.cancel(run._id);
+    await harness.clock.settle();
 
     expect(sink.calls).toHaveLength(2);
-    expect((await stage.scheduler.getRun(run._id)).status).toBe("canceled");
+    expect((await harness.scheduler.getRun(run._id)).status).toBe("canceled");
   });
 
   test("refuses a grace that is no number of milliseconds", async () => {
-    await expect(new Stage().scheduler.stop({ graceMs: -1 })).rejects.toMatchObject({ code: "invalid_option" });
+    await expect(new Harness().scheduler.stop({ graceMs: -1 })).rejects.toMatchObject({ code: "invalid_option" });
   });
 });

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Import, type Result, type Run, reject, retryLater, stop } from "../../src/index.ts";
 import { type ImportSettings, type Script, arrayExport, scriptedImport } from "../../src/testing/index.ts";
-import { Gate, Stage, aborted, pagesExport, upTo } from "../support/harness.ts";
+import { Gate, Harness, aborted, pagesExport, upTo } from "../support/harness.ts";
 
 const byNumber = { key: (number: number) => `#${number}` };
 const nope = (fault: "retry" | "reject" | "unknown", message: string = fault, afterMs?: number): Result => ({
@@ -14,36 +14,36 @@ const ok: Result = { ok: true };
 /** One page of the numbers from 1 to `count`, into one import that does what `script` says. */
 function moving(count: number, script: Script<number>, settings: ImportSettings<number> = {}) {
   const sink = scriptedImport<number>(script, settings);
-  const stage = new Stage({ exports: { from: arrayExport(upTo(count), byNumber) }, imports: { sink } });
-  return { sink, stage };
+  const harness = new Harness({ exports: { from: arrayExport(upTo(count), byNumber) }, imports: { sink } });
+  return { sink, harness };
 }
 
 const sent = (sink: { calls: readonly { records: readonly number[] }[] }) => sink.calls.map(({ records }) => records);
 
 /** Ended by what the import returned, with nothing committed. */
-async function expectBroken(run: Run, stage: Stage, problem: RegExp): Promise<void> {
+async function expectBroken(run: Run, harness: Harness, problem: RegExp): Promise<void> {
   expect(run).toMatchObject({ status: "failed", numPagesProcessed: 0, numSuccess: 0, numError: 0 });
   expect(run.error?.code).toBe("contract_violation");
   expect(run.error?.message).toMatch(problem);
-  expect(await stage.failures()).toEqual([]);
-  expect(await stage.scheduler.getCheckpoint(run._flowId)).toBeUndefined();
+  expect(await harness.failures()).toEqual([]);
+  expect(await harness.scheduler.getCheckpoint(run._flowId)).toBeUndefined();
 }
 
 describe("what write returns", () => {
   test("nothing means that every record was written", async () => {
-    const { stage, sink } = moving(3, () => undefined);
+    const { harness, sink } = moving(3, () => undefined);
 
-    expect(await stage.move()).toMatchObject({ status: "completed", numSuccess: 3, numError: 0 });
+    expect(await harness.move()).toMatchObject({ status: "completed", numSuccess: 3, numError: 0 });
     expect(sent(sink)).toEqual([[1, 2, 3]]);
   });
 
   test("an array has a result for each record, by its place", async () => {
-    const { stage } = moving(4, () => [ok, nope("reject", "too old"), { ok: true, value: "id-3" }, nope("reject")]);
+    const { harness } = moving(4, () => [ok, nope("reject", "too old"), { ok: true, value: "id-3" }, nope("reject")]);
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "completed", numSuccess: 2, numError: 2 });
-    expect(await stage.failures()).toMatchObject([
+    expect(await harness.failures()).toMatchObject([
       { record: 2, key: "#2", fault: "reject", message: "too old", attempts: 1 },
       { record: 4, key: "#4", fault: "reject", message: "reject", attempts: 1 },
     ]);
@@ -54,11 +54,11 @@ describe("what write returns", () => {
     ["more", [ok, ok, ok, ok]],
     ["no", []],
   ])("%s results than records fail the run, and nothing is committed", async (_, results) => {
-    const { stage, sink } = moving(3, () => results);
+    const { harness, sink } = moving(3, () => results);
 
-    const run = await stage.move();
+    const run = await harness.move();
 
-    await expectBroken(run, stage, new RegExp(`"sink".*${results.length} results for 3 records`));
+    await expectBroken(run, harness, new RegExp(`"sink".*${results.length} results for 3 records`));
     expect(sent(sink)).toHaveLength(1);
   });
 
@@ -73,19 +73,19 @@ describe("what write returns", () => {
     ["a failed result of an unknown fault", [{ ok: false, fault: "later", error: "?" }]],
     ["a hole", Array.from({ length: 1 })],
   ])("%s is no result: the run fails, and nothing is committed", async (_, returned) => {
-    const { stage } = moving(1, () => returned as readonly Result[]);
+    const { harness } = moving(1, () => returned as readonly Result[]);
 
-    await expectBroken(await stage.move(), stage, /"sink" broke its contract: write returned/);
+    await expectBroken(await harness.move(), harness, /"sink" broke its contract: write returned/);
   });
 
   test("pages before the one with a wrong result stay committed", async () => {
     const sink = scriptedImport<number>(({ records }) => (records[0] === 3 ? [] : undefined));
-    const stage = new Stage({ exports: { from: arrayExport(upTo(6), { pageSize: 2 }) }, imports: { sink } });
+    const harness = new Harness({ exports: { from: arrayExport(upTo(6), { pageSize: 2 }) }, imports: { sink } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "failed", numPagesProcessed: 1, numSuccess: 2 });
-    expect(await stage.scheduler.getCheckpoint(run._flowId)).toEqual({ read: 2 });
+    expect(await harness.scheduler.getCheckpoint(run._flowId)).toEqual({ read: 2 });
   });
 
   test("a write that throws before its first await is classified like any other", async () => {
@@ -95,20 +95,20 @@ describe("what write returns", () => {
         throw reject("never");
       },
     };
-    const stage = new Stage({ exports: { from: arrayExport([1]) }, imports: { sink } });
+    const harness = new Harness({ exports: { from: arrayExport([1]) }, imports: { sink } });
 
-    expect(await stage.move()).toMatchObject({ status: "completed", numError: 1 });
+    expect(await harness.move()).toMatchObject({ status: "completed", numError: 1 });
   });
 });
 
 describe("retryLater", () => {
   test("sends the batch again under the same keys, with the attempt's number", async () => {
-    const { stage, sink } = moving(2, ({ attempt }) => {
+    const { harness, sink } = moving(2, ({ attempt }) => {
       if (attempt < 3) throw retryLater("busy");
       return undefined;
     });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "completed", numSuccess: 2 });
     expect(sink.calls.map(({ attempt, keys, records }) => ({ attempt, keys, records }))).toEqual(
@@ -119,16 +119,16 @@ describe("retryLater", () => {
 
   test("waits a random part of a delay that doubles, and never less than afterMs", async () => {
     const at: number[] = [];
-    const { stage } = moving(1, ({ attempt }) => {
-      at.push(stage.clock.now());
+    const { harness } = moving(1, ({ attempt }) => {
+      at.push(harness.clock.now());
       if (attempt < 4) throw retryLater("busy", attempt === 3 ? { afterMs: 30_000 } : {});
       return undefined;
     });
 
-    await stage.move();
+    await harness.move();
 
     expect(at.map((time) => time - (at[0] ?? 0))).toEqual([0, 500, 1_500, 31_500]);
-    expect(stage.events.of("run:retrying")).toMatchObject([
+    expect(harness.events.of("run:retrying")).toMatchObject([
       { _importId: "sink", attempt: 1, delayMs: 500, message: "busy" },
       { _importId: "sink", attempt: 2, delayMs: 1_000, message: "busy" },
       { _importId: "sink", attempt: 3, delayMs: 30_000, message: "busy" },
@@ -137,12 +137,12 @@ describe("retryLater", () => {
 
   test("the longest afterMs of a batch's results is waited for, and only what asked for it is sent again", async () => {
     const at: number[] = [];
-    const { stage, sink } = moving(4, ({ attempt }) => {
-      at.push(stage.clock.now());
+    const { harness, sink } = moving(4, ({ attempt }) => {
+      at.push(harness.clock.now());
       return attempt === 1 ? [nope("retry", "a", 5_000), ok, nope("retry", "b", 9_000), nope("reject")] : undefined;
     });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ numSuccess: 3, numError: 1 });
     expect((at[1] ?? 0) - (at[0] ?? 0)).toBe(9_000);
@@ -162,14 +162,14 @@ describe("retryLater", () => {
       { batchSize: 1 },
     );
     const exports = { from: arrayExport([1, 2, 3], byNumber) };
-    const stage = new Stage({ exports, imports: { sink }, options: { maxAttempts: 3 } });
+    const harness = new Harness({ exports, imports: { sink }, options: { maxAttempts: 3 } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "completed", numSuccess: 1, numError: 2 });
     expect(sent(sink)).toEqual([[1], [2], [2], [2], [3], [3], [3]]);
     const same = { fault: "retry", attempts: 3, message: "connection reset", code: "ECONNRESET", status: "open" };
-    expect(await stage.failures()).toMatchObject([
+    expect(await harness.failures()).toMatchObject([
       { ...same, record: 2, key: "#2", _runId: run._id, _importId: "sink", _exportId: "from" },
       { ...same, record: 3, key: "#3" },
     ]);
@@ -179,30 +179,34 @@ describe("retryLater", () => {
     const { sink } = moving(1, () => {
       throw retryLater("busy");
     });
-    const stage = new Stage({ exports: { from: arrayExport([1]) }, imports: { sink }, options: { maxAttempts: 1 } });
+    const harness = new Harness({
+      exports: { from: arrayExport([1]) },
+      imports: { sink },
+      options: { maxAttempts: 1 },
+    });
 
-    await stage.move();
+    await harness.move();
 
     expect(sent(sink)).toHaveLength(1);
-    expect(stage.events.of("run:retrying")).toEqual([]);
+    expect(harness.events.of("run:retrying")).toEqual([]);
   });
 });
 
 describe("reject", () => {
   test("a batch of several is halved until the poison record stands alone, so that only it is stored", async () => {
-    const { stage, sink } = moving(4, ({ records }) => {
+    const { harness, sink } = moving(4, ({ records }) => {
       if (records.includes(3)) throw reject(new Error("3 is odd"));
       return undefined;
     });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "completed", numSuccess: 3, numError: 1 });
     expect(sent(sink)).toEqual([[1, 2, 3, 4], [1, 2], [3, 4], [3], [4]]);
     expect(sink.calls.map(({ keys }) => keys)).toEqual(
       sent(sink).map((records) => records.map((number) => `#${number}`)),
     );
-    expect(await stage.failures()).toMatchObject([
+    expect(await harness.failures()).toMatchObject([
       { record: 3, key: "#3", fault: "reject", message: "3 is odd", attempts: 3 },
     ]);
   });
@@ -212,7 +216,7 @@ describe("reject", () => {
       if (records.includes(poison)) throw reject("poison");
       return undefined;
     });
-    const whole = new Stage({ exports: { from: pagesExport([upTo(1_000)]) }, imports: { sink } });
+    const whole = new Harness({ exports: { from: pagesExport([upTo(1_000)]) }, imports: { sink } });
 
     expect(await whole.move()).toMatchObject({ status: "completed", numSuccess: 999, numError: 1 });
     expect(sink.calls.length).toBeLessThanOrEqual(21);
@@ -221,38 +225,38 @@ describe("reject", () => {
   });
 
   test("a single record is stored at once and never sent again", async () => {
-    const { stage, sink } = moving(1, () => {
+    const { harness, sink } = moving(1, () => {
       throw reject("no");
     });
 
-    expect(await stage.move()).toMatchObject({ status: "completed", numError: 1 });
+    expect(await harness.move()).toMatchObject({ status: "completed", numError: 1 });
     expect(sent(sink)).toEqual([[1]]);
   });
 
   test("each half has attempts of its own", async () => {
-    const { stage, sink } = moving(3, ({ records, attempt }) => {
+    const { harness, sink } = moving(3, ({ records, attempt }) => {
       if (records.length > 1) throw reject("one of you");
       if (records[0] === 2 && attempt < 3) throw retryLater("busy");
       if (records[0] === 3) throw reject("me");
       return undefined;
     });
 
-    expect(await stage.move()).toMatchObject({ status: "completed", numSuccess: 2, numError: 1 });
+    expect(await harness.move()).toMatchObject({ status: "completed", numSuccess: 2, numError: 1 });
     expect(sent(sink)).toEqual([[1, 2, 3], [1, 2], [1], [2], [2], [2], [3]]);
-    expect(await stage.failures()).toMatchObject([{ record: 3, attempts: 2 }]);
+    expect(await harness.failures()).toMatchObject([{ record: 3, attempts: 2 }]);
   });
 
   test("a batch that is rejected after some of it was settled is halved without what was settled", async () => {
-    const { stage, sink } = moving(4, ({ records, attempt }) => {
+    const { harness, sink } = moving(4, ({ records, attempt }) => {
       if (records.length === 4) return [ok, nope("retry"), nope("reject"), nope("retry")];
       if (attempt === 2) throw reject("one of you");
       if (records[0] === 4) throw reject("me");
       return undefined;
     });
 
-    expect(await stage.move()).toMatchObject({ numSuccess: 2, numError: 2 });
+    expect(await harness.move()).toMatchObject({ numSuccess: 2, numError: 2 });
     expect(sent(sink)).toEqual([[1, 2, 3, 4], [2, 4], [2], [4]]);
-    expect(await stage.failures()).toMatchObject([
+    expect(await harness.failures()).toMatchObject([
       { record: 3, key: "#3" },
       { record: 4, key: "#4", attempts: 3 },
     ]);
@@ -261,21 +265,21 @@ describe("reject", () => {
 
 describe("stop", () => {
   test("ends the run at once, stores no failures and commits nothing of the page", async () => {
-    const { stage, sink } = moving(2, () => {
+    const { harness, sink } = moving(2, () => {
       throw stop(new Error("the token has expired"));
     });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(run).toMatchObject({ status: "failed", numError: 0, numPagesProcessed: 0 });
     expect(run.error?.code).toBe("stopped_by_import");
     expect(run.error?.message).toContain("the token has expired");
     expect(sent(sink)).toHaveLength(1);
-    expect(await stage.failures()).toEqual([]);
+    expect(await harness.failures()).toEqual([]);
   });
 
   test("a stop in the middle of a page stores none of that page's other failures", async () => {
-    const { stage, sink } = moving(
+    const { harness, sink } = moving(
       3,
       ({ records }) => {
         if (records[0] === 2) throw stop("wrong account");
@@ -284,13 +288,13 @@ describe("stop", () => {
       { batchSize: 1 },
     );
 
-    expect((await stage.move()).error?.code).toBe("stopped_by_import");
+    expect((await harness.move()).error?.code).toBe("stopped_by_import");
     expect(sent(sink)).toEqual([[1], [2]]);
-    expect(await stage.failures()).toEqual([]);
+    expect(await harness.failures()).toEqual([]);
   });
 
   test("a stop keeps batches that go on side by side from sending what they have not sent yet", async () => {
-    const { stage, sink } = moving(
+    const { harness, sink } = moving(
       8,
       async ({ records }) => {
         await Promise.resolve();
@@ -300,7 +304,7 @@ describe("stop", () => {
       { batchSize: 1, concurrency: 2 },
     );
 
-    expect((await stage.move()).error?.code).toBe("stopped_by_import");
+    expect((await harness.move()).error?.code).toBe("stopped_by_import");
     expect(sent(sink).length).toBeLessThanOrEqual(3);
   });
 });
@@ -312,9 +316,9 @@ describe("an unknown outcome", () => {
     ["something that is no error", () => Promise.reject("socket hang up")],
     ["a result", () => Promise.resolve([nope("unknown", "socket hang up")])],
   ])("from %s is sent again under the same keys if the import is idempotent", async (_, answer) => {
-    const { stage, sink } = moving(1, ({ attempt }) => (attempt === 1 ? answer() : undefined));
+    const { harness, sink } = moving(1, ({ attempt }) => (attempt === 1 ? answer() : undefined));
 
-    expect(await stage.move()).toMatchObject({ status: "completed", numSuccess: 1 });
+    expect(await harness.move()).toMatchObject({ status: "completed", numSuccess: 1 });
     expect(sink.calls.map(({ keys }) => keys)).toEqual([["#1"], ["#1"]]);
   });
 
@@ -326,19 +330,19 @@ describe("an unknown outcome", () => {
       },
       { batchSize: 1 },
     );
-    const stage = new Stage({
+    const harness = new Harness({
       exports: { from: arrayExport([1, 2]) },
       imports: { sink },
       options: { maxAttempts: 2 },
     });
 
-    expect(await stage.move()).toMatchObject({ status: "completed", numError: 1 });
+    expect(await harness.move()).toMatchObject({ status: "completed", numError: 1 });
     expect(sent(sink)).toEqual([[1], [2], [2]]);
-    expect(await stage.failures()).toMatchObject([{ record: 2, fault: "unknown", attempts: 2 }]);
+    expect(await harness.failures()).toMatchObject([{ record: 2, fault: "unknown", attempts: 2 }]);
   });
 
   test("of an import that is not idempotent is stored as unknown and never sent again", async () => {
-    const { stage, sink } = moving(
+    const { harness, sink } = moving(
       3,
       () => {
         throw new Error("socket hang up");
@@ -346,19 +350,19 @@ describe("an unknown outcome", () => {
       { idempotent: false },
     );
 
-    const run = await stage.move();
-    await stage.run(run._flowId);
+    const run = await harness.move();
+    await harness.run(run._flowId);
 
     expect(run).toMatchObject({ numSuccess: 0, numError: 3 });
     expect(sent(sink)).toEqual([[1, 2, 3]]);
-    expect(await stage.failures()).toMatchObject(
+    expect(await harness.failures()).toMatchObject(
       upTo(3).map((record) => ({ record, fault: "unknown", message: "socket hang up", attempts: 1 })),
     );
   });
 
   test("asks find, which settles what was written, and sends only the rest again", async () => {
     const asked: unknown[] = [];
-    const { stage, sink } = moving(
+    const { harness, sink } = moving(
       4,
       ({ attempt }) => {
         if (attempt > 1) return undefined;
@@ -373,7 +377,7 @@ describe("an unknown outcome", () => {
       },
     );
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(asked).toEqual([{ records: [2, 3], keys: ["#2", "#3"] }]);
     expect(sent(sink)).toEqual([[1, 2, 3, 4], [3]]);
@@ -381,35 +385,35 @@ describe("an unknown outcome", () => {
   });
 
   test.each([[[]], [["a", "b"]], [undefined], [{ 0: "a" }]])(
-    "find that answers %j for one record fails the run, and nothing is committed",
+    "find that returns %j for one record fails the run, and nothing is committed",
     async (answer) => {
-      const { stage } = moving(1, () => Promise.reject(new Error("?")), {
+      const { harness } = moving(1, () => Promise.reject(new Error("?")), {
         idempotent: false,
         find: async () => answer as unknown[],
       });
 
-      await expectBroken(await stage.move(), stage, /find returned/);
+      await expectBroken(await harness.move(), harness, /find returned/);
     },
   );
 
   test("find that fails leaves the records unknown: they are stored and not sent again", async () => {
-    const { stage, sink } = moving(2, () => Promise.reject(new Error("?")), {
+    const { harness, sink } = moving(2, () => Promise.reject(new Error("?")), {
       idempotent: false,
       find: () => Promise.reject(new Error("not now")),
     });
 
-    expect(await stage.move()).toMatchObject({ numSuccess: 0, numError: 2 });
+    expect(await harness.move()).toMatchObject({ numSuccess: 0, numError: 2 });
     expect(sent(sink)).toHaveLength(1);
-    expect(await stage.failures()).toMatchObject([{ fault: "unknown" }, { fault: "unknown" }]);
+    expect(await harness.failures()).toMatchObject([{ fault: "unknown" }, { fault: "unknown" }]);
   });
 
   test("find is never asked of an idempotent import", async () => {
     let asked = 0;
-    const { stage } = moving(1, ({ attempt }) => (attempt === 1 ? Promise.reject(new Error("?")) : undefined), {
+    const { harness } = moving(1, ({ attempt }) => (attempt === 1 ? Promise.reject(new Error("?")) : undefined), {
       find: async () => [++asked],
     });
 
-    expect(await stage.move()).toMatchObject({ numSuccess: 1 });
+    expect(await harness.move()).toMatchObject({ numSuccess: 1 });
     expect(asked).toBe(0);
   });
 
@@ -420,76 +424,76 @@ describe("an unknown outcome", () => {
       ({ records }) => (records[0] === 0 ? undefined : Promise.reject(new Error("?"))),
       { batchSize: 1, idempotent: false, find: async () => [asked++ > 99 ? "there" : undefined] },
     );
-    const stage = new Stage({ exports, imports: { sink }, options: { maxAttempts: 3 } });
+    const harness = new Harness({ exports, imports: { sink }, options: { maxAttempts: 3 } });
 
-    await stage.move();
+    await harness.move();
 
     expect(sent(sink)).toEqual([[0], [1], [1], [1]]);
     expect(asked).toBe(3);
-    expect(await stage.failures()).toMatchObject([{ record: 1, fault: "retry", attempts: 3 }]);
+    expect(await harness.failures()).toMatchObject([{ record: 1, fault: "retry", attempts: 3 }]);
   });
 });
 
 describe("a write that takes longer than writeTimeoutMs", () => {
   test("has its signal aborted, and its own error then counts as unknown", async () => {
     const heard: number[] = [];
-    const { stage, sink } = moving(
+    const { harness, sink } = moving(
       1,
       async ({ attempt }, { signal }) => {
         if (attempt > 1) return;
         await aborted(signal);
-        heard.push(stage.clock.now());
+        heard.push(harness.clock.now());
         throw new Error("aborted");
       },
       { writeTimeoutMs: 7_000 },
     );
-    const before = stage.clock.now();
+    const before = harness.clock.now();
 
-    expect(await stage.move()).toMatchObject({ numSuccess: 1 });
+    expect(await harness.move()).toMatchObject({ numSuccess: 1 });
     expect(heard).toEqual([before + 7_000]);
     expect(sent(sink)).toHaveLength(2);
   });
 
   test("counts if it succeeds within the second that follows", async () => {
-    const { stage, sink } = moving(
+    const { harness, sink } = moving(
       2,
       async (_, { signal }) => {
         await aborted(signal);
-        await new Promise<void>((resolve) => stage.clock.setTimer(resolve, 999));
+        await new Promise<void>((resolve) => harness.clock.setTimer(resolve, 999));
         return [ok, nope("reject")];
       },
       { writeTimeoutMs: 7_000, idempotent: false },
     );
 
-    expect(await stage.move()).toMatchObject({ numSuccess: 1, numError: 1 });
+    expect(await harness.move()).toMatchObject({ numSuccess: 1, numError: 1 });
     expect(sent(sink)).toHaveLength(1);
   });
 
   test("is unknown if it ignores the abort for more than a second, and a later answer changes nothing", async () => {
     const gate = new Gate();
-    const { stage, sink } = moving(1, () => gate.opened.then(() => undefined), {
+    const { harness, sink } = moving(1, () => gate.opened.then(() => undefined), {
       writeTimeoutMs: 7_000,
       idempotent: false,
     });
-    const before = stage.clock.now();
+    const before = harness.clock.now();
 
-    const run = await stage.move();
+    const run = await harness.move();
     gate.open();
-    await stage.clock.settle();
+    await harness.clock.settle();
 
     expect(run).toMatchObject({ numSuccess: 0, numError: 1 });
-    expect(stage.clock.now() - before).toBe(8_000);
+    expect(harness.clock.now() - before).toBe(8_000);
     expect(sent(sink)).toHaveLength(1);
-    expect(await stage.failures()).toMatchObject([
+    expect(await harness.failures()).toMatchObject([
       { fault: "unknown", message: "write did not return within 7000 ms" },
     ]);
-    expect(await stage.scheduler.getRun(run._id)).toEqual(run);
+    expect(await harness.scheduler.getRun(run._id)).toEqual(run);
   });
 
   test("is sent again if the import is idempotent, with a fresh signal", async () => {
     const signals: AbortSignal[] = [];
     const gate = new Gate();
-    const { stage } = moving(
+    const { harness } = moving(
       1,
       async ({ attempt }, { signal }) => {
         signals.push(signal);
@@ -499,13 +503,13 @@ describe("a write that takes longer than writeTimeoutMs", () => {
       { writeTimeoutMs: 1_000 },
     );
 
-    expect(await stage.move()).toMatchObject({ numSuccess: 1 });
+    expect(await harness.move()).toMatchObject({ numSuccess: 1 });
     expect(signals.map((signal) => signal.aborted)).toEqual([true, false]);
     gate.open();
   });
 
   test("has five minutes if it does not say otherwise", async () => {
-    const { stage } = moving(
+    const { harness } = moving(
       1,
       async (_, { signal }) => {
         await aborted(signal);
@@ -513,19 +517,19 @@ describe("a write that takes longer than writeTimeoutMs", () => {
       },
       { idempotent: false },
     );
-    const before = stage.clock.now();
+    const before = harness.clock.now();
 
-    await stage.move();
+    await harness.move();
 
-    expect(stage.clock.now() - before).toBe(300_000);
+    expect(harness.clock.now() - before).toBe(300_000);
   });
 
   test("leaves no timer behind once it has answered", async () => {
-    const { stage } = moving(1, () => undefined, { writeTimeoutMs: 7_000 });
-    await stage.move();
-    await stage.scheduler.stop();
+    const { harness } = moving(1, () => undefined, { writeTimeoutMs: 7_000 });
+    await harness.move();
+    await harness.scheduler.stop();
 
-    expect(stage.clock.timers).toBe(0);
+    expect(harness.clock.timers).toBe(0);
   });
 });
 
@@ -534,28 +538,28 @@ test("every record ends as its own outcomes say, wherever it stands in its batch
   const scripts = fc.array(fc.array(outcome, { minLength: 3, maxLength: 3 }), { minLength: 1, maxLength: 8 });
   await fc.assert(
     fc.asyncProperty(scripts, fc.boolean(), fc.integer({ min: 1, max: 9 }), async (records, idempotent, batchSize) => {
-      const answers = (number: number, nth: number) => records[number - 1]?.[nth] ?? "ok";
+      const responses = (number: number, nth: number) => records[number - 1]?.[nth] ?? "ok";
       const times = new Map<number, number>();
       const sink = scriptedImport<number>(
         (call) =>
           call.records.map((number) => {
             const nth = times.get(number) ?? 0;
             times.set(number, nth + 1);
-            const answer = number === 0 ? "ok" : answers(number, nth);
+            const answer = number === 0 ? "ok" : responses(number, nth);
             return answer === "ok" ? ok : nope(answer);
           }),
         { idempotent, batchSize },
       );
       const exports = { from: pagesExport([[0, ...upTo(records.length)]], byNumber as object) };
-      const stage = new Stage({ exports, imports: { sink }, options: { maxAttempts: 3 } });
+      const harness = new Harness({ exports, imports: { sink }, options: { maxAttempts: 3 } });
 
-      const run = await stage.move();
+      const run = await harness.move();
 
       const expected = upTo(records.length).flatMap((record) => {
-        const fate = fateOf((nth) => answers(record, nth), idempotent);
+        const fate = fateOf((nth) => responses(record, nth), idempotent);
         return fate === undefined ? [] : [{ record, key: `#${record}`, ...fate }];
       });
-      expect(await stage.failures()).toMatchObject(expected);
+      expect(await harness.failures()).toMatchObject(expected);
       expect(run).toMatchObject({ status: "completed", numError: expected.length });
       expect(run.numSuccess).toBe(records.length + 1 - expected.length);
       expect([...sink.written].sort()).toEqual([
@@ -567,7 +571,7 @@ test("every record ends as its own outcomes say, wherever it stands in its batch
   );
 });
 
-// What becomes of one record that gets these answers, with three attempts; undefined: it is written.
+// What becomes of one record that gets these responses, with three attempts; undefined: it is written.
 function fateOf(answerTo: (nth: number) => string, idempotent: boolean) {
   for (let attempts = 1; ; attempts++) {
     const answer = answerTo(attempts - 1);

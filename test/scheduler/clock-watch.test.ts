@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ClockWatch } from "../../src/scheduler/clock-watch.ts";
 import { ManualClock, collectingImport } from "../../src/testing/index.ts";
-import { Stage, day, hour, minute, noon, second, upTo } from "../support/harness.ts";
+import { Harness, day, hour, minute, noon, second, upTo } from "../support/harness.ts";
 import { arrayExport } from "../../src/testing/index.ts";
 
 /** A watch that has started, and what it emitted. */
@@ -95,26 +95,26 @@ describe("while the clock is a year ahead", () => {
   };
 
   test("retention removes no history for an hour", async () => {
-    const stage = new Stage(setting);
-    await stage.move();
+    const harness = new Harness(setting);
+    await harness.move();
 
-    stage.clock.jumpTo(noon + 365 * day);
-    await stage.clock.advance(59 * minute);
-    const kept = await stage.runs();
-    await stage.clock.advance(10 * minute);
+    harness.clock.jumpTo(noon + 365 * day);
+    await harness.clock.advance(59 * minute);
+    const kept = await harness.runs();
+    await harness.clock.advance(10 * minute);
 
     expect(kept).toHaveLength(1);
-    expect(await stage.runs()).toEqual([]);
+    expect(await harness.runs()).toEqual([]);
   });
 
   test("an event id that was seen is still known", async () => {
-    const stage = new Stage(setting);
-    await stage.flow();
-    await stage.scheduler.start();
-    await stage.scheduler.accept("from", [1], { ids: ["a"] });
+    const harness = new Harness(setting);
+    await harness.flow();
+    await harness.scheduler.start();
+    await harness.scheduler.accept("from", [1], { ids: ["a"] });
 
-    stage.clock.jumpTo(noon + 365 * day);
-    const accepted = await stage.scheduler.accept("from", [1], { ids: ["a"] });
+    harness.clock.jumpTo(noon + 365 * day);
+    const accepted = await harness.scheduler.accept("from", [1], { ids: ["a"] });
 
     expect(accepted).toEqual({ accepted: 0, duplicates: 1 });
   });

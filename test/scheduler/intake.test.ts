@@ -1,26 +1,26 @@
 import { describe, expect, test } from "vitest";
 import { type Export, type ListenContext, MemoryStorage, type SchedulerOptions, retryLater } from "../../src/index.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { Gate, Stage, aborted, faltering, hour, minute, second, upTo } from "../support/harness.ts";
+import { Gate, Harness, aborted, faltering, hour, minute, second, upTo } from "../support/harness.ts";
 
 /** An export that is only ever given its records. */
 const events: Export<number> = { listen: () => () => undefined };
 
 async function started(options: SchedulerOptions = {}) {
   const sink = collectingImport<number>();
-  const stage = new Stage({ exports: { events }, imports: { sink }, options });
-  await stage.scheduler.start();
-  return { stage, sink, flow: await stage.flow() };
+  const harness = new Harness({ exports: { events }, imports: { sink }, options });
+  await harness.scheduler.start();
+  return { harness, sink, flow: await harness.flow() };
 }
 
 /** True once the promise is settled. */
-async function isSettled(promise: Promise<unknown>, stage: Stage): Promise<boolean> {
+async function isSettled(promise: Promise<unknown>, harness: Harness): Promise<boolean> {
   let settled = false;
   promise.then(
     () => (settled = true),
     () => (settled = true),
   );
-  await stage.clock.settle();
+  await harness.clock.settle();
   return settled;
 }
 
@@ -33,59 +33,59 @@ describe("accept", () => {
         return super.appendInbox(...call);
       }
     }
-    const stage = new Stage({
+    const harness = new Harness({
       exports: { events },
       imports: { sink: collectingImport<number>() },
       storage: new SlowStorage(),
     });
-    const flow = await stage.flow();
+    const flow = await harness.flow();
 
-    const accepted = stage.scheduler.accept("events", [1, 2]);
-    const before = await isSettled(accepted, stage);
+    const accepted = harness.scheduler.accept("events", [1, 2]);
+    const before = await isSettled(accepted, harness);
     gate.open();
     await accepted;
 
     expect(before).toBe(false);
-    expect(await stage.storage.readInbox(flow._id, { maxRecords: 9 })).toMatchObject([{ records: [1, 2] }]);
+    expect(await harness.storage.readInbox(flow._id, { maxRecords: 9 })).toMatchObject([{ records: [1, 2] }]);
   });
 
   test("rejects if the storage does, and nothing is delivered", async () => {
     const storage = faltering(new MemoryStorage(), { method: "appendInbox", fails: (nth) => nth === 1 });
     const sink = collectingImport<number>();
-    const stage = new Stage({ exports: { events }, imports: { sink }, storage });
-    await stage.scheduler.start();
-    await stage.flow();
+    const harness = new Harness({ exports: { events }, imports: { sink }, storage });
+    await harness.scheduler.start();
+    await harness.flow();
 
-    await expect(stage.scheduler.accept("events", [1])).rejects.toThrow("appendInbox failed");
-    await stage.scheduler.accept("events", [2]);
-    await stage.clock.advance(minute);
+    await expect(harness.scheduler.accept("events", [1])).rejects.toThrow("appendInbox failed");
+    await harness.scheduler.accept("events", [2]);
+    await harness.clock.advance(minute);
 
     expect(sink.written).toEqual([2]);
   });
 
   test("queues a realtime run that delivers the records, the event ids being their keys", async () => {
-    const { stage, sink, flow } = await started();
+    const { harness, sink, flow } = await started();
 
-    const accepted = await stage.scheduler.accept("events", [7, 8], { ids: ["e7", "e8"] });
-    await stage.clock.settle();
+    const accepted = await harness.scheduler.accept("events", [7, 8], { ids: ["e7", "e8"] });
+    await harness.clock.settle();
 
     expect(accepted).toEqual({ accepted: 2, duplicates: 0 });
     expect(sink.calls).toMatchObject([{ records: [7, 8], keys: ["e7", "e8"] }]);
-    expect(await stage.runs()).toMatchObject([{ trigger: "realtime", status: "completed", numSuccess: 2 }]);
-    expect(await stage.storage.readInbox(flow._id, { maxRecords: 9 })).toEqual([]);
-    expect(await stage.scheduler.getCheckpoint(flow._id)).toBeUndefined();
+    expect(await harness.runs()).toMatchObject([{ trigger: "realtime", status: "completed", numSuccess: 2 }]);
+    expect(await harness.storage.readInbox(flow._id, { maxRecords: 9 })).toEqual([]);
+    expect(await harness.scheduler.getCheckpoint(flow._id)).toBeUndefined();
   });
 
   test("gives records without ids keys that differ, and the export's own key comes before both", async () => {
-    const { stage, sink } = await started();
-    await stage.scheduler.accept("events", [1, 1]);
-    await stage.scheduler.accept("events", [1]);
+    const { harness, sink } = await started();
+    await harness.scheduler.accept("events", [1, 1]);
+    await harness.scheduler.accept("events", [1]);
     const keyed = { ...events, key: (number: number) => `#${number}` };
-    const other = new Stage({ exports: { keyed }, imports: { sink } });
+    const other = new Harness({ exports: { keyed }, imports: { sink } });
     await other.scheduler.start();
     await other.flow();
 
-    await stage.clock.settle();
+    await harness.clock.settle();
     const keys = sink.calls.flatMap((call) => call.keys);
     await other.scheduler.accept("keyed", [5], { ids: ["e5"] });
     await other.clock.settle();
@@ -96,14 +96,14 @@ describe("accept", () => {
 
   test("works before start: what was accepted is delivered after it", async () => {
     const sink = collectingImport<number>();
-    const stage = new Stage({ exports: { events }, imports: { sink } });
-    await stage.flow();
+    const harness = new Harness({ exports: { events }, imports: { sink } });
+    await harness.flow();
 
-    await stage.scheduler.accept("events", [1]);
-    await stage.clock.settle();
+    await harness.scheduler.accept("events", [1]);
+    await harness.clock.settle();
     const before = [...sink.written];
-    await stage.scheduler.start();
-    await stage.clock.settle();
+    await harness.scheduler.start();
+    await harness.clock.settle();
 
     expect([before, sink.written]).toEqual([[], [1]]);
   });
@@ -115,70 +115,70 @@ describe("accept", () => {
       off: collectingImport<number>(),
       other: collectingImport<number>(),
     };
-    const stage = new Stage({ exports: { events, elsewhere: events }, imports: sinks });
-    await stage.scheduler.start();
-    await stage.flow({ _importId: "one" });
-    await stage.flow({ _importId: "two" });
-    await stage.flow({ _importId: "off", disabled: true });
-    await stage.flow({ _exportId: "elsewhere", _importId: "other" });
+    const harness = new Harness({ exports: { events, elsewhere: events }, imports: sinks });
+    await harness.scheduler.start();
+    await harness.flow({ _importId: "one" });
+    await harness.flow({ _importId: "two" });
+    await harness.flow({ _importId: "off", disabled: true });
+    await harness.flow({ _exportId: "elsewhere", _importId: "other" });
 
-    await stage.scheduler.accept("events", [1]);
-    await stage.clock.settle();
+    await harness.scheduler.accept("events", [1]);
+    await harness.clock.settle();
 
     expect(Object.values(sinks).map(({ written }) => written)).toEqual([[1], [1], [], []]);
   });
 
   test("for an integration fills the inboxes of its flows only, and none if it has no enabled one", async () => {
     const sinks = { one: collectingImport<number>(), two: collectingImport<number>() };
-    const stage = new Stage({ exports: { events }, imports: sinks });
-    await stage.scheduler.start();
-    await stage.flow({ _importId: "one", _integrationId: "acme" });
-    await stage.flow({ _importId: "two", _integrationId: "other" });
+    const harness = new Harness({ exports: { events }, imports: sinks });
+    await harness.scheduler.start();
+    await harness.flow({ _importId: "one", _integrationId: "acme" });
+    await harness.flow({ _importId: "two", _integrationId: "other" });
 
-    await stage.scheduler.accept("events", [1], { _integrationId: "acme" });
-    await stage.clock.settle();
+    await harness.scheduler.accept("events", [1], { _integrationId: "acme" });
+    await harness.clock.settle();
 
     expect(Object.values(sinks).map(({ written }) => written)).toEqual([[1], []]);
-    await expect(stage.scheduler.accept("events", [2], { _integrationId: "nobody" })).rejects.toThrow(
+    await expect(harness.scheduler.accept("events", [2], { _integrationId: "nobody" })).rejects.toThrow(
       expect.objectContaining({ code: "flow_disabled" }) as Error,
     );
   });
 
   test("keeps copies: what the sender changes afterwards changes nothing", async () => {
     const sink = collectingImport<{ tags: string[] }>();
-    const stage = new Stage({ exports: { events }, imports: { sink } });
-    await stage.flow();
+    const harness = new Harness({ exports: { events }, imports: { sink } });
+    await harness.flow();
     const record = { tags: ["a"] };
 
-    await stage.scheduler.accept("events", [record]);
+    await harness.scheduler.accept("events", [record]);
     record.tags.push("b");
-    await stage.scheduler.start();
-    await stage.clock.settle();
+    await harness.scheduler.start();
+    await harness.clock.settle();
 
     expect(sink.written).toEqual([{ tags: ["a"] }]);
     expect(Object.isFrozen(record)).toBe(false);
   });
 
   test("nothing at all is accepted as nothing, and queues no run", async () => {
-    const { stage } = await started();
+    const { harness } = await started();
 
-    expect(await stage.scheduler.accept("events", [])).toEqual({ accepted: 0, duplicates: 0 });
-    expect(await stage.runs()).toEqual([]);
+    expect(await harness.scheduler.accept("events", [])).toEqual({ accepted: 0, duplicates: 0 });
+    expect(await harness.runs()).toEqual([]);
   });
 
   test("is not found for an export nobody knows", async () => {
-    const { stage } = await started();
+    const { harness } = await started();
 
-    await expect(stage.scheduler.accept("nothing", [1])).rejects.toMatchObject({ code: "not_found", kind: "export" });
+    await expect(harness.scheduler.accept("nothing", [1])).rejects.toMatchObject({ code: "not_found", kind: "export" });
   });
 
   test("is refused as flow_disabled if no enabled flow uses the export", async () => {
-    const { stage, flow } = await started();
-    await stage.registry.patch(flow._id, { disabled: true });
+    const { harness, flow } = await started();
+    await harness.registry.patch(flow._id, { disabled: true });
 
-    await expect(stage.scheduler.accept("events", [1])).rejects.toMatchObject({ code: "flow_disabled" });
-    await stage.registry.delete(flow._id);
-    await expect(stage.scheduler.accept("events", [1])).rejects.toMatchObject({ code: "flow_disabled" });
+    await expect(harness.scheduler.accept("events", [1])).rejects.toMatchObject({ code: "flow_disabled" });
+    await harness.registry.delete(flow._id);
+    await expect(harness.scheduler.accept("events", [1])).rejects.toMatchObject({ code: "flow_disabled" });
   });
 
   test.each<[string, unknown, unknown]>([
@@ -190,66 +190,69 @@ describe("accept", () => {
     ["records.1", [1, () => 2], undefined],
     ["records.0", [Symbol("x")], undefined],
   ])("refuses %s that are invalid, and takes nothing", async (field, records, ids) => {
-    const { stage, flow } = await started();
+    const { harness, flow } = await started();
     const options = (ids === undefined ? {} : { ids }) as { ids?: string[] };
 
-    await expect(stage.scheduler.accept("events", records as number[], options)).rejects.toMatchObject({
+    await expect(harness.scheduler.accept("events", records as number[], options)).rejects.toMatchObject({
       code: "invalid_request",
       field,
     });
-    expect(await stage.storage.readInbox(flow._id, { maxRecords: 9 })).toEqual([]);
+    expect(await harness.storage.readInbox(flow._id, { maxRecords: 9 })).toEqual([]);
   });
 });
 
 describe("event ids", () => {
   test("seen within the window are dropped, and counted", async () => {
-    const { stage, sink } = await started({ dedupeWindowMs: hour });
-    await stage.scheduler.accept("events", [1, 2], { ids: ["a", "b"] });
-    await stage.clock.advance(hour);
+    const { harness, sink } = await started({ dedupeWindowMs: hour });
+    await harness.scheduler.accept("events", [1, 2], { ids: ["a", "b"] });
+    await harness.clock.advance(hour);
 
-    const again = await stage.scheduler.accept("events", [1, 3, 2], { ids: ["a", "c", "b"] });
-    await stage.clock.settle();
+    const again = await harness.scheduler.accept("events", [1, 3, 2], { ids: ["a", "c", "b"] });
+    await harness.clock.settle();
 
     expect(again).toEqual({ accepted: 1, duplicates: 2 });
     expect(sink.written).toEqual([1, 2, 3]);
   });
 
   test("that are all known queue no run", async () => {
-    const { stage } = await started();
-    await stage.scheduler.accept("events", [1], { ids: ["a"] });
-    await stage.clock.settle();
+    const { harness } = await started();
+    await harness.scheduler.accept("events", [1], { ids: ["a"] });
+    await harness.clock.settle();
 
-    expect(await stage.scheduler.accept("events", [1], { ids: ["a"] })).toEqual({ accepted: 0, duplicates: 1 });
-    expect(await stage.runs()).toHaveLength(1);
+    expect(await harness.scheduler.accept("events", [1], { ids: ["a"] })).toEqual({ accepted: 0, duplicates: 1 });
+    expect(await harness.runs()).toHaveLength(1);
   });
 
   test("are forgotten after the window", async () => {
-    const { stage, sink } = await started({ dedupeWindowMs: hour });
-    await stage.scheduler.accept("events", [1], { ids: ["a"] });
-    await stage.clock.advance(hour + 1);
+    const { harness, sink } = await started({ dedupeWindowMs: hour });
+    await harness.scheduler.accept("events", [1], { ids: ["a"] });
+    await harness.clock.advance(hour + 1);
 
-    expect(await stage.scheduler.accept("events", [1], { ids: ["a"] })).toEqual({ accepted: 1, duplicates: 0 });
-    await stage.clock.settle();
+    expect(await harness.scheduler.accept("events", [1], { ids: ["a"] })).toEqual({ accepted: 1, duplicates: 0 });
+    await harness.clock.settle();
     expect(sink.written).toEqual([1, 1]);
   });
 
   test("are remembered by each flow for itself: what is new to one of them counts as accepted", async () => {
-    const { stage, sink, flow } = await started();
-    await stage.scheduler.accept("events", [1], { ids: ["a"] });
-    await stage.clock.settle();
-    await stage.flow();
+    const { harness, sink, flow } = await started();
+    await harness.scheduler.accept("events", [1], { ids: ["a"] });
+    await harness.clock.settle();
+    await harness.flow();
 
-    expect(await stage.scheduler.accept("events", [1], { ids: ["a"] })).toEqual({ accepted: 1, duplicates: 0 });
-    await stage.clock.settle();
+    expect(await harness.scheduler.accept("events", [1], { ids: ["a"] })).toEqual({ accepted: 1, duplicates: 0 });
+    await harness.clock.settle();
     expect(sink.written).toEqual([1, 1]);
-    expect(await stage.runs(flow._id)).toHaveLength(1);
+    expect(await harness.runs(flow._id)).toHaveLength(1);
   });
 
   test("twice in one arrival are one record", async () => {
-    const { stage, sink } = await started();
+    const { harness, sink } = await started();
 
-    expect(await stage.scheduler.accept("events", [1, 1], { ids: ["a", "a"] })).toEqual({ accepted: 1, duplicates: 1 });
-    await stage.clock.settle();
+    expect(await harness.scheduler.accept("events", [1, 1], { ids: ["a", "a"] })).toEqual({
+      accepted: 1,
+      duplicates: 1,
+    });
+    await harness.clock.settle();
     expect(sink.written).toEqual([1]);
   });
 });
@@ -260,48 +263,48 @@ describe("the inbox", () => {
       fast: collectingImport<number>(),
       stuck: scriptedImport<number>(() => new Promise(() => undefined)),
     };
-    const stage = new Stage({ exports: { events }, imports: sinks, options: { maxInboxPages: 2 } });
-    await stage.scheduler.start();
-    await stage.flow({ _importId: "fast" });
-    const stuck = await stage.flow({ _importId: "stuck" });
-    await stage.scheduler.accept("events", [1]);
-    await stage.scheduler.accept("events", [2]);
-    await stage.clock.settle();
+    const harness = new Harness({ exports: { events }, imports: sinks, options: { maxInboxPages: 2 } });
+    await harness.scheduler.start();
+    await harness.flow({ _importId: "fast" });
+    const stuck = await harness.flow({ _importId: "stuck" });
+    await harness.scheduler.accept("events", [1]);
+    await harness.scheduler.accept("events", [2]);
+    await harness.clock.settle();
 
-    await expect(stage.scheduler.accept("events", [3])).rejects.toMatchObject({
+    await expect(harness.scheduler.accept("events", [3])).rejects.toMatchObject({
       code: "busy",
       message: expect.stringContaining(stuck._id) as unknown,
     });
-    await stage.clock.settle();
+    await harness.clock.settle();
     expect(sinks.fast.written).toEqual([1, 2]);
   });
 
   test("takes more as soon as a page of it is committed", async () => {
     const gate = new Gate();
     const sink = scriptedImport<number>(() => gate.opened.then(() => undefined));
-    const stage = new Stage({ exports: { events }, imports: { sink }, options: { maxInboxPages: 1 } });
-    await stage.scheduler.start();
-    await stage.flow();
-    await stage.scheduler.accept("events", [1]);
-    await stage.clock.settle();
-    await expect(stage.scheduler.accept("events", [2])).rejects.toMatchObject({ code: "busy" });
+    const harness = new Harness({ exports: { events }, imports: { sink }, options: { maxInboxPages: 1 } });
+    await harness.scheduler.start();
+    await harness.flow();
+    await harness.scheduler.accept("events", [1]);
+    await harness.clock.settle();
+    await expect(harness.scheduler.accept("events", [2])).rejects.toMatchObject({ code: "busy" });
 
     gate.open();
-    await stage.clock.settle();
-    await stage.scheduler.accept("events", [2]);
-    await stage.clock.settle();
+    await harness.clock.settle();
+    await harness.scheduler.accept("events", [2]);
+    await harness.clock.settle();
 
     expect(sink.written).toEqual([1, 2]);
   });
 
   test("is drained in order, whole arrivals together until they fill a page", async () => {
     const sink = collectingImport<number>();
-    const stage = new Stage({ exports: { events: { ...events, pageSize: 4 } }, imports: { sink } });
-    await stage.flow();
-    for (const records of [[1, 2], [3], [4, 5], [6], [7]]) await stage.scheduler.accept("events", records);
+    const harness = new Harness({ exports: { events: { ...events, pageSize: 4 } }, imports: { sink } });
+    await harness.flow();
+    for (const records of [[1, 2], [3], [4, 5], [6], [7]]) await harness.scheduler.accept("events", records);
 
-    await stage.scheduler.start();
-    await stage.clock.settle();
+    await harness.scheduler.start();
+    await harness.clock.settle();
 
     expect(sink.calls.map(({ records }) => records)).toEqual([
       [1, 2, 3, 4, 5],
@@ -312,17 +315,17 @@ describe("the inbox", () => {
   test("needs one waiting run, however many events arrive", async () => {
     const gate = new Gate();
     const sink = scriptedImport<number>(() => gate.opened.then(() => undefined));
-    const stage = new Stage({ exports: { events }, imports: { sink } });
-    await stage.scheduler.start();
-    await stage.flow();
+    const harness = new Harness({ exports: { events }, imports: { sink } });
+    await harness.scheduler.start();
+    await harness.flow();
 
     for (const number of upTo(50)) {
-      await stage.scheduler.accept("events", [number]);
-      await stage.clock.settle();
+      await harness.scheduler.accept("events", [number]);
+      await harness.clock.settle();
     }
-    const waiting = await stage.runs();
+    const waiting = await harness.runs();
     gate.open();
-    await stage.clock.settle();
+    await harness.clock.settle();
 
     expect(waiting.map(({ status }) => status)).toEqual(["running", "queued"]);
     expect(sink.written).toEqual(upTo(50));
@@ -334,34 +337,34 @@ describe("the inbox", () => {
       if (down) throw retryLater("down");
       return undefined;
     });
-    const stage = new Stage({ exports: { events }, imports: { sink }, options: { maxAttempts: 2 } });
-    await stage.scheduler.start();
-    await stage.flow();
-    await stage.scheduler.accept("events", [1, 2], { ids: ["a", "b"] });
-    await stage.clock.advance(20 * second);
-    const first = await stage.runs();
+    const harness = new Harness({ exports: { events }, imports: { sink }, options: { maxAttempts: 2 } });
+    await harness.scheduler.start();
+    await harness.flow();
+    await harness.scheduler.accept("events", [1, 2], { ids: ["a", "b"] });
+    await harness.clock.advance(20 * second);
+    const first = await harness.runs();
     down = false;
 
-    await stage.clock.advance(30 * second);
+    await harness.clock.advance(30 * second);
 
     expect(first).toMatchObject([{ status: "failed", error: { code: "import_unavailable" } }]);
-    expect((await stage.runs()).at(-1)).toMatchObject({ trigger: "resume", status: "completed", numSuccess: 2 });
+    expect((await harness.runs()).at(-1)).toMatchObject({ trigger: "resume", status: "completed", numSuccess: 2 });
     expect(sink.calls.at(-1)?.keys).toEqual(["a", "b"]);
-    expect(await stage.failures()).toEqual([]);
+    expect(await harness.failures()).toEqual([]);
   });
 
   test("of a disabled flow waits, and is moved when the flow is enabled", async () => {
     const sink = collectingImport<number>();
-    const stage = new Stage({ exports: { events }, imports: { sink } });
-    const flow = await stage.flow();
-    await stage.scheduler.accept("events", [1]);
-    await stage.registry.patch(flow._id, { disabled: true });
-    await stage.scheduler.start();
-    await stage.clock.advance(hour);
+    const harness = new Harness({ exports: { events }, imports: { sink } });
+    const flow = await harness.flow();
+    await harness.scheduler.accept("events", [1]);
+    await harness.registry.patch(flow._id, { disabled: true });
+    await harness.scheduler.start();
+    await harness.clock.advance(hour);
     const before = [...sink.written];
 
-    await stage.registry.patch(flow._id, { disabled: false });
-    await stage.clock.settle();
+    await harness.registry.patch(flow._id, { disabled: false });
+    await harness.clock.settle();
 
     expect([before, sink.written]).toEqual([[], [1]]);
   });
@@ -372,19 +375,19 @@ describe("the inbox", () => {
     const both: Export<number> = { ...(arrayExport([1, 2], { order: "unordered" }) as Export<number>), ...events };
     const sink = scriptedImport<number>(async () => {
       most = Math.max(most, ++running);
-      await new Promise<void>((resolve) => stage.clock.setTimer(resolve, 20 * second));
+      await new Promise<void>((resolve) => harness.clock.setTimer(resolve, 20 * second));
       running--;
       return undefined;
     });
-    const stage = new Stage({ exports: { both }, imports: { sink } });
-    await stage.scheduler.start();
-    await stage.flow({ schedule: "* * * * *" });
+    const harness = new Harness({ exports: { both }, imports: { sink } });
+    await harness.scheduler.start();
+    await harness.flow({ schedule: "* * * * *" });
 
     for (let count = 0; count < 20; count++) {
-      await stage.clock.advance(17 * second);
-      await stage.scheduler.accept("both", [100 + count]);
+      await harness.clock.advance(17 * second);
+      await harness.scheduler.accept("both", [100 + count]);
     }
-    await stage.clock.advance(5 * minute);
+    await harness.clock.advance(5 * minute);
 
     expect(most).toBe(1);
     expect(sink.written.filter((number) => number >= 100)).toEqual(upTo(20).map((count) => 99 + count));
@@ -397,17 +400,17 @@ describe("the inbox", () => {
       throw new Error("aborted");
     });
     let calls = 0;
-    const stage = new Stage({ exports: { events }, imports: { sink } });
-    await stage.scheduler.start();
-    await stage.flow();
-    await stage.scheduler.accept("events", [1]);
-    await stage.clock.settle();
-    const [run] = await stage.runs();
+    const harness = new Harness({ exports: { events }, imports: { sink } });
+    await harness.scheduler.start();
+    await harness.flow();
+    await harness.scheduler.accept("events", [1]);
+    await harness.clock.settle();
+    const [run] = await harness.runs();
 
-    await stage.scheduler.cancel(run?._id ?? "");
-    await stage.clock.advance(minute);
+    await harness.scheduler.cancel(run?._id ?? "");
+    await harness.clock.advance(minute);
 
-    expect((await stage.runs()).map(({ status }) => status)).toEqual(["canceled", "completed"]);
+    expect((await harness.runs()).map(({ status }) => status)).toEqual(["canceled", "completed"]);
     expect(sink.written).toEqual([1]);
   });
 });
@@ -432,12 +435,12 @@ describe("listen", () => {
 
   test("begins at start if an enabled flow uses the export, and stops with the scheduler", async () => {
     const { log, from } = listening();
-    const stage = new Stage({ exports: { from, unused: from }, imports: { sink: collectingImport<number>() } });
-    await stage.flow();
+    const harness = new Harness({ exports: { from, unused: from }, imports: { sink: collectingImport<number>() } });
+    await harness.flow();
 
-    await stage.scheduler.start();
+    await harness.scheduler.start();
     const during = [...log];
-    await stage.scheduler.stop();
+    await harness.scheduler.stop();
 
     expect(during).toEqual(["begins"]);
     expect(log).toEqual(["begins", "aborts", "stops"]);
@@ -445,22 +448,22 @@ describe("listen", () => {
 
   test("begins with the first enabled flow on the export and stops with the last", async () => {
     const { log, from } = listening();
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
     const steps: string[][] = [];
     const step = async (change: () => Promise<unknown>) => {
       await change();
-      await stage.clock.settle();
+      await harness.clock.settle();
       steps.push(log.splice(0));
     };
-    await step(() => stage.scheduler.start());
-    const first = await stage.flow({ disabled: true });
-    await step(() => stage.registry.patch(first._id, { name: "still off" }));
+    await step(() => harness.scheduler.start());
+    const first = await harness.flow({ disabled: true });
+    await step(() => harness.registry.patch(first._id, { name: "still off" }));
 
-    await step(() => stage.registry.patch(first._id, { disabled: false }));
+    await step(() => harness.registry.patch(first._id, { disabled: false }));
     let another: { _id: string } = { _id: "" };
-    await step(async () => (another = await stage.flow()));
-    await step(() => stage.registry.delete(first._id));
-    await step(() => stage.registry.patch(another._id, { disabled: true }));
+    await step(async () => (another = await harness.flow()));
+    await step(() => harness.registry.delete(first._id));
+    await step(() => harness.registry.patch(another._id, { disabled: true }));
 
     expect(steps).toEqual([[], [], ["begins"], [], [], ["aborts", "stops"]]);
   });
@@ -468,13 +471,13 @@ describe("listen", () => {
   test("hands what it hears to the flows", async () => {
     const { from, send } = listening();
     const sink = collectingImport<number>();
-    const stage = new Stage({ exports: { from }, imports: { sink } });
-    await stage.scheduler.start();
-    await stage.flow();
-    await stage.clock.settle();
+    const harness = new Harness({ exports: { from }, imports: { sink } });
+    await harness.scheduler.start();
+    await harness.flow();
+    await harness.clock.settle();
 
     const accepted = await send([1, 2]);
-    await stage.clock.settle();
+    await harness.clock.settle();
 
     expect(accepted).toEqual({ accepted: 2, duplicates: 0 });
     expect(sink.written).toEqual([1, 2]);
@@ -483,10 +486,10 @@ describe("listen", () => {
   test("begins within half a minute if another process enabled the flow, and stops so if it disabled it", async () => {
     const { from, log } = listening();
     const exports = { from };
-    const stage = new Stage({ exports, imports: { sink: collectingImport<number>() } });
-    const { storage, clock } = stage;
-    const other = new Stage({ exports, imports: { sink: collectingImport<number>() }, storage, clock });
-    await stage.scheduler.start();
+    const harness = new Harness({ exports, imports: { sink: collectingImport<number>() } });
+    const { storage, clock } = harness;
+    const other = new Harness({ exports, imports: { sink: collectingImport<number>() }, storage, clock });
+    await harness.scheduler.start();
 
     const flow = await other.flow();
     await clock.advance(30 * second);
@@ -501,13 +504,13 @@ describe("listen", () => {
   test("begins within half a minute if the storage failed when its first flow was created", async () => {
     const { from, log } = listening();
     const storage = faltering(new MemoryStorage(), { method: "listFlows", fails: (nth) => nth === 3 });
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() }, storage });
-    await stage.scheduler.start();
-    await stage.flow();
-    await stage.clock.settle();
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() }, storage });
+    await harness.scheduler.start();
+    await harness.flow();
+    await harness.clock.settle();
     const before = [...log];
 
-    await stage.clock.advance(30 * second);
+    await harness.clock.advance(30 * second);
 
     expect(before).toEqual([]);
     expect(log).toEqual(["begins"]);
@@ -519,25 +522,25 @@ describe("listen", () => {
     const listen = from.listen?.bind(from);
     const flaky: Export<number> = {
       listen(context) {
-        at.push(stage.clock.now());
+        at.push(harness.clock.now());
         if (at.length <= 8) throw new Error(`no connection ${at.length}`);
         return listen?.(context) ?? expect.unreachable();
       },
     };
-    const stage = new Stage({ exports: { flaky }, imports: { sink: collectingImport<number>() } });
-    await stage.flow();
-    await stage.scheduler.start();
+    const harness = new Harness({ exports: { flaky }, imports: { sink: collectingImport<number>() } });
+    await harness.flow();
+    await harness.scheduler.start();
 
-    await stage.clock.advance(10 * minute);
+    await harness.clock.advance(10 * minute);
 
     const waits = at.slice(1).map((time, index) => (time - (at[index] ?? 0)) / second);
     expect(waits).toEqual([1, 2, 4, 8, 16, 32, 60, 60]);
     expect(log).toEqual(["begins"]);
-    expect(stage.events.of("listen:failed").slice(0, 2)).toMatchObject([
+    expect(harness.events.of("listen:failed").slice(0, 2)).toMatchObject([
       { _exportId: "flaky", error: new Error("no connection 1"), delayMs: 1_000 },
       { _exportId: "flaky", error: new Error("no connection 2"), delayMs: 2_000 },
     ]);
-    await stage.scheduler.stop();
+    await harness.scheduler.stop();
     expect(log).toEqual(["begins", "aborts", "stops"]);
   });
 
@@ -549,13 +552,13 @@ describe("listen", () => {
         return Promise.reject(new Error("no connection"));
       },
     };
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
-    await stage.flow();
-    await stage.scheduler.start();
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    await harness.flow();
+    await harness.scheduler.start();
 
-    await stage.scheduler.stop();
-    const left = stage.clock.timers;
-    await stage.clock.advance(hour);
+    await harness.scheduler.stop();
+    const left = harness.clock.timers;
+    await harness.clock.advance(hour);
 
     expect([tries, left]).toEqual([1, 0]);
   });
@@ -564,12 +567,12 @@ describe("listen", () => {
     const gate = new Gate();
     const connecting: Export<number> = { listen: () => gate.opened.then(() => () => undefined) };
     const { log, from } = listening();
-    const stage = new Stage({ exports: { connecting, from }, imports: { sink: collectingImport<number>() } });
-    await stage.flow({ _exportId: "connecting" });
-    await stage.flow({ _exportId: "from" });
+    const harness = new Harness({ exports: { connecting, from }, imports: { sink: collectingImport<number>() } });
+    await harness.flow({ _exportId: "connecting" });
+    await harness.flow({ _exportId: "from" });
 
-    const starting = stage.scheduler.start();
-    const ready = await isSettled(starting, stage);
+    const starting = harness.scheduler.start();
+    const ready = await isSettled(starting, harness);
     const begun = [...log];
     gate.open();
     await starting;
@@ -588,20 +591,20 @@ describe("listen", () => {
         return () => void log.push("stops");
       },
     };
-    const stage = new Stage({
+    const harness = new Harness({
       exports: { from },
       imports: { sink: collectingImport<number>() },
       options: { graceMs: 0 },
     });
-    await stage.flow();
-    void stage.scheduler.start();
-    await stage.clock.settle();
+    await harness.flow();
+    void harness.scheduler.start();
+    await harness.clock.settle();
 
-    const stopping = stage.scheduler.stop();
-    await stage.clock.advance(2 * second);
+    const stopping = harness.scheduler.stop();
+    await harness.clock.advance(2 * second);
     await stopping;
     gate.open();
-    await stage.clock.settle();
+    await harness.clock.settle();
 
     expect(log).toEqual(["aborts", "stops"]);
   });
@@ -619,56 +622,56 @@ describe("listen", () => {
         };
       },
     };
-    const stage = new Stage({
+    const harness = new Harness({
       exports: { from },
       imports: { sink: collectingImport<number>() },
       options: { graceMs: 0 },
     });
-    await stage.flow();
-    await stage.scheduler.start();
-    await stage.clock.advance(second);
+    await harness.flow();
+    await harness.scheduler.start();
+    await harness.clock.advance(second);
 
-    const stopping = stage.scheduler.stop();
-    await stage.clock.advance(2 * second);
+    const stopping = harness.scheduler.stop();
+    await harness.clock.advance(2 * second);
     await stopping;
     gate.open();
-    await stage.clock.settle();
+    await harness.clock.settle();
 
     expect([tries, stops]).toEqual([2, 1]);
   });
 
   test("has until graceMs to stop, and the scheduler waits for it", async () => {
     const from: Export<number> = {
-      listen: () => () => new Promise<void>((resolve) => stage.clock.setTimer(resolve, 3 * second)),
+      listen: () => () => new Promise<void>((resolve) => harness.clock.setTimer(resolve, 3 * second)),
     };
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
-    await stage.flow();
-    await stage.scheduler.start();
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    await harness.flow();
+    await harness.scheduler.start();
 
-    const stopping = stage.scheduler.stop();
-    await stage.clock.advance(3 * second - 1);
-    const before = await isSettled(stopping, stage);
-    await stage.clock.advance(1);
+    const stopping = harness.scheduler.stop();
+    await harness.clock.advance(3 * second - 1);
+    const before = await isSettled(stopping, harness);
+    await harness.clock.advance(1);
 
-    expect([before, await isSettled(stopping, stage)]).toEqual([false, true]);
+    expect([before, await isSettled(stopping, harness)]).toEqual([false, true]);
   });
 
   test("that hangs while it stops is left behind after graceMs", async () => {
     const from: Export<number> = { listen: () => () => new Promise(() => undefined) };
-    const stage = new Stage({
+    const harness = new Harness({
       exports: { from },
       imports: { sink: collectingImport<number>() },
       options: { graceMs: 5 * second },
     });
-    await stage.flow();
-    await stage.scheduler.start();
+    await harness.flow();
+    await harness.scheduler.start();
 
-    const stopping = stage.scheduler.stop();
-    await stage.clock.advance(5 * second);
+    const stopping = harness.scheduler.stop();
+    await harness.clock.advance(5 * second);
 
-    expect(await isSettled(stopping, stage)).toBe(true);
-    expect(stage.clock.timers).toBe(0);
-    expect(stage.events.of("listen:failed")).toMatchObject([
+    expect(await isSettled(stopping, harness)).toBe(true);
+    expect(harness.clock.timers).toBe(0);
+    expect(harness.events.of("listen:failed")).toMatchObject([
       { error: new Error("unsubscribing did not end within 5000 ms"), delayMs: 0 },
     ]);
   });
@@ -684,19 +687,19 @@ describe("listen", () => {
         return () => void log.push(`stops ${nth}`);
       },
     };
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
-    await stage.flow();
-    await stage.scheduler.start();
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    await harness.flow();
+    await harness.scheduler.start();
 
-    await stage.clock.advance(minute);
-    const reported = stage.events.of("listen:failed");
-    await stage.clock.advance(second);
+    await harness.clock.advance(minute);
+    const reported = harness.events.of("listen:failed");
+    await harness.clock.advance(second);
     first.open();
-    await stage.clock.settle();
+    await harness.clock.settle();
 
     expect(reported).toMatchObject([{ error: new Error("listen did not resolve within 60000 ms"), delayMs: 1_000 }]);
     expect(log).toEqual(["begins", "aborts 1", "begins", "stops 1"]);
-    await stage.scheduler.stop();
+    await harness.scheduler.stop();
     expect(log.slice(4)).toEqual(["aborts 3", "stops 3"]);
   });
 
@@ -705,43 +708,43 @@ describe("listen", () => {
     const from: Export<number> = {
       listen: () => (++calls === 1 ? new Promise(() => undefined) : Promise.resolve(() => undefined)),
     };
-    const stage = new Stage({
+    const harness = new Harness({
       exports: { from },
       imports: { sink: collectingImport<number>() },
       options: { graceMs: second },
     });
-    await stage.flow();
-    await stage.scheduler.start();
+    await harness.flow();
+    await harness.scheduler.start();
 
-    const stopping = stage.scheduler.stop();
-    await stage.clock.advance(second);
+    const stopping = harness.scheduler.stop();
+    await harness.clock.advance(second);
     await stopping;
-    const left = stage.clock.timers;
-    await stage.scheduler.start();
+    const left = harness.clock.timers;
+    await harness.scheduler.start();
 
     expect([left, calls]).toEqual([0, 2]);
-    await stage.scheduler.stop();
+    await harness.scheduler.stop();
   });
 
   test("that throws while it stops harms nothing, and is reported", async () => {
     const from: Export<number> = { listen: () => () => Promise.reject(new Error("closed already")) };
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
-    await stage.flow();
-    await stage.scheduler.start();
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    await harness.flow();
+    await harness.scheduler.start();
 
-    await stage.scheduler.stop();
+    await harness.scheduler.stop();
 
-    expect(stage.events.of("listen:failed")).toMatchObject([{ error: new Error("closed already") }]);
+    expect(harness.events.of("listen:failed")).toMatchObject([{ error: new Error("closed already") }]);
   });
 
   test("begins again after a new start", async () => {
     const { log, from } = listening();
-    const stage = new Stage({ exports: { from }, imports: { sink: collectingImport<number>() } });
-    await stage.flow();
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    await harness.flow();
 
     for (let count = 0; count < 2; count++) {
-      await stage.scheduler.start();
-      await stage.scheduler.stop();
+      await harness.scheduler.start();
+      await harness.scheduler.stop();
     }
 
     expect(log).toEqual(["begins", "aborts", "stops", "begins", "aborts", "stops"]);

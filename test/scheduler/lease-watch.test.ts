@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { Scheduler } from "../../src/index.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
 import { ManualClock } from "../../src/testing/index.ts";
-import { Gate, Stage, day, minute, noon, second, upTo } from "../support/harness.ts";
+import { Gate, Harness, day, minute, noon, second, upTo } from "../support/harness.ts";
 
 const exports = { from: arrayExport(upTo(2), { pageSize: 1 }) };
 
@@ -10,11 +10,11 @@ const exports = { from: arrayExport(upTo(2), { pageSize: 1 }) };
 async function hangingAhead(aheadMs: number) {
   const gate = new Gate();
   const imports = { sink: scriptedImport<number>(() => gate.opened.then(() => undefined), { writeTimeoutMs: day }) };
-  const there = new Stage({ exports, imports, clock: new ManualClock(noon + aheadMs) });
+  const there = new Harness({ exports, imports, clock: new ManualClock(noon + aheadMs) });
   await there.scheduler.start();
   const run = await there.scheduler.run((await there.flow())._id);
   await there.clock.settle();
-  const here = new Stage({ exports, imports: { sink: collectingImport<number>() }, storage: there.storage });
+  const here = new Harness({ exports, imports: { sink: collectingImport<number>() }, storage: there.storage });
   await here.scheduler.start();
   return { here, there, run };
 }
@@ -38,11 +38,11 @@ test("a lease that is renewed keeps its run, however far ahead its process's clo
 });
 
 test("a run that ended is not watched any more", async () => {
-  const stage = new Stage({ exports, imports: { sink: collectingImport<number>() } });
-  await stage.move();
+  const harness = new Harness({ exports, imports: { sink: collectingImport<number>() } });
+  await harness.move();
 
-  await stage.clock.advance(10 * minute);
+  await harness.clock.advance(10 * minute);
 
-  expect(stage.events.of("run:requeued")).toEqual([]);
-  expect(stage.scheduler).toBeInstanceOf(Scheduler);
+  expect(harness.events.of("run:requeued")).toEqual([]);
+  expect(harness.scheduler).toBeInstanceOf(Scheduler);
 });

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Export, Logger } from "../../src/index.ts";
 import { reject, stop } from "../../src/index.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { type Setting, Stage, minute, second, upTo } from "../support/harness.ts";
+import { type Setting, Harness, minute, second, upTo } from "../support/harness.ts";
 
 /** A harness whose log lines are kept as `level message`. */
 function logged(setting: Setting) {
@@ -10,17 +10,17 @@ function logged(setting: Setting) {
   const line = (level: keyof Logger) => (fields: object, message: string) =>
     void lines.push({ level, message, fields });
   const logger = { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
-  const stage = new Stage({ ...setting, options: { ...setting.options, logger } });
-  return { stage, lines, brief: () => lines.map(({ level, message }) => `${level} ${message}`) };
+  const harness = new Harness({ ...setting, options: { ...setting.options, logger } });
+  return { harness, lines, brief: () => lines.map(({ level, message }) => `${level} ${message}`) };
 }
 
 const exports = { from: arrayExport(upTo(2)) };
 
 describe("a run writes one line when it ends:", () => {
   test("info if all went well, with its counts", async () => {
-    const { stage, lines } = logged({ exports, imports: { sink: collectingImport<number>() } });
+    const { harness, lines } = logged({ exports, imports: { sink: collectingImport<number>() } });
 
-    const run = await stage.move();
+    const run = await harness.move();
 
     expect(lines).toEqual([
       {
@@ -36,9 +36,9 @@ describe("a run writes one line when it ends:", () => {
       if (records.includes(2)) throw reject("no");
       return undefined;
     });
-    const { stage, brief } = logged({ exports, imports: { sink } });
+    const { harness, brief } = logged({ exports, imports: { sink } });
 
-    await stage.move();
+    await harness.move();
 
     expect(brief()).toEqual(["warn run completed"]);
   });
@@ -49,9 +49,9 @@ describe("a run writes one line when it ends:", () => {
         throw new Error("the source is gone");
       },
     };
-    const { stage, brief, lines } = logged({ exports: { from }, imports: { sink: collectingImport<number>() } });
+    const { harness, brief, lines } = logged({ exports: { from }, imports: { sink: collectingImport<number>() } });
 
-    await stage.move();
+    await harness.move();
 
     expect(brief().sort()).toEqual(["error export failed", "error run failed"]);
     expect(lines.find(({ message }) => message === "export failed")?.fields).toMatchObject({
@@ -60,10 +60,10 @@ describe("a run writes one line when it ends:", () => {
   });
 
   test("info if it was canceled", async () => {
-    const { stage, brief } = logged({ exports, imports: { sink: collectingImport<number>() } });
-    const run = await stage.scheduler.run((await stage.flow())._id);
+    const { harness, brief } = logged({ exports, imports: { sink: collectingImport<number>() } });
+    const run = await harness.scheduler.run((await harness.flow())._id);
 
-    await stage.scheduler.cancel(run._id);
+    await harness.scheduler.cancel(run._id);
 
     expect(brief()).toEqual(["info run canceled"]);
   });
@@ -75,11 +75,11 @@ test("an import that is paused and resumes writes one line each", async () => {
     if (stops) throw stop("no credentials");
     return undefined;
   });
-  const { stage, brief } = logged({ exports, imports: { sink } });
-  await stage.move();
+  const { harness, brief } = logged({ exports, imports: { sink } });
+  await harness.move();
   stops = false;
 
-  await stage.clock.advance(20 * minute);
+  await harness.clock.advance(20 * minute);
 
   expect(brief().filter((line) => line.includes("import paused"))).toEqual(["warn import paused"]);
   expect(brief().filter((line) => line.includes("import resumed"))).toEqual(["info import resumed"]);
@@ -90,23 +90,23 @@ test("a logger that throws harms no run", async () => {
     throw new Error("the disk is full");
   };
   const logger = { debug: throws, info: throws, warn: throws, error: throws };
-  const stage = new Stage({ exports, imports: { sink: collectingImport<number>() }, options: { logger } });
+  const harness = new Harness({ exports, imports: { sink: collectingImport<number>() }, options: { logger } });
 
-  const run = await stage.move();
+  const run = await harness.move();
 
   expect(run).toMatchObject({ status: "completed", numSuccess: 2 });
-  expect(stage.events.of("background:error")).toEqual([]);
+  expect(harness.events.of("background:error")).toEqual([]);
 });
 
 describe("waitFor on a scheduler that is stopped", () => {
   test("writes a warning, and still resolves once the run has ended", async () => {
-    const { stage, brief } = logged({ exports, imports: { sink: collectingImport<number>() } });
-    const run = await stage.scheduler.run((await stage.flow())._id);
-    const waiting = stage.scheduler.waitFor(run._id);
-    await stage.clock.advance(5 * second);
+    const { harness, brief } = logged({ exports, imports: { sink: collectingImport<number>() } });
+    const run = await harness.scheduler.run((await harness.flow())._id);
+    const waiting = harness.scheduler.waitFor(run._id);
+    await harness.clock.advance(5 * second);
     const before = brief();
 
-    await stage.scheduler.start();
+    await harness.scheduler.start();
 
     expect((await waiting).status).toBe("completed");
     expect(before).toEqual([
@@ -115,44 +115,44 @@ describe("waitFor on a scheduler that is stopped", () => {
   });
 
   test("is refused after waitTimeoutMs, saying why, and leaves no timer", async () => {
-    const stage = new Stage({
+    const harness = new Harness({
       exports,
       imports: { sink: collectingImport<number>() },
       options: { waitTimeoutMs: 2_500 },
     });
-    const run = await stage.scheduler.run((await stage.flow())._id);
+    const run = await harness.scheduler.run((await harness.flow())._id);
 
-    const waiting = stage.scheduler.waitFor(run._id).catch((error: unknown) => error);
-    await stage.clock.advance(2_500);
+    const waiting = harness.scheduler.waitFor(run._id).catch((error: unknown) => error);
+    await harness.clock.advance(2_500);
 
     expect(await waiting).toMatchObject({
       code: "conflict",
       message: `Run ${run._id} did not end within 2500 ms: it is queued, and this scheduler is stopped`,
     });
-    expect(stage.clock.timers).toBe(0);
+    expect(harness.clock.timers).toBe(0);
   });
 });
 
 describe("an id that is a Promise is refused as one, by", () => {
   const promise = Promise.resolve("id") as never;
   test.each([
-    ["run", "_flowId", (stage: Stage) => stage.scheduler.run(promise)],
-    ["cancel", "_runId", (stage: Stage) => stage.scheduler.cancel(promise)],
-    ["waitFor", "_runId", (stage: Stage) => stage.scheduler.waitFor(promise)],
-    ["getRun", "_runId", (stage: Stage) => stage.scheduler.getRun(promise)],
-    ["accept", "_exportId", (stage: Stage) => stage.scheduler.accept(promise, [])],
-    ["getFailure", "_id", (stage: Stage) => stage.scheduler.getFailure(promise)],
-    ["editFailure", "_id", (stage: Stage) => stage.scheduler.editFailure(promise, 1)],
-    ["retryFailures", "_flowId", (stage: Stage) => stage.scheduler.retryFailures(promise)],
-    ["resolveFailures", "_ids", (stage: Stage) => stage.scheduler.resolveFailures([promise])],
-    ["deliveries", "_flowId", (stage: Stage) => stage.scheduler.deliveries(promise)],
-    ["resume", "_flowId", (stage: Stage) => stage.scheduler.resume(promise)],
-    ["getCheckpoint", "_flowId", (stage: Stage) => stage.scheduler.getCheckpoint(promise)],
-    ["setCheckpoint", "_flowId", (stage: Stage) => stage.scheduler.setCheckpoint(promise, 1)],
-    ["listInbox", "_flowId", (stage: Stage) => stage.scheduler.listInbox(promise)],
-    ["dropInbox", "_flowId", (stage: Stage) => stage.scheduler.dropInbox(promise, [])],
+    ["run", "_flowId", (harness: Harness) => harness.scheduler.run(promise)],
+    ["cancel", "_runId", (harness: Harness) => harness.scheduler.cancel(promise)],
+    ["waitFor", "_runId", (harness: Harness) => harness.scheduler.waitFor(promise)],
+    ["getRun", "_runId", (harness: Harness) => harness.scheduler.getRun(promise)],
+    ["accept", "_exportId", (harness: Harness) => harness.scheduler.accept(promise, [])],
+    ["getFailure", "_id", (harness: Harness) => harness.scheduler.getFailure(promise)],
+    ["editFailure", "_id", (harness: Harness) => harness.scheduler.editFailure(promise, 1)],
+    ["retryFailures", "_flowId", (harness: Harness) => harness.scheduler.retryFailures(promise)],
+    ["resolveFailures", "_ids", (harness: Harness) => harness.scheduler.resolveFailures([promise])],
+    ["deliveries", "_flowId", (harness: Harness) => harness.scheduler.deliveries(promise)],
+    ["resume", "_flowId", (harness: Harness) => harness.scheduler.resume(promise)],
+    ["getCheckpoint", "_flowId", (harness: Harness) => harness.scheduler.getCheckpoint(promise)],
+    ["setCheckpoint", "_flowId", (harness: Harness) => harness.scheduler.setCheckpoint(promise, 1)],
+    ["listInbox", "_flowId", (harness: Harness) => harness.scheduler.listInbox(promise)],
+    ["dropInbox", "_flowId", (harness: Harness) => harness.scheduler.dropInbox(promise, [])],
   ] as const)("%s", async (_, field, call) => {
-    await expect(call(new Stage({ exports, imports: {} }))).rejects.toMatchObject({
+    await expect(call(new Harness({ exports, imports: {} }))).rejects.toMatchObject({
       code: "invalid_request",
       field,
       message: expect.stringContaining("the id is a Promise: await it") as unknown,

@@ -4,7 +4,7 @@ import { InvalidOptionError, LocalExecutor, type SchedulerOptions } from "../../
 import { silentLogger } from "../../src/model/logger.ts";
 import { resolveOptions } from "../../src/scheduler/options.ts";
 import { ManualClock } from "../../src/testing/index.ts";
-import { Stage, day } from "../support/harness.ts";
+import { Harness, day } from "../support/harness.ts";
 
 const inherited = { clock: new ManualClock(), newId: () => "id" };
 const resolve = (options: object = {}) => resolveOptions(options, inherited);
@@ -186,11 +186,13 @@ test("the message says what is expected and what was found", () => {
 });
 
 test("a scheduler refuses at construction, before anything is started", () => {
-  expect(() => new Stage({ options: { concurrency: 0 } })).toThrow(expect.objectContaining({ code: "invalid_option" }));
+  expect(() => new Harness({ options: { concurrency: 0 } })).toThrow(
+    expect.objectContaining({ code: "invalid_option" }),
+  );
 });
 
 test.each([-1, NaN, Infinity])("a grace of %j is refused when stopping, too", async (graceMs) => {
-  const { scheduler } = new Stage();
+  const { scheduler } = new Harness();
 
   await expect(scheduler.stop({ graceMs })).rejects.toMatchObject({ code: "invalid_option", option: "graceMs" });
 });
@@ -201,11 +203,11 @@ test("the clock and the ids of the registry serve the scheduler unless it has it
 });
 
 test("history kept for longer than there have been clocks is no error of maintenance", async () => {
-  const stage = new Stage({ options: { retention: { days: 1e9 } } });
+  const harness = new Harness({ options: { retention: { days: 1e9 } } });
 
-  await stage.scheduler.start();
-  await stage.clock.advance(day);
-  await stage.scheduler.stop();
+  await harness.scheduler.start();
+  await harness.clock.advance(day);
+  await harness.scheduler.stop();
 
-  expect(stage.events.of("background:error")).toEqual([]);
+  expect(harness.events.of("background:error")).toEqual([]);
 });

@@ -168,7 +168,7 @@ export class CommitChecks {
     const { keys, patchy } = run.flow.source.plan;
     // Which page was tried beside the one that is stuck cannot be seen without a cursor.
     if (patchy && (into.pause?.attempts ?? 0) > 2) return;
-    // Of several failed states of a thing one is stored, so the others cannot be told from those that were written.
+    // Of several failed states of a thing one is stored, so the others cannot be distinguished from those that were written.
     const sums = (counts: Counts) => [counts.numIgnore, counts.numSuccess + counts.numError];
     const [one, other] = keys === "things" ? [sums(stated), sums(made)] : [valuesOf(stated), valuesOf(made)];
     if (JSON.stringify(one) !== JSON.stringify(other))

@@ -24,7 +24,7 @@ export const minute = 60 * second;
 export const hour = 60 * minute;
 export const day = 24 * hour;
 
-/** What stands on a stage. */
+/** What a harness consists of. */
 export interface Setting {
   readonly exports?: Exports;
   readonly imports?: Imports;
@@ -35,7 +35,7 @@ export interface Setting {
 }
 
 /** A registry and its scheduler on a clock that stands still, and all that the scheduler tells. */
-export class Stage {
+export class Harness {
   readonly clock: ManualClock;
   readonly storage: Storage;
   readonly registry: FlowRegistry;
@@ -58,14 +58,14 @@ export class Stage {
     return this.registry.create({ name: "a flow", ...refs, ...input });
   }
 
-  /** Starts, runs a new flow once, and answers the run when it has ended. */
+  /** Starts, runs a new flow once, and returns the run when it has ended. */
   async move(options: RunOptions = {}): Promise<Run> {
     await this.scheduler.start();
     const flow = await this.flow();
     return this.run(flow._id, options);
   }
 
-  /** Runs a flow, and answers the run when it has ended. */
+  /** Runs a flow, and returns the run when it has ended. */
   async run(_flowId: string, options: RunOptions = {}): Promise<Run> {
     return this.end(await this.scheduler.run(_flowId, options));
   }
@@ -97,7 +97,7 @@ export class Stage {
 // All but the last one of a scheduler, which comes whenever a test ends it.
 const harnessEvents = schedulerEventNames.filter((name) => name !== "scheduler:stopped");
 
-// One series for all stages, as ids have to be new for each scheduler on a storage.
+// One series for all harnesses, as ids have to be new for each scheduler on a storage.
 let lastId = 0;
 function countedIds(): () => string {
   return () => `id-${String(++lastId).padStart(8, "0")}`;

@@ -7,7 +7,7 @@ import { Model, type ModelFlow, isRefused, text } from "./model.ts";
 import type { Step } from "./steps.ts";
 import { bodyOf, patchOf, wrongOf } from "./values.ts";
 
-/** How often each route received each status, over all plays. */
+/** How often each route received each status, over all scenarios. */
 export class Tally {
   requests = 0;
   readonly statuses = new Map<number, number>();
@@ -22,7 +22,7 @@ export class Tally {
 
 const refused: Result = { ok: false, fault: "reject", error: new Error("refused") };
 
-/** Plays steps against a api and a model of it side by side. */
+/** Sends steps to an API and to a model of it side by side. */
 export class Scenario {
   readonly #api: ApiHarness;
   readonly #model: Model;
@@ -44,7 +44,7 @@ export class Scenario {
   }
 
   /** Throws at the first difference. */
-  async play(steps: readonly Step[]): Promise<void> {
+  async run(steps: readonly Step[]): Promise<void> {
     if (this.#model.running) await this.#api.host.scheduler.start();
     for (const step of steps) {
       await this.#do(step);
@@ -141,8 +141,8 @@ export class Scenario {
     expect(received.status, received.text).toBe(wrong.length > 0 ? 422 : success);
     if (wrong.length === 0) return false;
     const { errors } = received.json as { errors: { field: string }[] };
-    const told = [...new Set(errors.map(({ field }) => groupOf(field)))].sort();
-    expect(told, received.text).toEqual([...new Set(wrong.map(groupOf))].sort());
+    const named = [...new Set(errors.map(({ field }) => groupOf(field)))].sort();
+    expect(named, received.text).toEqual([...new Set(wrong.map(groupOf))].sort());
     return true;
   }
 
@@ -332,7 +332,7 @@ export class Scenario {
     if (outcome === "none" || outcome === "full") return;
     const { queued, ...accepted } = outcome;
     expect(received.json).toEqual(accepted);
-    // The ids of runs that arrivals queue are told nowhere but in the list of runs.
+    // The ids of runs that arrivals queue are nowhere but in the list of runs.
     const known = new Set(this.#model.runs.map(({ _id }) => _id));
     const listed = await this.#walk<Run>("GET /runs", "/runs?trigger=realtime&limit=1000", 1_000);
     const added = listed.filter(({ _id }) => !known.has(_id)).reverse();

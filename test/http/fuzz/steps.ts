@@ -165,7 +165,7 @@ const sense: readonly fc.WeightedArbitrary<Step>[] = [
   },
 ];
 
-const brokenTexts = ["", "{", "[1,", "nul", '{"a":1}}', "\u0000", '"\\x"', "1e", "{'a':1}", "x".repeat(1_000)];
+const brokenStrings = ["", "{", "[1,", "nul", '{"a":1}}', "\u0000", '"\\x"', "1e", "{'a':1}", "x".repeat(1_000)];
 const wickedIds = [
   "%00",
   "%",
@@ -200,7 +200,7 @@ const nonsense = (made: Omit<Extract<Step, { kind: "nonsense" }>, "kind">): Step
 
 /** Requests that can only be refused, and change nothing. */
 const refusals: readonly fc.Arbitrary<Step>[] = [
-  fc.tuple(withBody, fc.constantFrom(...brokenTexts), garbageHeaders).map(([one, body, headers]) => {
+  fc.tuple(withBody, fc.constantFrom(...brokenStrings), garbageHeaders).map(([one, body, headers]) => {
     const required = one.body?.required === true;
     if (!required && body === "")
       return nonsense({ route: nameOf(one), path: `${one.path}?x=1`, sent: { body, headers }, status: [400] });
@@ -266,7 +266,7 @@ const refusals: readonly fc.Arbitrary<Step>[] = [
             ? {}
             : { body: one.path.includes("resolved") ? { _ids: ["x"] } : one.path.includes("clone") ? {} : [] }),
         },
-        // A path with dots is another path; a body that is no flow may be told first.
+        // A path with dots is another path; a body that is no flow may be reported first.
         status: [404, 405, 400, 422, ...(_id === "%2e" ? [200, 201] : [])],
       }),
     ),

@@ -33,17 +33,17 @@ function field(name: string, goods: readonly Field[], bads: readonly unknown[]):
   );
 }
 
-const texts = (name: string, ...values: readonly string[]): readonly Field[] =>
+const strings = (name: string, ...values: readonly string[]): readonly Field[] =>
   values.map((value) => good({ [name]: value }, { [name]: value.trim() }));
 const optional = (name: string, ...values: readonly string[]): readonly Field[] => [
   absent(name),
   good({ [name]: null }, { [name]: undefined }),
-  ...texts(name, ...values),
+  ...strings(name, ...values),
 ];
 
 const name = field(
   "name",
-  texts("name", "Orders", "  padded ", "ünïcödé 🎈", "x".repeat(255), "a/b?c#d%20", "__proto__", "null", "a\u2028b"),
+  strings("name", "Orders", "  padded ", "ünïcödé 🎈", "x".repeat(255), "a/b?c#d%20", "__proto__", "null", "a\u2028b"),
   [null, ...hostile],
 );
 const schedule = field("schedule", optional("schedule", "0 * * * *", "*/5 * * * *", "H H * * *", " 0 9 * * 1-5 "), [
@@ -59,7 +59,7 @@ const timezone = field("timezone", optional("timezone", "Europe/Oslo", "UTC"), [
 const exportId = field(
   "_exportId",
   [
-    ...texts("_exportId", "numbers", "hook", " numbers "),
+    ...strings("_exportId", "numbers", "hook", " numbers "),
     good({ pageGenerators: [{ _exportId: "hook" }] }, { _exportId: "hook" }),
   ],
   ["none", null, ...hostile],
