@@ -25,7 +25,7 @@ import {
 
 const checkpoint = { value: { after: 7 }, version: 1 };
 
-/** What {@link LeaseStorage} promises of commits, and {@link CheckpointStorage} of what they move. */
+/** What {@link LeaseStorage} promises of commits, and {@link PlaceStorage} of what they move. */
 export const commitStorageCases: readonly StorageCase[] = [
   on("commitPage adds the page's counts to those of each import and of the run", async (storage) => {
     const { run, runLease } = await running(storage);

@@ -9,6 +9,7 @@ import { leaseStorageCases } from "./lease-cases.ts";
 import { endingStorageCases } from "./ending-cases.ts";
 import { keyStorageCases } from "./key-cases.ts";
 import { placeStorageCases } from "./place-cases.ts";
+import { queueStorageCases } from "./queue-cases.ts";
 import { runStorageCases } from "./run-cases.ts";
 import type { StorageCase, StorageHarness } from "./harness.ts";
 import { type Candidate, type TestCases, chooseCases } from "../test-case.ts";
@@ -41,6 +42,7 @@ export function storageCases(open: OpenStorage, capabilities: Partial<StorageCap
 const cases: readonly StorageCase[] = [
   ...wholeStorageCases,
   ...flowStorageCases,
+  ...queueStorageCases,
   ...runStorageCases,
   ...leaseStorageCases,
   ...commitStorageCases,
