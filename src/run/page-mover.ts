@@ -203,7 +203,7 @@ export class PageMover {
       generated,
       processed: last && isOver ? 1 : 0,
       counts: Object.fromEntries(shares.map(({ recipient, settled }) => [recipient._importId, settled.counts])),
-      ...this.#moves(page, checkpoint, shares, { moved, last }),
+      ...this.#moves(page, checkpoint, shares, { moved, isLast: last && isOver }),
       failures: shares.flatMap(({ settled }) => settled.failures),
       delivered: shares.flatMap(({ settled }) => settled.delivered),
       superseded: shares.flatMap(({ settled }) => settled.superseded),
@@ -236,9 +236,9 @@ export class PageMover {
     page: SourcePage,
     checkpoint: StoredCheckpoint | undefined,
     shares: readonly Share[],
-    { moved, last }: { readonly moved: readonly string[]; readonly last: boolean },
+    { moved, isLast }: { readonly moved: readonly string[]; readonly isLast: boolean },
   ): { readonly places: readonly PlaceChange[]; readonly position?: RunPosition } {
-    if (this.#deps.ownPosition) return { places: [], ...this.#ownMove(checkpoint, moved, last) };
+    if (this.#deps.ownPosition) return { places: [], ...this.#ownMove(checkpoint, moved, isLast) };
     const step = this.#stepTo(page, checkpoint);
     const places: PlaceChange[] = [];
     const plain: string[] = moved.filter(
@@ -271,13 +271,13 @@ export class PageMover {
   #ownMove(
     checkpoint: StoredCheckpoint | undefined,
     moved: readonly string[],
-    last: boolean,
+    isLast: boolean,
   ): { readonly position?: RunPosition } {
     if (checkpoint === undefined) return {};
     const { progress } = this.#deps;
     const { ahead: _, ...position } = progress.position;
     // A page that an import is paused at is still to be read for it.
-    if (last && !this.#recipients.some(({ held, left }) => held !== undefined || left?.status === "paused"))
+    if (isLast && !this.#recipients.some(({ left }) => left?.status === "paused"))
       return { position: { ...position, pages: this.#pages + 1, checkpoint } };
     return { position: { ...progress.position, ahead: [...(progress.position.ahead ?? []), ...moved] } };
   }

@@ -214,6 +214,13 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/run/execute-run.test.ts"],
   },
   {
+    promise: "a sample run that is stopped in mid-page goes on with it for the import that had not settled it [4.3]",
+    file: "src/run/page-mover.ts",
+    find: "{ moved, isLast: last && isOver }",
+    replace: "{ moved, isLast: last }",
+    tests: ["test/run/progress-by-import.test.ts"],
+  },
+  {
     promise: "a sample run moves no checkpoint [4.3]",
     file: "src/run/execute-run.ts",
     find: "if (run.limit === undefined && run.moveCheckpoint",

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Export, type Import, reject, retryLater, stop } from "../../src/index.ts";
 import { collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { Harness, hour, minute, second } from "../support/harness.ts";
+import { Harness, aborted, hour, minute, second } from "../support/harness.ts";
 
 /** Numbers 1 to `last`, one a page, with a checkpoint each. */
 function numbers(last: number, options: Partial<Export<number, { at: number }>> = {}): Export<number, { at: number }> {
@@ -381,6 +381,43 @@ describe("a run with a position of its own", () => {
 
     expect((await harness.end(run)).status).toBe("completed");
     expect([mailer.written, erp.written]).toEqual([
+      [1, 2, 3],
+      [1, 2, 3],
+    ]);
+  });
+
+  test.each([
+    ["sample", { limit: 3 }],
+    ["backfill", { parameters: {}, moveCheckpoint: false }],
+  ])("that is stopped in mid-page goes on with it for the import that had not settled it: a %s", async (_, options) => {
+    const mailer = collectingImport<number>({ idempotent: false });
+    let hangs = true;
+    const written: number[] = [];
+    const erp: Import<number> = {
+      idempotent: true,
+      async write(records, { signal }) {
+        if (hangs && records[0] === 2) {
+          await aborted(signal);
+          throw new Error("aborted");
+        }
+        written.push(...records);
+      },
+    };
+    const imports = { mailer, erp };
+    const harness = new Harness({ exports: { from: numbers(3) }, imports, options: { graceMs: 0 } });
+    await harness.scheduler.start();
+    const run = await harness.scheduler.run((await harness.flow())._id, options);
+    await harness.clock.settle();
+    const stopped = harness.scheduler.stop();
+    await harness.clock.advance(0);
+    await stopped;
+    const between = await harness.scheduler.getRun(run._id);
+    hangs = false;
+    await harness.scheduler.start();
+
+    expect(between).toMatchObject({ status: "queued", numPagesProcessed: 1, imports: { erp: { numSuccess: 1 } } });
+    expect(await harness.end(run)).toMatchObject({ status: "completed", numPagesProcessed: 3 });
+    expect([mailer.written, written]).toEqual([
       [1, 2, 3],
       [1, 2, 3],
     ]);
