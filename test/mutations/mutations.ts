@@ -290,14 +290,14 @@ export const mutations: readonly Mutation[] = [
     file: "src/run/passes.ts",
     find: "_runId: goesOn ? position._runId : rule._runId",
     replace: "_runId: rule._runId",
-    tests: ["test/run/progress-by-import.test.ts"],
+    tests: ["test/run/passes.test.ts"],
   },
   {
     promise: "a position that is too old is given up [4.3]",
     file: "src/run/passes.ts",
     find: "rule.now - position.at <= rule.positionMaxAgeMs",
     replace: "rule.now >= 0",
-    tests: ["test/run/progress-by-import.test.ts"],
+    tests: ["test/run/passes.test.ts"],
   },
   {
     promise: "an import that has settled a page is committed before another import's wait [4.3]",

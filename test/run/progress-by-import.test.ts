@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Export, type Import, reject, retryLater, stop } from "../../src/index.ts";
 import { collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { Harness, aborted, hour, minute, second } from "../support/harness.ts";
+import { Gate, Harness, aborted, hour, minute, second } from "../support/harness.ts";
 
 /** Numbers 1 to `last`, one a page, with a checkpoint each. */
 function numbers(last: number, options: Partial<Export<number, { at: number }>> = {}): Export<number, { at: number }> {
@@ -106,6 +106,40 @@ describe.each(["ordered", "unordered"] as const)("with an %s export", (order) =>
     expect((await harness.scheduler.deliveries(_flowId)).map(({ checkpoint }) => checkpoint)).toEqual([
       { at: 3 },
       { at: 3 },
+    ]);
+  });
+});
+
+describe("a reading that catches up", () => {
+  test("ends after a page when another run of the flow waits, and goes on after it", async () => {
+    let isDown = true;
+    const gate = new Gate();
+    const mailer = collectingImport<number>({ idempotent: false });
+    const written: number[] = [];
+    const erp: Import<number> = {
+      idempotent: true,
+      async write(records) {
+        if (isDown) throw retryLater("503");
+        await gate.opened;
+        written.push(...records);
+      },
+    };
+    const harness = new Harness({ exports: { from: numbers(4, { order: "ordered" }) }, imports: { mailer, erp } });
+    const { _flowId } = await harness.move();
+    isDown = false;
+    const resumed = await harness.scheduler.resume(_flowId, "erp");
+    await harness.clock.settle();
+    const next = await harness.scheduler.run(_flowId);
+    gate.open();
+    const ended = await harness.end(next);
+
+    const runs = await harness.runs(_flowId);
+    const catchUps = runs.filter(({ trigger }) => trigger === "resume");
+    expect(catchUps[0]).toMatchObject({ _id: resumed?._id, imports: { erp: { status: "behind", numSuccess: 1 } } });
+    expect(ended.imports).toMatchObject({ erp: { status: "completed", numSuccess: 3 } });
+    expect([mailer.written, written]).toEqual([
+      [1, 2, 3, 4],
+      [1, 2, 3, 4],
     ]);
   });
 });
@@ -254,6 +288,30 @@ describe("failures", () => {
     expect((await harness.scheduler.listFailures()).items).toMatchObject([
       { status: "resolved", resolvedBy: "delivery" },
     ]);
+  });
+
+  test("stay open when an older state of the record is delivered, and end when a newer one is", async () => {
+    let version = 2;
+    const sink = scriptedImport<{ id: string; version: number }>(({ records }) =>
+      records.map((record) => (record.version === 2 ? { ok: false, fault: "reject", error: "no" } : { ok: true })),
+    );
+    const from: Export<{ id: string; version: number }> = {
+      key: ({ id }) => id,
+      version: (record) => record.version,
+      async *pages() {
+        yield [{ id: "a", version }];
+      },
+    };
+    const harness = new Harness({ exports: { from }, imports: { sink } });
+    const { _flowId } = await harness.move();
+    version = 1;
+    await harness.run(_flowId);
+    const afterOlder = await harness.failures();
+    version = 3;
+    await harness.run(_flowId);
+
+    expect(afterOlder).toMatchObject([{ key: "a", version: 2, record: { version: 2 } }]);
+    expect(await harness.failures()).toEqual([]);
   });
 
   test("with fault retry go out again by themselves", async () => {

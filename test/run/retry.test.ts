@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { longestDelayMs, retry, retryDelay } from "../../src/run/retry.ts";
+import { longestDelayMs, retry, retryDelay, waitMsOf } from "../../src/run/retry.ts";
 import { ManualClock } from "../../src/testing/index.ts";
 
 const least = () => 0;
@@ -38,6 +38,13 @@ test("every delay lies between none and its ceiling, whatever the attempt and th
       },
     ),
   );
+});
+
+test("a wait may be a number of milliseconds or the date to wait for; what is neither, or past, is no wait", () => {
+  const now = Date.parse("2030-01-01T12:00:00Z");
+  const asked = [1_500, new Date(now + 2_000), new Date(now - 1), new Date(NaN), NaN, -1, "5", undefined];
+
+  expect(asked.map((afterMs) => waitMsOf(afterMs, now))).toEqual([1_500, 2_000, 0, 0, 0, 0, 0, 0]);
 });
 
 describe("retry", () => {

@@ -160,9 +160,10 @@ export const flowStorageCases: readonly StorageCase[] = [
     const changed = flowOf("flow", { disabled: true, lastModified: iso(9) });
 
     const stale = await storage.replaceFlow(changed, { ...change, expected: iso(-1) });
+    const ahead = await storage.replaceFlow(changed, { ...change, expected: iso(1) });
     const missing = await storage.replaceFlow({ ...changed, _id: "nobody" }, change);
 
-    assert.deepEqual([stale, missing], [{ outcome: "stale" }, { outcome: "missing" }]);
+    assert.deepEqual([stale, ahead, missing], [{ outcome: "stale" }, { outcome: "stale" }, { outcome: "missing" }]);
     assert.deepEqual(await everything(storage), before);
   }),
 
