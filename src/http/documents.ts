@@ -54,16 +54,23 @@ const counts = {
   numIgnore: described(count, "Records that the import's filter left out."),
 };
 
-const error = v.object({ code: string, message: string });
+/** Why a run failed, or an import failed or is paused. */
+export const reasonDocument = v.object({
+  code: described(string, "Stable; meant for programs."),
+  message: described(string, "Meant for people; may change."),
+});
 
 /** One run of a flow. */
 export const runDocument = v.object({
-  _id: string,
-  _flowId: string,
-  _exportId: string,
+  _id: described(string, "Assigned when the run is queued; later runs have higher ones."),
+  _flowId: described(string, "The flow it is a run of."),
+  _exportId: described(string, "The export it reads from."),
   ...owner,
   trigger: described(v.picklist(triggers), "What caused the run."),
-  status: v.picklist(runStatuses),
+  status: described(
+    v.picklist(runStatuses),
+    "`completed` may have failures; `failed` means that it did not get through.",
+  ),
   dueAt: v.optional(timeOf("Due time of the schedule that the run was queued for.")),
   queuedAt: timeOf("When the run joined the queue of its flow."),
   startedAt: v.optional(timeOf("When the run last started; a run that is resumed after a crash starts again.")),
@@ -81,10 +88,10 @@ export const runDocument = v.object({
   retry: v.optional(
     described(
       v.object({
-        _importId: v.optional(string),
-        _ids: v.optional(v.array(string)),
-        _integrationId: v.optional(string),
-        dueBy: v.optional(time),
+        _importId: v.optional(described(string, "Those at this import.")),
+        _ids: v.optional(described(v.array(string), "These failures.")),
+        _integrationId: v.optional(described(string, "Those of flows of this integration.")),
+        dueBy: v.optional(timeOf("Those that were to be retried automatically by this time.")),
       }),
       "Which failures a retry sends; all open ones if nothing is named.",
     ),
@@ -98,20 +105,20 @@ export const runDocument = v.object({
       v.object({
         ...counts,
         status: v.optional(described(v.picklist(importStatuses), "How the import came out of the run.")),
-        error: v.optional(described(error, "Why it failed or is paused.")),
+        error: v.optional(reasonDocument),
       }),
     ),
     "Counts of each import; the run's own counts are their sums. Contains every import that the flow had when the run was queued, or the one that a retry is for.",
   ),
-  error: v.optional(described(error, "Why the run failed.")),
+  error: v.optional(reasonDocument),
 });
 
 /** A record that an import did not take. */
 export const failureDocument = v.object({
-  _id: string,
-  _flowId: string,
-  _exportId: string,
-  _importId: string,
+  _id: described(string, "Assigned when the record first failed."),
+  _flowId: described(string, "The flow that moved the record."),
+  _exportId: described(string, "The export that returned it."),
+  _importId: described(string, "The import that did not take it."),
   ...owner,
   _runId: described(string, "The newest run in which the record failed."),
   key: described(string, "Identity of the record; the same in every attempt."),
@@ -131,7 +138,7 @@ export const failureDocument = v.object({
   message: described(string, "Error message of the last attempt."),
   code: v.optional(described(string, "Error code of the last attempt.")),
   attempts: described(count, "How often the record was sent, in all runs together."),
-  status: v.picklist(failureStatuses),
+  status: described(v.picklist(failureStatuses), "Open failures can be edited, retried and resolved."),
   createdAt: timeOf("When the record first failed."),
   lastFailedAt: timeOf("When the record last failed."),
   resolvedAt: v.optional(timeOf("When the failure was resolved.")),
@@ -145,7 +152,7 @@ export const failureDocument = v.object({
 
 /** An export that flows can use. */
 export const exportDocument = v.object({
-  _id: string,
+  _id: described(string, "What flows refer to as `_exportId`."),
   onDemand: described(v.boolean(), "Can be read by scheduled and manual runs."),
   realTime: described(v.boolean(), "Receives events by itself while the scheduler runs."),
   order: described(v.picklist(["ordered", "unordered"]), "Whether every page's checkpoint counts at once."),
@@ -155,20 +162,26 @@ export const exportDocument = v.object({
 
 /** An import that flows can use. */
 export const importDocument = v.object({
-  _id: string,
+  _id: described(string, "What flows refer to as `_importId`."),
   idempotent: described(v.boolean(), "Writing the same record again under the same key is harmless."),
   batchSize: v.optional(described(count, "Most records of one write; absent: a page is one batch.")),
   concurrency: described(count, "Batches of one page that are written at the same time."),
 });
 
 const reference = v.object({
-  _id: string,
+  _id: described(string, "The id that the flow names."),
   registered: described(v.boolean(), "False: there is no such export or import at present."),
 });
 
 /** What a flow uses, and what belongs to it. */
 export const dependenciesDocument = v.object({
-  uses: v.object({ exports: v.array(reference), imports: v.array(reference) }),
+  uses: described(
+    v.object({
+      exports: described(v.array(reference), "The export of the flow."),
+      imports: described(v.array(reference), "The imports of the flow, in order."),
+    }),
+    "What the flow cannot run without.",
+  ),
   usedBy: described(
     v.object({
       runs: described(v.array(string), "Queued and active runs, at most 1,000 of each."),
@@ -186,7 +199,7 @@ export const acceptedDocument = v.object({
 
 /** How delivery to one import of a flow stands. */
 export const deliveryDocument = v.object({
-  _importId: string,
+  _importId: described(string, "An import of the flow."),
   checkpoint: v.optional(described(v.unknown(), "Where reading for this import resumes; absent: from the start.")),
   checkpointVersion: v.optional(described(count, "Version of the checkpoint's shape.")),
   movedAt: v.optional(timeOf("When the import last moved on.")),
@@ -195,10 +208,10 @@ export const deliveryDocument = v.object({
   paused: v.optional(
     described(
       v.object({
-        since: time,
+        since: timeOf("When it was paused."),
         until: described(v.picklist(pauseEnds), "What ends the pause: a time, the next run, or a person."),
         resumeAt: v.optional(timeOf("When it resumes by itself.")),
-        reason: error,
+        reason: reasonDocument,
         attempts: described(count, "Pauses in a row without progress."),
         maxOpen: v.optional(described(count, "It also resumes once no more failures than this are open.")),
       }),
@@ -209,8 +222,8 @@ export const deliveryDocument = v.object({
 
 /** A page that waits in an inbox. */
 export const inboxPageDocument = v.object({
-  _id: string,
-  arrivedAt: time,
+  _id: described(string, "What `POST /flows/{_id}/inbox/drop` refers to."),
+  arrivedAt: timeOf("When the records were stored."),
   records: described(v.array(v.unknown()), "The records, shown as in failures."),
   keys: described(v.array(string), "The event id or key of each record."),
   _importIds: described(v.array(string), "Imports that have not settled the page."),
@@ -236,27 +249,13 @@ export const healthDocument = v.object({
   ),
 });
 
-/** Why a request was refused. */
-export const errorsDocument = v.object({
-  errors: v.pipe(
-    v.array(
-      v.object({
-        code: described(string, "Stable; meant for programs."),
-        message: described(string, "Meant for people; may change."),
-        field: v.optional(described(string, "The field, query parameter or header at fault.")),
-      }),
-    ),
-    v.minLength(1),
-  ),
+/** One reason. */
+export const problemDocument = v.object({
+  ...reasonDocument.entries,
+  field: v.optional(described(string, "The field, query parameter or header at fault.")),
 });
 
-/** A document in a list: with `include` or `exclude` any of its fields may be absent. */
-const itemOf = (document: v.ObjectSchema<v.ObjectEntries, undefined>): Schema => v.partial(document);
-
-/** Documents as lists show them. */
-export const listItems = new Map<Schema, Schema>(
-  [flowDocument, runDocument, failureDocument, exportDocument, importDocument, inboxPageDocument].map((document) => [
-    document,
-    itemOf(document),
-  ]),
-);
+/** Why a request was refused. */
+export const errorsDocument = v.object({
+  errors: v.pipe(v.array(problemDocument), v.minLength(1), v.description("At least one.")),
+});

@@ -5,9 +5,10 @@ import {
   deliveryDocument,
   droppedDocument,
   inboxPageDocument,
-  listItems,
   resumedDocument,
   dependenciesDocument,
+  reasonDocument,
+  problemDocument,
   errorsDocument,
   exportDocument,
   failureDocument,
@@ -17,46 +18,53 @@ import {
   resolvedDocument,
   runDocument,
 } from "./documents.ts";
-import { jsonPatch, mergePatch } from "./routes/flows.ts";
+import { envelope } from "./routes/catalog.ts";
+import { checkpointShape, dropShape, resumeShape } from "./routes/deliveries.ts";
+import { editShape, resolveShape, retryShape } from "./routes/failures.ts";
+import { cloneShape, jsonPatch, mergePatch } from "./routes/flows.ts";
+import { runShape } from "./routes/runs.ts";
 import { flowSchema } from "../model/flow.ts";
 import type { ResponseSpec, Route } from "./routes/route.ts";
 
-/** Shapes that have a name in the document; every use refers to the name. */
-const documents: Readonly<Record<string, Schema>> = {
-  Flow: flowDocument,
-  FlowInput: flowSchema,
-  FlowPatch: mergePatch,
-  JsonPatch: jsonPatch,
-  Run: runDocument,
-  Failure: failureDocument,
-  Export: exportDocument,
-  Import: importDocument,
-  Delivery: deliveryDocument,
-  Resumed: resumedDocument,
-  Dropped: droppedDocument,
-  Dependencies: dependenciesDocument,
-  Accepted: acceptedDocument,
-  Resolved: resolvedDocument,
-  Health: healthDocument,
-  Errors: errorsDocument,
-};
+/** What has a name in the document: its shape, and what it is. Every use refers to the name. */
+const shapes = {
+  Flow: [flowDocument, "One export linked to one or more imports, and when its records are moved."],
+  FlowInput: [flowSchema, "The writable fields of a flow. Read-only fields may be sent back, and are ignored."],
+  FlowCopy: [cloneShape, "What a copy of a flow has of its own."],
+  FlowPatch: [mergePatch, "A JSON merge patch (RFC 7396) of a flow: the fields to change. Null removes a field."],
+  JsonPatch: [jsonPatch, "A JSON Patch (RFC 6902) of a flow, limited to `replace`."],
+  Run: [runDocument, "One instance of a flow: queued, active or ended. At most one run of a flow is active."],
+  RunInput: [runShape, "How a run differs from one that the schedule queues."],
+  Failure: [failureDocument, "One record that one import did not take: kept until it is delivered or resolved."],
+  FailureEdit: [editShape, "The record instead of the one that failed."],
+  FailureRetry: [retryShape, "Which failures are retried; all open ones of the flow if nothing is named."],
+  FailureIds: [resolveShape, "Which failures are resolved."],
+  Export: [exportDocument, "A source that the application has registered."],
+  Import: [importDocument, "A destination that the application has registered."],
+  Delivery: [deliveryDocument, "Where one import of a flow stands."],
+  CheckpointInput: [checkpointShape, "Where the next run resumes."],
+  ResumeInput: [resumeShape, "Which pause ends; all of the flow if nothing is named."],
+  InboxPage: [inboxPageDocument, "Records that arrived together and wait for the flow's imports."],
+  Resumed: [resumedDocument, "The run that continues what was paused."],
+  InboxPageIds: [dropShape, "Which pages are dropped."],
+  Dropped: [droppedDocument, "Pages that are not in the inbox any more."],
+  Dependencies: [dependenciesDocument, "What a flow uses, and what belongs to it."],
+  Records: [envelope, "Records with their event ids."],
+  Accepted: [acceptedDocument, "How many of the records that were sent are new."],
+  Resolved: [resolvedDocument, "Failures that are not retried any more."],
+  Health: [healthDocument, "Whether the service can do its work."],
+  Reason: [reasonDocument, "Why a run failed, or an import failed or is paused."],
+  Problem: [problemDocument, "One reason why a request was refused."],
+  Errors: [errorsDocument, "Why a request was refused: every problem of it, up to 100."],
+} as const satisfies Readonly<Record<string, readonly [Schema, string]>>;
+const definitions: Readonly<Record<string, Schema>> = Object.fromEntries(
+  Object.entries(shapes).map(([name, [schema]]) => [name, schema]),
+);
 
-/** The same documents in lists, where fields may be absent. */
-const items: Readonly<Record<string, Schema>> = {
-  ...Object.fromEntries(
-    Object.entries(documents).flatMap(([name, document]) => {
-      const item = listItems.get(document);
-      return item === undefined ? [] : [[`${name}Item`, item] as const];
-    }),
-  ),
-  InboxPage: listItems.get(inboxPageDocument) ?? inboxPageDocument,
-};
-const definitions: Readonly<Record<string, Schema>> = { ...documents, ...items };
-
-/** The group of an operation, by the first part of its action. */
+/** The group of an operation, by its action or the first part of it. */
 const tags = {
   Flows: { actions: ["flows"], description: "What is moved, from where to where, and when." },
-  Runs: { actions: ["runs"], description: "Instances of flows: their state, counts and errors." },
+  Runs: { actions: ["runs", "flows.run"], description: "Instances of flows: their state, counts and errors." },
   Deliveries: {
     actions: ["deliveries", "checkpoints", "inbox"],
     description: "Where each import of a flow stands, and what waits for it.",
@@ -120,25 +128,24 @@ export function openapiOf(routes: readonly Route[], publicPath: string | undefin
         },
       },
       schemas: Object.fromEntries(
-        Object.entries(definitions).map(([name, schema]) => {
-          const written = schemaOf(schema, "ignore", name);
-          // With `include` or `exclude` any field may be absent, at any depth.
-          return [name, name in items ? withoutRequired(written) : written];
-        }),
+        Object.entries(shapes).map(([name, [schema, description]]) => [
+          name,
+          { description, ...schemaOf(schema, "ignore", name) },
+        ]),
       ),
     },
   };
 }
 
 function operationOf(route: Route): object {
-  const { operationId, summary, body, responses } = route;
+  const { operationId, summary, description, body, responses } = route;
   const parameters = parametersOf(route);
   const errors = errorsOf(route).map((status) => [status, errorResponse(status)]);
   return {
     operationId,
     tags: [tagOf(route)],
     summary,
-    description: summary,
+    description,
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : { requestBody: { required: body.required, content: contentOf(body.content) } }),
     responses: {
@@ -149,14 +156,15 @@ function operationOf(route: Route): object {
 }
 
 function tagOf({ action }: Route): string {
-  const [group] = action.split(".");
-  const found = Object.entries(tags).find(([, { actions }]) => (actions as readonly string[]).includes(group ?? ""));
-  return found?.[0] ?? "Service";
+  const [group = ""] = action.split(".");
+  const tagged = (by: string) =>
+    Object.entries(tags).find(([, { actions }]) => (actions as readonly string[]).includes(by))?.[0];
+  return tagged(action) ?? tagged(group) ?? "Service";
 }
 
 function parametersOf({ path, query, headers = {} }: Route): object[] {
-  const [, name] = /\{(\w+)\}/.exec(path) ?? [];
-  const description = "Identifier.";
+  const [, kind = "", name] = /(\w+)s\/\{(\w+)\}/.exec(path) ?? [];
+  const description = `The \`_id\` of ${/^[aeiou]/.test(kind) ? "an" : "a"} ${kind}.`;
   const inPath =
     name === undefined ? [] : [{ name, in: "path", required: true, description, schema: { type: "string" } }];
   const inQuery = Object.entries(query?.entries ?? {}).map(([parameter, schema]) => {
@@ -214,11 +222,4 @@ function schemaOf(schema: Schema, typeMode: "ignore" | "output", name?: string):
     overrideRef: ({ referenceId }) => `#/components/schemas/${referenceId}`,
   });
   return written;
-}
-
-function withoutRequired(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutRequired);
-  if (typeof value !== "object" || value === null) return value;
-  const members = Object.entries(value).filter(([name, member]) => !(name === "required" && Array.isArray(member)));
-  return Object.fromEntries(members.map(([name, member]) => [name, withoutRequired(member)]));
 }

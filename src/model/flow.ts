@@ -153,7 +153,7 @@ const idLists = {
 export const flowSchema = v.object({
   name: described(
     text("a string of 1 to 255 characters after trimming"),
-    "Give your flow an intuitive name to stay organized.",
+    "What people call the flow; need not be unique.",
   ),
   schedule: described(
     v.nullish(
@@ -164,7 +164,7 @@ export const flowSchema = v.object({
   timezone: described(v.nullish(text("an IANA time zone")), "IANA zone of the schedule; without one the registry's."),
   _exportId: described(id, "The id under which the export is registered."),
   _importId: described(v.nullish(id), "The import, or the first of `_importIds`. One of the two is required."),
-  _importIds: v.nullish(idsOf(1, idLists._importIds)),
+  _importIds: described(v.nullish(idsOf(1, idLists._importIds)), "All imports in order, if there is more than one."),
   _integrationId: described(v.nullish(id), "The id of the integration that this flow is part of."),
   _connectorId: described(v.nullish(id), "The id of the connector that this flow belongs to."),
   settings: described(

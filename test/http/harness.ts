@@ -51,12 +51,12 @@ export class ApiHarness {
   async send(method: string, path: string, input: RequestInput = {}): Promise<ApiResponse> {
     const request = this.request(method, path, input);
     // As it is sent: a URL has no dot segments.
-    const { pathname } = new URL(request.url);
+    const { pathname, search } = new URL(request.url);
     const checked = pathname.slice(this.#basePath.length).replace(/(?<=[^/])\/$/, "");
-    return this.read(await this.handler(request), method, checked);
+    return this.read(await this.handler(request), method, checked + search);
   }
 
-  /** The response, read to its end and compared with the document. */
+  /** The response, read to its end and compared with the document. `path` may have a query. */
   async read(response: Response, method: string, path: string): Promise<ApiResponse> {
     const text = await response.text();
     const { status, headers } = response;

@@ -1,3 +1,4 @@
+import { createConfig, lintFromString } from "@redocly/openapi-core";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
@@ -23,16 +24,32 @@ interface Parameter {
 }
 interface Operation {
   readonly operationId: string;
+  readonly tags: readonly string[];
   readonly summary: string;
+  readonly description: string;
   readonly parameters?: readonly Parameter[];
   readonly requestBody?: { readonly required: boolean; readonly content: Readonly<Record<string, { schema: object }>> };
-  readonly responses: Readonly<Record<string, { description: string }>>;
+  readonly responses: Readonly<
+    Record<string, { readonly description: string; readonly content?: Readonly<Record<string, { schema: Shape }>> }>
+  >;
+}
+interface Shape {
+  readonly $ref?: string;
+  readonly type?: string;
+  readonly description?: string;
+  readonly items?: Shape;
+  readonly properties?: Readonly<Record<string, Shape>>;
 }
 interface Document {
   readonly openapi: string;
+  readonly tags: readonly { readonly name: string; readonly description: string }[];
+  readonly security: readonly Readonly<Record<string, readonly string[]>>[];
   readonly servers: readonly { url: string }[];
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
-  readonly components: { readonly schemas: Readonly<Record<string, object>> };
+  readonly components: {
+    readonly schemas: Readonly<Record<string, Shape>>;
+    readonly securitySchemes: Readonly<Record<string, object>>;
+  };
 }
 
 function opened(basePath = "") {
@@ -60,6 +77,23 @@ describe("the document", () => {
     expect([errors, valid, document.openapi]).toEqual([undefined, true, "3.1.0"]);
     for (const [name, shape] of Object.entries(document.components.schemas))
       expect([name, ajv.validateSchema(shape), ajv.errors]).toEqual([name, true, null]);
+  });
+
+  test("passes the strict rules of Redocly's linter", async () => {
+    const config = await createConfig({ extends: ["recommended-strict"] });
+
+    const problems = await lintFromString({ source: JSON.stringify(document), absoluteRef: "openapi.json", config });
+
+    expect(problems.map(({ ruleId, message }) => `${ruleId}: ${message}`)).toEqual([]);
+  });
+
+  test("says how callers authenticate, and groups every operation under a tag that it describes", () => {
+    const known = document.tags.map(({ name }) => name);
+    const used = new Set(operations().flatMap(({ operation }) => operation.tags));
+
+    expect(document.security.flatMap(Object.keys)).toEqual(Object.keys(document.components.securitySchemes));
+    expect([...used].sort()).toEqual([...known].sort());
+    for (const { description } of document.tags) expect(description).toMatch(/\.$/);
   });
 
   test("has the routes there are, each with its parameters, its bodies and every status", () => {
@@ -90,6 +124,8 @@ describe("the document", () => {
     expect(new Set(ids).size).toBe(ids.length);
     for (const { operation } of operations()) {
       expect(operation.summary).toMatch(/\.$/);
+      expect(operation.description).toMatch(/\.$/);
+      expect(operation.description).not.toBe(operation.summary);
       for (const { description } of operation.parameters?.filter((one) => one.in !== "path") ?? [])
         expect(description).toMatch(/\S/);
       for (const { description } of Object.values(operation.responses)) expect(description).toMatch(/\.$/);
@@ -103,6 +139,39 @@ describe("the document", () => {
     const unused = Object.keys(document.components.schemas).filter((name) => !used.has(name));
     expect(unused).toEqual([]);
     expect(text).not.toContain("$defs");
+  });
+
+  test("describes every shape and every field of it", () => {
+    const fieldsWithout = (shape: Shape): string[] =>
+      Object.entries(shape.properties ?? {}).flatMap(([name, field]) => [
+        ...(field.$ref === undefined && field.description === undefined ? [name] : []),
+        ...fieldsWithout(field).map((below) => `${name}.${below}`),
+      ]);
+
+    for (const [name, shape] of Object.entries(document.components.schemas)) {
+      expect([name, shape.description]).toEqual([name, expect.stringMatching(/\.$/)]);
+      expect([name, fieldsWithout(shape)]).toEqual([name, []]);
+    }
+  });
+
+  test("lists documents under the names that single ones have, and names every body of JSON", () => {
+    const shapeOf = (route: string) =>
+      operations().find((one) => one.route === route)?.operation.responses[200]?.content?.["application/json"]?.schema;
+    const lists = operations().filter(({ route }) => shapeOf(route)?.type === "array");
+    const bodies = operations().flatMap(({ operation }) => Object.values(operation.requestBody?.content ?? {}));
+
+    expect(lists.map(({ route }) => [route, shapeOf(route)?.items?.$ref?.split("/").at(-1)])).toEqual([
+      ["GET /flows", "Flow"],
+      ["GET /integrations/{_id}/flows", "Flow"],
+      ["GET /flows/{_id}/deliveries", "Delivery"],
+      ["GET /flows/{_id}/inbox", "InboxPage"],
+      ["GET /runs", "Run"],
+      ["GET /failures", "Failure"],
+      ["GET /flows/{_id}/failures", "Failure"],
+      ["GET /exports", "Export"],
+      ["GET /imports", "Import"],
+    ]);
+    for (const { schema } of bodies) expect(Object.keys(schema)).toEqual([expect.stringMatching(/^(\$ref|anyOf)$/)]);
   });
 
   test("says where it is served", async () => {

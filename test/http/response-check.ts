@@ -35,6 +35,8 @@ export class ResponseCheck {
     this.#ajv = new Ajv2020({ strict: false, allErrors: true });
     addFormats.default(this.#ajv);
     this.#ajv.addSchema(this.#document, "api");
+    // With `include` or `exclude` any field may be absent, at any depth.
+    this.#ajv.addSchema(withoutRequired(this.#document) as object, "shown");
   }
 
   /** Why the answer is not as the document says; empty if it is. `path` may have a query. */
@@ -49,7 +51,9 @@ export class ResponseCheck {
     const expected = operation.responses[String(answer.status)];
     if (expected === undefined) return [...common, `the status ${answer.status} is not documented`];
     const place = ["paths", template, documented, "responses", String(answer.status)];
-    return [...common, ...headerProblems(expected, answer), ...this.#bodyProblems(place, expected, method, answer)];
+    const part = /[?&](?:include|exclude)=/.test(path) && answer.status === 200 ? "shown" : "api";
+    const body = this.#bodyProblems([part, ...place], expected, method, answer);
+    return [...common, ...headerProblems(expected, answer), ...body];
   }
 
   #templateOf(path: string): string | undefined {
@@ -67,7 +71,7 @@ export class ResponseCheck {
     const allow = template === undefined || answer.headers.has("allow") ? [] : ["no Allow header"];
     const status = answer.status === expected ? [] : [`the status ${answer.status} instead of ${expected}`];
     if (answer.status === 204 || method === "HEAD") return [...status, ...allow];
-    return [...status, ...allow, ...this.#invalid(["components", "schemas", "Errors"], answer.json)];
+    return [...status, ...allow, ...this.#invalid(["api", "components", "schemas", "Errors"], answer.json)];
   }
 
   #bodyProblems(
@@ -85,10 +89,11 @@ export class ResponseCheck {
     return this.#invalid([...place, "content", type, "schema"], answer.json);
   }
 
-  #invalid(place: readonly string[], value: unknown): readonly string[] {
+  #invalid([part = "", ...place]: readonly string[], value: unknown): readonly string[] {
     const pointer = place.map((step) => encodeURIComponent(step.replaceAll("~", "~0").replaceAll("/", "~1"))).join("/");
-    const validate = this.#compiled.get(pointer) ?? this.#ajv.compile({ $ref: `api#/${pointer}` });
-    this.#compiled.set(pointer, validate);
+    const reference = `${part}#/${pointer}`;
+    const validate = this.#compiled.get(reference) ?? this.#ajv.compile({ $ref: reference });
+    this.#compiled.set(reference, validate);
     if (validate(value)) return [];
     return (validate.errors ?? []).map(({ instancePath, message = "", params }) =>
       `${instancePath} ${message} ${JSON.stringify(params)}`.trim(),
@@ -117,4 +122,11 @@ function closed(value: unknown): unknown {
   const copy = Object.fromEntries(Object.entries(value).map(([name, member]) => [name, closed(member)]));
   const isShape = "properties" in copy && copy.type === "object" && !("additionalProperties" in copy);
   return isShape ? { ...copy, additionalProperties: false } : copy;
+}
+
+function withoutRequired(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutRequired);
+  if (typeof value !== "object" || value === null) return value;
+  const members = Object.entries(value).filter(([name, member]) => !(name === "required" && Array.isArray(member)));
+  return Object.fromEntries(members.map(([name, member]) => [name, withoutRequired(member)]));
 }

@@ -497,4 +497,12 @@ export const mutations: readonly Mutation[] = [
     replace: "if (this.#position < ring.horizon && ring.horizon > 1_000) {",
     tests: ["test/http/event-stream.test.ts"],
   },
+  {
+    promise: "HTTP: lists in the OpenAPI document refer to their documents by name",
+    file: "src/http/lists/list.ts",
+    find: "v.array(document)",
+    replace: "v.array(v.omit(document as never, []))",
+    tests: ["test/http/openapi.test.ts"],
+    only: "lists documents",
+  },
 ];

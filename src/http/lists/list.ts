@@ -1,6 +1,6 @@
 import { formatValue } from "../../model/json.ts";
 import { v } from "../../model/validate.ts";
-import { type Schema, listItems } from "../documents.ts";
+import type { Schema } from "../documents.ts";
 import { badRequest } from "../http-error.ts";
 import { jsonText } from "../json-text.ts";
 import { type Reply, jsonString } from "../reply.ts";
@@ -48,13 +48,17 @@ export function listReply(call: Call, { items, next }: ListPage, shown: Projecti
   return jsonString(200, text, next === undefined ? undefined : { link: `<${nextAddress(call, next)}>; rel="next"` });
 }
 
-/** The response with a list of documents, of which any field may be left out. */
+/** The response with a list of documents. */
 export function listResponse(
   description: string,
   document: Schema,
   headers: Readonly<Record<string, string>> = {},
 ): ResponseSpec {
-  return { description, content: { "application/json": v.array(listItems.get(document) ?? document) }, headers };
+  return {
+    description: `${description} With \`include\` or \`exclude\` they have fewer fields than their shape requires.`,
+    content: { "application/json": v.array(document) },
+    headers,
+  };
 }
 
 /** The header of lists with more than one page. */

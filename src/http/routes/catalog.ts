@@ -10,7 +10,8 @@ import { type Reply, json } from "../reply.ts";
 import { type Call, type Route, route } from "./route.ts";
 
 const record = v.record(v.string(), v.unknown());
-const envelope = v.strictObject({
+/** Records with their event ids. */
+export const envelope = v.strictObject({
   records: described(v.array(v.unknown()), "The records."),
   ids: v.optional(
     described(
@@ -28,6 +29,7 @@ export const catalogRoutes: readonly Route[] = [
     action: "exports.list",
     operationId: "listExports",
     summary: "List the exports that flows can use.",
+    description: "The exports that the application has registered and the caller may use, with what they can do.",
     query: exportsQuery,
     responses: { 200: listResponse("The exports.", exportDocument, linkHeader) },
     async respond(call) {
@@ -42,6 +44,7 @@ export const catalogRoutes: readonly Route[] = [
     action: "exports.read",
     operationId: "getExport",
     summary: "Read an export.",
+    description: "What the export can do: be read on demand, receive events, or both.",
     responses: { 200: { description: "The export.", content: { "application/json": exportDocument } } },
     async respond(call) {
       const known = allowedOf(call.deps.registry.exportIds, call.scope?._exportIds);
@@ -55,6 +58,8 @@ export const catalogRoutes: readonly Route[] = [
     action: "imports.list",
     operationId: "listImports",
     summary: "List the imports that flows can use.",
+    description:
+      "The imports that the application has registered and the caller may use, with how they are written to.",
     query: importsQuery,
     responses: { 200: listResponse("The imports.", importDocument, linkHeader) },
     async respond(call) {
@@ -69,6 +74,7 @@ export const catalogRoutes: readonly Route[] = [
     action: "imports.read",
     operationId: "getImport",
     summary: "Read an import.",
+    description: "How the import is written to.",
     responses: { 200: { description: "The import.", content: { "application/json": importDocument } } },
     async respond(call) {
       const known = allowedOf(call.deps.registry.importIds, call.scope?._importIds);
@@ -82,6 +88,8 @@ export const catalogRoutes: readonly Route[] = [
     action: "records.accept",
     operationId: "acceptRecords",
     summary: "Send records to an export, for every enabled flow that uses it.",
+    description:
+      "For senders of events. The body is one record, an array of records, or an object with `records` and their `ids`. Any status but 202 means that nothing was stored: send the same again. Records whose event id was seen before are stored once.",
     headers: {
       "idempotency-key":
         "Event id of the record; with several records `.0`, `.1` and so on are appended to it. Not together with `ids`.",

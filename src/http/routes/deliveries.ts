@@ -8,14 +8,17 @@ import { type Route, route } from "./route.ts";
 import { findFlow } from "./scoped.ts";
 
 const oneImport = v.optional(described(v.string("a string"), "Only this import; all of the flow if it is left out."));
-const resumeShape = v.strictObject({ _importId: oneImport });
-const checkpointShape = v.strictObject({
+/** Which pause ends. */
+export const resumeShape = v.strictObject({ _importId: oneImport });
+/** Where the next run resumes. */
+export const checkpointShape = v.strictObject({
   value: v.optional(described(v.unknown(), "The new checkpoint, as JSON; from the start if it is left out.")),
   _importId: oneImport,
 });
 const maxPages = 1_000;
 const somePages = `an array of 1 to ${maxPages} ids`;
-const dropShape = v.strictObject({
+/** Which pages are dropped. */
+export const dropShape = v.strictObject({
   _ids: described(
     v.pipe(v.array(v.string("an id"), somePages), v.minLength(1, somePages), v.maxLength(maxPages, somePages)),
     "The pages to drop.",
@@ -31,6 +34,8 @@ export const deliveryRoutes: readonly Route[] = [
     action: "deliveries.read",
     operationId: "listDeliveries",
     summary: "Read how delivery to each import of a flow stands.",
+    description:
+      "Imports are independent of each other: each has a checkpoint, a count of open failures, and, if its destination is unavailable, a pause that says since when, until when and why.",
     responses: {
       200: { description: "By import, in order.", content: { "application/json": v.array(deliveryDocument) } },
     },
@@ -45,6 +50,8 @@ export const deliveryRoutes: readonly Route[] = [
     action: "checkpoints.write",
     operationId: "setCheckpoint",
     summary: "Set where the next run of a flow resumes.",
+    description:
+      "To read records again, or to leave some out; for one import or for all of the flow. Readings that are not finished are given up. Refused while a run of the flow is active or waits to be resumed.",
     body: { required: true, content: { "application/json": checkpointShape }, checked: true },
     responses: { 204: { description: "The checkpoint was set." } },
     errors: [409],
@@ -62,6 +69,8 @@ export const deliveryRoutes: readonly Route[] = [
     action: "flows.run",
     operationId: "resumeFlow",
     summary: "End the pause of an import of a flow, or of all, and queue a run for them.",
+    description:
+      "A paused import resumes by itself; this does not wait for that. Nothing happens if nothing is paused.",
     body: { required: false, content: { "application/json": resumeShape }, checked: true },
     responses: {
       200: {
@@ -83,6 +92,7 @@ export const deliveryRoutes: readonly Route[] = [
     action: "inbox.read",
     operationId: "listInbox",
     summary: "List the pages that wait in the inbox of a flow, oldest first.",
+    description: "Records that arrived as events, were stored, and are not settled at every import yet.",
     query: inboxQuery,
     responses: { 200: listResponse("The pages.", inboxPageDocument, linkHeader) },
     async respond(call) {
@@ -96,6 +106,8 @@ export const deliveryRoutes: readonly Route[] = [
     action: "inbox.drop",
     operationId: "dropInbox",
     summary: "Drop pages of the inbox of a flow: they are not delivered any more.",
+    description:
+      "For one import or for all of the flow. Pages that are not there any more are left out of the response.",
     body: { required: true, content: { "application/json": dropShape }, checked: true },
     responses: { 200: { description: "The pages that were there.", content: { "application/json": droppedDocument } } },
     async respond(call) {

@@ -17,14 +17,19 @@ const maxIds = 10_000;
 const someIds = `an array of 1 to ${maxIds} ids`;
 const ids = v.pipe(v.array(v.string("an id"), someIds), v.minLength(1, someIds), v.maxLength(maxIds, someIds));
 
-const retryShape = v.strictObject({
+/** Which failures are retried. */
+export const retryShape = v.strictObject({
   _importId: v.optional(described(v.string("a string"), "Only failures at this import; all if it is left out.")),
   _ids: v.optional(described(ids, "Only these failures; all open ones if it is left out.")),
 });
 
-const resolveShape = v.strictObject({ _ids: described(ids, "The failures to resolve.") });
+/** Which failures are resolved. */
+export const resolveShape = v.strictObject({ _ids: described(ids, "The failures to resolve.") });
 
-const editShape = v.strictObject({ record: described(v.unknown(), "The record that retries send from now on.") });
+/** The record instead of the one that failed. */
+export const editShape = v.strictObject({
+  record: described(v.unknown(), "The record that retries send from now on."),
+});
 const failureEtag = { etag: "Entity tag of the failure, for `If-Match` and `If-None-Match`." };
 
 /** Records that an import did not take: listed, edited, retried, resolved. */
@@ -35,6 +40,7 @@ export const failureRoutes: readonly Route[] = [
     action: "failures.list",
     operationId: "listAllFailures",
     summary: "List the failures of all flows, oldest first.",
+    description: "Failures of all flows that the caller may see. A failure has to match every filter that is given.",
     query: allFailuresQuery,
     responses: { 200: listResponse("The failures.", failureDocument, linkHeader) },
     async respond(call) {
@@ -51,6 +57,7 @@ export const failureRoutes: readonly Route[] = [
     action: "failures.read",
     operationId: "getFailure",
     summary: "Read a failure.",
+    description: "The record as the export returned it, the error of the last attempt, and how often it was sent.",
     headers: { "if-none-match": "An `ETag` of the failure: 304 if nothing has changed since." },
     responses: {
       200: { description: "The failure.", content: { "application/json": failureDocument }, headers: failureEtag },
@@ -69,6 +76,8 @@ export const failureRoutes: readonly Route[] = [
     action: "failures.edit",
     operationId: "editFailure",
     summary: "Give an open failure another record, which retries send from then on.",
+    description:
+      "To correct a record that its destination refuses. The first version is kept as `original`. `If-Match` is required, so that nobody overwrites what somebody else has corrected.",
     headers: { "if-match": "Required: the `ETag` of the failure as it was read." },
     body: { required: true, content: { "application/json": editShape }, checked: true, acceptsUntyped: true },
     responses: {
@@ -83,6 +92,8 @@ export const failureRoutes: readonly Route[] = [
     action: "failures.list",
     operationId: "listFailures",
     summary: "List the failures of a flow, oldest first.",
+    description:
+      "Records of the flow that an import did not take, open and resolved. A failure has to match every filter that is given.",
     query: failuresQuery,
     responses: { 200: listResponse("The failures.", failureDocument, linkHeader) },
     async respond(call) {
@@ -97,6 +108,8 @@ export const failureRoutes: readonly Route[] = [
     action: "failures.retry",
     operationId: "retryFailures",
     summary: "Run a flow with its open failures, or some of them. Failures that are delivered are removed.",
+    description:
+      "The run sends them to the imports that did not take them, under the same keys, and reads nothing from the export.",
     body: { required: false, content: { "application/json": retryShape }, checked: true },
     responses: {
       201: {
@@ -120,6 +133,8 @@ export const failureRoutes: readonly Route[] = [
     action: "failures.resolve",
     operationId: "resolveFailures",
     summary: "Mark failures of a flow as resolved by hand: they are not retried any more.",
+    description:
+      "For records that were corrected elsewhere, or are not needed. Those that are resolved already are left out of the response.",
     body: { required: true, content: { "application/json": resolveShape }, checked: true },
     responses: {
       200: { description: "The failures that were open.", content: { "application/json": resolvedDocument } },

@@ -37,9 +37,12 @@ const flowBody: BodySpec = { required: true, content: { "application/json": flow
 export const jsonPatch = v.pipe(
   v.array(
     v.object({
-      op: v.literal("replace", '"replace"'),
-      path: v.pipe(v.string("a JSON pointer such as /name"), v.regex(/^\//, "a JSON pointer such as /name")),
-      value: v.unknown(),
+      op: described(v.literal("replace", '"replace"'), "No other operation is accepted."),
+      path: described(
+        v.pipe(v.string("a JSON pointer such as /name"), v.regex(/^\//, "a JSON pointer such as /name")),
+        "JSON pointer to a writable field, such as `/name`.",
+      ),
+      value: described(v.unknown(), "The new value; null removes an optional field."),
     }),
     "an array of at most 1000 replacements",
   ),
@@ -47,7 +50,7 @@ export const jsonPatch = v.pipe(
 );
 
 /** JSON merge patch (RFC 7396). */
-export const mergePatch = v.pipe(v.partial(flowSchema), v.description("The fields to change; null removes a field."));
+export const mergePatch = v.partial(flowSchema);
 
 const patchBody: BodySpec = {
   required: true,
@@ -60,7 +63,8 @@ const patchBody: BodySpec = {
   acceptsUntyped: true,
 };
 
-const cloneShape = v.strictObject({
+/** What a copy of a flow has of its own. */
+export const cloneShape = v.strictObject({
   name: v.optional(
     described(v.string("a string"), "Name of the copy; `Copy of` and the name of the flow if it is left out."),
   ),
@@ -81,6 +85,7 @@ export const flowRoutes: readonly Route[] = [
     action: "flows.list",
     operationId: "listFlows",
     summary: "List flows in the order of their ids.",
+    description: "Flows that the caller may see, ascending by `_id`. A flow has to match every filter that is given.",
     query: flowsQuery,
     responses: { 200: listResponse("The flows.", flowDocument, linkHeader) },
     respond: (call) => listFlows(call, call.query),
@@ -91,6 +96,8 @@ export const flowRoutes: readonly Route[] = [
     action: "flows.create",
     operationId: "createFlow",
     summary: "Create a flow.",
+    description:
+      "The whole flow is checked, and every problem is reported at once. Unless it is disabled, its schedule counts from now on. `pageGenerators` with one `_exportId`, and `pageProcessors` with an `_importId` each, are accepted as another way to write `_exportId` and `_importIds`.",
     body: flowBody,
     responses: { 201: flowResponse("The new flow.", location) },
     errors: [422],
@@ -102,6 +109,8 @@ export const flowRoutes: readonly Route[] = [
     action: "flows.read",
     operationId: "getFlow",
     summary: "Read a flow.",
+    description:
+      "The flow with its next due time. `ETag` names what was read: with it in `If-None-Match`, 304 says that nothing has changed since, the times included.",
     headers: { "if-none-match": "An `ETag` of the flow: 304 if nothing has changed since." },
     responses: {
       200: flowResponse("The flow."),
@@ -121,6 +130,8 @@ export const flowRoutes: readonly Route[] = [
     action: "flows.update",
     operationId: "updateFlow",
     summary: "Replace the writable fields of a flow.",
+    description:
+      "Optional fields that the body does not have are removed; read-only ones are ignored. With `If-Match` nothing is replaced if somebody else has changed the flow meanwhile. Another export is refused while the inbox contains pages of the present one.",
     headers: ifMatch,
     body: flowBody,
     responses: { 200: flowResponse("The flow; fields that were left out are removed.") },
@@ -140,6 +151,8 @@ export const flowRoutes: readonly Route[] = [
     action: "flows.update",
     operationId: "patchFlow",
     summary: "Change some fields of a flow, by a JSON merge patch or a JSON Patch of replacements.",
+    description:
+      "A merge patch changes the fields it names, removes those that are null, merges `settings`, and returns the flow. A JSON Patch only replaces, and returns nothing.",
     headers: ifMatch,
     body: patchBody,
     responses: {
@@ -163,6 +176,8 @@ export const flowRoutes: readonly Route[] = [
     action: "flows.delete",
     operationId: "deleteFlow",
     summary: "Delete a flow.",
+    description:
+      "Its queued runs are canceled and the active one is aborted. Checkpoints, the inbox and open failures are removed; runs that have ended stay as long as the retention keeps them.",
     headers: ifMatch,
     responses: { 204: { description: "The flow was deleted, with its checkpoint, inbox and open failures." } },
     errors: [409, 412],
@@ -180,6 +195,8 @@ export const flowRoutes: readonly Route[] = [
     action: "flows.clone",
     operationId: "cloneFlow",
     summary: "Create a copy of a flow. It has no checkpoint, and is disabled unless the body says otherwise.",
+    description:
+      "For another integration, or to try a change. The copy has the definition of the flow and none of its state: it reads from the start.",
     body: { required: false, content: { "application/json": cloneShape }, checked: true },
     responses: { 201: flowResponse("The copy.", location) },
     errors: [422],
@@ -201,6 +218,8 @@ export const flowRoutes: readonly Route[] = [
     action: "flows.read",
     operationId: "getFlowDependencies",
     summary: "Read what a flow uses, and what is canceled or removed with it.",
+    description:
+      "Which exports and imports the flow uses, and whether the application has them at present; and what deleting the flow would cancel or remove.",
     responses: { 200: { description: "The dependencies.", content: { "application/json": dependenciesDocument } } },
     async respond(call) {
       const flow = await findFlow(call);
@@ -213,6 +232,7 @@ export const flowRoutes: readonly Route[] = [
     action: "flows.list",
     operationId: "listIntegrationFlows",
     summary: "List the flows of an integration.",
+    description: "As the list of all flows, for one integration.",
     query: integrationFlowsQuery,
     responses: { 200: listResponse("The flows.", flowDocument, linkHeader) },
     respond: (call) => listFlows(call, { ...call.query, _integrationId: call._id }),

@@ -64,7 +64,10 @@ export interface Route {
   readonly action: Action;
   /** Name of the operation in the OpenAPI document. */
   readonly operationId: string;
+  /** What it does, in one sentence. */
   readonly summary: string;
+  /** What a caller should know beside that, for the OpenAPI document. */
+  readonly description: string;
   /** Parameters it reads; absent: none is allowed. */
   readonly query?: QuerySchema;
   /** Request headers it reads → their meaning. */

@@ -15,7 +15,8 @@ const runResponse = (description: string, headers: Readonly<Record<string, strin
   headers,
 });
 
-const runShape = v.strictObject({
+/** How a run differs from one that the schedule queues. */
+export const runShape = v.strictObject({
   limit: v.optional(
     described(
       v.pipe(
@@ -40,6 +41,8 @@ export const runRoutes: readonly Route[] = [
     action: "flows.run",
     operationId: "runFlow",
     summary: "Queue a run of a flow. While another run of the flow is active, it waits.",
+    description:
+      "The run is stored once the response is sent. Runs of one flow are executed one at a time, in the order in which they were queued. A body makes it a sample (`limit`), or a run with `parameters` for the export.",
     headers: { prefer: "`wait=n`: respond when the run has ended, after n seconds at the latest." },
     body: { required: false, content: { "application/json": runShape }, checked: true },
     responses: {
@@ -68,6 +71,8 @@ export const runRoutes: readonly Route[] = [
     action: "runs.read",
     operationId: "getLatestRun",
     summary: "Read the newest run of a flow.",
+    description:
+      "The run that was queued last, whatever its status; 404 if the flow has had none. With `limit` an array of the newest runs.",
     query: latestQuery,
     responses: {
       200: {
@@ -92,6 +97,8 @@ export const runRoutes: readonly Route[] = [
     action: "runs.list",
     operationId: "listRuns",
     summary: "List runs, newest first.",
+    description:
+      "Runs of all flows that the caller may see, as long as the retention keeps them. A run has to match every filter that is given.",
     query: runsQuery,
     responses: { 200: listResponse("The runs.", runDocument, linkHeader) },
     async respond(call) {
@@ -108,6 +115,7 @@ export const runRoutes: readonly Route[] = [
     action: "runs.read",
     operationId: "getRun",
     summary: "Read a run.",
+    description: "Status, times, counts in total and for each import, and the error of a run that failed.",
     responses: { 200: runResponse("The run.") },
     async respond(call) {
       return json(200, await findRun(call));
@@ -119,6 +127,8 @@ export const runRoutes: readonly Route[] = [
     action: "runs.cancel",
     operationId: "cancelRun",
     summary: "Cancel a run: at once if it is queued, otherwise as soon as its code reacts to the abort signal.",
+    description:
+      "An active run is `canceling` until its code has ended. What it has committed stays, and the next run continues there.",
     responses: { 200: runResponse("The run; a run that has ended is not changed.") },
     async respond(call) {
       const run = await findRun(call);

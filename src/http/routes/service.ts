@@ -16,6 +16,8 @@ export const serviceRoutes: readonly Route[] = [
     action: "events.listen",
     operationId: "listenToEvents",
     summary: "Receive events of flows and runs as server-sent events, until the scheduler stops.",
+    description:
+      "Events of this process as they happen. A client that reconnects with the id of the last event is first sent what it has missed, or an event `gap` if that is not known any more. Comments keep a silent connection open.",
     query: eventsQuery,
     headers: { "last-event-id": "Id of the last event received: later events are sent first." },
     responses: {
@@ -42,6 +44,7 @@ export const serviceRoutes: readonly Route[] = [
     action: "health.read",
     operationId: "getHealth",
     summary: "Check the storage, and read the state of the scheduler in this process.",
+    description: "For load balancers and monitors: 503 if the storage fails, or does not respond within five seconds.",
     responses: { 200: { description: "The storage responds.", content: { "application/json": healthDocument } } },
     async respond(call) {
       await expectStorage(call);
@@ -54,6 +57,7 @@ export const serviceRoutes: readonly Route[] = [
     action: "openapi.read",
     operationId: "getOpenapi",
     summary: "Read this description as OpenAPI 3.1.",
+    description: "Made from the shapes that requests are checked with.",
     responses: {
       200: { description: "The OpenAPI document.", content: { "application/json": v.record(v.string(), v.unknown()) } },
     },
