@@ -19,6 +19,7 @@ export default defineConfig({
       { find: /^poundlock\/testing$/, replacement: source("testing/index.ts") },
       { find: /^poundlock\/storage$/, replacement: source("storage/storage.ts") },
       { find: /^poundlock\/storage\/sqlite$/, replacement: source("storage/sqlite/sqlite-storage.ts") },
+      { find: /^poundlock\/connectors$/, replacement: source("connectors/index.ts") },
       { find: /^poundlock\/http$/, replacement: source("http/index.ts") },
       { find: /^poundlock\/http\/node$/, replacement: source("http/node.ts") },
     ],

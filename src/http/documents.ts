@@ -130,6 +130,9 @@ export const failureDocument = v.object({
   ),
   version: v.optional(described(v.union([string, v.number()]), "Which state of the record it is.")),
   unstorable: v.optional(described(v.literal(true), "The record could not be kept and cannot be sent again.")),
+  unreadable: v.optional(
+    described(v.literal(true), "The export found something that is no record; it is sent again once it was edited."),
+  ),
   original: v.optional(described(v.unknown(), "The record as it first failed, if it was edited.")),
   editedAt: v.optional(timeOf("When the record was edited.")),
   occurrences: described(count, "How often the record failed, in pages and retries."),

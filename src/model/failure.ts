@@ -24,6 +24,8 @@ export interface Failure {
   readonly record: unknown;
   /** True: the record could not be kept, so it cannot be sent again. `message` names what is at fault. */
   readonly unstorable?: true;
+  /** True: `record` is what was found at the source, and no record. A retry stores it again, unless it has been edited. */
+  readonly unreadable?: true;
   /** The record as it failed first, if somebody has edited it since. */
   readonly original?: unknown;
   /** When somebody edited the record. */

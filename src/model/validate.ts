@@ -105,6 +105,9 @@ const milliseconds = "a number of milliseconds, 0 or more";
 /** Milliseconds, fractions included; never endless. */
 export const duration = v.pipe(v.number(milliseconds), v.finite(milliseconds), v.minValue(0, milliseconds));
 
+/** Characters of a record's key or version, at most. */
+export const longestKey = 1_000;
+
 /** What no database keeps as it is: a NUL, or half of a surrogate pair. */
 export const unstorable = /[\0\p{Surrogate}]/u;
 

@@ -1,7 +1,8 @@
 import type { Export } from "../model/export.ts";
 import { formatValue } from "../model/json.ts";
 import { messageOf } from "../model/message.ts";
-import { unstorable } from "../model/validate.ts";
+import type { UnreadableRecord } from "../model/page.ts";
+import { longestKey, unstorable } from "../model/validate.ts";
 import type { PageKeys } from "./batch.ts";
 
 /** Where records come from, as far as it says what they are. */
@@ -14,9 +15,6 @@ export interface PagePlace {
   /** The page in messages, such as `page 3`. */
   readonly name: string;
 }
-
-/** Characters of a key or a version, at most. */
-const longest = 1_000;
 
 /**
  * What identifies the records of a page: the export's own keys and versions, all made at once. A record for which it
@@ -46,6 +44,23 @@ export function pageKeys(records: readonly unknown[], from: Identifying, place: 
   };
 }
 
+/**
+ * The same for a page in which what is no record follows the `count` records: each is a problem, under its own key or
+ * its default key.
+ */
+export function withUnreadable(keys: PageKeys, count: number, unreadable: readonly UnreadableRecord[]): PageKeys {
+  const problems = new Map(keys.problems);
+  for (const [index, { error }] of unreadable.entries())
+    problems.set(count + index, error instanceof Error ? error : new Error(messageOf(error)));
+  return {
+    ...keys,
+    keyOf: (position) => unreadable[position - count]?.key ?? keys.keyOf(position),
+    mayRepeat: keys.mayRepeat === true || unreadable.some(({ key }) => key !== undefined),
+    problems,
+    unreadableFrom: count,
+  };
+}
+
 function check(record: unknown, { schema }: Identifying): void {
   if (schema === undefined) return;
   const result = schema["~standard"].validate(record);
@@ -55,7 +70,7 @@ function check(record: unknown, { schema }: Identifying): void {
 
 function readKey(key: unknown): string {
   if (typeof key === "string" && key !== "" && isStorable(key)) return key;
-  throw new TypeError(`key: expected a string of 1 to ${longest} characters, found ${formatValue(key)}`);
+  throw new TypeError(`key: expected a string of 1 to ${longestKey} characters, found ${formatValue(key)}`);
 }
 
 function readVersion(version: unknown): string | number {
@@ -65,5 +80,5 @@ function readVersion(version: unknown): string | number {
 }
 
 function isStorable(text: string): boolean {
-  return text.length <= longest && !unstorable.test(text);
+  return text.length <= longestKey && !unstorable.test(text);
 }

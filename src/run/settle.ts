@@ -114,7 +114,7 @@ function failureOf(
   const stored = origin?.items[index];
   const version = stored?.version ?? batch.keys.versionOf?.(index);
   const code = codeOf(error);
-  const kept = stored === undefined ? keptRecord(batch.records[index], deps.codec) : storedRecord(stored);
+  const kept = stored === undefined ? keptRecord(batch, index, deps.codec) : storedRecord(stored);
   const failure = {
     _id: stored?._id ?? deps.newId(),
     ...{ _flowId, _exportId, _importId: deps._importId },
@@ -142,20 +142,23 @@ function faultOf(fault: RecordError["fault"]): Fault {
 }
 
 interface StoredRecord {
-  readonly fields: Pick<Failure, "record" | "unstorable" | "original" | "editedAt">;
+  readonly fields: Pick<Failure, "record" | "unreadable" | "unstorable" | "original" | "editedAt">;
   /** To follow the message. */
   readonly note: string;
 }
 
-function keptRecord(record: unknown, codec: Codec | undefined): StoredRecord {
-  const result = storable(record, codec);
-  if (result.problem === undefined) return { fields: { record: result.record }, note: "" };
+function keptRecord(batch: Batch, index: number, codec: Codec | undefined): StoredRecord {
+  const isRecord = batch.positionOf(index) < (batch.keys.unreadableFrom ?? Infinity);
+  const unreadable = isRecord ? {} : { unreadable: true as const };
+  const result = storable(batch.records[index], isRecord ? codec : undefined);
+  if (result.problem === undefined) return { fields: { record: result.record, ...unreadable }, note: "" };
   const note = ` (its record cannot be kept, nor sent again: ${result.problem})`;
-  return { fields: { record: undefined, unstorable: true }, note };
+  return { fields: { record: undefined, unstorable: true, ...unreadable }, note };
 }
 
-function storedRecord({ record, original, editedAt }: Failure): StoredRecord {
-  return { fields: { record, ...(editedAt === undefined ? {} : { original, editedAt }) }, note: "" };
+function storedRecord({ record, original, editedAt, unreadable }: Failure): StoredRecord {
+  const edited = editedAt === undefined ? {} : { original, editedAt };
+  return { fields: { record, ...edited, ...(unreadable === undefined ? {} : { unreadable }) }, note: "" };
 }
 
 function retryAtOf(

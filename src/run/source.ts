@@ -11,7 +11,7 @@ import { type ReadPage, readPage } from "../model/page.ts";
 import type { RetrySelection } from "../model/run.ts";
 import type { FailureQuery, InboxPage, ListResult, Storage } from "../storage/storage.ts";
 import { Batch } from "./batch.ts";
-import { pageKeys } from "./page-keys.ts";
+import { pageKeys, withUnreadable } from "./page-keys.ts";
 
 /** One page on its way into the imports. */
 export interface SourcePage {
@@ -105,14 +105,16 @@ export class ExportSource implements Source {
   async next(): Promise<SourcePage | undefined> {
     const result = await this.#pull();
     if (result.done === true) return undefined;
-    const { checkpoint, mutable, records, total } = this.#readPage(result.value);
+    const { checkpoint, mutable, records, total, unreadable } = this.#readPage(result.value);
     this.#read++;
     const { _runId, pagesBefore } = this.#options;
     const place = pagesBefore + this.#read;
     const defaultKeyOf = (index: number) => `${_runId}/${place}/${index}`;
     const keys = pageKeys(records, this.#export, { defaultKeyOf, name: `page ${place}` });
+    const found = unreadable === undefined ? records : [...records, ...unreadable.map(({ raw }) => raw)];
+    const all = unreadable === undefined ? keys : withUnreadable(keys, records.length, unreadable);
     return {
-      batch: new Batch(records, { ...keys, mutable }),
+      batch: new Batch(found, { ...all, mutable }),
       ...(checkpoint === undefined ? {} : { checkpoint }),
       ...(total === undefined ? {} : { total }),
     };
@@ -332,8 +334,12 @@ export class FailureSource implements Source {
 
   #page(_importId: string, items: readonly Failure[]): SourcePage {
     const { codec } = this.#from;
-    const records = items.map(({ record }) => (codec === undefined ? record : codec.decode(record as Json)));
+    const problems = new Map(items.flatMap((item, index) => (isUnreadable(item) ? [[index, problemOf(item)]] : [])));
+    const records = items.map(({ record }, index) =>
+      codec === undefined || problems.has(index) ? record : codec.decode(record as Json),
+    );
     const keys = {
+      ...(problems.size === 0 ? {} : { problems }),
       keyOf: (index: number) => items[index]?.key ?? "",
       // An edit is a state of its own.
       versionOf: (index: number) => editedVersion(items[index]),
@@ -353,6 +359,15 @@ export class FailureSource implements Source {
       },
     };
   }
+}
+
+// An edit makes a record of what was none.
+function isUnreadable({ unreadable, editedAt }: Failure): boolean {
+  return unreadable === true && editedAt === undefined;
+}
+
+function problemOf({ message, code }: Failure): Error {
+  return Object.assign(new Error(message), code === undefined ? {} : { code });
 }
 
 interface FailureCheckpoint {

@@ -77,6 +77,36 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/cron/basis.test.ts"],
   },
 
+  // ── connectors
+  {
+    promise: "a record whose change time equals the newest one read is read by the next run [delta]",
+    file: "src/connectors/delta.ts",
+    find: "(key !== undefined && this.#seen.get(key)?.at === at)) return false",
+    replace: "(this.#low !== null && ms <= this.#low)) return false",
+    tests: ["test/connectors/delta.test.ts"],
+  },
+  {
+    promise: "a clock that runs ahead hides no record [delta]",
+    file: "src/connectors/delta.ts",
+    find: "Math.min(ms, this.#startedAt)",
+    replace: "ms",
+    tests: ["test/connectors/delta.test.ts"],
+  },
+  {
+    promise: "a resumed reading begins where the interrupted one began [delta]",
+    file: "src/connectors/delta.ts",
+    find: "checkpoint?.open === undefined ? this.#high : checkpoint.open.low",
+    replace: "this.#high",
+    tests: ["test/connectors/delta.test.ts"],
+  },
+  {
+    promise: "what is no record is given to no import, in a retry neither [4.1]",
+    file: "src/run/source.ts",
+    find: "...(problems.size === 0 ? {} : { problems }),",
+    replace: "",
+    tests: ["test/run/unreadable.test.ts"],
+  },
+
   // ── one run at a time, and what happens when its process dies
   {
     promise: "the storage lets one run of a flow be claimed at a time [3]",
