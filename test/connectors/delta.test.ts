@@ -6,7 +6,7 @@ import type { Export, Page } from "../../src/index.ts";
 import { collectingImport, exportCases } from "../../src/testing/index.ts";
 import { sampleFlow, sampleRun } from "../../src/testing/connector-harness.ts";
 import { silentLogger } from "../../src/model/logger.ts";
-import { Stage, minute, noon } from "../support/harness.ts";
+import { FlowHarness, minute, noon } from "../support/flow-harness.ts";
 
 interface Row {
   readonly id: string;
@@ -223,12 +223,12 @@ test("what has no change time is a failure, and the others go on", async () => {
       yield found;
     },
   });
-  const stage = new Stage({ exports: { from }, imports: { into } });
+  const harness = new FlowHarness({ exports: { from }, imports: { into } });
 
-  const run = await stage.move();
+  const run = await harness.move();
 
   expect(run).toMatchObject({ status: "completed", numSuccess: 2, numError: 1 });
-  expect(await stage.failures()).toMatchObject([
+  expect(await harness.failures()).toMatchObject([
     {
       key: "b",
       unreadable: true,
