@@ -6,7 +6,7 @@ import type { Export, Page } from "../../src/index.ts";
 import { collectingImport, exportCases } from "../../src/testing/index.ts";
 import { sampleFlow, sampleRun } from "../../src/testing/connector-harness.ts";
 import { silentLogger } from "../../src/model/logger.ts";
-import { FlowHarness, minute, noon } from "../support/flow-harness.ts";
+import { Harness, minute, noon } from "../support/harness.ts";
 
 interface Row {
   readonly id: string;
@@ -223,7 +223,7 @@ test("what has no change time is a failure, and the others go on", async () => {
       yield found;
     },
   });
-  const harness = new FlowHarness({ exports: { from }, imports: { into } });
+  const harness = new Harness({ exports: { from }, imports: { into } });
 
   const run = await harness.move();
 
