@@ -82,6 +82,13 @@ describe("the growing source of the first example", () => {
   const cases = exportCases(() => open(12), {
     pageSize: 5,
     empty: () => open(0),
+    async records(zipcodes) {
+      const lines = (await readFile(paths.get(zipcodes) ?? "", "utf8")).trimEnd().split("\n").slice(1);
+      return lines.map((line) => {
+        const [zip_code = "", latitude = "", longitude = "", city = "", state = "", county = ""] = line.split(",");
+        return { zip_code, latitude, longitude, city, state, county };
+      });
+    },
     async addLate(zipcodes) {
       await addZipcodes(paths.get(zipcodes) ?? "", 12, 13);
       const place = { city: "Arecibo", state: "PR", county: "Arecibo" };

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { types } from "node:util";
 import { systemClock } from "../clock.ts";
 import type { Flow } from "../model/flow.ts";
 import { type Run, transitionRun, newRun } from "../model/run.ts";
@@ -42,9 +43,10 @@ export function textOf(record: unknown): string {
   if (typeof record === "string") return JSON.stringify(record);
   if (typeof record === "bigint") return `${record}n`;
   if (typeof record !== "object" || record === null) return Object.is(record, -0) ? "-0" : String(record);
-  if (record instanceof Date) return `Date(${record.getTime()})`;
-  if (record instanceof Map) return `Map(${[...record].map(textOf).join()})`;
-  if (record instanceof Set) return `Set(${[...record].map(textOf).join()})`;
+  // Not by `instanceof`: a test runner, or `structuredClone` in it, may have classes of another realm.
+  if (types.isDate(record)) return `Date(${record.getTime()})`;
+  if (types.isMap(record)) return `Map(${[...record].map(textOf).join()})`;
+  if (types.isSet(record)) return `Set(${[...record].map(textOf).join()})`;
   if (Array.isArray(record)) return `[${record.map(textOf).join()}]`;
   const fields = Object.entries(record).sort(([one], [other]) => (one < other ? -1 : 1));
   return `{${fields.map(([key, value]) => `${JSON.stringify(key)}:${textOf(value)}`).join()}}`;

@@ -2,176 +2,53 @@ import assert from "node:assert/strict";
 import type { Export } from "../model/export.ts";
 import { type Json, copyJson, formatValue } from "../model/json.ts";
 import { silentLogger } from "../model/logger.ts";
-import { type Page, readPage } from "../model/page.ts";
 import { messageOf } from "../model/message.ts";
+import type { Page } from "../model/page.ts";
 import { inTime, sampleFlow, sampleRun, textOf } from "./connector-harness.ts";
+import {
+  EndlessReadingError,
+  type ExportCaseOptions,
+  ExportHarness,
+  type MakeExport,
+  without,
+} from "./export-harness.ts";
 import { type TestCases, chooseCases } from "./test-case.ts";
-
-/** What is known of an export under test, beside how to make it. */
-export interface ExportCaseOptions<T, C = Json> {
-  /** Handed to `pages`; small enough for two pages or more. @default the export's own, or 100 */
-  readonly pageSize?: number;
-  /** How long the export may take to end once it is aborted or read no further, in milliseconds. @default 1000 */
-  readonly abortWithinMs?: number;
-  /** False: its pages have no checkpoints. @default true */
-  readonly checkpoints?: boolean;
-  /** False: it has no `key`. @default true */
-  readonly keys?: boolean;
-  /** The same export over a source without records. */
-  readonly empty?: () => Promise<Export<T, C>> | Export<T, C>;
-  /**
-   * Adds a record to the source of an export that has been read to its end, with the oldest timestamp or number that
-   * a new record may still come with, and returns it.
-   */
-  addLate?(from: Export<T, C>): Promise<T> | T;
-}
-
-/** Makes the export under test, over a source of its own that has the same records each time. */
-export type MakeExport<T, C = Json> = () => Promise<Export<T, C>> | Export<T, C>;
 
 /**
  * What a run relies on when it reads an export, one case each; those for which something is missing are in `skipped`.
  * Let the source have several records with the same timestamp, or whatever the checkpoint is made of, on both sides of
  * a page's end: that is where records get lost.
  *
- * Real time is not covered: `listen` has no cases here.
+ * An export with a `key` may yield a record again, as one that looks back at each start does. Real time is not covered:
+ * `listen` has no cases here.
  *
  * @example
  * for (const { title, run } of exportCases(() => ordersOf(fakeShop(250)), { pageSize: 100 })) test(title, run);
  */
 export function exportCases<T, C = Json>(make: MakeExport<T, C>, options: ExportCaseOptions<T, C> = {}): TestCases {
-  const { checkpoints = true, keys = true, empty } = options;
-  const needs: Readonly<Record<Need, string | undefined>> = {
-    nothing: undefined,
-    checkpoints: checkpoints ? undefined : "`checkpoints: false`",
-    keys: keys ? undefined : "`keys: false`",
-    empty: empty === undefined ? "`empty` is not given" : undefined,
-    addLate: checkpoints
-      ? options.addLate === undefined
-        ? "`addLate` is not given"
-        : undefined
-      : "`checkpoints: false`",
-  };
   return chooseCases(
-    Object.entries(cases).map(([title, { need, run: check }]) => ({
+    Object.entries(cases).map(([title, { needs = [], run: check }]) => ({
       title,
-      skip: needs[need],
+      skip: needs.map((need) => reasonAgainst(need, options)).find((reason) => reason !== undefined),
       run: () => check(new ExportHarness<unknown>(make as MakeExport<unknown>, options as ExportCaseOptions<unknown>)),
     })),
   );
 }
 
-type Need = "nothing" | "checkpoints" | "keys" | "empty" | "addLate";
+type Need = "checkpoints" | "keys" | "empty" | "records" | "addLate";
+
+function reasonAgainst<T, C>(need: Need, options: ExportCaseOptions<T, C>): string | undefined {
+  if (need === "checkpoints" || need === "keys") return options[need] === false ? `\`${need}: false\`` : undefined;
+  return options[need] === undefined ? `\`${need}\` is not given` : undefined;
+}
 
 interface ExportCase {
-  readonly need: Need;
+  readonly needs?: readonly Need[];
   readonly run: (harness: ExportHarness<unknown>) => Promise<void>;
-}
-
-/** How a reading goes. */
-interface ReadingOptions {
-  readonly checkpoint?: Json | undefined;
-  readonly limit?: number;
-  /** False: records are left as they are, to see whether the export changes them. @default true */
-  readonly freeze?: boolean;
-}
-
-/** An export under test, and the ways in which runs read it. */
-class ExportHarness<T> {
-  readonly options: ExportCaseOptions<T>;
-  readonly make: MakeExport<T>;
-
-  constructor(make: MakeExport<T>, options: ExportCaseOptions<T>) {
-    this.make = make;
-    this.options = options;
-  }
-
-  get abortWithinMs(): number {
-    return this.options.abortWithinMs ?? 1_000;
-  }
-
-  /** Begins to read, as a run does. */
-  open(from: Export<T>, options: ReadingOptions = {}): Reading {
-    const { checkpoint, limit, freeze = true } = options;
-    assert.ok(from.pages !== undefined, "the export has no pages, so it cannot be read on demand");
-    const abort = new AbortController();
-    const pages = from.pages({
-      // As it comes out of a storage: a copy, frozen.
-      checkpoint: checkpoint === undefined ? undefined : copyJson(JSON.parse(JSON.stringify(checkpoint))),
-      run: sampleRun("sample-run", limit),
-      flow: sampleFlow,
-      pageSize: this.options.pageSize ?? from.pageSize ?? 100,
-      ...(limit === undefined ? {} : { limit }),
-      signal: abort.signal,
-      log: silentLogger,
-    });
-    return new Reading(pages[Symbol.asyncIterator](), abort, freeze);
-  }
-
-  /** Every page, from the checkpoint on. */
-  async readAll(from: Export<T>, options: ReadingOptions = {}): Promise<readonly Page<unknown>[]> {
-    return this.open(from, options).rest();
-  }
-
-  /** Fails unless these are the same records, in the same order if the export is `ordered`. */
-  assertSame(found: readonly unknown[], expected: readonly unknown[], how: { from: Export<T>; what: string }): void {
-    const { from, what } = how;
-    const strings = [found.map(textOf), expected.map(textOf)] as const;
-    const [surplus, missing] = [without(strings[0], strings[1]), without(strings[1], strings[0])];
-    const problems = [
-      ...(missing.length === 0 ? [] : [`missing: ${missing.length}, the first: ${missing[0]}`]),
-      ...(surplus.length === 0 ? [] : [`too many: ${surplus.length}, the first: ${surplus[0]}`]),
-    ];
-    assert.ok(problems.length === 0, `${what}: ${problems.join("; ")}`);
-    if (from.order === "ordered") assert.deepEqual(strings[0], strings[1], `${what}: the order is another`);
-  }
-}
-
-/** One reading of an export. */
-class Reading {
-  readonly #iterator: AsyncIterator<unknown>;
-  readonly #abort: AbortController;
-  readonly #freeze: boolean;
-
-  constructor(iterator: AsyncIterator<unknown>, abort: AbortController, freeze: boolean) {
-    this.#iterator = iterator;
-    this.#abort = abort;
-    this.#freeze = freeze;
-  }
-
-  /** Undefined at the end. */
-  async next(): Promise<Page<unknown> | undefined> {
-    const result = await this.#iterator.next();
-    return result.done === true ? undefined : readPage(result.value, this.#freeze);
-  }
-
-  async rest(): Promise<readonly Page<unknown>[]> {
-    const pages: Page<unknown>[] = [];
-    for (let page = await this.next(); page !== undefined; page = await this.next()) pages.push(page);
-    return pages;
-  }
-
-  abort(): void {
-    this.#abort.abort(new Error("the run was canceled"));
-  }
-
-  /** What comes next once the reading was aborted: an error is as good an end as any. */
-  async nextAborted(): Promise<Page<unknown> | undefined> {
-    try {
-      return await this.next();
-    } catch {
-      return undefined;
-    }
-  }
-
-  async stop(): Promise<void> {
-    await this.#iterator.return?.();
-  }
 }
 
 const cases: Readonly<Record<string, ExportCase>> = {
   "it has the parts that it is tested for": {
-    need: "nothing",
     async run(harness) {
       const from = await harness.make();
       const { checkpoints = true, keys = true } = harness.options;
@@ -184,7 +61,6 @@ const cases: Readonly<Record<string, ExportCase>> = {
   },
 
   "its source has two pages or more, so that the other cases can fail": {
-    need: "nothing",
     async run(harness) {
       const pages = await harness.readAll(await harness.make());
 
@@ -194,7 +70,6 @@ const cases: Readonly<Record<string, ExportCase>> = {
   },
 
   "each page is one: records, and at most a checkpoint and a total": {
-    need: "nothing",
     async run(harness) {
       const pages = await harness.readAll(await harness.make());
 
@@ -203,7 +78,6 @@ const cases: Readonly<Record<string, ExportCase>> = {
   },
 
   "it changes no record that it has given away": {
-    need: "nothing",
     async run(harness) {
       const reading = harness.open(await harness.make(), { freeze: false });
       const given: { readonly record: unknown; readonly text: string }[] = [];
@@ -216,7 +90,6 @@ const cases: Readonly<Record<string, ExportCase>> = {
   },
 
   "reading it again from the start yields the same records": {
-    need: "nothing",
     async run(harness) {
       const from = await harness.make();
 
@@ -227,13 +100,41 @@ const cases: Readonly<Record<string, ExportCase>> = {
     },
   },
 
+  "pages of another size yield the same records": {
+    async run(harness) {
+      const from = await harness.make();
+      const asked = harness.pageSizeOf(from);
+      const expected = recordsOf(await harness.readAll(from));
+      // Larger than its own no run asks for, and the source may refuse it.
+      const pageSize = asked === 1 ? 2 : asked - 1;
+
+      const found = await readToItsEnd(harness, from, pageSize);
+
+      const what = `with pages of ${pageSize} instead of ${asked}`;
+      if (found !== undefined) harness.assertSame(recordsOf(found), expected, { from, what });
+    },
+  },
+
+  "it yields all records of its source, and no others": {
+    needs: ["records"],
+    async run(harness) {
+      const from = await harness.make();
+
+      const found = recordsOf(await harness.readAll(from));
+      const expected = (await harness.options.records?.(from)) ?? [];
+
+      const what = `${found.length} of ${expected.length} read`;
+      harness.assertSame(found, expected, { from, what, order: "unordered" });
+    },
+  },
+
   "each page's checkpoint is JSON, and reads back the same": {
-    need: "checkpoints",
+    needs: ["checkpoints"],
     async run(harness) {
       const from = await harness.make();
       const reading = from.pages?.({
         ...{ checkpoint: undefined, run: sampleRun(), flow: sampleFlow, log: silentLogger },
-        ...{ pageSize: harness.options.pageSize ?? from.pageSize ?? 100, signal: new AbortController().signal },
+        ...{ pageSize: harness.pageSizeOf(from), signal: new AbortController().signal },
       });
       assert.ok(reading, "the export has no pages");
       let nth = 0;
@@ -247,7 +148,7 @@ const cases: Readonly<Record<string, ExportCase>> = {
   },
 
   "its last page with records has a checkpoint, so that the next run reads only what is new": {
-    need: "checkpoints",
+    needs: ["checkpoints"],
     async run(harness) {
       const pages = await harness.readAll(await harness.make());
 
@@ -256,24 +157,43 @@ const cases: Readonly<Record<string, ExportCase>> = {
     },
   },
 
-  "resuming from any page's checkpoint yields exactly the records after that page": {
-    need: "checkpoints",
+  "resuming from any page's checkpoint yields the records after that page, and none that is not there": {
+    needs: ["checkpoints"],
     async run(harness) {
       const from = await harness.make();
       const pages = await harness.readAll(from);
 
       for (const [index, { checkpoint }] of pages.entries()) {
         if (checkpoint === undefined) continue;
-        // A new one each time: after a crash nothing is left but the checkpoint.
-        const rest = await harness.readAll(await harness.make(), { checkpoint });
+        const rest = await harness.readAll(await harness.reopen(from), { checkpoint });
         const what = `resumed after page ${index + 1} of ${pages.length}, at ${JSON.stringify(checkpoint)}`;
-        harness.assertSame(recordsOf(rest), recordsOf(pages.slice(index + 1)), { from, what });
+        const before = recordsOf(pages.slice(0, index + 1));
+        harness.assertSame(recordsOf(rest), recordsOf(pages.slice(index + 1)), { from, what, before });
       }
     },
   },
 
+  "resuming from its last checkpoint yields fewer records than reading from the start": {
+    needs: ["checkpoints"],
+    async run(harness) {
+      const from = await harness.make();
+      const pages = await harness.readAll(from);
+      const checkpoint = pages.findLast(hasCheckpoint)?.checkpoint;
+
+      const rest = recordsOf(await harness.readAll(await harness.reopen(from), { checkpoint }));
+
+      const all = recordsOf(pages).length;
+      const hint =
+        "does it use its checkpoint? If it looks back further than the source goes, let the source be longer";
+      assert.ok(
+        rest.length < all,
+        `resumed at ${JSON.stringify(checkpoint)}, it reads ${rest.length} of ${all}: ${hint}`,
+      );
+    },
+  },
+
   "a record that comes late is read by the next run": {
-    need: "addLate",
+    needs: ["checkpoints", "addLate"],
     async run(harness) {
       const from = await harness.make();
       const checkpoint = (await harness.readAll(from)).findLast(hasCheckpoint)?.checkpoint;
@@ -286,7 +206,6 @@ const cases: Readonly<Record<string, ExportCase>> = {
   },
 
   "once it is aborted it ends within its time, and no page follows": {
-    need: "nothing",
     async run(harness) {
       const reading = harness.open(await harness.make());
       await reading.next();
@@ -299,7 +218,6 @@ const cases: Readonly<Record<string, ExportCase>> = {
   },
 
   "aborted while it reads a page, it ends within its time, with that page at the most": {
-    need: "nothing",
     async run(harness) {
       const reading = harness.open(await harness.make());
       await reading.next();
@@ -314,7 +232,6 @@ const cases: Readonly<Record<string, ExportCase>> = {
   },
 
   "aborted before it begins, it reads no page": {
-    need: "nothing",
     async run(harness) {
       const reading = harness.open(await harness.make());
 
@@ -326,7 +243,6 @@ const cases: Readonly<Record<string, ExportCase>> = {
   },
 
   "it ends within its time when it is read no further": {
-    need: "nothing",
     async run(harness) {
       const reading = harness.open(await harness.make());
       await reading.next();
@@ -338,7 +254,6 @@ const cases: Readonly<Record<string, ExportCase>> = {
   },
 
   "a sample begins with the same records, and has as many as are asked for": {
-    need: "nothing",
     async run(harness) {
       const from = await harness.make();
       const pages = await harness.readAll(from);
@@ -356,7 +271,7 @@ const cases: Readonly<Record<string, ExportCase>> = {
   },
 
   "an empty source yields no records, and ends": {
-    need: "empty",
+    needs: ["empty"],
     async run(harness) {
       const from = await harness.options.empty?.();
       assert.ok(from);
@@ -367,36 +282,61 @@ const cases: Readonly<Record<string, ExportCase>> = {
     },
   },
 
-  "keys are strings that are not empty, and all different": {
-    need: "keys",
+  "each key is a string of 1 to 1,000 characters, and each version a string or a finite number": {
+    needs: ["keys"],
     async run(harness) {
       const from = await harness.make();
 
-      const keys = recordsOf(await harness.readAll(from)).map((record) => keyOf(from, record));
-
-      for (const key of keys)
-        assert.ok(
-          typeof key === "string" && key !== "",
-          `expected a string that is not empty, found ${formatValue(key)}`,
-        );
-      const repeated = keys.filter((key, index) => keys.indexOf(key) !== index);
-      assert.deepEqual(repeated, []);
+      for (const record of recordsOf(await harness.readAll(from))) {
+        const { key, version } = identityOf(from, record);
+        const isKey = typeof key === "string" && key !== "" && key.length <= 1_000;
+        assert.ok(isKey, `expected a key of 1 to 1,000 characters, found ${formatValue(key)} for ${textOf(record)}`);
+        const isVersion = from.version === undefined || typeof version === "string" || Number.isFinite(version);
+        assert.ok(isVersion, `expected a string or a finite number, found the version ${formatValue(version)}`);
+      }
     },
   },
 
-  "keys are the same when the records are read again": {
-    need: "keys",
+  "records with the same key and version are the same": {
+    needs: ["keys"],
     async run(harness) {
-      const [from, again] = [await harness.make(), await harness.make()];
-      const keysByText = async (each: Export<unknown>) =>
-        recordsOf(await harness.readAll(each))
-          .map((record) => `${textOf(record)} ${String(keyOf(each, record))}`)
-          .sort();
+      const from = await harness.make();
+      const known = new Map<string, string>();
 
-      assert.deepEqual(await keysByText(again), await keysByText(from));
+      for (const record of recordsOf(await harness.readAll(from))) {
+        const [identity, text] = [textOf(identityOf(from, record)), textOf(record)];
+        const other = known.get(identity) ?? text;
+        assert.equal(text, other, `two records have the identity ${identity}: ${other} and ${text}`);
+        known.set(identity, text);
+      }
+    },
+  },
+
+  "keys and versions are the same when the records are read again": {
+    needs: ["keys"],
+    async run(harness) {
+      const from = await harness.make();
+      const again = await harness.reopen(from);
+      const identities = async (each: Export<unknown>) => {
+        const records = recordsOf(await harness.readAll(each));
+        return [...new Set(records.map((record) => `${textOf(record)} ${textOf(identityOf(each, record))}`))].sort();
+      };
+
+      assert.deepEqual(await identities(again), await identities(from));
     },
   },
 };
+
+// Undefined if it has none: some cursors need pages that are larger than all records with the same timestamp, and those
+// that the case asks for are smaller than the author's.
+async function readToItsEnd(harness: ExportHarness<unknown>, from: Export<unknown>, pageSize: number) {
+  try {
+    return await harness.readAll(from, { pageSize });
+  } catch (error) {
+    if (error instanceof EndlessReadingError) return undefined;
+    throw error;
+  }
+}
 
 function hasCheckpoint(page: Page<unknown>): boolean {
   return page.checkpoint !== undefined;
@@ -406,20 +346,10 @@ function recordsOf(pages: readonly Page<unknown>[]): readonly unknown[] {
   return pages.flatMap(({ records }) => records);
 }
 
-function keyOf(from: Export<unknown>, record: unknown): unknown {
+/** Which thing, and which state of it. */
+function identityOf(from: Export<unknown>, record: unknown): { readonly key: unknown; readonly version: unknown } {
   assert.ok(from.key !== undefined, "the export has no key");
-  return from.key(record);
-}
-
-// What is left of `strings` when each of `others` has taken one like it away.
-function without(strings: readonly string[], others: readonly string[]): readonly string[] {
-  const counts = new Map<string, number>();
-  for (const other of others) counts.set(other, (counts.get(other) ?? 0) + 1);
-  return strings.filter((text) => {
-    const count = counts.get(text) ?? 0;
-    counts.set(text, count - 1);
-    return count <= 0;
-  });
+  return { key: from.key(record), version: from.version?.(record) };
 }
 
 function assertJson(value: unknown, what: string): void {

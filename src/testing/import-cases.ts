@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Result } from "../model/import.ts";
-import { inTime } from "./connector-harness.ts";
+import { inTime, textOf } from "./connector-harness.ts";
 import { type ImportCaseOptions, ImportHarness, type MakeImport, type Outcome } from "./import-harness.ts";
 import { type TestCases, chooseCases } from "./test-case.ts";
 
@@ -148,6 +148,22 @@ const cases: Readonly<Record<string, ImportCase>> = {
       assertAll("written", await harness.offer(into, batch.toReversed(), { runId: "retry-run", attempt: 2 }));
 
       assert.deepEqual(await harness.read(into), before);
+    },
+  },
+
+  "a record that has changed since it was written is written again, in the same run and in a later one": {
+    needs: ["read"],
+    async run(harness) {
+      const into = await harness.make();
+      await harness.offer(into, harness.numbers(0, harness.size));
+
+      for (const [nth, runId] of ["sample-run", "later-run"].entries()) {
+        const before = await harness.read(into);
+        const changed = harness.changed(nth, harness.size + nth);
+        assertAll("written", await harness.offerRecords(into, [changed], { runId }));
+        const what = `${textOf(changed.record)} was ignored in the ${nth === 0 ? "same" : "next"} run, since its key is known`;
+        assert.notDeepEqual(await harness.read(into), before, `${what}: update by key, or go by idempotencyKeys`);
+      }
     },
   },
 

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import { types } from "node:util";
 import type { Fault } from "../model/failure.ts";
 import { systemClock } from "../clock.ts";
 import type { ImportContext, ImportMembers, Result } from "../model/import.ts";
 import { formatValue } from "../model/json.ts";
 import { silentLogger } from "../model/logger.ts";
 import { freezeRecord } from "../model/copy.ts";
+import { idempotencyKey } from "../model/idempotency-key.ts";
 import { messageOf } from "../model/message.ts";
 import { outcomeOf } from "../model/outcome.ts";
 import { sampleFlow, sampleRun } from "./connector-harness.ts";
@@ -26,6 +28,12 @@ export interface ImportCaseOptions<In, Out = In, R = unknown> {
    * deeply equal results mean equal contents.
    */
   read?(into: ImportMembers<In, Out, R>): unknown;
+  /**
+   * The record `nth` in a later state, which goes by the same key.
+   *
+   * @default another record under that key, which an import does not notice that goes by an id in the record
+   */
+  changed?(nth: number): In;
   /** A record that can never be written, another one for each `nth`. */
   poison?(nth: number): In;
   /** Makes the next write fail because the destination is down; nothing of it is applied. */
@@ -85,10 +93,17 @@ export class ImportHarness {
     return this.numbers(0, Math.min(this.size, into.batchSize ?? this.size));
   }
 
+  /** The record `nth` in another state, for which the record `spare` stands in if need be. */
+  changed(nth: number, spare: number): KeyedRecord {
+    const { options } = this;
+    const record = options.changed === undefined ? options.record(spare) : options.changed(nth);
+    return keyedRecord(`record ${nth}`, record);
+  }
+
   /** A batch of good records, but for one. */
   withPoison(place: number): readonly KeyedRecord[] {
     return this.numbers(0, this.size).map((nth) =>
-      nth === place ? { key: `poison ${nth}`, record: this.options.poison?.(nth) } : this.#good(nth),
+      nth === place ? keyedRecord(`poison ${nth}`, this.options.poison?.(nth)) : this.#good(nth),
     );
   }
 
@@ -112,8 +127,7 @@ export class ImportHarness {
   ): Promise<{ results: unknown; records: readonly unknown[] }> {
     const batch = numbers.map((nth) => this.#good(nth)).slice(0, into.batchSize);
     const records = batch.map(({ record }) => this.shape(into, record));
-    const keys = batch.map(({ key }) => key);
-    return { results: await into.write(Object.freeze(records), this.#context({ keys })), records };
+    return { results: await into.write(Object.freeze(records), contextOf(batch)), records };
   }
 
   /** Good records, offered as a run does, and what became of each when all was said. */
@@ -136,7 +150,7 @@ export class ImportHarness {
     how: OfferOptions = {},
   ): Promise<readonly Outcome[]> {
     const batch = numbers.map((nth) => this.#good(nth));
-    const shaped = batch.map(({ key, record }) => ({ key, record: this.shape(into, record) }));
+    const shaped = batch.map((each) => ({ ...each, record: this.shape(into, each.record) }));
     return (await this.#write(into, shaped, how)).each;
   }
 
@@ -146,7 +160,7 @@ export class ImportHarness {
     batch: readonly KeyedRecord[],
     how: OfferOptions = {},
   ): Promise<readonly Outcome[]> {
-    const shaped = batch.map(({ key, record }) => ({ key, ...tryShape(into, record) }));
+    const shaped = batch.map((each) => ({ ...each, ...tryShape(into, each.record) }));
     const written = await this.#settle(
       into,
       shaped.filter(({ refused }) => refused === undefined),
@@ -160,7 +174,7 @@ export class ImportHarness {
   async find(into: ImportMembers<unknown>, numbers: readonly number[]): Promise<readonly unknown[]> {
     const batch = numbers.map((nth) => this.#good(nth));
     const records = Object.freeze(batch.map(({ record }) => this.shape(into, record)));
-    const found = await into.find?.(records, this.#context({ keys: batch.map(({ key }) => key) }));
+    const found = await into.find?.(records, contextOf(batch));
     assert.ok(Array.isArray(found), `find returned ${formatValue(found)}`);
     assert.equal(found.length, numbers.length, `find returned ${found.length} entries for ${numbers.length} records`);
     return found as readonly unknown[];
@@ -184,10 +198,9 @@ export class ImportHarness {
 
   async #write(into: ImportMembers<unknown>, batch: readonly KeyedRecord[], how: OfferOptions): Promise<WriteOutcome> {
     const records = Object.freeze(batch.map(({ record }) => record));
-    const keys = batch.map(({ key }) => key);
     let results: unknown;
     try {
-      results = await into.write(records, this.#context({ ...how, keys }));
+      results = await into.write(records, contextOf(batch, how));
     } catch (error) {
       const outcome = readThrown(error);
       return { rejectedWhole: outcome.fate === "reject", each: batch.map(() => outcome) };
@@ -196,26 +209,32 @@ export class ImportHarness {
   }
 
   #good(nth: number): KeyedRecord {
-    return { key: `record ${nth}`, record: this.options.record(nth) };
-  }
-
-  #context({ keys, runId, attempt = 1, signal }: OfferOptions & { readonly keys: readonly string[] }): ImportContext {
-    return {
-      keys: Object.freeze([...keys]),
-      idempotencyKeys: Object.freeze([...keys]),
-      attempt,
-      run: sampleRun(runId),
-      flow: sampleFlow,
-      signal: signal ?? new AbortController().signal,
-      log: silentLogger,
-    };
+    return keyedRecord(`record ${nth}`, this.options.record(nth));
   }
 }
 
-/** A record and the key it goes by. */
+/** A record, the key it goes by, and the one of its state. */
 export interface KeyedRecord {
   readonly key: string;
+  readonly idempotencyKey: string;
   readonly record: unknown;
+}
+
+function keyedRecord(key: string, record: unknown): KeyedRecord {
+  const at = { _flowId: sampleFlow._id, _importId: sampleFlow._importId };
+  return { key, idempotencyKey: idempotencyKey({ ...at, key, version: undefined, record }), record };
+}
+
+function contextOf(batch: readonly KeyedRecord[], { runId, attempt = 1, signal }: OfferOptions = {}): ImportContext {
+  return {
+    keys: Object.freeze(batch.map(({ key }) => key)),
+    idempotencyKeys: Object.freeze(batch.map((each) => each.idempotencyKey)),
+    attempt,
+    run: sampleRun(runId),
+    flow: sampleFlow,
+    signal: signal ?? new AbortController().signal,
+    log: silentLogger,
+  };
 }
 
 /** What one call of `write` said. */
@@ -246,9 +265,9 @@ function tryShape(
 
 function shapeOf(into: ImportMembers<unknown>, record: unknown): unknown {
   const mapped = into.map === undefined ? record : into.map(record);
-  assert.ok(!(mapped instanceof Promise), "map returned a promise, but it is synchronous");
+  assert.ok(!types.isPromise(mapped), "map returned a promise, but it is synchronous");
   const result = into.schema?.["~standard"].validate(mapped);
-  assert.ok(!(result instanceof Promise), "the schema validates asynchronously, but has to return at once");
+  assert.ok(!types.isPromise(result), "the schema validates asynchronously, but has to return at once");
   if (result?.issues !== undefined) throw new Error(result.issues.map(({ message }) => message).join("; "));
   return freezeRecord(result === undefined ? mapped : result.value);
 }

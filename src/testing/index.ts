@@ -10,7 +10,8 @@ export {
   collectingImport,
   scriptedImport,
 } from "./fakes.ts";
-export { type ExportCaseOptions, type MakeExport, exportCases } from "./export-cases.ts";
+export { exportCases } from "./export-cases.ts";
+export type { ExportCaseOptions, MakeExport } from "./export-harness.ts";
 export { importCases } from "./import-cases.ts";
 export type { ImportCaseOptions, MakeImport } from "./import-harness.ts";
 export { ManualClock } from "./manual-clock.ts";

@@ -26,6 +26,43 @@ const simulation = { tests: ["test/simulation/simulation.test.ts"], only: "seed"
  * tests that notice, and run `npm run test:mutations -- "part of the promise"`.
  */
 export const mutations: readonly Mutation[] = [
+  // ── the testing kit
+  {
+    promise: "exportCases find a cursor that loses records with the same timestamp at the end of a page",
+    file: "src/testing/export-cases.ts",
+    find: "asked === 1 ? 2 : asked - 1",
+    replace: "asked",
+    tests: ["test/testing/export-cases.test.ts"],
+  },
+  {
+    promise: "exportCases let a look-back read records again",
+    file: "src/testing/export-harness.ts",
+    find: "from.key === undefined ? [] : before.map(textOf)",
+    replace: "[]",
+    tests: ["test/testing/export-cases.test.ts"],
+  },
+  {
+    promise: "exportCases find an export that does not use its checkpoint",
+    file: "src/testing/export-cases.ts",
+    find: "rest.length < all,",
+    replace: "rest.length <= all,",
+    tests: ["test/testing/export-cases.test.ts"],
+  },
+  {
+    promise: "importCases find an import that ignores a changed record under a known key",
+    file: "src/testing/import-cases.ts",
+    find: "assert.notDeepEqual(await harness.read(into), before, ",
+    replace: "assert.ok(before !== null, ",
+    tests: ["test/testing/import-cases.test.ts"],
+  },
+  {
+    promise: "importCases give another state of a record another idempotency key, as a run does",
+    file: "src/testing/import-harness.ts",
+    find: "idempotencyKey({ ...at, key, version: undefined, record })",
+    replace: "idempotencyKey({ ...at, key, version: 1, record })",
+    tests: ["test/testing/import-cases.test.ts"],
+  },
+
   // ── flows and schedules
   {
     promise: "an update made against an older state of the flow is refused [1]",

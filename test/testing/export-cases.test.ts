@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Export, Page } from "../../src/index.ts";
+import type { Export, ExportContext, Page } from "../../src/index.ts";
 import {
   type ExportCaseOptions,
   type MakeExport,
@@ -12,6 +12,7 @@ interface Order {
   readonly id: string;
   readonly at: number;
   tags: string[];
+  readonly paid?: boolean;
 }
 
 /** Three orders for each instant, so that pages of four end amid equal ones. */
@@ -36,7 +37,7 @@ class Shop {
     return { order: "ordered", pageSize: 4, key, pages: (context) => this.pages(context), ...changes };
   }
 
-  async *pages({ checkpoint, pageSize, signal }: Parameters<NonNullable<Orders["pages"]>>[0]) {
+  async *pages({ checkpoint, pageSize, signal }: ExportContext<Place>) {
     let place = checkpoint ?? { at: -1, ids: [] };
     for (;;) {
       signal.throwIfAborted();
@@ -67,24 +68,63 @@ const openShop = (changes: Partial<Orders> = {}, orders?: Order[]): Orders => {
   return from;
 };
 
-const options: ExportCaseOptions<Order, Place> = {
+const plain = {
   abortWithinMs: 100,
   empty: () => openShop({}, []),
+  records: (from: Orders) => shops.get(from)?.orders ?? [],
+};
+
+const options: ExportCaseOptions<Order, Place> = {
+  ...plain,
   addLate(from) {
-    const late = { id: "late", at: 3, tags: [] };
-    shops.get(from)?.orders.push(late);
+    const orders = shops.get(from)?.orders ?? [];
+    const late = { id: `late ${orders.length}`, at: 3, tags: [] };
+    orders.push(late);
     return late;
   },
 };
 
+type MakePages = (shop: Shop, context: ExportContext<Place>) => ReturnType<NonNullable<Orders["pages"]>>;
+
 /** Pages made some other way than the good export's. */
-function pagesOf(
-  pages: (shop: Shop, context: Parameters<Shop["pages"]>[0]) => ReturnType<NonNullable<Orders["pages"]>>,
-) {
-  const shop = new Shop();
-  const from = shop.export({ pages: (context) => pages(shop, context) });
+function pagesOf(pages: MakePages, changes: Partial<Orders> = {}, shop = new Shop()): Orders {
+  const from = shop.export({ pages: (context) => pages(shop, context), ...changes });
   shops.set(from, shop);
   return from;
+}
+
+/** The classic: everything after the instant of the last record read, so that of equal ones the rest is lost. */
+async function* lossyPages(shop: Shop, { checkpoint, pageSize, signal }: ExportContext<Place>) {
+  for (let at = checkpoint?.at ?? -1; ;) {
+    signal.throwIfAborted();
+    await Promise.resolve();
+    const records = shop.orders.filter((order) => order.at > at).slice(0, pageSize);
+    at = records.at(-1)?.at ?? at;
+    if (records.length === 0) return;
+    yield { records, checkpoint: { at, ids: [] } };
+  }
+}
+
+/** Everything from the instant of the last record read on, which reads some records again, but loses none. */
+async function* repeatingPages(shop: Shop, { checkpoint, pageSize, signal }: ExportContext<Place>) {
+  for (let at = checkpoint?.at ?? 0; ;) {
+    signal.throwIfAborted();
+    await Promise.resolve();
+    const records = shop.orders.filter((order) => order.at >= at).slice(0, pageSize);
+    at = records.at(-1)?.at ?? at;
+    yield { records, checkpoint: { at, ids: [] } };
+    if (records.length < pageSize) return;
+  }
+}
+
+/** Looks back by one instant at its start, since orders may come late. */
+async function* pagesLookingBack(shop: Shop, { checkpoint, ...context }: ExportContext<Place>) {
+  let { at, ids } = checkpoint ?? { at: -1, ids: [] };
+  for await (const page of shop.pages({ ...context, checkpoint: { at: at - 1, ids: [] } })) {
+    // A crash while it reads again must not send it back further still.
+    if (page.checkpoint.at >= at) ({ at, ids } = page.checkpoint);
+    yield { records: page.records, checkpoint: { at, ids } };
+  }
 }
 
 const never = new Promise<never>(() => undefined);
@@ -139,11 +179,22 @@ const saboteurs: Readonly<Record<string, MakeExport<Order, Place>>> = {
       }
     }),
 
-  "resuming from any page's checkpoint yields exactly the records after that page": () =>
-    // The classic: everything after the instant of the last record read, so that equal ones are missed.
+  "resuming from any page's checkpoint yields the records after that page, and none that is not there": () =>
+    // Reads an instant to its end, but its checkpoints do not say how far it got in it.
     pagesOf(async function* (shop, context) {
       for await (const page of shop.pages(context))
         yield { ...page, checkpoint: { at: page.checkpoint.at, ids: shop.orders.map(key) } };
+    }),
+
+  "resuming from its last checkpoint yields fewer records than reading from the start": () =>
+    pagesOf((shop, context) => shop.pages({ ...context, checkpoint: undefined })),
+
+  "pages of another size yield the same records": () => pagesOf(lossyPages),
+
+  "it yields all records of its source, and no others": () =>
+    pagesOf(async function* (shop, context) {
+      for await (const { records, checkpoint } of shop.pages(context))
+        yield { records: records.filter(({ id }) => id !== "order 5"), checkpoint };
     }),
 
   "a record that comes late is read by the next run": () =>
@@ -187,14 +238,33 @@ const saboteurs: Readonly<Record<string, MakeExport<Order, Place>>> = {
       else yield await Promise.resolve(shop.orders.slice(-limit).reverse());
     }),
 
-  "keys are strings that are not empty, and all different": () => openShop({ key: ({ at }) => `order of ${at}` }),
+  "each key is a string of 1 to 1,000 characters, and each version a string or a finite number": () =>
+    openShop({ version: () => NaN }),
 
-  "keys are the same when the records are read again": () => openShop({ key: ({ id }) => `${id} ${pagesMade++}` }),
+  "records with the same key and version are the same": () => openShop({ key: ({ at }) => `order of ${at}` }),
+
+  "keys and versions are the same when the records are read again": () => openShop({ version: () => pagesMade++ }),
 };
+
+/** Of those in `saboteurs`, the ones that other cases cannot see. */
+const newest = [
+  "resuming from its last checkpoint yields fewer records than reading from the start",
+  "it yields all records of its source, and no others",
+  "each key is a string of 1 to 1,000 characters, and each version a string or a finite number",
+  "records with the same key and version are the same",
+  "keys and versions are the same when the records are read again",
+];
 
 async function run(cases: TestCases, title: string): Promise<void> {
   const found = cases.find((each) => each.title === title);
   await (found ?? expect.fail(`there is no case ${title}`)).run();
+}
+
+/** Titles of the cases that fail. */
+async function failuresOf(cases: TestCases): Promise<readonly string[]> {
+  const failed: string[] = [];
+  for (const { title, run: check } of cases) await check().catch(() => failed.push(title));
+  return failed;
 }
 
 describe("exportCases", () => {
@@ -223,6 +293,63 @@ describe("exportCases", () => {
     for (const { title, run: check } of cases) test(title, check);
   });
 
+  const goodOnes: Readonly<Record<string, MakeExport<Order, Place>>> = {
+    "that looks back at each start": () => pagesOf(pagesLookingBack, { version: ({ at }) => at }),
+    "that looks back, without versions": () => pagesOf(pagesLookingBack),
+    "that reads an instant again at each page's end": () => pagesOf(repeatingPages),
+    "that reads each instant to its end, so that its pages are larger than asked for": () =>
+      pagesOf(async function* (shop, { checkpoint, signal }) {
+        for (let at = (checkpoint?.at ?? -1) + 1; at <= 3; at++) {
+          signal.throwIfAborted();
+          const records = shop.orders.filter((order) => order.at === at);
+          yield await Promise.resolve({ records, checkpoint: { at, ids: [] } });
+        }
+      }),
+    "of changes, several of one thing": () =>
+      openShop({ key: ({ at }) => `order ${at}`, version: ({ id }) => Number(id.split(" ")[1]) }),
+    "that is unordered": () => openShop({ order: "unordered" }),
+  };
+
+  describe.each(Object.entries(goodOnes))("pass an export %s:", (_, make) => {
+    // Not all of them look out for late records.
+    for (const { title, run: check } of exportCases(make, plain)) test(title, check);
+  });
+
+  test("let a source keep what it has got, and be the same for all cases", async () => {
+    const shop = new Shop();
+    const make = () => {
+      const from = shop.export();
+      shops.set(from, shop);
+      return from;
+    };
+    const cases = exportCases(make, options);
+
+    expect([await failuresOf(cases), await failuresOf(cases)]).toEqual([[], []]);
+    expect(shop.orders).toHaveLength(12);
+  });
+
+  test("let the checkpoints of a source be valid there only, if they can reopen it", async () => {
+    let sources = 0;
+    const openIn = (source: number): Orders => {
+      const from = pagesOf(async function* (shop, { checkpoint, ...context }) {
+        // As a folder that is made for each case: the checkpoint names a file in it.
+        const there = checkpoint?.ids[0] === `source ${source}`;
+        const place = there ? { ...checkpoint, ids: checkpoint.ids.slice(1) } : undefined;
+        for await (const page of shop.pages({ ...context, checkpoint: place }))
+          yield { ...page, checkpoint: { ...page.checkpoint, ids: [`source ${source}`, ...page.checkpoint.ids] } };
+      });
+      sourceOf.set(from, source);
+      return from;
+    };
+    const sourceOf = new WeakMap<Orders, number>();
+    const make = () => openIn(sources++);
+
+    expect(
+      await failuresOf(exportCases(make, { ...options, reopen: (from) => openIn(sourceOf.get(from) ?? -1) })),
+    ).toEqual([]);
+    expect(await failuresOf(exportCases(make, options))).toEqual([newest[0]]);
+  });
+
   test.each(Object.entries(saboteurs))("catch what breaks: %s", async (title, make) => {
     await expect(run(exportCases(make, options), title)).rejects.toThrow();
   });
@@ -243,31 +370,96 @@ describe("exportCases", () => {
 
   test("say what is missing and what is too many, after which page", async () => {
     const make = () =>
-      pagesOf((shop, context) => shop.pages({ ...context, checkpoint: context.checkpoint && { at: 1, ids: [] } }));
-    const title = "resuming from any page's checkpoint yields exactly the records after that page";
+      pagesOf(async function* (shop, context) {
+        yield* shop.pages({ ...context, checkpoint: context.checkpoint && { at: 2, ids: [] } });
+        if (context.checkpoint) yield [{ id: "another", at: 9, tags: [] }];
+      });
+    const title = "resuming from any page's checkpoint yields the records after that page, and none that is not there";
 
     await expect(run(exportCases(make, options), title)).rejects.toThrow(
-      `resumed after page 1 of 3, at {"at":1,"ids":["order 3"]}: too many: 1, the first: {"at":1,"id":"order 3","tags":[]}`,
+      `resumed after page 1 of 3, at {"at":1,"ids":["order 3"]}: ` +
+        `missing: 2, the first: {"at":1,"id":"order 4","tags":[]}; too many: 1, the first: {"at":9,"id":"another","tags":[]}`,
     );
+  });
+
+  test("catch a look-back of an export without keys: what is read again is another record", async () => {
+    const make = () => {
+      const from = pagesOf(pagesLookingBack);
+      Reflect.deleteProperty(from, "key");
+      return from;
+    };
+    const title = "resuming from any page's checkpoint yields the records after that page, and none that is not there";
+
+    await expect(run(exportCases(make, { ...options, keys: false }), title)).rejects.toThrow("too many: 4");
+  });
+
+  test("catch a cursor that stands still in more equal records than a page has, instead of reading for ever", async () => {
+    const make = () =>
+      pagesOf(repeatingPages, {}, new Shop(Array.from({ length: 10 }, (_, n) => ({ ...orderAt(n), at: 1 }))));
+
+    await expect(exportCases(make, options)[0]?.run()).rejects.toThrow("it reads on and on: 1000 pages in a row");
+  });
+
+  test("catch two different records of one key, of which nothing says which is the newer", async () => {
+    const orders = manyOrders().flatMap((order) => [order, { ...order, paid: true }]);
+    const title = "records with the same key and version are the same";
+
+    await expect(
+      run(
+        exportCases(() => openShop({}, orders), options),
+        title,
+      ),
+    ).rejects.toThrow(
+      `two records have the identity {"key":"order 0","version":undefined}: {"at":0,"id":"order 0","tags":[]} and`,
+    );
+  });
+
+  test.each([1, 2, 3, 4, 5, 6, 7, 8, 9])(
+    "catch a cursor that loses equal records, with pages of %i of 10",
+    async (pageSize) => {
+      const cases = exportCases(() => pagesOf(lossyPages), { pageSize });
+
+      expect(await failuresOf(cases)).toEqual(["pages of another size yield the same records"]);
+    },
+  );
+
+  test("catch one that keeps to no size, if they know what its source has", async () => {
+    const make = () => pagesOf((shop, context) => lossyPages(shop, { ...context, pageSize: 4 }));
+    expect(await failuresOf(exportCases(make, plain))).toEqual(["it yields all records of its source, and no others"]);
+  });
+
+  test.each(newest)("catch by no other case what breaks: %s", async (title) => {
+    const make = saboteurs[title] ?? expect.fail(title);
+
+    expect(await failuresOf(exportCases(make, options))).toEqual([title]);
   });
 
   test("list what is left out, and why", () => {
     const { skipped } = exportCases(openShop, { checkpoints: false, keys: false });
 
     expect(skipped).toEqual([
+      { title: "it yields all records of its source, and no others", reason: "`records` is not given" },
       { title: "each page's checkpoint is JSON, and reads back the same", reason: "`checkpoints: false`" },
       {
         title: "its last page with records has a checkpoint, so that the next run reads only what is new",
         reason: "`checkpoints: false`",
       },
       {
-        title: "resuming from any page's checkpoint yields exactly the records after that page",
+        title: "resuming from any page's checkpoint yields the records after that page, and none that is not there",
+        reason: "`checkpoints: false`",
+      },
+      {
+        title: "resuming from its last checkpoint yields fewer records than reading from the start",
         reason: "`checkpoints: false`",
       },
       { title: "a record that comes late is read by the next run", reason: "`checkpoints: false`" },
       { title: "an empty source yields no records, and ends", reason: "`empty` is not given" },
-      { title: "keys are strings that are not empty, and all different", reason: "`keys: false`" },
-      { title: "keys are the same when the records are read again", reason: "`keys: false`" },
+      {
+        title: "each key is a string of 1 to 1,000 characters, and each version a string or a finite number",
+        reason: "`keys: false`",
+      },
+      { title: "records with the same key and version are the same", reason: "`keys: false`" },
+      { title: "keys and versions are the same when the records are read again", reason: "`keys: false`" },
     ]);
     expect(exportCases(openShop, options).skipped).toEqual([]);
   });

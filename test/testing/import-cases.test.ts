@@ -101,6 +101,19 @@ const options: ImportCaseOptions<Order> = {
 const writing = (write: (erp: Erp, ...call: Write) => Promise<void | readonly Result[]>) => () =>
   ledger((erp) => ({ write: (...call) => write(erp, ...call) }));
 
+/** Writes what it does not remember, as an API does that is given idempotency keys. */
+function remembering(marksOf: (context: ImportContext, records: readonly Order[]) => readonly string[]): Import<Order> {
+  const known = new Set<string>();
+  return ledger((erp) => ({
+    async write(records, context) {
+      const marks = marksOf(context, records);
+      const isNew = (_: unknown, index: number) => !known.has(marks[index] ?? "");
+      await good(erp, records.filter(isNew), { ...context, keys: context.keys.filter(isNew) });
+      for (const mark of marks) known.add(mark);
+    },
+  }));
+}
+
 let serial = 0;
 const never = new Promise<never>(() => undefined);
 
@@ -176,6 +189,9 @@ const saboteurs: Readonly<Record<string, MakeImport<Order>>> = {
       );
     },
   ),
+
+  "a record that has changed since it was written is written again, in the same run and in a later one": () =>
+    remembering(({ keys }) => keys),
 
   "a record that can never be written is a reject, wherever it stands, and its neighbours are written": writing(
     async (erp, records, { keys, signal }) => {
@@ -262,6 +278,13 @@ async function run(cases: TestCases, title: string): Promise<void> {
   await (found ?? expect.fail(`there is no case ${title}`)).run();
 }
 
+/** Titles of the cases that fail. */
+async function failuresOf(cases: TestCases): Promise<readonly string[]> {
+  const failed: string[] = [];
+  for (const { title, run: check } of cases) await check().catch(() => failed.push(title));
+  return failed;
+}
+
 const whereIsIt = "find returns for each record, in order, whether it is there";
 const finding = (find: (erp: Erp, ...call: Write) => readonly unknown[]) => () =>
   ledger((erp) => ({ idempotent: false, find: async (...call: Write) => find(erp, ...call) }));
@@ -319,6 +342,79 @@ describe("importCases", () => {
 
     for (const { title, run: check } of importCases(make, { ...options, idempotent: false, find: true }))
       test(title, check);
+  });
+
+  describe("pass an import that hands idempotency keys to an API that remembers them:", () => {
+    const cases = importCases(() => remembering(({ idempotencyKeys }) => idempotencyKeys), options);
+
+    for (const { title, run: check } of cases) test(title, check);
+  });
+
+  describe("pass an import that goes by an id in the record:", () => {
+    const make = writing((erp, records, context) =>
+      good(erp, records, { ...context, keys: records.map(({ id }) => id) }),
+    );
+    const changed = (nth: number) => ({ ...orderAt(nth), total: 100 });
+
+    for (const { title, run: check } of importCases(make, options)) test(title, check);
+    for (const { title, run: check } of importCases(make, { ...options, changed }))
+      test(`${title}, also by \`changed\``, check);
+  });
+
+  const changedIsWritten =
+    "a record that has changed since it was written is written again, in the same run and in a later one";
+
+  test.each<[string, MakeImport<Order>, RegExp]>([
+    ["that remembers keys", () => remembering(({ keys }) => keys), /in the same run, since its key is known/],
+    [
+      "that remembers the keys of a run",
+      () => remembering(({ keys, run }) => keys.map((key) => `${key} ${run._id}`)),
+      /in the same run/,
+    ],
+    [
+      "that remembers the keys of earlier runs",
+      () => {
+        const known = new Map<string, string>();
+        let first: string | undefined;
+        return remembering(({ keys, run, idempotencyKeys }) => {
+          first ??= run._id;
+          return keys.map((key, index) => {
+            const mark = (run._id === first ? undefined : known.get(key)) ?? idempotencyKeys[index] ?? "";
+            known.set(key, mark);
+            return mark;
+          });
+        });
+      },
+      /in the next run/,
+    ],
+    [
+      "that refuses a known key",
+      () => {
+        const known = new Map<string, string>();
+        return ledger((erp) => ({
+          async write(records, context) {
+            for (const [index, key] of context.keys.entries())
+              if ((known.get(key) ?? records[index]?.id) !== records[index]?.id) throw reject("409");
+            await good(erp, records, context);
+            for (const [index, key] of context.keys.entries()) known.set(key, records[index]?.id ?? "");
+          },
+        }));
+      },
+      /reject \(409\)/,
+    ],
+  ])("catch by no other case an import %s and ignores a changed record", async (_, make, message) => {
+    const cases = importCases(make, options);
+
+    await expect(run(cases, changedIsWritten)).rejects.toThrow(message);
+    expect(await failuresOf(cases)).toEqual([changedIsWritten]);
+  });
+
+  test("catch an import that ignores a known id in a record, if they know what a changed record looks like", async () => {
+    const make = () => remembering((_, records) => records.map(({ id }) => id));
+    const changed = (nth: number) => ({ ...orderAt(nth), total: 100 });
+
+    expect(await failuresOf(importCases(make, options))).toEqual([]);
+    expect(await failuresOf(importCases(make, { ...options, changed }))).toEqual([changedIsWritten]);
   });
 
   test.each(Object.entries(saboteurs))("catch what breaks: %s", async (title, make) => {

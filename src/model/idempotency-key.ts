@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { canonicalHash } from "../model/canonical.ts";
+import { canonicalHash } from "./canonical.ts";
 
 /** What an idempotency key is made of. */
 export interface RecordIdentity {
