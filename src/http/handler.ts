@@ -56,7 +56,7 @@ interface Admission extends Grant {
 }
 
 /** A request whose body is to be read. */
-interface Received {
+interface BodyRequest {
   readonly request: Request;
   /** The id in the path. */
   readonly _id: string;
@@ -129,7 +129,7 @@ class Dispatcher {
     return { ...(await verifiedGrant(verify, request, bytes)), verified: bytes };
   }
 
-  async #bodyOf(spec: BodySpec, { action }: Route, { request, _id, verified }: Received): Promise<Body> {
+  async #bodyOf(spec: BodySpec, { action }: Route, { request, _id, verified }: BodyRequest): Promise<Body> {
     const { maxRecordsBytes, maxBodyBytes } = this.#options;
     const isRecords = action === "records.accept";
     const limit = isRecords ? maxRecordsBytes : maxBodyBytes;

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 
-/** How integers that JavaScript's numbers do not hold are read. */
+/** How integers that JavaScript's numbers do not represent are read. */
 export type IntegerReading = "refuse" | "string" | "bigint";
 
 /** An integer that could not be read. */
@@ -58,7 +58,7 @@ function withBigInts(parsed: unknown, mark: string): unknown {
   return outermost.parsed;
 }
 
-/** Writes strings in the place of integers that JavaScript does not hold. */
+/** Writes strings in the place of integers that JavaScript does not represent. */
 class Marking {
   /** What a string begins with that is to be a `bigint`. With `!` after it, it is refused. Nobody can have put it into the text. */
   readonly mark = randomBytes(12).toString("base64");
@@ -80,7 +80,7 @@ class Marking {
     for (let match = part.exec(text); match !== null; match = part.exec(text)) {
       const [found] = match;
       if (found === '"') part.lastIndex = endOfString(text, match.index);
-      else if (!isHeld(found, this.#integers)) {
+      else if (!isReadAsWritten(found, this.#integers)) {
         parts.push(text.slice(copied, match.index), this.#replacement(found));
         copied = part.lastIndex;
       }
@@ -107,7 +107,7 @@ function endOfString(text: string, start: number): number {
 }
 
 /** Whether the number can be left to JavaScript. */
-function isHeld(text: string, integers: IntegerReading): boolean {
+function isReadAsWritten(text: string, integers: IntegerReading): boolean {
   const number = Number(text);
   if (!Number.isFinite(number)) return false;
   // What an integer is read as depends on its size, not on whether it happens to keep its digits.
@@ -155,7 +155,7 @@ interface Level {
 }
 
 /** A string that begins with the mark, and where it is. */
-interface Marked {
+interface MarkedString {
   readonly container: Record<string, unknown>;
   readonly name: string;
   /** Without the mark. */
@@ -165,7 +165,7 @@ interface Marked {
 }
 
 /** Calls `visit` for each such string below `value`. */
-function visitMarked(value: unknown, mark: string, visit: (marked: Marked) => void): void {
+function visitMarked(value: unknown, mark: string, visit: (marked: MarkedString) => void): void {
   // From the outermost. A stack of its own: JSON may be nested deeper than calls can be.
   const levels: Level[] = [{ container: { value }, names: ["value"], next: 0 }];
   const place = () => levels.slice(1).map(({ names, next }) => names[next - 1]);

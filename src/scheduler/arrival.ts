@@ -1,4 +1,4 @@
-import { ContractViolationError, InvalidRequestError, type RequestIssue } from "../errors.ts";
+import { ContractViolationError, InvalidRequestError } from "../errors.ts";
 import type { Export } from "../model/export.ts";
 import { formatValue } from "../model/json.ts";
 import { messageOf } from "../model/message.ts";
@@ -10,6 +10,8 @@ export interface ArrivalExport {
   readonly _id: string;
   readonly export: Export<unknown>;
 }
+
+type RequestIssue = NonNullable<InvalidRequestError["issues"]>[number];
 
 /** Issues that are listed. */
 const most = 100;

@@ -8,7 +8,7 @@ const read = (text: string, integers: IntegerReading) => {
   return result.unread === undefined ? { value: result.value } : { places: result.unread.map(({ place }) => place) };
 };
 
-describe("an integer that JavaScript does not hold", () => {
+describe("an integer that JavaScript does not represent", () => {
   test.each<[string, string]>([
     ["7615917337495251231", "7615917337495251231"],
     ["-7615917337495251231", "-7615917337495251231"],
@@ -145,7 +145,7 @@ describe("everything else is read as JSON.parse reads it", () => {
 
 test("takes time in proportion to the text, whatever is in it", () => {
   const size = 2 ** 20;
-  const texts: Readonly<Record<string, (length: number) => string>> = {
+  const samples: Readonly<Record<string, (length: number) => string>> = {
     digits: (length) => "7".repeat(length),
     zeros: (length) => `1${"0".repeat(length)}1.0`,
     fraction: (length) => `0.${"0".repeat(length)}1e999`,
@@ -156,7 +156,7 @@ test("takes time in proportion to the text, whatever is in it", () => {
     exponents: (length) => `[${"1e400,".repeat(length / 6)}1]`,
     names: (length) => `{${'"a":1e400,'.repeat(length / 10)}"a":1}`,
   };
-  for (const [name, make] of Object.entries(texts)) {
+  for (const [name, make] of Object.entries(samples)) {
     const seconds = (length: number) => {
       const text = make(length);
       const start = process.cpuUsage();
