@@ -21,7 +21,7 @@ import {
   wantedByOperator,
   withoutDefinition,
 } from "./model/flow-change.ts";
-import { type FlowChecks, type Subject, checkFlow, checkFlows } from "./model/flow-checks.ts";
+import { type FlowChecks, type Subject, checkAlone, checkFlow, checkFlows } from "./model/flow-checks.ts";
 import { type FlowIssue, FlowIssues } from "./model/flow-issues.ts";
 import { type Import, importRules } from "./model/import.ts";
 import { flowFilters } from "./model/filters.ts";
@@ -135,11 +135,12 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
 
   /**
    * The problems for which `create` would refuse `input`, none if it is valid; at most 100, of which the last then says
-   * how many more there are. Nothing is stored.
+   * how many more there are. At once, and so without what only the storage knows: whether the flows of `_runNextFlowIds`
+   * exist and lead back.
    */
-  async check(input: unknown): Promise<readonly FlowIssue[]> {
+  check(input: unknown): readonly FlowIssue[] {
     const issues = new FlowIssues();
-    await checkFlow(input, this.#checks(issues));
+    checkAlone(input, this.#checks(issues));
     return issues.all;
   }
 

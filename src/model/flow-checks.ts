@@ -58,8 +58,12 @@ export async function checkFlows(
   return definitions;
 }
 
-// All but what depends on other flows.
-function checkAlone(input: unknown, checks: FlowChecks, { _id, chosen, named }: Subject): FlowDefinition | undefined {
+/** {@link checkFlow}, but for what depends on other flows. */
+export function checkAlone(
+  input: unknown,
+  checks: Omit<FlowChecks, "findFlow">,
+  { _id, chosen, named }: Subject = {},
+): FlowDefinition | undefined {
   const { issues } = checks;
   const expected = chosen ? expectation(_id, chosenId) : undefined;
   if (expected !== undefined)
@@ -74,7 +78,10 @@ function checkAlone(input: unknown, checks: FlowChecks, { _id, chosen, named }: 
   return issues.count > 0 ? undefined : definition;
 }
 
-function addScheduleIssues({ schedule, timezone }: Readonly<Record<string, unknown>>, checks: FlowChecks): void {
+function addScheduleIssues(
+  { schedule, timezone }: Readonly<Record<string, unknown>>,
+  checks: Omit<FlowChecks, "findFlow">,
+): void {
   // What is blank, or no string, was refused by its shape; the other is looked at all the same.
   const stringOr = (given: unknown, otherwise: string) => (typeof given === "string" && given.trim()) || otherwise;
   const problems = checks.checkSchedule(stringOr(schedule, "* * * * *"), stringOr(timezone, checks.timezone));

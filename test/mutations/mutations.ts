@@ -511,8 +511,8 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "HTTP: a tenant sees its own flows only",
     file: "src/http/routes/scoped.ts",
-    find: "flow === undefined || !sees(scope, flow)",
-    replace: "flow === undefined",
+    find: "if (flow === undefined || !sees(scope, flow))",
+    replace: "if (flow === undefined)",
     tests: ["test/http/tenants.test.ts"],
   },
   {

@@ -57,7 +57,7 @@ export async function inScope({ deps, scope }: Call, input: unknown, now?: Flow)
   if (foreign.length === 0) return owned;
   const fields = new Set(foreign.map(({ field }) => field));
   // What the registry says of these fields may name what the caller may not see.
-  const others = await deps.registry.check(now === undefined ? owned : patched(now, owned));
+  const others = deps.registry.check(now === undefined ? owned : patched(now, owned));
   const all = [...foreign, ...others.filter(({ field }) => !fields.has(field))];
   throw new InvalidFlowError(all.slice(0, 100), all.length);
 }
@@ -68,7 +68,7 @@ function foreignIntegration(expected: string, found: string): HttpError {
   return new HttpError(403, [{ code: new ForbiddenError().code, message, field }]);
 }
 
-/** An issue for each export, import and flow that the caller may not use, as if there were none. */
+/** An issue for each export, import and flow that there is not, or that the caller may not use, which looks the same. */
 async function foreignRefs(
   input: object,
   scope: TenantScope,
@@ -83,7 +83,7 @@ async function foreignRefs(
   const next = namedIds(input, "_runNextFlowIds");
   const flows = await Promise.all(next.map(async (_id) => (_id === "" ? undefined : find(_id))));
   for (const [index, flow] of flows.entries())
-    if (flow !== undefined && !sees(scope, flow))
-      addUnknownId(issues, { field: `_runNextFlowIds.${index}`, kind: "flow", _id: flow._id });
+    if (next[index] !== "" && (flow === undefined || !sees(scope, flow)))
+      addUnknownId(issues, { field: `_runNextFlowIds.${index}`, kind: "flow", _id: next[index] ?? "" });
   return issues.all;
 }
