@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Clock, Yielder } from "../clock.ts";
 import { delay } from "../clock.ts";
 import { ContractViolationError, ExportFailedError, NothingDeliveredError, PoundlockError } from "../errors.ts";
@@ -210,18 +211,22 @@ class Execution {
     if (run.trigger === "retry") return this.#readPass(start, "failures");
     if (!(await this.#readPass(start, from.pages === undefined ? "inbox" : "pages"))) return false;
     const reached = this.#progress.position.checkpoint;
-    const moved = _importIds.filter((_id) => this.#recipients.get(_id)?.left === undefined);
+    const moved = _importIds.filter((_id) => this.#recipients.get(_id)?.left === undefined && this.#stoodAtStart(_id));
     if (run.limit === undefined && run.moveCheckpoint !== false && reached !== undefined)
       this.#progress.plan({ _importIds: moved, checkpoint: reached, position: null });
     return true;
+  }
+
+  // It has been given all from its own place on. One that stands elsewhere has not: moved, it would lose what is between.
+  #stoodAtStart(_importId: string): boolean {
+    return isDeepStrictEqual(standing(this.#progress.placeOf(_importId)), this.#ownCheckpoint());
   }
 
   // Where a run begins that moves no place: where the flow's first import stands; a backfill, from the start.
   #ownCheckpoint(): StoredCheckpoint | undefined {
     const { run } = this.#progress;
     if (run.moveCheckpoint === false) return undefined;
-    const { checkpoint, position } = this.#progress.placeOf(this.#job.claimed.flow._importId);
-    return position?.checkpoint ?? checkpoint;
+    return standing(this.#progress.placeOf(this.#job.claimed.flow._importId));
   }
 
   #duePlaces(): ReadonlyMap<string, ImportPlace> {
@@ -288,12 +293,12 @@ class Execution {
       return { ...start, ...(checkpoint === undefined ? {} : { checkpoint }), pages };
     }
     const [first = ""] = start._importIds.filter((_id) => this.#recipients.get(_id)?.left === undefined);
-    const { checkpoint: own, position } = this.#progress.placeOf(first);
-    const checkpoint = position?.checkpoint ?? own;
+    const place = this.#progress.placeOf(first);
+    const checkpoint = standing(place);
     return {
       ...start,
       ...(checkpoint === undefined ? {} : { checkpoint }),
-      pages: position?.pages ?? start.pages,
+      pages: place.position?.pages ?? start.pages,
     };
   }
 
@@ -446,6 +451,11 @@ class Execution {
       ending: { imports, places: this.#progress.takePlanned(), needsResume },
     };
   }
+}
+
+// Where reading for an import goes on.
+function standing({ checkpoint, position }: ImportPlace): StoredCheckpoint | undefined {
+  return position?.checkpoint ?? checkpoint;
 }
 
 function endingOf({ status, error, pause }: NonNullable<Recipient["left"]>): ImportEnding {

@@ -318,6 +318,13 @@ export const mutations: readonly Mutation[] = [
 
   // ── progress by import, pauses, failures by key
   {
+    promise: "a run with parameters moves no import past records that it was not given [4.3]",
+    file: "src/run/execute-run.ts",
+    find: " && this.#stoodAtStart(_id));",
+    replace: ");",
+    tests: ["test/run/progress-by-import.test.ts"],
+  },
+  {
     promise: "imports that stand at different places are read for apart [4.3]",
     file: "src/run/passes.ts",
     find: "isDeepStrictEqual(one.checkpoint, other.checkpoint)",

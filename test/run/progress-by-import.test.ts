@@ -480,4 +480,29 @@ describe("a run with a position of its own", () => {
       [1, 2, 3],
     ]);
   });
+
+  test("that has parameters moves only the imports that stood where it began", async () => {
+    let isDown = true;
+    let last = 3;
+    const from: Export<number, { at: number }> = {
+      ...numbers(0, { order: "ordered" }),
+      async *pages({ checkpoint }) {
+        for (let at = (checkpoint?.at ?? 0) + 1; at <= last; at++) yield { records: [at], checkpoint: { at } };
+      },
+    };
+    const mailer = collectingImport<number>({ idempotent: false });
+    const erp = flaky(() => isDown);
+    const harness = new Harness({ exports: { from }, imports: { mailer, erp } });
+
+    const { _flowId } = await harness.move();
+    isDown = false;
+    last = 5;
+    await harness.run(_flowId, { parameters: { window: "late" } });
+    const between = await harness.scheduler.deliveries(_flowId);
+    await harness.clock.advance(hour);
+
+    expect(between.map(({ checkpoint }) => checkpoint)).toEqual([{ at: 5 }, undefined]);
+    expect(mailer.written).toEqual([1, 2, 3, 4, 5]);
+    expect([...new Set(erp.written)].sort()).toEqual([1, 2, 3, 4, 5]);
+  });
 });
