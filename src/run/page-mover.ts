@@ -5,14 +5,13 @@ import type { Pause } from "../model/delivery.ts";
 import type { Codec } from "../model/export.ts";
 import { messageOf } from "../model/message.ts";
 import type { PlaceChange, StoredCheckpoint } from "../model/place.ts";
-import { type Counts, addCounts } from "../model/run.ts";
 import type { RunPosition } from "../storage/storage.ts";
 import { type ImportResult, type PauseReason, importPage } from "./import-page.ts";
 import type { PassStart } from "./passes.ts";
 import { type PauseCause, nextPause, pausesBeforeProbe } from "./pause.ts";
 import type { RunProgress } from "./progress.ts";
 import type { Departure, Recipient } from "./recipient.ts";
-import { type AutoRetry, type SettledPage, settle } from "./settle.ts";
+import { type AutoRetry, type SettledPage, settle, settledTogether } from "./settle.ts";
 import type { SourcePage } from "./source.ts";
 
 /** What moving pages takes. */
@@ -315,7 +314,7 @@ export class PageMover {
     if (held === undefined) return settled;
     // The next page got through: what looked like an outage was the fault of the records that are held.
     recipient.held = undefined;
-    return both(settle(held.batch, held.result, undefined, deps), settled);
+    return settledTogether(settle(held.batch, held.result, undefined, deps), settled, page.batch, open);
   }
 
   #probeOrLeave(page: SourcePage, recipient: Recipient, reason: PauseReason, result: ImportResult): void {
@@ -455,18 +454,4 @@ function isSettled({ to }: Recipient, { errors, sent }: ImportResult): boolean {
 
 function reasonOf({ code, message }: PoundlockError): Pause["reason"] {
   return Object.freeze({ code, message });
-}
-
-function both(one: SettledPage, other: SettledPage): SettledPage {
-  const counts: Counts = addCounts(one.counts, other.counts);
-  const later = new Set(other.failures.map(({ key }) => key));
-  return {
-    counts,
-    failures: [...one.failures.filter(({ key }) => !later.has(key)), ...other.failures],
-    delivered: [...one.delivered, ...other.delivered],
-    superseded: [...one.superseded, ...other.superseded],
-    closedKeys: [...one.closedKeys, ...other.closedKeys],
-    numNew: one.numNew + other.numNew,
-    numRejected: one.numRejected + other.numRejected,
-  };
 }

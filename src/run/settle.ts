@@ -2,9 +2,9 @@ import type { Clock } from "../clock.ts";
 import { CountsMismatchError } from "../errors.ts";
 import { storable } from "../model/storable.ts";
 import type { Codec } from "../model/export.ts";
-import type { Failure, Fault } from "../model/failure.ts";
+import { type Failure, type Fault, isOlder } from "../model/failure.ts";
 import { codeOf, longestMessage, messageOf, storableText } from "../model/message.ts";
-import { type Counts, type Run, countsAddUp } from "../model/run.ts";
+import { type Counts, type Run, addCounts, countsAddUp } from "../model/run.ts";
 import type { Batch } from "./batch.ts";
 import { type ImportResult, countsOf } from "./import-page.ts";
 import type { OpenFailures } from "./open-failures.ts";
@@ -66,7 +66,7 @@ export function settle(
   }
   const { errors } = result;
   const failed = errors.length === 0 ? undefined : new Set(errors.map(({ index }) => index));
-  const kept = failed === undefined ? none : lastOfEachKey(batch, errors);
+  const kept = failed === undefined ? none : newestOfEachKey(batch, errors);
   const failures = kept.map((error) => failureOf(batch, error, origin, deps));
   const common = { counts, failures, numRejected: errors.filter(({ fault }) => fault === "reject").length };
   if (origin !== undefined) {
@@ -77,13 +77,47 @@ export function settle(
   return { ...common, delivered: none, ...superseded(batch, failed, deps.open), numNew };
 }
 
-// What settles last counts: of a key that comes several times, an earlier failure is overtaken by what came after it.
-function lastOfEachKey(batch: Batch, errors: readonly RecordError[]): readonly RecordError[] {
+/**
+ * What one commit keeps of two pages, of which `held` came first: of a key in both, the state in the later one stands,
+ * be it delivered, ignored or failed again, unless it is the older state.
+ */
+export function settledTogether(held: SettledPage, next: SettledPage, page: Batch, open: OpenFailures): SettledPage {
+  const states = statesOf(page);
+  const isOvertaken = ({ key, version }: Failure) => {
+    const index = states.get(key);
+    return index !== undefined && !isOlder(page.keys.versionOf?.(index), version);
+  };
+  const first = held.failures.filter((failure) => !isOvertaken(failure));
+  const kept = new Set(first.map(({ key }) => key));
+  const failures = [...first, ...next.failures.filter(({ key }) => !kept.has(key))];
+  return {
+    counts: addCounts(held.counts, next.counts),
+    failures,
+    delivered: [...held.delivered, ...next.delivered],
+    superseded: [...held.superseded, ...next.superseded],
+    closedKeys: [...held.closedKeys, ...next.closedKeys],
+    numNew: failures.filter(({ key }) => !open.has(key)).length,
+    numRejected: held.numRejected + next.numRejected,
+  };
+}
+
+// Which record stands for each key: the last one, unless it is an older state than one before it.
+function statesOf(batch: Batch): ReadonlyMap<string, number> {
+  const { versionOf } = batch.keys;
+  const states = new Map<string, number>();
+  for (let index = 0; index < batch.size; index++) {
+    const key = batch.keyOf(index);
+    const before = states.get(key);
+    if (before === undefined || !isOlder(versionOf?.(index), versionOf?.(before))) states.set(key, index);
+  }
+  return states;
+}
+
+function newestOfEachKey(batch: Batch, errors: readonly RecordError[]): readonly RecordError[] {
   if (!batch.repeats) return errors;
-  const last = new Map<string, number>();
-  for (let index = 0; index < batch.size; index++) last.set(batch.keyOf(index), index);
-  // The latest record of a failed key stands for all of them: if it was delivered, none of them is kept.
-  return errors.filter(({ index }) => last.get(batch.keyOf(index)) === index);
+  const states = statesOf(batch);
+  // The state that stands for a failed key stands for all of them: if it was delivered, none of them is kept.
+  return errors.filter(({ index }) => states.get(batch.keyOf(index)) === index);
 }
 
 function superseded(

@@ -318,6 +318,20 @@ export const mutations: readonly Mutation[] = [
 
   // ── progress by import, pauses, failures by key
   {
+    promise: "of states of one key in a page, the failure of the newest is kept [4.4]",
+    file: "src/run/settle.ts",
+    find: "before === undefined || !isOlder(versionOf?.(index), versionOf?.(before))",
+    replace: "index >= 0",
+    tests: ["test/run/progress-by-import.test.ts"],
+  },
+  {
+    promise: "a page that was held stores no state that the next page overtook [4.4]",
+    file: "src/run/settle.ts",
+    find: "index !== undefined && !isOlder(page.keys.versionOf?.(index), version)",
+    replace: "index === -1",
+    tests: ["test/run/progress-by-import.test.ts"],
+  },
+  {
     promise: "a run with parameters moves no import past records that it was not given [4.3]",
     file: "src/run/execute-run.ts",
     find: " && this.#stoodAtStart(_id));",

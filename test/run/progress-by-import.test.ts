@@ -314,6 +314,65 @@ describe("failures", () => {
     expect(await harness.failures()).toEqual([]);
   });
 
+  test("of states of one key in a page are kept for the newest, whatever the order they came in", async () => {
+    interface State {
+      readonly id: string;
+      readonly version: number;
+      readonly isBad?: true;
+    }
+    const sink = scriptedImport<State>(({ records }) =>
+      records.map(({ isBad }) => (isBad ? { ok: false, fault: "reject", error: "no" } : { ok: true })),
+    );
+    const from: Export<State> = {
+      key: ({ id }) => id,
+      version: (record) => record.version,
+      async *pages() {
+        yield [
+          { id: "newer failed", version: 2, isBad: true },
+          { id: "newer failed", version: 1 },
+          { id: "both failed", version: 2, isBad: true },
+          { id: "both failed", version: 1, isBad: true },
+          { id: "newer delivered", version: 2 },
+          { id: "newer delivered", version: 1, isBad: true },
+        ];
+      },
+    };
+    const harness = new Harness({ exports: { from }, imports: { sink } });
+
+    await harness.move();
+
+    expect((await harness.failures()).map(({ key, version }) => [key, version])).toEqual([
+      ["newer failed", 2],
+      ["both failed", 2],
+    ]);
+  });
+
+  test.each([
+    ["delivers a newer state of the key", 2, []],
+    ["delivers an older state of the key", 0, [["a", 1]]],
+  ] as const)("of a page that was held are kept unless the next page %s", async (_, nextVersion, kept) => {
+    const sink: Import<{ readonly version: number }> = {
+      idempotent: true,
+      async write(records) {
+        if (records.some(({ version }) => version === 1)) throw retryLater("500");
+      },
+    };
+    const from: Export<{ readonly version: number }, number> = {
+      key: () => "a",
+      version: ({ version }) => version,
+      async *pages({ checkpoint = 0 }) {
+        for (let page = checkpoint; page < 2; page++)
+          yield { records: [{ version: [1, nextVersion][page] ?? 1 }], checkpoint: page + 1 };
+      },
+    };
+    const harness = new Harness({ exports: { from }, imports: { sink }, options: { autoRetry: false } });
+
+    await harness.move();
+    await harness.clock.advance(hour);
+
+    expect((await harness.failures()).map(({ key, version }) => [key, version])).toEqual(kept);
+  });
+
   test("with fault retry go out again by themselves", async () => {
     let isBusy = true;
     const sink = scriptedImport<number>(({ records }) =>
