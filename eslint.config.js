@@ -191,7 +191,17 @@ const syntax = (...refused) => ({ "no-restricted-syntax": ["error", ...refused] 
 const placeOf = (file) => places.find((place) => file === `src/${place}` || file.startsWith(`src/${place}/`));
 
 export default tseslint.config(
-  { ignores: ["dist/", "node_modules/", ".work/", "coverage/", "test/docs-preamble.ts"] },
+  {
+    ignores: [
+      "dist/",
+      "node_modules/",
+      ".work/",
+      "coverage/",
+      "test/docs-preamble.ts",
+      "test/package/generators/*.ts",
+      "test/package/hosts/**/*.ts",
+    ],
+  },
   ...tseslint.configs.strictTypeChecked,
   ...tseslint.configs.stylisticTypeChecked,
   {

@@ -20,6 +20,7 @@ import { Failures } from "./failures.ts";
 import { Healing } from "./healing.ts";
 import { Intake } from "./intake.ts";
 import { Lifecycle, type Part, type SchedulerState } from "./lifecycle.ts";
+import { LiveScheduler } from "./live-schedulers.ts";
 import { LeaseWatch } from "./lease-watch.ts";
 import { logEvent } from "./log-lines.ts";
 import { Maintenance } from "./maintenance.ts";
@@ -87,7 +88,15 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     this.#failures = new Failures(deps);
     const catalogCheck = new CatalogCheck({ ...deps, catalog: registry });
     const listeners = this.#registryListeners();
-    const parts = [clockWatch, listeners, this.#maintenance, this.#timetable, this.#intake, catalogCheck];
+    const parts = [
+      new LiveScheduler(deps),
+      clockWatch,
+      listeners,
+      this.#maintenance,
+      this.#timetable,
+      this.#intake,
+      catalogCheck,
+    ];
     this.#lifecycle = new Lifecycle({ ...deps, runner: this.#runner, parts });
   }
 

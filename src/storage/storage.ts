@@ -28,6 +28,8 @@ export type * from "./runs.ts";
 export interface Storage extends FlowStorage, RunStorage, LeaseStorage, PlaceStorage, FailureStorage, InboxStorage {
   /** Decides which conformance cases apply. */
   readonly capabilities: StorageCapabilities;
+  /** Where it is, for reports: storages of one process that have the same one have the same content. Absent: unknown. */
+  readonly location?: string | undefined;
   /** Releases connections and files. Closing twice is allowed. */
   close(): Promise<void>;
 }

@@ -34,6 +34,8 @@ export interface ConnectionOptions {
  * disk. Calls made in the same turn of the event loop share one transaction.
  */
 export class SqliteStorage extends SqlStorage {
+  #location: string | undefined;
+
   /**
    * Uses a connection of the host's, which stays the host's to close. Its journal mode, `synchronous` and busy timeout
    * are left as they are; tables are made in it, all named `poundlock_…`, with the first call.
@@ -45,6 +47,11 @@ export class SqliteStorage extends SqlStorage {
     validate({ database, ...options }, shape, InvalidOptionError);
     const { busyTimeoutMs = defaultBusyTimeoutMs } = options;
     super(opened.get(database) ?? new SqliteConnection({ database, busyTimeoutMs, clock: systemClock, owned: false }));
+  }
+
+  /** The path of its file; undefined if that was not given as one. */
+  get location(): string | undefined {
+    return this.#location;
   }
 
   /**
@@ -68,7 +75,9 @@ export class SqliteStorage extends SqlStorage {
       });
       await connection.open();
       opened.set(database, connection);
-      return new SqliteStorage(database);
+      const storage = new SqliteStorage(database);
+      if (!/^$|:memory:|^file:/.test(file)) storage.#location = resolve(file);
+      return storage;
     } catch (error) {
       database?.close();
       if (error instanceof InvalidOptionError) throw error;
