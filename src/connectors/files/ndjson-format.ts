@@ -1,0 +1,124 @@
+import { InvalidOptionError } from "../../errors.ts";
+import { messageOf } from "../../model/message.ts";
+import { callable, v, validate } from "../../model/validate.ts";
+import { type FilePlace, type Format, type FormatReader, type FoundRecords, RecordFormatError } from "./format.ts";
+import { ByteQueue, decoderOf, jsonOf, newline } from "./text-runs.ts";
+
+/** How lines of JSON become records. */
+export interface NdjsonOptions<T> {
+  /** The record in the value of a line. What it throws makes the line unreadable. @default the value itself */
+  readonly read?: (value: unknown) => T;
+}
+
+const rules = { read: v.optional(callable) };
+
+/**
+ * One JSON value a line, in UTF-8; empty lines are passed over.
+ *
+ * @throws `invalid_option` for an option that it does not have.
+ */
+export function ndjson<T = unknown>(options: NdjsonOptions<T> = {}): Format<T> {
+  validate(options, rules, InvalidOptionError, "ndjson.");
+  return {
+    seeks: true,
+    appends: true,
+    reader: ({ maxRecordBytes }) => new NdjsonReader<T>(maxRecordBytes, options.read ?? ((value) => value as T)),
+    write: (records) => Buffer.from(records.map(lineOf).join("")),
+  };
+}
+
+function lineOf(record: unknown, index: number): string {
+  return `${jsonOf(record, index)}\n`;
+}
+
+const decode = decoderOf("utf-8");
+
+class NdjsonReader<T> implements FormatReader<T> {
+  readonly isReady = true;
+  readonly #queue: ByteQueue;
+  readonly #read: (value: unknown) => T;
+  #line = 0;
+  /** Bytes of the queue in which no newline was found. */
+  #searched = 0;
+
+  constructor(maxRecordBytes: number, read: (value: unknown) => T) {
+    this.#queue = new ByteQueue(maxRecordBytes);
+    this.#read = read;
+  }
+
+  push(chunk: Uint8Array, into: FoundRecords<T>): void {
+    this.#queue.push(chunk, this.#line + 1);
+    if (this.#queue.isUndecided) return;
+    const { bytes } = this.#queue;
+    if (bytes.includes(newline, this.#searched)) this.#lines(bytes.subarray(0, bytes.lastIndexOf(newline) + 1), into);
+    this.#searched = this.#queue.bytes.length;
+  }
+
+  end(into: FoundRecords<T>): void {
+    this.#queue.close();
+    const { bytes } = this.#queue;
+    if (bytes.length > 0) this.#lines(bytes, into);
+    this.#searched = 0;
+  }
+
+  skipTo({ byte, line }: FilePlace): void {
+    this.#queue.skipTo(byte);
+    this.#line = line;
+    this.#searched = 0;
+  }
+
+  #lines(bytes: Buffer, into: FoundRecords<T>): void {
+    const text = decode(bytes);
+    if (text === undefined) this.#linesOneByOne(bytes, into);
+    else this.#linesOf(text, text.length === bytes.length, into);
+    this.#queue.read(bytes.length);
+  }
+
+  #linesOf(text: string, isAscii: boolean, into: FoundRecords<T>): void {
+    let end = this.#queue.start;
+    for (let start = 0; start < text.length;) {
+      const found = text.indexOf("\n", start);
+      const after = found < 0 ? text.length : found + 1;
+      const line = text.slice(start, found < 0 ? after : found);
+      end += isAscii ? after - start : Buffer.byteLength(line) + (found < 0 ? 0 : 1);
+      this.#line++;
+      this.#parse(line, end, into);
+      start = after;
+    }
+  }
+
+  // Some line is no UTF-8: the others are.
+  #linesOneByOne(bytes: Buffer, into: FoundRecords<T>): void {
+    for (let start = 0; start < bytes.length;) {
+      const found = bytes.indexOf(newline, start);
+      const after = found < 0 ? bytes.length : found + 1;
+      const line = bytes.subarray(start, found < 0 ? after : found);
+      const end = this.#queue.start + after;
+      const text = decode(line);
+      this.#line++;
+      if (text === undefined)
+        into.addUnreadable(
+          line.toString(),
+          new RecordFormatError("it is not UTF-8", { line: this.#line }),
+          end,
+          this.#line,
+        );
+      else this.#parse(text, end, into);
+      start = after;
+    }
+  }
+
+  #parse(line: string, end: number, into: FoundRecords<T>): void {
+    this.#queue.check(line.length, this.#line);
+    if (line === "" || line.trim() === "") return;
+    let record: T;
+    try {
+      record = this.#read(JSON.parse(line));
+    } catch (error) {
+      const problem = new RecordFormatError(messageOf(error), { line: this.#line });
+      into.addUnreadable(line.trimEnd(), problem, end, this.#line);
+      return;
+    }
+    into.add(record, end, this.#line);
+  }
+}
