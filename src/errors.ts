@@ -102,11 +102,25 @@ export class InvalidRequestError extends PoundlockError {
   readonly code = "invalid_request";
   /** What is at fault, such as `limit` or `records.3`. */
   readonly field: string;
+  /**
+   * All that is at fault where several records may be, each with its field, such as `records.3.email`: at most 100, of
+   * which the last then says how many more there are.
+   */
+  readonly issues:
+    readonly { readonly code: "invalid_request"; readonly field: string; readonly message: string }[] | undefined;
 
-  constructor(field: string, expected: string, found: unknown, { hint = "" }: { readonly hint?: string } = {}) {
+  constructor(field: string, expected: string, found: unknown, { hint = "", issues }: InvalidRequestDetails = {}) {
     super(`${field}: expected ${expected}, found ${formatValue(found)}${hint}`);
     this.field = field;
+    this.issues = issues;
   }
+}
+
+/** What an {@link InvalidRequestError} may have beside its field. */
+interface InvalidRequestDetails {
+  /** Ends the message, such as `; did you mean "limit"?`. */
+  readonly hint?: string;
+  readonly issues?: NonNullable<InvalidRequestError["issues"]>;
 }
 
 /** The `authorize` hook does not know the caller. */

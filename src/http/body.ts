@@ -1,6 +1,7 @@
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import { formatValue } from "../model/json.ts";
+import { type IntegerReading, type ParsedJson, type UnreadInteger, parseJson } from "../model/json-integers.ts";
 import { v } from "../model/validate.ts";
 import type { Schema } from "./documents.ts";
 import { type Problem, HttpError, badRequest } from "./http-error.ts";
@@ -33,6 +34,10 @@ export interface BodyReading extends BodySpec {
   readonly limit: number;
   /** `verify` has accepted the request: senders of webhooks call JSON by other media types, too. */
   readonly isVerified?: boolean;
+  /** @default "refuse" */
+  readonly integers?: IntegerReading;
+  /** The status of a body with an integer that is refused. @default 400 */
+  readonly unreadStatus?: number;
 }
 
 const noBytes = new Uint8Array(0);
@@ -72,7 +77,7 @@ export async function readBody(bytes: Uint8Array, request: Request, reading: Bod
   const { content, checked, required } = reading;
   if (bytes.length === 0 && !required) return { value: undefined, mediaType: "" };
   const mediaType = mediaTypeOf(request, bytes, reading);
-  const value = parse(await decompressed(bytes, request, reading));
+  const value = parse(await decompressed(bytes, request, reading), reading);
   const schema = content[mediaType];
   return { value: checked && schema !== undefined ? readShape(value, schema) : value, mediaType };
 }
@@ -177,7 +182,7 @@ async function decompressed(
   }
 }
 
-function parse(bytes: Uint8Array): unknown {
+function parse(bytes: Uint8Array, { integers = "refuse", unreadStatus = 400 }: BodyReading): unknown {
   if (bytes.length === 0) throw badRequest("", "The body: expected JSON, found nothing");
   let text: string;
   try {
@@ -185,11 +190,19 @@ function parse(bytes: Uint8Array): unknown {
   } catch {
     throw badRequest("", "The body: expected UTF-8, found other bytes");
   }
+  let parsed: ParsedJson;
   try {
-    return JSON.parse(text) as unknown;
+    parsed = parseJson(text, integers);
   } catch (error) {
     throw badRequest("", `The body: expected JSON (${error instanceof Error ? withoutExcerpt(error.message) : ""})`);
   }
+  if (parsed.unread === undefined) return parsed.value;
+  throw new HttpError(unreadStatus, parsed.unread.map(unreadProblem), {}, parsed.count);
+}
+
+function unreadProblem({ place, text }: UnreadInteger): Problem {
+  const message = `${place === "" ? "The body" : place}: expected an integer that JavaScript can represent, found ${text}: send it as a string`;
+  return { code: "invalid_request", message, ...(place === "" ? {} : { field: place }) };
 }
 
 // The engine quotes a part of the text, which may be a secret.

@@ -1,7 +1,7 @@
 import type { Exports, Imports } from "../model/fitting.ts";
 import { messageOf } from "../model/message.ts";
 import { type AuthorizeRequest, type Grant, grantOf, isRefusal } from "./authorization.ts";
-import { type Body, type BodySpec, expectUnread, readBody, readBytes } from "./body.ts";
+import { type Body, type BodyReading, type BodySpec, expectUnread, readBody, readBytes } from "./body.ts";
 import { checkCrossSite } from "./cross-site.ts";
 import { EventBroadcast } from "./events/event-broadcast.ts";
 import { HttpError, errorReply, httpErrorOf, unexpectedError } from "./http-error.ts";
@@ -55,6 +55,15 @@ interface Admission extends Grant {
   readonly verified?: Uint8Array;
 }
 
+/** A request whose body is to be read. */
+interface BodyRequest {
+  readonly request: Request;
+  /** The id in the path. */
+  readonly _id: string;
+  /** Of a request that `verify` has accepted. */
+  readonly verified: Uint8Array | undefined;
+}
+
 /** Leads each request through its steps: route, authorization, query, body, response. */
 class Dispatcher {
   readonly #options: ResolvedHandlerOptions;
@@ -91,7 +100,7 @@ class Dispatcher {
   async #respond(route: Route, request: Request, _id: string): Promise<Reply> {
     const { scope, caller, verified } = await this.#admit(route, request, _id);
     const query = readQuery(request.url, route.query, this.#options.authorizeParameters);
-    const body = route.body === undefined ? noBody : await this.#bodyOf(route.body, route, request, verified);
+    const body = route.body === undefined ? noBody : await this.#bodyOf(route.body, route, { request, _id, verified });
     const call: Call = { request, deps: this.#deps, scope, caller, _id, query, body, logged: {} };
     if (route.method === "GET") return route.respond(call);
     let status: number | undefined;
@@ -120,12 +129,19 @@ class Dispatcher {
     return { ...(await verifiedGrant(verify, request, bytes)), verified: bytes };
   }
 
-  async #bodyOf(spec: BodySpec, { action }: Route, request: Request, verified: Uint8Array | undefined): Promise<Body> {
+  async #bodyOf(spec: BodySpec, { action }: Route, { request, _id, verified }: BodyRequest): Promise<Body> {
     const { maxRecordsBytes, maxBodyBytes } = this.#options;
-    const limit = action === "records.accept" ? maxRecordsBytes : maxBodyBytes;
-    if (verified !== undefined) return readBody(verified, request, { ...spec, limit, isVerified: true });
+    const isRecords = action === "records.accept";
+    const limit = isRecords ? maxRecordsBytes : maxBodyBytes;
+    const reading = { ...spec, limit, ...(isRecords ? this.#recordReading(_id) : {}) };
+    if (verified !== undefined) return readBody(verified, request, { ...reading, isVerified: true });
     expectUnread(request);
-    return readBody(await readBytes(request, limit), request, { ...spec, limit });
+    return readBody(await readBytes(request, limit), request, reading);
+  }
+
+  #recordReading(_exportId: string): Pick<BodyReading, "integers" | "unreadStatus"> {
+    const { integers = "refuse" } = this.#deps.registry.findExport(_exportId)?.intake ?? {};
+    return { integers, unreadStatus: 422 };
   }
 
   #failed(error: unknown, { method, url }: Request): Reply {

@@ -18,12 +18,20 @@ export class HttpError extends Error {
   readonly status: number;
   /** At least one. */
   readonly problems: readonly Problem[];
+  /** How many there are; not all need to be listed. */
+  readonly count: number;
   readonly headers: Readonly<Record<string, string>>;
 
-  constructor(status: number, problems: readonly Problem[], headers: Readonly<Record<string, string>> = {}) {
+  constructor(
+    status: number,
+    problems: readonly Problem[],
+    headers: Readonly<Record<string, string>> = {},
+    count = problems.length,
+  ) {
     super(problems[0]?.message);
     this.status = status;
     this.problems = problems;
+    this.count = count;
     this.headers = headers;
   }
 }
@@ -97,7 +105,7 @@ const maxMessage = 2_000;
 const maxField = 300;
 
 /** The reply to a request that is refused: at most 100 problems and 64 KB, and how many more there are. */
-export function errorReply({ status, problems, headers }: HttpError): Reply {
+export function errorReply({ status, problems, count, headers }: HttpError): Reply {
   const listed: string[] = [];
   let bytes = 0;
   for (const problem of problems.slice(0, maxProblems)) {
@@ -107,7 +115,7 @@ export function errorReply({ status, problems, headers }: HttpError): Reply {
     listed.push(text);
   }
   const [first] = problems;
-  const omitted = problems.length - listed.length;
+  const omitted = count - listed.length;
   if (omitted > 0) listed.push(JSON.stringify({ code: first?.code, message: `and ${omitted} more` }));
   return jsonString(status, `{"errors":[${listed.join()}]}`, headers);
 }

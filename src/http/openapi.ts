@@ -84,7 +84,7 @@ const errorDescriptions: Readonly<Record<number, string>> = {
   412: "The flow does not match `If-Match`.",
   413: "The body is too large.",
   415: "The media type, charset or encoding of the body is not supported.",
-  422: "The flow is invalid; every problem is listed.",
+  422: "The flow or the records are invalid; every problem is listed.",
   429: "A queue is full. Nothing was accepted: try again later.",
   500: "An unexpected error; the message contains the id of its line in the log.",
   503: "The storage or the executor is unavailable: try again later.",

@@ -45,7 +45,7 @@ export interface Export<T, C = Json> {
    */
   readonly order?: "ordered" | "unordered";
   /**
-   * What records have to be, any Standard Schema validator that is synchronous. An invalid one makes `accept` refuse the
+   * What records have to be, any Standard Schema validator that is synchronous. An invalid one makes `scheduler.accept` refuse the
    * call; one that `pages` yields, or that comes from `listen`, is a failure (`reject`). Records are not changed by it.
    */
   readonly schema?: StandardSchemaV1<T>;
@@ -74,7 +74,8 @@ export interface Codec<T = unknown> {
 /** How records that arrive as JSON are read. */
 export interface IntakeSettings {
   /**
-   * Integers that JavaScript's numbers cannot represent: refused, naming the field; or read as strings; or as `bigint`.
+   * `refuse`: a body with an integer whose digits a JavaScript number would change is refused, naming the field. `string`,
+   * `bigint`: integers beyond ±(2^53 - 1) are read so, the others as numbers.
    *
    * @default "refuse"
    */

@@ -104,8 +104,14 @@ export interface StandardSchemaV1<Output = unknown> {
 
 /** What a Standard Schema validator returns. */
 export type StandardResult<Output> =
-  | { readonly value: Output; readonly issues?: undefined }
-  | { readonly issues: readonly { readonly message: string }[] };
+  { readonly value: Output; readonly issues?: undefined } | { readonly issues: readonly StandardIssue[] };
+
+/** One reason why a value is invalid. */
+export interface StandardIssue {
+  readonly message: string;
+  /** The names that lead to it. */
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+}
 
 /** A Standard Schema validator. Some libraries' schemas are functions. */
 export const standardSchema = v.custom(

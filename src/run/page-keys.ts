@@ -1,4 +1,5 @@
 import type { Export } from "../model/export.ts";
+import type { StandardIssue } from "../model/import.ts";
 import { formatValue } from "../model/json.ts";
 import { messageOf } from "../model/message.ts";
 import type { UnreadableRecord } from "../model/page.ts";
@@ -61,11 +62,44 @@ export function withUnreadable(keys: PageKeys, count: number, unreadable: readon
   };
 }
 
-function check(record: unknown, { schema }: Identifying): void {
-  if (schema === undefined) return;
+/** Why the export does not accept a record, as a whole or at a place in it, such as `lines.0.id`. */
+export interface RecordProblem {
+  /** "" for the record as a whole. */
+  readonly place: string;
+  readonly message: string;
+}
+
+/**
+ * What an export's schema, `key` and `version` say of a record before it is accepted; empty if nothing is wrong.
+ *
+ * @throws TypeError if the schema is asynchronous, and what the schema throws.
+ */
+export function recordProblems(record: unknown, from: Identifying): readonly RecordProblem[] {
+  const issues = schemaIssues(record, from);
+  if (issues.length > 0) return issues.map(({ message, path = [] }) => ({ place: placeOf(path), message }));
+  try {
+    if (from.key !== undefined) readKey(from.key(record));
+    if (from.version !== undefined) readVersion(from.version(record));
+    return [];
+  } catch (error) {
+    return [{ place: "", message: messageOf(error) }];
+  }
+}
+
+function placeOf(path: NonNullable<StandardIssue["path"]>): string {
+  return path.map((part) => String(typeof part === "object" ? part.key : part)).join(".");
+}
+
+function check(record: unknown, from: Identifying): void {
+  const issues = schemaIssues(record, from);
+  if (issues.length > 0) throw new TypeError(issues.map(({ message }) => message).join("; "));
+}
+
+function schemaIssues(record: unknown, { schema }: Identifying): readonly StandardIssue[] {
+  if (schema === undefined) return [];
   const result = schema["~standard"].validate(record);
   if ("then" in result) throw new TypeError("the export's schema is asynchronous, so it cannot check records");
-  if (result.issues !== undefined) throw new TypeError(result.issues.map(({ message }) => message).join("; "));
+  return result.issues ?? [];
 }
 
 function readKey(key: unknown): string {

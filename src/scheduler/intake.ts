@@ -3,10 +3,9 @@ import { BusyError, FlowDisabledError, InvalidRequestError, NotFoundError } from
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { AcceptOptions, AcceptResult, Export } from "../model/export.ts";
 import type { Logger } from "../model/logger.ts";
-import { copyRecord } from "../model/storable.ts";
 import type { Run, RunStart } from "../model/run.ts";
-import { messageOf } from "../model/message.ts";
 import type { Storage } from "../storage/storage.ts";
+import { arrivalOf } from "./arrival.ts";
 import type { ClockWatch } from "./clock-watch.ts";
 import { Listening, type ListeningDeps, listenTimeoutMs } from "./listening.ts";
 
@@ -31,6 +30,11 @@ export interface ExportCatalog {
   findExport(_id: string): Export<unknown> | undefined;
 }
 
+interface Arriving extends AcceptOptions {
+  /** Whether records have to fit the export's schema, `key` and `version`. */
+  readonly isChecked: boolean;
+}
+
 /** Records that arrive: kept in the inbox of every enabled flow that uses the export, before their sender gets an OK. */
 export class Intake {
   readonly #deps: IntakeDeps;
@@ -47,11 +51,16 @@ export class Intake {
    *
    * @throws `not_found`, `invalid_request`, `flow_disabled` if no enabled flow uses the export, `busy` if an inbox is full.
    */
-  async accept(_exportId: string, records: readonly unknown[], options: AcceptOptions = {}): Promise<AcceptResult> {
+  accept(_exportId: string, records: readonly unknown[], options: AcceptOptions = {}): Promise<AcceptResult> {
+    return this.#accept(_exportId, records, { ...options, isChecked: true });
+  }
+
+  async #accept(_exportId: string, records: readonly unknown[], options: Arriving): Promise<AcceptResult> {
     const { clock, newId, storage, maxInboxPages, dedupeWindowMs } = this.#deps;
-    if (this.#deps.exports.findExport(_exportId) === undefined) throw new NotFoundError("export", _exportId);
+    const source = this.#deps.exports.findExport(_exportId);
+    if (source === undefined) throw new NotFoundError("export", _exportId);
     checkArrival(records, options.ids);
-    const copies = records.map((record, index) => storable(record, index));
+    const copies = arrivalOf(records, { _id: _exportId, export: source }, options.isChecked);
     const at = clock.now();
     const starts = await this.#starts(_exportId, options._integrationId, at);
     if (records.length === 0 && starts.length > 0) return { accepted: 0, duplicates: 0 };
@@ -111,7 +120,9 @@ export class Intake {
   // Waits for nothing: an export that takes its time to connect delays no other.
   #begin(_exportId: string, source: Export<unknown>): void {
     const { clock, log, emit } = this.#deps;
-    const accept: ListeningDeps["accept"] = (records, options) => this.accept(_exportId, records, options);
+    // A source delivers again what is refused, for ever: its invalid records become failures when a run reads them.
+    const accept: ListeningDeps["accept"] = (records, options) =>
+      this.#accept(_exportId, records, { ...options, isChecked: false });
     this.#listening.set(_exportId, new Listening(_exportId, source, { clock, log, emit, accept }));
   }
 
@@ -155,12 +166,4 @@ function checkArrival(records: readonly unknown[], ids: readonly string[] | unde
     throw new InvalidRequestError("ids", `one id for each of ${records.length} records`, ids);
   const wrong: unknown = ids.find((id: unknown) => typeof id !== "string" || id === "");
   if (wrong !== undefined) throw new InvalidRequestError("ids", "strings that are not empty", wrong);
-}
-
-function storable(record: unknown, index: number): unknown {
-  try {
-    return copyRecord(record);
-  } catch (error) {
-    throw new InvalidRequestError(`records.${index}`, `a record that can be stored (${messageOf(error)})`, record);
-  }
 }

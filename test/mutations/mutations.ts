@@ -601,4 +601,18 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/http/openapi.test.ts"],
     only: "lists documents",
   },
+  {
+    promise: "HTTP: an integer that JavaScript would change is refused, wherever it is [4.5]",
+    file: "src/model/json-integers.ts",
+    find: "return zeros < 0 || digits === decimal(number.toExponential()).digits;",
+    replace: "return zeros !== 0 || digits === decimal(number.toExponential()).digits;",
+    tests: ["test/model/json-integers.test.ts"],
+  },
+  {
+    promise: "accept refuses what the export's schema refuses, and keeps nothing of it [4.5]",
+    file: "src/scheduler/intake.ts",
+    find: "{ ...options, isChecked: true }",
+    replace: "{ ...options, isChecked: false }",
+    tests: ["test/scheduler/arrival.test.ts"],
+  },
 ];

@@ -1,9 +1,9 @@
-import { NotFoundError } from "../../errors.ts";
+import { NotFoundError, isPoundlockError } from "../../errors.ts";
 import type { AcceptOptions } from "../../model/export.ts";
 import { formatValue } from "../../model/json.ts";
 import { v } from "../../model/validate.ts";
 import { acceptedDocument, described, exportDocument, importDocument } from "../documents.ts";
-import { badRequest } from "../http-error.ts";
+import { HttpError, badRequest, httpErrorOf } from "../http-error.ts";
 import { filtersOf, linkHeader, listReply, listResponse } from "../lists/list.ts";
 import { exportsQuery, importsQuery } from "../lists/query.ts";
 import { type Reply, json } from "../reply.ts";
@@ -106,7 +106,7 @@ export const catalogRoutes: readonly Route[] = [
         content: { "application/json": acceptedDocument },
       },
     },
-    errors: [409, 429],
+    errors: [409, 422, 429],
     respond: accept,
   }),
 ];
@@ -145,7 +145,18 @@ async function accept({ deps, scope, _id, request, body }: Call): Promise<Reply>
     ...idsOf(records.length, ids, key),
     ...(scope === undefined ? {} : { _integrationId: scope._integrationId }),
   };
-  return json(202, await deps.scheduler.accept(_id, records, options));
+  try {
+    return json(202, await deps.scheduler.accept(_id, records, options));
+  } catch (error) {
+    throw refusedRecords(error) ?? error;
+  }
+}
+
+/** 422 for records that the export does not accept: the request is otherwise right. */
+function refusedRecords(error: unknown): HttpError | undefined {
+  const known =
+    isPoundlockError(error) && "issues" in error && error.issues !== undefined ? httpErrorOf(error) : undefined;
+  return known?.error.status === 400 ? new HttpError(422, known.error.problems) : undefined;
 }
 
 /**
