@@ -7,8 +7,9 @@ import type { Import } from "../model/import.ts";
 import type { Logger } from "../model/logger.ts";
 import type { Run, RunError, RunStart } from "../model/run.ts";
 import type { ClaimRunResult, ClaimedRun, EndRunResult, RunEnding, RunLease, Storage } from "../storage/storage.ts";
-import { type RunJobStorage, type RunLimits, type RunResult, executeRun } from "./execute-run.ts";
+import { executeRun } from "./execute-run.ts";
 import { type RetryRule, retry } from "./retry.ts";
+import type { RunJobStorage, RunLimits, RunResult } from "./run-job.ts";
 
 /** Everything a runner needs. */
 export interface RunnerDeps {

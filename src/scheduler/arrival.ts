@@ -3,7 +3,7 @@ import type { Export } from "../model/export.ts";
 import { formatValue } from "../model/json.ts";
 import { messageOf } from "../model/message.ts";
 import { storable } from "../model/storable.ts";
-import { type RecordProblem, recordProblems } from "../run/page-keys.ts";
+import { type RecordProblem, recordProblems } from "../run/source/page-keys.ts";
 
 /** The export that records arrive for. */
 export interface ArrivalExport {

@@ -1,9 +1,9 @@
 import { type Flow, type Import, type Logger, type Run, reject, retryLater } from "../../src/index.ts";
 import { newRun } from "../../src/model/run.ts";
-import { Batch, type PageKeys } from "../../src/run/batch.ts";
-import { AttemptSignals } from "../../src/run/import-context.ts";
-import { type ImportResult, importPage } from "../../src/run/import-page.ts";
-import type { Destination } from "../../src/run/write-batch.ts";
+import { Batch, type PageKeys } from "../../src/run/destination/batch.ts";
+import { AttemptSignals } from "../../src/run/destination/write-context.ts";
+import { type ImportResult, importPage } from "../../src/run/destination/import-page.ts";
+import type { Destination } from "../../src/run/destination/destination.ts";
 import { ManualClock } from "../../src/testing/index.ts";
 
 const at = "2030-01-01T12:00:00.000Z";

@@ -1,10 +1,10 @@
-import type { PoundlockError } from "../errors.ts";
-import type { Pause } from "../model/delivery.ts";
-import type { ImportEnding } from "../storage/storage.ts";
-import type { Batch } from "./batch.ts";
-import type { ImportResult } from "./import-page.ts";
+import type { PoundlockError } from "../../errors.ts";
+import type { Pause } from "../../model/delivery.ts";
+import type { ImportEnding } from "../../storage/storage.ts";
+import type { Batch } from "../destination/batch.ts";
+import type { ImportResult } from "../destination/import-page.ts";
 import type { OpenFailures } from "./open-failures.ts";
-import type { Destination } from "./write-batch.ts";
+import type { Destination } from "../destination/destination.ts";
 
 /** A page that is not settled: whether it is poison or an outage is for the next page to show. */
 export interface HeldPage {

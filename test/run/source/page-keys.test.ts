@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { pageKeys } from "../../src/run/page-keys.ts";
+import { pageKeys } from "../../../src/run/source/page-keys.ts";
 
 const place = { defaultKeyOf: (position: number) => `run/3/${position}`, name: "page 3" };
 const throwing = () => {

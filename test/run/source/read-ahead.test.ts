@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { type Export, retryLater } from "../../src/index.ts";
-import { collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { Gate, Harness, aborted, upTo } from "../support/harness.ts";
+import { type Export, retryLater } from "../../../src/index.ts";
+import { collectingImport, scriptedImport } from "../../../src/testing/index.ts";
+import { Gate, Harness, aborted, upTo } from "../../support/harness.ts";
 
 /** Gives pages of one number each, and counts how many were read. */
 function counting(pages: number) {

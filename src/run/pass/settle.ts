@@ -1,15 +1,15 @@
-import type { Clock } from "../clock.ts";
-import { CountsMismatchError } from "../errors.ts";
-import { storable } from "../model/storable.ts";
-import type { Codec } from "../model/export.ts";
-import { type Failure, type Fault, isOlder } from "../model/failure.ts";
-import { codeOf, longestMessage, messageOf, storableText } from "../model/message.ts";
-import { type Counts, type Run, addCounts, countsAddUp } from "../model/run.ts";
-import type { Batch } from "./batch.ts";
-import { type ImportResult, countsOf } from "./import-page.ts";
+import type { Clock } from "../../clock.ts";
+import { CountsMismatchError } from "../../errors.ts";
+import { storable } from "../../model/storable.ts";
+import type { Codec } from "../../model/export.ts";
+import { type Failure, type Fault, isOlder } from "../../model/failure.ts";
+import { codeOf, longestMessage, messageOf, storableText } from "../../model/message.ts";
+import { type Counts, type Run, addCounts, countsAddUp } from "../../model/run.ts";
+import type { Batch } from "../destination/batch.ts";
+import { type ImportResult, countsOf } from "../destination/import-page.ts";
 import type { OpenFailures } from "./open-failures.ts";
-import type { FailureOrigin } from "./source.ts";
-import type { RecordError } from "./write-batch.ts";
+import type { FailureOrigin } from "../source/source.ts";
+import type { RecordError } from "../destination/destination.ts";
 
 /** When failures with fault `retry` are sent again by themselves. */
 export interface AutoRetry {

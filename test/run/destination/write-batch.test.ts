@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Import, type Result, type Run, reject, retryLater, stop } from "../../src/index.ts";
-import { type ImportSettings, type Script, arrayExport, scriptedImport } from "../../src/testing/index.ts";
-import { Gate, Harness, aborted, pagesExport, upTo } from "../support/harness.ts";
+import { type Import, type Result, type Run, reject, retryLater, stop } from "../../../src/index.ts";
+import { type ImportSettings, type Script, arrayExport, scriptedImport } from "../../../src/testing/index.ts";
+import { Gate, Harness, aborted, pagesExport, upTo } from "../../support/harness.ts";
 
 const byNumber = { key: (number: number) => `#${number}` };
 const nope = (fault: "retry" | "reject" | "unknown", message: string = fault, afterMs?: number): Result => ({

@@ -1,8 +1,9 @@
-import { ContractViolationError, type StoppedByImportError } from "../errors.ts";
-import { copyForImport, freezeAndSearch } from "../model/copy.ts";
-import type { Counts } from "../model/run.ts";
+import { ContractViolationError, type StoppedByImportError } from "../../errors.ts";
+import { copyForImport, freezeAndSearch } from "../../model/copy.ts";
+import type { Counts } from "../../model/run.ts";
 import type { Batch } from "./batch.ts";
-import { BatchWriter, type Destination, type Halt, type RecordError } from "./write-batch.ts";
+import type { Destination, Halt, RecordError } from "./destination.ts";
+import { BatchWriter } from "./write-batch.ts";
 
 /**
  * What one import made of a page. Its records are `numIgnore`, `numSuccess` or one of `errors`. At most one of

@@ -1,18 +1,23 @@
-import type { Clock } from "../clock.ts";
-import { CountsMismatchError, ImportUnavailableError, type PoundlockError, TooManyFailuresError } from "../errors.ts";
-import type { Emit, SchedulerEvents } from "../events.ts";
-import type { Pause } from "../model/delivery.ts";
-import type { Codec } from "../model/export.ts";
-import { messageOf } from "../model/message.ts";
-import type { PlaceChange, StoredCheckpoint } from "../model/place.ts";
-import type { RunPosition } from "../storage/storage.ts";
-import { type ImportResult, type PauseReason, importPage } from "./import-page.ts";
+import type { Clock } from "../../clock.ts";
+import {
+  CountsMismatchError,
+  ImportUnavailableError,
+  type PoundlockError,
+  TooManyFailuresError,
+} from "../../errors.ts";
+import type { Emit, SchedulerEvents } from "../../events.ts";
+import type { Pause } from "../../model/delivery.ts";
+import type { Codec } from "../../model/export.ts";
+import { messageOf } from "../../model/message.ts";
+import type { PlaceChange, StoredCheckpoint } from "../../model/place.ts";
+import type { RunPosition } from "../../storage/storage.ts";
+import { type ImportResult, type PauseReason, importPage } from "../destination/import-page.ts";
 import type { PassStart } from "./passes.ts";
 import { type PauseCause, nextPause, pausesBeforeProbe } from "./pause.ts";
-import type { RunProgress } from "./progress.ts";
+import type { RunProgress } from "../progress.ts";
 import type { Departure, Recipient } from "./recipient.ts";
 import { type AutoRetry, type SettledPage, settle, settledTogether } from "./settle.ts";
-import type { SourcePage } from "./source.ts";
+import type { SourcePage } from "../source/source.ts";
 
 /** What moving pages takes. */
 export interface PageMoverDeps {

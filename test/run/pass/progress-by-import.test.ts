@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { type Export, type Import, reject, retryLater, stop } from "../../src/index.ts";
-import { collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { Gate, Harness, aborted, hour, minute, second } from "../support/harness.ts";
+import { type Export, type Import, reject, retryLater, stop } from "../../../src/index.ts";
+import { collectingImport, scriptedImport } from "../../../src/testing/index.ts";
+import { Gate, Harness, aborted, hour, minute, second } from "../../support/harness.ts";
 
 /** Numbers 1 to `last`, one a page, with a checkpoint each. */
 function numbers(last: number, options: Partial<Export<number, { at: number }>> = {}): Export<number, { at: number }> {

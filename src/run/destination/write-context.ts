@@ -1,8 +1,8 @@
 import { setMaxListeners } from "node:events";
-import type { Flow } from "../model/flow.ts";
-import type { ImportContext } from "../model/import.ts";
-import type { Logger } from "../model/logger.ts";
-import type { Run } from "../model/run.ts";
+import type { Flow } from "../../model/flow.ts";
+import type { ImportContext } from "../../model/import.ts";
+import type { Logger } from "../../model/logger.ts";
+import type { Run } from "../../model/run.ts";
 import type { Batch } from "./batch.ts";
 
 /** Where calls of an import's code come from: one import in one run. */

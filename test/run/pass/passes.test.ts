@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import type { ImportPlace } from "../../src/model/place.ts";
-import type { Json } from "../../src/model/json.ts";
-import { passesOf } from "../../src/run/passes.ts";
-import { day, noon } from "../support/harness.ts";
+import type { ImportPlace } from "../../../src/model/place.ts";
+import type { Json } from "../../../src/model/json.ts";
+import { passesOf } from "../../../src/run/pass/passes.ts";
+import { day, noon } from "../../support/harness.ts";
 
 const rule = { _runId: "new", now: noon, positionMaxAgeMs: day };
 const passes = (places: Readonly<Record<string, ImportPlace>>) => passesOf(new Map(Object.entries(places)), rule);

@@ -1,6 +1,6 @@
-import type { Pause } from "../model/delivery.ts";
-import type { ImportPlace } from "../model/place.ts";
-import type { Run, RunError } from "../model/run.ts";
+import type { Pause } from "../../model/delivery.ts";
+import type { ImportPlace } from "../../model/place.ts";
+import type { Run, RunError } from "../../model/run.ts";
 
 /** The first pause of an import whose destination is unavailable, in milliseconds; doubled with each further one. */
 export const firstPauseMs = 30_000;

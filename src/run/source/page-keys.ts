@@ -1,10 +1,10 @@
-import type { Export } from "../model/export.ts";
-import type { StandardIssue } from "../model/import.ts";
-import { formatValue } from "../model/json.ts";
-import { messageOf } from "../model/message.ts";
-import type { UnreadableRecord } from "../model/page.ts";
-import { longestKey, unstorable } from "../model/validate.ts";
-import type { PageKeys } from "./batch.ts";
+import type { Export } from "../../model/export.ts";
+import type { StandardIssue } from "../../model/import.ts";
+import { formatValue } from "../../model/json.ts";
+import { messageOf } from "../../model/message.ts";
+import type { UnreadableRecord } from "../../model/page.ts";
+import { longestKey, unstorable } from "../../model/validate.ts";
+import type { PageKeys } from "../destination/batch.ts";
 
 /** Where records come from, as far as it says what they are. */
 type Identifying = Pick<Export<unknown>, "key" | "version" | "schema">;

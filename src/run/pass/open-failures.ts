@@ -1,5 +1,5 @@
-import { type Failure, isOlder } from "../model/failure.ts";
-import type { OpenKey, Storage } from "../storage/storage.ts";
+import { type Failure, isOlder } from "../../model/failure.ts";
+import type { OpenKey, Storage } from "../../storage/storage.ts";
 
 /** Open keys that a run keeps in mind for one import; with more, the rest is left to later runs. */
 const mostKeys = 100_000;

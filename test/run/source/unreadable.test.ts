@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import type { Export } from "../../src/index.ts";
-import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
-import { collectingImport } from "../../src/testing/index.ts";
-import { Harness } from "../support/harness.ts";
+import type { Export } from "../../../src/index.ts";
+import { SqliteStorage } from "../../../src/storage/sqlite/sqlite-storage.ts";
+import { collectingImport } from "../../../src/testing/index.ts";
+import { Harness } from "../../support/harness.ts";
 
 /** Two lines, of which the second is none. */
 const lines: Export<string> = {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type Import, type Result, reject, retryLater, stop } from "../../src/index.ts";
-import { DirectImport, busy, byId, byPlace, refused } from "../support/destination.ts";
+import { type Import, type Result, reject, retryLater, stop } from "../../../src/index.ts";
+import { DirectImport, busy, byId, byPlace, refused } from "../../support/destination.ts";
 
 type Write = (records: readonly unknown[], attempt: number) => unknown;
 

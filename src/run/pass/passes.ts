@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import type { ImportPlace, StoredCheckpoint } from "../model/place.ts";
+import type { ImportPlace, StoredCheckpoint } from "../../model/place.ts";
 
 /** Where one reading begins, and for which imports. */
 export interface PassStart {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { Import } from "../../src/index.ts";
-import { Batch, type PageKeys } from "../../src/run/batch.ts";
-import { DirectImport, aborted, byPlace } from "../support/destination.ts";
+import type { Import } from "../../../src/index.ts";
+import { Batch, type PageKeys } from "../../../src/run/destination/batch.ts";
+import { DirectImport, aborted, byPlace } from "../../support/destination.ts";
 
 const to = { _flowId: "flow", _importId: "sink" };
 const letters: PageKeys = { keyOf: (position) => "abcdef"[position] ?? "" };

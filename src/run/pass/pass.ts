@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Yielder } from "../clock.ts";
-import type { Json } from "../model/json.ts";
+import type { Yielder } from "../../clock.ts";
+import type { Json } from "../../model/json.ts";
 import { PageMover, type PageMoverDeps } from "./page-mover.ts";
 import type { PassStart } from "./passes.ts";
-import { ReadAhead } from "./read-ahead.ts";
-import type { ReadSignal } from "./read-signal.ts";
+import { ReadAhead } from "../source/read-ahead.ts";
+import type { ReadSignal } from "../source/read-signal.ts";
 import type { Recipient } from "./recipient.ts";
-import type { Source, SourcePage } from "./source.ts";
+import type { Source, SourcePage } from "../source/source.ts";
 
 /** What a pass needs. */
 export interface PassDeps extends PageMoverDeps {

@@ -1,8 +1,8 @@
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { type Import, type StandardSchemaV1, retryLater } from "../../src/index.ts";
-import { type ImportSettings, arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
-import { Gate, Harness, pagesExport, upTo } from "../support/harness.ts";
+import { type Import, type StandardSchemaV1, retryLater } from "../../../src/index.ts";
+import { type ImportSettings, arrayExport, collectingImport, scriptedImport } from "../../../src/testing/index.ts";
+import { Gate, Harness, pagesExport, upTo } from "../../support/harness.ts";
 
 interface Order {
   readonly id: string;

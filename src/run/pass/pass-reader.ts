@@ -1,0 +1,174 @@
+import { delay } from "../../clock.ts";
+import { ExportFailedError } from "../../errors.ts";
+import type { Json } from "../../model/json.ts";
+import type { ImportPlace, StoredCheckpoint } from "../../model/place.ts";
+import { hasOwnPosition } from "../../model/run.ts";
+import type { RunProgress } from "../progress.ts";
+import { longestWaitMs, retryDelay, waitMsOf } from "../retry.ts";
+import type { RunJob } from "../run-job.ts";
+import { ReadSignal } from "../source/read-signal.ts";
+import { PositionExpired, ResumeLater } from "../source/source.ts";
+import type { SourceKind, Sources } from "../source/sources.ts";
+import { Pass, type PassEnd } from "./pass.ts";
+import type { PassStart } from "./passes.ts";
+import type { Recipient } from "./recipient.ts";
+
+/** Reads passes of one run, each again for as long as the export asks to be read again later. */
+export class PassReader {
+  readonly #job: RunJob;
+  readonly #progress: RunProgress;
+  readonly #sources: Sources;
+  readonly #recipients: ReadonlyMap<string, Recipient>;
+  readonly #ownPosition: boolean;
+  #waits: number;
+  #notBefore: number | undefined;
+
+  constructor(job: RunJob, progress: RunProgress, sources: Sources, recipients: ReadonlyMap<string, Recipient>) {
+    this.#job = job;
+    this.#progress = progress;
+    this.#sources = sources;
+    this.#recipients = recipients;
+    this.#ownPosition = hasOwnPosition(job.claimed.run);
+    this.#waits = job.claimed.run.waits ?? 0;
+  }
+
+  /** Times the export asked to wait since the run made progress. */
+  get waits(): number {
+    return this.#waits;
+  }
+
+  /** When the run is to go on, if it is to wait. */
+  get notBefore(): number | undefined {
+    return this.#notBefore;
+  }
+
+  /** One pass; `until` is where one that catches up ends. `waiting`: the run is to wait. */
+  async read(start: PassStart, kind: SourceKind, until?: Json): Promise<PassEnd | "waiting"> {
+    const recipients = start._importIds.flatMap((_importId) => this.#recipients.get(_importId) ?? []);
+    let current = start;
+    for (;;) {
+      const active = recipients.filter(({ left }) => left === undefined);
+      if (active.length === 0) return "left";
+      const pass = this.#pass(current, active, kind, until);
+      try {
+        const end = await pass.run();
+        return this.#notBefore === undefined ? end : "waiting";
+      } catch (error) {
+        if (this.#job.signal.aborted && (error instanceof ResumeLater || error instanceof PositionExpired))
+          return "aborted";
+        if (error instanceof PositionExpired && !pass.hasRead && this.#hasPosition(current))
+          current = await this.#withoutPosition(current);
+        else if (error instanceof ResumeLater) {
+          if (!(await this.#waitToResume(error, pass))) return "waiting";
+          current = this.#resumed(start);
+        } else throw error instanceof PositionExpired ? error.failure : error;
+      }
+    }
+  }
+
+  /** Where a run begins that moves no place: where the flow's first import stands; a backfill, from the start. */
+  ownCheckpoint(): StoredCheckpoint | undefined {
+    const { run } = this.#progress;
+    if (run.moveCheckpoint === false) return undefined;
+    return standingOf(this.#progress.placeOf(this.#job.claimed.flow._importId));
+  }
+
+  #hasPosition({ _importIds }: PassStart): boolean {
+    if (this.#ownPosition) return this.#progress.position.checkpoint !== undefined;
+    return _importIds.some((_importId) => this.#progress.placeOf(_importId).position !== undefined);
+  }
+
+  // The page token of the position is not valid any more: reading begins at the checkpoint again.
+  async #withoutPosition(start: PassStart): Promise<PassStart> {
+    const { _importIds } = start;
+    const [first = ""] = _importIds;
+    if (this.#ownPosition) await this.#progress.commit({ position: { pages: 0 } });
+    else await this.#progress.commit({ places: [{ _importIds, position: null }] });
+    const checkpoint = this.#ownPosition ? this.ownCheckpoint() : this.#progress.placeOf(first).checkpoint;
+    const { checkpoint: _, ...rest } = start;
+    return { ...rest, ...(checkpoint === undefined ? {} : { checkpoint }), _runId: this.#progress.run._id, pages: 0 };
+  }
+
+  // Where the imports of a reading stand now.
+  #resumed(start: PassStart): PassStart {
+    if (this.#ownPosition) {
+      const { checkpoint = start.checkpoint, pages } = this.#progress.position;
+      return { ...start, ...(checkpoint === undefined ? {} : { checkpoint }), pages };
+    }
+    const [first = ""] = start._importIds.filter((_id) => this.#recipients.get(_id)?.left === undefined);
+    const place = this.#progress.placeOf(first);
+    const checkpoint = standingOf(place);
+    return {
+      ...start,
+      ...(checkpoint === undefined ? {} : { checkpoint }),
+      pages: place.position?.pages ?? start.pages,
+    };
+  }
+
+  async #waitToResume(error: ResumeLater, pass: Pass): Promise<boolean> {
+    const { clock, emit, limits, signal } = this.#job;
+    const { run } = this.#progress;
+    // Pages that were delivered without a checkpoint would be sent again.
+    if (pass.pagesWithoutCheckpoint > 0) {
+      const reason = `it asked to be read again later, but ${pass.pagesWithoutCheckpoint} pages had no checkpoint to go on from`;
+      throw new ExportFailedError(run._exportId, new Error(`${reason}: ${error.message}`, { cause: error.cause }));
+    }
+    this.#waits = pass.hasProgressed ? 1 : this.#waits + 1;
+    if (this.#waits >= limits.maxAttempts) throw new ExportFailedError(run._exportId, error.cause);
+    const afterMs = Math.min(waitMsOf(error.afterMs, clock.now()), longestWaitMs);
+    const delayMs = retryDelay(this.#waits, limits.backoff, afterMs);
+    emit("run:retrying", { run, attempt: this.#waits, delayMs, message: error.message });
+    if (delayMs > limits.maxWaitMs) {
+      this.#notBefore = clock.now() + delayMs;
+      return false;
+    }
+    await delay(clock, delayMs, signal);
+    return true;
+  }
+
+  #pass(start: PassStart, recipients: readonly Recipient[], kind: SourceKind, wantedUntil: Json | undefined): Pass {
+    const { clock, claimed, emit, export: from, limits, newId, signal, storage, yielder } = this.#job;
+    const { flow } = claimed;
+    const reading = new ReadSignal(signal);
+    const { limit } = this.#progress.run;
+    const left = limit === undefined ? Infinity : limit - this.#recordsRead(recipients);
+    const until = start.catchesUp ? wantedUntil : undefined;
+    return new Pass(
+      {
+        ...{ clock, emit, newId, reading, signal, until, yielder },
+        ...{ progress: this.#progress, codec: from.codec, ownPosition: this.#ownPosition, limit: left },
+        ...{ prefetch: limits.prefetch, maxFailures: limits.maxFailures, maxOpenFailures: limits.maxOpenFailures },
+        autoRetry: limits.autoRetry,
+        ordered: from.order === "ordered",
+        keepsPositions: kind === "inbox" && from.pages !== undefined,
+        hasKeys: from.key !== undefined || kind === "inbox",
+        checkpointVersion: kind === "failures" ? 1 : this.#sources.checkpointVersion,
+        open: () => this.#sources.open(start, kind, { reading, left, until }),
+        isAwaited: async () =>
+          (await storage.listRuns({ _flowId: flow._id, status: "queued", limit: 1 })).items.length > 0,
+        countOpen: async (_importId) =>
+          (await storage.countOpenFailures(flow._id, limits.maxOpenFailures + 1))[_importId] ?? 0,
+        onWait: (notBefore) => (this.#notBefore = Math.max(this.#notBefore ?? 0, notBefore)),
+      },
+      start,
+      recipients,
+    );
+  }
+
+  // Records that a limited run has read for these imports before.
+  #recordsRead(recipients: readonly Recipient[]): number {
+    const { imports } = this.#progress.run;
+    const { ahead = [] } = this.#progress.position;
+    const behind = recipients.filter(({ _importId }) => !ahead.includes(_importId));
+    const reads = behind.map(({ _importId }) => {
+      const counts = imports[_importId];
+      return counts === undefined ? 0 : counts.numSuccess + counts.numError + counts.numIgnore;
+    });
+    return Math.max(0, ...reads);
+  }
+}
+
+/** Where reading for an import goes on. */
+export function standingOf({ checkpoint, position }: ImportPlace): StoredCheckpoint | undefined {
+  return position?.checkpoint ?? checkpoint;
+}

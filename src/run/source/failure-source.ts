@@ -1,0 +1,142 @@
+import { holdsMutable } from "../../model/copy.ts";
+import type { Codec } from "../../model/export.ts";
+import type { Failure } from "../../model/failure.ts";
+import type { Flow } from "../../model/flow.ts";
+import type { Json } from "../../model/json.ts";
+import type { RetrySelection } from "../../model/run.ts";
+import type { FailureQuery, ListResult, Storage } from "../../storage/storage.ts";
+import { Batch } from "../destination/batch.ts";
+import type { Source, SourcePage } from "./source.ts";
+
+/** What {@link FailureSource} reads. */
+export interface FailuresOrigin {
+  readonly storage: Pick<Storage, "listFailures">;
+  readonly flow: Flow;
+  /** In which order; only these. */
+  readonly _importIds: readonly string[];
+  readonly selection: RetrySelection;
+  readonly codec: Codec | undefined;
+  readonly pageSize: number;
+}
+
+/**
+ * The open failures a retry run is to deliver: import by import, in the order they were stored, or, chosen by their
+ * ids, page for page in the order of those. Failures of another export, and those whose record was not kept, are left.
+ */
+export class FailureSource implements Source {
+  readonly #from: FailuresOrigin;
+  #import: number;
+  /** In the list of this import's failures, if none are chosen by their ids. */
+  #after: string | undefined;
+  /** How many of the chosen ids this import is through with. */
+  #asked: number;
+
+  /** `checkpoint`: the one of the page after which to go on. */
+  constructor(from: FailuresOrigin, checkpoint: Json | undefined) {
+    this.#from = from;
+    const { _importId, after, asked = 0 } = (checkpoint ?? {}) as FailureCheckpoint;
+    const index = from._importIds.indexOf(_importId ?? "");
+    // A checkpoint that names no import of these stands at the end.
+    this.#import = index >= 0 ? index : _importId === undefined ? 0 : from._importIds.length;
+    this.#after = after;
+    this.#asked = asked;
+  }
+
+  async next(): Promise<SourcePage | undefined> {
+    for (;;) {
+      const _importId = this.#from._importIds[this.#import];
+      if (_importId === undefined) return undefined;
+      const { _ids } = this.#from.selection;
+      const items = await (_ids === undefined ? this.#nextStored(_importId) : this.#nextChosen(_importId, _ids));
+      const sendable = items.filter(({ unstorable }) => unstorable !== true);
+      if (sendable.length > 0) return this.#page(_importId, sendable);
+    }
+  }
+
+  async close(): Promise<void> {
+    // Nothing is open between two pages.
+  }
+
+  async #nextStored(_importId: string): Promise<readonly Failure[]> {
+    const after = this.#after;
+    const { items, next } = await this.#list(_importId, after === undefined ? {} : { after });
+    // Past the last page nothing of this import is left: failures it stores anew keep their place.
+    if (next === undefined) this.#import++;
+    this.#after = next;
+    return items;
+  }
+
+  // A storage is asked for no more ids than a page has room for.
+  async #nextChosen(_importId: string, chosen: readonly string[]): Promise<readonly Failure[]> {
+    const _ids = chosen.slice(this.#asked, this.#asked + this.#pageSize);
+    this.#asked += _ids.length;
+    if (this.#asked >= chosen.length) {
+      this.#import++;
+      this.#asked = 0;
+    }
+    return _ids.length === 0 ? [] : (await this.#list(_importId, { _ids })).items;
+  }
+
+  #list(_importId: string, part: Pick<FailureQuery, "after" | "_ids">): Promise<ListResult<Failure>> {
+    const { storage, flow, selection } = this.#from;
+    const { dueBy, _integrationId } = selection;
+    return storage.listFailures({
+      ...{ _flowId: flow._id, _exportId: flow._exportId, _importId, status: "open", limit: this.#pageSize },
+      ...(_integrationId === undefined ? {} : { _integrationId }),
+      ...(dueBy === undefined ? {} : { retryUntil: Date.parse(dueBy) }),
+      ...part,
+    });
+  }
+
+  get #pageSize(): number {
+    return Math.min(this.#from.pageSize, 1_000);
+  }
+
+  #page(_importId: string, items: readonly Failure[]): SourcePage {
+    const { codec } = this.#from;
+    const problems = new Map(items.flatMap((item, index) => (isUnreadable(item) ? [[index, problemOf(item)]] : [])));
+    const records = items.map(({ record }, index) =>
+      codec === undefined || problems.has(index) ? record : codec.decode(record as Json),
+    );
+    const keys = {
+      ...(problems.size === 0 ? {} : { problems }),
+      keyOf: (index: number) => items[index]?.key ?? "",
+      // An edit is a state of its own.
+      versionOf: (index: number) => editedVersion(items[index]),
+      mutable: records.some(holdsMutable),
+    };
+    return {
+      batch: new Batch(records, keys),
+      checkpoint: {
+        _importId: this.#from._importIds[this.#import] ?? "",
+        ...(this.#after === undefined ? {} : { after: this.#after }),
+        ...(this.#asked === 0 ? {} : { asked: this.#asked }),
+      },
+      failures: {
+        _importId,
+        items,
+        doubtful: new Set(items.flatMap(({ fault }, index) => (fault === "unknown" ? [index] : []))),
+      },
+    };
+  }
+}
+
+// An edit makes a record of what was none.
+function isUnreadable({ unreadable, editedAt }: Failure): boolean {
+  return unreadable === true && editedAt === undefined;
+}
+
+function problemOf({ message, code }: Failure): Error {
+  return Object.assign(new Error(message), code === undefined ? {} : { code });
+}
+
+interface FailureCheckpoint {
+  readonly _importId?: string;
+  readonly after?: string;
+  readonly asked?: number;
+}
+
+function editedVersion(failure: Failure | undefined): string | number | undefined {
+  const { editedAt, version } = failure ?? {};
+  return editedAt === undefined ? version : `${version ?? ""}/edited ${editedAt}`;
+}
