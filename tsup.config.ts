@@ -72,6 +72,7 @@ export default defineConfig({
     connectors: "src/connectors/index.ts",
     http: "src/http/index.ts",
     "http/node": "src/http/node.ts",
+    "connectors/http": "src/connectors/http/index.ts",
   },
   outDir,
   format: ["esm", "cjs"],

@@ -1,0 +1,209 @@
+import { setMaxListeners } from "node:events";
+import { type Clock, isAborted } from "../../clock.ts";
+import { HttpError, type HttpErrorKind, type RequestName, givenUp } from "./answer.ts";
+import type { PreparedRequest } from "./request.ts";
+import { durationText } from "./waiting.ts";
+
+/** `fetch`, or a function of the host's that does the same. */
+export type Fetch = (url: URL, init: RequestInit) => Promise<Response>;
+
+/** What is read of an answer that is no success: enough for a message. */
+const failureBytes = 65_536;
+
+/** How requests are sent. */
+export interface TransportOptions {
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly maxBytes: number;
+}
+
+/** The head of an answer, and its body. */
+export interface RawAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+}
+
+/** Sends one request. @throws HttpError if there is no whole answer. */
+export async function transport(
+  request: PreparedRequest,
+  options: TransportOptions,
+  signal: AbortSignal,
+): Promise<RawAnswer> {
+  const watch = new Watch(request, options, signal);
+  try {
+    const response = await watch.open();
+    const { status, headers } = response;
+    const text = await readText(response, watch, status < 300 ? options.maxBytes : failureBytes);
+    return { status, headers, text };
+  } catch (error) {
+    throw watch.errorOf(error);
+  } finally {
+    watch.end();
+  }
+}
+
+/** One request under way, until it has its answer, takes too long, or is given up. */
+export class Watch {
+  readonly request: PreparedRequest;
+  readonly #options: TransportOptions;
+  readonly #signal: AbortSignal;
+  readonly #controller = new AbortController();
+  readonly #abort = () => this.#controller.abort(this.#signal.reason);
+  #cancelTimer: () => void = () => undefined;
+  #timedOut = false;
+
+  constructor(request: PreparedRequest, options: TransportOptions, signal: AbortSignal) {
+    this.request = request;
+    this.#options = options;
+    this.#signal = signal;
+    // As many requests as the caller likes may listen to one signal.
+    setMaxListeners(0, signal);
+    signal.addEventListener("abort", this.#abort);
+    if (signal.aborted) this.#abort();
+    this.restart();
+  }
+
+  /** The time it may take begins anew. */
+  restart(): void {
+    this.#cancelTimer();
+    this.#cancelTimer = this.#options.clock.setTimer(() => {
+      this.#timedOut = true;
+      this.#controller.abort();
+    }, this.#options.timeoutMs);
+  }
+
+  /** Resolves with the head of the answer. */
+  open(): Promise<Response> {
+    const { method, headers, body, url } = this.request;
+    const { signal } = this.#controller;
+    const init: RequestInit = { method, headers, redirect: "manual", signal };
+    return this.#options.fetch(url, body === undefined ? init : { ...init, body });
+  }
+
+  end(): void {
+    this.#cancelTimer();
+    this.#signal.removeEventListener("abort", this.#abort);
+  }
+
+  /** What an error of `fetch`, or of reading the body, means. */
+  errorOf(error: unknown): Error {
+    if (error instanceof HttpError) return error;
+    if (isAborted(this.#signal)) return givenUp("aborted", this.request, this.#signal);
+    if (this.#timedOut) {
+      const problem = `was sent, and has no whole answer within ${durationText(this.#options.timeoutMs)}`;
+      return new HttpError("interrupted", problem, this.request, { code: "http_timeout" });
+    }
+    return networkError(error, this.request);
+  }
+}
+
+const neverSent = new Set(
+  "ECONNREFUSED ENOTFOUND EAI_AGAIN ENETUNREACH EHOSTUNREACH EHOSTDOWN ENETDOWN UND_ERR_CONNECT_TIMEOUT".split(" "),
+);
+const tls = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS|ERR_SSL|^EPROTO$|HOSTNAME_MISMATCH/;
+const unusable = /^ERR_INVALID_URL$|^ERR_ADDRESS_NOT_PUBLIC$/;
+
+/** What an error of `fetch` says by the codes of it and its causes. */
+function networkError(error: unknown, request: RequestName): HttpError {
+  const links = chainOf(error);
+  const codes = links.flatMap(({ code }) => (typeof code === "string" ? [code] : []));
+  const isBadPort = links.some(({ message }) => message === "bad port");
+  const connects = links.some(({ syscall }) => syscall === "connect" || syscall === "getaddrinfo");
+  let kind: HttpErrorKind = "interrupted";
+  if (isBadPort || codes.some((code) => tls.test(code) || unusable.test(code))) kind = "refused";
+  else if (connects || codes.some((code) => neverSent.has(code))) kind = "notSent";
+  const words = kind === "interrupted" ? "was sent, and has no whole answer" : "was not sent";
+  const [code = kind === "interrupted" ? "http_interrupted" : undefined] = codes;
+  return new HttpError(kind, `${words}: ${reasonOf(links, codes)}`, request, { code });
+}
+
+interface ErrorLink {
+  readonly name?: unknown;
+  readonly code?: unknown;
+  readonly message?: unknown;
+  readonly syscall?: unknown;
+  readonly cause?: unknown;
+  readonly errors?: unknown;
+}
+
+/** The error, its causes, and the errors they aggregate: a host with two addresses is refused twice. */
+function chainOf(error: unknown): readonly ErrorLink[] {
+  const links: ErrorLink[] = [];
+  const waiting = [error];
+  while (waiting.length > 0 && links.length < 20) {
+    const next = waiting.shift();
+    if (typeof next !== "object" || next === null) continue;
+    const link = next as ErrorLink;
+    links.push(link);
+    waiting.push(link.cause);
+    if (Array.isArray(link.errors)) waiting.push(...(link.errors as readonly unknown[]).slice(0, 5));
+  }
+  return links;
+}
+
+// Messages of connections name addresses and reasons; others may quote headers, so only their codes are shown.
+function reasonOf(links: readonly ErrorLink[], codes: readonly string[]): string {
+  const named = links.findLast(({ code, syscall }) => code !== undefined || syscall !== undefined);
+  if (typeof named?.message === "string" && named.message !== "" && typeof named.code === "string")
+    return named.message.includes(named.code) ? named.message : `${named.code}, ${named.message}`;
+  const last = links.at(-1);
+  return codes[0] ?? (typeof last?.name === "string" ? last.name : "it failed");
+}
+
+/** The body as a string, in the encoding that it says. */
+async function readText(response: Response, watch: Watch, maxBytes: number): Promise<string> {
+  const { status, headers } = response;
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of chunksOf(response)) {
+      size += chunk.length;
+      if (size > maxBytes && status < 300)
+        throw new HttpError("answered", `answered ${status} with more than maxBytes, ${maxBytes}`, watch.request, {
+          status,
+        });
+      chunks.push(chunk);
+      if (size > maxBytes) break;
+    }
+  } catch (error) {
+    // What is missing of a failure's body does not change what its status says.
+    if (status < 300) throw error;
+  }
+  return decode(chunks, headers.get("content-type") ?? "");
+}
+
+/** The body, as it comes. It is let go of when the loop over it ends. */
+export async function* chunksOf({ body }: Response): AsyncGenerator<Uint8Array, void> {
+  if (body === null) return;
+  const reader = (body as ReadableStream<Uint8Array>).getReader();
+  let isAtEnd = false;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) {
+        isAtEnd = true;
+        return;
+      }
+      yield value;
+    }
+  } finally {
+    // Whether the rest can be canceled makes no difference any more.
+    if (!isAtEnd) void reader.cancel().catch(() => undefined);
+  }
+}
+
+function decode(chunks: readonly Uint8Array[], contentType: string): string {
+  const [, charset = "utf-8"] = /;\s*charset="?([^\s";]+)/i.exec(contentType) ?? [];
+  const bytes = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+  return decoderOf(charset).decode(bytes);
+}
+
+function decoderOf(charset: string): InstanceType<typeof TextDecoder> {
+  try {
+    return new TextDecoder(charset);
+  } catch {
+    return new TextDecoder();
+  }
+}
