@@ -4,7 +4,7 @@ import { type Json, formatValue } from "../../model/json.ts";
 import type { Page } from "../../model/page.ts";
 import { type Shape, callable, objectWith, v, validate, wholeNumber } from "../../model/validate.ts";
 import { type Delta, type DeltaCheckpoint, type DeltaPage, delta, deltaRules, readChangeTime } from "../delta.ts";
-import { type Answer, type BodyCheck, type Judgement, type Verdict, judge, judgeBody, thrownAs } from "./answer.ts";
+import { type Answer, type BodyCheck, HttpError, type Judgement, type Verdict, judge, judgeBody, thrownAs } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { LoopGuard, type Next, type Paging, layOver } from "./paging.ts";
 import type { HttpRequest } from "./request.ts";
@@ -208,7 +208,11 @@ class Reading<T, B> {
     const { signal } = this.#context;
     signal.throwIfAborted();
     const fate = (answer: Answer<B>) => judge(answer, "read", { verdict }).fate;
-    const answer = await connection.exchange<B>(request, { direction: "read", signal, parse, fateOf: fate });
+    const how = { direction: "read", signal, parse, fateOf: fate } as const;
+    const answer = await connection.exchange<B>(request, how).catch((error: unknown) => {
+      // The API has moved, and the page is where it was.
+      throw isResumed && error instanceof HttpError && error.kind === "refused" ? expired(error) : error;
+    });
     if (endsAt.includes(answer.status)) return undefined;
     this.#throwFor(answer, judge(answer, "read", { verdict }), isResumed);
     // 204: the server says that there is nothing.

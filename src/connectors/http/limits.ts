@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { type CancelTimer, type Clock, systemClock } from "../../clock.ts";
 import { InvalidOptionError, retryLater } from "../../errors.ts";
 import { type Shape, duration, v, validate, wholeNumber } from "../../model/validate.ts";
@@ -63,17 +64,18 @@ interface WaitingRequest {
 
 class LocalLimits implements Limits {
   readonly #clock: Clock;
+  readonly #time: SteadyTime;
   readonly #concurrency: number;
   readonly #patienceMs: number;
   readonly #window: Window | undefined;
   readonly #queue = new Set<WaitingRequest>();
   #underWay = 0;
-  #pausedFrom = 0;
-  #pausedMs = 0;
+  #pausedUntil = -Infinity;
   #cancelTimer: CancelTimer | undefined;
 
   constructor({ concurrency = 8, requests, perMs, patienceMs = 5_000 }: LimitOptions, clock: Clock) {
     this.#clock = clock;
+    this.#time = new SteadyTime(clock);
     this.#concurrency = concurrency;
     this.#patienceMs = patienceMs;
     if (requests !== undefined && perMs !== undefined) this.#window = new Window(requests, perMs);
@@ -90,14 +92,15 @@ class LocalLimits implements Limits {
 
   pause(ms: number): void {
     if (!(ms > this.#pauseLeftMs())) return;
-    this.#pausedFrom = this.#clock.now();
-    this.#pausedMs = ms;
+    this.#pausedUntil = this.#time.now() + ms;
     const refusal = this.#refusal();
     if (refusal !== undefined) for (const request of this.#queue) request.refuse(refusal);
     this.#admit();
   }
 
   #wait(signal: AbortSignal): Promise<void> {
+    // As many requests as the caller likes may wait with one signal.
+    setMaxListeners(0, signal);
     return new Promise((resolve, reject) => {
       const leave = () => {
         this.#queue.delete(request);
@@ -127,7 +130,7 @@ class LocalLimits implements Limits {
 
   #begin(): void {
     this.#underWay++;
-    this.#window?.begin(this.#clock.now());
+    this.#window?.begin(this.#time.now());
   }
 
   #leave(): () => void {
@@ -157,7 +160,7 @@ class LocalLimits implements Limits {
   // Until the next request may begin; Infinity: until another has ended.
   #waitMs(): number {
     if (this.#underWay >= this.#concurrency) return Infinity;
-    const now = this.#clock.now();
+    const now = this.#time.now();
     return Math.max(this.#pauseLeftMs(), this.#window?.waitMs(now, 0) ?? 0);
   }
 
@@ -165,14 +168,13 @@ class LocalLimits implements Limits {
     const pauseMs = this.#pauseLeftMs();
     if (pauseMs > this.#patienceMs)
       return retryLater(`paused for ${durationText(pauseMs)}, as the server asked`, { afterMs: pauseMs });
-    const quotaMs = this.#window?.waitMs(this.#clock.now(), this.#queue.size) ?? 0;
+    const quotaMs = this.#window?.waitMs(this.#time.now(), this.#queue.size) ?? 0;
     if (quotaMs <= longestQueueMs) return undefined;
     return retryLater(`limits.requests are used up for ${durationText(quotaMs)}`, { afterMs: quotaMs });
   }
 
-  // Never more than was asked for, though the clock is set back meanwhile.
   #pauseLeftMs(): number {
-    return Math.max(0, Math.min(this.#pausedMs, this.#pausedFrom + this.#pausedMs - this.#clock.now()));
+    return Math.max(0, this.#pausedUntil - this.#time.now());
   }
 }
 
@@ -192,12 +194,30 @@ class Window {
     this.#next = (this.#next + 1) % this.#starts.length;
   }
 
-  /** Until the request may begin that has so many before it; never longer than after a clock that was not set back. */
+  /** Until the request may begin that has so many before it. */
   waitMs(now: number, ahead: number): number {
     const size = this.#starts.length;
     const rounds = Math.floor(ahead / size);
     const start = this.#starts[(this.#next + ahead) % size] ?? -Infinity;
-    const turnMs = Math.max(0, Math.min(this.#perMs, start + this.#perMs - now));
-    return turnMs + rounds * this.#perMs;
+    return Math.max(0, start + this.#perMs - now) + rounds * this.#perMs;
+  }
+}
+
+/** The clock's time, which stands still while the clock is set back: nobody is to wait an hour for that. */
+class SteadyTime {
+  readonly #clock: Clock;
+  #last: number;
+  #behindMs = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#last = clock.now();
+  }
+
+  now(): number {
+    const now = this.#clock.now();
+    if (now < this.#last) this.#behindMs += this.#last - now;
+    this.#last = now;
+    return now + this.#behindMs;
   }
 }

@@ -143,11 +143,13 @@ interface Link {
 
 // A target may contain commas and semicolons, and so may a quoted value.
 const linkPattern = /<([^>]*)>((?:\s*;\s*[^\s;,="]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)/g;
-const relPattern = /;\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))/i;
+const parameterPattern = /;\s*([^\s;,="]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?/g;
 
 function linksIn(header: string): readonly Link[] {
   return [...header.matchAll(linkPattern)].map(([, target = "", parameters = ""]) => {
-    const [, quoted, plain = ""] = relPattern.exec(parameters) ?? [];
+    const all = [...parameters.matchAll(parameterPattern)];
+    // Of several only the first one counts.
+    const [, , quoted, plain = ""] = all.find(([, name]) => name?.toLowerCase() === "rel") ?? [];
     return { target, relations: (quoted ?? plain).toLowerCase().split(/\s+/) };
   });
 }

@@ -109,14 +109,20 @@ const unusable = /^ERR_INVALID_URL$|^ERR_ADDRESS_NOT_PUBLIC$/;
 function networkError(error: unknown, request: RequestName): HttpError {
   const links = chainOf(error);
   const codes = links.flatMap(({ code }) => (typeof code === "string" ? [code] : []));
-  const isBadPort = links.some(({ message }) => message === "bad port");
+  const isForbidden = links.some(isRefusal);
   const connects = links.some(({ syscall }) => syscall === "connect" || syscall === "getaddrinfo");
   let kind: HttpErrorKind = "interrupted";
-  if (isBadPort || codes.some((code) => tls.test(code) || unusable.test(code))) kind = "refused";
+  if (isForbidden || codes.some((code) => tls.test(code) || unusable.test(code))) kind = "refused";
   else if (connects || codes.some((code) => neverSent.has(code))) kind = "notSent";
   const words = kind === "interrupted" ? "was sent, and has no whole answer" : "was not sent";
   const [code = kind === "interrupted" ? "http_interrupted" : undefined] = codes;
   return new HttpError(kind, `${words}: ${reasonOf(links, codes)}`, request, { code });
+}
+
+// What the platform's fetch itself refuses has no code: a port that is no web server's, and the status 407.
+function isRefusal({ name, code, message }: ErrorLink, index: number): boolean {
+  if (message === "bad port" || message === "proxy authentication required") return true;
+  return index > 0 && name === "Error" && message === "" && code === undefined;
 }
 
 interface ErrorLink {
