@@ -4,7 +4,16 @@ import { type Json, formatValue } from "../../model/json.ts";
 import type { Page } from "../../model/page.ts";
 import { type Shape, callable, objectWith, v, validate, wholeNumber } from "../../model/validate.ts";
 import { type Delta, type DeltaCheckpoint, type DeltaPage, delta, deltaRules, readChangeTime } from "../delta.ts";
-import { type Answer, type BodyCheck, HttpError, type Judgement, type Verdict, judge, judgeBody, thrownAs } from "./answer.ts";
+import {
+  type Answer,
+  type BodyCheck,
+  HttpError,
+  type Judgement,
+  type Verdict,
+  judge,
+  judgeBody,
+  thrownAs,
+} from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { LoopGuard, type Next, type Paging, layOver } from "./paging.ts";
 import type { HttpRequest } from "./request.ts";

@@ -10,19 +10,23 @@ const plainHeaders = new Set(
 /** A shorter string is found everywhere, and is no secret. */
 const shortestSecret = 4;
 
+/** A shorter value of a query is a number, a word: it helps to see it in the message of an API that refuses it. */
+const shortestValue = 8;
+
 /** Without what may be a credential, for an origin that is not the connection's. */
 export function withoutCredentials(headers: Headers, plain: readonly string[] = []): Headers {
   return new Headers([...headers].filter(([name]) => plainHeaders.has(name) || plain.includes(name)));
 }
 
 /**
- * Takes out of a string what a server must not be quoted with: the query, and whatever in the headers is not known to be
+ * Takes out of a string what a server must not be quoted with: the query, its longer values, and whatever in the headers is not known to be
  * harmless.
  *
  * @param bare The request before its credentials were added.
  */
 export function redact(text: string, { headers, url }: PreparedRequest, bare: URL): string {
-  const secrets = [url.search, decoded(url.search.slice(1)), ...addedTo(url, bare)];
+  const values = [...url.searchParams.values()].filter(({ length }) => length >= shortestValue);
+  const secrets = [url.search, decoded(url.search.slice(1)), ...values, ...addedTo(url, bare)];
   for (const [name, value] of headers)
     if (!plainHeaders.has(name)) secrets.push(value, ...value.split(/[\s,;:=]+/).slice(1), ...userAndPassword(value));
   return withoutSecrets(text, secrets);

@@ -36,7 +36,10 @@ const pagings: Readonly<Record<string, readonly [path: string, paging: Paging<Or
   "offset by total": ["/offset", offset({ to: "offset", total: ({ total }) => total })],
   "offset by size": ["/offset/size", offset({ to: "offset", size: 7 })],
   "offset to an empty page": ["/offset", offset({ to: "offset" })],
-  "a function": ["/function", ({ body }) => (body.cursor === undefined ? undefined : { query: { cursor: body.cursor } })],
+  "a function": [
+    "/function",
+    ({ body }) => (body.cursor === undefined ? undefined : { query: { cursor: body.cursor } }),
+  ],
 };
 
 type ShopExport = Export<Order, HttpCheckpoint>;
@@ -174,7 +177,10 @@ describe("an export reads", () => {
   });
 
   test("other formats by parse, with the headers", async () => {
-    const server = await startServer(() => ({ body: "a\nb", headers: { "content-type": "text/plain", "x-count": "2" } }));
+    const server = await startServer(() => ({
+      body: "a\nb",
+      headers: { "content-type": "text/plain", "x-count": "2" },
+    }));
     const from = httpExport({
       connection: connection({ baseUrl: server.url }),
       request: () => ({}),
@@ -242,7 +248,10 @@ describe("a reading that goes in circles ends with an error:", () => {
   };
 
   test("a page that names itself as the next one", async () => {
-    const paging = nextToken<{ items: unknown[]; next?: unknown }>({ from: ({ next }) => next as string, to: "cursor" });
+    const paging = nextToken<{ items: unknown[]; next?: unknown }>({
+      from: ({ next }) => next as string,
+      to: "cursor",
+    });
 
     expect(await circling(paging, (page) => ({ items: [page], next: "x" }))).toBe(
       'page 2 names itself as the next one: {"query":{"cursor":"x"}}',
@@ -250,7 +259,10 @@ describe("a reading that goes in circles ends with an error:", () => {
   });
 
   test.each([2, 3, 5])("%i pages that lead to each other", async (length) => {
-    const paging = nextToken<{ items: unknown[]; next?: unknown }>({ from: ({ next }) => next as string, to: "cursor" });
+    const paging = nextToken<{ items: unknown[]; next?: unknown }>({
+      from: ({ next }) => next as string,
+      to: "cursor",
+    });
 
     expect(await circling(paging, (page) => ({ items: [page], next: String(page % length) }))).toMatch(
       /^page \d+ names the same next page as page \d+ did: /,

@@ -55,31 +55,41 @@ describe("limits", () => {
       maxLength: 20,
     });
     await fc.assert(
-      fc.asyncProperty(arrivals, fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 300 }), async (plan, requests, perMs) => {
-        const clock = new ManualClock();
-        const limits = localLimits({ concurrency: 3, requests, perMs }, clock);
-        const starts: { readonly nth: number; readonly at: number }[] = [];
-        const waiting: Promise<void>[] = [];
-        let nth = 0;
-        for (const { afterMs, count } of plan) {
-          await clock.advance(afterMs);
-          for (let each = 0; each < count; each++) {
-            const mine = nth++;
-            waiting.push(
-              limits.enter(never).then((leave) => {
-                starts.push({ nth: mine, at: clock.now() });
-                clock.setTimer(leave, mine % 7);
-              }),
-            );
+      fc.asyncProperty(
+        arrivals,
+        fc.integer({ min: 1, max: 6 }),
+        fc.integer({ min: 1, max: 300 }),
+        async (plan, requests, perMs) => {
+          const clock = new ManualClock();
+          const limits = localLimits({ concurrency: 3, requests, perMs }, clock);
+          const starts: { readonly nth: number; readonly at: number }[] = [];
+          const waiting: Promise<void>[] = [];
+          let nth = 0;
+          for (const { afterMs, count } of plan) {
+            await clock.advance(afterMs);
+            for (let each = 0; each < count; each++) {
+              const mine = nth++;
+              waiting.push(
+                limits.enter(never).then((leave) => {
+                  starts.push({ nth: mine, at: clock.now() });
+                  clock.setTimer(leave, mine % 7);
+                }),
+              );
+            }
           }
-        }
-        await clock.advance(60_000);
-        await Promise.all(waiting);
+          await clock.advance(60_000);
+          await Promise.all(waiting);
 
-        expect(starts.map((start) => start.nth)).toEqual(starts.map((_, index) => index));
-        expect(mostWithin(starts.map(({ at }) => at), perMs)).toBeLessThanOrEqual(requests);
-        expect(clock.timers).toBe(0);
-      }),
+          expect(starts.map((start) => start.nth)).toEqual(starts.map((_, index) => index));
+          expect(
+            mostWithin(
+              starts.map(({ at }) => at),
+              perMs,
+            ),
+          ).toBeLessThanOrEqual(requests);
+          expect(clock.timers).toBe(0);
+        },
+      ),
       { numRuns: 100 },
     );
   });

@@ -34,7 +34,7 @@ async function writeFate(to: Connection, options: { readonly keyHeader?: string 
     const [result] = (await into.write([{ id: 1 }], importContext(1))) ?? [];
     return result === undefined || result.ok ? "ok" : result.fault;
   } catch (error) {
-    return fateOf(Promise.reject(error as Error));
+    return fateOf(Promise.reject(error));
   }
 }
 
@@ -142,7 +142,8 @@ describe("without a whole answer a request is", () => {
   test.each(["EAI_AGAIN", "ENETUNREACH", "EHOSTUNREACH", "UND_ERR_CONNECT_TIMEOUT"])(
     "retryLater or retry after %s",
     async (code) => {
-      const fetch = () => Promise.reject(new TypeError("fetch failed", { cause: Object.assign(new Error("x"), { code }) }));
+      const fetch = () =>
+        Promise.reject(new TypeError("fetch failed", { cause: Object.assign(new Error("x"), { code }) }));
 
       expect(await fates(connection({ baseUrl: "http://shop.example", attempts: 1, fetch }))).toEqual([
         "retryLater",
@@ -173,7 +174,8 @@ describe("without a whole answer a request is", () => {
   test.each(["DEPTH_ZERO_SELF_SIGNED_CERT", "UNABLE_TO_VERIFY_LEAF_SIGNATURE", "ERR_TLS_CERT_ALTNAME_INVALID"])(
     "error or stop after %s",
     async (code) => {
-      const fetch = () => Promise.reject(new TypeError("fetch failed", { cause: Object.assign(new Error("x"), { code }) }));
+      const fetch = () =>
+        Promise.reject(new TypeError("fetch failed", { cause: Object.assign(new Error("x"), { code }) }));
 
       expect(await fates(connection({ baseUrl: "https://shop.example", attempts: 1, fetch }))).toEqual([
         "error",

@@ -89,7 +89,10 @@ describe("a connection that is asked to wait", () => {
   });
 
   test("waits after a success that used up the quota, too", async () => {
-    const { server, to } = await once({ headers: { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "60" }, body: {} });
+    const { server, to } = await once({
+      headers: { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "60" },
+      body: {},
+    });
 
     await to.read({});
 
