@@ -1,9 +1,14 @@
 import { expect, test } from "vitest";
 import { optionsInDocs, optionsInSource } from "./options-of.ts";
 
-test.each([["composition.md", "Options of delta", () => optionsInSource("delta.ts", "Delta", "DeltaExportOptions")]])(
-  "%s names what the source has, and nothing else, under %s",
-  (page, heading, names) => {
-    expect(optionsInDocs(page, heading).sort()).toEqual(names().sort());
-  },
-);
+const httpImportOptions = ["CommonOptions", "RecordImportOptions", "BatchImportOptions"];
+
+test.each<[page: string, heading: string, names: () => string[]]>([
+  ["composition.md", "Options of delta", () => optionsInSource("delta.ts", "Delta", "DeltaExportOptions")],
+  ["http.md", "Options of connection", () => optionsInSource("http/connection.ts", "ConnectionOptions")],
+  ["http.md", "Options of limits", () => optionsInSource("http/limits.ts", "LimitOptions")],
+  ["http.md", "Options of httpExport", () => optionsInSource("http/http-export.ts", "HttpExportOptions")],
+  ["http.md", "Options of httpImport", () => optionsInSource("http/http-import.ts", ...httpImportOptions)],
+])("%s names what the source has, and nothing else, under %s", (page, heading, names) => {
+  expect(optionsInDocs(page, heading).sort()).toEqual([...new Set(names())].sort());
+});

@@ -138,7 +138,9 @@ describe("after an answer 401", () => {
     let renewals = 0;
     const to = connection({
       baseUrl: server.url,
-      auth: renewing(() => { renewals++; }),
+      auth: renewing(() => {
+        renewals++;
+      }),
       limits: localLimits({ concurrency: 50 }),
     });
 

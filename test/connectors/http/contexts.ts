@@ -49,8 +49,13 @@ export async function readAll<T, C>(
 export async function fateOf(work: Promise<unknown>): Promise<string> {
   return work.then(
     () => "ok",
-    (error: unknown) => outcomeOf(error)?.kind ?? "error",
+    (error: unknown) => kindOf(error),
   );
+}
+
+/** The outcome that an error carries, or `error`. */
+export function kindOf(error: unknown): string {
+  return outcomeOf(error)?.kind ?? "error";
 }
 
 /** What a promise rejects with. */

@@ -3,7 +3,7 @@ import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { type Connection, type ConnectionOptions, connection, httpExport, httpImport } from "poundlock/connectors/http";
 import { ManualClock } from "poundlock/testing";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { errorOf, fateOf, importContext, readAll } from "./contexts.ts";
+import { errorOf, fateOf, importContext, kindOf, readAll } from "./contexts.ts";
 import { type Fault, type Reply, closedPort, startServer } from "./server.ts";
 
 interface Item {
@@ -34,7 +34,7 @@ async function writeFate(to: Connection, options: { readonly keyHeader?: string 
     const [result] = (await into.write([{ id: 1 }], importContext(1))) ?? [];
     return result === undefined || result.ok ? "ok" : result.fault;
   } catch (error) {
-    return fateOf(Promise.reject(error));
+    return kindOf(error);
   }
 }
 
