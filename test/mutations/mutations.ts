@@ -666,7 +666,7 @@ export const mutations: readonly Mutation[] = [
     only: "signal",
   },
   {
-    promise: "fifty answers 401 renew the credentials once",
+    promise: "fifty responses of 401 renew the credentials once",
     file: "src/connectors/http/connection.ts",
     find: "if (generation === this.#generation) this.#renewal ??=",
     replace: "this.#renewal =",
