@@ -10,11 +10,15 @@ if ((${#examples[@]} == 0)); then
   exit 1
 fi
 
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
 failed=()
 for example in "${examples[@]}"; do
   echo "── $example"
   started=$SECONDS
-  node_modules/.bin/tsx "$example" </dev/null || failed+=("$example")
+  node_modules/.bin/tsx "$example" </dev/null | tee "$output" || failed+=("$example")
+  # What a newcomer runs first fits into a terminal.
+  if [[ $example == examples/first-flow.ts ]] && (($(wc -l <"$output") > 40)); then failed+=("$example: over 40 lines"); fi
   echo "── $example: $((SECONDS - started)) s"
 done
 

@@ -1,12 +1,12 @@
-// The whole of poundlock on real data, and a crash in the middle of it, in about ten seconds.
+// poundlock on real data, through a crash, an outage and dirty records, in about fifteen seconds.
 //
-//   zipcodes.csv (42,049 clean lines, read page by page)  ─┬─> zipcodes.ndjson
-//                                                          └─> map.ndjson, which refuses what it cannot place
-//   movies.json (3,201 entries, dirty)                    ─┬─> movies.ndjson
-//                                                          └─> index.ndjson, which refuses dirty entries
+//   zipcodes.csv (30,000 lines, read page by page)  ─┬─> zipcodes.ndjson
+//                                                    └─> map.ndjson, which is down for a while
+//   movies.json (3,201 entries, dirty)              ─┬─> movies.ndjson
+//                                                    └─> index.ndjson, which refuses dirty entries
 //
 // The application is in first-flow/application.ts: how to read, how to write, and which flows there are. It is started
-// twice here: first-flow/first-start.ts kills its own process half-way, first-flow/second-start.ts goes on.
+// twice here: first-flow/first-start.ts kills its own process, first-flow/second-start.ts goes on.
 //
 // Run it with `npm run example`. Every time it begins anew; what it wrote is in .work/first-flow afterwards.
 
@@ -18,26 +18,28 @@ import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pathsIn } from "./first-flow/application.ts";
 import { addZipcodes } from "./first-flow/data-set.ts";
+import { heading, note, say } from "./first-flow/terminal.ts";
 
 const folder = fileURLToPath(new URL("../.work/first-flow", import.meta.url));
+const numZipcodes = 30_000;
 await rm(folder, { recursive: true, force: true });
 await mkdir(folder, { recursive: true });
-await addZipcodes(pathsIn(folder).zipcodesCsv, 0, 30_000);
+await addZipcodes(pathsIn(folder).zipcodesCsv, 0, numZipcodes);
 
 /** Starts a process and resolves with what ended it. Node 22 warns that its SQLite is experimental; later ones do not. */
 async function start(program: string): Promise<string> {
   const execArgv = [...process.execArgv, "--disable-warning=ExperimentalWarning"];
-  const child = fork(fileURLToPath(new URL(`first-flow/${program}.ts`, import.meta.url)), [folder], { execArgv });
+  const args = [folder, String(numZipcodes)];
+  const child = fork(fileURLToPath(new URL(`first-flow/${program}.ts`, import.meta.url)), args, { execArgv });
   const [code, signal] = (await once(child, "exit")) as [number | null, string | null];
   return signal ?? `exit code ${code ?? 0}`;
 }
 
-console.log(`Everything is kept in ${relative(process.cwd(), folder)}, which begins empty.\n`);
-console.log(
-  "1. First start: both flows, on demand. The process will kill itself when half of the zip codes are through.\n",
-);
-const first = await start("first-start");
-assert.notEqual(first, "exit code 0");
+heading("1. Two flows, of zip codes and of movies, each with one source and two destinations");
+note(`Everything is kept in ${relative(process.cwd(), folder)}, which begins empty.`);
+assert.notEqual(await start("first-start"), "exit code 0");
 
-console.log(`\n2. Second start: the first process is dead (${first}). This is what the new one finds in flows.db:`);
+heading("2. A second process opens the same files");
 assert.equal(await start("second-start"), "exit code 0");
+
+say("\nRead next: examples/first-flow/application.ts, how to read, how to write, and which flows there are.");

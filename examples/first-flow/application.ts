@@ -26,6 +26,7 @@ interface Title {
 export function pathsIn(folder: string) {
   return {
     flows: join(folder, "flows.db"), // what poundlock remembers
+    log: join(folder, "log.ndjson"), // what it logs
     zipcodesCsv: join(folder, "zipcodes.csv"),
     zipcodes: join(folder, "zipcodes.ndjson"),
     map: join(folder, "map.ndjson"),
@@ -45,8 +46,19 @@ export async function openDestinations(folder: string) {
   };
 }
 
+/** What is written into. */
+interface Destinations {
+  readonly zipcodes: Pick<NdjsonFile, "append">;
+  readonly map: Pick<UniqueIndex<Place>, "put">;
+  readonly movies: Pick<NdjsonFile, "append">;
+  readonly index: Pick<UniqueIndex<Title>, "put">;
+}
+
 /** How to write. `filter` leaves out what is not wanted, `map` makes of a record what the destination takes. */
-export function importsInto({ zipcodes, map, movies, index }: Awaited<ReturnType<typeof openDestinations>>) {
+export function importsInto(
+  { zipcodes, map, movies, index }: Destinations,
+  readDate: (movie: Movie) => string = releaseOf,
+) {
   const zipcodesToFile: Import<Zipcode, object> = {
     idempotent: true, // writing a line again, under the same key, changes nothing: see ndjson-file.ts
     map: ({ zip_code, city, state }) => ({ zip: zip_code, place: `${city}, ${state}` }),
@@ -77,7 +89,7 @@ export function importsInto({ zipcodes, map, movies, index }: Awaited<ReturnType
 
   const moviesToIndex: Import<Movie, Title> = {
     idempotent: true,
-    map: (movie) => ({ name: titleOf(movie), released: releaseOf(movie) }),
+    map: (movie) => ({ name: titleOf(movie), released: readDate(movie) }),
     write: (records, { keys }) => index.put(records, keys), // refuses remakes: their title is taken
   };
 
@@ -87,7 +99,7 @@ export function importsInto({ zipcodes, map, movies, index }: Awaited<ReturnType
 /** How to read. */
 export function exportsOf(folder: string) {
   return {
-    zipcodes: zipcodesOf(pathsIn(folder).zipcodesCsv, { pageMs: 30 }),
+    zipcodes: zipcodesOf(pathsIn(folder).zipcodesCsv, { pageMs: 25 }),
     movies: moviesOf(dataSet("movies.json")),
   };
 }

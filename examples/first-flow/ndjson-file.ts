@@ -7,35 +7,41 @@ export type Line = Readonly<Record<string, unknown>> & { readonly _key: string }
 /**
  * A file of JSON lines that bears being written to again, whatever broke off: a timeout, a full disk, a killed process.
  *
- * Every line carries the record's key, and a key that is in the file already is not written again. That makes the
- * import idempotent. (It suits records that never change. For records that do, let the key tell their version.)
+ * Every line carries the record's key. A line that is in the file already is not written again, which makes the import
+ * idempotent. A record that has changed is: of the lines with the same key the last one counts.
  */
 export class NdjsonFile {
   readonly #path: string;
-  readonly #keys = new Set<string>();
+  /** Key → its last line. */
+  readonly #lines = new Map<string, string>();
   /** Where the last complete line ends. Half a line that a failed write left behind it is written over. */
-  #size: number;
+  #bytes: number;
   #repeated = 0;
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(path: string, size: number) {
+  private constructor(path: string, bytes: number) {
     this.#path = path;
-    this.#size = size;
+    this.#bytes = bytes;
   }
 
   /** Takes up the file where it was left; there is one if there was none. `each` is shown every line in it, in order. */
   static async open(path: string, each: (line: Line) => void = () => undefined): Promise<NdjsonFile> {
     await mkdir(dirname(path), { recursive: true });
     await (await open(path, "a")).close();
-    const bytes = await readFile(path);
-    const size = bytes.lastIndexOf("\n") + 1;
-    const file = new NdjsonFile(path, size);
-    for (const text of bytes.subarray(0, size).toString().split("\n").slice(0, -1)) {
+    const content = await readFile(path);
+    const bytes = content.lastIndexOf("\n") + 1;
+    const file = new NdjsonFile(path, bytes);
+    for (const text of content.subarray(0, bytes).toString().split("\n").slice(0, -1)) {
       const line = JSON.parse(text) as Line;
-      file.#keys.add(line._key);
+      file.#lines.set(line._key, text);
       each(line);
     }
     return file;
+  }
+
+  /** How many records it has. */
+  get size(): number {
+    return this.#lines.size;
   }
 
   /** How many records were given since it was opened that were in the file already. */
@@ -51,23 +57,25 @@ export class NdjsonFile {
   }
 
   async #append(records: readonly object[], keys: readonly string[]): Promise<void> {
-    const fresh = new Map<string, object>();
-    for (const [index, _key] of keys.entries())
-      if (this.#keys.has(_key)) this.#repeated++;
-      else fresh.set(_key, { _key, ...records[index] });
+    const fresh = new Map<string, string>();
+    for (const [index, _key] of keys.entries()) {
+      const line = JSON.stringify({ _key, ...records[index] });
+      if (this.#lines.get(_key) === line) this.#repeated++;
+      else fresh.set(_key, line);
+    }
     if (fresh.size === 0) return;
-    const bytes = Buffer.from([...fresh.values()].map((line) => `${JSON.stringify(line)}\n`).join(""));
+    const bytes = Buffer.from([...fresh.values()].map((line) => `${line}\n`).join(""));
     const file = await open(this.#path, "r+");
     try {
-      await file.truncate(this.#size);
-      const { bytesWritten } = await file.write(bytes, 0, bytes.length, this.#size);
+      await file.truncate(this.#bytes);
+      const { bytesWritten } = await file.write(bytes, 0, bytes.length, this.#bytes);
       if (bytesWritten < bytes.length) throw new Error(`only ${bytesWritten} of ${bytes.length} bytes were written`);
       await file.datasync();
     } finally {
       await file.close();
     }
     // Only now: had anything failed, the next attempt would begin at the same place.
-    this.#size += bytes.length;
-    for (const _key of fresh.keys()) this.#keys.add(_key);
+    this.#bytes += bytes.length;
+    for (const [_key, line] of fresh) this.#lines.set(_key, line);
   }
 }

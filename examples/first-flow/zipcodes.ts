@@ -4,7 +4,6 @@ import { pipeline } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Info, parse } from "csv-parse";
 import type { Export } from "poundlock";
-import { readBy } from "./report.ts";
 
 /** A line of zipcodes.csv, as it stands there: everything is text. */
 export interface Zipcode {
@@ -20,14 +19,14 @@ const columns = ["zip_code", "latitude", "longitude", "city", "state", "county"]
 
 /**
  * Streams a growing CSV file. Its checkpoint is how many bytes were read, so the next run goes on there: neither the
- * file nor what was exported of it is ever held in memory.
+ * file nor what was exported of it is ever kept in memory.
  */
 export function zipcodesOf(path: string, options: { readonly pageMs: number }): Export<Zipcode, { bytes: number }> {
   return {
     order: "ordered", // lines are only ever added at the end, so each page's checkpoint stays valid
     pageSize: 250,
     key: (zipcode) => zipcode.zip_code,
-    async *pages({ checkpoint, pageSize, run, signal }) {
+    async *pages({ checkpoint, pageSize, signal }) {
       const start = checkpoint?.bytes ?? 0;
       const { size } = await stat(path); // what is added from here on is the next run's
       if (start >= size) return;
@@ -35,26 +34,18 @@ export function zipcodesOf(path: string, options: { readonly pageMs: number }): 
       // Whichever of the two ends early takes the other along; what goes wrong is thrown by the loop below.
       pipeline(createReadStream(path, { start, end: size - 1, signal }), parser, () => undefined);
 
-      const before = readBy(run); // more than nothing if this run was interrupted
       let records: Zipcode[] = [];
       let bytes = start;
-      let read = 0;
-      const page = () => ({
-        records,
-        checkpoint: { bytes },
-        total: before + Math.round((read * (size - start)) / (bytes - start)),
-      });
       for await (const { record, info } of parser as AsyncIterable<{ record: Zipcode; info: Info }>) {
         records.push(record);
-        read++;
         bytes = start + info.bytes;
         if (records.length < pageSize) continue;
         // A file on disk is read at once. Another application's API takes its time, and so does this example.
         await pause(options.pageMs, undefined, { signal });
-        yield page();
+        yield { records, checkpoint: { bytes } };
         records = [];
       }
-      if (records.length > 0) yield page();
+      if (records.length > 0) yield { records, checkpoint: { bytes } };
     },
   };
 }
