@@ -69,7 +69,7 @@ export class Failures {
     return resolved;
   }
 
-  /** @throws `not_found`; `conflict` if it is not open, or its record was not kept; `invalid_request`. */
+  /** @throws `not_found`; `conflict` if it is not open, its record was not kept, or a retry is running; `invalid_request`. */
   async edit(_id: string, record: unknown): Promise<Failure> {
     const { clock, storage } = this.#deps;
     const failure = await this.get(_id);
@@ -78,7 +78,8 @@ export class Failures {
       throw new InvalidRequestError("record", `a record that can be stored (${result.problem})`, record);
     const change = { record: result.record, at: clock.now() };
     const edited = failure.unstorable === true ? undefined : await storage.editFailure(_id, change);
-    if (edited === undefined) throw new ConflictError(`Failure ${_id} is not open, or its record was not kept`);
+    if (edited === undefined)
+      throw new ConflictError(`Failure ${_id} is not open, its record was not kept, or a retry of its flow is running`);
     return edited;
   }
 }

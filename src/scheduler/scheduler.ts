@@ -255,8 +255,8 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   /**
    * Gives an open failure another record, which retries send from now on; the first one is kept as `original`.
    *
-   * @throws `not_found`; `conflict` if it is open no more, or its record was not kept; `invalid_request` if the record
-   * cannot be stored.
+   * @throws `not_found`; `conflict` if it is open no more, its record was not kept, or a retry of its flow is running,
+   * which may be sending it just now; `invalid_request` if the record cannot be stored.
    */
   async editFailure(_id: string, record: unknown): Promise<Failure> {
     checkId("_id", _id);

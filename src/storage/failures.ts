@@ -14,7 +14,7 @@ export interface FailureStorage {
   resolveFailures(_ids: readonly string[], at: number): Promise<readonly Failure[]>;
   /**
    * Gives an open failure another record; the first one is kept as `original`. Undefined if there is none, or it is
-   * not open.
+   * not open, or a `retry` run of its flow is active, which may have read it already.
    */
   editFailure(_id: string, change: { readonly record: unknown; readonly at: number }): Promise<Failure | undefined>;
   /** The keys of open failures of one export at one import, in the order they were first stored. */

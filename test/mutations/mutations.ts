@@ -326,6 +326,13 @@ export const mutations: readonly Mutation[] = [
 
   // ── progress by import, pauses, failures by key
   {
+    promise: "an edit is not lost to a retry that had read the record before [4.4]",
+    file: "src/storage/memory/failures.ts",
+    find: '?.active?.run.trigger === "retry") return undefined;',
+    replace: '?.active?.run.trigger === "realtime") return undefined;',
+    tests: ["test/run/progress-by-import.test.ts"],
+  },
+  {
     promise: "of states of one key in a page, the failure of the newest is kept [4.4]",
     file: "src/run/pass/settle.ts",
     find: "before === undefined || !isOlder(versionOf?.(index), versionOf?.(before))",

@@ -169,6 +169,13 @@ const ofKeys: Readonly<Record<string, Spoil>> = {
     editFailure: async (_id, change) => (await honest.editFailure(_id, change)) ?? honest.findFailure(_id),
   }),
 
+  "editFailure returns undefined, and changes nothing, while a retry run of the flow is active": (honest) => ({
+    async editFailure(_id, change) {
+      const { items } = await honest.listRuns({ status: "running", limit: 1 });
+      return items.length > 0 ? honest.findFailure(_id) : honest.editFailure(_id, change);
+    },
+  }),
+
   "openKeys returns the open keys of one export at one import, page by page, in their order": (honest) => ({
     async openKeys(query) {
       const { items } = await honest.listFailures({ ...query, status: "open" });

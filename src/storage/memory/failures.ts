@@ -52,6 +52,8 @@ export function editFailure(
   const entry = state.failures.get(_id);
   if (entry?.failure.status !== "open") return undefined;
   const { failure } = entry;
+  // What such a run has read before it would replace the edit, or remove it as delivered.
+  if (state.queues.get(failure._flowId)?.active?.run.trigger === "retry") return undefined;
   const original = "original" in failure ? failure.original : failure.record;
   entry.failure = Object.freeze({ ...failure, record: own(record), original, editedAt: isoOf(at) });
   return entry.failure;

@@ -131,9 +131,11 @@ export function editFailure(
   const editedAt = isoOf(at);
   return function* () {
     const row = yield* rowOf<FailureRow>(
-      `select ${failureColumns} from poundlock_failures where id = ? and status = 'open'`,
+      `select ${failureColumns} from poundlock_failures f where id = ? and status = 'open'
+        and not exists (select 1 from poundlock_runs r where r.flow_id = f.flow_id and r.stage = 1 and r.cause = 'retry')`,
       _id,
     );
+    // What a retry has read before it would replace the edit, or remove it as delivered.
     if (row === undefined) return undefined;
     const before = JSON.parse(row.doc) as Failure;
     const first =

@@ -160,6 +160,21 @@ export const keyStorageCases: readonly StorageCase[] = [
     assert.deepEqual(await storage.findFailure("1"), resolved);
   }),
 
+  on("editFailure returns undefined, and changes nothing, while a retry run of the flow is active", async (storage) => {
+    const { runLease } = await keepFailures(storage, [failureOf("1")]);
+    await storage.endRun(runLease, endingOf("completed", 4));
+    await queue(storage, "retry", "flow", { trigger: "retry" });
+    const waiting = await storage.editFailure("1", { record: "while it waits", at: at(5) });
+    const retrying = await take(storage, "flow", "retrying");
+
+    const edited = await storage.editFailure("1", { record: "edited", at: at(6) });
+
+    assert.equal(edited, undefined);
+    assert.deepEqual(await storage.findFailure("1"), waiting);
+    await storage.endRun(retrying.runLease, endingOf("completed", 7));
+    assert.equal((await storage.editFailure("1", { record: "edited", at: at(8) }))?.record, "edited");
+  }),
+
   on("openKeys returns the open keys of one export at one import, page by page, in their order", async (storage) => {
     await keepFailures(storage, [
       failureOf("1", { key: "c", version: 7 }),

@@ -434,6 +434,39 @@ describe("failures", () => {
     expect(sink.calls.at(-1)?.records).toEqual([{ id: 1, ok: true }]);
     expect(await harness.failures()).toEqual([]);
   });
+
+  test.each([true, false])(
+    "an edit is refused while a retry may be sending the record (it is delivered: %s)",
+    async (ok) => {
+      const gate = new Gate();
+      let isRetry = false;
+      const sink: Import<number> = {
+        idempotent: true,
+        async write() {
+          if (isRetry) await gate.opened;
+          if (!isRetry || !ok) throw reject("bad");
+        },
+      };
+      const from: Export<number> = {
+        key: String,
+        async *pages() {
+          yield [1];
+        },
+      };
+      const harness = new Harness({ exports: { from }, imports: { sink } });
+      const { _flowId } = await harness.move();
+      const [failure] = await harness.failures();
+      isRetry = true;
+      const run = await harness.scheduler.retryFailures(_flowId);
+      await harness.clock.settle();
+
+      await expect(harness.scheduler.editFailure(failure?._id ?? "", 2)).rejects.toMatchObject({ code: "conflict" });
+      gate.open();
+      await harness.end(run);
+
+      expect((await harness.failures()).map(({ record }) => record)).toEqual(ok ? [] : [1]);
+    },
+  );
 });
 
 describe("a run with parameters that moves no checkpoint", () => {
