@@ -6,6 +6,7 @@ import { type Flow, importIdsOf } from "../model/flow.ts";
 import type { Json } from "../model/json.ts";
 import type { ImportPlace } from "../model/place.ts";
 import type { Run } from "../model/run.ts";
+import { mostListed, roughSize } from "../model/size.ts";
 import type { InboxPage, Storage } from "../storage/storage.ts";
 
 /** What deliveries need. */
@@ -99,21 +100,32 @@ export class Deliveries {
   ): Promise<{ readonly items: readonly WaitingPage[]; readonly next?: string }> {
     const { storage } = this.#deps;
     const places = await storage.findPlaces(flow._id);
-    const found: InboxPage[] = [];
-    let cursor = after;
-    while (found.length <= limit) {
-      const rest = cursor === undefined ? {} : { after: cursor };
-      const pages = await storage.readInbox(flow._id, { ...rest, maxRecords: limit + 1 - found.length });
-      if (pages.length === 0) break;
-      found.push(...pages);
-      cursor = pages.at(-1)?.cursor;
-    }
-    const items = found.slice(0, limit);
-    const last = found.length > limit ? items.at(-1)?.cursor : undefined;
+    const { isMore, pages } = await this.#readInbox(flow._id, { limit, after });
+    const last = isMore ? pages.at(-1)?.cursor : undefined;
     return {
-      items: items.map((page) => waitingPage(page, flow, places)),
+      items: pages.map((page) => waitingPage(page, flow, places)),
       ...(last === undefined ? {} : { next: last }),
     };
+  }
+
+  // Bounded by size, too: `limit` pages of 16 MB each are more than the memory of a process.
+  async #readInbox(
+    _flowId: string,
+    { limit, after }: { readonly limit: number; readonly after: string | undefined },
+  ): Promise<{ readonly pages: readonly InboxPage[]; readonly isMore: boolean }> {
+    const pages: InboxPage[] = [];
+    let size = 0;
+    for (let cursor = after; ; cursor = pages.at(-1)?.cursor) {
+      const rest = cursor === undefined ? {} : { after: cursor };
+      const maxRecords = limit + 1 - pages.length;
+      const read = await this.#deps.storage.readInbox(_flowId, { ...rest, maxRecords });
+      if (read.length === 0) return { pages, isMore: false };
+      for (const page of read) {
+        size += roughSize(page.records, mostListed);
+        if (pages.length === limit || (pages.length > 0 && size > mostListed)) return { pages, isMore: true };
+        pages.push(page);
+      }
+    }
   }
 
   /** Gives pages up, for one import or for all; returns the ids of those that were there. */

@@ -6,7 +6,8 @@ export interface FailureStorage {
   /** Undefined if there is none. */
   findFailure(_id: string): Promise<Failure | undefined>;
   /**
-   * In the order they were first stored. A failure that is there all the while is listed exactly once. A record reads
+   * In the order they were first stored, at most `limit` or about 16 MB, whatever is less, but one at least. A failure
+   * that is there all the while is listed exactly once. A record reads
    * back deeply equal: dates, maps, sets, big integers and bytes (Uint8Array, Buffer) included.
    */
   listFailures(query: FailureQuery): Promise<ListResult<Failure>>;

@@ -326,6 +326,21 @@ export const mutations: readonly Mutation[] = [
 
   // ── progress by import, pauses, failures by key
   {
+    promise: "failures are listed by no more than 16 MB at once [4.6]",
+    file: "src/storage/sql/failures.ts",
+    find: "(bytes += row.weight) > mostListed",
+    replace: "(bytes += row.weight) < 0",
+    tests: [sqliteStorage],
+    only: "16 MB",
+  },
+  {
+    promise: "an inbox is listed by no more than 16 MB at once [4.6]",
+    file: "src/scheduler/deliveries.ts",
+    find: "size > mostListed",
+    replace: "size < 0",
+    tests: ["test/scheduler/intake.test.ts"],
+  },
+  {
     promise: "an edit is not lost to a retry that had read the record before [4.4]",
     file: "src/storage/memory/failures.ts",
     find: '?.active?.run.trigger === "retry") return undefined;',

@@ -24,6 +24,21 @@ async function isSettled(promise: Promise<unknown>, harness: Harness): Promise<b
   return settled;
 }
 
+test("pages of an inbox are listed by no more than about 16 MB at once", async () => {
+  const from: Export<string> = { listen: () => () => undefined };
+  const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<string>() } });
+  const { _id } = await harness.flow();
+  for (const letter of ["a", "b", "c"]) await harness.scheduler.accept("from", [letter.repeat(9_000_000)]);
+
+  const first = await harness.scheduler.listInbox(_id);
+  const exactly = await harness.scheduler.listInbox(_id, { limit: 1, after: first.next ?? "" });
+
+  expect(first.items.map(({ records }) => String(records[0])[0])).toEqual(["a"]);
+  expect(exactly.items.map(({ records }) => String(records[0])[0])).toEqual(["b"]);
+  expect(exactly.next).toBeDefined();
+  expect(await harness.scheduler.listInbox(_id, { after: exactly.next ?? "" })).toMatchObject({ items: [{}] });
+});
+
 describe("accept", () => {
   test("resolves only when the records are in the inbox", async () => {
     const gate = new Gate();

@@ -330,6 +330,25 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
     },
   }),
 
+  "readInbox returns no more than about 16 MB of records at once, but one page at least": (honest) => ({
+    async readInbox(_flowId, query) {
+      const first = await honest.readInbox(_flowId, query);
+      const cursor = first.at(-1)?.cursor;
+      return cursor === undefined
+        ? first
+        : [...first, ...(await honest.readInbox(_flowId, { ...query, after: cursor }))];
+    },
+  }),
+
+  "listFailures returns no more than about 16 MB of records at once, but one at least": (honest) => ({
+    async listFailures(query) {
+      const { items, next } = await honest.listFailures(query);
+      if (next === undefined) return { items };
+      const rest = await honest.listFailures({ ...query, after: next });
+      return { ...rest, items: [...items, ...rest.items] };
+    },
+  }),
+
   "unreadInboxes returns, ascending, enabled flows with pages and neither a waiting nor an active realtime run": (
     honest,
   ) => ({

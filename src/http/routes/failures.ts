@@ -200,8 +200,16 @@ async function expectFailures(call: Call, _flowId: string, _ids: readonly string
   for (let start = 0; start < _ids.length; start += pageSize) {
     const part = _ids.slice(start, start + pageSize);
     const filter = { _flowId, _ids: part, limit: pageSize, ...scopeFilter(call) };
-    const { items } = await call.deps.scheduler.listFailures(filter);
-    const found = new Set(items.map(({ _id }) => _id));
+    const found = new Set<string>();
+    let after: string | undefined;
+    do {
+      const { items, next } = await call.deps.scheduler.listFailures({
+        ...filter,
+        ...(after === undefined ? {} : { after }),
+      });
+      for (const { _id } of items) found.add(_id);
+      after = next;
+    } while (after !== undefined);
     const missing = part.find((_id) => !found.has(_id));
     if (missing !== undefined) throw new NotFoundError("failure", missing);
   }

@@ -26,7 +26,7 @@ export interface FailuresOrigin {
 export class FailureSource implements Source {
   readonly #from: FailuresOrigin;
   #import: number;
-  /** In the list of this import's failures, if none are chosen by their ids. */
+  /** In the list of this import's failures, or of the ids that are asked for. */
   #after: string | undefined;
   /** How many of the chosen ids this import is through with. */
   #asked: number;
@@ -66,15 +66,21 @@ export class FailureSource implements Source {
     return items;
   }
 
-  // A storage is asked for no more ids than a page has room for.
+  // A storage is asked for no more ids than a page has room for, and gives fewer failures if they are large.
   async #nextChosen(_importId: string, chosen: readonly string[]): Promise<readonly Failure[]> {
     const _ids = chosen.slice(this.#asked, this.#asked + this.#pageSize);
-    this.#asked += _ids.length;
+    const after = this.#after;
+    const { items, next } =
+      _ids.length === 0
+        ? { items: [], next: undefined }
+        : await this.#list(_importId, { _ids, ...(after === undefined ? {} : { after }) });
+    this.#after = next;
+    if (next === undefined) this.#asked += _ids.length;
     if (this.#asked >= chosen.length) {
       this.#import++;
       this.#asked = 0;
     }
-    return _ids.length === 0 ? [] : (await this.#list(_importId, { _ids })).items;
+    return items;
   }
 
   #list(_importId: string, part: Pick<FailureQuery, "after" | "_ids">): Promise<ListResult<Failure>> {

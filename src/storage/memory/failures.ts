@@ -1,5 +1,6 @@
 import { type Failure, type ResolvedBy, foldedFailure } from "../../model/failure.ts";
 import { importIdsOf } from "../../model/flow.ts";
+import { mostListed, roughSize } from "../../model/size.ts";
 import { isoOf, own, placeOf } from "../documents.ts";
 import type { DueRetry, FailureQuery, ListResult, OpenKey, OpenKeyQuery } from "../storage.ts";
 import { Sequence } from "./sequence.ts";
@@ -8,10 +9,17 @@ import { type FailureEntry, type MemoryState, filtered, listPage, mapPage, match
 /** @see FailureStorage.listFailures */
 export function listFailures(state: MemoryState, query: FailureQuery): ListResult<Failure> {
   const matching = filtered(failuresFor(state, query), ({ failure }) => isWanted(failure, query));
-  return mapPage(
-    listPage(matching, query.limit, (entry) => String(entry.seq)),
-    ({ failure }) => failure,
-  );
+  const page = listPage(matching, query.limit, (entry) => String(entry.seq));
+  return mapPage(bounded(page), ({ failure }) => failure);
+}
+
+function bounded(page: ListResult<FailureEntry>): ListResult<FailureEntry> {
+  let size = 0;
+  const end = page.items.findIndex(({ failure: { record, original } }, index) => {
+    size += roughSize(record, mostListed) + roughSize(original, mostListed);
+    return size > mostListed && index > 0;
+  });
+  return end < 0 ? page : { items: page.items.slice(0, end), next: String(page.items[end - 1]?.seq) };
 }
 
 const filters = [

@@ -1,8 +1,6 @@
+import { mostListed, roughSize } from "../../model/size.ts";
 import { Sequence } from "./sequence.ts";
 import type { Arrival, ImportPlace, InboxDrop, InboxPage, InboxQuery } from "../storage.ts";
-
-/** Bytes that the pages of one read may have, roughly, beyond the first page. */
-const mostBytes = 16 * 2 ** 20;
 
 /** One flow's inbox and the event ids it has seen. */
 export class Inbox {
@@ -48,8 +46,8 @@ export class Inbox {
     let bytes = 0;
     for (const { page } of this.pages.after(after)) {
       if (_importId !== undefined && page.droppedFor?.includes(_importId) === true) continue;
-      bytes += roughSize(page.records, mostBytes);
-      if (pages.length > 0 && bytes > mostBytes) break;
+      bytes += roughSize(page.records, mostListed);
+      if (pages.length > 0 && bytes > mostListed) break;
       pages.push(page);
       records += page.records.length;
       if (records >= maxRecords) break;
@@ -117,20 +115,4 @@ interface InboxEntry {
 
 function isUnread({ seq, page }: InboxEntry, _importId: string, place: ImportPlace | undefined): boolean {
   return seq > Number(place?.inbox ?? 0) && page.droppedFor?.includes(_importId) !== true;
-}
-
-// Strings and bytes make records large; all else is small. Stops counting at `limit`.
-function roughSize(value: unknown, limit: number): number {
-  let size = 0;
-  const left: unknown[] = [value];
-  while (left.length > 0 && size <= limit) {
-    const next = left.pop();
-    size += 8;
-    if (typeof next === "string") size += next.length;
-    else if (ArrayBuffer.isView(next)) size += next.byteLength;
-    else if (Array.isArray(next)) for (const item of next) left.push(item);
-    else if (next instanceof Map || next instanceof Set) for (const item of next) left.push(item);
-    else if (typeof next === "object" && next !== null) for (const item of Object.values(next)) left.push(item);
-  }
-  return size;
 }

@@ -11,6 +11,7 @@ import {
   statement,
   whereOf,
 } from "./database.ts";
+import { mostListed } from "../../model/size.ts";
 import { isoOf, placeOf } from "../documents.ts";
 import { storeValue } from "./record-text.ts";
 import { type FailureRow, failureColumns, failureOf, failureValues, writtenFailureColumns } from "./rows.ts";
@@ -24,8 +25,34 @@ export function failureById(_id: string): Statement {
   return statement(`select ${failureColumns} from poundlock_failures where id = ?`, _id);
 }
 
-/** Asks for {@link FailureRow}s, each statement for at most one more than the query's limit: several if it names many ids. */
-export function failuresMatching(query: FailureQuery): readonly Statement[] {
+/** Asks for {@link FailureRow}s up to and including `through`: several statements if it names many ids. */
+export function failuresMatching(query: FailureQuery, through: number): readonly Statement[] {
+  return selectFailures(failureColumns, query, through);
+}
+
+/** Asks for {@link SizeRow}s, each statement for at most one more than the query's limit. */
+export function failureSizes(query: FailureQuery): readonly Statement[] {
+  return selectFailures(`seq, ${weight} as weight`, query, undefined);
+}
+
+/** How much of a failure's row is its records. */
+export interface SizeRow {
+  readonly seq: number;
+  readonly weight: number;
+}
+
+const weight = ["record", "record_bytes", "original", "original_bytes"]
+  .map((name) => `coalesce(octet_length(${name}), 0)`)
+  .join(" + ");
+
+/** The last failure of the page that these are candidates for; undefined if there is none. */
+export function lastFailureFor(limit: number, rows: readonly SizeRow[]): number | undefined {
+  let bytes = 0;
+  const end = rows.slice(0, limit).findIndex((row, index) => (bytes += row.weight) > mostListed && index > 0);
+  return rows[(end < 0 ? Math.min(limit, rows.length) : end) - 1]?.seq;
+}
+
+function selectFailures(columns: string, query: FailureQuery, through: number | undefined): readonly Statement[] {
   const { limit, after, status, _ids, _flowId, _exportId, _importId, _runId, _integrationId, _connectorId } = query;
   // Of chosen ids, and of one key, there are few: something added keeps the other indexes out of it.
   const beside = _ids === undefined && query.key === undefined ? "" : " || ''";
@@ -40,11 +67,12 @@ export function failuresMatching(query: FailureQuery): readonly Statement[] {
     ["fault = ?", query.fault],
     ["retry_at + 0 <= ?", query.retryUntil],
     ["seq > ?", after === undefined ? undefined : placeOf(after, 0)],
+    ["seq <= ?", through],
   ];
   const fixed = status === undefined ? [] : [ofStatus[status]];
   const select = (ids: readonly string[]) => {
     const { where, values } = whereOf(conditions, ids.length === 0 ? fixed : [isOneOf(ids.length), ...fixed]);
-    const sql = `select ${failureColumns} from poundlock_failures${where} order by seq limit ?`;
+    const sql = `select ${columns} from poundlock_failures${where} order by seq limit ?`;
     return statement(sql, ...ids, ...values, limit + 1);
   };
   return _ids === undefined ? [select([])] : portionsOf([...new Set(_ids)]).map(select);

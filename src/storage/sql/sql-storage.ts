@@ -4,10 +4,13 @@ import type { Flow } from "../../model/flow.ts";
 import type { Run, RunStart } from "../../model/run.ts";
 import {
   type OpenKeyRow,
+  type SizeRow,
   earliestRetry,
   editFailure,
   failureById,
+  failureSizes,
   failuresMatching,
+  lastFailureFor,
   openKeyOf,
   openKeysMatching,
   openSizes,
@@ -261,13 +264,12 @@ export class SqlStorage implements Storage {
   }
 
   async listFailures(query: FailureQuery): Promise<ListResult<Failure>> {
-    const parts: FailureRow[] = [];
-    for (const part of failuresMatching(query)) parts.push(...(await this.#read<FailureRow>("listFailures", part)));
-    const { items, next } = listed(
-      parts.sort((one, other) => one.seq - other.seq),
-      query.limit,
-    );
-    return { items: items.map(failureOf), ...optional("next", next) };
+    const sizes = await this.#readAll<SizeRow>("listFailures", failureSizes(query));
+    const through = lastFailureFor(query.limit, sizes);
+    if (through === undefined) return { items: [] };
+    const rows = await this.#readAll<FailureRow>("listFailures", failuresMatching(query, through));
+    const isMore = (sizes.at(-1)?.seq ?? 0) > through;
+    return { items: rows.map(failureOf), ...optional("next", isMore ? String(through) : undefined) };
   }
 
   resolveFailures(_ids: readonly string[], at: number): Promise<readonly Failure[]> {
@@ -335,6 +337,16 @@ export class SqlStorage implements Storage {
 
   async #read<Row>(operation: string, query: Statement): Promise<readonly Row[]> {
     return (await this.#guard(operation, () => this.#database.query(query))) as readonly Row[];
+  }
+
+  // Rows of several statements, as if they were one's.
+  async #readAll<Row extends { readonly seq: number }>(
+    operation: string,
+    queries: readonly Statement[],
+  ): Promise<readonly Row[]> {
+    const rows: Row[] = [];
+    for (const query of queries) rows.push(...(await this.#read<Row>(operation, query)));
+    return queries.length === 1 ? rows : rows.sort((one, other) => one.seq - other.seq);
   }
 
   async #guard<T>(operation: string, work: () => Promise<T>): Promise<T> {

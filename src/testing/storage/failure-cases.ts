@@ -93,6 +93,25 @@ export const failureStorageCases: readonly StorageCase[] = [
     }
   }),
 
+  on("listFailures returns no more than about 16 MB of records at once, but one at least", async (storage) => {
+    const _ids = ["1", "2", "3", "4"];
+    const large = (_id: string) =>
+      failureOf(_id, { record: (_id === "4" ? "y" : "x").repeat(_id === "4" ? 1 : 9_000_000) });
+    await keepFailures(storage, _ids.map(large));
+
+    for (const scope of [{}, { _ids }]) {
+      const sizes: number[] = [];
+      const listed = await readAll(async (after) => {
+        const page = await storage.listFailures({ ...scope, limit: 10, ...after });
+        sizes.push(page.items.length);
+        return page;
+      });
+
+      assert.deepEqual(idsOf(listed), _ids);
+      assert.deepEqual(sizes, [1, 1, 2]);
+    }
+  }),
+
   on(
     "listFailures lists a failure that is there all the while exactly once, while others come and go",
     async (storage) => {

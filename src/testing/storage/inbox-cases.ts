@@ -247,6 +247,21 @@ export const inboxStorageCases: readonly StorageCase[] = [
     assert.deepEqual(await storage.readInbox("nobody", { maxRecords: 10 }), []);
   }),
 
+  on("readInbox returns no more than about 16 MB of records at once, but one page at least", async (storage) => {
+    await addFlow(storage);
+    for (const _id of ["1", "2", "3"]) await append(storage, arrivalOf(_id, { records: [_id.repeat(9_000_000)] }));
+
+    const sizes: number[] = [];
+    let after: string | undefined;
+    do {
+      const pages = await storage.readInbox("flow", { maxRecords: 10, ...(after === undefined ? {} : { after }) });
+      after = pages.at(-1)?.cursor;
+      sizes.push(pages.length);
+    } while (after !== undefined);
+
+    assert.deepEqual(sizes, [1, 1, 1, 0]);
+  }),
+
   on("readInbox goes on after a cursor, also when that entry was removed meanwhile", async (storage) => {
     await addFlow(storage);
     for (const _id of ["1", "2", "3"]) await append(storage, arrivalOf(_id, { records: [_id] }));
