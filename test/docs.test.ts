@@ -7,6 +7,7 @@ import { errorsOf } from "../src/http/openapi.ts";
 import { statuses } from "../src/http/http-error.ts";
 import { routes } from "../src/http/routes/routes.ts";
 import { streamEvents } from "../src/http/events/event-broadcast.ts";
+import { senders } from "../src/http/webhooks/senders.ts";
 import wordList from "./words.json" with { type: "json" };
 import { sqliteDrivers } from "../src/storage/sqlite/drivers.ts";
 
@@ -118,6 +119,12 @@ function membersOf(source: string, name: string): string[] {
   ];
 }
 
+const webhookOptions = [
+  ...new Set(
+    ["SenderOptions", "VerifyOptions"].flatMap((name) => membersOf(read("src/http/webhooks/webhook.ts"), name)),
+  ),
+];
+
 const stringsIn = (text: string) => [...text.matchAll(/"(\w+)"/g)].map(([, string = ""]) => string);
 const codesOfClasses = (source: string) => stringsIn((source.match(/\breadonly code\b[^="]*= "\w+"/g) ?? []).join());
 const codesOfUnion = (source: string) => stringsIn(/\btype ErrorCode\s*=([^;]*);/.exec(source)?.[1] ?? "");
@@ -226,7 +233,9 @@ describe("the documents", () => {
 
   test.each([
     ["Handler options", () => membersOf(read("src/http/options.ts"), "HandlerOptions")],
-    ["Signatures", () => membersOf(read("src/http/signature.ts"), "SignatureOptions")],
+    ["Signatures", () => membersOf(read("src/http/webhooks/signature.ts"), "SignatureOptions")],
+    ["Webhooks", () => webhookOptions],
+    ["Senders", () => Object.keys(senders)],
     ["Streamed events", () => streamEvents],
   ])("the HTTP reference names what the source has, and nothing else, under %s", (heading, names) => {
     expect(disagreements(namesInTable(http, heading), names())).toEqual([]);

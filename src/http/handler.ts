@@ -1,6 +1,6 @@
 import type { Exports, Imports } from "../model/fitting.ts";
 import { messageOf } from "../model/message.ts";
-import { type AuthorizeRequest, type Grant, grantOf, isRefusal } from "./authorization.ts";
+import { type AuthorizeRequest, type AuthorizeResult, type Grant, grantOf, isRefusal } from "./authorization.ts";
 import { type Body, type BodyReading, type BodySpec, expectUnread, readBody, readBytes } from "./body.ts";
 import { checkCrossSite } from "./cross-site.ts";
 import { EventBroadcast } from "./events/event-broadcast.ts";
@@ -9,12 +9,12 @@ import { Cursors } from "./lists/cursor.ts";
 import { readQuery } from "./lists/query.ts";
 import { openapiOf } from "./openapi.ts";
 import { type HandlerOptions, type ResolvedHandlerOptions, resolveOptions } from "./options.ts";
-import { type Reply, empty, headOf, responseOf } from "./reply.ts";
+import { type Reply, empty, headOf, json, plain, responseOf } from "./reply.ts";
 import { Router, pathOf } from "./router.ts";
 import type { Call, HttpDeps, Route } from "./routes/route.ts";
 import { routes } from "./routes/routes.ts";
-import type { Verify } from "./signature.ts";
 import { StopListeners } from "./stop-listeners.ts";
+import type { Challenge, Webhook } from "./webhooks/webhook.ts";
 
 /** Responds to a request; never rejects. */
 export type Handler = (request: Request) => Promise<Response>;
@@ -52,7 +52,14 @@ const noBody: Body = { value: undefined, mediaType: "" };
 /** What a caller is granted. A body that had to be read to find out is not read again. */
 interface Admission extends Grant {
   /** Of a request that `verify` has accepted. */
-  readonly verified?: Uint8Array;
+  readonly verified?: VerifiedRequest;
+}
+
+interface VerifiedRequest {
+  readonly webhook: Webhook;
+  readonly bytes: Uint8Array;
+  /** What `verify` returned. */
+  readonly result: AuthorizeResult;
 }
 
 /** A request whose body is to be read. */
@@ -60,8 +67,7 @@ interface BodyRequest {
   readonly request: Request;
   /** The id in the path. */
   readonly _id: string;
-  /** Of a request that `verify` has accepted. */
-  readonly verified: Uint8Array | undefined;
+  readonly verified: VerifiedRequest | undefined;
 }
 
 /** Leads each request through its steps: route, authorization, query, body, response. */
@@ -102,6 +108,17 @@ class Dispatcher {
     const query = readQuery(request.url, route.query, this.#options.authorizeParameters);
     const body = route.body === undefined ? noBody : await this.#bodyOf(route.body, route, { request, _id, verified });
     const call: Call = { request, deps: this.#deps, scope, caller, _id, query, body, logged: {} };
+    const read = verified?.webhook.read;
+    if (read === undefined) return this.#logged(route, call);
+    const delivery = await read(body.value, withoutBody(request), verified?.result ?? false);
+    if (delivery.challenge !== undefined) return challengeReply(delivery.challenge);
+    const { records, ids, grant } = delivery;
+    const arrival = { records, ...(ids === undefined ? {} : { ids }) };
+    return this.#logged(route, { ...call, ...grantOf(await resultOf(grant)), arrival });
+  }
+
+  /** The route's response, after a line in the log if it may change something. */
+  async #logged(route: Route, call: Call): Promise<Reply> {
     if (route.method === "GET") return route.respond(call);
     let status: number | undefined;
     try {
@@ -118,15 +135,17 @@ class Dispatcher {
 
   async #admit(route: Route, request: Request, _id: string): Promise<Admission> {
     const { authorize, maxRecordsBytes, origins } = this.#options;
-    const verify = route.action === "records.accept" ? this.#options.verify.get(_id) : undefined;
-    if (verify === undefined) {
+    const webhook = route.action === "records.accept" ? this.#options.verify.get(_id) : undefined;
+    if (webhook === undefined) {
       checkCrossSite(request, origins);
       const asked: AuthorizeRequest = { request, action: route.action, ...namedBy(route, _id) };
-      return grantFrom(() => authorize(asked));
+      return grantOf(await resultOf(() => authorize(asked)));
     }
     expectUnread(request);
     const bytes = await readBytes(request, maxRecordsBytes);
-    return { ...(await verifiedGrant(verify, request, bytes)), verified: bytes };
+    const given = { request: withoutBody(request), bytes, now: this.#deps.clock.now() };
+    const result = await resultOf(() => webhook.verify(given));
+    return { ...grantOf(result), verified: { webhook, bytes, result } };
   }
 
   async #bodyOf(spec: BodySpec, { action }: Route, { request, _id, verified }: BodyRequest): Promise<Body> {
@@ -134,7 +153,7 @@ class Dispatcher {
     const isRecords = action === "records.accept";
     const limit = isRecords ? maxRecordsBytes : maxBodyBytes;
     const reading = { ...spec, limit, ...(isRecords ? this.#recordReading(_id) : {}) };
-    if (verified !== undefined) return readBody(verified, request, { ...reading, isVerified: true });
+    if (verified !== undefined) return readBody(verified.bytes, request, { ...reading, isVerified: true });
     expectUnread(request);
     return readBody(await readBytes(request, limit), request, reading);
   }
@@ -164,23 +183,22 @@ class Dispatcher {
   }
 }
 
-/** A copy of the request, for the hook to read as it likes; the bytes that are taken in are those it has seen. */
-async function verifiedGrant(verify: Verify, request: Request, bytes: Uint8Array): Promise<Grant> {
-  const { url, method, headers } = request;
-  const copy = new Request(url, { method, headers, body: bytes.slice() });
-  return grantFrom(() => verify(copy));
+function withoutBody({ url, method, headers }: Request): Request {
+  return new Request(url, { method, headers });
+}
+
+function challengeReply(challenge: Challenge): Reply {
+  return typeof challenge === "string" ? plain(200, challenge) : json(200, challenge);
 }
 
 /** @throws `unauthorized` and `forbidden` as the hook says; any other error of the hook as an unexpected one. */
-async function grantFrom(hook: () => unknown): Promise<Grant> {
-  let result: unknown;
+async function resultOf(hook: () => AuthorizeResult | Promise<AuthorizeResult>): Promise<AuthorizeResult> {
   try {
-    result = await hook();
+    return await hook();
   } catch (error) {
     if (isRefusal(error)) throw error;
     throw new Error(`authorize failed: ${messageOf(error)}`, { cause: error });
   }
-  return grantOf(result);
 }
 
 function namedBy(

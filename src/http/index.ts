@@ -11,4 +11,15 @@ export {
 } from "./authorization.ts";
 export { type Handler, createHandler } from "./handler.ts";
 export { type HandlerOptions } from "./options.ts";
-export { type SignatureOptions, type Verify, hmacSignature } from "./signature.ts";
+export { type SignatureOptions, type Verify, hmacSignature } from "./webhooks/signature.ts";
+export {
+  type Challenge,
+  type SenderOptions,
+  type VerifyOptions,
+  type Webhook,
+  type WebhookContent,
+  type WebhookOptions,
+  type WebhookSecret,
+  type WebhookSender,
+  webhook,
+} from "./webhooks/webhook.ts";

@@ -5,7 +5,8 @@ import { didYouMean } from "../model/suggest.ts";
 import { type Shape, objectWith, strings, v, validate, wholeNumber } from "../model/validate.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import type { Authorize } from "./authorization.ts";
-import type { Verify } from "./signature.ts";
+import type { Verify } from "./webhooks/signature.ts";
+import { type Webhook, verifiedOnly } from "./webhooks/webhook.ts";
 
 /** What a handler is made of. */
 export interface HandlerOptions<X extends Exports = Exports, M extends Imports = Imports> {
@@ -14,10 +15,10 @@ export interface HandlerOptions<X extends Exports = Exports, M extends Imports =
   /** Decides what a caller may do: `bearerToken(…)`, a function of the host's own, or, explicitly, `allowAll()`. */
   readonly authorize: Authorize;
   /**
-   * By `_exportId`: decides by the request itself whether its records are accepted, such as `hmacSignature(…)`. For
-   * that export it is called instead of `authorize`. @default none
+   * By `_exportId`: decides by the request itself whether its records are accepted, such as `hmacSignature(…)`, or also
+   * how they are read: `webhook(…)`. For that export it is asked instead of `authorize`. @default none
    */
-  readonly verify?: Readonly<Record<string, Verify>>;
+  readonly verify?: Readonly<Record<string, Verify | Webhook>>;
   /** What precedes every path, such as `/api`: begins with a slash and does not end with one. @default "" */
   readonly basePath?: string;
   /**
@@ -54,7 +55,8 @@ export interface HandlerOptions<X extends Exports = Exports, M extends Imports =
 export interface ResolvedHandlerOptions extends Required<
   Omit<HandlerOptions, "verify" | "origins" | "publicPath" | "cursorSecret">
 > {
-  readonly verify: ReadonlyMap<string, Verify>;
+  /** By `_exportId`. */
+  readonly verify: ReadonlyMap<string, Webhook>;
   readonly origins: ReadonlySet<string>;
   readonly publicPath: string | undefined;
   readonly cursorSecret: string | undefined;
@@ -72,10 +74,15 @@ export function resolveOptions<X extends Exports, M extends Imports>(
   checkSecret(cursorSecret);
   checkVerify(Object.keys(verify), scheduler.registry.exportIds);
   return {
-    ...{ scheduler, authorize, verify: new Map(Object.entries(verify)), basePath, logger },
+    ...{ scheduler, authorize, verify: webhooksOf(verify), basePath, logger },
     ...{ publicPath, origins: new Set(origins), authorizeParameters, cursorSecret, maxStreamsPerCaller },
     ...{ maxBodyBytes, maxRecordsBytes, maxWaitMs, eventBuffer, heartbeatMs },
   };
+}
+
+function webhooksOf(verify: Readonly<Record<string, Verify | Webhook>>): ReadonlyMap<string, Webhook> {
+  const entries = Object.entries(verify);
+  return new Map(entries.map(([_id, one]) => [_id, typeof one === "function" ? verifiedOnly(one) : one]));
 }
 
 // Its error must not show the secret.
@@ -102,7 +109,13 @@ function isOrigin(value: unknown): boolean {
 const optionShape: Shape<HandlerOptions> = {
   scheduler: objectWith(["run", "accept", "listRuns"], "a Scheduler"),
   authorize: v.function("a function, such as bearerToken(…) or, to allow everything, allowAll()"),
-  verify: v.optional(v.record(v.string(), v.function(), "functions by the ids of exports")),
+  verify: v.optional(
+    v.record(
+      v.string(),
+      v.union([v.function(), objectWith(["verify", "read"])]),
+      "functions, or webhook(…), by the ids of exports",
+    ),
+  ),
   basePath: v.optional(
     v.custom(
       (value) => value === "" || (typeof value === "string" && /^(\/[\w.~-]+)+$/.test(value)),

@@ -22,6 +22,11 @@ export function jsonString(status: number, body: string, headers?: Readonly<Reco
   return { status, headers: headers === undefined ? commonJson : { ...commonJson, ...headers }, body };
 }
 
+/** A reply with a body of plain text. */
+export function plain(status: number, body: string): Reply {
+  return { status, headers: { ...common, "content-type": "text/plain" }, body };
+}
+
 /** A reply without a body. */
 export function empty(status: number, headers?: Readonly<Record<string, string>>): Reply {
   return { status, headers: { ...common, ...headers }, body: null };

@@ -582,7 +582,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "HTTP: a part of a signature is no signature",
-    file: "src/http/signature.ts",
+    file: "src/http/webhooks/signature.ts",
     find: "one.length === other.length && timingSafeEqual(one, other)",
     replace: "other.length > 0 && timingSafeEqual(one.subarray(0, other.length), other.subarray(0, one.length))",
     tests: ["test/http/intake.test.ts"],
@@ -636,6 +636,27 @@ export const mutations: readonly Mutation[] = [
     find: "{ ...options, isChecked: true }",
     replace: "{ ...options, isChecked: false }",
     tests: ["test/scheduler/arrival.test.ts"],
+  },
+  {
+    promise: "HTTP: a webhook that was signed long ago is refused",
+    file: "src/http/webhooks/webhook.ts",
+    find: "Math.abs(now - signedAt * 1_000) > toleranceMs",
+    replace: "signedAt * 1_000 - now > toleranceMs",
+    tests: ["test/http/webhooks.test.ts"],
+  },
+  {
+    promise: "HTTP: what precedes the body is signed, too",
+    file: "src/http/webhooks/webhook.ts",
+    find: ".update(prefix).update(bytes)",
+    replace: ".update(bytes)",
+    tests: ["test/http/webhooks.test.ts"],
+  },
+  {
+    promise: "HTTP: a webhook's records reach only the flows that its scope names",
+    file: "src/http/handler.ts",
+    find: "...grantOf(await resultOf(grant)), arrival",
+    replace: "arrival",
+    tests: ["test/http/webhooks.test.ts"],
   },
 
   // ── connectors: HTTP

@@ -7,7 +7,7 @@ import { HttpError, badRequest, httpErrorOf } from "../http-error.ts";
 import { filtersOf, linkHeader, listReply, listResponse } from "../lists/list.ts";
 import { exportsQuery, importsQuery } from "../lists/query.ts";
 import { type Reply, json } from "../reply.ts";
-import { type Call, type Route, route } from "./route.ts";
+import { type Arrival, type Call, type Route, route } from "./route.ts";
 
 const record = v.record(v.string(), v.unknown());
 /** Records with their event ids. */
@@ -101,6 +101,10 @@ export const catalogRoutes: readonly Route[] = [
       acceptsGzip: true,
     },
     responses: {
+      200: {
+        description: "The response to a challenge of the sender of a webhook.",
+        content: { "text/plain": v.string(), "application/json": v.record(v.string(), v.unknown()) },
+      },
       202: {
         description: "The records are stored in the inbox of each flow, as durably as the storage keeps them.",
         content: { "application/json": acceptedDocument },
@@ -137,10 +141,12 @@ function importOf({ deps }: Call, _id: string): object {
   return { _id, idempotent, ...(batchSize === undefined ? {} : { batchSize }), concurrency };
 }
 
-async function accept({ deps, scope, _id, request, body }: Call): Promise<Reply> {
+async function accept({ deps, scope, _id, request, body, arrival }: Call): Promise<Reply> {
   if (scope?._exportIds?.includes(_id) === false) throw new NotFoundError("export", _id);
-  const { records, ids } = readRecords(body.value);
-  const key = request.headers.get("idempotency-key");
+  const { records, ids } = arrival ?? readRecords(body.value);
+  // A webhook may carry nothing that matters: its sender did nothing wrong.
+  if (arrival !== undefined && records.length === 0) return json(202, { accepted: 0, duplicates: 0 });
+  const key = arrival?.ids === undefined ? request.headers.get("idempotency-key") : null;
   const options: AcceptOptions = {
     ...idsOf(records.length, ids, key),
     ...(scope === undefined ? {} : { _integrationId: scope._integrationId }),
@@ -163,10 +169,7 @@ function refusedRecords(error: unknown): HttpError | undefined {
  * An array is the records. An object with `records`, an array, and at most `ids` beside it is an envelope; any other
  * object is one record.
  */
-function readRecords(value: unknown): {
-  readonly records: readonly unknown[];
-  readonly ids?: readonly string[] | undefined;
-} {
+function readRecords(value: unknown): Arrival {
   if (Array.isArray(value)) return { records: value as unknown[] };
   if (typeof value !== "object" || value === null)
     throw badRequest("", "The body: expected a record, or an array of records");

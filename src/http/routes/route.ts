@@ -44,6 +44,15 @@ export interface Call<Query = Readonly<Record<string, unknown>>> {
   readonly _id: string;
   readonly query: Query;
   readonly body: Body;
+  /** Of a webhook: what was made of its body. */
+  readonly arrival?: Arrival;
+}
+
+/** Records of a webhook. */
+export interface Arrival {
+  readonly records: readonly unknown[];
+  /** One event id for each record. */
+  readonly ids?: readonly string[];
 }
 
 /** The response with one status. */

@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { InvalidOptionError, UnauthorizedError } from "../errors.ts";
-import { type Shape, invalidField, oneOf, string, unknownField, v } from "../model/validate.ts";
-import type { AuthorizeResult } from "./authorization.ts";
+import { InvalidOptionError, UnauthorizedError } from "../../errors.ts";
+import { type Shape, invalidField, oneOf, string, unknownField, v } from "../../model/validate.ts";
+import type { AuthorizeResult } from "../authorization.ts";
 
 /**
  * Decides by the request itself, body included, whether its records are accepted; called instead of `authorize`, with
@@ -50,7 +50,8 @@ export function hmacSignature(options: SignatureOptions): Verify {
   };
 }
 
-function sameBytes(one: Buffer, other: Buffer): boolean {
+/** In constant time. */
+export function sameBytes(one: Buffer, other: Buffer): boolean {
   return one.length === other.length && timingSafeEqual(one, other);
 }
 
