@@ -162,11 +162,12 @@ const cases: Readonly<Record<string, ExportCase>> = {
     async run(harness) {
       const from = await harness.make();
       const pages = await harness.readAll(from);
+      const hint = harness.options.reopen === undefined ? ", in what `make` returns without a `reopen`" : "";
 
       for (const [index, { checkpoint }] of pages.entries()) {
         if (checkpoint === undefined) continue;
         const rest = await harness.readAll(await harness.reopen(from), { checkpoint });
-        const what = `resumed after page ${index + 1} of ${pages.length}, at ${JSON.stringify(checkpoint)}`;
+        const what = `resumed after page ${index + 1} of ${pages.length}, at ${JSON.stringify(checkpoint)}${hint}`;
         const before = recordsOf(pages.slice(0, index + 1));
         harness.assertSame(recordsOf(rest), recordsOf(pages.slice(index + 1)), { from, what, before });
       }

@@ -377,7 +377,7 @@ describe("exportCases", () => {
     const title = "resuming from any page's checkpoint yields the records after that page, and none that is not there";
 
     await expect(run(exportCases(make, options), title)).rejects.toThrow(
-      `resumed after page 1 of 3, at {"at":1,"ids":["order 3"]}: ` +
+      `resumed after page 1 of 3, at {"at":1,"ids":["order 3"]}, in what \`make\` returns without a \`reopen\`: ` +
         `missing: 2, the first: {"at":1,"id":"order 4","tags":[]}; too many: 1, the first: {"at":9,"id":"another","tags":[]}`,
     );
   });
