@@ -69,7 +69,7 @@ const cases: Readonly<Record<string, ExportCase>> = {
     },
   },
 
-  "each page is one: records, and at most a checkpoint and a total": {
+  "each page is one: records, with nothing but a checkpoint, a total and what is unreadable": {
     async run(harness) {
       const pages = await harness.readAll(await harness.make());
 

@@ -62,18 +62,19 @@ const lastOf = <T>(pages: readonly Page<T, DeltaCheckpoint>[]) => pages.at(-1)?.
 describe.each([false, true])("an export of what has changed (sorted: %s)", (sorted) => {
   const ties: Row[] = [1, 2, 2, 2, 2, 3, 3, 3, 4].map((at, index) => ({ id: `row ${index}`, at: iso(at) }));
 
-  const late = new WeakMap<object, Row[]>();
+  const sources = new WeakMap<object, Row[]>();
   const make = () => {
     const own = [...ties];
     const from = rows(own, { sorted, pageSize: 2 });
-    late.set(from, own);
+    sources.set(from, own);
     return from;
   };
   const cases = exportCases(make, {
     empty: () => rows([], { sorted }),
+    records: (from) => sources.get(from) ?? [],
     addLate(from) {
       const row = { id: "late", at: iso(0) };
-      const own = late.get(from) ?? [];
+      const own = sources.get(from) ?? [];
       own.unshift(row);
       return row;
     },

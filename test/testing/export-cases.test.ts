@@ -140,7 +140,7 @@ const saboteurs: Readonly<Record<string, MakeExport<Order, Place>>> = {
 
   "its source has two pages or more, so that the other cases can fail": () => openShop({}, [orderAt(0)]),
 
-  "each page is one: records, and at most a checkpoint and a total": () =>
+  "each page is one: records, with nothing but a checkpoint, a total and what is unreadable": () =>
     pagesOf(async function* () {
       yield await Promise.resolve({ orders: [] } as unknown as Page<Order, Place>);
     }),
