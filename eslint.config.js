@@ -198,6 +198,7 @@ export default tseslint.config(
       ".work/",
       "coverage/",
       "test/docs-preamble.ts",
+      "test/docs-hosts.d.ts",
       "test/package/generators/*.ts",
       "test/package/hosts/**/*.ts",
     ],

@@ -28,3 +28,10 @@ declare global {
     ): Promise<void>;
   };
 }
+
+// As @koa/bodyparser declares it.
+declare module "koa" {
+  interface Request {
+    rawBody?: string;
+  }
+}

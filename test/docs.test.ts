@@ -29,16 +29,21 @@ function blocksOf(markdown: string) {
   }));
 }
 
+/** The path in the first line of a block of which a host makes a file, as in `// app/page.ts`. */
+const fileName = /^\/\/ (\S+\.ts)\n/;
+
 /**
  * What to compile of a document: each `ts` block is a module, and a `ts continued` block belongs to the module before
- * it. All code is on the line it has in the document.
+ * it. All code is on the line it has in the document. Blocks with a file name can import each other.
  */
-function modulesOf(markdown: string): string[] {
-  const modules: string[] = [];
+function modulesOf(markdown: string): { readonly name: string; readonly code: string }[] {
+  const modules: { name: string; code: string }[] = [];
   for (const { info, line, code } of blocksOf(markdown)) {
     if (info !== "ts" && info !== "ts continued") continue;
-    const before = info === "ts continued" ? (modules.pop() ?? "") : "";
-    modules.push(before + "\n".repeat(line - lineCount(before)) + code);
+    const before = info === "ts continued" ? modules.pop() : undefined;
+    const name = before?.name ?? fileName.exec(code)?.[1] ?? `${modules.length}.ts`;
+    const above = before?.code ?? "";
+    modules.push({ name, code: above + "\n".repeat(line - lineCount(above)) + code });
   }
   return modules;
 }
@@ -55,25 +60,33 @@ function uncompiledBlocks(documents: Documents): string[] {
 }
 
 const blocksFolder = `${root}.work/docs-blocks/`;
-const preamble = `${root}test/docs-preamble.ts`;
+const preambles = [`${root}test/docs-preamble.ts`, `${root}test/docs-hosts.d.ts`];
 
 function compilerOptions(): ts.CompilerOptions {
   const { config } = ts.readConfigFile(`${root}tsconfig.json`, (path) => ts.sys.readFile(path)) as { config: unknown };
   const { options } = ts.parseJsonConfigFileContent(config, { ...ts.sys, readDirectory: () => [] }, root);
-  return { ...options, noUnusedLocals: false, noUnusedParameters: false };
+  // As in most applications, imports name no extension.
+  const resolution = {
+    module: ts.ModuleKind.ESNext,
+    moduleResolution: ts.ModuleResolutionKind.Bundler,
+    moduleDetection: ts.ModuleDetectionKind.Force,
+  };
+  return { ...options, ...resolution, noUnusedLocals: false, noUnusedParameters: false };
 }
 
 /** What the compiler says of the modules of all documents, in one program. Nothing is written. */
 function typeErrors(documents: Documents): string[] {
   const codeOf = new Map<string, string>();
   for (const [path, markdown] of Object.entries(documents))
-    for (const [index, code] of modulesOf(markdown).entries()) codeOf.set(`${blocksFolder}${path}/${index}.ts`, code);
+    for (const { name, code } of modulesOf(markdown)) codeOf.set(`${blocksFolder}${path}/${name}`, code);
   const options = compilerOptions();
   const host = ts.createCompilerHost(options);
   host.fileExists = (path) => codeOf.has(path) || ts.sys.fileExists(path);
   host.readFile = (path) => codeOf.get(path) ?? ts.sys.readFile(path);
-  const program = ts.createProgram([preamble, ...codeOf.keys()], options, host);
-  return [preamble, ...codeOf.keys()].flatMap((path) => {
+  // Else no import would be looked for in a folder that is not there.
+  host.directoryExists = (path) => path.startsWith(blocksFolder.slice(0, -1)) || ts.sys.directoryExists(path);
+  const program = ts.createProgram([...preambles, ...codeOf.keys()], options, host);
+  return [...preambles, ...codeOf.keys()].flatMap((path) => {
     const source = program.getSourceFile(path);
     return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map(formatted);
   });
@@ -81,7 +94,7 @@ function typeErrors(documents: Documents): string[] {
 
 function formatted({ file, start = 0, messageText }: ts.Diagnostic): string {
   const line = (file?.getLineAndCharacterOfPosition(start).line ?? 0) + 1;
-  const path = file?.fileName.replace(blocksFolder, "").replace(/\.md\/\d+\.ts$/, ".md");
+  const path = file?.fileName.replace(blocksFolder, "").replace(/\.md\/.+\.ts$/, ".md");
   return `${path ?? ""}:${line}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`;
 }
 
@@ -319,6 +332,16 @@ describe("the checks of the documents see", () => {
     expect(found).toEqual([
       "a.md:6: Type 'number' is not assignable to type 'string'.",
       "b.md:5: Cannot find name 'one'.",
+    ]);
+  });
+
+  test("what a block imports from another one that has a file name", () => {
+    const one = block("ts", "// lib/one.ts\nexport const one = 1;");
+    const two = block("ts", `// two.ts\nimport { one } from "./lib/one";\nconst two: string = one;`);
+
+    expect(typeErrors({ "a.md": one + two, "b.md": two })).toEqual([
+      "a.md:8: Type 'number' is not assignable to type 'string'.",
+      "b.md:3: Cannot find module './lib/one' or its corresponding type declarations.",
     ]);
   });
 

@@ -1,14 +1,12 @@
-// Checks the package in hosts that take too long to install for every run of CI: Jest, webpack, Yarn's Plug'n'Play and
-// Next.js; and how long its import takes beside BullMQ's. Needs a built `dist`; `npm run check:hosts` builds it; with
-// `-- WORD` it runs those checks whose titles have that word.
+// Checks the package in hosts that take too long to install for every run of CI: the frameworks and runtimes of
+// docs/guides/hosts.md with the code that is written there, Jest, webpack and Yarn's Plug'n'Play; with the oldest peers
+// that package.json allows; and how long its import takes beside BullMQ's. Needs a built `dist`; `npm run check:hosts`
+// builds it; with `-- WORD` it runs those checks whose titles have that word.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
-import { inProject, node, pack, pinned, run, runChecks } from "./pack.mjs";
+import { callsAndEnds, opensNothing, writeGuide } from "./guide.mjs";
+import { inProject, manifest, node, pack, pinned, run, runChecks } from "./pack.mjs";
 
 const { tarball } = await pack();
 const application = [tarball, pinned("libsql"), pinned("hono"), pinned("@hono/node-server")];
@@ -63,43 +61,113 @@ const worksWithYarnPnp = () =>
     movedKeptAndServed(await node([...pnpOptions, "--no-experimental-require-module", "consumer.cjs"], folder));
   });
 
-/** No driver but libsql is installed, and the build does not stumble over the other. */
-const worksInNext = (bundler) =>
+const compiler = [
+  ...["--noEmit", "--strict", "--skipLibCheck", "--experimentalDecorators", "--target", "es2022"],
+  ...["--module", "esnext", "--moduleResolution", "bundler", "--types", "node"],
+];
+
+const nest = ["common", "core", "platform-express"].map((part) => `@nestjs/${part}@12.5.1`);
+const frameworks = [
+  ...[pinned("express"), pinned("fastify"), pinned("koa"), "@koa/bodyparser@6.1.0"],
+  ...[...nest, "reflect-metadata@0.2.2", "rxjs@7.8.2"],
+];
+const types = ["@types/node", "@types/express", "@types/koa"].map(pinned);
+
+const worksInFrameworks = () =>
   inProject(
-    { packages: [...application, "next@16.4.6", "react@19.3.1", "react-dom@19.3.1"], files: ["hosts/next/app"] },
+    { type: "module", packages: [...application, ...frameworks, ...types, pinned("typescript"), pinned("tsx")] },
     async (folder) => {
-      const next = join(folder, "node_modules/next/dist/bin/next");
-      const env = { NEXT_TELEMETRY_DISABLED: "1" };
-      await node([next, "build", `--${bundler}`], folder, env);
-      assert.deepEqual(await served(folder, next, env), ["completed", 3, 200]);
+      const hosts = ["express.ts", "fastify.ts", "koa.ts", "hono.ts", "nest.ts"];
+      await writeGuide(folder, "flows.ts", ...hosts);
+      await node(["node_modules/typescript/lib/tsc.js", ...compiler, ...hosts], folder);
+      for (const host of hosts) await callsAndEnds(folder, [process.execPath, "--import", "tsx", host]);
     },
   );
 
-/** What the started application says to `GET /run`. */
-async function served(folder, next, env) {
-  const port = await freePort();
-  const args = [next, "start", "-p", String(port), "-H", "127.0.0.1"];
-  const server = spawn(process.execPath, args, { cwd: folder, env: { ...process.env, ...env }, stdio: "ignore" });
-  try {
-    for (let tries = 0; ; tries++) {
-      const response = await fetch(`http://127.0.0.1:${port}/run`).catch((error) => error);
-      if (response instanceof Response) return await response.json();
-      if (tries === 100) throw response;
-      await wait(200);
-    }
-  } finally {
-    server.kill();
-    await once(server, "exit");
-  }
-}
+/** No driver but libsql is installed, and the build does not stumble over the other. */
+const worksInNext = (bundler) =>
+  inProject(
+    {
+      packages: [...application, "next@16.4.6", ...["react@19.3.1", "react-dom@19.3.1", "@types/react@19.3.0"]].concat(
+        pinned("typescript"),
+        pinned("@types/node"),
+      ),
+      files: ["hosts/next/app"],
+    },
+    async (folder) => {
+      await writeGuide(
+        folder,
+        "flows.ts",
+        "instrumentation.ts",
+        "instrumentation-node.ts",
+        "app/api/[...path]/route.ts",
+      );
+      const next = [process.execPath, "node_modules/next/dist/bin/next"];
+      const env = { NEXT_TELEMETRY_DISABLED: "1", NEXT_MANUAL_SIG_HANDLE: "true" };
+      await run(next[0], [next[1], "build", `--${bundler}`], { cwd: folder, env });
+      opensNothing(folder);
+      await callsAndEnds(folder, [...next, "start"], { env });
+    },
+  );
 
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  return port;
-}
+/** SvelteKit 3 needs Node 22.17. */
+const [major, minor] = process.versions.node.split(".").map(Number);
+const isNew = major > 22 || (major === 22 && minor >= 17);
+const newerNode = isNew ? [] : [`node-bin@npm:node-${process.platform}-${process.arch}@22`];
+const binaryIn = (folder) => (isNew ? process.execPath : join(folder, "node_modules/node-bin/bin/node"));
+
+const svelteKit = [
+  ...["@sveltejs/kit@3.2.0", "@sveltejs/adapter-node@6.0.1", "@sveltejs/vite-plugin-svelte@7.3.1"],
+  ...["svelte@5.57.3", "vite@8.3.8", "typescript@6.0.3"],
+];
+
+const worksInSvelteKit = () =>
+  inProject(
+    {
+      type: "module",
+      packages: [...application, ...svelteKit, ...newerNode],
+      files: ["src", "vite.config.js"].map((file) => `hosts/svelte-kit/${file}`),
+    },
+    async (folder) => {
+      await writeGuide(folder, "flows.ts", "src/hooks.server.ts", "src/routes/api/[...path]/+server.ts");
+      await run(binaryIn(folder), ["node_modules/vite/bin/vite.js", "build"], { cwd: folder });
+      opensNothing(folder);
+      await callsAndEnds(folder, [binaryIn(folder), "build/index.js"]);
+    },
+  );
+
+const worksInNitro = (version, packages, below, options) =>
+  inProject({ type: "module", packages: [...application, ...packages] }, async (folder) => {
+    await writeGuide(folder, "flows.ts", `${below}plugins/flows.ts`, `${below}routes/api/[...path].ts`);
+    const config = { compatibilityDate: "2026-11-01", ...(below === "" ? {} : { srcDir: "server" }) };
+    await writeFile(join(folder, "nitro.config.mjs"), `export default ${JSON.stringify(config)};\n`);
+    await node([`node_modules/${version}/dist/cli/index.mjs`, "build"], folder);
+    opensNothing(folder);
+    await callsAndEnds(folder, [process.execPath, ".output/server/index.mjs"], options);
+  });
+
+const worksInBunAndDeno = () =>
+  inProject({ type: "module", packages: [...application, "bun@1.4.5", "deno@2.9.6"] }, async (folder) => {
+    await writeGuide(folder, "flows.ts", "bun.ts", "deno.ts");
+    await callsAndEnds(folder, ["node_modules/.bin/bun", "bun.ts"]);
+    await callsAndEnds(folder, ["node_modules/.bin/deno", "run", "-A", "--node-modules-dir=manual", "deno.ts"]);
+  });
+
+/** The first version that each range allows: a peer that is too old must not be allowed. */
+const oldest = (name) => `${name}@${/\d+\.\d+\.\d+/.exec(manifest.peerDependencies[name])[0]}`;
+
+const worksWithTheOldestPeers = () =>
+  inProject(
+    {
+      type: "module",
+      packages: [tarball, ...["hono", "@hono/node-server", "libsql", "better-sqlite3"].map(oldest)],
+      files: ["consumer.mjs", ...parts, "oldest-driver.mjs"],
+    },
+    async (folder) => {
+      movedKeptAndServed(await node(["consumer.mjs"], folder));
+      assert.match(await node(["oldest-driver.mjs"], folder), /^kept in better-sqlite3$/m);
+    },
+  );
 
 /** The fastest of several processes each, in turn: what else a busy computer does is not compared. */
 const importsFasterThanBullMq = () =>
@@ -121,8 +189,20 @@ const checks = [
   ["its applications are tested by Jest in its default mode", worksInJest],
   ["webpack bundles it to CommonJS and to an ES module", worksInWebpack],
   ["Yarn's Plug'n'Play requires it", worksWithYarnPnp],
-  ["Next.js builds and runs it with Turbopack", () => worksInNext("turbopack")],
-  ["Next.js builds and runs it with webpack", () => worksInNext("webpack")],
+  ["the guide's hosts of Express, Fastify, Koa, Hono and NestJS compile, serve and end", worksInFrameworks],
+  ["the guide's Next.js host builds with Turbopack, serves and ends", () => worksInNext("turbopack")],
+  ["the guide's Next.js host builds with webpack, serves and ends", () => worksInNext("webpack")],
+  ["the guide's SvelteKit host builds, serves and ends", worksInSvelteKit],
+  [
+    "the guide's Nitro host builds, serves and ends",
+    () => worksInNitro("nitro", ["nitro@3.0.0"], "", { waits: false }),
+  ],
+  [
+    "the guide's Nuxt host, made with nitropack, builds, serves and ends",
+    () => worksInNitro("nitropack", ["nitropack@2.13.6", "h3@1.15.11"], "server/"),
+  ],
+  ["the guide's hosts of Bun and Deno serve and end", worksInBunAndDeno],
+  ["the oldest peers that package.json allows are enough", worksWithTheOldestPeers],
 ];
 const [, , only = ""] = process.argv;
 await runChecks(

@@ -10,7 +10,7 @@ import { inProject, manifest, node, pack, pinned, root, runChecks } from "./pack
 import { dueTimes } from "./due-times.mjs";
 
 /** In bytes. What is over it needs a reason, which goes into the commit that raises it. */
-const budget = { tarball: 600_000, unpacked: 2_500_000, installed: 7_000_000 };
+const budget = { tarball: 1_000_000, unpacked: 4_000_000, installed: 7_000_000 };
 
 const { default: options } = await tsImport("../../tsup.config.ts", import.meta.url);
 const entries = Object.keys(options.entry);
@@ -227,6 +227,25 @@ const compilesAndWorks = () =>
     },
   );
 
+const runsTheExample = () =>
+  inProject(
+    {
+      type: "module",
+      packages: [tarball, driver, ...http, pinned("typescript"), pinned("@types/node")],
+      files: ["host-example.ts"],
+    },
+    async (folder) => {
+      for (const end of ["mts", "cts"]) await cp(join(folder, "host-example.ts"), join(folder, `host-example.${end}`));
+      const tsc = join(folder, "node_modules/typescript/lib/tsc.js");
+      const sources = ["host-example.mts", "host-example.cts"];
+      await node([tsc, ...strict, "--module", "nodenext", "--outDir", "out", ...sources], folder);
+      for (const file of ["host-example.mjs", "host-example.cjs"]) {
+        const output = await node([join("out", file)], folder);
+        assert.match(output, /^completed o1,o2,o3,o4 7\n1 1\n200 1 false\ntrue function$/m, output);
+      }
+    },
+  );
+
 await runChecks("package", [
   ["package.json names exactly the entry points that tsup builds", exportsAreTheEntries],
   ["dist holds every entry point and no other", distIsTheExports],
@@ -250,4 +269,5 @@ await runChecks("package", [
   ["a project without a driver for SQLite, bundled or not, is small and gets to know what to install", asksForADriver],
   ["poundlock/http needs no other package than hono", servesWithHonoAlone],
   ["a TypeScript project compiles it as .ts, .mts and .cts with node16, nodenext and bundler", compilesAndWorks],
+  ["the design's example compiles strictly and runs, as an ES module and as CommonJS", runsTheExample],
 ]);
