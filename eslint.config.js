@@ -57,6 +57,16 @@ const zones = [
     from: "./src/http/node.ts",
     message: "What needs @hono/node-server is reached by its own entry only.",
   },
+  {
+    target: ["./src/*.ts", "./src/!(connectors)/**/*", "./src/connectors/*.ts", "./src/connectors/http/*.ts"],
+    from: "./src/connectors/http/public-fetch",
+    message: "What needs undici is reached by its own entry only.",
+  },
+  {
+    target: ["./src/*.ts", "./src/!(connectors)/**/*", "./src/connectors/*.ts", "./src/connectors/http/*.ts"],
+    from: "./src/connectors/http/oauth",
+    message: "What needs oauth4webapi is reached by its own entry only.",
+  },
 ];
 
 // ---- Each third-party package is imported by one file. ----
@@ -68,7 +78,9 @@ const importer = {
   eventemitter3: "src/events.ts",
   "fastest-levenshtein": "src/model/suggest.ts",
   hono: "src/http/router.ts",
+  oauth4webapi: "src/connectors/http/oauth/oauth.ts",
   "p-queue": "src/executor/local-executor.ts",
+  undici: "src/connectors/http/public-fetch/public-fetch.ts",
   uuidv7: "src/flow-registry.ts",
   valibot: "src/model/validate.ts",
 };

@@ -7,12 +7,12 @@ type Plugin = NonNullable<Options["esbuildPlugins"]>[number];
 
 const outDir = "dist";
 
-/** The CommonJS build has p-queue inside, which is an ES module only: not every host can `require` one. */
+/** The CommonJS build has inside what is an ES module only: not every host can `require` one. */
 const esmOnly: Plugin = {
   name: "esm-only",
   setup(build) {
     const isCommonJs = build.initialOptions.outExtension?.[".js"] === ".cjs";
-    build.onResolve({ filter: /^p-queue$/ }, () => (isCommonJs ? undefined : { external: true }));
+    build.onResolve({ filter: /^(p-queue|oauth4webapi)$/ }, () => (isCommonJs ? undefined : { external: true }));
   },
 };
 
@@ -73,6 +73,8 @@ export default defineConfig({
     http: "src/http/index.ts",
     "http/node": "src/http/node.ts",
     "connectors/http": "src/connectors/http/index.ts",
+    "connectors/oauth": "src/connectors/http/oauth/index.ts",
+    "connectors/public-fetch": "src/connectors/http/public-fetch/public-fetch.ts",
   },
   outDir,
   format: ["esm", "cjs"],
@@ -84,7 +86,7 @@ export default defineConfig({
   clean: true,
   target: "node20",
   removeNodeProtocol: false,
-  noExternal: ["p-queue"],
+  noExternal: ["p-queue", "oauth4webapi"],
   esbuildPlugins: [esmOnly, cronParser, licenses],
   // CommonJS has no import.meta, and what tools put in its place asks whether there is a `document`, as test runners have.
   esbuildOptions(options, { format }) {

@@ -6,6 +6,17 @@ const httpImportOptions = ["CommonOptions", "RecordImportOptions", "BatchImportO
 test.each<[page: string, heading: string, names: () => string[]]>([
   ["composition.md", "Options of delta", () => optionsInSource("delta.ts", "Delta", "DeltaExportOptions")],
   ["http.md", "Options of connection", () => optionsInSource("http/connection.ts", "ConnectionOptions")],
+  [
+    "oauth.md",
+    "Options of clientCredentials",
+    () => optionsInSource("http/oauth/oauth.ts", "OAuthClient", "ClientCredentialsOptions"),
+  ],
+  ["oauth.md", "Options of refreshToken", () => optionsInSource("http/oauth/oauth.ts", "RefreshTokenOptions")],
+  [
+    "public-fetch.md",
+    "Options of publicFetch",
+    () => optionsInSource("http/public-fetch/public-fetch.ts", "PublicFetchOptions"),
+  ],
   ["http.md", "Options of limits", () => optionsInSource("http/limits.ts", "LimitOptions")],
   ["http.md", "Options of httpExport", () => optionsInSource("http/http-export.ts", "HttpExportOptions")],
   ["http.md", "Options of httpImport", () => optionsInSource("http/http-import.ts", ...httpImportOptions)],

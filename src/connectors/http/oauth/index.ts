@@ -1,0 +1,9 @@
+export {
+  type ClientCredentialsOptions,
+  type OAuthClient,
+  type RefreshTokenOptions,
+  clientCredentials,
+  refreshToken,
+} from "./oauth.ts";
+export { tokenFile } from "./token-file.ts";
+export type { TokenStore, Tokens } from "./token-store.ts";
