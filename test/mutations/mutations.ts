@@ -796,12 +796,12 @@ export const mutations: readonly Mutation[] = [
     only: "do not fit",
   },
   {
-    promise: "one token is requested for all that need one",
+    promise: "what another process has renewed is not renewed again",
     file: "src/connectors/http/oauth/oauth.ts",
-    find: "this.#pending ??= work()",
-    replace: "this.#pending = work()",
+    find: "current.accessToken !== refused && this.#isFresh(current)",
+    replace: "false",
     tests: ["test/connectors/http/oauth.test.ts"],
-    only: "one request for all",
+    only: "several processes",
   },
   {
     promise: "a refresh token is used once by several processes",
