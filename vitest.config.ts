@@ -23,7 +23,10 @@ export default defineConfig({
       { find: /^poundlock\/http$/, replacement: source("http/index.ts") },
       { find: /^poundlock\/http\/node$/, replacement: source("http/node.ts") },
       { find: /^poundlock\/connectors\/http$/, replacement: source("connectors/http/index.ts") },
-      { find: /^poundlock\/connectors\/public-fetch$/, replacement: source("connectors/http/public-fetch/public-fetch.ts") },
+      {
+        find: /^poundlock\/connectors\/public-fetch$/,
+        replacement: source("connectors/http/public-fetch/public-fetch.ts"),
+      },
       { find: /^poundlock\/connectors\/oauth$/, replacement: source("connectors/http/oauth/index.ts") },
     ],
   },
