@@ -2,6 +2,7 @@
 # Runs the tests, and the built package in ESM and CommonJS, on each Node major. Needs a built dist: `npm run matrix`.
 #   NODE_MAJORS  which ones; default "20 22 24 26"
 #   NODES_DIR    where their binaries are kept; default a folder in the system's temporary one
+#   TESTS        arguments of vitest, such as "--project quick"; default all tests
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,7 +20,7 @@ install() {
 
 passes() {
   local bin=$1
-  PATH="$bin:$PATH" "$bin/node" node_modules/vitest/vitest.mjs run --reporter=dot \
+  PATH="$bin:$PATH" "$bin/node" node_modules/vitest/vitest.mjs run --reporter=dot ${TESTS:-} \
     && "$bin/node" test/package/consumer.mjs \
     && "$bin/node" test/package/consumer.cjs
 }
