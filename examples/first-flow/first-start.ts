@@ -20,7 +20,9 @@ function fatalAfter<In, Out>(into: Import<In, Out>, numRecords: number): Import<
       if (written < numRecords) return results;
       const pages = context.run.numPagesProcessed;
       leaveBars();
-      failed(`SIGKILL: the process is dead. ${count(pages)} pages, ${count(250 * pages)} zip codes, are committed.`);
+      failed(
+        `SIGKILL: ${count(pages)} pages, ${count(250 * pages)} zip codes, are committed; one page more is written.`,
+      );
       process.kill(process.pid, "SIGKILL");
       return results;
     },
