@@ -40,7 +40,17 @@ const places = Object.keys(mayImport);
 const typesOnly = (place) =>
   mayImport[place].filter((entry) => entry.startsWith("type ")).map((entry) => entry.slice(5));
 
+/** Folders of connectors, and the contracts that the others may import. */
+const connectors = { files: ["format.ts"], http: [], singer: [], sql: ["database.ts"] };
+const betweenConnectors = Object.entries(connectors).map(([folder, contracts]) => ({
+  target: ["./src/connectors/*.ts", `./src/connectors/!(${folder})/**/*`],
+  from: `./src/connectors/${folder}`,
+  except: contracts.map((contract) => `./${contract}`),
+  message: "Folders of connectors import only contracts of each other.",
+}));
+
 const zones = [
+  ...betweenConnectors,
   ...places.map((place) => ({
     target: `./src/${place}`,
     from: "./src",

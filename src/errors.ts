@@ -18,6 +18,7 @@ export type ErrorCode =
   | "busy"
   | "export_failed"
   | "import_unavailable"
+  | "import_failed"
   | "nothing_delivered"
   | "contract_violation"
   | "stopped_by_import"
@@ -184,6 +185,16 @@ export class ImportUnavailableError extends PoundlockError {
 
   constructor(_importId: string, cause: unknown) {
     super(`Import ${formatValue(_importId)} is unavailable: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** All that was read is settled, but the import's `finish` failed: it is called again by the next run. */
+export class ImportFailedError extends PoundlockError {
+  override readonly name = "ImportFailedError";
+  readonly code = "import_failed";
+
+  constructor(_importId: string, cause: unknown) {
+    super(`Import ${formatValue(_importId)} failed to finish: ${messageOf(cause)}`, { cause });
   }
 }
 

@@ -8,3 +8,12 @@ export {
   type DeltaReadingStart,
   delta,
 } from "./delta.ts";
+export type { CommittedContext } from "../model/export.ts";
+export type { FinishContext } from "../model/import.ts";
+export { type ChildrenOptions, childrenOf } from "./children-of.ts";
+export type { WritingImport } from "./composed.ts";
+export { firstMatch } from "./first-match.ts";
+export { inSequence } from "./in-sequence.ts";
+export { mapPages } from "./map-pages.ts";
+export { perItem } from "./per-item.ts";
+export { type LookupCache, type LookupOptions, withLookup } from "./with-lookup.ts";

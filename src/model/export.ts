@@ -3,7 +3,7 @@ import { type StandardSchemaV1, standardSchema } from "./import.ts";
 import type { Json } from "./json.ts";
 import type { Logger } from "./logger.ts";
 import type { Page } from "./page.ts";
-import { type Shape, callable, objectWith, oneOf, v, wholeNumber } from "./validate.ts";
+import { type Shape, boolean, callable, objectWith, oneOf, v, wholeNumber } from "./validate.ts";
 import type { Run } from "./run.ts";
 
 /** The source end of a flow: host code under an `_id` in the registry. At least one of `pages` and `listen`. */
@@ -58,6 +58,14 @@ export interface Export<T, C = Json> {
   readonly intake?: IntakeSettings;
   /** Milliseconds without a page until the read is aborted and ends as `export_failed`; 1 or more. @default 600000 */
   readonly readTimeoutMs?: number;
+  /** True: every run reads the whole source from its beginning. What imports do with that: their `finish`. @default false */
+  readonly whole?: boolean;
+  /**
+   * Called after the commit of each page that `pages` made, in order and before the next one is written, once every import
+   * of the flow has settled it: to mark, move or acknowledge at the source. Not for sample runs. What it throws is
+   * logged. It may be missed after a crash, or while an import is behind, and has `readTimeoutMs` to return.
+   */
+  committed?(page: Page<T, C>, context: CommittedContext): Promise<void> | void;
   /** Version of the checkpoint's shape; a whole number, 0 or more. @default 1 */
   readonly checkpointVersion?: number;
   /** Turns a checkpoint stored under another version into today's shape. Without it such a checkpoint ends the run. */
@@ -80,6 +88,16 @@ export interface IntakeSettings {
    * @default "refuse"
    */
   readonly integers?: "refuse" | "string" | "bigint";
+}
+
+/** What `committed` is given. */
+export interface CommittedContext {
+  /** As of the page's commit. */
+  readonly run: Run;
+  /** Aborts when the run is canceled, stops or has lost its lease. */
+  readonly signal: AbortSignal;
+  /** The scheduler's, with the ids of flow and run in every line. */
+  readonly log: Logger;
 }
 
 /** Ends what `listen` began. */
@@ -153,6 +171,8 @@ export const exportRules: Shape<Export<unknown>> = {
   ),
   readTimeoutMs: v.optional(wholeNumber(1)),
   order: v.optional(oneOf("ordered", "unordered")),
+  whole: v.optional(boolean),
+  committed: v.optional(callable),
   checkpointVersion: v.optional(wholeNumber(0)),
   migrate: v.optional(callable),
 };

@@ -52,6 +52,30 @@ export interface ImportMembers<In, Out = In, R = unknown> {
    * within `writeTimeoutMs` and a second, nothing is known.
    */
   find?(records: readonly Out[], context: ImportContext): Promise<readonly (R | undefined)[]>;
+  /**
+   * Called once all that was read for this import is settled and committed, before the run completes; not after samples,
+   * retries of failures, and what was read from an inbox. Called again after a crash, so it has to be idempotent.
+   * `retryLater` is heeded up to `maxAttempts` times; any other error fails the run as `import_failed`.
+   */
+  finish?(context: FinishContext): Promise<void>;
+}
+
+/** What `finish` is given. */
+export interface FinishContext {
+  /**
+   * True only if, under the id of this run, this import was given the source from its beginning to its end, and has no
+   * failure of this run: only then may what was not written be deleted. The run has no `parameters`, no `limit` and moves
+   * its checkpoint; the export says that it is `whole`, or there was no checkpoint.
+   */
+  readonly whole: boolean;
+  /** As of its last committed page. */
+  readonly run: Run;
+  /** As it is when the run begins. */
+  readonly flow: Flow;
+  /** Aborts when the run is canceled, stopped or has lost its lease, or when `writeTimeoutMs` is over. */
+  readonly signal: AbortSignal;
+  /** The scheduler's, with the ids of flow and run in every line. */
+  readonly log: Logger;
 }
 
 /**
@@ -66,6 +90,11 @@ export interface ImportContext {
    * and retries, and another one once the record has changed. For APIs that remember keys; an upsert goes by `keys[i]`.
    */
   readonly idempotencyKeys: readonly string[];
+  /**
+   * Which page of its run the batch is of, from 1 on, counted as default keys are: the same number when the page is read
+   * again after a crash, perhaps with other records.
+   */
+  readonly page: number;
   /** 1 for the first try of this batch, and for every `find`. */
   readonly attempt: number;
   /** As of its last committed page. */
@@ -80,7 +109,12 @@ export interface ImportContext {
 
 /** What became of one record of a batch. */
 export type Result<R = unknown> =
-  | { readonly ok: true; readonly value?: R }
+  | {
+      readonly ok: true;
+      readonly value?: R;
+      /** True: the record was left out on purpose (`numIgnore`), and needs no second try. @default false */
+      readonly ignored?: boolean;
+    }
   | {
       readonly ok: false;
       readonly fault: Fault;
@@ -131,4 +165,5 @@ export const importRules: Shape<Import<unknown>> = {
   map: v.optional(callable),
   schema: v.optional(standardSchema),
   find: v.optional(callable),
+  finish: v.optional(callable),
 };

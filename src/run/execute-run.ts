@@ -16,6 +16,7 @@ import { isDue } from "./pass/pause.ts";
 import { Recipient } from "./pass/recipient.ts";
 import { RunProgress } from "./progress.ts";
 import type { RunJob, RunResult } from "./run-job.ts";
+import { finishImport } from "./finish.ts";
 import { type SourceKind, Sources } from "./source/sources.ts";
 
 /** Fewer rejected records than this may be dirt; so many, and nothing else, are a mistake in the code. */
@@ -40,6 +41,8 @@ class Execution {
   readonly #sources: Sources;
   readonly #reader: PassReader;
   readonly #ownPosition: boolean;
+  /** Imports for which the export's pages are read to their end, and whether from their beginning, by this run alone. */
+  readonly #read = new Map<string, boolean>();
   /** Where the imports stand that never fell behind. */
   #until: Json | undefined;
 
@@ -64,6 +67,7 @@ class Execution {
       const isThrough = await this.#readAll();
       const waits = !isThrough || this.#reader.notBefore !== undefined;
       // Neither says more of its imports, so what is known of them is committed now.
+      if (!waits) await this.#finish();
       if (this.#job.signal.aborted || waits) await this.#progress.flush();
       if (this.#job.signal.aborted) return this.#result("aborted");
       if (waits) return this.#result("waiting");
@@ -94,6 +98,7 @@ class Execution {
     const { clock, limits } = this.#job;
     const { trigger, _id } = this.#progress.run;
     const through = this.#progress.position.through ?? [];
+    for (const _importId of through) if (places.has(_importId)) this.#read.set(_importId, false);
     const wanted = new Map(
       [...places].filter(
         ([_importId, place]) => !through.includes(_importId) && (trigger !== "resume" || place.behind === true),
@@ -178,8 +183,37 @@ class Execution {
     const end = await this.#reader.read(start, kind, this.#until);
     if (end === "through")
       for (const _importId of start._importIds)
-        if (this.#recipients.get(_importId)?.left === undefined) this.#endings.set(_importId, { status: "completed" });
+        if (this.#recipients.get(_importId)?.left === undefined) {
+          this.#endings.set(_importId, { status: "completed" });
+          if (kind === "pages") this.#read.set(_importId, this.#isWhole(_importId, start));
+        }
     return end !== "waiting";
+  }
+
+  #isWhole(_importId: string, { _runId, catchesUp }: PassStart): boolean {
+    const { claimed, export: from } = this.#job;
+    if (this.#ownPosition || _runId !== claimed.run._id || (catchesUp && this.#until !== undefined)) return false;
+    return from.whole === true || claimed.places[_importId]?.checkpoint === undefined;
+  }
+
+  // Those that all was read for, in the flow's order.
+  async #finish(): Promise<void> {
+    const { claimed, imports } = this.#job;
+    if (claimed.run.limit !== undefined) return;
+    for (const _importId of importIdsOf(claimed.flow)) {
+      const [into, recipient, isWhole] = [imports.get(_importId), this.#recipients.get(_importId), this.#read.get(_importId)]; // prettier-ignore
+      if (
+        into?.finish === undefined ||
+        recipient === undefined ||
+        recipient.left !== undefined ||
+        isWhole === undefined
+      )
+        continue;
+      const { run } = this.#progress;
+      const whole = isWhole && (run.imports[_importId]?.numError ?? 0) === 0;
+      const error = await finishImport(this.#job, { _importId, import: into, whole, run, log: this.#log });
+      if (error !== undefined) recipient.left = { status: "failed", error };
+    }
   }
 
   #destination(_importId: string, into: Import<unknown>, attempts: AttemptSignals): Destination {

@@ -26,10 +26,12 @@ export function importCases<In, Out = In, R = unknown>(
 }
 
 type Part = "read" | "poison" | "goDown" | "throttle" | "loseResponse" | "stall";
-type Need = Part | "find" | "idempotent";
+type Need = Part | "find" | "finish" | "idempotent" | "byKey" | "rewrites";
 
 function reasonAgainst(need: Need, options: ImportCaseOptions<unknown>): string | undefined {
-  if (need === "find") return options.find === true ? undefined : "`find: true` is not given";
+  if (need === "find" || need === "finish" || need === "rewrites")
+    return options[need] === true ? undefined : `\`${need}: true\` is not given`;
+  if (need === "byKey") return options.rewrites === true ? "`rewrites: true`" : undefined;
   if (need === "idempotent") return options.idempotent === false ? "`idempotent: false`" : undefined;
   return options[need] === undefined ? `\`${need}\` is not given` : undefined;
 }
@@ -44,8 +46,9 @@ const cases: Readonly<Record<string, ImportCase>> = {
     async run({ make, options }) {
       const into = await make();
 
-      const found = { idempotent: into.idempotent, find: into.find !== undefined };
-      assert.deepEqual(found, { idempotent: options.idempotent ?? true, find: options.find ?? false });
+      const { idempotent = true, find = false, finish = false } = options;
+      const found = { idempotent: into.idempotent, find: into.find !== undefined, finish: into.finish !== undefined };
+      assert.deepEqual(found, { idempotent, find, finish });
     },
   },
 
@@ -125,7 +128,7 @@ const cases: Readonly<Record<string, ImportCase>> = {
   },
 
   "a record sent again among new ones is written once": {
-    needs: ["idempotent", "read"],
+    needs: ["byKey", "idempotent", "read"],
     async run(harness) {
       const [once, again] = [await harness.make(), await harness.make()];
       await harness.offer(once, harness.numbers(0, harness.size + 1));
@@ -138,7 +141,7 @@ const cases: Readonly<Record<string, ImportCase>> = {
   },
 
   "the same keys in another run, attempt and order mean the same records": {
-    needs: ["idempotent", "read"],
+    needs: ["byKey", "idempotent", "read"],
     async run(harness) {
       const into = await harness.make();
       const batch = harness.numbers(0, harness.size);
@@ -160,7 +163,8 @@ const cases: Readonly<Record<string, ImportCase>> = {
       for (const [nth, runId] of ["sample-run", "later-run"].entries()) {
         const before = await harness.read(into);
         const changed = harness.changed(nth, harness.size + nth);
-        assertAll("written", await harness.offerRecords(into, [changed], { runId }));
+        const page = harness.size + nth + 1;
+        assertAll("written", await harness.offerRecords(into, [changed], { runId, page }));
         const what = `${textOf(changed.record)} was ignored in the ${nth === 0 ? "same" : "next"} run, since its key is known`;
         assert.notDeepEqual(await harness.read(into), before, `${what}: update by key, or go by idempotencyKeys`);
       }
@@ -319,6 +323,50 @@ const cases: Readonly<Record<string, ImportCase>> = {
       const written = batch.filter((_, index) => outcomes[index]?.fate === "written");
       if (written.length > 0) await harness.offer(steady, written);
       assert.deepEqual(await harness.read(into), await harness.read(steady), shownOutcomes(outcomes));
+    },
+  },
+
+  "the same page of a run again, with other records, replaces what was written of it": {
+    needs: ["rewrites", "read"],
+    async run(harness) {
+      const [again, once] = [await harness.make(), await harness.make()];
+      const [first, page] = [harness.numbers(0, harness.size), 2];
+      for (const into of [again, once]) await harness.offer(into, [9], { page: 1 });
+
+      await harness.offer(again, first, { page });
+      assertAll("written", await harness.offer(again, harness.numbers(1, harness.size), { page }));
+      await harness.offer(once, harness.numbers(1, harness.size), { page });
+
+      assert.deepEqual(await harness.read(again), await harness.read(once));
+    },
+  },
+
+  "finishing twice leaves the destination as it was": {
+    needs: ["finish", "read"],
+    async run(harness) {
+      const into = await harness.make();
+      await harness.offer(into, harness.numbers(0, harness.size));
+      await harness.finish(into, { whole: true });
+      const before = await harness.read(into);
+
+      await harness.finish(into, { whole: true });
+
+      assert.deepEqual(await harness.read(into), before);
+    },
+  },
+
+  "finishing a run that has not read the whole source deletes nothing": {
+    needs: ["finish", "read"],
+    async run(harness) {
+      const into = await harness.make();
+      await harness.offer(into, harness.numbers(0, harness.size), { runId: "first-run" });
+      await harness.finish(into, { runId: "first-run", whole: true });
+      await harness.offer(into, harness.numbers(harness.size, 1), { runId: "later-run" });
+      const before = await harness.read(into);
+
+      await harness.finish(into, { runId: "later-run", whole: false });
+
+      assert.deepEqual(await harness.read(into), before);
     },
   },
 

@@ -24,6 +24,13 @@ export interface ImportCaseOptions<In, Out = In, R = unknown> {
   /** True: it has a `find`. @default false */
   readonly find?: boolean;
   /**
+   * True: it goes by page instead of by key: the same page of a run again, with other records perhaps, replaces what was
+   * written of it. @default false
+   */
+  readonly rewrites?: boolean;
+  /** True: it has a `finish`. @default false */
+  readonly finish?: boolean;
+  /**
    * Everything the destination has now, without what differs from time to time and in an order of its own, so that
    * deeply equal results mean equal contents.
    */
@@ -59,6 +66,8 @@ export interface Outcome {
 
 /** How a batch is offered. */
 export interface OfferOptions {
+  /** @default a page for itself, the same one for the same first record */
+  readonly page?: number;
   readonly runId?: string;
   readonly attempt?: number;
   readonly signal?: AbortSignal;
@@ -154,6 +163,13 @@ export class ImportHarness {
     return (await this.#write(into, shaped, how)).each;
   }
 
+  /** Calls `finish` as a run does that has read for the import. */
+  async finish(into: ImportMembers<unknown>, how: { readonly runId?: string; readonly whole: boolean }): Promise<void> {
+    const { signal } = new AbortController();
+    const run = sampleRun(how.runId);
+    await into.finish?.({ whole: how.whole, run, flow: sampleFlow, signal, log: silentLogger });
+  }
+
   /** Like {@link offer}, with any records. */
   async offerRecords(
     into: ImportMembers<unknown>,
@@ -225,8 +241,12 @@ function keyedRecord(key: string, record: unknown): KeyedRecord {
   return { key, idempotencyKey: idempotencyKey({ ...at, key, version: undefined, record }), record };
 }
 
-function contextOf(batch: readonly KeyedRecord[], { runId, attempt = 1, signal }: OfferOptions = {}): ImportContext {
+function contextOf(
+  batch: readonly KeyedRecord[],
+  { page, runId, attempt = 1, signal }: OfferOptions = {},
+): ImportContext {
   return {
+    page: page ?? pageOf(batch),
     keys: Object.freeze(batch.map(({ key }) => key)),
     idempotencyKeys: Object.freeze(batch.map((each) => each.idempotencyKey)),
     attempt,
@@ -235,6 +255,11 @@ function contextOf(batch: readonly KeyedRecord[], { runId, attempt = 1, signal }
     signal: signal ?? new AbortController().signal,
     log: silentLogger,
   };
+}
+
+// Records have their numbers in their keys.
+function pageOf([first]: readonly KeyedRecord[]): number {
+  return 1 + Number(first?.key.split(" ").at(-1) ?? 0);
 }
 
 /** What one call of `write` said. */

@@ -5,6 +5,8 @@ const httpImportOptions = ["CommonOptions", "RecordImportOptions", "BatchImportO
 
 test.each<[page: string, heading: string, names: () => string[]]>([
   ["composition.md", "Options of delta", () => optionsInSource("delta.ts", "Delta", "DeltaExportOptions")],
+  ["composition.md", "Options of withLookup", () => optionsInSource("with-lookup.ts", "LookupOptions")],
+  ["composition.md", "Options of childrenOf", () => optionsInSource("children-of.ts", "ChildrenOptions")],
   ["http.md", "Options of connection", () => optionsInSource("http/connection.ts", "ConnectionOptions")],
   [
     "oauth.md",

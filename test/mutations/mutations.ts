@@ -152,6 +152,43 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/run/source/unreadable.test.ts"],
   },
 
+  {
+    promise: "a page read again after a failure has the number that it had [4.2]",
+    file: "src/run/source/export-source.ts",
+    find: "mutable, page: place }",
+    replace: "mutable, page: this.#read }",
+    tests: ["test/run/pages-and-finish.test.ts"],
+  },
+  {
+    promise: "a run that goes on where another one stopped has not read the whole source [finish]",
+    file: "src/run/execute-run.ts",
+    find: "_runId !== claimed.run._id",
+    replace: "_runId === undefined",
+    tests: ["test/run/pages-and-finish.test.ts"],
+  },
+  {
+    promise: "a page is committed at its source only once every import has settled it [4.1]",
+    file: "src/run/pass/pass-reader.ts",
+    find: "recipients.length === importIdsOf(claimed.flow).length",
+    replace: "recipients.length > 0",
+    tests: ["test/run/pages-and-finish.test.ts"],
+  },
+  {
+    promise: "a lookup that fails is no fault of the records [composition]",
+    file: "src/connectors/with-lookup.ts",
+    find: "throw outcomeOf(error) === undefined ? retryLater(error) : error;",
+    replace: "throw error;",
+    tests: ["test/connectors/with-lookup.test.ts"],
+  },
+  {
+    promise:
+      "a record of which some items were written is not sent again to an import that does not bear it [composition]",
+    file: "src/connectors/per-item.ts",
+    find: "if (!idempotent && (bad.length",
+    replace: "if (idempotent && (bad.length",
+    tests: ["test/connectors/composition.test.ts"],
+  },
+
   // ── one run at a time, and what happens when its process dies
   {
     promise: "the storage lets one run of a flow be claimed at a time [3]",

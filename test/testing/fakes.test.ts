@@ -16,7 +16,16 @@ async function readAll<T>(from: Pages<T>, checkpoint?: Read, signal = new AbortC
 
 function contextOf(keys: readonly string[], attempt = 1): ImportContext {
   const { signal } = new AbortController();
-  return { keys, idempotencyKeys: keys, attempt, run: sampleRun("run"), flow: sampleFlow, signal, log: silentLogger };
+  return {
+    keys,
+    idempotencyKeys: keys,
+    page: 1,
+    attempt,
+    run: sampleRun("run"),
+    flow: sampleFlow,
+    signal,
+    log: silentLogger,
+  };
 }
 
 describe("arrayExport", () => {

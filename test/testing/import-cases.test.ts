@@ -476,9 +476,10 @@ describe("importCases", () => {
       new Set([
         ...["read", "poison", "goDown", "throttle", "loseResponse", "stall"].map((part) => `\`${part}\` is not given`),
         ...["`idempotent: false`", "`find: true` is not given"],
+        ...["`finish: true` is not given", "`rewrites: true` is not given"],
       ]),
     );
-    expect(length + skipped.length).toBe(Object.keys(saboteurs).length + 1);
+    expect(length + skipped.length).toBe(Object.keys(saboteurs).length + 4);
   });
 });
 

@@ -20,7 +20,7 @@ import type { HttpRequest } from "./request.ts";
 
 /** An export that reads an HTTP API, beside what exports have anyway. */
 export interface HttpExportOptions<T, B = unknown> extends Omit<
-  Export<T>,
+  Export<T, HttpCheckpoint>,
   "pages" | "order" | "migrate" | "checkpointVersion"
 > {
   readonly connection: Connection;
@@ -99,7 +99,7 @@ export function httpExport<T, B = unknown>(options: HttpExportOptions<T, B>): Ex
 }
 
 /** What of the options is any export's. */
-type Settings<T> = Omit<Export<T>, "pages" | "order" | "migrate" | "checkpointVersion">;
+type Settings<T> = Omit<Export<T, HttpCheckpoint>, "pages" | "order" | "migrate" | "checkpointVersion">;
 
 function settingsOf<T, B>(options: HttpExportOptions<T, B>): Settings<T> {
   return Object.fromEntries(Object.entries(options).filter(([name]) => !Object.hasOwn(ownRules, name)));

@@ -10,6 +10,8 @@ export interface PageKeys {
   readonly mayRepeat?: boolean;
   /** Why a record is at fault before any import sees it, by position. Such a record is rejected, never sent. */
   readonly problems?: ReadonlyMap<number, Error>;
+  /** Which page of its run it is, from 1 on. @default 1 */
+  readonly page?: number;
   /** From this position on the page has what was found at the source, and is no record: each is among the problems. */
   readonly unreadableFrom?: number;
   /** Whether a record holds what cannot be frozen: dates, maps, sets, bytes. @default false */

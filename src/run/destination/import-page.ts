@@ -10,11 +10,11 @@ import { BatchWriter } from "./write-batch.ts";
  * `stopped`, `violation` and `unavailable` is set: then nothing of the page may be committed for this import.
  */
 export interface ImportResult {
-  /** Records its filter left out. */
+  /** Records that its filter, or its `write`, left out. */
   readonly numIgnore: number;
   /** Records it took. */
   readonly numSuccess: number;
-  /** How many records were to be written, after filter, map and validation. */
+  /** How many records were to be written, after filter, map and validation, but for those that `write` left out. */
   readonly sent: number;
   /** Records it did not take, `index` being the place in the page; ascending. */
   readonly errors: readonly RecordError[];
@@ -64,7 +64,9 @@ export async function importPage(page: Batch, to: Destination, doubtful?: Readon
   const batch = doubtful === undefined ? prepared.batch : await withoutFound(prepared.batch, doubtful, to, writer);
   if (batch.size > 0) await writeInBatches(batch, to, writer);
   const all = writer.errors.length === 0 ? errors : inOrder([...errors, ...writer.errors]);
-  const settled = { numIgnore, numSuccess: page.size - numIgnore - all.length, sent: batch.size, errors: all };
+  const ignored = numIgnore + writer.numIgnored;
+  const sent = batch.size - writer.numIgnored;
+  const settled = { numIgnore: ignored, numSuccess: page.size - ignored - all.length, sent, errors: all };
   return all.length === 0 && writer.halt === undefined ? settled : { ...settled, ...verdict(settled, writer.halt, to) };
 }
 

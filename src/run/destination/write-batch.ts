@@ -58,6 +58,8 @@ const excessReported = new WeakSet<object>();
 export class BatchWriter {
   /** In no particular order. */
   readonly errors: RecordError[] = [];
+  /** Records that the import left out on purpose. */
+  numIgnored = 0;
   readonly #to: Destination;
   #halt: Halt | undefined;
 
@@ -202,13 +204,18 @@ export class BatchWriter {
     if (results.length !== batch.size)
       return this.#violate(`write returned ${results.length} results for ${batch.size} records`);
     const unwritten: Unwritten[] = [];
+    let ignored = 0;
     for (let at = 0; at < batch.size; at++) {
       const result: unknown = results[at];
-      if (isOk(result)) continue;
+      if (isOk(result)) {
+        if (result.ignored === true) ignored++;
+        continue;
+      }
       const failed = this.#readFailed(result, at);
       if (failed === undefined) return this.#violate(`write returned ${formatValue(result)} as result ${at}`);
       unwritten.push(failed);
     }
+    this.numIgnored += ignored;
     return unwritten.length === 0 ? allWritten : { unwritten, isRejected: false };
   }
 
@@ -304,7 +311,7 @@ function wholeOf(batch: Batch, fault: Fault, error: unknown, afterMs = 0): Answe
   };
 }
 
-function isOk(result: unknown): boolean {
+function isOk(result: unknown): result is { readonly ok: true; readonly ignored?: unknown } {
   return typeof result === "object" && result !== null && "ok" in result && result.ok === true;
 }
 

@@ -20,6 +20,7 @@ export interface CallOrigin {
  */
 export class WriteContext implements ImportContext {
   readonly attempt: number;
+  readonly page: number;
   readonly run: Run;
   readonly flow: Flow;
   readonly log: Logger;
@@ -33,6 +34,7 @@ export class WriteContext implements ImportContext {
 
   constructor(batch: Batch, attempt: number, origin: CallOrigin) {
     this.attempt = attempt;
+    this.page = batch.keys.page ?? 1;
     this.run = origin.run;
     this.flow = origin.flow;
     this.log = origin.log;

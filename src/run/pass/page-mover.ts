@@ -13,11 +13,12 @@ import type { PlaceChange, StoredCheckpoint } from "../../model/place.ts";
 import type { RunPosition } from "../../storage/storage.ts";
 import { type ImportResult, type PauseReason, importPage } from "../destination/import-page.ts";
 import type { PassStart } from "./passes.ts";
+import { EarlyCommits, type Part } from "./early-commits.ts";
 import { type PauseCause, nextPause, pausesBeforeProbe } from "./pause.ts";
 import type { RunProgress } from "../progress.ts";
 import type { Departure, Recipient } from "./recipient.ts";
 import { type AutoRetry, type SettledPage, settle, settledTogether } from "./settle.ts";
-import type { SourcePage } from "../source/source.ts";
+import type { CommittedPage, SourcePage } from "../source/source.ts";
 
 /** What moving pages takes. */
 export interface PageMoverDeps {
@@ -41,14 +42,10 @@ export interface PageMoverDeps {
   readonly checkpointVersion: number;
   /** Open failures at an import, as far as it matters. */
   readonly countOpen: (_importId: string) => Promise<number>;
+  /** A page is settled and committed for every import of the flow; absent: nobody asks. */
+  readonly onCommitted?: (page: CommittedPage) => Promise<void>;
   /** A destination asks a run with a position of its own to wait. */
   readonly onWait: (notBefore: number) => void;
-}
-
-/** One import's part of a page. */
-interface Part {
-  readonly recipient: Recipient;
-  readonly result: ImportResult;
 }
 
 /** What of a page is committed together. */
@@ -104,11 +101,15 @@ export class PageMover {
       await Promise.all(wanted.map(({ open }) => open.load()));
     this.#hasMoved = true;
     const checkpoint = this.#storedCheckpoint(page);
-    const early = new EarlyCommits(wanted.length, (parts) => this.#commit(page, checkpoint, parts, { generated }));
+    const early = new EarlyCommits(wanted.length, async (parts) => {
+      await this.#commit(page, checkpoint, parts, { generated });
+    });
     const parts = await Promise.all(wanted.map((recipient) => this.#offer(page, recipient, early)));
     const rest = await early.end(parts);
-    await this.#commit(page, checkpoint, rest, { generated, last: true });
+    const isSettled = await this.#commit(page, checkpoint, rest, { generated, last: true });
     this.#advance(checkpoint);
+    if (page.read !== undefined && isSettled && this.#recipients.every(isCurrent))
+      await this.#deps.onCommitted?.(page.read);
   }
 
   /** What is held when no page follows stays unsettled: the pause goes on. */
@@ -181,19 +182,20 @@ export class PageMover {
     this.#reached = checkpoint;
   }
 
+  // True if every import of the pass has settled the page, or has left.
   async #commit(
     page: SourcePage,
     checkpoint: StoredCheckpoint | undefined,
     parts: readonly Part[],
     { generated, last = false }: { readonly generated: number; readonly last?: boolean },
-  ): Promise<void> {
+  ): Promise<boolean> {
     const shares: Share[] = [];
     for (const part of parts) {
       const share = await this.#share(page, part);
       if (share !== undefined) shares.push(share);
     }
     const excluded = last && page.excluded !== undefined ? [...page.excluded].filter((id) => this.#reads(id)) : [];
-    if (shares.length === 0 && excluded.length === 0 && !this.#isSettledBefore(last, parts)) return;
+    if (shares.length === 0 && excluded.length === 0 && !this.#isSettledBefore(last, parts)) return false;
     const { progress } = this.#deps;
     // After an abort some imports may have it before them still.
     const isOver = parts.every(
@@ -215,6 +217,7 @@ export class PageMover {
     });
     this.#hasCommitted = true;
     for (const share of shares) this.#follow(share, failures);
+    return isOver;
   }
 
   // Early commits have settled the page for all others: it is processed now.
@@ -397,57 +400,9 @@ export class PageMover {
   }
 }
 
-/**
- * Commits for those that have settled a page while another import waits for another attempt, so that a crash during
- * that wait repeats nothing to them.
- */
-class EarlyCommits {
-  readonly #count: number;
-  readonly #commit: (parts: readonly Part[]) => Promise<void>;
-  readonly #committed = new Set<Part>();
-  #settled: Part[] = [];
-  #isWaiting = false;
-  #last: Promise<void> = Promise.resolve();
-
-  constructor(count: number, commit: (parts: readonly Part[]) => Promise<void>) {
-    this.#count = count;
-    this.#commit = commit;
-  }
-
-  get isUseful(): boolean {
-    return this.#count > 1;
-  }
-
-  watch(onRetry: Recipient["to"]["onRetry"]): Recipient["to"]["onRetry"] {
-    return (...attempt) => {
-      onRetry(...attempt);
-      this.#isWaiting = true;
-      this.#commitSettled();
-    };
-  }
-
-  settled(part: Part): void {
-    if (!this.isUseful) return;
-    this.#settled.push(part);
-    if (this.#isWaiting) this.#commitSettled();
-  }
-
-  /** The parts that no early commit has taken along, once those under way have ended. */
-  async end(parts: readonly Part[]): Promise<readonly Part[]> {
-    this.#isWaiting = false;
-    await this.#last;
-    return this.#committed.size === 0 ? parts : parts.filter((part) => !this.#committed.has(part));
-  }
-
-  #commitSettled(): void {
-    if (this.#settled.length === 0 || this.#committed.size + this.#settled.length === this.#count) return;
-    const parts = this.#settled;
-    this.#settled = [];
-    for (const part of parts) this.#committed.add(part);
-    this.#last = this.#last.then(() => this.#commit(parts));
-    // Its error is thrown by `end`, when no import's code is under way any more.
-    this.#last.catch(() => undefined);
-  }
+// It has settled every page so far, and is read for still.
+function isCurrent({ held, left }: Recipient): boolean {
+  return held === undefined && left === undefined;
 }
 
 // After an abort: all of it is settled, or leaving it out would send a record twice to an import that does not bear it;

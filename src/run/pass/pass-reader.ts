@@ -1,14 +1,17 @@
 import { delay } from "../../clock.ts";
 import { ExportFailedError } from "../../errors.ts";
 import type { Json } from "../../model/json.ts";
+import { importIdsOf } from "../../model/flow.ts";
 import type { ImportPlace, StoredCheckpoint } from "../../model/place.ts";
 import { hasOwnPosition } from "../../model/run.ts";
 import type { RunProgress } from "../progress.ts";
 import { longestWaitMs, retryDelay, waitMsOf } from "../retry.ts";
 import type { RunJob } from "../run-job.ts";
+import { callCommitted } from "../source/committed.ts";
 import { ReadSignal } from "../source/read-signal.ts";
 import { PositionExpired, ResumeLater } from "../source/source.ts";
 import type { SourceKind, Sources } from "../source/sources.ts";
+import type { PageMoverDeps } from "./page-mover.ts";
 import { Pass, type PassEnd } from "./pass.ts";
 import type { PassStart } from "./passes.ts";
 import type { Recipient } from "./recipient.ts";
@@ -148,11 +151,24 @@ export class PassReader {
           (await storage.listRuns({ _flowId: flow._id, status: "queued", limit: 1 })).items.length > 0,
         countOpen: async (_importId) =>
           (await storage.countOpenFailures(flow._id, limits.maxOpenFailures + 1))[_importId] ?? 0,
+        ...this.#onCommitted(kind, recipients),
         onWait: (notBefore) => (this.#notBefore = Math.max(this.#notBefore ?? 0, notBefore)),
       },
       start,
       recipients,
     );
+  }
+
+  // Not of samples, nor while an import stands elsewhere.
+  #onCommitted(kind: SourceKind, recipients: readonly Recipient[]): Pick<PageMoverDeps, "onCommitted"> {
+    const { claimed, clock, export: from, signal } = this.#job;
+    const isOfAll = recipients.length === importIdsOf(claimed.flow).length;
+    if (kind !== "pages" || from.committed === undefined || !isOfAll || this.#progress.run.limit !== undefined)
+      return {};
+    return {
+      onCommitted: (page) =>
+        callCommitted(from, page, { run: this.#progress.run, signal, log: this.#sources.log, clock }),
+    };
   }
 
   // Records that a limited run has read for these imports before.

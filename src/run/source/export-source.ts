@@ -56,7 +56,8 @@ export class ExportSource implements Source {
     const found = unreadable === undefined ? records : [...records, ...unreadable.map(({ raw }) => raw)];
     const all = unreadable === undefined ? keys : withUnreadable(keys, records.length, unreadable);
     return {
-      batch: new Batch(found, { ...all, mutable }),
+      batch: new Batch(found, { ...all, mutable, page: place }),
+      ...(this.#export.committed === undefined ? {} : { read: { records, checkpoint, total, unreadable } }),
       ...(checkpoint === undefined ? {} : { checkpoint }),
       ...(total === undefined ? {} : { total }),
     };

@@ -17,6 +17,8 @@ export interface FailuresOrigin {
   readonly selection: RetrySelection;
   readonly codec: Codec | undefined;
   readonly pageSize: number;
+  /** Pages of the run before. */
+  readonly pagesBefore: number;
 }
 
 /**
@@ -30,10 +32,12 @@ export class FailureSource implements Source {
   #after: string | undefined;
   /** How many of the chosen ids this import is through with. */
   #asked: number;
+  #pages: number;
 
   /** `checkpoint`: the one of the page after which to go on. */
   constructor(from: FailuresOrigin, checkpoint: Json | undefined) {
     this.#from = from;
+    this.#pages = from.pagesBefore;
     const { _importId, after, asked = 0 } = (checkpoint ?? {}) as FailureCheckpoint;
     const index = from._importIds.indexOf(_importId ?? "");
     // A checkpoint that names no import of these stands at the end.
@@ -110,6 +114,7 @@ export class FailureSource implements Source {
       // An edit is a state of its own.
       versionOf: (index: number) => editedVersion(items[index]),
       mutable: records.some(holdsMutable),
+      page: ++this.#pages,
     };
     return {
       batch: new Batch(records, keys),

@@ -17,6 +17,8 @@ export interface InboxOrigin {
   /** Whether what is read counts as settled. */
   readonly moves: boolean;
   readonly freeze: boolean;
+  /** Pages of the run before. */
+  readonly pagesBefore: number;
 }
 
 /** The pages that wait in a flow's inbox; entries are gathered until they fill a page. */
@@ -24,9 +26,11 @@ export class InboxSource implements Source {
   readonly #from: InboxOrigin;
   #after: string | undefined;
   #waiting: readonly InboxPage[] = [];
+  #page: number;
 
   constructor(from: InboxOrigin) {
     this.#from = from;
+    this.#page = from.pagesBefore;
     this.#after = from.after;
   }
 
@@ -43,7 +47,7 @@ export class InboxSource implements Source {
     const keys = pageKeys(records, this.#from.export, { defaultKeyOf, name: `inbox page ${through}` });
     const excluded = new Set(entries.flatMap(({ droppedFor = [] }) => droppedFor));
     return {
-      batch: new Batch(records, { ...keys, mutable: records.some(holdsMutable) }),
+      batch: new Batch(records, { ...keys, mutable: records.some(holdsMutable), page: ++this.#page }),
       ...(this.#from.moves ? { inboxThrough: through } : {}),
       ...(excluded.size === 0 ? {} : { excluded }),
     };

@@ -2,6 +2,7 @@ import { ExportFailedError } from "../../errors.ts";
 import type { Failure } from "../../model/failure.ts";
 import type { Json } from "../../model/json.ts";
 import { messageOf } from "../../model/message.ts";
+import type { UnreadableRecord } from "../../model/page.ts";
 import type { Batch } from "../destination/batch.ts";
 
 /** One page on its way into the imports. */
@@ -16,6 +17,16 @@ export interface SourcePage {
   readonly excluded?: ReadonlySet<string>;
   /** The stored failures this page is made of, record by record, and the one import they are for. */
   readonly failures?: FailureOrigin;
+  /** As the export gave it, if the export is to be called once it is committed. */
+  readonly read?: CommittedPage;
+}
+
+/** What an export's `committed` is given of a page. */
+export interface CommittedPage {
+  readonly records: readonly unknown[];
+  readonly checkpoint: Json | undefined;
+  readonly total: number | undefined;
+  readonly unreadable: readonly UnreadableRecord[] | undefined;
 }
 
 /** Where the records of a retry run's page come from. */

@@ -29,16 +29,20 @@ export interface ReadBounds {
 /** Records of a page for which the export gives no hint. */
 const defaultPageSize = 100;
 
+/** In runs that read the export's pages, too, pages of the inbox are counted from here on. */
+const firstInboxPage = 1_000_000;
+
 /** Opens what the passes of one run read. */
 export class Sources {
   readonly #job: RunJob;
   readonly #progress: RunProgress;
-  readonly #log: Logger;
+  /** With the ids of flow and run in every line. */
+  readonly log: Logger;
 
   constructor(job: RunJob, progress: RunProgress, log: Logger) {
     this.#job = job;
     this.#progress = progress;
-    this.#log = log;
+    this.log = log;
   }
 
   /** The version that the export's checkpoints have today. */
@@ -56,8 +60,8 @@ export class Sources {
 
   #failures({ _importIds, checkpoint }: PassStart, pageSize: number): Source {
     const { claimed, export: from, storage } = this.#job;
-    const selection = this.#progress.run.retry ?? {};
-    const origin = { storage, flow: claimed.flow, _importIds, pageSize, codec: from.codec, selection };
+    const { retry: selection = {}, numPagesProcessed: pagesBefore } = this.#progress.run;
+    const origin = { storage, flow: claimed.flow, _importIds, pageSize, codec: from.codec, selection, pagesBefore };
     return new FailureSource(origin, checkpoint?.value);
   }
 
@@ -67,7 +71,10 @@ export class Sources {
     const [first = ""] = _importIds;
     const after = run.limit === undefined ? this.#progress.placeOf(first).inbox : undefined;
     const moves = !hasOwnPosition(run);
-    return new InboxSource({ storage, export: from, _flowId: claimed.flow._id, pageSize, after, moves, freeze });
+    // The export's pages have numbers of their own, which may have begun in another run.
+    const pagesBefore = run.numPagesProcessed + (run.trigger === "resume" ? firstInboxPage : 0);
+    const origin = { storage, export: from, _flowId: claimed.flow._id, pageSize, after, moves, freeze };
+    return new InboxSource({ ...origin, pagesBefore });
   }
 
   #pages({ _runId, checkpoint, pages }: PassStart, pageSize: number, { reading, left, until }: ReadBounds): Source {
@@ -75,7 +82,7 @@ export class Sources {
     const { run } = this.#progress;
     const context = new ReadContext({
       ...{ checkpoint: this.#readable(checkpoint), flow: claimed.flow, run, pageSize, until },
-      ...{ limit: run.limit === undefined ? undefined : left, reading, log: this.#log },
+      ...{ limit: run.limit === undefined ? undefined : left, reading, log: this.log },
     });
     return new ExportSource(from, context, { clock, freeze, shared: imports.size > 1, pagesBefore: pages, _runId });
   }

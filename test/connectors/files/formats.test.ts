@@ -1,10 +1,10 @@
 import { parse } from "csv-parse/sync";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { csv } from "../../../src/connectors/files/csv-format.ts";
+import { csv } from "../../../src/connectors/files/formats/csv-format.ts";
 import { type Format, FoundRecords } from "../../../src/connectors/files/format.ts";
-import { jsonArray } from "../../../src/connectors/files/json-format.ts";
-import { ndjson } from "../../../src/connectors/files/ndjson-format.ts";
+import { jsonArray } from "../../../src/connectors/files/formats/json-format.ts";
+import { ndjson } from "../../../src/connectors/files/formats/ndjson-format.ts";
 
 const maxRecordBytes = 2 ** 20;
 

@@ -1,7 +1,7 @@
-import { InvalidOptionError } from "../../errors.ts";
-import { messageOf } from "../../model/message.ts";
-import { callable, strings, v, validate } from "../../model/validate.ts";
-import { type FilePlace, type Format, type FormatReader, type FoundRecords, RecordFormatError } from "./format.ts";
+import { InvalidOptionError } from "../../../errors.ts";
+import { messageOf } from "../../../model/message.ts";
+import { callable, strings, v, validate } from "../../../model/validate.ts";
+import { type FilePlace, type Format, type FormatReader, type FoundRecords, RecordFormatError } from "../format.ts";
 import { JsonPath } from "./json-path.ts";
 import { ByteQueue, decoderOf, jsonOf, newline } from "./text-runs.ts";
 

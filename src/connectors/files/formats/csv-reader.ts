@@ -1,5 +1,5 @@
-import { messageOf } from "../../model/message.ts";
-import { type FilePlace, type FormatReader, type FoundRecords, RecordFormatError } from "./format.ts";
+import { messageOf } from "../../../model/message.ts";
+import { type FilePlace, type FormatReader, type FoundRecords, RecordFormatError } from "../format.ts";
 import { ByteQueue, type Decode, decoderOf, newline, newlinesIn } from "./text-runs.ts";
 
 /** The fields of a row, by the names of the columns. */

@@ -1,6 +1,6 @@
 import { isAscii, isUtf8 } from "node:buffer";
-import { messageOf } from "../../model/message.ts";
-import { RecordFormatError } from "./format.ts";
+import { messageOf } from "../../../model/message.ts";
+import { RecordFormatError } from "../format.ts";
 
 /** Encodings in which a byte below 0x80 is never a part of another character, so that bytes can be searched. */
 const searchable = /^(utf-8|windows-(125\d|874)|iso-8859-(\d|1[0-6]|8-i)|koi8-[ru]|ibm866|macintosh|x-mac-cyrillic)$/;
@@ -37,7 +37,7 @@ export function decoderOf(encoding: string): Decode {
   };
 }
 
-// What stands at 0x80 to 0x9F: `TextDecoder` of Node 20 and 22 reads these as control characters of Latin-1.
+// What stands at 0x80 to 0x9F: `TextDecoder` of some versions of Node (20.20, say) reads these as control characters of Latin-1.
 const windows1252 =
   "\u20AC\x81\u201A\u0192\u201E\u2026\u2020\u2021\u02C6\u2030\u0160\u2039\u0152\x8D\u017D\x8F" +
   "\x90\u2018\u2019\u201C\u201D\u2022\u2013\u2014\u02DC\u2122\u0161\u203A\u0153\x9D\u017E\u0178";

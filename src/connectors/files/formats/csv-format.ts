@@ -1,7 +1,7 @@
-import { InvalidOptionError } from "../../errors.ts";
-import { boolean, callable, oneOf, v, validate } from "../../model/validate.ts";
+import { InvalidOptionError } from "../../../errors.ts";
+import { boolean, callable, oneOf, v, validate } from "../../../model/validate.ts";
 import { CsvReader, type CsvRow } from "./csv-reader.ts";
-import { type Format, type FormatReader, type FoundRecords, RecordFormatError } from "./format.ts";
+import { type Format, type FormatReader, type FoundRecords, RecordFormatError } from "../format.ts";
 import { encodingOf, isSearchable } from "./text-runs.ts";
 
 /** How a file of separated values is read and written. */
