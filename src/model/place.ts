@@ -49,16 +49,17 @@ export interface PlaceChange {
 
 /** A place after a change, and, if a commit made it, when. */
 export function changedPlace(place: ImportPlace, change: PlaceChange, at?: number): ImportPlace {
-  const { _importIds, position, pause, behind, ...set } = change;
-  const { position: positionBefore, pause: pauseBefore, behind: behindBefore, ...rest } = place;
-  const positionNow = position === undefined ? positionBefore : position;
-  const pauseNow = pause === undefined ? pauseBefore : pause;
-  return Object.freeze({
-    ...rest,
-    ...set,
-    ...(positionNow == null ? {} : { position: positionNow }),
-    ...(pauseNow == null ? {} : { pause: pauseNow }),
-    ...((behind ?? behindBefore) === true ? { behind: true } : {}),
-    ...(at === undefined ? {} : { movedAt: at }),
-  });
+  // Field by field: every commit makes one for each import, and copies of what is left over would be most of its cost.
+  const { checkpoint = place.checkpoint, inbox = place.inbox, behind = place.behind } = change;
+  const position = change.position === undefined ? place.position : change.position;
+  const pause = change.pause === undefined ? place.pause : change.pause;
+  const movedAt = at ?? place.movedAt;
+  const changed: { -readonly [Field in keyof ImportPlace]: ImportPlace[Field] } = {};
+  if (checkpoint !== undefined) changed.checkpoint = checkpoint;
+  if (position != null) changed.position = position;
+  if (behind === true) changed.behind = true;
+  if (pause != null) changed.pause = pause;
+  if (inbox !== undefined) changed.inbox = inbox;
+  if (movedAt !== undefined) changed.movedAt = movedAt;
+  return Object.freeze(changed);
 }

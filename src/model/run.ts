@@ -205,23 +205,28 @@ export interface PageCounts {
 /** The run with one more commit. */
 export function withPage(run: Run, { generated, processed, counts: page }: PageCounts): Run {
   const imports: Record<string, RunImport> = { ...run.imports };
-  let sum: Counts = run;
+  let { numSuccess, numError, numIgnore } = run;
   for (const _importId in page) {
     const counts = page[_importId] ?? noCounts;
     imports[_importId] = addCounts(imports[_importId] ?? noCounts, counts);
-    sum = addCounts(sum, counts);
+    numSuccess += counts.numSuccess;
+    numError += counts.numError;
+    numIgnore += counts.numIgnore;
   }
-  const { waits: _, ...rest } = run;
   return Object.freeze({
-    ...rest,
+    ...(run.waits === undefined ? run : withoutWaits(run)),
     crashes: 0,
     numPagesGenerated: generated,
     numPagesProcessed: run.numPagesProcessed + processed,
-    numSuccess: sum.numSuccess,
-    numError: sum.numError,
-    numIgnore: sum.numIgnore,
+    numSuccess,
+    numError,
+    numIgnore,
     imports: Object.freeze(imports),
   });
+}
+
+function withoutWaits({ waits: _, ...run }: Run): Omit<Run, "waits"> {
+  return run;
 }
 
 /** The run's imports with how each came out of it. */

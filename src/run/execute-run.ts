@@ -222,8 +222,10 @@ class Execution {
       ...{ _importId, import: into, flow: claimed.flow, run: claimed.run, log: this.#log, clock, signal, attempts },
       ...{ freeze, shared: imports.size > 1, maxAttempts: limits.maxAttempts, maxWaitMs: limits.maxWaitMs },
       backoff: limits.backoff,
-      onRetry: (attempt, delayMs, message) =>
-        emit("run:retrying", { run: this.#progress.run, _importId, attempt, delayMs, message }),
+      onRetry: (attempt, delayMs, message) => {
+        emit("run:retrying", { run: this.#progress.run, _importId, attempt, delayMs, message });
+        this.#recipients.get(_importId)?.onWait?.();
+      },
     };
   }
 

@@ -4,10 +4,13 @@ import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Failure } from "../model/failure.ts";
 import { type ImportPlace, type PlaceChange, changedPlace } from "../model/place.ts";
 import type { Counts, Run } from "../model/run.ts";
-import type { ClaimedRun, PageCommit, RunLease, RunPosition, Storage } from "../storage/storage.ts";
+import type { ClaimedRun, RunLease, RunPosition, Storage } from "../storage/storage.ts";
 
 /** `run:progress` is emitted for the first page committed, and then not before so many milliseconds have passed. */
 const progressIntervalMs = 1_000;
+
+const none: readonly never[] = Object.freeze([]);
+const noCounts: Readonly<Record<string, Counts>> = Object.freeze({});
 
 /** What a commit settles; what is left out stays. */
 export interface Commit {
@@ -15,7 +18,7 @@ export interface Commit {
   readonly processed?: number;
   readonly counts?: Readonly<Record<string, Counts>>;
   readonly places?: readonly PlaceChange[];
-  readonly position?: RunPosition;
+  readonly position?: RunPosition | undefined;
   readonly failures?: readonly Failure[];
   readonly delivered?: readonly string[];
   readonly superseded?: readonly string[];
@@ -91,17 +94,21 @@ export class RunProgress {
    */
   async commit(commit: Commit): Promise<readonly Failure[]> {
     const { clock, emit, lease, storage } = this.#deps;
-    const { counts = {}, delivered = [], failures = [], places = [], superseded = [] } = commit;
+    const { counts = noCounts, delivered = none, failures = none, places = none, superseded = none } = commit;
     const { generated = this.#run.numPagesGenerated, position, processed = 0, total } = commit;
     this.#apply(places);
-    const page: PageCommit = {
+    const common = {
       ordinal: this.#commits + 1,
       at: clock.now(),
-      ...{ generated, processed, counts, failures, delivered, superseded },
+      generated,
+      processed,
+      counts,
       places: this.#planned.length === 0 ? places : merged([...this.takePlanned(), ...places]),
-      ...(position === undefined ? {} : { position }),
+      failures,
+      delivered,
+      superseded,
     };
-    const committed = await storage.commitPage(lease, page);
+    const committed = await storage.commitPage(lease, position === undefined ? common : { ...common, position });
     if (committed === undefined) throw new LeaseLostError(lease._runId);
     this.#commits++;
     this.#run = committed.run;

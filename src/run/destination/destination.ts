@@ -2,6 +2,7 @@ import type { Clock } from "../../clock.ts";
 import type { ContractViolationError, StoppedByImportError } from "../../errors.ts";
 import type { Fault } from "../../model/failure.ts";
 import type { Import } from "../../model/import.ts";
+import type { Run } from "../../model/run.ts";
 import type { RetryPolicy } from "../retry.ts";
 import type { CallOrigin } from "./write-context.ts";
 
@@ -20,6 +21,8 @@ export interface RecordError {
 
 /** One import as one run sees it. */
 export interface Destination extends CallOrigin {
+  /** As it is when a page is offered. */
+  run: Run;
   readonly import: Import<unknown>;
   readonly clock: Clock;
   /** Aborts with the run. */

@@ -1,11 +1,4 @@
-import type { ImportResult } from "../destination/import-page.ts";
-import type { Recipient } from "./recipient.ts";
-
-/** One import's part of a page. */
-export interface Part {
-  readonly recipient: Recipient;
-  readonly result: ImportResult;
-}
+import type { Part } from "./recipient.ts";
 
 /**
  * Commits for those that have settled a page while another import waits for another attempt, so that a crash during
@@ -19,25 +12,20 @@ export class EarlyCommits {
   #isWaiting = false;
   #last: Promise<void> = Promise.resolve();
 
+  /** `count`: how many imports the page is offered to. */
   constructor(count: number, commit: (parts: readonly Part[]) => Promise<void>) {
     this.#count = count;
     this.#commit = commit;
   }
 
-  get isUseful(): boolean {
-    return this.#count > 1;
+  /** An import waits for another attempt. */
+  waits(): void {
+    this.#isWaiting = true;
+    this.#commitSettled();
   }
 
-  watch(onRetry: Recipient["to"]["onRetry"]): Recipient["to"]["onRetry"] {
-    return (...attempt) => {
-      onRetry(...attempt);
-      this.#isWaiting = true;
-      this.#commitSettled();
-    };
-  }
-
-  settled(part: Part): void {
-    if (!this.isUseful) return;
+  /** An import has settled its part. */
+  settles(part: Part): void {
     this.#settled.push(part);
     if (this.#isWaiting) this.#commitSettled();
   }

@@ -27,6 +27,10 @@ export class OpenFailures {
     this.#origin = origin;
   }
 
+  get isLoaded(): boolean {
+    return this.#byKey !== undefined;
+  }
+
   get size(): number {
     return this.#byKey?.size ?? 0;
   }

@@ -147,7 +147,7 @@ export class PassReader {
         hasKeys: from.key !== undefined || kind === "inbox",
         checkpointVersion: kind === "failures" ? 1 : this.#sources.checkpointVersion,
         open: () => this.#sources.open(start, kind, { reading, left, until }),
-        isAwaited: async () =>
+        hasWaitingRun: async () =>
           (await storage.listRuns({ _flowId: flow._id, status: "queued", limit: 1 })).items.length > 0,
         countOpen: async (_importId) =>
           (await storage.countOpenFailures(flow._id, limits.maxOpenFailures + 1))[_importId] ?? 0,

@@ -5,7 +5,7 @@ import { PageMover, type PageMoverDeps } from "./page-mover.ts";
 import type { PassStart } from "./passes.ts";
 import { ReadAhead } from "../source/read-ahead.ts";
 import type { ReadSignal } from "../source/read-signal.ts";
-import type { Recipient } from "./recipient.ts";
+import { type Recipient, isAwaited } from "./recipient.ts";
 import type { Source, SourcePage } from "../source/source.ts";
 
 /** What a pass needs. */
@@ -21,7 +21,7 @@ export interface PassDeps extends PageMoverDeps {
   /** A pass that catches up ends at this checkpoint. */
   readonly until: Json | undefined;
   /** Whether another run of the flow waits. */
-  readonly isAwaited: () => Promise<boolean>;
+  readonly hasWaitingRun: () => Promise<boolean>;
 }
 
 /** How a pass ended. `through`: there is nothing more to read. `left`: every import has left it. */
@@ -71,7 +71,7 @@ export class Pass {
         const part = cut(page, left);
         await this.#mover.move(part, readBefore + pages.read);
         left -= page.batch.size;
-        const end = await this.#endAfter(part, left);
+        const end = this.#endAfter(left) ?? (this.#start.catchesUp ? await this.#endOfCatchUp(part) : undefined);
         if (end !== undefined) return end;
         if (yielder.isDue()) await yielder.yield();
       }
@@ -82,29 +82,33 @@ export class Pass {
     }
   }
 
-  async #endAfter({ checkpoint }: SourcePage, left: number): Promise<PassEnd | undefined> {
-    const { isAwaited, ownPosition, signal, until } = this.#deps;
+  #endAfter(left: number): PassEnd | undefined {
+    const { ownPosition, signal } = this.#deps;
     if (signal.aborted) return "aborted";
-    if (this.#active().length === 0) return "left";
+    if (!this.#recipients.some(isActive)) return "left";
     // The run waits with the import, and goes on with this page.
-    if (ownPosition && this.#recipients.some(({ left: departure }) => departure?.status === "paused")) return "left";
-    if (left <= 0) return this.#through();
-    if (!this.#start.catchesUp) return undefined;
-    if (until !== undefined && isDeepStrictEqual(checkpoint, until)) return this.#through();
-    if (!this.#mover.hasCommitted || !(await isAwaited())) return undefined;
-    for (const recipient of this.#active()) recipient.left = { status: "behind" };
-    return "yielded";
+    if (ownPosition && this.#recipients.some(({ left: departure }) => isAwaited(departure))) return "left";
+    return left <= 0 ? this.#through() : undefined;
   }
 
-  #active(): readonly Recipient[] {
-    return this.#recipients.filter(({ left }) => left === undefined);
+  // It has reached the others, or another run of the flow waits.
+  async #endOfCatchUp({ checkpoint }: SourcePage): Promise<PassEnd | undefined> {
+    const { hasWaitingRun, until } = this.#deps;
+    if (until !== undefined && isDeepStrictEqual(checkpoint, until)) return this.#through();
+    if (!this.#mover.hasCommitted || !(await hasWaitingRun())) return undefined;
+    for (const recipient of this.#recipients.filter(isActive)) recipient.left = { status: "behind" };
+    return "yielded";
   }
 
   #through(): PassEnd {
     this.#mover.endHeld();
     this.#mover.passThrough();
-    return this.#active().length === 0 ? "left" : "through";
+    return this.#recipients.some(isActive) ? "through" : "left";
   }
+}
+
+function isActive({ left }: Recipient): boolean {
+  return left === undefined;
 }
 
 // Only part of a page: its checkpoint would say too much.

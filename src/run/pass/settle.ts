@@ -65,6 +65,7 @@ export function settle(
     throw new CountsMismatchError(deps._importId, batch.size, numSuccess + numIgnore + numError);
   }
   const { errors } = result;
+  if (errors.length === 0 && origin === undefined && deps.open.size === 0) return allDelivered(counts);
   const failed = errors.length === 0 ? undefined : new Set(errors.map(({ index }) => index));
   const kept = failed === undefined ? none : newestOfEachKey(batch, errors);
   const failures = kept.map((error) => failureOf(batch, error, origin, deps));
@@ -75,6 +76,11 @@ export function settle(
   }
   const numNew = failures.filter(({ key }) => !deps.open.has(key)).length;
   return { ...common, delivered: none, ...superseded(batch, failed, deps.open), numNew };
+}
+
+// What most pages come to, without looking at their records.
+function allDelivered(counts: Counts): SettledPage {
+  return { counts, failures: none, delivered: none, superseded: none, closedKeys: none, numNew: 0, numRejected: 0 };
 }
 
 /**

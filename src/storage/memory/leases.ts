@@ -1,3 +1,4 @@
+import type { Failure } from "../../model/failure.ts";
 import type { Flow } from "../../model/flow.ts";
 import { type Run, transitionRun, withImportEndings, withPage } from "../../model/run.ts";
 import { isoOf, optional, own } from "../documents.ts";
@@ -76,9 +77,9 @@ export function commitPage(state: MemoryState, lease: RunLease, page: PageCommit
   // What cannot be copied throws here, before anything has changed.
   const position = own(page.position);
   const places = page.places.map(own);
-  const kept = page.failures.map((failure) => Object.freeze({ ...failure, record: own(failure.record) }));
+  const failures = page.failures.map((failure) => Object.freeze({ ...failure, record: own(failure.record) }));
   const { _flowId } = entry.run;
-  const failures = entry.detached === "flow" ? [] : settle(state, _flowId, { ...page, failures: kept });
+  const kept = entry.detached === "flow" ? [] : settle(state, page, failures);
   if (entry.detached === undefined) {
     changePlaces(state, _flowId, places, page.at);
     if (places.some(({ inbox }) => inbox !== undefined)) removeSettled(state, _flowId);
@@ -86,16 +87,16 @@ export function commitPage(state: MemoryState, lease: RunLease, page: PageCommit
   entry.run = withPage(entry.run, page);
   entry.commits = page.ordinal;
   if (position !== undefined) entry.position = position;
-  return { run: entry.run, failures };
+  return { run: entry.run, failures: kept };
 }
 
-function settle(state: MemoryState, _flowId: string, page: PageCommit): CommitResult["failures"] {
+function settle(state: MemoryState, page: PageCommit, failures: readonly Failure[]): CommitResult["failures"] {
   for (const _id of page.delivered) {
     const entry = state.failures.get(_id);
     if (entry !== undefined) forgetFailure(state, entry);
   }
   if (page.superseded.length > 0) supersede(state, page.superseded, page.at);
-  return keepFailures(state, page.failures);
+  return failures.length === 0 ? failures : keepFailures(state, failures);
 }
 
 function removeSettled(state: MemoryState, _flowId: string): void {

@@ -5,6 +5,8 @@ import { isoOf, optional, own } from "../documents.ts";
 import type { CheckpointChange, ImportPlace, PlaceChange, Places, StoredCheckpoint } from "../storage.ts";
 import { type MemoryState, enabledFlowIds } from "./state.ts";
 
+const noPlace: ImportPlace = Object.freeze({});
+
 /** @see PlaceStorage.findPlaces */
 export function findPlaces(state: MemoryState, _flowId: string): Places {
   const moved = [...(state.places.get(_flowId) ?? [])].filter(([, place]) => Object.keys(place).length > 0);
@@ -72,14 +74,14 @@ export function nextResumeAt(state: MemoryState, after: number): number | undefi
 /** Moves places, as a commit does; `at` if it is one. */
 export function changePlaces(state: MemoryState, _flowId: string, changes: readonly PlaceChange[], at?: number): void {
   const flow = state.flows.get(_flowId);
-  const current = flow === undefined ? [] : importIdsOf(flow);
+  if (flow === undefined || changes.length === 0) return;
+  const current = importIdsOf(flow);
+  const places = placesOf(state, _flowId);
   for (const change of changes) {
     const kept = own(change);
-    // An import that the flow has lost meanwhile has no place to move.
-    for (const _importId of kept._importIds.filter((one) => current.includes(one))) {
-      const places = placesOf(state, _flowId);
-      places.set(_importId, changedPlace(places.get(_importId) ?? {}, kept, at));
-    }
+    for (const _importId of kept._importIds)
+      // An import that the flow has lost meanwhile has no place to move.
+      if (current.includes(_importId)) places.set(_importId, changedPlace(places.get(_importId) ?? noPlace, kept, at));
   }
 }
 

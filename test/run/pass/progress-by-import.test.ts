@@ -597,4 +597,54 @@ describe("a run with a position of its own", () => {
     expect(mailer.written).toEqual([1, 2, 3, 4, 5]);
     expect([...new Set(erp.written)].sort()).toEqual([1, 2, 3, 4, 5]);
   });
+
+  test("sends nothing more to an import with too many failures, gives the others all, and fails", async () => {
+    const mailer = collectingImport<number>();
+    const erp = scriptedImport<number>(() => {
+      throw reject("no");
+    });
+    const imports = { mailer, erp };
+    const harness = new Harness({ exports: { from: numbers(6) }, imports, options: { maxFailures: 2 } });
+
+    const run = await harness.move({ parameters: {}, moveCheckpoint: false });
+
+    expect(run).toMatchObject({
+      ...{ status: "failed", error: { code: "too_many_failures" } },
+      imports: { mailer: { status: "completed" }, erp: { status: "failed", numError: 3 } },
+    });
+    expect(mailer.written).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(erp.calls).toHaveLength(3);
+    expect(harness.events.of("import:paused")).toEqual([]);
+  });
+
+  test("waits as long as a destination asks in mid-page, and goes on after what was stored of it", async () => {
+    let asked = false;
+    const written: number[] = [];
+    const erp: Import<number> = {
+      ...{ idempotent: true, batchSize: 1 },
+      async write([record = 0]) {
+        if (record === 2 && !asked) {
+          asked = true;
+          throw retryLater("quota", { afterMs: hour });
+        }
+        written.push(record);
+      },
+    };
+    const from: Export<number, { at: number }> = {
+      async *pages({ checkpoint }) {
+        for (let at = checkpoint?.at ?? 0; at < 4; at += 2)
+          yield { records: [at + 1, at + 2], checkpoint: { at: at + 2 } };
+      },
+    };
+    const harness = new Harness({ exports: { from }, imports: { erp }, options: { autoRetry: false } });
+    await harness.scheduler.start();
+    const { _id } = await harness.scheduler.run((await harness.flow())._id, { limit: 4 });
+    await harness.clock.advance(minute);
+    const before = [...written];
+    await harness.clock.advance(hour);
+
+    expect(before).toEqual([1]);
+    expect(written).toEqual([1, 3, 4]);
+    expect(await harness.scheduler.getRun(_id)).toMatchObject({ status: "completed", numSuccess: 3, numError: 1 });
+  });
 });
