@@ -58,18 +58,16 @@ export function readPage(value: unknown, freeze: boolean, shared = false): ReadP
     throw new RangeError(`expected page.records to be an array, found ${formatValue(records)}`);
   if (total !== undefined && typeof total !== "number")
     throw new RangeError(`expected page.total to be a number, found ${formatValue(total)}`);
-  return {
-    ...freezeRecords(records, { freeze, shared }),
-    ...(checkpoint === undefined ? {} : { checkpoint: readCheckpoint(checkpoint) }),
-    ...(total === undefined ? {} : { total }),
-    ...(unreadable === undefined ? {} : readUnreadable(unreadable)),
-  };
+  const page: { -readonly [Field in keyof ReadPage]: ReadPage[Field] } = freezeRecords(records, { freeze, shared });
+  if (checkpoint !== undefined) page.checkpoint = readCheckpoint(checkpoint);
+  if (total !== undefined) page.total = total;
+  if (unreadable !== undefined && !isEmptyList(unreadable)) page.unreadable = unreadable.map(readOne);
+  return page;
 }
 
-function readUnreadable(given: unknown): Pick<ReadPage, "unreadable"> {
-  if (!Array.isArray(given))
-    throw new RangeError(`expected page.unreadable to be an array, found ${formatValue(given)}`);
-  return given.length === 0 ? {} : { unreadable: given.map(readOne) };
+function isEmptyList(given: unknown): boolean {
+  if (Array.isArray(given)) return given.length === 0;
+  throw new RangeError(`expected page.unreadable to be an array, found ${formatValue(given)}`);
 }
 
 function readOne(given: unknown, index: number): UnreadableRecord {

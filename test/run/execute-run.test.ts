@@ -150,6 +150,31 @@ describe("checkpoints", () => {
     expect((await harness.move()).error?.code).toBe("contract_violation");
   });
 
+  test.each([undefined, null, "done", 1])(
+    "an iterator of pages whose result is %s breaks the contract",
+    async (result) => {
+      const iterator = { next: async () => result };
+      const from = { pages: () => ({ [Symbol.asyncIterator]: () => iterator }) } as unknown as Export<number>;
+      const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
+
+      expect((await harness.move()).error).toMatchObject({
+        code: "contract_violation",
+        message: expect.stringContaining("iterator of pages") as string,
+      });
+    },
+  );
+
+  test("an iterator of pages made by hand may return its results at once", async () => {
+    const results = [{ value: [1, 2] }, { done: true, value: undefined }];
+    const iterator = { next: () => results.shift() };
+    const from = { pages: () => ({ [Symbol.asyncIterator]: () => iterator }) } as unknown as Export<number>;
+    const sink = collectingImport<number>();
+    const harness = new Harness({ exports: { from }, imports: { sink } });
+
+    expect((await harness.move()).status).toBe("completed");
+    expect(sink.written).toEqual([1, 2]);
+  });
+
   test("an export may use its array and its checkpoint object again after each page", async () => {
     const records: number[] = [];
     const checkpoint = { at: 0 };

@@ -75,7 +75,7 @@ export function settle(
     return { ...common, delivered, superseded: none, closedKeys: none, numNew: 0 };
   }
   const numNew = failures.filter(({ key }) => !deps.open.has(key)).length;
-  return { ...common, delivered: none, ...superseded(batch, failed, deps.open), numNew };
+  return { ...common, delivered: none, ...superseded(batch, failed, failures, deps.open), numNew };
 }
 
 // What most pages come to, without looking at their records.
@@ -129,13 +129,17 @@ function newestOfEachKey(batch: Batch, errors: readonly RecordError[]): readonly
 function superseded(
   batch: Batch,
   failed: ReadonlySet<number> | undefined,
+  failures: readonly Failure[],
   open: OpenFailures,
 ): Pick<SettledPage, "superseded" | "closedKeys"> {
   if (open.size === 0) return { superseded: none, closedKeys: none };
+  // A key that fails after it was delivered, in the same page, fails again: its failure stays open, and takes the new one in.
+  const failsAgain = new Set(failures.map(({ key }) => key));
   const ids = new Map<string, string>();
   for (let index = 0; index < batch.size; index++) {
     if (failed?.has(index) === true) continue;
     const key = batch.keyOf(index);
+    if (failsAgain.has(key)) continue;
     const _id = open.supersededBy(key, batch.keys.versionOf?.(index));
     if (_id !== undefined) ids.set(key, _id);
   }

@@ -1,6 +1,7 @@
 import type { Clock } from "../../clock.ts";
 import { ContractViolationError, ExportFailedError } from "../../errors.ts";
 import type { Export, ExportContext } from "../../model/export.ts";
+import { formatValue } from "../../model/json.ts";
 import { messageOf } from "../../model/message.ts";
 import { outcomeOf } from "../../model/outcome.ts";
 import { type ReadPage, readPage } from "../../model/page.ts";
@@ -55,34 +56,34 @@ export class ExportSource implements Source {
     const keys = pageKeys(records, this.#export, { defaultKeyOf, name: `page ${place}` });
     const found = unreadable === undefined ? records : [...records, ...unreadable.map(({ raw }) => raw)];
     const all = unreadable === undefined ? keys : withUnreadable(keys, records.length, unreadable);
-    return {
+    const page: { -readonly [Field in keyof SourcePage]: SourcePage[Field] } = {
       batch: new Batch(found, { ...all, mutable, page: place }),
-      ...(this.#export.committed === undefined ? {} : { read: { records, checkpoint, total, unreadable } }),
-      ...(checkpoint === undefined ? {} : { checkpoint }),
-      ...(total === undefined ? {} : { total }),
     };
+    if (this.#export.committed !== undefined) page.read = { records, checkpoint, total, unreadable };
+    if (checkpoint !== undefined) page.checkpoint = checkpoint;
+    if (total !== undefined) page.total = total;
+    return page;
   }
 
   async close(): Promise<void> {
     if (this.#isLeftBehind) return;
     const ended = (async () => this.#iterator.return?.())();
     // The run is over for this source; how its clean-up went changes nothing that was read.
-    const quiet = ended.then(
-      () => undefined,
-      () => undefined,
-    );
-    await within(this.#options.clock, closeTimeoutMs, quiet);
+    await within(this.#options.clock, closeTimeoutMs, ended).catch(() => undefined);
   }
 
   async #pull(): Promise<IteratorResult<unknown>> {
     const { readTimeoutMs = defaultReadTimeoutMs } = this.#export;
-    const pulled = (async () => this.#iterator.next())();
-    const result = await within(this.#options.clock, readTimeoutMs, pulled).catch((error: unknown) => {
+    let result: unknown;
+    try {
+      // An iterator made by hand may return its result at once.
+      result = await within(this.#options.clock, readTimeoutMs, Promise.resolve(this.#iterator.next()));
+    } catch (error) {
       throw this.#classified(error);
-    });
-    if (result !== undefined) return result.value;
+    }
+    if (isIteratorResult(result)) return result;
+    if (result !== late) throw this.#violation(`the iterator of pages returned ${formatValue(result)} as its result`);
     this.#isLeftBehind = true;
-    pulled.catch(() => undefined);
     throw new ExportFailedError(this.#exportId, new Error(`pages gave no page within ${readTimeoutMs} ms`));
   }
 
@@ -97,15 +98,19 @@ export class ExportSource implements Source {
     } catch (error) {
       throw this.#classified(error);
     }
-    throw new ContractViolationError("Export", this.#exportId, "pages did not return an async iterable");
+    throw this.#violation("pages did not return an async iterable");
   }
 
   #readPage(value: unknown): ReadPage {
     try {
       return readPage(value, this.#options.freeze, this.#options.shared);
     } catch (error) {
-      throw new ContractViolationError("Export", this.#exportId, messageOf(error));
+      throw this.#violation(messageOf(error));
     }
+  }
+
+  #violation(problem: string): ContractViolationError {
+    return new ContractViolationError("Export", this.#exportId, problem);
   }
 
   #classified(error: unknown): Error {
@@ -116,12 +121,22 @@ export class ExportSource implements Source {
   }
 }
 
-// Undefined if the work has not ended in time. Its timer does not outlive it.
-function within<T>(clock: Clock, limitMs: number, work: Promise<T>): Promise<{ readonly value: T } | undefined> {
-  return new Promise((resolve, reject) => {
-    const cancelTimer = clock.setTimer(() => resolve(undefined), limitMs);
-    work.then((value) => resolve({ value }), reject).finally(cancelTimer);
+const late = Symbol("late");
+
+// `late` if the work has not ended in time: what becomes of it then, nobody asks. Its timer does not outlive it.
+function within(clock: Clock, limitMs: number, work: Promise<unknown>): Promise<unknown> {
+  return new Promise((resolve) => {
+    const cancelTimer = clock.setTimer(() => resolve(late), limitMs);
+    const end = () => {
+      cancelTimer();
+      resolve(work);
+    };
+    work.then(end, end);
   });
+}
+
+function isIteratorResult(value: unknown): value is IteratorResult<unknown> {
+  return typeof value === "object" && value !== null;
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {

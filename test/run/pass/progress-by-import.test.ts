@@ -347,6 +347,37 @@ describe("failures", () => {
     ]);
   });
 
+  test("of a key that is delivered and then fails again in the same page stay one, and are no new ones", async () => {
+    interface State {
+      readonly id: string;
+      readonly isBad: boolean;
+    }
+    const sink = scriptedImport<State>(({ records }) =>
+      records.map(({ isBad }) => (isBad ? { ok: false, fault: "reject", error: "no" } : { ok: true })),
+    );
+    const from: Export<State, number> = {
+      key: ({ id }) => id,
+      async *pages() {
+        for (let page = 1; page <= 3; page++)
+          yield {
+            records: [
+              { id: "a", isBad: false },
+              { id: "a", isBad: true },
+            ],
+            checkpoint: page,
+          };
+      },
+    };
+    const harness = new Harness({ exports: { from }, imports: { sink }, options: { maxFailures: 2 } });
+
+    const run = await harness.move();
+
+    expect(run).toMatchObject({ status: "completed", numSuccess: 3, numError: 3 });
+    expect((await harness.scheduler.listFailures()).items).toMatchObject([
+      { key: "a", status: "open", occurrences: 3 },
+    ]);
+  });
+
   test.each([
     ["delivers a newer state of the key", 2, []],
     ["delivers an older state of the key", 0, [["a", 1]]],
