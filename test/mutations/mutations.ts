@@ -401,7 +401,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a key that is delivered and then fails again in one page keeps its one failure [4.4]",
     file: "src/run/pass/settle.ts",
-    find: "    if (failsAgain.has(key)) continue;\n",
+    find: "    if (failsAgain?.has(key) === true) continue;\n",
     replace: "",
     tests: ["test/run/pass/progress-by-import.test.ts"],
   },

@@ -4,6 +4,8 @@ import { type RecordIdentity, idempotencyKey } from "../../model/idempotency-key
 export interface PageKeys {
   /** The same over attempts and resumes. */
   readonly keyOf: (position: number) => string;
+  /** The export's own keys, by position; what is missing is for `keyOf` to make. */
+  readonly own?: readonly (string | undefined)[];
   /** Which state of the thing, if the export says so. */
   readonly versionOf?: (position: number) => string | number | undefined;
   /** Whether two records may have the same key. @default false */
@@ -59,6 +61,17 @@ export class Batch {
   /** Identity of the thing that `records[index]` is about. */
   keyOf(index: number): string {
     return this.keys.keyOf(this.positionOf(index));
+  }
+
+  /** The indexes of records whose key is one of these, ascending. */
+  indexesOf(keys: ReadonlySet<string> | ReadonlyMap<string, unknown>): readonly number[] {
+    const { keyOf, own } = this.keys;
+    const found: number[] = [];
+    for (let index = 0; index < this.size; index++) {
+      const position = this.positionOf(index);
+      if (keys.has(own?.[position] ?? keyOf(position))) found.push(index);
+    }
+    return found;
   }
 
   /** The same for every time this state of the record goes to this import, and another one for another state. */

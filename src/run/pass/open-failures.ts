@@ -7,6 +7,8 @@ const mostKeys = 100_000;
 /** Keys read in one call. */
 const portion = 1_000;
 
+const noKeys: ReadonlyMap<string, OpenKey> = new Map();
+
 /** Which failures these are. */
 export interface OpenFailuresOrigin {
   readonly storage: Pick<Storage, "openKeys">;
@@ -29,6 +31,11 @@ export class OpenFailures {
 
   get isLoaded(): boolean {
     return this.#byKey !== undefined;
+  }
+
+  /** By their keys. */
+  get keys(): ReadonlyMap<string, OpenKey> {
+    return this.#byKey ?? noKeys;
   }
 
   get size(): number {

@@ -65,7 +65,7 @@ export function settle(
     throw new CountsMismatchError(deps._importId, batch.size, numSuccess + numIgnore + numError);
   }
   const { errors } = result;
-  if (errors.length === 0 && origin === undefined && deps.open.size === 0) return allDelivered(counts);
+  if (errors.length === 0 && origin === undefined) return allDelivered(batch, counts, deps.open);
   const failed = errors.length === 0 ? undefined : new Set(errors.map(({ index }) => index));
   const kept = failed === undefined ? none : newestOfEachKey(batch, errors);
   const failures = kept.map((error) => failureOf(batch, error, origin, deps));
@@ -78,9 +78,10 @@ export function settle(
   return { ...common, delivered: none, ...superseded(batch, failed, failures, deps.open), numNew };
 }
 
-// What most pages come to, without looking at their records.
-function allDelivered(counts: Counts): SettledPage {
-  return { counts, failures: none, delivered: none, superseded: none, closedKeys: none, numNew: 0, numRejected: 0 };
+// What most pages come to; without open failures, nobody looks at their records.
+function allDelivered(batch: Batch, counts: Counts, open: OpenFailures): SettledPage {
+  const { superseded: _ids, closedKeys } = superseded(batch, undefined, none, open);
+  return { counts, failures: none, delivered: none, superseded: _ids, closedKeys, numNew: 0, numRejected: 0 };
 }
 
 /**
@@ -126,24 +127,26 @@ function newestOfEachKey(batch: Batch, errors: readonly RecordError[]): readonly
   return errors.filter(({ index }) => states.get(batch.keyOf(index)) === index);
 }
 
+const noneSuperseded = Object.freeze({ superseded: none, closedKeys: none });
+
 function superseded(
   batch: Batch,
   failed: ReadonlySet<number> | undefined,
   failures: readonly Failure[],
   open: OpenFailures,
 ): Pick<SettledPage, "superseded" | "closedKeys"> {
-  if (open.size === 0) return { superseded: none, closedKeys: none };
+  if (open.size === 0) return noneSuperseded;
   // A key that fails after it was delivered, in the same page, fails again: its failure stays open, and takes the new one in.
-  const failsAgain = new Set(failures.map(({ key }) => key));
+  const failsAgain = failures.length === 0 ? undefined : new Set(failures.map(({ key }) => key));
   const ids = new Map<string, string>();
-  for (let index = 0; index < batch.size; index++) {
+  for (const index of batch.indexesOf(open.keys)) {
     if (failed?.has(index) === true) continue;
     const key = batch.keyOf(index);
-    if (failsAgain.has(key)) continue;
+    if (failsAgain?.has(key) === true) continue;
     const _id = open.supersededBy(key, batch.keys.versionOf?.(index));
     if (_id !== undefined) ids.set(key, _id);
   }
-  return { superseded: [...ids.values()], closedKeys: [...ids.keys()] };
+  return ids.size === 0 ? noneSuperseded : { superseded: [...ids.values()], closedKeys: [...ids.keys()] };
 }
 
 function failureOf(

@@ -39,7 +39,7 @@ export function pageKeys(records: readonly unknown[], from: Identifying, place: 
   }
   return {
     keyOf: (position) => keys[position] ?? place.defaultKeyOf(position),
-    mayRepeat: from.key !== undefined,
+    ...(from.key === undefined ? {} : { own: keys, mayRepeat: true }),
     ...(from.version === undefined ? {} : { versionOf: (position: number) => versions[position] }),
     ...(problems.size === 0 ? {} : { problems }),
   };
