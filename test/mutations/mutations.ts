@@ -389,7 +389,7 @@ export const mutations: readonly Mutation[] = [
     file: "src/storage/memory/failures.ts",
     find: '?.active?.run.trigger === "retry") return undefined;',
     replace: '?.active?.run.trigger === "realtime") return undefined;',
-    tests: ["test/run/progress-by-import.test.ts"],
+    tests: ["test/run/pass/progress-by-import.test.ts"],
   },
   {
     promise: "of states of one key in a page, the failure of the newest is kept [4.4]",
