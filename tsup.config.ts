@@ -74,6 +74,7 @@ export default defineConfig({
     "http/node": "src/http/node.ts",
     "connectors/http": "src/connectors/http/index.ts",
     "connectors/oauth": "src/connectors/http/oauth/index.ts",
+    "connectors/singer": "src/connectors/singer/index.ts",
     "connectors/public-fetch": "src/connectors/http/public-fetch/public-fetch.ts",
   },
   outDir,

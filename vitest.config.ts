@@ -27,6 +27,7 @@ export default defineConfig({
         find: /^poundlock\/connectors\/public-fetch$/,
         replacement: source("connectors/http/public-fetch/public-fetch.ts"),
       },
+      { find: /^poundlock\/connectors\/singer$/, replacement: source("connectors/singer/index.ts") },
       { find: /^poundlock\/connectors\/oauth$/, replacement: source("connectors/http/oauth/index.ts") },
     ],
   },

@@ -13,6 +13,9 @@ test.each<[page: string, heading: string, names: () => string[]]>([
     "Options of clientCredentials",
     () => optionsInSource("http/oauth/oauth.ts", "OAuthClient", "ClientCredentialsOptions"),
   ],
+  ["singer.md", "Options of both", () => optionsInSource("singer/command.ts", "CommandOptions")],
+  ["singer.md", "Options of singerTap", () => optionsInSource("singer/singer-tap.ts", "TapOptions")],
+  ["singer.md", "Options of singerTarget", () => optionsInSource("singer/singer-target.ts", "TargetOptions")],
   ["oauth.md", "Options of refreshToken", () => optionsInSource("http/oauth/oauth.ts", "RefreshTokenOptions")],
   [
     "public-fetch.md",
