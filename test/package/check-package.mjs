@@ -1,7 +1,7 @@
 // Checks the package as a host gets it: packed, installed into empty projects, imported, required, bundled and type-checked.
 // Needs a built `dist`; `npm run check:package` builds it. With `--update` it writes exported-names.txt before it compares.
 import assert from "node:assert/strict";
-import { cp, readdir, readFile, stat } from "node:fs/promises";
+import { cp, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join, posix } from "node:path";
 import { build as esbuild } from "esbuild";
 import { tsImport } from "tsx/esm/api";
@@ -129,6 +129,42 @@ async function schedulesAsTheSourcesDo() {
   );
   return `${found.length} expressions`;
 }
+
+/** With nothing installed but the peers that a built file imports; and bundled, with everything inside. */
+const loadsEveryEntry = () =>
+  inProject({ type: "module", packages: [tarball, ...importedPeers().map(pinned)] }, async (folder) => {
+    const names = entries.map((entry) => (entry === "index" ? "poundlock" : `poundlock/${entry}`));
+    await writeFile(
+      join(folder, "every.mjs"),
+      everyEntry(names, (name) => `await import("${name}")`),
+    );
+    await writeFile(
+      join(folder, "every.cjs"),
+      everyEntry(names, (name) => `require("${name}")`),
+    );
+    const outfile = join(folder, "every-bundle.cjs");
+    await esbuild({ ...toCommonJs, entryPoints: [join(folder, "every.cjs")], outfile });
+    const commonJs = ["--no-experimental-require-module"];
+    const found = await Promise.all(
+      [["every.mjs"], [...commonJs, "every.cjs"], [...commonJs, outfile]].map((args) => node(args, folder)),
+    );
+    assert.deepEqual(found.slice(1), [found[0], found[0]], "not every build exports the same");
+    return `${names.length} entry points`;
+  });
+
+const importedPeers = () => {
+  const names = new Set(matches(imported, "js"));
+  return Object.keys(manifest.peerDependencies).filter((name) => names.has(name));
+};
+
+/** A program that prints what each entry point exports. */
+const everyEntry = (names, load) => {
+  const lines = names.map(
+    (name) =>
+      `  console.log(${JSON.stringify(name)}, Object.keys(${load(name)}).filter((key) => key !== "default" && key !== "__esModule").sort().join());`,
+  );
+  return `async function main() {\n${lines.join("\n")}\n}\nmain().catch((error) => {\n  console.error(error);\n  process.exitCode = 1;\n});\n`;
+};
 
 const driver = pinned("libsql");
 const http = [pinned("hono"), pinned("@hono/node-server")];
@@ -266,6 +302,7 @@ await runChecks("package", [
   ["the build reads schedules as the sources do", schedulesAsTheSourcesDo],
   ["publint finds nothing, even when strict", () => tool("publint/src/cli.js", "run", tarball, "--strict")],
   ["the types resolve in every way, node10 included", () => tool("@arethetypeswrong/cli/dist/index.js", tarball)],
+  ["every entry point loads, exports the same by import and by require, and can be bundled", loadsEveryEntry],
   ["an ESM project imports it, moves records, keeps them in a file and serves them", worksAsModule],
   [
     "so does a CommonJS project that requires it, also without require(esm), and bundled by esbuild and tsup",

@@ -8,6 +8,9 @@ const serveOrders = require("./serve-orders.cjs");
 const sqlite = require("poundlock/storage/sqlite");
 const testing = require("poundlock/testing");
 
+const { exports: entries } = require("poundlock/package.json");
+for (const entry of Object.keys(entries))
+  test(`${entry} is loaded`, () => void require(entry.replace(".", "poundlock")));
 test("orders are moved", () => moveOrders(poundlock, testing));
 test("orders are kept in a file", () => keepOrders(poundlock, testing, sqlite));
 test("orders are kept in a file by libsql", () => keepOrders(poundlock, testing, sqlite, { driver: "libsql" }));
