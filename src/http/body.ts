@@ -1,5 +1,5 @@
 import { promisify } from "node:util";
-import { gunzip } from "node:zlib";
+import { brotliDecompress, gunzip, inflate } from "node:zlib";
 import { formatValue } from "../model/json.ts";
 import { type IntegerReading, type ParsedJson, type UnreadInteger, parseJson } from "../model/json-integers.ts";
 import { v } from "../model/validate.ts";
@@ -14,8 +14,8 @@ export interface BodySpec {
   readonly content: Readonly<Record<string, Schema>>;
   /** True: the body is checked against its shape here. False: the route's own code does it, against the same shape. */
   readonly checked: boolean;
-  /** The body may be compressed by gzip. @default false */
-  readonly acceptsGzip?: boolean;
+  /** The body may be compressed: by gzip, deflate or br. @default false */
+  readonly acceptsCompressed?: boolean;
   /** A body without a content type is accepted if it begins as JSON does. @default false */
   readonly acceptsUntyped?: boolean;
 }
@@ -160,25 +160,33 @@ function beginsAsJson(bytes: Uint8Array): boolean {
   return /^\s*[{[]/.test(Buffer.from(bytes.subarray(0, 100)).toString("latin1"));
 }
 
-const inflate = promisify(gunzip);
+const gunzipAsync = promisify(gunzip);
+/** By content encoding. */
+const decompressors = new Map([
+  ["gzip", gunzipAsync],
+  ["x-gzip", gunzipAsync],
+  ["deflate", promisify(inflate)],
+  ["br", promisify(brotliDecompress)],
+]);
 
 /** @throws HttpError 415 for an encoding that is not supported here; 413 if there are more than `limit` bytes in it. */
 async function decompressed(
   bytes: Uint8Array,
   { headers }: Request,
-  { limit, acceptsGzip }: BodyReading,
+  { limit, acceptsCompressed }: BodyReading,
 ): Promise<Uint8Array> {
   const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "identity";
   if (encoding === "identity") return bytes;
-  if (acceptsGzip !== true || (encoding !== "gzip" && encoding !== "x-gzip")) {
-    const expected = acceptsGzip === true ? "gzip or none" : "none";
+  const decompress = acceptsCompressed === true ? decompressors.get(encoding) : undefined;
+  if (decompress === undefined) {
+    const expected = acceptsCompressed === true ? "gzip, deflate, br or none" : "none";
     throw badRequest("content-encoding", `content-encoding: expected ${expected}, found ${formatValue(encoding)}`, 415);
   }
   try {
-    return await inflate(bytes, { maxOutputLength: limit });
+    return await decompress(bytes, { maxOutputLength: limit });
   } catch (error) {
     if ((error as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(limit);
-    throw badRequest("", "The body: expected gzip, found other bytes");
+    throw badRequest("", `The body: expected ${encoding}, found other bytes`);
   }
 }
 

@@ -18,7 +18,7 @@ export type ParsedJson =
 
 /** Digits of an integer that is read as a string or a `bigint`; what is longer is refused. */
 const mostDigits = 1_000;
-/** Levels that are searched for marked integers. */
+/** Levels of JSON that is read. */
 const deepest = 1_000;
 const mostUnread = 100;
 
@@ -30,9 +30,11 @@ const mostUnread = 100;
  *
  * Linear in the length of the text.
  *
- * @throws SyntaxError if it is not JSON; RangeError if an integer to replace is in JSON of more than 1,000 levels.
+ * @throws SyntaxError if it is not JSON; RangeError if it has more than 1,000 levels.
  */
 export function parseJson(text: string, integers: IntegerReading): ParsedJson {
+  // Millions of levels are read in seconds, and in hundreds of megabytes.
+  if (isTooDeep(text)) throw new RangeError(`nested more than ${deepest} levels deep`);
   const value: unknown = JSON.parse(text);
   // Fewer digits and smaller exponents are always read as they were written.
   if (!/[\d.]{16}|[eE]\+?\d{3}/.test(text)) return { value };
@@ -97,13 +99,31 @@ class Marking {
   }
 }
 
+function isTooDeep(text: string): boolean {
+  // What is that deep is longer.
+  if (text.length <= 2 * deepest) return false;
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    const character = text.charCodeAt(at);
+    if (character === quotationMark) at = endOfString(text, at) - 1;
+    else if (character === openingBracket || character === openingBrace) depth++;
+    else if (character === closingBracket || character === closingBrace) depth--;
+    if (depth > deepest) return true;
+  }
+  return false;
+}
+
+const quotationMark = 0x22;
+const [openingBracket, closingBracket, openingBrace, closingBrace] = [0x5b, 0x5d, 0x7b, 0x7d];
+
 /** Where the string that begins at `start` has ended. */
 function endOfString(text: string, start: number): number {
-  for (let end = text.indexOf('"', start + 1); ; end = text.indexOf('"', end + 1)) {
+  for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
     let backslashes = 0;
     while (text[end - 1 - backslashes] === "\\") backslashes++;
     if (backslashes % 2 === 0) return end + 1;
   }
+  return text.length;
 }
 
 /** Whether the number can be left to JavaScript. */
@@ -166,7 +186,7 @@ interface MarkedString {
 
 /** Calls `visit` for each such string below `value`. */
 function visitMarked(value: unknown, mark: string, visit: (marked: MarkedString) => void): void {
-  // From the outermost. A stack of its own: JSON may be nested deeper than calls can be.
+  // From the outermost.
   const levels: Level[] = [{ container: { value }, names: ["value"], next: 0 }];
   const place = () => levels.slice(1).map(({ names, next }) => names[next - 1]);
   for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
@@ -177,10 +197,8 @@ function visitMarked(value: unknown, mark: string, visit: (marked: MarkedString)
     }
     const container = level.container as Record<string, unknown>;
     const part = container[name];
-    if (typeof part === "object" && part !== null) {
-      if (levels.length > deepest) throw new RangeError(`nested more than ${deepest} levels deep`);
-      levels.push({ container: part, names: Object.keys(part), next: 0 });
-    } else if (typeof part === "string" && part.startsWith(mark))
+    if (typeof part === "object" && part !== null) levels.push({ container: part, names: Object.keys(part), next: 0 });
+    else if (typeof part === "string" && part.startsWith(mark))
       visit({ container, name, text: part.slice(mark.length), place: () => shortened(place().join("."), 300) });
   }
 }

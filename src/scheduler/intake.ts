@@ -3,6 +3,7 @@ import { BusyError, FlowDisabledError, InvalidRequestError, NotFoundError } from
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { AcceptOptions, AcceptResult, Export } from "../model/export.ts";
 import type { Logger } from "../model/logger.ts";
+import { longestKey, unstorable } from "../model/validate.ts";
 import type { Run, RunStart } from "../model/run.ts";
 import type { Storage } from "../storage/storage.ts";
 import { arrivalOf } from "./arrival.ts";
@@ -164,6 +165,13 @@ function checkArrival(records: readonly unknown[], ids: readonly string[] | unde
   if (ids === undefined) return;
   if (!Array.isArray(ids) || ids.length !== records.length)
     throw new InvalidRequestError("ids", `one id for each of ${records.length} records`, ids);
-  const wrong: unknown = ids.find((id: unknown) => typeof id !== "string" || id === "");
-  if (wrong !== undefined) throw new InvalidRequestError("ids", "strings that are not empty", wrong);
+  const wrong: unknown = ids.find((id: unknown) => !isEventId(id));
+  if (wrong === undefined) return;
+  const expected = `strings of 1 to ${longestKey} characters, without NUL and halves of surrogate pairs`;
+  throw new InvalidRequestError("ids", expected, wrong);
+}
+
+// What is a record's key where its export makes none.
+function isEventId(id: unknown): id is string {
+  return typeof id === "string" && id !== "" && id.length <= longestKey && !unstorable.test(id);
 }

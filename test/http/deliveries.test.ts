@@ -30,6 +30,18 @@ describe("the deliveries of a flow", () => {
     expect((await api.send("GET", "/flows/gone/deliveries")).status).toBe(404);
   });
 
+  test("are a list with pages, as every other", async () => {
+    const { api, path } = await createApiWithFlow();
+    await api.send("PATCH", path, { body: { _importIds: ["ledger", "mailer"] } });
+
+    const first = await api.send("GET", `${path}/deliveries?limit=1`);
+    const second = await api.send("GET", first.next ?? "");
+
+    expect(first.json).toMatchObject([{ _importId: "ledger" }]);
+    expect([second.json, second.next]).toMatchObject([[{ _importId: "mailer" }], undefined]);
+    expect((await api.send("GET", `${path}/deliveries?limit=0`)).status).toBe(400);
+  });
+
   test("resume on request, and a flow without a pause has nothing to resume", async () => {
     const { api, path, script } = await pausedApi();
     script.isAway = false;

@@ -84,14 +84,38 @@ describe("an integer that JavaScript does not represent", () => {
       count: 1,
     });
   });
+});
 
-  test("below a thousand levels is refused as too deep", () => {
-    const nested = (levels: number) => `${"[".repeat(levels)}7615917337495251231${"]".repeat(levels)}`;
+describe("JSON of more than a thousand levels", () => {
+  const arrays = (levels: number, within = "") => `${"[".repeat(levels)}${within}${"]".repeat(levels)}`;
+  const objects = (levels: number, within = "0") => `${'{"a":'.repeat(levels)}${within}${"}".repeat(levels)}`;
 
-    expect(read(nested(999), "bigint")).toHaveProperty("value");
-    for (const integers of ["refuse", "bigint"] as const)
-      expect(() => parseJson(nested(1_001), integers)).toThrow("nested more than 1000 levels deep");
-    expect(read(nested(100_000), "string")).toHaveProperty("value");
+  test("is refused as too deep, however it is nested and whatever is in it", () => {
+    for (const integers of readings)
+      for (const nested of [arrays, objects])
+        for (const within of ["0", "7615917337495251231"]) {
+          expect(() => parseJson(nested(1_001, within), integers)).toThrow("nested more than 1000 levels deep");
+          expect(() => parseJson(nested(1_000_000, within), integers)).toThrow("nested more than 1000 levels deep");
+          expect(() => parseJson(nested(1_000, within), integers)).not.toThrow();
+        }
+    expect(() => parseJson(`[${`${arrays(500)},`.repeat(10)}${objects(998, '{"[":[]}')}]`, "refuse")).toThrow(
+      RangeError,
+    );
+  });
+
+  test("is not what has brackets in strings, or many values of few levels", () => {
+    const brackets = JSON.stringify("[".repeat(5_000));
+
+    for (const text of [
+      brackets,
+      `{${brackets}:[${JSON.stringify('"[[')},${brackets}]}`,
+      `[${"[[]],{},".repeat(5_000)}0]`,
+    ])
+      expect(read(text, "refuse")).toStrictEqual({ value: JSON.parse(text) as unknown });
+  });
+
+  test.each([`"`, `"\\"`, `"\\`, "]", "]]]"])("is not what is no JSON: %s", (end) => {
+    expect(() => parseJson("[1],".repeat(1_000) + end, "refuse")).toThrow(SyntaxError);
   });
 });
 

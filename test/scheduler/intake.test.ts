@@ -202,6 +202,9 @@ describe("accept", () => {
     ["ids", [1], "a"],
     ["ids", [1], [""]],
     ["ids", [1], [7]],
+    ["ids", [1], ["x".repeat(1_001)]],
+    ["ids", [1], ["a\0"]],
+    ["ids", [1], ["\ud800"]],
     ["records.1", [1, () => 2], undefined],
     ["records.0", [Symbol("x")], undefined],
   ])("refuses %s that are invalid, and takes nothing", async (field, records, ids) => {

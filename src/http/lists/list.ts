@@ -6,7 +6,7 @@ import { jsonText } from "../json-text.ts";
 import { type Reply, jsonString } from "../reply.ts";
 import { pathOf } from "../router.ts";
 import type { Call, ResponseSpec } from "../routes/route.ts";
-import { type Projection, project } from "./projection.ts";
+import { type Projection, projectionOf } from "./projection.ts";
 
 /** A page of a list, as the registry and the scheduler return it. */
 interface ListPage {
@@ -44,8 +44,20 @@ type DefinedIn<T> = { [K in keyof T]: Exclude<T[K], undefined> };
 /** The reply with a page of a list: an array, and in `Link` where the list continues. */
 export function listReply(call: Call, { items, next }: ListPage, shown: Projection = {}): Reply {
   const whole = shown.include === undefined && shown.exclude === undefined;
-  const text = jsonText(whole ? items : items.map((item) => project(item, shown)));
+  const text = jsonText(whole ? items : items.map(projectionOf(shown)));
   return jsonString(200, text, next === undefined ? undefined : { link: `<${nextAddress(call, next)}>; rel="next"` });
+}
+
+/** A page of a list that is there as a whole: `after` is the id of the last item of the page before. */
+export function pageOf<T>(
+  items: readonly T[],
+  idOf: (item: T) => string,
+  { limit = 100, after }: { readonly limit?: number; readonly after?: string },
+): { readonly items: readonly T[]; readonly next?: string } {
+  const start = after === undefined ? 0 : items.findIndex((item) => idOf(item) === after) + 1;
+  const page = items.slice(start, start + limit);
+  const last = page.at(-1);
+  return { items: page, ...(last === undefined || start + limit >= items.length ? {} : { next: idOf(last) }) };
 }
 
 /** The response with a list of documents. */

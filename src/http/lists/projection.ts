@@ -4,28 +4,34 @@ export interface Projection {
   readonly exclude?: readonly string[] | undefined;
 }
 
-/** The document with the fields that are wanted. Paths that lead nowhere have no effect. */
-export function project(document: object, { include, exclude }: Projection): object {
-  if (include !== undefined) return pick(document, treeOf(include));
-  if (exclude !== undefined) return omit(document, treeOf(exclude));
-  return document;
+/** Returns a document with the fields that are wanted. Paths that lead nowhere have no effect. */
+export function projectionOf({ include, exclude }: Projection): (document: object) => object {
+  const tree = treeOf(include ?? exclude ?? []);
+  if (include !== undefined) return (document) => pick(document, tree);
+  return exclude === undefined ? (document) => document : (document) => omit(document, tree);
 }
 
-/** First step of a path → the rest of the paths that begin with it; "whole": the field itself. */
-type Tree = ReadonlyMap<string, string[] | "whole">;
+/** First step of a path → those that follow it; "whole": the field itself. */
+type Tree = ReadonlyMap<string, Tree | "whole">;
+type Growing = Map<string, Growing | "whole">;
 
 function treeOf(paths: readonly string[]): Tree {
-  const tree = new Map<string, string[] | "whole">();
-  for (const path of paths) {
-    const dot = path.indexOf(".");
-    const name = dot === -1 ? path : path.slice(0, dot);
-    const known = tree.get(name);
-    // A path that names the whole field wins over those that lead below it.
-    if (dot === -1) tree.set(name, "whole");
-    else if (known === undefined) tree.set(name, [path.slice(dot + 1)]);
-    else if (known !== "whole") known.push(path.slice(dot + 1));
-  }
+  const tree: Growing = new Map();
+  for (const path of paths) add(tree, path.split("."));
   return tree;
+}
+
+function add(tree: Growing, path: readonly string[]): void {
+  let at = tree;
+  for (const [index, name] of path.entries()) {
+    const known = at.get(name);
+    // A path that names the whole field wins over those that lead below it.
+    if (known === "whole") return;
+    if (index === path.length - 1) at.set(name, "whole");
+    const below: Growing = known ?? new Map<string, Growing | "whole">();
+    if (known === undefined && index < path.length - 1) at.set(name, below);
+    at = below;
+  }
 }
 
 function pick(document: object, wanted: Tree): object {
@@ -33,7 +39,7 @@ function pick(document: object, wanted: Tree): object {
     const below = wanted.get(name);
     if (below === undefined) return [];
     if (below === "whole") return [[name, value]];
-    return isObject(value) ? [[name, pick(value, treeOf(below))]] : [];
+    return isObject(value) ? [[name, pick(value, below)]] : [];
   });
   return Object.fromEntries(entries) as object;
 }
@@ -42,7 +48,7 @@ function omit(document: object, unwanted: Tree): object {
   const entries = Object.entries(document).flatMap(([name, value]: [string, unknown]) => {
     const below = unwanted.get(name);
     if (below === "whole") return [];
-    return [[name, below !== undefined && isObject(value) ? omit(value, treeOf(below)) : value]];
+    return [[name, below !== undefined && isObject(value) ? omit(value, below) : value]];
   });
   return Object.fromEntries(entries) as object;
 }

@@ -85,6 +85,9 @@ export const runsQuery = v.object({
   ...projection(runDocument),
 });
 
+/** How deliveries are shown. */
+export const deliveriesQuery = v.object(paging);
+
 /** How an inbox is shown. */
 export const inboxQuery = v.object({ ...paging, ...projection(inboxPageDocument) });
 

@@ -4,7 +4,7 @@ import { formatValue } from "../../model/json.ts";
 import { v } from "../../model/validate.ts";
 import { acceptedDocument, described, exportDocument, importDocument } from "../documents.ts";
 import { HttpError, badRequest, httpErrorOf } from "../http-error.ts";
-import { filtersOf, linkHeader, listReply, listResponse } from "../lists/list.ts";
+import { filtersOf, linkHeader, listReply, listResponse, pageOf } from "../lists/list.ts";
 import { exportsQuery, importsQuery } from "../lists/query.ts";
 import { type Reply, json } from "../reply.ts";
 import { type Arrival, type Call, type Route, route } from "./route.ts";
@@ -34,7 +34,7 @@ export const catalogRoutes: readonly Route[] = [
     responses: { 200: listResponse("The exports.", exportDocument, linkHeader) },
     async respond(call) {
       const _ids = allowedOf(call.deps.registry.exportIds, call.scope?._exportIds);
-      const { items, ...page } = pageOf(_ids, filtersOf(call, call.query));
+      const { items, ...page } = pageOf(_ids, String, filtersOf(call, call.query));
       return listReply(call, { items: items.map((_id) => exportOf(call, _id)), ...page }, call.query);
     },
   }),
@@ -64,7 +64,7 @@ export const catalogRoutes: readonly Route[] = [
     responses: { 200: listResponse("The imports.", importDocument, linkHeader) },
     async respond(call) {
       const _ids = allowedOf(call.deps.registry.importIds, call.scope?._importIds);
-      const { items, ...page } = pageOf(_ids, filtersOf(call, call.query));
+      const { items, ...page } = pageOf(_ids, String, filtersOf(call, call.query));
       return listReply(call, { items: items.map((_id) => importOf(call, _id)), ...page }, call.query);
     },
   }),
@@ -98,7 +98,7 @@ export const catalogRoutes: readonly Route[] = [
       required: true,
       content: { "application/json": v.union([envelope, v.array(v.unknown()), record]) },
       checked: false,
-      acceptsGzip: true,
+      acceptsCompressed: true,
     },
     responses: {
       200: {
@@ -119,14 +119,6 @@ function allowedOf(_ids: readonly string[], allowed: readonly string[] | undefin
   if (allowed === undefined) return _ids;
   const set = new Set(allowed);
   return _ids.filter((_id) => set.has(_id));
-}
-
-/** A page of ids: `after` is the last one of the page before. */
-function pageOf(_ids: readonly string[], { limit = 100, after }: { readonly limit?: number; readonly after?: string }) {
-  const start = after === undefined ? 0 : _ids.indexOf(after) + 1;
-  const items = _ids.slice(start, start + limit);
-  const next = start + limit < _ids.length ? items.at(-1) : undefined;
-  return { items, ...(next === undefined ? {} : { next }) };
 }
 
 function exportOf({ deps }: Call, _id: string): object {

@@ -1,8 +1,8 @@
 import type { Json } from "../../model/json.ts";
 import { v } from "../../model/validate.ts";
 import { deliveryDocument, described, droppedDocument, inboxPageDocument, resumedDocument } from "../documents.ts";
-import { filtersOf, linkHeader, listReply, listResponse } from "../lists/list.ts";
-import { inboxQuery } from "../lists/query.ts";
+import { filtersOf, linkHeader, listReply, listResponse, pageOf } from "../lists/list.ts";
+import { deliveriesQuery, inboxQuery } from "../lists/query.ts";
 import { empty, json } from "../reply.ts";
 import { type Route, route } from "./route.ts";
 import { findFlow } from "./scoped.ts";
@@ -36,12 +36,21 @@ export const deliveryRoutes: readonly Route[] = [
     summary: "Read how delivery to each import of a flow stands.",
     description:
       "Imports are independent of each other: each has a checkpoint, a count of open failures, and, if its destination is unavailable, a pause that says since when, until when and why.",
+    query: deliveriesQuery,
     responses: {
-      200: { description: "By import, in order.", content: { "application/json": v.array(deliveryDocument) } },
+      200: {
+        description: "By import, in order.",
+        content: { "application/json": v.array(deliveryDocument) },
+        headers: linkHeader,
+      },
     },
     async respond(call) {
       const flow = await findFlow(call);
-      return json(200, await call.deps.scheduler.deliveries(flow._id));
+      const deliveries = await call.deps.scheduler.deliveries(flow._id);
+      return listReply(
+        call,
+        pageOf(deliveries, ({ _importId }) => _importId, filtersOf(call, call.query)),
+      );
     },
   }),
   route({
