@@ -709,6 +709,21 @@ export const mutations: readonly Mutation[] = [
     replace: "arrival",
     tests: ["test/http/webhooks.test.ts"],
   },
+  {
+    promise: "HTTP: a compressed body is inflated up to the limit, and no further",
+    file: "src/http/body.ts",
+    find: "{ maxOutputLength: limit }",
+    replace: "{ maxOutputLength: 2 ** 30 }",
+    tests: ["test/http/clients.test.ts"],
+    only: "compressed",
+  },
+  {
+    promise: "HTTP: JSON that is nested too deep is refused before it is parsed",
+    file: "src/model/json-integers.ts",
+    find: "if (depth > deepest) return true;",
+    replace: "if (depth > 1e5) return true;",
+    tests: ["test/model/json-integers.test.ts"],
+  },
 
   // ── connectors: HTTP
   {
