@@ -42,6 +42,25 @@ export interface BodyReading extends BodySpec {
 
 const noBytes = new Uint8Array(0);
 
+const rewritten = new WeakSet<Request>();
+
+/** Remembers that a parser has read the body before, and that what the request has is the parser's result as JSON. */
+export function markRewritten(request: Request): Request {
+  rewritten.add(request);
+  return request;
+}
+
+/**
+ * What to respond with instead of 401 where a parser has left no bytes to verify: the sender is not to blame.
+ * Undefined if the bytes are those that were sent.
+ */
+export function unverifiable(request: Request): HttpError | undefined {
+  if (!rewritten.has(request)) return undefined;
+  const message =
+    "The body was parsed before the request reached this handler, so its signature cannot be verified: mount the handler before the parser, or keep the bytes as rawBody";
+  return new HttpError(500, [{ code: "unexpected", message }]);
+}
+
 /** @throws HttpError 500 if something has read the body before: its sender is not to blame, and may try again. */
 export function expectUnread({ bodyUsed, body }: Request): void {
   if (!bodyUsed && body?.locked !== true) return;

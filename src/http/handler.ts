@@ -1,7 +1,7 @@
 import type { Exports, Imports } from "../model/fitting.ts";
 import { messageOf } from "../model/message.ts";
 import { type AuthorizeRequest, type AuthorizeResult, type Grant, grantOf, isRefusal } from "./authorization.ts";
-import { type Body, type BodyReading, type BodySpec, expectUnread, readBody, readBytes } from "./body.ts";
+import { type Body, type BodyReading, type BodySpec, expectUnread, readBody, readBytes, unverifiable } from "./body.ts";
 import { checkCrossSite } from "./cross-site.ts";
 import { EventBroadcast } from "./events/event-broadcast.ts";
 import { HttpError, errorReply, httpErrorOf, unexpectedError } from "./http-error.ts";
@@ -144,8 +144,12 @@ class Dispatcher {
     expectUnread(request);
     const bytes = await readBytes(request, maxRecordsBytes);
     const given = { request: withoutBody(request), bytes, now: this.#deps.clock.now() };
-    const result = await resultOf(() => webhook.verify(given));
-    return { ...grantOf(result), verified: { webhook, bytes, result } };
+    try {
+      const result = await resultOf(() => webhook.verify(given));
+      return { ...grantOf(result), verified: { webhook, bytes, result } };
+    } catch (error) {
+      throw (isRefusal(error) ? unverifiable(request) : undefined) ?? error;
+    }
   }
 
   async #bodyOf(spec: BodySpec, { action }: Route, { request, _id, verified }: BodyRequest): Promise<Body> {

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { RequestError, getRequestListener } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import { markRewritten } from "./body.ts";
 import { type Handler, replierOf } from "./handler.ts";
 import { HttpError, badRequest, errorReply, unexpectedError } from "./http-error.ts";
 import { type Reply, responseOf } from "./reply.ts";
@@ -29,7 +30,7 @@ export function toNodeListener(handler: Handler): (incoming: IncomingMessage, ou
   const noSuchPath = errorReply(new HttpError(404, [{ code: "not_found", message: "There is no such path" }]));
   const listener = getRequestListener(
     async (given, { incoming, outgoing }) => {
-      const request = wasRead(incoming) ? withBody(given, keptBody(incoming)) : given;
+      const request = wasRead(incoming) ? withKeptBody(given, incoming) : given;
       return replier === undefined ? handler(request) : send(await replier(request), outgoing as ServerResponse);
     },
     {
@@ -74,20 +75,21 @@ function wasRead({ method, readableDidRead }: FrameworkRequest): boolean {
   return method !== "GET" && method !== "HEAD" && readableDidRead;
 }
 
+/** @throws HttpError 500 if nothing was kept. */
+function withKeptBody(request: Request, { rawBody, body }: FrameworkRequest): Request {
+  for (const kept of [rawBody, body])
+    if (typeof kept === "string" || kept instanceof Uint8Array) return withBody(request, kept);
+  if (body !== undefined) return markRewritten(withBody(request, JSON.stringify(body)));
+  const message = "The server read the body before this handler and kept it neither as body nor as rawBody";
+  throw new HttpError(500, [{ code: "unexpected", message }]);
+}
+
 function withBody({ url, method, headers: sent, signal }: Request, body: Uint8Array | string): Request {
   const headers = new Headers(sent);
   // Both describe the body as it was sent; a parser has decoded it.
   headers.delete("content-encoding");
   headers.delete("content-length");
   return new Request(url, { method, headers, body, signal });
-}
-
-/** @throws HttpError 500 if nothing was kept. */
-function keptBody({ rawBody, body }: FrameworkRequest): Uint8Array | string {
-  for (const kept of [rawBody, body]) if (typeof kept === "string" || kept instanceof Uint8Array) return kept;
-  if (body !== undefined) return JSON.stringify(body);
-  const message = "The server read the body before this handler and kept it neither as body nor as rawBody";
-  throw new HttpError(500, [{ code: "unexpected", message }]);
 }
 
 function adapterError(error: unknown): HttpError {
