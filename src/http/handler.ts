@@ -108,6 +108,7 @@ class Dispatcher {
     const query = readQuery(request.url, route.query, this.#options.authorizeParameters);
     const body = route.body === undefined ? noBody : await this.#bodyOf(route.body, route, { request, _id, verified });
     const call: Call = { request, deps: this.#deps, scope, caller, _id, query, body, logged: {} };
+    if (route.method === "GET") return route.respond(call);
     const read = verified?.webhook.read;
     if (read === undefined) return this.#logged(route, call);
     const delivery = await read(body.value, withoutBody(request), verified?.result ?? false);
@@ -117,9 +118,8 @@ class Dispatcher {
     return this.#logged(route, { ...call, ...grantOf(await resultOf(grant)), arrival });
   }
 
-  /** The route's response, after a line in the log if it may change something. */
+  /** The response of a route that may change something, after a line in the log. */
   async #logged(route: Route, call: Call): Promise<Reply> {
-    if (route.method === "GET") return route.respond(call);
     let status: number | undefined;
     try {
       const reply = await route.respond(call);
