@@ -56,6 +56,8 @@ export interface DeltaPage<T, N extends Json = Json> {
   /** A token, an offset, an id: given to `read` when this reading goes on after a crash. */
   readonly next?: N;
   readonly total?: number;
+  /** What was found there and is no record. */
+  readonly unreadable?: readonly UnreadableRecord[];
 }
 
 /** An export by {@link delta}, beside what exports have anyway. */
@@ -102,9 +104,12 @@ async function* readPages<T, N extends Json>(
   const given = new ReadContext<N>(context, reading.since, context.checkpoint?.open?.next as N | undefined);
   for await (const page of options.read(given)) {
     if (context.signal.aborted) return;
-    const { records, next, total } = isPage(page) ? page : { records: page };
+    const { records, next, total, unreadable = [] } = isPage(page) ? page : { records: page };
+    const taken = reading.take(records);
+    const problems = [...unreadable, ...(taken.unreadable ?? [])];
     yield {
-      ...reading.take(records),
+      records: taken.records,
+      ...(problems.length === 0 ? {} : { unreadable: problems }),
       checkpoint: reading.checkpoint(next),
       ...(total === undefined ? {} : { total }),
     };

@@ -910,6 +910,31 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/connectors/http/public-fetch.test.ts"],
     only: "the name",
   },
+  {
+    promise: "a body that breaks off while it is read piece by piece is read again later",
+    file: "src/connectors/http/http-export.ts",
+    find: 'throw thrownAs(fateOf(error, "read"), error);',
+    replace: "throw error;",
+    tests: ["test/connectors/http/streams.test.ts"],
+    only: "breaks off",
+  },
+  {
+    promise: "records that were committed of a large body are left out",
+    file: "src/connectors/http/stream-parts.ts",
+    find: "this.#skip = read;",
+    replace: "this.#skip = 0 * read;",
+    tests: ["test/connectors/http/streams.test.ts"],
+    only: "ndjson",
+  },
+  {
+    promise: "a large body gives its place in the limits back",
+    file: "src/connectors/http/transport.ts",
+    find: "    this.#watch.end();\n    this.#onEnd();",
+    replace: "    this.#watch.end();",
+    tests: ["test/connectors/http/streams.test.ts"],
+    only: "place in the limits",
+  },
+
   // ── connectors: Singer
   {
     promise: "what a Singer tap has read without a STATE is no checkpoint",

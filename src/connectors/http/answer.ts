@@ -1,6 +1,7 @@
 import { reject, retryLater, stop } from "../../errors.ts";
 import { messageOf, storableText } from "../../model/message.ts";
 import { outcomeOf } from "../../model/outcome.ts";
+import type { BodyStream } from "./transport.ts";
 import { durationText } from "./waiting.ts";
 
 /**
@@ -67,6 +68,8 @@ export class Answer<B = unknown> {
   readonly url: string;
   /** Milliseconds that the server asks to wait. */
   readonly waitMs: number | undefined;
+  /** The body of a success, if it was asked for piece by piece; `text` is empty then. */
+  readonly stream: BodyStream | undefined;
   readonly #giveUpAfterMs: number;
   readonly #credentialNames: readonly string[];
   readonly #request: RequestName;
@@ -82,6 +85,7 @@ export class Answer<B = unknown> {
     this.method = request.method;
     this.url = request.url.origin + request.url.pathname;
     this.waitMs = waitMs;
+    this.stream = content.stream;
     this.#giveUpAfterMs = giveUpAfterMs;
     this.#credentialNames = credentialNames;
     this.#request = request;
@@ -159,6 +163,7 @@ export interface AnswerContent {
   readonly text: string;
   readonly request: RequestName;
   readonly waitMs: number | undefined;
+  readonly stream: BodyStream | undefined;
   readonly giveUpAfterMs: number;
   /** Names that the credentials have in the query. */
   readonly credentialNames: readonly string[];

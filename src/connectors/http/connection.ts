@@ -19,7 +19,7 @@ import type { Auth } from "./auth.ts";
 import { type LimitOptions, type Limits, localLimits } from "./limits.ts";
 import { namesAdded, redact, withoutCredentials } from "./redaction.ts";
 import { Endpoint, type HttpRequest, type PreparedRequest } from "./request.ts";
-import { type Fetch, type TransportOptions, transport } from "./transport.ts";
+import { type BodyStream, type Fetch, type RawAnswer, type TransportOptions, transport } from "./transport.ts";
 import { askedWaitMs } from "./waiting.ts";
 
 /** How an API is reached. One connection for everything that reaches the same account: its limits are theirs together. */
@@ -75,6 +75,8 @@ export interface ExchangeOptions<B = unknown> {
   readonly parse?: ((text: string, headers: Headers) => B) | undefined;
   /** What an answer means; decides whether a request is sent again. @default the outcomes table */
   readonly fateOf?: ((answer: Answer<B>) => Fate) | undefined;
+  /** True: the body of a success is read piece by piece, from `stream`, which has to be read or canceled. @default false */
+  readonly streams?: boolean | undefined;
   /** Names of more headers that may go to any origin, in lower case. @default those that tell nothing of the caller */
   readonly plainHeaders?: readonly string[] | undefined;
 }
@@ -216,21 +218,32 @@ class HttpConnection {
 
   async #sendOnce<B>(bare: PreparedRequest, how: ExchangeOptions<B>, signal: AbortSignal): Promise<Answer<B>> {
     const leave = await this.#enter(bare, signal);
+    let stream: BodyStream | undefined;
     try {
       const request = { ...bare, url: new URL(bare.url), headers: new Headers(bare.headers) };
       if (this.#endpoint.isHome(bare.url)) await this.#apply(request, signal);
       if (isAborted(signal)) throw givenUp("notSent", request, signal);
-      const { status, headers, text } = await transport(request, this.#transport, signal);
-      const waitMs = this.#waitOf(status, headers);
-      return new Answer<B>({
-        ...{ status, headers, text, request: bare, waitMs, giveUpAfterMs: this.#giveUpAfterMs },
-        parse: how.parse ?? parseJson,
-        credentialNames: namesAdded(request.url, bare.url),
-        scrub: (quoted) => redact(quoted, request, bare.url),
-      });
+      const onEnd = how.streams === true ? leave : undefined;
+      const raw = await transport(request, this.#transport, signal, onEnd);
+      stream = raw.stream;
+      return this.#answerOf(raw, { bare, request, how });
+    } catch (error) {
+      await stream?.cancel();
+      throw error;
     } finally {
-      leave();
+      if (stream === undefined) leave();
     }
+  }
+
+  #answerOf<B>({ status, headers, text, stream }: RawAnswer, sent: SentRequest<B>): Answer<B> {
+    const { bare, request, how } = sent;
+    const waitMs = this.#waitOf(status, headers);
+    return new Answer<B>({
+      ...{ status, headers, text, stream, request: bare, waitMs, giveUpAfterMs: this.#giveUpAfterMs },
+      parse: how.parse ?? parseJson,
+      credentialNames: namesAdded(request.url, bare.url),
+      scrub: (quoted) => redact(quoted, request, bare.url),
+    });
   }
 
   async #enter(request: RequestName, signal: AbortSignal): Promise<() => void> {
@@ -259,6 +272,13 @@ class HttpConnection {
     if (waitMs <= this.#giveUpAfterMs) this.#limits.pause(waitMs);
     return waitMs;
   }
+}
+
+/** A request, before and after its credentials were added. */
+interface SentRequest<B> {
+  readonly bare: PreparedRequest;
+  readonly request: PreparedRequest;
+  readonly how: ExchangeOptions<B>;
 }
 
 const platformFetch: Fetch = (url, init) => fetch(url, init);

@@ -1,8 +1,9 @@
 import { InvalidOptionError, expired } from "../../errors.ts";
 import { type Export, type ExportContext, exportRules } from "../../model/export.ts";
 import { type Json, formatValue } from "../../model/json.ts";
-import type { Page } from "../../model/page.ts";
+import type { Page, UnreadableRecord } from "../../model/page.ts";
 import { type Shape, callable, objectWith, v, validate, wholeNumber } from "../../model/validate.ts";
+import type { Format } from "../files/format.ts";
 import { type Delta, type DeltaCheckpoint, type DeltaPage, delta, deltaRules, readChangeTime } from "../delta.ts";
 import {
   type Answer,
@@ -10,11 +11,13 @@ import {
   HttpError,
   type Judgement,
   type Verdict,
+  fateOf,
   judge,
   judgeBody,
   thrownAs,
 } from "./answer.ts";
 import type { Connection } from "./connection.ts";
+import { StreamParts } from "./stream-parts.ts";
 import { LoopGuard, type Next, type Paging, layOver } from "./paging.ts";
 import type { HttpRequest } from "./request.ts";
 
@@ -26,8 +29,12 @@ export interface HttpExportOptions<T, B = unknown> extends Omit<
   readonly connection: Connection;
   /** The first request of a reading. It may take its time: begin a report, wait for it, and return where it is. */
   readonly request: (context: RequestContext) => HttpRequest | Promise<HttpRequest>;
-  /** The records of a page. */
-  readonly records: (body: B, headers: Headers) => readonly T[];
+  /** The records of a page. Required without `format`. */
+  readonly records?: (body: B, headers: Headers) => readonly T[];
+  /** How records stand in a body that is read piece by piece, such as `ndjson()`: instead of `records`, without `paging`. */
+  readonly format?: Format<T>;
+  /** Bytes that one record of a `format` may have; 1 or more. @default 1048576 */
+  readonly maxRecordBytes?: number;
   /** How one page leads to the next. @default one page is all */
   readonly paging?: Paging<B>;
   /** Reads only what has changed. Takes a `key`. @default each run reads everything */
@@ -70,7 +77,9 @@ const { pages: _pages, order: _order, migrate: _migrate, checkpointVersion: _ver
 const ownRules = {
   connection: objectWith(["read", "send", "exchange"], "what connection() returns"),
   request: callable,
-  records: callable,
+  records: v.optional(callable),
+  format: v.optional(objectWith(["reader"], "a format, such as ndjson()")),
+  maxRecordBytes: v.optional(wholeNumber(1)),
   paging: v.optional(callable),
   delta: v.optional(v.looseObject({}, "an object with at")),
   total: v.optional(callable),
@@ -88,7 +97,11 @@ const rules: Shape = { ...settingRules, ...ownRules };
  */
 export function httpExport<T, B = unknown>(options: HttpExportOptions<T, B>): Export<T, HttpCheckpoint> {
   validate(options, rules, InvalidOptionError, "httpExport.");
-  const { paging } = options;
+  const { format, paging, records } = options;
+  if ((records === undefined) === (format === undefined))
+    throw new InvalidOptionError("httpExport.records", "either records or format", records);
+  if (format !== undefined && paging !== undefined)
+    throw new InvalidOptionError("httpExport.paging", "no paging with format: one body is all", paging);
   const settings = settingsOf(options);
   if (options.delta === undefined) {
     if (paging?.bySince === true)
@@ -130,8 +143,13 @@ async function* deltaPages<T, B>(
   reading: Reading<T, B>,
   { since, next }: { readonly since: Date | undefined; readonly next: Json | undefined },
 ): AsyncGenerator<DeltaPage<T>> {
-  for await (const { records, state, total } of reading.pages(since, next as ReadingState | undefined))
-    yield { records, ...(state === undefined ? {} : { next: state as unknown as Json }), ...totalOf(total) };
+  for await (const { records, state, total, unreadable } of reading.pages(since, next as ReadingState | undefined))
+    yield {
+      records,
+      ...(state === undefined ? {} : { next: state as unknown as Json }),
+      ...totalOf(total),
+      ...unreadableOf(unreadable),
+    };
 }
 
 async function* fullPages<T, B>(
@@ -144,8 +162,14 @@ async function* fullPages<T, B>(
   // Read to its end by this run before a crash, and by an earlier one otherwise.
   if (from?.next === null && from.run === run) return;
   const start = from === undefined || from.next === null ? undefined : from;
-  for await (const { records, state, total } of new Reading(options, context).pages(undefined, start))
-    yield { records, checkpoint: state === undefined ? { run, next: null } : { run, ...state }, ...totalOf(total) };
+  for await (const { records, state, total, unreadable } of new Reading(options, context).pages(undefined, start)) {
+    const checkpoint = state === undefined ? { run, next: null } : { run, ...state };
+    yield { records, checkpoint, ...totalOf(total), ...unreadableOf(unreadable) };
+  }
+}
+
+function unreadableOf(unreadable: readonly UnreadableRecord[] = []): Pick<Page<unknown>, "unreadable"> {
+  return unreadable.length === 0 ? {} : { unreadable };
 }
 
 function totalOf(total: number | undefined): { readonly total?: number } {
@@ -156,7 +180,8 @@ function totalOf(total: number | undefined): { readonly total?: number } {
 interface ReadingPage<T> {
   readonly records: readonly T[];
   readonly state: ReadingState | undefined;
-  readonly total: number | undefined;
+  readonly total?: number | undefined;
+  readonly unreadable?: readonly UnreadableRecord[];
 }
 
 interface FetchedPage<T, B> {
@@ -181,6 +206,11 @@ class Reading<T, B> {
   /** @throws what an export may throw; `expired` if the page that it goes on with is not there any more. */
   async *pages(since: Date | undefined, start: ReadingState | undefined): AsyncGenerator<ReadingPage<T>> {
     const first = await this.#options.request(this.#requestContext(since));
+    const { format } = this.#options;
+    if (format !== undefined) {
+      yield* this.#streamed(first, format, start);
+      return;
+    }
     let { next, page = 0, read = 0 }: Partial<ReadingState> = start ?? {};
     for (let isResumed = start !== undefined; ; isResumed = false) {
       page++;
@@ -192,6 +222,38 @@ class Reading<T, B> {
       yield { records, state, total: fetched === undefined ? undefined : this.#totalOf(fetched.answer) };
       if (following === undefined) return;
       next = following;
+    }
+  }
+
+  /**
+   * One body, piece by piece. A run that is resumed asks for it again, and leaves out what it has read; with `delta` that is
+   * known by its versions, since a list of what has changed is another one by then.
+   */
+  async *#streamed(
+    request: HttpRequest,
+    format: Format<T>,
+    start: ReadingState | undefined,
+  ): AsyncGenerator<ReadingPage<T>> {
+    const { delta: rule, maxRecordBytes = 1_048_576 } = this.#options;
+    const answer = await this.#ask(request, start !== undefined, true);
+    if (answer?.stream === undefined) {
+      yield { records: [], state: undefined };
+      return;
+    }
+    const parts = new StreamParts(format.reader({ maxRecordBytes }), this.#context.pageSize, start);
+    try {
+      for (let isOver = false; !isOver;) {
+        const chunk = await answer.stream.next().catch((error: unknown) => {
+          throw thrownAs(fateOf(error, "read"), error);
+        });
+        isOver = chunk === undefined;
+        for (const { state, ...page } of parts.take(answer, chunk)) {
+          yield { ...page, state: rule === undefined ? state : undefined };
+          this.#context.signal.throwIfAborted();
+        }
+      }
+    } finally {
+      await answer.stream.cancel();
     }
   }
 
@@ -213,21 +275,30 @@ class Reading<T, B> {
 
   /** Undefined: there are no more pages. */
   async #fetch(request: HttpRequest, isResumed: boolean): Promise<FetchedPage<T, B> | undefined> {
-    const { check, connection, endsAt = [], parse, verdict } = this.#options;
+    const { check } = this.#options;
+    const answer = await this.#ask(request, isResumed, false);
+    if (answer === undefined) return undefined;
+    if (check !== undefined) this.#throwFor(answer, judgeBody(answer, "read", check), isResumed);
+    return { answer, records: this.#recordsOf(answer) };
+  }
+
+  async #ask(request: HttpRequest, isResumed: boolean, streams: boolean): Promise<Answer<B> | undefined> {
+    const { connection, endsAt = [], parse, verdict } = this.#options;
     const { signal } = this.#context;
     signal.throwIfAborted();
     const fate = (answer: Answer<B>) => judge(answer, "read", { verdict }).fate;
-    const how = { direction: "read", signal, parse, fateOf: fate } as const;
+    const how = { direction: "read", signal, parse, fateOf: fate, streams } as const;
     const answer = await connection.exchange<B>(request, how).catch((error: unknown) => {
       // The API has moved, and the page is where it was.
       throw isResumed && error instanceof HttpError && error.kind === "refused" ? expired(error) : error;
     });
-    if (endsAt.includes(answer.status)) return undefined;
-    this.#throwFor(answer, judge(answer, "read", { verdict }), isResumed);
     // 204: the server says that there is nothing.
-    if (answer.status === 204) return undefined;
-    if (check !== undefined) this.#throwFor(answer, judgeBody(answer, "read", check), isResumed);
-    return { answer, records: this.#recordsOf(answer) };
+    const isEnd = endsAt.includes(answer.status) || answer.status === 204;
+    const judged = judge(answer, "read", { verdict });
+    if (isEnd || judged.error !== undefined) await answer.stream?.cancel();
+    if (endsAt.includes(answer.status)) return undefined;
+    this.#throwFor(answer, judged, isResumed);
+    return isEnd ? undefined : answer;
   }
 
   // The page with which a reading is resumed may be gone: then it begins at the checkpoint again.
@@ -240,7 +311,7 @@ class Reading<T, B> {
   #recordsOf(answer: Answer<B>): readonly T[] {
     const body = answer.parsed();
     if (body === undefined) throw answer.unexpected("an empty body");
-    const records: unknown = this.#options.records(body, answer.headers);
+    const records: unknown = this.#options.records?.(body, answer.headers);
     if (!Array.isArray(records))
       throw answer.unexpected(`a body of which records made ${formatValue(records)}: ${answer.excerpt()}`);
     return records as readonly T[];

@@ -23,24 +23,77 @@ export interface RawAnswer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
+  /** The body of a success that was asked for piece by piece, in place of `text`. */
+  readonly stream?: BodyStream;
 }
 
-/** Sends one request. @throws HttpError if there is no whole answer. */
+/**
+ * Sends one request. With `onEnd` a success has a `stream`, and `onEnd` is called once that has ended.
+ *
+ * @throws HttpError if there is no whole answer.
+ */
 export async function transport(
   request: PreparedRequest,
   options: TransportOptions,
   signal: AbortSignal,
+  onEnd?: () => void,
 ): Promise<RawAnswer> {
   const watch = new Watch(request, options, signal);
+  let stream: BodyStream | undefined;
   try {
     const response = await watch.open();
     const { status, headers } = response;
+    if (onEnd !== undefined && status >= 200 && status < 300) {
+      stream = new BodyStream(response, watch, onEnd);
+      return { status, headers, text: "", stream };
+    }
     const text = await readText(response, watch, status < 300 ? options.maxBytes : failureBytes);
     return { status, headers, text };
   } catch (error) {
     throw watch.errorOf(error);
   } finally {
-    watch.end();
+    if (stream === undefined) watch.end();
+  }
+}
+
+/** A body, piece by piece. Time counts only while a piece is waited for: whoever reads may take as long as it likes. */
+export class BodyStream {
+  readonly #chunks: AsyncGenerator<Uint8Array, void>;
+  readonly #watch: Watch;
+  readonly #onEnd: () => void;
+
+  constructor(response: Response, watch: Watch, onEnd: () => void) {
+    this.#chunks = chunksOf(response);
+    this.#watch = watch;
+    this.#onEnd = onEnd;
+    watch.suspend();
+  }
+
+  /** Undefined at the end. @throws HttpError if it breaks off. */
+  async next(): Promise<Uint8Array | undefined> {
+    this.#watch.restart();
+    try {
+      const { done, value } = await this.#chunks.next();
+      this.#watch.suspend();
+      if (done !== true) return value;
+    } catch (error) {
+      this.#end();
+      throw this.#watch.errorOf(error);
+    }
+    this.#end();
+    return undefined;
+  }
+
+  /** Reads no further. */
+  async cancel(): Promise<void> {
+    this.#end();
+    this.#watch.cancel();
+    await this.#chunks.return().catch(() => undefined);
+  }
+
+  #end(): void {
+    this.#watch.end();
+    this.#onEnd();
   }
 }
 
@@ -72,6 +125,16 @@ export class Watch {
       this.#timedOut = true;
       this.#controller.abort();
     }, this.#options.timeoutMs);
+  }
+
+  /** Nothing is waited for now. */
+  suspend(): void {
+    this.#cancelTimer();
+  }
+
+  /** Lets go of the connection, whatever is still to come. */
+  cancel(): void {
+    this.#controller.abort();
   }
 
   /** Resolves with the head of the answer. */
