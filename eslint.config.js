@@ -90,6 +90,7 @@ const importer = {
   hono: "src/http/router.ts",
   oauth4webapi: "src/connectors/http/oauth/oauth.ts",
   "p-queue": "src/executor/local-executor.ts",
+  picomatch: "src/connectors/files/file-export.ts",
   undici: "src/connectors/http/public-fetch/public-fetch.ts",
   uuidv7: "src/flow-registry.ts",
   valibot: "src/model/validate.ts",

@@ -7,6 +7,11 @@ test.each<[page: string, heading: string, names: () => string[]]>([
   ["composition.md", "Options of delta", () => optionsInSource("delta.ts", "Delta", "DeltaExportOptions")],
   ["composition.md", "Options of withLookup", () => optionsInSource("with-lookup.ts", "LookupOptions")],
   ["composition.md", "Options of childrenOf", () => optionsInSource("children-of.ts", "ChildrenOptions")],
+  ["files.md", "Options of csv", () => optionsInSource("files/formats/csv-format.ts", "CsvOptions")],
+  ["files.md", "Options of ndjson", () => optionsInSource("files/formats/ndjson-format.ts", "NdjsonOptions")],
+  ["files.md", "Options of jsonArray", () => optionsInSource("files/formats/json-format.ts", "JsonArrayOptions")],
+  ["files.md", "Options of fileExport", () => optionsInSource("files/file-export.ts", "FileExportOptions")],
+  ["files.md", "Options of fileImport", () => optionsInSource("files/file-import.ts", "FileImportOptions")],
   ["http.md", "Options of connection", () => optionsInSource("http/connection.ts", "ConnectionOptions")],
   [
     "oauth.md",

@@ -189,6 +189,35 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/connectors/composition.test.ts"],
   },
 
+  {
+    promise: "a file is resumed at the byte after its last record [files]",
+    file: "src/connectors/files/file-reading.ts",
+    find: "reader.skipTo({ byte: read, line });",
+    replace: "reader.skipTo({ byte: read + 1, line });",
+    tests: ["test/connectors/files/file-export.test.ts"],
+  },
+  {
+    promise: "a page that comes again is cut off a file that pages are added to [files]",
+    file: "src/connectors/files/appended-file.ts",
+    find: "isAgain ? Math.min(this.#note?.from ?? 0, size) : size",
+    replace: "size",
+    tests: ["test/connectors/files/file-import.test.ts"],
+  },
+  {
+    promise: "a quote opens a field only at its beginning [csv]",
+    file: "src/connectors/files/formats/csv-reader.ts",
+    find: "if (at === 0 || bytes[at - 1] === this.#delimiter) return at;",
+    replace: "return at;",
+    tests: ["test/connectors/files/formats.test.ts"],
+  },
+  {
+    promise: "a doubled quote at the end of a chunk is no end of its field [csv]",
+    file: "src/connectors/files/formats/csv-reader.ts",
+    find: "closing < 0 || closing + 1 >= bytes.length",
+    replace: "closing < 0",
+    tests: ["test/connectors/files/formats.test.ts"],
+  },
+
   // ── one run at a time, and what happens when its process dies
   {
     promise: "the storage lets one run of a flow be claimed at a time [3]",

@@ -1,0 +1,77 @@
+import { isPlainObject } from "../../model/json.ts";
+import type { ImportContext } from "../../model/import.ts";
+import { type FileSystem, type WriteFileOptions, codeOfFileError } from "./file-system.ts";
+
+/** Which page was written last, and where it begins. */
+interface PageNote {
+  readonly run: string;
+  readonly page: number;
+  readonly from: number;
+}
+
+/**
+ * A file that pages are added to. Beside it lies a note of the last page, made durable before the page itself: a page that
+ * comes again is cut off and written anew.
+ */
+export class AppendedFile {
+  readonly #files: FileSystem;
+  readonly #path: string;
+  readonly #options: WriteFileOptions;
+  /** The note, once it is read or written; null: there is none. */
+  #note: PageNote | null | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(files: FileSystem, path: string, options: WriteFileOptions) {
+    this.#files = files;
+    this.#path = path;
+    this.#options = options;
+  }
+
+  /** Adds what `make` returns for the page; `first`: the file is empty. Writes of one file follow each other. */
+  write(context: ImportContext, make: (first: boolean) => Promise<Uint8Array>): Promise<void> {
+    const written = this.#last.then(() => this.#write(context, make));
+    this.#last = written.catch(() => undefined);
+    return written;
+  }
+
+  async #write({ run, page }: ImportContext, make: (first: boolean) => Promise<Uint8Array>): Promise<void> {
+    const size = (await this.#files.sizeOf?.(this.#path)) ?? 0;
+    this.#note ??= await this.#readNote();
+    const isAgain = this.#note?.run === run._id && this.#note.page === page;
+    // What was cut off, or lost with the power, is written anew.
+    const from = isAgain ? Math.min(this.#note?.from ?? 0, size) : size;
+    const bytes = await make(from === 0);
+    if (!isAgain || from !== this.#note?.from) await this.#writeNote({ run: run._id, page, from });
+    try {
+      await this.#files.append?.(this.#path, from, bytes, this.#options);
+    } catch (error) {
+      // Another run may write this page, and would not know of what is left of it.
+      await this.#files.append?.(this.#path, from, new Uint8Array(), this.#options).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  get #notePath(): string {
+    const parts = this.#path.split("/");
+    return [...parts.slice(0, -1), `.${parts.at(-1) ?? ""}.page`].join("/");
+  }
+
+  async #writeNote(note: PageNote): Promise<void> {
+    this.#note = undefined;
+    await this.#files.write(this.#notePath, Buffer.from(JSON.stringify(note)), this.#options);
+    this.#note = note;
+  }
+
+  async #readNote(): Promise<PageNote | null> {
+    const chunks: Uint8Array[] = [];
+    try {
+      for await (const chunk of this.#files.read(this.#notePath, 0)) chunks.push(chunk);
+    } catch (error) {
+      if (codeOfFileError(error) === "ENOENT") return null;
+      throw error;
+    }
+    const note: unknown = JSON.parse(Buffer.concat(chunks).toString());
+    if (typeof note === "object" && note !== null && isPlainObject(note)) return note as PageNote;
+    throw new TypeError(`${this.#notePath} is no note of a page`);
+  }
+}
