@@ -133,8 +133,11 @@ export class Command {
     const { stdin } = this.#child;
     if (stdin === null || stdin.destroyed || stdin.write(chunk)) return;
     await new Promise<void>((resolve) => {
-      stdin.once("drain", resolve);
-      stdin.once("close", resolve);
+      const done = () => {
+        stdin.off("drain", done).off("close", done);
+        resolve();
+      };
+      stdin.on("drain", done).on("close", done);
     });
   }
 
