@@ -72,6 +72,7 @@ export default defineConfig({
     connectors: "src/connectors/index.ts",
     http: "src/http/index.ts",
     "http/node": "src/http/node.ts",
+    "connectors/sql": "src/connectors/sql/index.ts",
     "connectors/files": "src/connectors/files/index.ts",
     "connectors/http": "src/connectors/http/index.ts",
     "connectors/oauth": "src/connectors/http/oauth/index.ts",

@@ -22,6 +22,7 @@ export default defineConfig({
       { find: /^poundlock\/connectors$/, replacement: source("connectors/index.ts") },
       { find: /^poundlock\/http$/, replacement: source("http/index.ts") },
       { find: /^poundlock\/http\/node$/, replacement: source("http/node.ts") },
+      { find: /^poundlock\/connectors\/sql$/, replacement: source("connectors/sql/index.ts") },
       { find: /^poundlock\/connectors\/files$/, replacement: source("connectors/files/index.ts") },
       { find: /^poundlock\/connectors\/http$/, replacement: source("connectors/http/index.ts") },
       {

@@ -218,6 +218,35 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/connectors/files/formats.test.ts"],
   },
 
+  {
+    promise: "the cursor of a row is the database's own text, which keeps microseconds [sql]",
+    file: "src/connectors/sql/postgres.ts",
+    find: "cursorText: (column) => `${column}::text`",
+    replace: "cursorText: (column) => column",
+    tests: ["test/connectors/sql/sql.test.ts"],
+  },
+  {
+    promise: "rows that are too young wait for the next run [sql]",
+    file: "src/connectors/sql/sqlite.ts",
+    find: "julianday('now') - ${ms} / 86400000.0",
+    replace: "julianday('now') + ${ms} / 86400000.0",
+    tests: ["test/connectors/sql/sql.test.ts"],
+  },
+  {
+    promise: "a record that has a mark is not applied again [sql]",
+    file: "src/connectors/sql/once-marks.ts",
+    find: 'fresh.delete(keys[index] ?? "")',
+    replace: 'fresh.delete(keys[index] ?? "") || true',
+    tests: ["test/connectors/sql/sql.test.ts"],
+  },
+  {
+    promise: "a sweep deletes no more of a flow's rows than it may [sql]",
+    file: "src/connectors/sql/sweep.ts",
+    find: "if (old > atMost * all)",
+    replace: "if (old > all)",
+    tests: ["test/connectors/sql/sql.test.ts"],
+  },
+
   // ── one run at a time, and what happens when its process dies
   {
     promise: "the storage lets one run of a flow be claimed at a time [3]",

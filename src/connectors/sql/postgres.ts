@@ -1,0 +1,212 @@
+import { InvalidOptionError } from "../../errors.ts";
+import { objectWith, expectation } from "../../model/validate.ts";
+import {
+  CommitUnknownError,
+  type RowStatement,
+  type SqlDatabase,
+  type SqlDialect,
+  type SqlFault,
+  type SqlQueries,
+  type SqlRow,
+  isNetworkError,
+  tableName,
+} from "./database.ts";
+import { findAtFault } from "./halving.ts";
+
+/** What is used of a `Pool` of the package `pg`. */
+export interface PostgresPool {
+  query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>;
+  connect(): Promise<PostgresClient>;
+}
+
+/** What is used of a client of the package `pg`. */
+export interface PostgresClient {
+  query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>;
+  /** With an argument: it is not to be used again. */
+  release(destroy?: boolean): void;
+}
+
+/**
+ * A PostgreSQL database, through a pool of the host's.
+ *
+ * @throws `invalid_option` if it is no pool of `pg`.
+ */
+export function postgres(pool: PostgresPool): SqlDatabase {
+  const words = expectation(pool, objectWith(["query", "connect"], "a pool of pg"));
+  if (words !== undefined) throw new InvalidOptionError("postgres", words, pool);
+  return {
+    dialect: postgresDialect,
+    query: (text, values = []) => rowsOf(pool, text, values),
+    transaction: (work, signal) => transaction(pool, work, signal),
+  };
+}
+
+async function rowsOf(
+  queries: Pick<PostgresPool, "query">,
+  text: string,
+  values: readonly unknown[],
+): Promise<readonly SqlRow[]> {
+  return (await queries.query(text, [...values])).rows as readonly SqlRow[];
+}
+
+async function transaction<T>(
+  pool: PostgresPool,
+  work: (tx: SqlQueries) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  signal?.throwIfAborted();
+  const client = await pool.connect();
+  const connection = new Connection(client);
+  const abort = () => connection.release(true);
+  signal?.addEventListener("abort", abort);
+  try {
+    await client.query("begin");
+    const result = await work({ query: (text, values = []) => rowsOf(client, text, values) });
+    await commit(client);
+    connection.release(false);
+    return result;
+  } catch (error) {
+    await connection.rollback(error);
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+async function commit(client: PostgresClient): Promise<void> {
+  try {
+    await client.query("commit");
+  } catch (error) {
+    // What the server itself refuses, a deferred constraint for one, is rolled back for certain.
+    throw sqlStateOf(error) === undefined || /^(08|57)/.test(sqlStateOf(error) ?? "")
+      ? new CommitUnknownError(error)
+      : error;
+  }
+}
+
+/** Gives the client back once. */
+class Connection {
+  readonly #client: PostgresClient;
+  #isReleased = false;
+
+  constructor(client: PostgresClient) {
+    this.#client = client;
+  }
+
+  release(destroy: boolean): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    this.#client.release(destroy);
+  }
+
+  async rollback(error: unknown): Promise<void> {
+    if (this.#isReleased) return;
+    if (error instanceof CommitUnknownError) {
+      this.release(true);
+      return;
+    }
+    try {
+      await this.#client.query("rollback");
+      this.release(false);
+    } catch {
+      this.release(true);
+    }
+  }
+}
+
+/** PostgreSQL, for a database of another client. */
+export const postgresDialect: SqlDialect = {
+  name: "postgres",
+  quote: (name) => `"${name.replaceAll('"', '""')}"`,
+  place: (nth) => `$${nth}`,
+  cursorText: (column) => `${column}::text`,
+  isSettled: (column, ms) => `${column} <= now() - ${ms} * interval '1 millisecond'`,
+  nowMs: "(extract(epoch from clock_timestamp()) * 1000)::bigint",
+  faultOf,
+  async columnsOf(queries, table) {
+    const text =
+      "select attname from pg_attribute where attrelid = to_regclass($1) and attnum > 0 and not attisdropped";
+    const rows = await queries.query(text, [tableName(postgresDialect, table)]);
+    return rows.map(({ attname }) => String(attname));
+  },
+  valueOf,
+  writeRows,
+};
+
+// Errors of the server have a code of five characters.
+function sqlStateOf(error: unknown): string | undefined {
+  const code: unknown = (error as { code?: unknown } | undefined)?.code;
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
+}
+
+/** @see https://www.postgresql.org/docs/current/errcodes-appendix.html */
+function faultOf(error: unknown): SqlFault {
+  const state = sqlStateOf(error);
+  if (state === undefined)
+    return isNetworkError(error) || /terminat/i.test((error as Error | undefined)?.message ?? "") ? "retry" : undefined;
+  if (/^(22|23|21000|P0001)/.test(state)) return "reject";
+  if (/^(08|40|53|55|57|58)/.test(state)) return "retry";
+  return /^(28|3D|3F|42|0A)/.test(state) ? "stop" : undefined;
+}
+
+// JSON that `json_populate_recordset` reads as the value, whatever type the column has.
+function valueOf(value: unknown): unknown {
+  if (typeof value === "bigint") return value.toString();
+  if (typeof value === "number" && !Number.isFinite(value)) throw new RangeError(`${value} is no number of a column`);
+  if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString("hex")}`;
+  if (typeof value === "function" || typeof value === "symbol") throw new RangeError(`a ${typeof value} is no value`);
+  return value;
+}
+
+async function writeRows(
+  tx: SqlQueries,
+  to: RowStatement,
+  rows: readonly (readonly unknown[])[],
+): Promise<ReadonlyMap<number, unknown>> {
+  const unwritable = new Map<number, unknown>();
+  const written = rows.map((row, index) => {
+    try {
+      return JSON.stringify(Object.fromEntries(row.map((value, nth) => [to.columns[nth] ?? "", value])));
+    } catch (error) {
+      unwritable.set(index, error);
+      return undefined;
+    }
+  });
+  const places = [...written.keys()].filter((index) => !unwritable.has(index));
+  const text = statementOf(to);
+  const atFault = await findAtFault(places.length, async (from, to) => {
+    const part = places.slice(from, to).map((index) => written[index]);
+    await tx.query("savepoint rows");
+    try {
+      await tx.query(text, [`[${part.join(",")}]`]);
+      await tx.query("release savepoint rows");
+      return undefined;
+    } catch (error) {
+      if (faultOf(error) !== "reject") throw error;
+      await tx.query("rollback to savepoint rows");
+      return error;
+    }
+  });
+  for (const [place, error] of atFault) unwritable.set(places[place] ?? 0, error);
+  return unwritable;
+}
+
+function statementOf({ mode, table, columns, key, keyColumn }: RowStatement): string {
+  const quote = (name: string) => postgresDialect.quote(name);
+  const name = tableName(postgresDialect, table);
+  const source = `json_populate_recordset(null::${name}, $1)`;
+  const list = columns.map(quote).join(", ");
+  const others = columns.filter((column) => !key.includes(column));
+  const same = key.map((column) => `t.${quote(column)} = r.${quote(column)}`).join(" and ");
+  if (mode === "delete") return `delete from ${name} t using ${source} r where ${same}`;
+  if (mode === "update") {
+    const sets = (others.length === 0 ? columns : others).map((column) => `${quote(column)} = r.${quote(column)}`);
+    return `update ${name} t set ${sets.join(", ")} from ${source} r where ${same}`;
+  }
+  const insert = `insert into ${name} (${list}) select ${list} from ${source}`;
+  if (mode === "insert")
+    return keyColumn === undefined ? insert : `${insert} on conflict (${quote(keyColumn)}) do nothing`;
+  const sets = others.map((column) => `${quote(column)} = excluded.${quote(column)}`);
+  const action = sets.length === 0 ? "nothing" : `update set ${sets.join(", ")}`;
+  return `${insert} on conflict (${key.map(quote).join(", ")}) do ${action}`;
+}

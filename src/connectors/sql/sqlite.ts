@@ -1,0 +1,189 @@
+import { InvalidOptionError } from "../../errors.ts";
+import { messageOf } from "../../model/message.ts";
+import { objectWith, expectation } from "../../model/validate.ts";
+import {
+  type RowStatement,
+  type SqlDatabase,
+  type SqlDialect,
+  type SqlFault,
+  type SqlQueries,
+  type SqlRow,
+  tableName,
+} from "./database.ts";
+
+/** What is used of a database of node:sqlite, better-sqlite3 or libsql. */
+export interface SqliteConnection {
+  exec(sql: string): unknown;
+  prepare(sql: string): { all(...values: unknown[]): unknown[]; run(...values: unknown[]): unknown };
+}
+
+/**
+ * A SQLite database, through a connection of the host's that nothing else uses: node:sqlite, better-sqlite3 or libsql.
+ *
+ * @throws `invalid_option` if it is none.
+ */
+export function sqlite(connection: SqliteConnection): SqlDatabase {
+  const words = expectation(
+    connection,
+    objectWith(["prepare", "exec"], "a database of node:sqlite, better-sqlite3 or libsql"),
+  );
+  if (words !== undefined) throw new InvalidOptionError("sqlite", words, connection);
+  const queue = queueOf(connection);
+  const queries = new SqliteQueries(connection);
+  return {
+    dialect: sqliteDialect,
+    query: (text, values = []) => queue.enter(() => queries.query(text, values)),
+    transaction: (work, signal) => queue.enter(() => transaction(connection, queries, work, signal)),
+  };
+}
+
+class SqliteQueries implements SqlQueries {
+  readonly connection: SqliteConnection;
+
+  constructor(connection: SqliteConnection) {
+    this.connection = connection;
+  }
+
+  async query(text: string, values: readonly unknown[] = []): Promise<readonly SqlRow[]> {
+    const statement = this.connection.prepare(text);
+    if (returnsRows.test(text)) return statement.all(...values) as readonly SqlRow[];
+    statement.run(...values);
+    return [];
+  }
+}
+
+const returnsRows = /^\s*(select|with|pragma|values)\b|\breturning\b/i;
+
+/** One after the other: all share a connection, and so its transaction. */
+class Queue {
+  #last: Promise<unknown> = Promise.resolve();
+
+  enter<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+}
+
+const queues = new WeakMap<SqliteConnection, Queue>();
+
+function queueOf(connection: SqliteConnection): Queue {
+  const queue = queues.get(connection) ?? new Queue();
+  queues.set(connection, queue);
+  return queue;
+}
+
+async function transaction<T>(
+  connection: SqliteConnection,
+  queries: SqliteQueries,
+  work: (tx: SqlQueries) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  signal?.throwIfAborted();
+  connection.exec("begin immediate");
+  try {
+    const result = await work(queries);
+    signal?.throwIfAborted();
+    connection.exec("commit");
+    return result;
+  } catch (error) {
+    try {
+      connection.exec("rollback");
+    } catch {
+      // SQLite has done so already.
+    }
+    throw error;
+  }
+}
+
+/** SQLite, for a database of another client. */
+export const sqliteDialect: SqlDialect = {
+  name: "sqlite",
+  quote: (name) => `"${name.replaceAll('"', '""')}"`,
+  place: () => "?",
+  // Fewer digits would not be the same number again.
+  cursorText: (column) =>
+    `case typeof(${column}) when 'real' then printf('%!.17g', ${column}) else cast(${column} as text) end`,
+  isSettled: (column, ms) => `julianday(${column}) <= julianday('now') - ${ms} / 86400000.0`,
+  nowMs: "cast((julianday('now') - 2440587.5) * 86400000 as integer)",
+  faultOf,
+  async columnsOf(queries, table) {
+    const [name = "", schema] = [...table].reverse();
+    const rows = await queries.query("select name from pragma_table_info(?, ?)", [name, schema ?? "main"]);
+    return rows.map((row) => String(row.name));
+  },
+  valueOf,
+  writeRows,
+};
+
+function faultOf(error: unknown): SqlFault {
+  const { code, errcode } = (error ?? {}) as { code?: unknown; errcode?: unknown };
+  const name = typeof code === "string" ? code : "";
+  // node:sqlite has the number only; the lowest byte is the kind of error.
+  const kind = typeof errcode === "number" ? errcode & 0xff : undefined;
+  const message = messageOf(error);
+  if (/^SQLITE_(CONSTRAINT|MISMATCH|TOOBIG)/.test(name) || kind === 19 || kind === 20 || kind === 18) return "reject";
+  if (/^SQLITE_(BUSY|LOCKED)/.test(name) || kind === 5 || kind === 6) return "retry";
+  if (/no such (table|column)|has no column|syntax error|readonly|disk is full|disk I\/O/i.test(message)) return "stop";
+  if (/^SQLITE_(READONLY|FULL|IOERR|PERM|CANTOPEN|CORRUPT|NOTADB|AUTH)/.test(name)) return "stop";
+  return kind !== undefined && [3, 8, 10, 11, 13, 14, 23, 26].includes(kind) ? "stop" : undefined;
+}
+
+function valueOf(value: unknown): unknown {
+  if (typeof value === "number" && !Number.isFinite(value)) throw new RangeError(`${value} is no number of a column`);
+  if (typeof value === "boolean") return value ? 1 : 0;
+  if (value instanceof Date) return value.toISOString();
+  if (value === null || typeof value !== "object" || value instanceof Uint8Array) {
+    if (typeof value === "function" || typeof value === "symbol") throw new RangeError(`a ${typeof value} is no value`);
+    return value;
+  }
+  return JSON.stringify(value);
+}
+
+async function writeRows(
+  tx: SqlQueries,
+  to: RowStatement,
+  rows: readonly (readonly unknown[])[],
+): Promise<ReadonlyMap<number, unknown>> {
+  const atFault = new Map<number, unknown>();
+  const { order, text } = statementOf(to);
+  const statement = tx instanceof SqliteQueries ? tx.connection.prepare(text) : undefined;
+  for (let index = 0; index < rows.length; index++) {
+    const values = order.map((column) => rows[index]?.[column] ?? null);
+    try {
+      if (statement === undefined) await tx.query(text, values);
+      else statement.run(...values);
+    } catch (error) {
+      // A statement that fails changes nothing, so its neighbours need not be searched.
+      if (faultOf(error) !== "reject") throw error;
+      atFault.set(index, error);
+    }
+  }
+  return atFault;
+}
+
+/** A statement, and which column each of its values is of. */
+function statementOf({ mode, table, columns, key, keyColumn }: RowStatement): {
+  text: string;
+  order: readonly number[];
+} {
+  const quote = (name: string) => sqliteDialect.quote(name);
+  const name = tableName(sqliteDialect, table);
+  const placeOf = (column: string) => columns.indexOf(column);
+  const others = columns.filter((column) => !key.includes(column));
+  const same = key.map((column) => `${quote(column)} = ?`).join(" and ");
+  const keys = key.map(placeOf);
+  if (mode === "delete") return { text: `delete from ${name} where ${same}`, order: keys };
+  if (mode === "update") {
+    const changed = others.length === 0 ? columns : others;
+    const sets = changed.map((column) => `${quote(column)} = ?`).join(", ");
+    return { text: `update ${name} set ${sets} where ${same}`, order: [...changed.map(placeOf), ...keys] };
+  }
+  const insert = `insert into ${name} (${columns.map(quote).join(", ")}) values (${columns.map(() => "?").join(", ")})`;
+  const order = columns.map(placeOf);
+  if (mode === "insert")
+    return { text: keyColumn === undefined ? insert : `${insert} on conflict (${quote(keyColumn)}) do nothing`, order };
+  const sets = others.map((column) => `${quote(column)} = excluded.${quote(column)}`);
+  const action = sets.length === 0 ? "nothing" : `update set ${sets.join(", ")}`;
+  return { text: `${insert} on conflict (${key.map(quote).join(", ")}) do ${action}`, order };
+}
