@@ -101,6 +101,16 @@ describe("a body that is read piece by piece", () => {
     expect(pages).toMatchObject([{ records: [{ id: 1 }, { id: 2 }], unreadable: [{ raw: "nonsense" }] }]);
   });
 
+  test("leaves out what was committed when a run is resumed", async () => {
+    const { from } = await lines(() => ({ body: '{"id":1}\n{"id":2}\n{"id":3}\n' }));
+    const { checkpoints } = await readAll(from, { pageSize: 2 });
+
+    const { records } = await readAll(from, { checkpoint: checkpoints[0] });
+
+    expect(checkpoints[0]).toEqual({ run: "run-1", next: {}, page: 1, read: 2 });
+    expect(records).toEqual([{ id: 3 }]);
+  });
+
   test.each(["cut", "short"] as const)("that breaks off is read again later: %s", async (fault) => {
     const { from } = await lines(() => fault);
 
