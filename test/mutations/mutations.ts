@@ -428,6 +428,13 @@ export const mutations: readonly Mutation[] = [
 
   // ── progress by import, pauses, failures by key
   {
+    promise: "a record that is not decoded is a failure, and never stops its flow [4.4]",
+    file: "src/run/source/decode.ts",
+    find: "      problems.set(index, new UndecodedError(error));",
+    replace: "      throw error;",
+    tests: ["test/run/source/decode.test.ts"],
+  },
+  {
     promise: "failures are listed by no more than 16 MB at once [4.6]",
     file: "src/storage/sql/failures.ts",
     find: "(bytes += row.weight) > mostListed",

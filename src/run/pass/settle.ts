@@ -8,6 +8,7 @@ import { type Counts, type Run, addCounts, countsAddUp } from "../../model/run.t
 import type { Batch } from "../destination/batch.ts";
 import { type ImportResult, countsOf } from "../destination/import-page.ts";
 import type { OpenFailures } from "./open-failures.ts";
+import { UndecodedError } from "../source/decode.ts";
 import type { FailureOrigin } from "../source/source.ts";
 import type { RecordError } from "../destination/destination.ts";
 
@@ -161,7 +162,9 @@ function failureOf(
   const stored = origin?.items[index];
   const version = stored?.version ?? batch.keys.versionOf?.(index);
   const code = codeOf(error);
-  const kept = stored === undefined ? keptRecord(batch, index, deps.codec) : storedRecord(stored);
+  const isEncoded = error instanceof UndecodedError;
+  const kept =
+    stored === undefined ? keptRecord(batch, index, isEncoded ? undefined : deps.codec) : storedRecord(stored);
   const failure = {
     _id: stored?._id ?? deps.newId(),
     ...{ _flowId, _exportId, _importId: deps._importId },

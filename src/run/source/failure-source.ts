@@ -1,4 +1,3 @@
-import { holdsMutable } from "../../model/copy.ts";
 import type { Codec } from "../../model/export.ts";
 import type { Failure } from "../../model/failure.ts";
 import type { Flow } from "../../model/flow.ts";
@@ -6,6 +5,7 @@ import type { Json } from "../../model/json.ts";
 import type { RetrySelection } from "../../model/run.ts";
 import type { FailureQuery, ListResult, Storage } from "../../storage/storage.ts";
 import { Batch } from "../destination/batch.ts";
+import { decodeRecords } from "./decode.ts";
 import type { Source, SourcePage } from "./source.ts";
 
 /** What {@link FailureSource} reads. */
@@ -16,6 +16,7 @@ export interface FailuresOrigin {
   readonly _importIds: readonly string[];
   readonly selection: RetrySelection;
   readonly codec: Codec | undefined;
+  readonly freeze: boolean;
   readonly pageSize: number;
   /** Pages of the run before. */
   readonly pagesBefore: number;
@@ -103,17 +104,18 @@ export class FailureSource implements Source {
   }
 
   #page(_importId: string, items: readonly Failure[]): SourcePage {
-    const { codec } = this.#from;
-    const problems = new Map(items.flatMap((item, index) => (isUnreadable(item) ? [[index, problemOf(item)]] : [])));
-    const records = items.map(({ record }, index) =>
-      codec === undefined || problems.has(index) ? record : codec.decode(record as Json),
-    );
+    const { codec, freeze } = this.#from;
+    const unreadable = new Map(items.flatMap((item, index) => (isUnreadable(item) ? [[index, problemOf(item)]] : [])));
+    const stored = items.map(({ record }) => record);
+    const isDecoded = (index: number) => unreadable.has(index);
+    const { mutable, problems: undecoded, records } = decodeRecords(stored, codec, { freeze, isDecoded });
+    const problems = new Map<number, Error>([...unreadable, ...undecoded]);
     const keys = {
       ...(problems.size === 0 ? {} : { problems }),
       keyOf: (index: number) => items[index]?.key ?? "",
       // An edit is a state of its own.
       versionOf: (index: number) => editedVersion(items[index]),
-      mutable: records.some(holdsMutable),
+      mutable,
       page: ++this.#pages,
     };
     return {

@@ -1,8 +1,7 @@
-import { holdsMutable } from "../../model/copy.ts";
 import type { Export } from "../../model/export.ts";
-import type { Json } from "../../model/json.ts";
 import type { InboxPage, Storage } from "../../storage/storage.ts";
 import { Batch } from "../destination/batch.ts";
+import { decodeRecords } from "./decode.ts";
 import { pageKeys } from "./page-keys.ts";
 import type { Source, SourcePage } from "./source.ts";
 
@@ -39,15 +38,14 @@ export class InboxSource implements Source {
     const entries = this.#gather();
     const through = entries.at(-1)?.cursor;
     if (through === undefined) return undefined;
-    const { codec } = this.#from.export;
     const stored = entries.flatMap((entry) => entry.records);
-    const records = codec === undefined ? stored : stored.map((record) => codec.decode(record as Json));
+    const { mutable, problems, records } = decodeRecords(stored, this.#from.export.codec, this.#from);
     const eventKeys = entries.flatMap((entry) => entry.keys);
     const defaultKeyOf = (index: number) => eventKeys[index] ?? "";
-    const keys = pageKeys(records, this.#from.export, { defaultKeyOf, name: `inbox page ${through}` });
+    const keys = pageKeys(records, this.#from.export, { defaultKeyOf, problems, name: `inbox page ${through}` });
     const excluded = new Set(entries.flatMap(({ droppedFor = [] }) => droppedFor));
     return {
-      batch: new Batch(records, { ...keys, mutable: records.some(holdsMutable), page: ++this.#page }),
+      batch: new Batch(records, { ...keys, mutable, page: ++this.#page }),
       ...(this.#from.moves ? { inboxThrough: through } : {}),
       ...(excluded.size === 0 ? {} : { excluded }),
     };

@@ -15,19 +15,25 @@ export interface PagePlace {
   readonly defaultKeyOf: (position: number) => string;
   /** The page in messages, such as `page 3`. */
   readonly name: string;
+  /** Records that are at fault before anything is asked of them. */
+  readonly problems?: ReadonlyMap<number, Error>;
 }
+
+const noProblems: ReadonlyMap<number, Error> = new Map<number, Error>();
 
 /**
  * What identifies the records of a page: the export's own keys and versions, all made at once. A record for which it
  * makes none, or that its schema refuses, is a problem of that record and goes by its default key. Linear; never throws.
  */
 export function pageKeys(records: readonly unknown[], from: Identifying, place: PagePlace): PageKeys {
+  const { problems: known = noProblems } = place;
   if (from.key === undefined && from.version === undefined && from.schema === undefined)
-    return { keyOf: place.defaultKeyOf };
+    return { keyOf: place.defaultKeyOf, ...(known.size === 0 ? {} : { problems: known }) };
   const keys: (string | undefined)[] = [];
   const versions: (string | number | undefined)[] = [];
-  const problems = new Map<number, Error>();
+  const problems = new Map(known);
   for (let position = 0; position < records.length; position++) {
+    if (known.has(position)) continue;
     try {
       check(records[position], from);
       if (from.key !== undefined) keys[position] = readKey(from.key(records[position]));

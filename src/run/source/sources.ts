@@ -59,9 +59,10 @@ export class Sources {
   }
 
   #failures({ _importIds, checkpoint }: PassStart, pageSize: number): Source {
-    const { claimed, export: from, storage } = this.#job;
+    const { claimed, export: from, freeze, storage } = this.#job;
     const { retry: selection = {}, numPagesProcessed: pagesBefore } = this.#progress.run;
-    const origin = { storage, flow: claimed.flow, _importIds, pageSize, codec: from.codec, selection, pagesBefore };
+    const { codec } = from;
+    const origin = { storage, flow: claimed.flow, _importIds, pageSize, codec, freeze, selection, pagesBefore };
     return new FailureSource(origin, checkpoint?.value);
   }
 
