@@ -9,6 +9,8 @@ export type Outcome =
   | { readonly kind: "stop" }
   | { readonly kind: "expired" };
 
+const kinds: readonly Outcome["kind"][] = ["retryLater", "reject", "stop", "expired"];
+
 /** An error that carries an outcome. Its message is its cause's. */
 export class OutcomeError extends Error {
   override readonly name = "OutcomeError";
@@ -25,7 +27,10 @@ export function outcomeOf(error: unknown): Outcome | undefined {
   if (typeof error !== "object" || error === null) return undefined;
   try {
     // Read through the global symbol: a host may load both the ESM and the CJS copy of this file.
-    return (error as { [brand]?: Outcome })[brand];
+    const outcome = (error as { [brand]?: Partial<Outcome> & { readonly afterMs?: unknown } })[brand];
+    const { afterMs, kind } = outcome ?? {};
+    if (kind === undefined || !kinds.includes(kind)) return undefined;
+    return kind === "retryLater" && afterMs !== undefined ? { kind, afterMs: afterMs } : { kind };
   } catch {
     return undefined;
   }

@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { type Clock, delay, isAborted } from "../clock.ts";
 
 /** The longest delay that is chosen here; what a destination asks for may be longer. */
@@ -30,7 +31,8 @@ export function retryDelay(attempt: number, rule: RetryPolicy, afterMs = 0): num
  * neither, or past, counts as 0. May be longer than {@link longestWaitMs}, even endless.
  */
 export function waitMsOf(asked: unknown, now: number): number {
-  const waitMs = asked instanceof Date ? asked.getTime() - now : asked;
+  // By what it is: one whose prototype or methods are not a date's must not throw.
+  const waitMs = types.isDate(asked) ? Date.prototype.getTime.call(asked) - now : asked;
   return typeof waitMs === "number" && waitMs > 0 ? waitMs : 0;
 }
 

@@ -37,7 +37,12 @@ const hostile = new Proxy(
   },
 );
 
-test.each([undefined, null, "down", 503, {}, new Error("down"), hostile])("value %# carries no outcome", (error) => {
+const brand = Symbol.for("poundlock.outcome");
+
+test.each([
+  ...[undefined, null, "down", 503, {}, new Error("down"), hostile],
+  ...[{ [brand]: hostile }, { [brand]: null }, { [brand]: "stop" }, { [brand]: { kind: "later" } }],
+])("value %# carries no outcome", (error) => {
   expect(outcomeOf(error)).toBeUndefined();
 });
 

@@ -17,6 +17,10 @@ function steps(last: number, settings: Partial<Export<number, { at: number }>> =
   return { from, opened };
 }
 
+const unread = () => {
+  throw new Error("no");
+};
+
 const failing = (number: number) =>
   scriptedImport<number>(({ records }) => (records.includes(number) ? [] : undefined));
 
@@ -125,6 +129,19 @@ describe("checkpoints", () => {
       message: expect.stringContaining("page.checkpoint") as unknown,
     });
     expect(sink.calls).toEqual([]);
+  });
+
+  test.each<[what: string, returned: unknown]>([
+    ["nothing", undefined],
+    ["null", null],
+    ["a number", 5],
+    ["an object that cannot be read", new Proxy({}, { get: (_, name) => (name === "then" ? undefined : unread()) })],
+  ])("an iterator that returns %s breaks its contract", async (_, returned) => {
+    const pages = () => ({ [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve(returned) }) });
+    const from = { pages } as unknown as Export<number>;
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
+
+    expect((await harness.move()).error?.code).toBe("contract_violation");
   });
 
   test.each<[string, unknown]>([

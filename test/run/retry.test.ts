@@ -44,6 +44,8 @@ test("a wait may be a number of milliseconds or the date to wait for; what is ne
   const now = Date.parse("2030-01-01T12:00:00Z");
   const asked = [1_500, new Date(now + 2_000), new Date(now - 1), new Date(NaN), NaN, -1, "5", undefined];
 
+  // Neither a prototype nor a proxy makes a date.
+  expect([Object.create(Date.prototype), new Proxy(new Date(), {})].map((odd) => waitMsOf(odd, now))).toEqual([0, 0]);
   expect(asked.map((afterMs) => waitMsOf(afterMs, now))).toEqual([1_500, 2_000, 0, 0, 0, 0, 0, 0]);
 });
 

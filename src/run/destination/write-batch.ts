@@ -101,8 +101,18 @@ export class BatchWriter {
       this.#to.log.warn({ importId: this.#to._importId, error }, "find failed, so the outcome stays unknown");
       return undefined;
     }
-    if (Array.isArray(reply.value) && reply.value.length === batch.size) return reply.value as readonly unknown[];
-    this.#violate(`find returned ${formatValue(reply.value)} for ${batch.size} records`);
+    return this.#readFound(reply.value, batch);
+  }
+
+  // A copy, whatever the array's own properties do.
+  #readFound(found: unknown, { size }: Batch): readonly unknown[] | undefined {
+    try {
+      if (Array.isArray(found) && found.length === size)
+        return Array.from({ length: size }, (_, at): unknown => found[at]);
+      this.#violate(`find returned ${formatValue(found)} for ${size} records`);
+    } catch (error) {
+      this.#violate(`what find returned cannot be read: ${messageOf(error)}`);
+    }
     return undefined;
   }
 
@@ -336,7 +346,11 @@ function longestOf(unwritten: readonly Unwritten[]): number {
 }
 
 function causeOf(outcome: unknown): unknown {
-  return outcome instanceof Error && outcome.cause !== undefined ? outcome.cause : outcome;
+  try {
+    return outcome instanceof Error && outcome.cause !== undefined ? outcome.cause : outcome;
+  } catch {
+    return outcome;
+  }
 }
 
 function abortedError(signal: AbortSignal): unknown {

@@ -46,9 +46,9 @@ export class ExportSource implements Source {
   }
 
   async next(): Promise<SourcePage | undefined> {
-    const result = await this.#pull();
-    if (result.done === true) return undefined;
-    const { checkpoint, mutable, records, total, unreadable } = this.#readPage(result.value);
+    const step = this.#readStep(await this.#pull());
+    if (step.isDone) return undefined;
+    const { checkpoint, mutable, records, total, unreadable } = this.#readPage(step.value);
     this.#read++;
     const { _runId, pagesBefore } = this.#options;
     const place = pagesBefore + this.#read;
@@ -72,7 +72,7 @@ export class ExportSource implements Source {
     await within(this.#options.clock, closeTimeoutMs, ended).catch(() => undefined);
   }
 
-  async #pull(): Promise<IteratorResult<unknown>> {
+  async #pull(): Promise<unknown> {
     const { readTimeoutMs = defaultReadTimeoutMs } = this.#export;
     let result: unknown;
     try {
@@ -99,6 +99,18 @@ export class ExportSource implements Source {
       throw this.#classified(error);
     }
     throw this.#violation("pages did not return an async iterable");
+  }
+
+  // An iterator that is made by hand may return anything.
+  #readStep(returned: unknown): { readonly isDone: boolean; readonly value: unknown } {
+    try {
+      if (typeof returned !== "object" || returned === null)
+        throw new RangeError(`next() of its pages returned ${formatValue(returned)} instead of an object`);
+      const { done, value } = returned as { readonly done?: unknown; readonly value?: unknown };
+      return { isDone: Boolean(done), value };
+    } catch (error) {
+      throw new ContractViolationError("Export", this.#exportId, messageOf(error));
+    }
   }
 
   #readPage(value: unknown): ReadPage {

@@ -396,6 +396,27 @@ describe("an unknown outcome", () => {
     },
   );
 
+  // Awaited, so it is asked for `then`.
+  const unreadable = (isReadable: (name: string | symbol) => boolean) =>
+    new Proxy([undefined], {
+      get(target, name) {
+        if (name === "then" || isReadable(name)) return Reflect.get(target, name) as unknown;
+        throw new Error("no");
+      },
+    });
+
+  test.each([
+    ["no length", unreadable(() => false)],
+    ["no entries", unreadable((name) => name === "length")],
+  ])("find that returns an array with %s to read fails the import, not the run's storage", async (_, answer) => {
+    const { harness } = moving(1, () => Promise.reject(new Error("?")), {
+      idempotent: false,
+      find: async () => answer,
+    });
+
+    await expectBroken(await harness.move(), harness, /find returned/);
+  });
+
   test("find that fails leaves the records unknown: they are stored and not sent again", async () => {
     const { harness, sink } = moving(2, () => Promise.reject(new Error("?")), {
       idempotent: false,
