@@ -245,7 +245,9 @@ export class Runner {
     const common = { at, imports, places, ...(needsResume ? { resume } : {}) };
     if (end === "failed" && error !== undefined) return { ...common, status: "failed", error: reasonOf(error) };
     if (end !== "completed") return { ...common, status: "canceled" };
-    const isWhole = Object.values(imports).every(({ status }) => status === "completed");
+    const endings = Object.values(imports);
+    // One that found nothing to resume has completed nothing.
+    const isWhole = endings.length > 0 && endings.every(({ status }) => status === "completed");
     const starts = isWhole ? chainedStarts(flow, run, queuedAt, newId) : [];
     return {
       ...common,

@@ -428,6 +428,20 @@ export const mutations: readonly Mutation[] = [
 
   // ── progress by import, pauses, failures by key
   {
+    promise: "a reading that catches up yields only where it can go on [4.3]",
+    file: "src/run/pass/pass.ts",
+    find: " || this.#mover.pagesWithoutCheckpoint > 0",
+    replace: "",
+    tests: ["test/run/pass/progress-by-import.test.ts"],
+  },
+  {
+    promise: "a resume run that finds nothing to do chains no run [1]",
+    file: "src/run/runner.ts",
+    find: "endings.length > 0 && ",
+    replace: "",
+    tests: ["test/run/runner.test.ts"],
+  },
+  {
     promise: "a record that is not decoded is a failure, and never stops its flow [4.4]",
     file: "src/run/source/decode.ts",
     find: "      problems.set(index, new UndecodedError(error));",
@@ -543,8 +557,8 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a reading that catches up yields to the flow's next run [4.3]",
     file: "src/run/pass/pass.ts",
-    find: "!(await hasWaitingRun())",
-    replace: "!(await hasWaitingRun()) || this.#deps.signal.aborted === false",
+    find: "if (!(await hasWaitingRun()))",
+    replace: "if (!(await hasWaitingRun()) || this.#deps.signal.aborted === false)",
     tests: ["test/run/pass/progress-by-import.test.ts"],
   },
   {

@@ -564,3 +564,17 @@ describe("stop", () => {
     await expect(new Harness().scheduler.stop({ graceMs: -1 })).rejects.toMatchObject({ code: "invalid_option" });
   });
 });
+
+test("a resume run that finds nothing to do has completed nothing, and chains no run", async () => {
+  const imports = { sink: collectingImport<number>(), other: collectingImport<number>() };
+  const harness = new Harness({ exports: { from: ones(1) }, imports });
+  await harness.scheduler.start();
+  const next = await harness.flow({ _importId: "other" });
+  const flow = await harness.flow({ _importId: "sink", _runNextFlowIds: [next._id] });
+  const start = { _id: "late", _flowId: flow._id, trigger: "resume", queuedAt: new Date(noon).toISOString() } as const;
+
+  await harness.storage.queueRun(start, { maxQueued: 10 });
+  await harness.clock.advance(minute);
+
+  expect(await harness.runs()).toMatchObject([{ _id: "late", status: "completed" }]);
+});

@@ -95,7 +95,9 @@ export class Pass {
   async #endOfCatchUp({ checkpoint }: SourcePage): Promise<PassEnd | undefined> {
     const { hasWaitingRun, until } = this.#deps;
     if (until !== undefined && isDeepStrictEqual(checkpoint, until)) return this.#through();
-    if (!this.#mover.hasCommitted || !(await hasWaitingRun())) return undefined;
+    // Without a checkpoint to go on from, what it has read would be read again, each time that another run waits.
+    if (!this.#mover.hasCommitted || this.#mover.pagesWithoutCheckpoint > 0) return undefined;
+    if (!(await hasWaitingRun())) return undefined;
     for (const recipient of this.#recipients.filter(isActive)) recipient.left = { status: "behind" };
     return "yielded";
   }

@@ -111,6 +111,33 @@ describe.each(["ordered", "unordered"] as const)("with an %s export", (order) =>
 });
 
 describe("a reading that catches up", () => {
+  test("does not end where it could not go on: its pages have no checkpoints", async () => {
+    let isDown = true;
+    const from: Export<number> = {
+      ...{ key: String, listen: () => () => undefined },
+      async *pages() {
+        for (let page = 1; page <= 3; page++) yield [page];
+      },
+    };
+    const written: number[] = [];
+    const erp: Import<number> = {
+      idempotent: true,
+      async write(records) {
+        if (isDown) throw retryLater("503");
+        written.push(...records);
+        // Another run of the flow waits, the first few times.
+        if (records[0] === 1 && written.length < 10) await harness.scheduler.accept("from", [100 + written.length]);
+      },
+    };
+    const harness: Harness = new Harness({ exports: { from }, imports: { mailer: collectingImport<number>(), erp } });
+    await harness.move();
+    isDown = false;
+
+    await harness.clock.advance(minute);
+
+    expect(written).toEqual([1, 2, 3, 101]);
+  });
+
   test("ends after a page when another run of the flow waits, and goes on after it", async () => {
     let isDown = true;
     const gate = new Gate();
