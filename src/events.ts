@@ -80,6 +80,8 @@ export interface SchedulerEvents {
    * once a minute for each flow.
    */
   "run:unclaimed": { readonly flow: Flow; readonly missing: readonly MissingPart[] };
+  /** The flow's inbox holds four fifths of the `maxInboxPages` it may. Once each time that it fills so far. */
+  "inbox:filling": { readonly _flowId: string; readonly pages: number; readonly maxInboxPages: number };
   /**
    * The clock jumped by more than an hour: `byMs` milliseconds ahead, or behind if it is negative. For an hour from then
    * on nothing is removed that is old enough by the changed clock only.
@@ -144,6 +146,7 @@ export const schedulerEventNames = namesOf<SchedulerEvents>({
   "flow:overdue": true,
   "lease:lost": true,
   "run:unclaimed": true,
+  "inbox:filling": true,
   "clock:changed": true,
   "listen:failed": true,
   "scheduler:stopped": true,

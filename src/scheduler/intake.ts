@@ -5,7 +5,7 @@ import type { AcceptOptions, AcceptResult, Export } from "../model/export.ts";
 import type { Logger } from "../model/logger.ts";
 import { longestKey, unstorable } from "../model/validate.ts";
 import type { Run, RunStart } from "../model/run.ts";
-import type { Storage } from "../storage/storage.ts";
+import type { AppendInboxFlowResult, Storage } from "../storage/storage.ts";
 import { arrivalOf } from "./arrival.ts";
 import type { ClockWatch } from "./clock-watch.ts";
 import { Listening, type ListeningDeps, listenTimeoutMs } from "./listening.ts";
@@ -25,6 +25,9 @@ export interface IntakeDeps {
   readonly wake: (_flowId: string) => void;
 }
 
+/** How much of an inbox is full when `inbox:filling` is emitted. */
+const fillingPart = 0.8;
+
 /** The exports there are. */
 export interface ExportCatalog {
   readonly exportIds: readonly string[];
@@ -41,6 +44,8 @@ export class Intake {
   readonly #deps: IntakeDeps;
   readonly #listening = new Map<string, Listening>();
   readonly #changes = new Map<string, Promise<void>>();
+  /** Flows whose inbox was filling when something arrived last. */
+  readonly #filling = new Set<string>();
   #signal = AbortSignal.abort();
 
   constructor(deps: IntakeDeps) {
@@ -71,10 +76,15 @@ export class Intake {
       maxInboxPages,
       dedupeAfter: this.#deps.clockWatch.retentionNow() - dedupeWindowMs,
     });
-    if (appended.outcome === "full")
-      throw new BusyError(`The inbox of flow ${appended._flowId} holds ${maxInboxPages} pages: try again later`);
+    if (appended.outcome === "full") {
+      const inbox = `The inbox of flow ${appended._flowId} holds ${maxInboxPages} pages`;
+      throw new BusyError(`${inbox}, import ${appended._importId} has the most left: try again later`);
+    }
     if (appended.flows.length === 0) throw new FlowDisabledError(`No enabled flow uses export ${_exportId}`);
-    for (const { run } of appended.flows) if (run !== undefined) this.#queued(run);
+    for (const flow of appended.flows) {
+      this.#watchFilling(flow);
+      if (flow.run !== undefined) this.#queued(flow.run);
+    }
     const duplicates = Math.min(...appended.flows.map((flow) => flow.duplicates));
     return { accepted: records.length - duplicates, duplicates };
   }
@@ -131,6 +141,15 @@ export class Intake {
     const listening = this.#listening.get(_exportId);
     this.#listening.delete(_exportId);
     await listening?.end(limitMs);
+  }
+
+  #watchFilling({ _flowId, pages }: AppendInboxFlowResult): void {
+    const { emit, maxInboxPages } = this.#deps;
+    if (pages < maxInboxPages * fillingPart) this.#filling.delete(_flowId);
+    else if (!this.#filling.has(_flowId)) {
+      this.#filling.add(_flowId);
+      emit("inbox:filling", { _flowId, pages, maxInboxPages });
+    }
   }
 
   #queued(run: Run): void {

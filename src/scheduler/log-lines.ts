@@ -20,6 +20,8 @@ const lines: { readonly [Name in keyof SchedulerEvents]?: (log: Logger, payload:
   },
   "run:unclaimed": (log, { flow, missing }) =>
     log.warn({ flowId: flow._id, missing }, "runs are left to other processes: what they need is not registered here"),
+  "inbox:filling": (log, { _flowId, maxInboxPages, pages }) =>
+    log.warn({ flowId: _flowId, pages, maxInboxPages }, "inbox filling: at its limit what arrives is refused as busy"),
   "import:paused": (log, { _importId, pause, run }) =>
     log.warn({ flowId: run._flowId, runId: run._id, importId: _importId, ...pause }, "import paused"),
   "import:resumed": (log, { _flowId, _importId }) =>

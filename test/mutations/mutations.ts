@@ -428,6 +428,14 @@ export const mutations: readonly Mutation[] = [
 
   // ── progress by import, pauses, failures by key
   {
+    promise: "an inbox that is filling is emitted before it refuses anything [4.3]",
+    file: "src/scheduler/intake.ts",
+    find: "else if (!this.#filling.has(_flowId))",
+    replace: "else if (pages > maxInboxPages)",
+    tests: ["test/scheduler/intake.test.ts"],
+    only: "is filling",
+  },
+  {
     promise: "a reading that catches up yields only where it can go on [4.3]",
     file: "src/run/pass/pass.ts",
     find: " || this.#mover.pagesWithoutCheckpoint > 0",

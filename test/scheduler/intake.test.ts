@@ -291,10 +291,40 @@ describe("the inbox", () => {
 
     await expect(harness.scheduler.accept("events", [3])).rejects.toMatchObject({
       code: "busy",
-      message: expect.stringContaining(stuck._id) as unknown,
+      message: `The inbox of flow ${stuck._id} holds 2 pages, import stuck has the most left: try again later`,
     });
     await harness.clock.settle();
     expect(sinks.fast.written).toEqual([1, 2]);
+  });
+
+  test("that is filling is emitted once each time: at four fifths of its pages", async () => {
+    let isDown = true;
+    const sink = scriptedImport<number>(() =>
+      isDown ? Promise.reject(retryLater("503", { afterMs: hour })) : undefined,
+    );
+    const harness = new Harness({ exports: { events }, imports: { sink }, options: { maxInboxPages: 5 } });
+    await harness.scheduler.start();
+    const { _id } = await harness.flow();
+    const accept = async (...numbers: readonly number[]) => {
+      for (const number of numbers) await harness.scheduler.accept("events", [number]);
+    };
+
+    await accept(1, 2, 3);
+    const before = harness.events.of("inbox:filling").length;
+    await accept(4, 5);
+    const filling = [...harness.events.of("inbox:filling")];
+    await harness.clock.settle();
+    isDown = false;
+    await harness.scheduler.resume(_id);
+    await harness.clock.settle();
+    await accept(6);
+    await harness.clock.settle();
+    isDown = true;
+    await accept(7, 8, 9, 10);
+
+    expect(before).toBe(0);
+    expect(filling).toEqual([{ _flowId: _id, pages: 4, maxInboxPages: 5 }]);
+    expect(harness.events.of("inbox:filling")).toHaveLength(2);
   });
 
   test("takes more as soon as a page of it is committed", async () => {
