@@ -132,8 +132,10 @@ class Execution {
       const inbox = this.#progress.placeOf(_importId).inbox ?? "";
       groups.set(inbox, [...(groups.get(inbox) ?? []), _importId]);
     }
-    for (const _importIds of groups.values()) {
-      const start = { _importIds, _runId: this.#progress.run._id, pages: 0, catchesUp: false };
+    // Those that have read furthest first: what others have left to read must not keep them from what arrives now.
+    const inOrder = [...groups].sort(([one], [other]) => Number(other) - Number(one));
+    for (const [index, [, _importIds]] of inOrder.entries()) {
+      const start = { _importIds, _runId: this.#progress.run._id, pages: 0, catchesUp: index > 0 };
       if (!(await this.#readPass(start, "inbox"))) return false;
     }
     return true;

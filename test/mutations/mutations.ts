@@ -428,6 +428,13 @@ export const mutations: readonly Mutation[] = [
 
   // ── progress by import, pauses, failures by key
   {
+    promise: "an import that catches up with the inbox keeps no other from what arrives [4.3]",
+    file: "src/run/execute-run.ts",
+    find: "catchesUp: index > 0",
+    replace: "catchesUp: false",
+    tests: ["test/run/pass/progress-by-import.test.ts"],
+  },
+  {
     promise: "an inbox that is filling is emitted before it refuses anything [4.3]",
     file: "src/scheduler/intake.ts",
     find: "else if (!this.#filling.has(_flowId))",

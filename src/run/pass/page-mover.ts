@@ -97,7 +97,7 @@ export class PageMover {
       only !== undefined && wanted.length === 1
         ? await this.#moveTo(only, share)
         : await this.#moveTogether(share, wanted);
-    this.#advance(checkpoint);
+    this.#advance(page, checkpoint);
     if (page.read !== undefined && isSettled && this.#recipients.every(isCurrent))
       await this.#deps.onCommitted?.(page.read);
   }
@@ -179,10 +179,10 @@ export class PageMover {
     return Object.freeze({ value: checkpoint, version: this.#deps.checkpointVersion });
   }
 
-  #advance(checkpoint: StoredCheckpoint | undefined): void {
+  #advance({ inboxThrough }: SourcePage, checkpoint: StoredCheckpoint | undefined): void {
     this.#pages++;
     if (checkpoint === undefined) {
-      this.#withoutCheckpoint++;
+      if (inboxThrough === undefined) this.#withoutCheckpoint++;
       return;
     }
     this.#withoutCheckpoint = 0;

@@ -111,6 +111,37 @@ describe.each(["ordered", "unordered"] as const)("with an %s export", (order) =>
 });
 
 describe("a reading that catches up", () => {
+  test("with an inbox lets the other imports have what arrives meanwhile", async () => {
+    let isDown = true;
+    const order: string[] = [];
+    const from: Export<number> = { listen: () => () => undefined, pageSize: 1 };
+    const erp: Import<number> = {
+      idempotent: true,
+      async write(records) {
+        if (isDown) throw retryLater("503");
+        order.push(`erp ${records.join()}`);
+        if (records[0] === 1) await harness.scheduler.accept("from", [100]);
+      },
+    };
+    const mailer: Import<number> = {
+      idempotent: true,
+      async write(records) {
+        order.push(`mailer ${records.join()}`);
+      },
+    };
+    const harness: Harness = new Harness({ exports: { from }, imports: { erp, mailer } });
+    await harness.scheduler.start();
+    await harness.flow();
+    for (const number of [1, 2, 3]) await harness.scheduler.accept("from", [number]);
+    await harness.clock.advance(15 * second);
+    isDown = false;
+    order.length = 0;
+
+    await harness.clock.advance(2 * minute);
+
+    expect(order).toEqual(["erp 1", "mailer 100", "erp 2", "erp 3", "erp 100"]);
+  });
+
   test("does not end where it could not go on: its pages have no checkpoints", async () => {
     let isDown = true;
     const from: Export<number> = {
