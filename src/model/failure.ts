@@ -14,7 +14,7 @@ export interface Failure {
   readonly _importId: string;
   readonly _integrationId?: string;
   readonly _connectorId?: string;
-  /** The run that failed to deliver it last. */
+  /** The run that failed to deliver it last; empty: none did, it could not be kept as it arrived. */
   readonly _runId: string;
   /** The record's identity; the same in every attempt, so that an idempotent import recognises it. */
   readonly key: string;

@@ -1,9 +1,11 @@
 import { ContractViolationError, InvalidRequestError } from "../errors.ts";
 import type { Export } from "../model/export.ts";
-import { formatValue } from "../model/json.ts";
-import { messageOf } from "../model/message.ts";
+import type { Failure } from "../model/failure.ts";
+import { type Flow, importIdsOf } from "../model/flow.ts";
+import { formatValue, omitUndefined } from "../model/json.ts";
+import { longestMessage, messageOf, storableText } from "../model/message.ts";
 import { storable } from "../model/storable.ts";
-import { type RecordProblem, recordProblems } from "../run/source/page-keys.ts";
+import { type RecordProblem, pageKeys, recordProblems } from "../run/source/page-keys.ts";
 
 /** The export that records arrive for. */
 export interface ArrivalExport {
@@ -16,19 +18,79 @@ type RequestIssue = NonNullable<InvalidRequestError["issues"]>[number];
 /** Issues that are listed. */
 const most = 100;
 
+/** Records that arrived, as an inbox keeps them. */
+export interface ArrivalPage {
+  readonly copies: readonly unknown[];
+  /** Places of the records that are kept. */
+  readonly kept: readonly number[];
+  /** Those that cannot be kept. */
+  readonly unstorable: readonly UnstorableRecord[];
+}
+
+/** A record that cannot be kept. */
+export interface UnstorableRecord {
+  readonly index: number;
+  /** What the export's `key` makes of it; undefined if it makes none. */
+  readonly key: string | undefined;
+  readonly problem: string;
+}
+
 /**
- * Records that arrive, as an inbox keeps them: copies, which the export's codec makes if it has one. With `isChecked`
- * each has to fit the export's schema, `key` and `version`, too.
+ * Records that `listen` hands over: copies of those that can be kept. Nothing is refused, since it would be delivered
+ * again for ever; what is invalid becomes a failure when a run reads it.
+ */
+export function sortArrival(records: readonly unknown[], source: Export<unknown>): ArrivalPage {
+  const copies: unknown[] = [];
+  const kept: number[] = [];
+  const unstorable: UnstorableRecord[] = [];
+  for (let index = 0; index < records.length; index++) {
+    const result = storable(records[index], source.codec);
+    if (result.problem === undefined) {
+      copies.push(result.record);
+      kept.push(index);
+    } else unstorable.push({ index, key: ownKey(records[index], source), problem: result.problem });
+  }
+  return { copies, kept, unstorable };
+}
+
+function ownKey(record: unknown, source: Export<unknown>): string | undefined {
+  if (source.key === undefined) return undefined;
+  const from = { key: (each: unknown) => source.key?.(each) ?? "" };
+  const made = pageKeys([record], from, { defaultKeyOf: () => "", name: "" }).keyOf(0);
+  return made === "" ? undefined : made;
+}
+
+/** The failures of records that could not be kept: one for each import of each flow, without a run. */
+export function failuresOf(
+  unstorable: readonly UnstorableRecord[],
+  flows: readonly Flow[],
+  { at, defaultKeyOf, newId }: { at: string; defaultKeyOf: (index: number) => string; newId: () => string },
+): readonly Failure[] {
+  return flows.flatMap(({ _connectorId, _exportId, _id: _flowId, _integrationId, ...flow }) =>
+    importIdsOf(flow).flatMap((_importId) =>
+      unstorable.map(({ index, key = defaultKeyOf(index), problem }): Failure => ({
+        ...{ _id: newId(), _flowId, _exportId, _importId, _runId: "", key, record: undefined, unstorable: true },
+        ...omitUndefined({ _integrationId, _connectorId }),
+        ...{ fault: "reject", message: storableText(`its record cannot be kept: ${problem}`, longestMessage) },
+        ...{ attempts: 0, occurrences: 1, status: "open", createdAt: at, lastFailedAt: at },
+      })),
+    ),
+  );
+}
+
+/**
+ * Records that arrive, as an inbox keeps them: copies, which the export's codec makes if it has one. Each has to fit the
+ * export's schema, `key` and `version`.
  *
  * @throws `invalid_request` naming every record that is refused, and where; `contract_violation` if the schema is
  * asynchronous, or throws.
  */
-export function arrivalOf(records: readonly unknown[], from: ArrivalExport, isChecked: boolean): readonly unknown[] {
+export function arrivalOf(records: readonly unknown[], from: ArrivalExport): ArrivalPage {
   const copies: unknown[] = [];
   const refused = new RefusedRecords(from._id);
   for (let index = 0; index < records.length; index++) {
     const record = records[index];
-    const problems = isChecked ? problemsOf(record, from) : [];
+    const problems = problemsOf(record, from);
     if (problems.length > 0) {
       refused.add(index, record, problems);
       continue;
@@ -38,7 +100,7 @@ export function arrivalOf(records: readonly unknown[], from: ArrivalExport, isCh
     else refused.add(index, record, [{ place: kept.place, message: kept.problem }]);
   }
   refused.throwIfAny();
-  return copies;
+  return { copies, kept: copies.map((_, index) => index), unstorable: [] };
 }
 
 function problemsOf(record: unknown, { _id, export: source }: ArrivalExport): readonly RecordProblem[] {

@@ -3,10 +3,11 @@ import { BusyError, FlowDisabledError, InvalidRequestError, NotFoundError } from
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { AcceptOptions, AcceptResult, Export } from "../model/export.ts";
 import type { Logger } from "../model/logger.ts";
+import type { Flow } from "../model/flow.ts";
 import { longestKey, unstorable } from "../model/validate.ts";
-import type { Run, RunStart } from "../model/run.ts";
-import type { AppendInboxFlowResult, Storage } from "../storage/storage.ts";
-import { arrivalOf } from "./arrival.ts";
+import type { Run } from "../model/run.ts";
+import type { AppendInboxFlowResult, Arrival, Storage } from "../storage/storage.ts";
+import { type ArrivalPage, arrivalOf, failuresOf, sortArrival } from "./arrival.ts";
 import type { ClockWatch } from "./clock-watch.ts";
 import { Listening, type ListeningDeps, listenTimeoutMs } from "./listening.ts";
 
@@ -62,16 +63,16 @@ export class Intake {
   }
 
   async #accept(_exportId: string, records: readonly unknown[], options: Arriving): Promise<AcceptResult> {
-    const { clock, newId, storage, maxInboxPages, dedupeWindowMs } = this.#deps;
+    const { storage, maxInboxPages, dedupeWindowMs } = this.#deps;
     const source = this.#deps.exports.findExport(_exportId);
     if (source === undefined) throw new NotFoundError("export", _exportId);
     checkArrival(records, options.ids);
-    const copies = arrivalOf(records, { _id: _exportId, export: source }, options.isChecked);
-    const at = clock.now();
-    const starts = await this.#starts(_exportId, options._integrationId, at);
-    if (records.length === 0 && starts.length > 0) return { accepted: 0, duplicates: 0 };
-    const ids = options.ids === undefined ? {} : { ids: [...options.ids] };
-    const arrival = { _id: newId(), _exportId, records: copies, ...ids, at, starts };
+    const arrived = options.isChecked
+      ? arrivalOf(records, { _id: _exportId, export: source })
+      : sortArrival(records, source);
+    const flows = await this.#flows(_exportId, options._integrationId);
+    if (records.length === 0) return { accepted: 0, duplicates: 0 };
+    const arrival = this.#arrival(arrived, { _exportId, flows, ids: options.ids });
     const appended = await storage.appendInbox(arrival, {
       maxInboxPages,
       dedupeAfter: this.#deps.clockWatch.retentionNow() - dedupeWindowMs,
@@ -86,7 +87,35 @@ export class Intake {
       if (flow.run !== undefined) this.#queued(flow.run);
     }
     const duplicates = Math.min(...appended.flows.map((flow) => flow.duplicates));
-    return { accepted: records.length - duplicates, duplicates };
+    return { accepted: arrived.copies.length - duplicates, duplicates };
+  }
+
+  #arrival(
+    { copies, kept, unstorable: odd }: ArrivalPage,
+    { _exportId, flows, ids }: { _exportId: string; flows: readonly Flow[]; ids: readonly string[] | undefined },
+  ): Arrival {
+    const { clock, log, newId } = this.#deps;
+    const now = clock.now();
+    const at = new Date(now).toISOString();
+    const _id = newId();
+    const defaultKeyOf = (index: number) => ids?.[index] ?? `${_id}/${index}`;
+    const starts = flows.map((flow) => ({
+      _id: newId(),
+      _flowId: flow._id,
+      trigger: "realtime" as const,
+      queuedAt: at,
+    }));
+    const failures = failuresOf(odd, flows, { at, defaultKeyOf, newId });
+    for (const { problem } of odd)
+      log.warn(
+        { exportId: _exportId, error: problem },
+        "a record that arrived cannot be kept: it is stored as a failure",
+      );
+    return {
+      ...{ _id, _exportId, records: copies, at: now, starts },
+      ...(ids === undefined ? {} : { ids: kept.map((index) => ids[index] ?? "") }),
+      ...(failures.length === 0 ? {} : { failures }),
+    };
   }
 
   /** Listens on every export with `listen` that an enabled flow uses, from now on. */
@@ -157,8 +186,8 @@ export class Intake {
     this.#deps.wake(run._flowId);
   }
 
-  async #starts(_exportId: string, _integrationId: string | undefined, at: number): Promise<readonly RunStart[]> {
-    const starts: RunStart[] = [];
+  async #flows(_exportId: string, _integrationId: string | undefined): Promise<readonly Flow[]> {
+    const flows: Flow[] = [];
     const query = {
       _exportId,
       disabled: false,
@@ -169,13 +198,11 @@ export class Intake {
     do {
       const page = { ...query, ...(after === undefined ? {} : { after }) };
       const { items, next } = await this.#deps.storage.listFlows(page);
-      const queuedAt = new Date(at).toISOString();
-      for (const { _id } of items)
-        starts.push({ _id: this.#deps.newId(), _flowId: _id, trigger: "realtime", queuedAt });
+      flows.push(...items);
       after = next;
     } while (after !== undefined);
-    if (starts.length === 0) throw new FlowDisabledError(`No enabled flow uses export ${_exportId}`);
-    return starts;
+    if (flows.length === 0) throw new FlowDisabledError(`No enabled flow uses export ${_exportId}`);
+    return flows;
   }
 }
 

@@ -428,6 +428,13 @@ export const mutations: readonly Mutation[] = [
 
   // ── progress by import, pauses, failures by key
   {
+    promise: "what listen hands over and nothing can keep is a failure, and is not delivered for ever [4.5]",
+    file: "src/scheduler/intake.ts",
+    find: "...(failures.length === 0 ? {} : { failures }),",
+    replace: "",
+    tests: ["test/scheduler/arrival.test.ts"],
+  },
+  {
     promise: "an import that catches up with the inbox keeps no other from what arrives [4.3]",
     file: "src/run/execute-run.ts",
     find: "catchesUp: index > 0",

@@ -131,3 +131,37 @@ test("records that a listening export hands over become failures if they are inv
   expect(await written()).toEqual(["a", "b"]);
   expect(await harness.failures()).toMatchObject([{ record: 7, fault: "reject" }]);
 });
+
+test("records that a listening export hands over become failures at once if they cannot be kept, without a run", async () => {
+  let heard: ListenContext<{ readonly id: string }> | undefined;
+  const { harness, written } = await started<{ readonly id: string }>({
+    key: ({ id }) => id,
+    listen(context) {
+      heard = context;
+      return () => undefined;
+    },
+  });
+  await harness.clock.settle();
+  const odd = { id: "odd", send: () => undefined };
+
+  const first = await heard?.accept([{ id: "a" }, odd, { id: "b" }], { ids: ["1", "2", "3"] });
+  const delivered = await written();
+  const again = await heard?.accept([odd], { ids: ["2"] });
+
+  expect([first, again]).toEqual([
+    { accepted: 2, duplicates: 0 },
+    { accepted: 0, duplicates: 0 },
+  ]);
+  expect(delivered).toEqual([{ id: "a" }, { id: "b" }]);
+  expect(await harness.runs()).toHaveLength(1);
+  expect(await harness.failures()).toMatchObject([
+    {
+      key: "odd",
+      _runId: "",
+      unstorable: true,
+      fault: "reject",
+      occurrences: 2,
+      message: expect.stringContaining("send is a function") as unknown,
+    },
+  ]);
+});
