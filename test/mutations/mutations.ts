@@ -600,7 +600,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a wait may be a date [4.2]",
     file: "src/run/retry.ts",
-    find: "asked instanceof Date ? asked.getTime() - now : asked",
+    find: "types.isDate(asked) ? Date.prototype.getTime.call(asked) - now : asked",
     replace: "asked",
     tests: ["test/run/retry.test.ts", "test/run/destination/write-batch.test.ts"],
   },
