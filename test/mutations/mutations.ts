@@ -428,6 +428,13 @@ export const mutations: readonly Mutation[] = [
 
   // ── progress by import, pauses, failures by key
   {
+    promise: "automatic retries that meet a stop fail no run in each round [4.3]",
+    file: "src/run/pass/departures.ts",
+    find: 'pause?.until !== "nextRun" || ',
+    replace: 'pause?.until === "nextRun" || ',
+    tests: ["test/run/pass/progress-by-import.test.ts"],
+  },
+  {
     promise: "what listen hands over and nothing can keep is a failure, and is not delivered for ever [4.5]",
     file: "src/scheduler/intake.ts",
     find: "...(failures.length === 0 ? {} : { failures }),",

@@ -74,6 +74,10 @@ export class Departures {
       // A run with a position of its own waits with its import, whose place is not its to change.
       if (departure.status === "paused" && pause?.resumeAt !== undefined) onWait(Date.parse(pause.resumeAt));
       else recipient.left = { ...departure, status: "failed" };
+      // Or what goes out again by itself would meet the same stop, and fail a run, in each round of maintenance.
+      if (pause?.until !== "nextRun" || progress.run.trigger !== "retry") return;
+      progress.plan({ _importIds: [recipient._importId], pause });
+      this.emitPaused(recipient, departure);
       return;
     }
     progress.plan({ _importIds: [recipient._importId], behind: true, ...(pause === undefined ? {} : { pause }) });

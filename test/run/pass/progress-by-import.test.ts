@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Export, type Import, reject, retryLater, stop } from "../../../src/index.ts";
-import { collectingImport, scriptedImport } from "../../../src/testing/index.ts";
+import { arrayExport, collectingImport, scriptedImport } from "../../../src/testing/index.ts";
 import { Gate, Harness, aborted, hour, minute, second } from "../../support/harness.ts";
 
 /** Numbers 1 to `last`, one a page, with a checkpoint each. */
@@ -369,6 +369,28 @@ describe("failures", () => {
     await harness.run(_flowId);
 
     expect(afterOlder).toMatchObject([{ key: "a", version: 2, record: { version: 2 } }]);
+    expect(await harness.failures()).toEqual([]);
+  });
+
+  test("that go out again by themselves and meet a stop pause the import, and are delivered when it is over", async () => {
+    let mode: "busy" | "stopped" | "open" = "busy";
+    const sink = scriptedImport<number>(({ records }) => {
+      if (mode === "stopped") throw stop("401");
+      return records.map((record) =>
+        record === 1 && mode === "busy" ? { ok: false, fault: "retry", error: "423" } : { ok: true },
+      );
+    });
+    const harness = new Harness({ exports: { from: arrayExport([1, 2], { key: String }) }, imports: { sink } });
+    await harness.move();
+    mode = "stopped";
+
+    await harness.clock.advance(hour);
+    const failed = (await harness.runs()).filter(({ status }) => status === "failed").length;
+    mode = "open";
+    await harness.clock.advance(hour);
+
+    expect(failed).toBeGreaterThan(0);
+    expect(failed).toBeLessThanOrEqual(5);
     expect(await harness.failures()).toEqual([]);
   });
 
