@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { callsAndEnds, opensNothing, writeGuide } from "./guide.mjs";
-import { inProject, manifest, node, pack, pinned, run, runChecks } from "./pack.mjs";
+import { importedPeers, inProject, manifest, node, pack, pinned, run, runChecks } from "./pack.mjs";
 
 const { tarball } = await pack();
 const application = [tarball, pinned("libsql"), pinned("hono"), pinned("@hono/node-server")];
@@ -17,9 +17,12 @@ function movedKeptAndServed(output) {
     assert.ok(output.includes(`${line}\n`), output);
 }
 
-const worksInJest = () =>
+const worksInJest = async () =>
   inProject(
-    { packages: [...application, "jest@30.5.2"], files: ["hosts/orders.test.cjs", ...parts] },
+    {
+      packages: [...application, ...(await importedPeers()).map(pinned), "jest@30.5.2"],
+      files: ["hosts/orders.test.cjs", ...parts],
+    },
     async (folder) => {
       await node(["node_modules/jest/bin/jest.js", "--rootDir", ".", "--ci"], folder);
     },

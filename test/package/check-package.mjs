@@ -6,7 +6,7 @@ import { join, posix } from "node:path";
 import { build as esbuild } from "esbuild";
 import { tsImport } from "tsx/esm/api";
 import { checkExportedNames } from "./exported-names.mjs";
-import { inProject, manifest, node, pack, pinned, root, runChecks } from "./pack.mjs";
+import { importedPeers, inProject, manifest, node, pack, pinned, root, runChecks } from "./pack.mjs";
 import { dueTimes } from "./due-times.mjs";
 
 /** In bytes. What is over it needs a reason, which goes into the commit that raises it. */
@@ -131,8 +131,8 @@ async function schedulesAsTheSourcesDo() {
 }
 
 /** With nothing installed but the peers that a built file imports; and bundled, with everything inside. */
-const loadsEveryEntry = () =>
-  inProject({ type: "module", packages: [tarball, ...importedPeers().map(pinned)] }, async (folder) => {
+const loadsEveryEntry = async () =>
+  inProject({ type: "module", packages: [tarball, ...(await importedPeers()).map(pinned)] }, async (folder) => {
     const names = entries.map((entry) => (entry === "index" ? "poundlock" : `poundlock/${entry}`));
     await writeFile(
       join(folder, "every.mjs"),
@@ -151,11 +151,6 @@ const loadsEveryEntry = () =>
     assert.deepEqual(found.slice(1), [found[0], found[0]], "not every build exports the same");
     return `${names.length} entry points`;
   });
-
-const importedPeers = () => {
-  const names = new Set(matches(imported, "js"));
-  return Object.keys(manifest.peerDependencies).filter((name) => names.has(name));
-};
 
 /** A program that prints what each entry point exports. */
 const everyEntry = (names, load) => {

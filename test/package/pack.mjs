@@ -1,6 +1,6 @@
 // What the checks of the package share: the package as npm packs it, and projects of hosts to install it in.
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -38,6 +38,15 @@ export async function pack() {
 
 /** A package in the version that this repository tests with. */
 export const pinned = (name) => `${name}@${manifest.devDependencies[name]}`;
+
+/** The optional peers without which an entry point cannot be loaded. */
+export async function importedPeers() {
+  const files = (await readdir(join(root, "dist"), { recursive: true })).filter((file) => file.endsWith(".js"));
+  const code = (await Promise.all(files.map((file) => readFile(join(root, "dist", file), "utf8")))).join("\n");
+  return Object.keys(manifest.peerDependencies).filter((name) =>
+    new RegExp(`^import .*['"]${name}(?:/[^'"]*)?['"];$`, "m").test(code),
+  );
+}
 
 /**
  * Runs `work` in a project that has nothing but `packages` and what they depend on, and these files of this folder.
