@@ -1,12 +1,16 @@
 import { readSync, writeSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
 import { messageOf } from "../../src/model/message.ts";
 import { FileHost, type HostSetting, ordersOf } from "./file-host.ts";
 import type { Place } from "./points.ts";
 
 /** What a child process is to do. */
 export interface ChildSetting extends HostSetting {
-  /** `orders`: runs that flow once, or goes on with the run that there is. `events`: takes in all pages, one after the other, and moves them. */
-  readonly task: "orders" | "events";
+  /**
+   * `orders`: runs that flow once, or goes on with the run that there is. `events`: takes in all pages, one after the
+   * other, and moves them. `all`: runs `orders` again and again, until both imports have all pages.
+   */
+  readonly task: "orders" | "events" | "all";
 }
 
 /** What it tells its parent, a line each. */
@@ -35,6 +39,10 @@ async function work(setting: ChildSetting): Promise<void> {
     ended: (held) => report({ what: "ended", held }),
   });
   const { scheduler } = host;
+  if (setting.task === "all") {
+    await runUntilAllIsThere(host, setting.pages);
+    return;
+  }
   scheduler.on("background:error", ({ error, during }) =>
     report({ what: "background:error", message: `${during}: ${messageOf(error)}` }),
   );
@@ -51,6 +59,20 @@ async function work(setting: ChildSetting): Promise<void> {
   await scheduler.start();
   if (setting.task === "orders" && (await scheduler.listRuns()).items.length === 0) await scheduler.run("orders");
   await over;
+  await host.close();
+  report({ what: "closed" });
+}
+
+async function runUntilAllIsThere(host: FileHost, pages: number): Promise<void> {
+  const { scheduler } = host;
+  await scheduler.start();
+  const isThere = ({ checkpoint }: { readonly checkpoint?: unknown }) =>
+    (checkpoint as { readonly page: number } | undefined)?.page === pages;
+  while (!(await scheduler.deliveries("orders")).every(isThere)) {
+    const { _id } = await scheduler.run("orders");
+    await scheduler.waitFor(_id);
+    await pause(10);
+  }
   await host.close();
   report({ what: "closed" });
 }

@@ -1,7 +1,15 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { type Clock, type Export, FlowRegistry, type Import, Scheduler, systemClock } from "../../src/index.ts";
+import {
+  type Clock,
+  type Export,
+  FlowRegistry,
+  type Import,
+  Scheduler,
+  retryLater,
+  systemClock,
+} from "../../src/index.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { silentLogger } from "../../src/model/logger.ts";
 import { DeliveryFile, linesOf } from "../support/deliveries.ts";
@@ -23,6 +31,8 @@ export interface HostSetting {
   readonly halt?: Place;
   /** Milliseconds that its imports take to answer when they have written. @default 0 */
   readonly answerMs?: number;
+  /** The second import is down for so many milliseconds, then up for as many, and so on. @default it is never down */
+  readonly downMs?: number;
   /** Milliseconds for which it waits for another process's transaction. @default the storage's own */
   readonly busyMs?: number;
   /** How often a run may be reclaimed. @default the scheduler's own */
@@ -95,7 +105,7 @@ export class FileHost {
   private constructor(setting: HostSetting, callbacks: HostCallbacks, stored: Storage) {
     this.#setting = setting;
     this.#callbacks = callbacks;
-    const { maxCrashes } = setting;
+    const { downMs, maxCrashes } = setting;
     const before = (call: WatchedCall) => this.#before(call);
     this.storage = watchedStorage(stored, { before, after: (call) => this.#after(call) });
     const imports = Object.fromEntries(importIds.map((_importId) => [_importId, this.#import(_importId)]));
@@ -105,6 +115,7 @@ export class FileHost {
       leaseMs,
       logger: silentLogger,
       ...(maxCrashes === undefined ? {} : { maxCrashes }),
+      ...(downMs === undefined ? {} : { maxAttempts: 2, retryDelayMs: 20 }),
     });
   }
 
@@ -146,6 +157,7 @@ export class FileHost {
       write: async ([first], { keys, run }) => {
         const page = first === undefined ? 0 : pageOf(first);
         await this.#reach({ point: "before write", page, _importId });
+        if (_importId === importIds[1] && this.#isDown()) throw retryLater("it is down");
         const middle: Place = { point: "mid write", page, _importId };
         const half = this.#halts(middle) ? keys.length / 2 : 0;
         if (half > 0) deliveries.add(keys.slice(0, half), run._id, name);
@@ -156,6 +168,11 @@ export class FileHost {
         await this.#reach({ point: "written", page, _importId });
       },
     };
+  }
+
+  #isDown(): boolean {
+    const { downMs } = this.#setting;
+    return downMs !== undefined && Math.floor(systemClock.now() / downMs) % 2 === 1;
   }
 
   // A page takes so little time that leases are only renewed during one that waits for it.

@@ -66,6 +66,65 @@ export async function killAtRandom(program: Program, { kills, chance }: { kills:
   return { kills, early, ...(await judge(folder, { pages, kills, early })) } satisfies KillFigures;
 }
 
+/**
+ * One process after the other, each killed at a random moment while it moves pages to two imports, of which the second
+ * is down for half of the time, until so many of them had committed a page. Then the second import is up, and the last
+ * process moves what is left.
+ *
+ * @throws if a record is lost, a failure is open, or the first import got more records twice than one page for each kill.
+ */
+export async function killDuringOutages(program: Program, { kills, chance }: { kills: number; chance: Chance }) {
+  const folder = await mkdtemp(join(tmpdir(), "poundlock-outages-"));
+  const setting = (life: number, pages: number): ChildSetting => ({
+    ...{ folder, name: `life-${life}`, pages, task: "all", aheadMs: life * pauseStepMs, maxCrashes: endless },
+  });
+  let [effective, early, life, pages] = [0, 0, 0, 0];
+  while (effective < kills) {
+    pages += chance.between(2, 8);
+    const victim = new HostProcess(program, { ...setting(++life, pages), answerMs: 2, downMs: 100 });
+    const commits = chance.between(1, 8);
+    const hasMoved = victim.until(() => victim.all("committed").length >= commits || victim.all("closed").length > 0);
+    // While the second import is paused, and the first has all, there may be nothing to commit.
+    await Promise.race([hasMoved, pause(longestLifeMs)]);
+    await pause(chance.next() * 10);
+    await victim.kill();
+    await hasMoved.catch(() => undefined);
+    assert.deepEqual(victim.all("background:error"), []);
+    if (victim.all("closed").length > 0) continue;
+    if (victim.all("committed").length > 0) effective++;
+    else early++;
+  }
+  const last = new HostProcess(program, setting(life + 1_000, pages));
+  assert.equal(await last.ended, "0", JSON.stringify(last.reports));
+  return { kills, early, pages, ...(await judgeOutages(folder, pages, kills + early)) };
+}
+
+const longestLifeMs = 1_000;
+
+/** Between two processes most pauses end by themselves. */
+const pauseStepMs = 35_000;
+
+async function judgeOutages(folder: string, pages: number, kills: number) {
+  const host = await FileHost.open({ folder, name: "judge", pages });
+  const keys = Array.from({ length: pages }, (_, index) => ordersOf(index + 1).map(keyOf)).flat();
+  const paused = (await host.scheduler.listRuns({ limit: 1_000 })).items.filter(
+    ({ imports }) => imports[importIds[1]]?.status === "paused",
+  ).length;
+  assert.deepEqual((await host.scheduler.listFailures({ status: "open" })).items, []);
+  await host.close();
+  const [healthy, other] = importIds.map((_importId) => {
+    const check = checkDeliveries(new DeliveryFile(folder, _importId), keys);
+    assert.deepEqual({ lost: check.lost, invented: check.invented }, { lost: [], invented: [] });
+    return check.repeated;
+  });
+  assert(
+    healthy !== undefined && healthy <= kills * pageSize,
+    `${healthy} records were repeated to the healthy import`,
+  );
+  await rm(folder, { recursive: true });
+  return { records: keys.length, repeatedToHealthy: healthy, repeatedToOther: other ?? 0, paused, lost: 0 };
+}
+
 async function judge(folder: string, { pages, kills, early }: { pages: number; kills: number; early: number }) {
   const host = await FileHost.open({ folder, name: "judge", pages });
   const { items } = await host.scheduler.listRuns();

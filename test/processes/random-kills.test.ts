@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Chance } from "../support/chance.ts";
 import { killIntake } from "./intake.ts";
-import { killAtRandom } from "./kills.ts";
+import { killAtRandom, killDuringOutages } from "./kills.ts";
 import { runInPair } from "./pair.ts";
 import { bundle } from "./child-process.ts";
 
@@ -14,6 +14,16 @@ test("one process after the other is killed at a random moment, and their one ru
 
   expect({ kills, lost }).toEqual({ kills: 20, lost: 0 });
   expect(repeated).toBeGreaterThan(0);
+  await program.remove();
+});
+
+test("processes are killed while one of two imports is down for half of the time, and the other gets at most a page twice for each kill", async () => {
+  const program = await bundle("child");
+
+  const { lost, paused } = await killDuringOutages(program, { kills: 20, chance: new Chance(1) });
+
+  expect(lost).toBe(0);
+  expect(paused).toBeGreaterThan(0);
   await program.remove();
 });
 

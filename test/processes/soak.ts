@@ -2,16 +2,17 @@ import { parseArgs } from "node:util";
 import { Chance } from "../support/chance.ts";
 import { freeze, titleOf, trials } from "./freeze.ts";
 import { killIntake } from "./intake.ts";
-import { killAtRandom } from "./kills.ts";
+import { killAtRandom, killDuringOutages } from "./kills.ts";
 import { runInPair } from "./pair.ts";
 import { bundle, inParallel } from "./child-process.ts";
 
-// `npm run test:soak:crashes -- [--kills 1000] [--freezes 200] [--events 100000] [--event-kills 100] [--flows 10]
+// `npm run test:soak:crashes -- [--kills 1000] [--outage-kills 1000] [--freezes 200] [--events 100000] [--event-kills 100] [--flows 10]
 // [--runs 1000] [--seed 1]`: real processes that are killed, stopped, and in each other's way. `runs`: of each flow. 0
 // leaves a part out.
 const { values } = parseArgs({
   options: {
     kills: { type: "string", default: "1000" },
+    "outage-kills": { type: "string", default: "1000" },
     freezes: { type: "string", default: "200" },
     events: { type: "string", default: "100000" },
     "event-kills": { type: "string", default: "100" },
@@ -45,6 +46,13 @@ await part("kill -9", values.kills, async () => {
   const figures = await killAtRandom(programs.child, { kills, chance: new Chance(seed) });
   const { early, pages, records, repeated, lost } = figures;
   return `${text(kills)} processes killed after a commit, ${text(early)} before; one run of ${text(pages)} pages, ${text(records)} records to 2 imports: ${text(lost)} lost, ${text(repeated)} repeated`;
+});
+
+await part("kill -9, one import down for half of the time", values["outage-kills"], async () => {
+  const kills = Number(values["outage-kills"]);
+  const figures = await killDuringOutages(programs.child, { kills, chance: new Chance(seed) });
+  const { early, pages, paused, records, repeatedToHealthy, repeatedToOther, lost } = figures;
+  return `${text(kills)} processes killed after a commit, ${text(early)} before; ${text(pages)} pages, ${text(records)} records to 2 imports, of which one was paused in ${text(paused)} of the newest 1,000 runs: ${text(lost)} lost, ${text(repeatedToHealthy)} repeated to the healthy one, ${text(repeatedToOther)} to the other`;
 });
 
 await part("SIGSTOP", values.freezes, async () => {
