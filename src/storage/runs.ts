@@ -21,7 +21,8 @@ export interface RunStorage {
   listRuns(query: RunQuery): Promise<ListResult<Run>>;
   /**
    * A waiting run becomes canceled, a running one canceling; one that has ended stays as it is. Undefined if there is
-   * none. `discard`: the positions of its flow's imports are given up when it is canceled; their checkpoints stay.
+   * none. `discard`: the positions of its flow's imports are given up when it is canceled, unless they are those of another
+   * run of the flow, which is active or waits to go on; their checkpoints stay.
    */
   cancelRun(_id: string, change: { readonly at: number; readonly discard?: boolean }): Promise<Run | undefined>;
   /**

@@ -398,6 +398,14 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/run/pass/progress-by-import.test.ts"],
   },
   {
+    promise: "canceling a run that waits takes no position from the one that is active [4.3]",
+    file: "src/storage/sql/runs.ts",
+    find: " && !(yield* hasBegunRun(run._flowId)))",
+    replace: ")",
+    tests: [sqliteStorage],
+    only: "leaves the positions to another run",
+  },
+  {
     promise: "a sample run moves no checkpoint [4.3]",
     file: "src/run/execute-run.ts",
     find: "if (run.limit === undefined && run.moveCheckpoint",

@@ -20,10 +20,8 @@ export function setCheckpoint(
   checkpoint: StoredCheckpoint | undefined,
   { _importIds, at }: CheckpointChange,
 ): boolean {
-  const queue = state.queues.get(_flowId);
   const flow = state.flows.get(_flowId);
-  if (flow === undefined || queue?.active !== undefined) return false;
-  if (queue?.waiting.some(({ run }) => run.startedAt !== undefined)) return false;
+  if (flow === undefined || hasBegunRun(state, _flowId)) return false;
   const kept = own(checkpoint);
   for (const _importId of importIdsOf(flow).filter((one) => _importIds.includes(one))) {
     const { pause, inbox } = placesOf(state, _flowId).get(_importId) ?? {};
@@ -36,6 +34,13 @@ export function setCheckpoint(
     placesOf(state, _flowId).set(_importId, Object.freeze(place));
   }
   return true;
+}
+
+/** Whether a run of the flow is active, or waits to go on: places are where it reads. */
+export function hasBegunRun(state: MemoryState, _flowId: string): boolean {
+  const queue = state.queues.get(_flowId);
+  if (queue === undefined) return false;
+  return queue.active !== undefined || queue.waiting.some(({ run }) => run.startedAt !== undefined);
 }
 
 /** @see PlaceStorage.endPauses */

@@ -3,7 +3,7 @@ import { type Run, type RunStart, hasEnded, hasOwnPosition, newRun, transitionRu
 import { isoOf, own, placeOf } from "../documents.ts";
 import type { ListResult, OverlapRule, PruneRule, QueueDueResult, QueueRunResult, RunQuery, Tick } from "../storage.ts";
 import { forgetFailure } from "./failures.ts";
-import { discardPositions } from "./places.ts";
+import { discardPositions, hasBegunRun } from "./places.ts";
 import { Sequence } from "./sequence.ts";
 import {
   type FlowQueue,
@@ -131,7 +131,7 @@ export function cancelRun(
   if (discard) entry.run = Object.freeze({ ...entry.run, discard: true as const });
   if (entry.run.status === "queued") {
     cancelQueued(state.queueOf(entry.run._flowId), entry, at);
-    if (discard) discardPositions(state, entry.run._flowId);
+    if (discard && !hasBegunRun(state, entry.run._flowId)) discardPositions(state, entry.run._flowId);
   } else if (entry.run.status === "running") entry.run = transitionRun(entry.run, "canceling");
   return entry.run;
 }

@@ -103,18 +103,8 @@ export function setCheckpoint(
   const version = checkpoint?.version ?? null;
   const chosen = [...new Set(_importIds)];
   return function* () {
-    const flow = yield* rowOf(
-      `select 1 from poundlock_flows f where f.id = ?
-        and not exists (select 1 from poundlock_runs r where r.flow_id = f.id and r.stage = 1)`,
-      _flowId,
-    );
-    if (flow === undefined) return false;
-    const first = yield* rowOf<{ doc: string }>(
-      `select doc from poundlock_runs where flow_id = ? and stage = 0 order by seq limit 1`,
-      _flowId,
-    );
-    // Only the first of those that wait can have begun.
-    if (first !== undefined && "startedAt" in (JSON.parse(first.doc) as object)) return false;
+    const flow = yield* rowOf(`select 1 from poundlock_flows where id = ?`, _flowId);
+    if (flow === undefined || (yield* hasBegunRun(_flowId))) return false;
     for (const _importId of chosen)
       yield* execute(
         `update poundlock_places set checkpoint = ?, version = ?, position = null, behind = 0, moved_at = ?
@@ -123,6 +113,18 @@ export function setCheckpoint(
       );
     return true;
   };
+}
+
+/** Whether a run of the flow is active, or waits to go on: places are where it reads. */
+export function* hasBegunRun(_flowId: string): TransactionBody<boolean> {
+  const active = yield* rowOf(`select 1 from poundlock_runs where flow_id = ? and stage = 1`, _flowId);
+  if (active !== undefined) return true;
+  const first = yield* rowOf<{ doc: string }>(
+    `select doc from poundlock_runs where flow_id = ? and stage = 0 order by seq limit 1`,
+    _flowId,
+  );
+  // Only the first of those that wait can have begun.
+  return first !== undefined && "startedAt" in (JSON.parse(first.doc) as object);
 }
 
 /** @see PlaceStorage.endPauses */

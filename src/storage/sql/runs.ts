@@ -20,7 +20,7 @@ import {
 } from "./database.ts";
 import { isoOf, placeOf } from "../documents.ts";
 import { type FlowRow, flowColumns, flowOf, runOf, stageOf } from "./rows.ts";
-import { discardPositions } from "./places.ts";
+import { discardPositions, hasBegunRun } from "./places.ts";
 import type {
   ChainResult,
   OverlapRule,
@@ -127,7 +127,7 @@ export function cancelRun(
     const canceling = run.status === "canceling" ? run : transitionRun(run, "canceling");
     const next = run.status === "queued" ? transitionRun(canceling, "canceled", { endedAt: isoOf(at) }) : canceling;
     yield* keepRun(row.seq, next);
-    if (discard && run.status === "queued") yield* discardPositions(run._flowId);
+    if (discard && run.status === "queued" && !(yield* hasBegunRun(run._flowId))) yield* discardPositions(run._flowId);
     return next;
   };
 }

@@ -127,6 +127,22 @@ export const placeStorageCases: readonly StorageCase[] = [
     assert.deepEqual(await storage.findPlaces("flow"), {});
   }),
 
+  on("cancelRun with `discard` leaves the positions to another run of the flow that has begun", async (storage) => {
+    const { runLease } = await runningForTwo(storage);
+    for (const _id of ["waits", "waits, too"]) await queue(storage, _id);
+    await storage.commitPage(runLease, pageOf(1, { places: [{ _importIds: both, checkpoint: first, position }] }));
+    const positionNow = async () => (await storage.findPlaces("flow")).ledger?.position;
+
+    await storage.cancelRun("waits", { at: at(9), discard: true });
+    const whileActive = await positionNow();
+    await storage.releaseRun(runLease);
+    await storage.cancelRun("waits, too", { at: at(10), discard: true });
+    const whileBegun = await positionNow();
+    await storage.cancelRun("run of flow", { at: at(11), discard: true });
+
+    assert.deepEqual([whileActive, whileBegun, await positionNow()], [position, position, undefined]);
+  }),
+
   on(
     "cancelRun with `discard` gives up the flow's positions when the run is canceled, and no checkpoint",
     async (storage) => {
