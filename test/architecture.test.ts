@@ -91,6 +91,8 @@ describe("the linter refuses", () => {
       ["no-restricted-globals"],
     ],
     ["a getter in an object literal of a run", "src/run/x.ts", `export const a = { get b() { return 1; } };`, [syntax]],
+    ["a setter in one of the scheduler", "src/scheduler/x.ts", `export const a = { set b(c: 1) { void c; } };`, [syntax]],
+    ["a getter in one of the clock", "src/clock.ts", `export const a = { get b() { return 1; } };`, [syntax]],
     ["a constant in an entry", "src/index.ts", `export { a } from "./errors.ts";\nexport const b = 1;`, [syntax]],
     ["an import for its effect in an entry", "src/testing/index.ts", `import "./fakes.ts";`, [syntax]],
     ["a banned word in a comment", "src/run/x.ts", `// The caller is told.\nexport const a = 1;`, [words]],
