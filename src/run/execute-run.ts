@@ -65,7 +65,7 @@ class Execution {
   async run(): Promise<RunResult> {
     try {
       const isThrough = await this.#readAll();
-      const waits = !isThrough || this.#reader.notBefore !== undefined;
+      const waits = (!isThrough || this.#reader.notBefore !== undefined) && !this.#hasLost();
       // Neither says more of its imports, so what is known of them is committed now.
       if (!waits) await this.#finish();
       if (this.#job.signal.aborted || waits) await this.#progress.flush();
@@ -80,6 +80,11 @@ class Execution {
         throw error;
       return this.#result("failed", error);
     }
+  }
+
+  // A run with a position of its own would go on behind what an import that failed has not got: it ends instead.
+  #hasLost(): boolean {
+    return this.#ownPosition && [...this.#recipients.values()].some(({ left }) => left?.status === "failed");
   }
 
   // False: the run is to wait.

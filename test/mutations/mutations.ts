@@ -406,6 +406,13 @@ export const mutations: readonly Mutation[] = [
     only: "leaves the positions to another run",
   },
   {
+    promise: "a sample run or backfill does not wait and go on behind what a failed import has not got [4.3]",
+    file: "src/run/execute-run.ts",
+    find: " && !this.#hasLost();",
+    replace: ";",
+    tests: ["test/run/pass/progress-by-import.test.ts"],
+  },
+  {
     promise: "a sample run moves no checkpoint [4.3]",
     file: "src/run/execute-run.ts",
     find: "if (run.limit === undefined && run.moveCheckpoint",

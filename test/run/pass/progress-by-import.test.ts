@@ -728,6 +728,21 @@ describe("a run with a position of its own", () => {
     expect(harness.events.of("import:paused")).toEqual([]);
   });
 
+  test("fails instead of waiting if another import has failed: what that one has not got would be passed over", async () => {
+    const broken = scriptedImport<number>(() => "nonsense" as never);
+    const erp: Import<number> = {
+      idempotent: true,
+      async write() {
+        throw retryLater("quota", { afterMs: hour });
+      },
+    };
+    const harness = new Harness({ exports: { from: numbers(3) }, imports: { broken, erp } });
+
+    const run = await harness.move({ limit: 3 });
+
+    expect(run).toMatchObject({ status: "failed", error: { code: "contract_violation" } });
+  });
+
   test("waits as long as a destination asks in mid-page, and goes on after what was stored of it", async () => {
     let asked = false;
     const written: number[] = [];
