@@ -60,6 +60,11 @@ const zones = [
     message: "SQLite is reached by its own entry only.",
   },
   {
+    target: ["./src/*.ts", "./src/!(storage)/**/*", "./src/storage/!(postgres)/**/*"],
+    from: "./src/storage/postgres",
+    message: "PostgreSQL is reached by its own entry only.",
+  },
+  {
     target: ["./src/*.ts", "./src/!(http)/**/*", "./src/http/!(node).ts", "./src/http/*/**/*"],
     from: "./src/http/node.ts",
     message: "What needs @hono/node-server is reached by its own entry only.",

@@ -69,6 +69,7 @@ export default defineConfig({
     testing: "src/testing/index.ts",
     storage: "src/storage/storage.ts",
     "storage/sqlite": "src/storage/sqlite/sqlite-storage.ts",
+    "storage/postgres": "src/storage/postgres/postgres-storage.ts",
     connectors: "src/connectors/index.ts",
     http: "src/http/index.ts",
     "http/node": "src/http/node.ts",

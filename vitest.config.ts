@@ -12,6 +12,9 @@ const long = [
   "test/storage/sqlite/full.test.ts",
 ];
 
+/** What is tested on a PostgreSQL. */
+const onPostgres = ["test/storage/postgres/**/*.test.ts"];
+
 export default defineConfig({
   resolve: {
     alias: [
@@ -20,6 +23,10 @@ export default defineConfig({
       { find: /^poundlock\/storage$/, replacement: source("storage/storage.ts") },
       { find: /^poundlock\/storage\/sqlite$/, replacement: source("storage/sqlite/sqlite-storage.ts") },
       { find: /^poundlock\/connectors$/, replacement: source("connectors/index.ts") },
+      {
+        find: /^poundlock\/storage\/postgres$/,
+        replacement: source("storage/postgres/postgres-storage.ts"),
+      },
       { find: /^poundlock\/http$/, replacement: source("http/index.ts") },
       { find: /^poundlock\/http\/node$/, replacement: source("http/node.ts") },
       { find: /^poundlock\/connectors\/sql$/, replacement: source("connectors/sql/index.ts") },
@@ -39,17 +46,21 @@ export default defineConfig({
     maxWorkers: "100%",
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // `npm test` runs the first of them, `npm run test:all` both.
+    // `npm test` runs the first two of them, `npm run test:all` all.
     projects: [
       {
         extends: true,
         test: {
           name: "quick",
           include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, ...long],
+          exclude: [...configDefaults.exclude, ...long, ...onPostgres],
           // Type tests count as tests; an unmet `@ts-expect-error` in one fails it.
           typecheck: { enabled: true, include: ["test/**/*.test-d.ts"], ignoreSourceErrors: true },
         },
+      },
+      {
+        extends: true,
+        test: { name: "postgres", include: onPostgres, globalSetup: ["test/support/postgres-server.ts"] },
       },
       { extends: true, test: { name: "long", include: long } },
     ],

@@ -29,6 +29,11 @@ export const systemClock: Clock = {
   yieldToEventLoop: () => new Promise((resolve) => setImmediate(resolve)),
 };
 
+/** Milliseconds that have passed since some instant in the past, with fractions; unlike a clock it is never set. */
+export function elapsedMs(): number {
+  return performance.now();
+}
+
 /** Resolves after `delayMs`, or at once when `signal` aborts: never rejects. */
 export function delay(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted === true) return Promise.resolve();

@@ -58,13 +58,14 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   /** @throws `invalid_option` naming the first option, export or import that is invalid. */
   constructor(options: RegistryOptions<X, M> = {}) {
     super(registryEventNames);
-    const { storage = new MemoryStorage(), timezone = "UTC", clock = systemClock, newId = uuidv7 } = options;
+    const { timezone = "UTC", newId = uuidv7 } = options;
+    const storage: Storage = options.storage ?? new MemoryStorage();
     if (isPromise(storage))
       throw new InvalidOptionError("storage", "a storage that is open", storage, { hint: ": await it" });
     validate(options, optionRules, InvalidOptionError);
     this.storage = storage;
     this.timezone = timezone;
-    this.clock = clock;
+    this.clock = options.clock ?? storage.clock ?? systemClock;
     this.newId = newId;
     for (const [_id, from] of Object.entries(options.exports ?? {})) this.addExport(_id, from);
     for (const [_id, into] of Object.entries(options.imports ?? {})) this.addImport(_id, into);

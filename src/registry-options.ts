@@ -14,7 +14,7 @@ export interface RegistryOptions<X extends Exports = Exports, M extends Imports 
   readonly storage?: Storage;
   /** IANA zone of schedules that name none. @default "UTC" */
   readonly timezone?: string;
-  /** Tells the time. @default the system's */
+  /** Tells the time. @default the storage's if it has one, such as the database's, else the system's */
   readonly clock?: Clock;
   /** Makes ids; each has to be new, and later ones sort after earlier ones. @default UUIDv7 */
   readonly newId?: () => string;

@@ -56,6 +56,13 @@ describe("the linter refuses", () => {
     ["an entry imported from inside", "src/run/x.ts", `import { a } from "../index.ts";`, [paths]],
     ["an import inside a call", "src/model/x.ts", `void import("../run/runner.ts");`, [paths]],
     ["SQLite in the root entry", "src/index.ts", `export * from "./storage/sqlite/sqlite-storage.ts";`, [paths]],
+    [
+      "PostgreSQL in the root entry",
+      "src/index.ts",
+      `export * from "./storage/postgres/postgres-storage.ts";`,
+      [paths],
+    ],
+    ["a client of PostgreSQL", "src/storage/postgres/x.ts", `import "pg";`, [imports]],
     ["node:http in the HTTP entry", "src/http/x.ts", `export * from "./node.ts";`, [paths]],
     ["a value where types are allowed", "src/http/x.ts", `import { a } from "../flow-registry.ts";`, [imports]],
     [

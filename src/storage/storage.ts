@@ -1,3 +1,4 @@
+import type { Clock } from "../clock.ts";
 import type { FailureStorage } from "./failures.ts";
 import type { FlowStorage } from "./flows.ts";
 import type { InboxStorage } from "./inbox.ts";
@@ -30,6 +31,8 @@ export interface Storage extends FlowStorage, RunStorage, LeaseStorage, PlaceSto
   readonly capabilities: StorageCapabilities;
   /** Where it is, for reports: storages of one process that have the same one have the same content. Absent: unknown. */
   readonly location?: string | undefined;
+  /** The time that all processes of a shared storage go by; absent: each goes by its own. A registry takes it by default. */
+  readonly clock?: Clock;
   /** Releases connections and files. Closing twice is allowed. */
   close(): Promise<void>;
 }

@@ -16,6 +16,7 @@ export interface Mutation {
 
 const memoryStorage = "test/storage/memory/memory-storage.test.ts";
 const sqliteStorage = "test/storage/sqlite/sqlite-storage.test.ts";
+const postgresStorage = "test/storage/postgres/postgres-storage.test.ts";
 const simulation = { tests: ["test/simulation/simulation.test.ts"], only: "seed" };
 
 /**
@@ -61,6 +62,60 @@ export const mutations: readonly Mutation[] = [
     find: "idempotencyKey({ ...at, key, version: undefined, record })",
     replace: "idempotencyKey({ ...at, key, version: 1, record })",
     tests: ["test/testing/import-cases.test.ts"],
+  },
+
+  // ── PostgreSQL
+  {
+    promise: "on PostgreSQL the changes of one flow are made one after the other",
+    file: "src/storage/sql/locks.ts",
+    find: "return yield { sql, values, returnsRows: true, locks: true };",
+    replace:
+      "return yield { sql: `select ? as id where false`, values: values.slice(0, 1), returnsRows: true, locks: true };",
+    tests: [postgresStorage],
+    only: "at once|two processes|by many",
+  },
+  {
+    promise: "on PostgreSQL a transaction that conflicts with another one is executed again",
+    file: "src/storage/postgres/postgres-database.ts",
+    find: "if (replays >= mostReplays || !isConflict(error)) throw error;",
+    replace: "throw error;",
+    tests: ["test/storage/postgres/database.test.ts"],
+  },
+  {
+    promise: "processes that make a schema of PostgreSQL at once wait for each other",
+    file: "src/storage/postgres/migration.ts",
+    find: "select pg_advisory_xact_lock(hashtext($1))",
+    replace: "select hashtext($1)",
+    tests: ["test/storage/postgres/open.test.ts"],
+  },
+  {
+    promise: "a registry goes by the clock of its storage",
+    file: "src/flow-registry.ts",
+    find: "options.clock ?? storage.clock ?? systemClock",
+    replace: "options.clock ?? systemClock",
+    tests: ["test/storage/postgres/open.test.ts"],
+  },
+  {
+    promise: "PostgreSQL compares ids code point by code point, whatever its database does",
+    file: "src/storage/postgres/spelling.ts",
+    find: `text: \`text collate "C"\`,`,
+    replace: `text: "text",`,
+    tests: [postgresStorage],
+    only: "as people do",
+  },
+  {
+    promise: "PostgreSQL finds what it needs by an index while it takes the tables to be empty",
+    file: "src/storage/sql/database.ts",
+    find: `export const eachTime = "limit 1 offset 0";`,
+    replace: `export const eachTime = "";`,
+    tests: ["test/storage/postgres/plans.test.ts"],
+  },
+  {
+    promise: "a copy of a storage gives no page of an inbox a number that was given before",
+    file: "src/storage/sql/copy-storage.ts",
+    find: "if (seq > 0)",
+    replace: "if (seq < 0)",
+    tests: ["test/storage/postgres/copy-storage.test.ts"],
   },
 
   // ── flows and schedules
@@ -251,8 +306,8 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "the storage lets one run of a flow be claimed at a time [3]",
     file: "src/storage/sql/leases.ts",
-    find: "where a.flow_id = f.id and a.stage = 1),",
-    replace: "where a.flow_id = f.id and a.stage = 9),",
+    find: "where a.flow_id = ? and a.stage = 1),",
+    replace: "where a.flow_id = ? and a.stage = 9),",
     tests: [sqliteStorage],
   },
   {

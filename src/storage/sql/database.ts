@@ -8,6 +8,8 @@ export interface Statement {
   readonly values: readonly SqlValue[];
   /** Whether it returns rows: a query, or a change with `returning`. */
   readonly returnsRows: boolean;
+  /** Whether it only locks rows, for a database that executes transactions concurrently. Any other skips it. */
+  readonly locks: boolean;
 }
 
 /**
@@ -28,6 +30,14 @@ export interface Dialect {
   readonly identity: string;
   /** The type of a column of bytes. */
   readonly bytes: string;
+  /** The type of a column of text, which compares code point by code point. */
+  readonly text: string;
+  /** What an index has of a column of text that may be too long for one; it is looked up by `column = ?` all the same. */
+  readonly indexed: (column: string) => string;
+  /** After the columns of a table whose rows change often: leaves room for that, if it can. */
+  readonly withRoom: string;
+  /** Statements after which the rows of a table are numbered from the one after their only value, or a later one. */
+  readonly numberAfter: (table: string) => readonly string[];
   /** After the columns of a table that is its primary key and little else: keeps its rows there alone, if it can. */
   readonly inKeyOrder: string;
 }
@@ -36,9 +46,10 @@ export interface Dialect {
 export interface SqlDatabase {
   readonly dialect: Dialect;
   /**
-   * Executes the body in one transaction, as if no other one were executed at the same time, and resolves once that is durable.
-   * A database that executes several concurrently needs the isolation level SERIALIZABLE, and the body is executed again
-   * when two of them conflict.
+   * Executes the body in one transaction, and resolves once that is durable. A database that executes one at a time skips
+   * the statements that only lock (`locks.ts`). One that executes several concurrently sends them, needs the isolation
+   * level READ COMMITTED, in which each statement sees what was committed before it, and executes the body again when two
+   * transactions deadlock, or add the same row.
    */
   runTransaction<T>(transaction: Transaction<T>): Promise<T>;
   /** The rows that one query returns of what is committed now: numbers as numbers, bytes as bytes. */
@@ -49,34 +60,89 @@ export interface SqlDatabase {
 
 /** A query, or a change with `returning`, as it stands alone. */
 export function statement(sql: string, ...values: readonly SqlValue[]): Statement {
-  return { sql, values, returnsRows: true };
+  return { sql, values, returnsRows: true, locks: false };
 }
 
 /** All rows, in a transaction. `Row` is what the caller knows of their columns. */
 export function* rowsOf<Row>(sql: string, ...values: readonly SqlValue[]): TransactionBody<readonly Row[]> {
-  return (yield { sql, values, returnsRows: true }) as readonly Row[];
+  return (yield { sql, values, returnsRows: true, locks: false }) as readonly Row[];
 }
 
 /** The first row, in a transaction. */
 export function* rowOf<Row>(sql: string, ...values: readonly SqlValue[]): TransactionBody<Row | undefined> {
-  const [row] = yield { sql, values, returnsRows: true };
+  const [row] = yield { sql, values, returnsRows: true, locks: false };
   return row as Row | undefined;
 }
 
 /** A change that returns nothing, in a transaction. */
 export function* execute(sql: string, ...values: readonly SqlValue[]): TransactionBody<void> {
-  yield { sql, values, returnsRows: false };
+  yield { sql, values, returnsRows: false, locks: false };
 }
 
-/** One condition of a list; left out if its value is undefined. */
-export type Condition = readonly [sql: string, value: SqlValue | undefined];
+/**
+ * At the end of an `exists`: looked up for one row after the other. Without it PostgreSQL may join the tables instead, and
+ * walk through all of the second one; which of the two it does depends on what the tables were like when it looked last.
+ */
+export const eachTime = "limit 1 offset 0";
+
+/** One condition of a list; left out if a value of it is undefined. */
+export type Condition = readonly [sql: string, ...values: (SqlValue | undefined)[]];
 
 /** The conditions that were asked for, after those that stand by themselves: ` where …` and its values, or nothing. */
 export function whereOf(
   conditions: readonly Condition[],
   fixed: readonly string[] = [],
 ): { readonly where: string; readonly values: readonly SqlValue[] } {
-  const given = conditions.filter((one): one is readonly [string, SqlValue] => one[1] !== undefined);
+  const given = conditions.filter((one): one is readonly [string, ...SqlValue[]] => !one.includes(undefined));
   const all = [...fixed, ...given.map(([sql]) => sql)];
-  return { where: all.length === 0 ? "" : ` where ${all.join(" and ")}`, values: given.map(([, value]) => value) };
+  const values = given.flatMap(([, ...some]) => some);
+  return { where: all.length === 0 ? "" : ` where ${all.join(" and ")}`, values };
+}
+
+/** A column that has an index with `seq` after it, and the value that is wanted of it. */
+export type Leader = readonly [column: string, value: string];
+
+/** The first one that is asked for. */
+export function leaderOf(
+  columns: readonly (readonly [column: string, value: string | undefined])[],
+): Leader | undefined {
+  return columns.find((one): one is Leader => one[1] !== undefined);
+}
+
+/** Which part of a list is wanted. */
+export interface Stretch {
+  /** The column of the order. @default "seq" */
+  readonly seq?: string;
+  /** After this place; undefined: from the first row on. */
+  readonly place: number | undefined;
+  /** Up to and including this place. @default to the end */
+  readonly through?: number | undefined;
+  readonly descending: boolean;
+}
+
+/**
+ * The conditions and the order of a list along `seq`, of rows that have the leader's value if there is one. They are such
+ * that only an index of both columns is in that order: with an equation, PostgreSQL may walk along `seq` alone until it
+ * has found enough, through the whole table if the value is rare.
+ */
+export function along(
+  leader: Leader | undefined,
+  { seq = "seq", place, through, descending }: Stretch,
+): { readonly conditions: readonly Condition[]; readonly order: string } {
+  const [after, until, direction] = descending ? ["<", ">=", " desc"] : [">", "<=", ""];
+  if (leader === undefined)
+    return {
+      conditions: [
+        [`${seq} ${after} ?`, place],
+        [`${seq} ${until} ?`, through],
+      ],
+      order: `${seq}${direction}`,
+    };
+  const [column, value] = leader;
+  const whole = `(${column}, ${seq})`;
+  const begin: Condition =
+    place === undefined ? [`${column} ${after}= ?`, value] : [`${whole} ${after} (?, ?)`, value, place];
+  const end: Condition =
+    through === undefined ? [`${column} ${until} ?`, value] : [`${whole} ${until} (?, ?)`, value, through];
+  return { conditions: [end, begin], order: `${column}${direction}, ${seq}${direction}` };
 }

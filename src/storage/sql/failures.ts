@@ -5,7 +5,10 @@ import {
   type TransactionBody,
   type SqlValue,
   type Statement,
+  along,
+  eachTime,
   execute,
+  leaderOf,
   rowOf,
   rowsOf,
   statement,
@@ -13,6 +16,7 @@ import {
 } from "./database.ts";
 import { mostListed } from "../../model/size.ts";
 import { isoOf, placeOf } from "../documents.ts";
+import { lockFlowsOfFailures } from "./locks.ts";
 import { storeValue } from "./record-text.ts";
 import { type FailureRow, failureColumns, failureOf, failureValues, writtenFailureColumns } from "./rows.ts";
 import type { FailureQuery, OpenKey, OpenKeyQuery } from "../storage.ts";
@@ -52,27 +56,39 @@ export function lastFailureFor(limit: number, rows: readonly SizeRow[]): number 
   return rows[(end < 0 ? Math.min(limit, rows.length) : end) - 1]?.seq;
 }
 
-function selectFailures(columns: string, query: FailureQuery, through: number | undefined): readonly Statement[] {
+function selectFailures(selected: string, query: FailureQuery, through: number | undefined): readonly Statement[] {
   const { limit, after, status, _ids, _flowId, _exportId, _importId, _runId, _integrationId, _connectorId } = query;
-  // Of chosen ids, and of one key, there are few: something added keeps the other indexes out of it.
-  const beside = _ids === undefined && query.key === undefined ? "" : " || ''";
-  const conditions: readonly Condition[] = [
+  const columns = [
+    ["run_id", _runId],
+    ["flow_id", _flowId],
+    ["import_id", _importId],
+    ["integration_id", _integrationId],
+    ["connector_id", _connectorId],
+  ] as const;
+  // Of chosen ids, and of one key, there are few.
+  const leader = _ids === undefined && query.key === undefined ? leaderOf(columns) : undefined;
+  const place = after === undefined ? undefined : placeOf(after, 0);
+  const { conditions, order } = along(leader, {
+    seq: _ids === undefined ? "seq" : "seq + 0",
+    place,
+    through,
+    descending: false,
+  });
+  const all: readonly Condition[] = [
     ["record_key = ?", query.key],
-    [`flow_id${beside} = ?`, _flowId],
-    [`run_id${beside} = ?`, _runId],
-    [`import_id${beside} = ?`, _importId],
+    ...conditions,
+    // Something added keeps their indexes out of it.
+    ...columns
+      .filter(([column]) => column !== leader?.[0])
+      .map(([column, value]) => [`${column} || '' = ?`, value] as const),
     ["export_id || '' = ?", _exportId],
-    [`integration_id${beside} = ?`, _integrationId],
-    [`connector_id${beside} = ?`, _connectorId],
     ["fault = ?", query.fault],
     ["retry_at + 0 <= ?", query.retryUntil],
-    ["seq > ?", after === undefined ? undefined : placeOf(after, 0)],
-    ["seq <= ?", through],
   ];
   const fixed = status === undefined ? [] : [ofStatus[status]];
   const select = (ids: readonly string[]) => {
-    const { where, values } = whereOf(conditions, ids.length === 0 ? fixed : [isOneOf(ids.length), ...fixed]);
-    const sql = `select ${columns} from poundlock_failures${where} order by seq limit ?`;
+    const { where, values } = whereOf(all, ids.length === 0 ? fixed : [isOneOf(ids.length), ...fixed]);
+    const sql = `select ${selected} from poundlock_failures${where} order by ${order} limit ?`;
     return statement(sql, ...ids, ...values, limit + 1);
   };
   return _ids === undefined ? [select([])] : portionsOf([...new Set(_ids)]).map(select);
@@ -105,7 +121,8 @@ export function openKeyOf({ id, record_key, version }: OpenKeyRow): OpenKey {
 export function openSizes(_flowId: string): Statement {
   return statement(
     `select x.import_id, count(*) as size from poundlock_failures x where x.flow_id = ? and x.status = 'open'
-      and exists (select 1 from poundlock_places p where p.flow_id = x.flow_id and p.import_id = x.import_id)
+      and exists (select 1 from poundlock_places p
+        where p.flow_id = x.flow_id and p.import_id = x.import_id ${eachTime})
       group by x.import_id`,
     _flowId,
   );
@@ -115,11 +132,12 @@ export function openSizes(_flowId: string): Statement {
 export function retriesDue(until: number, limit: number): Statement {
   return statement(
     `select x.flow_id, x.import_id from poundlock_failures x
-      join poundlock_flows f on f.id = x.flow_id join poundlock_places p on p.flow_id = f.id and p.import_id = x.import_id
       where x.status = 'open' and x.retry_at is not null and x.retry_at <= ?
-      and f.disabled = 0 and f.export_id = x.export_id and p.pause is null
+      and (select f.disabled from poundlock_flows f where f.id = x.flow_id and f.export_id = x.export_id) = 0
+      and exists (select 1 from poundlock_places p
+        where p.flow_id = x.flow_id and p.import_id = x.import_id and p.pause is null ${eachTime})
       and not exists (select 1 from poundlock_failures e where e.flow_id = x.flow_id and e.import_id = x.import_id
-        and e.export_id = x.export_id and e.status = 'open' and e.seq < x.seq and e.retry_at <= ?) limit ?`,
+        and e.export_id = x.export_id and e.status = 'open' and e.seq < x.seq and e.retry_at <= ? ${eachTime}) limit ?`,
     ...[until, until, limit],
   );
 }
@@ -139,9 +157,10 @@ export function resolveFailures(_ids: readonly string[], at: number): Transactio
   return function* () {
     const resolved = new Map<string, Failure>();
     for (const ids of portionsOf(asked)) {
+      yield* lockFlowsOfFailures(ids);
       const rows = yield* rowsOf<FailureRow>(
         `update poundlock_failures set status = 'resolved', resolved_at = ?, resolved_by = 'person', retry_at = null
-          where status = 'open' and ${isOneOf(ids.length)} returning ${failureColumns}`,
+          where ${isOpen} and ${isOneOf(ids.length)} returning ${failureColumns}`,
         ...[at, ...ids],
       );
       for (const failure of rows.map(failureOf)) resolved.set(failure._id, failure);
@@ -158,9 +177,10 @@ export function editFailure(
   const kept = storeValue(record);
   const editedAt = isoOf(at);
   return function* () {
+    yield* lockFlowsOfFailures([_id]);
     const row = yield* rowOf<FailureRow>(
-      `select ${failureColumns} from poundlock_failures f where id = ? and status = 'open'
-        and not exists (select 1 from poundlock_runs r where r.flow_id = f.flow_id and r.stage = 1 and r.cause = 'retry')`,
+      `select ${failureColumns} from poundlock_failures f where id = ? and ${isOpen}
+        and not exists (select 1 from poundlock_runs r where r.flow_id = f.flow_id and r.stage = 1 and r.cause = 'retry' ${eachTime})`,
       _id,
     );
     // What a retry has read before it would replace the edit, or remove it as delivered.
@@ -224,7 +244,7 @@ export function* supersede(_ids: readonly string[], at: number): TransactionBody
   for (const ids of portionsOf(_ids))
     yield* execute(
       `update poundlock_failures set status = 'resolved', resolved_at = ?, resolved_by = 'delivery', retry_at = null
-        where status = 'open' and ${isOneOf(ids.length)}`,
+        where ${isOpen} and ${isOneOf(ids.length)}`,
       ...[at, ...ids],
     );
 }
@@ -247,6 +267,9 @@ export function* deleteFailures(_ids: readonly string[]): TransactionBody<void> 
 
 // An index of some rows is found by the words that it was made with, so these stand in the text.
 const ofStatus: Readonly<Record<FailureStatus, string>> = { open: "status = 'open'", resolved: "status = 'resolved'" };
+
+// Beside ids, where the indexes of open failures are of no use.
+const isOpen = "status || '' = 'open'";
 
 function isOneOf(size: number): string {
   return `id in (${Array.from({ length: size }, () => "?").join(", ")})`;

@@ -15,6 +15,7 @@ import { isoOf, optional } from "../documents.ts";
 import { type FlowRow, flowColumns, flowOf, flowText, runOf } from "./rows.ts";
 import { resolveOfImports } from "./failures.ts";
 import { removeSettled } from "./inbox.ts";
+import { lockFlow, lockFlows } from "./locks.ts";
 import { followImports, insertPlaces } from "./places.ts";
 import { keepRun } from "./runs.ts";
 import type {
@@ -73,6 +74,7 @@ export function replaceFlow(flow: Flow, change: FlowChange): Transaction<Replace
   const { _id, disabled } = flow;
   const _importIds = [...importIdsOf(flow)];
   return function* () {
+    yield* lockFlow(_id);
     const stored = yield* rowOf<FlowRow & { last_modified: string; inbox_pages: number }>(
       `select ${flowColumns}, last_modified, inbox_pages from poundlock_flows where id = ?`,
       _id,
@@ -108,6 +110,7 @@ export function deleteFlow(
   { expected, at }: { expected?: string; at: number },
 ): Transaction<DeleteFlowResult> {
   return function* () {
+    yield* lockFlow(_id);
     const row = yield* rowOf<FlowRow & { last_modified: string }>(
       `select ${flowColumns}, last_modified from poundlock_flows where id = ?`,
       _id,
@@ -147,6 +150,7 @@ export function flowsScheduled(limit: number, after = ""): Statement {
 /** @see FlowStorage.rescheduleFlows */
 export function rescheduleFlows(changes: readonly DueTimeChange[]): Transaction<void> {
   return function* () {
+    yield* lockFlows(changes.map(({ _flowId }) => _flowId));
     for (const { _flowId, basis, dueAt, expected } of changes)
       yield* execute(
         `update poundlock_flows set due_at = ?, basis = ? where id = ? and disabled = 0 and coalesce(due_at, -1) = ?`,

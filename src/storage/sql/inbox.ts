@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { type Flow, importIdsOf } from "../../model/flow.ts";
 import { type RunStart, newRun } from "../../model/run.ts";
 import { type StoredValue, readValue, storeValue } from "./record-text.ts";
@@ -5,12 +6,14 @@ import {
   type Transaction,
   type TransactionBody,
   type Statement,
+  eachTime,
   execute,
   rowOf,
   rowsOf,
   statement,
 } from "./database.ts";
 import { keepFailures } from "./failures.ts";
+import { lockFlow, lockFlows } from "./locks.ts";
 import { readPlaces } from "./places.ts";
 import { type FlowRow, failureValues, flowColumns, flowOf } from "./rows.ts";
 import { enqueue } from "./runs.ts";
@@ -26,6 +29,7 @@ export function appendInbox(arrival: Arrival, rule: InboxRule): Transaction<Appe
   const starts = arrival.starts.map((start) => ({ ...start }));
   const failures = (arrival.failures ?? []).map((failure) => ({ failure, values: failureValues(failure) }));
   return function* () {
+    yield* lockFlows(starts.map(({ _flowId }) => _flowId));
     const takers: Taker[] = [];
     for (const start of starts) {
       const row = yield* findTaker(start._flowId, { _exportId, arrivalId: _id, runId: start._id });
@@ -78,7 +82,7 @@ function* appendFor(
 /** An import, named `m` with its place `p`, has pages of flow `f` to settle. */
 const hasUnread = `exists (select 1 from poundlock_inbox x where x.flow_id = m.flow_id and x.seq > coalesce(p.inbox, 0)
   and not exists (select 1 from poundlock_drops d
-    where d.flow_id = x.flow_id and d.page_seq = x.seq and d.import_id = m.import_id))`;
+    where d.flow_id = x.flow_id and d.page_seq = x.seq and d.import_id = m.import_id ${eachTime}) ${eachTime})`;
 
 // An import that is not paused has pages to settle.
 function* isWanted(_flowId: string, now: number): TransactionBody<boolean> {
@@ -107,6 +111,7 @@ function* slowestImport(_flowId: string): TransactionBody<string> {
 export function dropInbox(_flowId: string, { _ids, _importId }: InboxDrop): Transaction<readonly string[]> {
   const asked = [...new Set(_ids)];
   return function* () {
+    yield* lockFlow(_flowId);
     const dropped: string[] = [];
     for (const _id of asked) {
       const page = yield* rowOf<{ seq: number }>(
@@ -131,7 +136,7 @@ function* isAwaited(_flowId: string, seq: number): TransactionBody<boolean> {
     `select 1 from poundlock_flow_imports m
       left join poundlock_places p on p.flow_id = m.flow_id and p.import_id = m.import_id
       where m.flow_id = ? and coalesce(p.inbox, 0) < ? and not exists (select 1 from poundlock_drops d
-        where d.flow_id = m.flow_id and d.page_seq = ? and d.import_id = m.import_id) limit 1`,
+        where d.flow_id = m.flow_id and d.page_seq = ? and d.import_id = m.import_id ${eachTime}) limit 1`,
     ...[_flowId, seq, seq],
   );
   return awaited !== undefined;
@@ -241,11 +246,13 @@ export function* removeSettled(_flowId: string): TransactionBody<void> {
 export function flowsUnread(limit: number, after = ""): Statement {
   return statement(
     `select f.id from poundlock_flows f where f.inbox_pages > 0 and f.disabled = 0 and f.id > ?
-      and not exists (select 1 from poundlock_runs w where w.flow_id = f.id and w.stage = 0 and w.cause = 'realtime')
-      and not exists (select 1 from poundlock_runs a where a.flow_id = f.id and a.stage = 1 and a.cause = 'realtime')
+      and not exists (select 1 from poundlock_runs w
+        where w.flow_id = f.id and w.stage = 0 and w.cause = 'realtime' ${eachTime})
+      and not exists (select 1 from poundlock_runs a
+        where a.flow_id = f.id and a.stage = 1 and a.cause = 'realtime' ${eachTime})
       and exists (select 1 from poundlock_flow_imports m
         left join poundlock_places p on p.flow_id = m.flow_id and p.import_id = m.import_id
-        where m.flow_id = f.id and p.pause is null and ${hasUnread})
+        where m.flow_id = f.id and p.pause is null and ${hasUnread} ${eachTime})
       order by f.id limit ?`,
     ...[after, limit],
   );
@@ -288,7 +295,7 @@ function* unseen(
       `insert into poundlock_events (flow_id, id, seen_at) values (?, ?, ?)
         on conflict (flow_id, id) do update set seen_at = excluded.seen_at where poundlock_events.seen_at < ?
         returning seen_at`,
-      ...[_flowId, id, at, dedupeAfter],
+      ...[_flowId, eventIdOf(id), at, dedupeAfter],
     );
     // Seen within this very arrival, before the window, it was written a moment ago with the same time.
     if (row !== undefined && !(at < dedupeAfter && ids.indexOf(id) < index)) fresh.push(index);
@@ -314,8 +321,8 @@ function* addPage(
 ): TransactionBody<void> {
   const { arrivalId, at, ids, size, kept } = page;
   const weight = (kept.text?.length ?? 0) + (kept.bytes?.byteLength ?? 0);
-  // Counted first: where other transactions go on at the same time, they wait for this row, and so pages of an inbox
-  // are numbered in the order in which they are committed. A run that settles up to a page has seen all before it.
+  // The flow is locked, so pages of an inbox are numbered in the order in which they are committed: a run that settles
+  // up to a page has seen all before it.
   yield* execute(`update poundlock_flows set inbox_pages = inbox_pages + 1 where id = ?`, _flowId);
   yield* execute(
     `insert into poundlock_inbox (flow_id, arrival_id, arrived_at, size, weight, ids, records, records_bytes)
@@ -327,4 +334,12 @@ function* addPage(
 // As JSON, which has a way to write what no text column takes, such as half a surrogate pair.
 function storedId(id: string): string {
   return JSON.stringify(id);
+}
+
+/** Bytes of an event id that are looked up as they are: an index of PostgreSQL has room for no more beside a flow's id. */
+const longestEventId = 1_500;
+
+function eventIdOf(stored: string): string {
+  if (stored.length * 3 <= longestEventId || Buffer.byteLength(stored) <= longestEventId) return stored;
+  return createHash("sha256").update(stored).digest("base64");
 }

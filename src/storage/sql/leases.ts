@@ -1,11 +1,13 @@
 import { type Run, transitionRun, withImportEndings, withPage } from "../../model/run.ts";
 import { type FailureToKeep, deleteFailures, keepFailures, supersede } from "./failures.ts";
 import { removeSettled } from "./inbox.ts";
+import { lockFlow, lockFlowOfRun, lockFlowsOfRuns } from "./locks.ts";
 import { discardPositions, movePlaces, placeMoves, readPlaces } from "./places.ts";
 import {
   type Statement,
   type Transaction,
   type TransactionBody,
+  eachTime,
   execute,
   rowOf,
   rowsOf,
@@ -31,15 +33,16 @@ import type {
 /** @see LeaseStorage.claimRun */
 export function claimRun(_flowId: string, { token, at, until }: Lease): Transaction<ClaimRunResult> {
   return function* () {
+    yield* lockFlow(_flowId);
     const row = yield* rowOf<ClaimedRow>(
       `select f.doc, f.due_at, f.executed_at, f.disabled,
           r.seq, r.stage, r.token, r.position, r.commits, r.not_before, r.doc as run_doc
         from poundlock_flows f
         join poundlock_runs r on r.seq = coalesce(
-          (select a.seq from poundlock_runs a where a.flow_id = f.id and a.stage = 1),
-          (select w.seq from poundlock_runs w where w.flow_id = f.id and w.stage = 0 order by w.seq limit 1))
+          (select a.seq from poundlock_runs a where a.flow_id = ? and a.stage = 1),
+          (select w.seq from poundlock_runs w where w.flow_id = ? and w.stage = 0 order by w.seq limit 1))
         where f.id = ?`,
-      _flowId,
+      ...[_flowId, _flowId, _flowId],
     );
     if (row === undefined) return undefined;
     if (row.stage === 1) return row.token === token ? yield* claimedOf(runOf(row.run_doc), row) : undefined;
@@ -86,6 +89,7 @@ export function commitPage({ _runId, token }: RunLease, page: PageCommit): Trans
   const failures = page.failures.map((failure) => ({ failure, values: failureValues(failure) }));
   const gone = { delivered: [...page.delivered], superseded: [...page.superseded] };
   return function* () {
+    yield* lockFlowOfRun(_runId);
     const row = yield* rowOf<CommitRow>(
       `select seq, flow_id, orphaned, commits, doc from poundlock_runs where id = ? and token = ? and stage = 1`,
       ...[_runId, token],
@@ -136,7 +140,9 @@ export function endRun({ _runId, token }: RunLease, ending: RunEnding): Transact
   const imports = structuredClone(ending.imports);
   const moves = placeMoves(ending.places, at);
   const next = ending.next === undefined ? undefined : structuredClone(ending.next);
+  const further = [...(next?.starts ?? []), ...(resume === undefined ? [] : [resume])].map(({ _flowId }) => _flowId);
   return function* () {
+    yield* lockFlowOfRun(_runId, further);
     const row = yield* rowOf<CommitRow & { stage: number }>(
       `select seq, flow_id, stage, orphaned, doc from poundlock_runs where id = ? and token = ?`,
       ...[_runId, token],
@@ -184,6 +190,7 @@ export function releaseRun(
   { notBefore, waits }: RunRelease,
 ): Transaction<Run | undefined> {
   return function* () {
+    yield* lockFlowOfRun(_runId);
     const row = yield* rowOf<{ seq: number; doc: string }>(
       `select seq, doc from poundlock_runs where id = ? and token = ? and stage = 1 and status = 'running'`,
       ...[_runId, token],
@@ -203,34 +210,50 @@ export function reclaimExpiredRuns(rule: ReclaimRule): Transaction<readonly Run[
   const unchanged = (rule.unchanged ?? []).map((lease) => ({ ...lease }));
   const reason = Object.freeze({ ...rule.error });
   return function* () {
-    const expired = new Map<number, ExpiredRow>();
-    const overdue = yield* rowsOf<ExpiredRow>(
-      `select seq, orphaned, doc from poundlock_runs where stage = 1 and lease_until <= ? order by lease_until limit ?`,
+    const expired = new Map<number, ExpiredLease>();
+    const overdue = yield* rowsOf<ExpiredLease>(
+      `select seq, flow_id, lease_until from poundlock_runs where stage = 1 and lease_until <= ?
+        order by lease_until limit ?`,
       ...[now, limit],
     );
-    for (const row of overdue) expired.set(row.seq, row);
+    for (const lease of overdue) expired.set(lease.seq, lease);
     for (const { _runId, until } of unchanged) {
       if (expired.size >= limit) break;
-      const row = yield* rowOf<ExpiredRow>(
-        `select seq, orphaned, doc from poundlock_runs where id = ? and stage = 1 and lease_until = ?`,
+      const lease = yield* rowOf<ExpiredLease>(
+        `select seq, flow_id, lease_until from poundlock_runs where id = ? and stage = 1 and lease_until = ?`,
         ...[_runId, until],
       );
-      if (row !== undefined) expired.set(row.seq, row);
+      if (lease !== undefined) expired.set(lease.seq, lease);
     }
+    const leases = [...expired.values()];
+    yield* lockFlowsOfRuns(leases);
     const reclaimed: Run[] = [];
-    for (const row of expired.values()) reclaimed.push(yield* reclaim(row, { ...rule, error: reason }));
+    for (const lease of leases) {
+      const run = yield* reclaim(lease, { ...rule, error: reason });
+      if (run !== undefined) reclaimed.push(run);
+    }
     return reclaimed;
   };
 }
 
-interface ExpiredRow {
+interface ExpiredLease {
   readonly seq: number;
-  readonly orphaned: number;
-  readonly doc: string;
+  readonly flow_id: string;
+  readonly lease_until: number;
 }
 
-function* reclaim({ seq, orphaned, doc }: ExpiredRow, { now, maxCrashes, error }: ReclaimRule): TransactionBody<Run> {
-  const before = runOf(doc);
+// Undefined: it was renewed, or ended, before its flow was locked.
+function* reclaim(
+  { seq, lease_until }: ExpiredLease,
+  { now, maxCrashes, error }: ReclaimRule,
+): TransactionBody<Run | undefined> {
+  const row = yield* rowOf<{ orphaned: number; doc: string }>(
+    `select orphaned, doc from poundlock_runs where seq = ? and stage = 1 and lease_until = ?`,
+    ...[seq, lease_until],
+  );
+  if (row === undefined) return undefined;
+  const { orphaned } = row;
+  const before = runOf(row.doc);
   const crashed = Object.freeze({ ...before, crashes: before.crashes + 1 });
   const endedAt = isoOf(now);
   if (crashed.status === "canceling") {
@@ -247,7 +270,8 @@ function* reclaim({ seq, orphaned, doc }: ExpiredRow, { now, maxCrashes, error }
 /** Asks for `id` and `lease_until`. */
 export function leasesOfRuns(limit: number, after = ""): Statement {
   return statement(
-    `select id, lease_until from poundlock_runs where stage = 1 and id > ? order by id limit ?`,
+    // Few runs are active: something added keeps the index of all ids out of it.
+    `select id, lease_until from poundlock_runs where stage = 1 and id || '' > ? order by id || '' limit ?`,
     ...[after, limit],
   );
 }
@@ -255,10 +279,11 @@ export function leasesOfRuns(limit: number, after = ""): Statement {
 /** Asks for `flow_id` and `not_before`. */
 export function flowsWaiting(limit: number, after = ""): Statement {
   return statement(
-    `select w.flow_id, w.not_before from poundlock_runs w join poundlock_flows f on f.id = w.flow_id
-      where w.stage = 0 and w.flow_id > ? and f.disabled = 0
-      and not exists (select 1 from poundlock_runs e where e.flow_id = w.flow_id and e.stage = 0 and e.seq < w.seq)
-      and not exists (select 1 from poundlock_runs a where a.flow_id = w.flow_id and a.stage = 1)
+    `select w.flow_id, w.not_before from poundlock_runs w
+      where w.stage = 0 and w.flow_id > ? and (select f.disabled from poundlock_flows f where f.id = w.flow_id) = 0
+      and not exists (select 1 from poundlock_runs e
+        where e.flow_id = w.flow_id and e.stage = 0 and e.seq < w.seq ${eachTime})
+      and not exists (select 1 from poundlock_runs a where a.flow_id = w.flow_id and a.stage = 1 ${eachTime})
       order by w.flow_id limit ?`,
     ...[after, limit],
   );

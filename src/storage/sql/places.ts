@@ -10,11 +10,13 @@ import {
   type Statement,
   type Transaction,
   type TransactionBody,
+  eachTime,
   execute,
   rowOf,
   rowsOf,
   statement,
 } from "./database.ts";
+import { lockFlow } from "./locks.ts";
 
 /** One import's place. */
 export interface PlaceRow {
@@ -103,6 +105,7 @@ export function setCheckpoint(
   const version = checkpoint?.version ?? null;
   const chosen = [...new Set(_importIds)];
   return function* () {
+    yield* lockFlow(_flowId);
     const flow = yield* rowOf(`select 1 from poundlock_flows where id = ?`, _flowId);
     if (flow === undefined || (yield* hasBegunRun(_flowId))) return false;
     for (const _importId of chosen)
@@ -131,6 +134,7 @@ export function* hasBegunRun(_flowId: string): TransactionBody<boolean> {
 export function endPauses(_flowId: string, _importIds: readonly string[]): Transaction<readonly string[]> {
   const chosen = [...new Set(_importIds)];
   return function* () {
+    yield* lockFlow(_flowId);
     const ended: string[] = [];
     for (const _importId of chosen) {
       const row = yield* rowOf(
@@ -147,10 +151,10 @@ export function endPauses(_flowId: string, _importIds: readonly string[]): Trans
 /** Asks for `flow_id`s. */
 export function flowsResumable(until: number, limit: number, after = ""): Statement {
   return statement(
-    `select p.flow_id from poundlock_places p join poundlock_flows f on f.id = p.flow_id
-      where p.resume_at is not null and p.resume_at <= ? and p.flow_id > ? and f.disabled = 0
+    `select p.flow_id from poundlock_places p where p.resume_at is not null and p.resume_at <= ? and p.flow_id > ?
+      and (select f.disabled from poundlock_flows f where f.id = p.flow_id) = 0
       and not exists (select 1 from poundlock_places e where e.flow_id = p.flow_id and e.import_id < p.import_id
-        and e.resume_at is not null and e.resume_at <= ?)
+        and e.resume_at is not null and e.resume_at <= ? ${eachTime})
       order by p.flow_id limit ?`,
     ...[until, after, until, limit],
   );
@@ -159,8 +163,8 @@ export function flowsResumable(until: number, limit: number, after = ""): Statem
 /** Asks for one `resume_at`. */
 export function earliestResume(after: number): Statement {
   return statement(
-    `select p.resume_at from poundlock_places p join poundlock_flows f on f.id = p.flow_id
-      where p.resume_at is not null and p.resume_at > ? and f.disabled = 0 order by p.resume_at limit 1`,
+    `select p.resume_at from poundlock_places p where p.resume_at is not null and p.resume_at > ?
+      and (select f.disabled from poundlock_flows f where f.id = p.flow_id) = 0 order by p.resume_at limit 1`,
     after,
   );
 }

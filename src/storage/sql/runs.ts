@@ -9,10 +9,14 @@ import {
 } from "../../model/run.ts";
 import {
   type Condition,
+  type Leader,
   type Transaction,
   type TransactionBody,
   type Statement,
+  along,
+  eachTime,
   execute,
+  leaderOf,
   rowOf,
   rowsOf,
   statement,
@@ -20,6 +24,7 @@ import {
 } from "./database.ts";
 import { isoOf, placeOf } from "../documents.ts";
 import { type FlowRow, flowColumns, flowOf, runOf, stageOf } from "./rows.ts";
+import { lockFlow, lockFlowOfRun, lockFlows } from "./locks.ts";
 import { discardPositions, hasBegunRun } from "./places.ts";
 import type {
   ChainResult,
@@ -34,6 +39,7 @@ import type {
 /** @see RunStorage.queueRun */
 export function queueRun(start: RunStart, maxQueued: number): Transaction<QueueRunResult> {
   return function* () {
+    yield* lockFlow(start._flowId);
     const row = yield* rowOf<FlowRow & { disabled: number; waiting: number; known: string | null }>(
       `select ${flowColumns}, disabled,
         (select count(*) from poundlock_runs w where w.flow_id = f.id and w.stage = 0) as waiting,
@@ -77,6 +83,7 @@ function* runInstead({ _flowId, retry, trigger }: RunStart): TransactionBody<Run
 /** @see RunStorage.queueDue */
 export function queueDue(ticks: readonly Tick[], rule: OverlapRule): Transaction<readonly QueueDueResult[]> {
   return function* () {
+    yield* lockFlows(ticks.map(({ _flowId }) => _flowId));
     const outcomes: QueueDueResult[] = [];
     for (const tick of ticks) outcomes.push(yield* queueTick(tick, rule));
     return outcomes;
@@ -90,27 +97,59 @@ export function runById(_id: string): Statement {
 
 /** Asks for `seq` and `doc`, at most one more than the query's limit. */
 export function runsMatching(query: RunQuery): Statement {
-  const { limit, after, status, _flowId, _exportId, _importId, _integrationId, _connectorId, trigger } = query;
-  // Few runs are not completed, and those have indexes of their own. Something added keeps the others out of it.
-  const index = status === undefined || status === "completed" ? "" : " || ''";
+  const { limit, after, status, _flowId, _importId } = query;
+  const place = after === undefined ? undefined : placeOf(after, 0);
+  // Few runs are not completed, and those have indexes of their own.
+  const isRare = status !== undefined && status !== "completed";
+  if (_importId !== undefined && _flowId === undefined && !isRare) return runsOfImport(query, _importId);
   const isLive = status === "queued" || status === "running" || status === "canceling";
-  // The runs of an import, newest first; of a few runs each is asked instead whether it has the import.
-  const isAlongImport = _importId !== undefined && _flowId === undefined && index === "";
-  const tables = isAlongImport ? "poundlock_run_imports cross join poundlock_runs" : "poundlock_runs";
-  const place = isAlongImport ? "run_seq" : isLive ? "seq + 0" : "seq";
-  const conditions: readonly Condition[] = [
-    [isAlongImport ? "import_id = ?" : hasImport, _importId],
-    ["flow_id = ?", _flowId],
-    [`integration_id${index} = ?`, _integrationId],
-    [`connector_id${index} = ?`, _connectorId],
-    [`export_id${index} = ?`, _exportId],
-    [`cause${index} = ?`, trigger],
-    [`${place} < ?`, after === undefined ? undefined : placeOf(after, 0)],
-  ];
-  const fixed = [...(isAlongImport ? ["seq = run_seq"] : []), ...(status === undefined ? [] : ofStatus[status])];
-  const { where, values } = whereOf(conditions, fixed);
-  const sql = `select seq, doc from ${tables}${where} order by ${place} desc limit ?`;
-  return statement(sql, ...values, limit + 1);
+  const columns = [["flow_id", _flowId] as const, ...(isRare ? [] : columnsOf(query))];
+  const leader = isLive ? undefined : leaderOf(columns);
+  const { conditions, order } = along(leader, { seq: isLive ? "seq + 0" : "seq", place, descending: true });
+  const { where, values } = whereOf(
+    [
+      [hasImport, _importId],
+      ...(isLive ? [["flow_id = ?", _flowId] as const] : []),
+      ...conditions,
+      ...filters(query, leader),
+    ],
+    status === undefined ? [] : ofStatus[status],
+  );
+  return statement(`select seq, doc from poundlock_runs${where} order by ${order} limit ?`, ...values, limit + 1);
+}
+
+// The runs of an import, newest first; of each is asked whether it is wanted.
+function runsOfImport(query: RunQuery, _importId: string): Statement {
+  const { limit, after, status } = query;
+  const fixed = ["r.seq = run_seq", ...(status === undefined ? [] : ofStatus[status])];
+  const wanted = whereOf(filters(query), fixed);
+  const isFiltered = fixed.length > 1 || wanted.values.length > 0;
+  const { where, values } = whereOf([
+    ["import_id = ?", _importId],
+    ["run_seq < ?", after === undefined ? undefined : placeOf(after, 0)],
+  ]);
+  const filter = isFiltered ? ` and exists (select 1 from poundlock_runs r${wanted.where} ${eachTime})` : "";
+  return statement(
+    `select run_seq as seq, (select d.doc from poundlock_runs d where d.seq = run_seq) as doc from poundlock_run_imports
+      ${where}${filter} order by run_seq desc limit ?`,
+    ...[...values, ...wanted.values, limit + 1],
+  );
+}
+
+// Something added keeps their indexes out of it: the rows are found in another way.
+function filters(query: RunQuery, leader?: Leader): readonly Condition[] {
+  return columnsOf(query)
+    .filter(([column]) => column !== leader?.[0])
+    .map(([column, value]) => [`${column} || '' = ?`, value]);
+}
+
+function columnsOf({ _connectorId, _exportId, _integrationId, trigger }: RunQuery) {
+  return [
+    ["integration_id", _integrationId],
+    ["connector_id", _connectorId],
+    ["export_id", _exportId],
+    ["cause", trigger],
+  ] as const;
 }
 
 /** @see RunStorage.cancelRun */
@@ -119,6 +158,7 @@ export function cancelRun(
   { at, discard = false }: { readonly at: number; readonly discard?: boolean },
 ): Transaction<Run | undefined> {
   return function* () {
+    yield* lockFlowOfRun(_id);
     const row = yield* rowOf<{ seq: number; doc: string }>(`select seq, doc from poundlock_runs where id = ?`, _id);
     if (row === undefined) return undefined;
     const stored = runOf(row.doc);
@@ -150,7 +190,7 @@ export function prune(rule: PruneRule): Transaction<number> {
     );
     const outdated = new Map([...surplus, ...aged].map(({ seq, flow_id }) => [seq, flow_id]));
     const runs = [...outdated].slice(0, limit);
-    for (const [seq, flow_id] of runs) yield* forgetRun(seq, flow_id);
+    yield* forgetRuns(runs);
     const failures = yield* rowsOf(
       `delete from poundlock_failures where seq in (
         select seq from poundlock_failures where status = 'resolved' and resolved_at < ? order by resolved_at limit ?)
@@ -221,11 +261,18 @@ const ofStatus: Readonly<Record<RunStatus, readonly string[]>> = {
   canceled: ["stage = 2", "status = 'canceled'"],
 };
 
-function* forgetRun(seq: number, flow_id: string): TransactionBody<void> {
-  const [row] = yield* rowsOf<{ doc: string }>(`delete from poundlock_runs where seq = ? returning doc`, seq);
-  for (const _importId of row === undefined ? [] : Object.keys(runOf(row.doc).imports))
-    yield* execute(`delete from poundlock_run_imports where import_id = ? and run_seq = ?`, _importId, seq);
-  yield* execute(`update poundlock_histories set runs = runs - 1 where flow_id = ?`, flow_id);
+function* forgetRuns(runs: readonly (readonly [seq: number, flow_id: string])[]): TransactionBody<void> {
+  const removed = new Map<string, number>();
+  for (const [seq, flow_id] of runs) {
+    const row = yield* rowOf<{ doc: string }>(`delete from poundlock_runs where seq = ? returning doc`, seq);
+    // Another process was first, and counts it.
+    if (row === undefined) continue;
+    removed.set(flow_id, (removed.get(flow_id) ?? 0) + 1);
+    for (const _importId of Object.keys(runOf(row.doc).imports))
+      yield* execute(`delete from poundlock_run_imports where import_id = ? and run_seq = ?`, _importId, seq);
+  }
+  for (const [flow_id, size] of removed)
+    yield* execute(`update poundlock_histories set runs = runs - ? where flow_id = ?`, size, flow_id);
 }
 
 function* queueTick(

@@ -5,7 +5,7 @@ import { moveToImports } from "./second-version.ts";
 interface Version {
   readonly statements: (dialect: Dialect) => readonly string[];
   readonly move?: () => TransactionBody<void>;
-  readonly last?: () => readonly string[];
+  readonly last?: (dialect: Dialect) => readonly string[];
 }
 
 /**
@@ -18,19 +18,19 @@ const versions: readonly Version[] = [
   { statements: secondVersion, move: moveToImports, last: lastOfSecondVersion },
 ];
 
-function firstVersion({ identity, bytes, inKeyOrder }: Dialect): readonly string[] {
+function firstVersion({ identity, bytes, text, inKeyOrder, withRoom }: Dialect): readonly string[] {
   return [
     `create table poundlock_flows (
-      id text primary key,
-      doc text not null,
-      export_id text not null,
-      integration_id text,
-      connector_id text,
+      id ${text} primary key,
+      doc ${text} not null,
+      export_id ${text} not null,
+      integration_id ${text},
+      connector_id ${text},
       disabled smallint not null,
-      last_modified text not null,
+      last_modified ${text} not null,
       due_at bigint,
-      executed_at text,
-      inbox_pages integer not null default 0)`,
+      executed_at ${text},
+      inbox_pages integer not null default 0)${withRoom}`,
     `create index poundlock_flows_due on poundlock_flows (due_at, id) where disabled = 0 and due_at is not null`,
     `create index poundlock_flows_unread on poundlock_flows (id) where inbox_pages > 0`,
     `create index poundlock_flows_of_export on poundlock_flows (export_id, id)`,
@@ -38,35 +38,35 @@ function firstVersion({ identity, bytes, inKeyOrder }: Dialect): readonly string
     `create index poundlock_flows_of_connector on poundlock_flows (connector_id, id) where connector_id is not null`,
 
     `create table poundlock_flow_imports (
-      flow_id text not null references poundlock_flows (id),
-      import_id text not null,
+      flow_id ${text} not null references poundlock_flows (id),
+      import_id ${text} not null,
       primary key (flow_id, import_id))`,
     `create index poundlock_flow_imports_of_import on poundlock_flow_imports (import_id, flow_id)`,
 
     `create table poundlock_checkpoints (
-      flow_id text primary key references poundlock_flows (id),
-      value text not null,
+      flow_id ${text} primary key references poundlock_flows (id),
+      value ${text} not null,
       version integer not null)`,
 
     // stage: 0 waits, 1 is active (running or canceling), 2 has ended.
     `create table poundlock_runs (
       seq ${identity},
-      id text not null unique,
-      flow_id text not null,
-      export_id text not null,
-      integration_id text,
-      connector_id text,
-      cause text not null,
-      status text not null,
+      id ${text} not null unique,
+      flow_id ${text} not null,
+      export_id ${text} not null,
+      integration_id ${text},
+      connector_id ${text},
+      cause ${text} not null,
+      status ${text} not null,
       stage smallint not null,
       due_at bigint,
       buffered smallint,
       ended_at bigint,
-      token text,
+      token ${text},
       lease_until bigint,
       orphaned smallint not null default 0,
-      position text,
-      doc text not null)`,
+      position ${text},
+      doc ${text} not null)${withRoom}`,
     // At most one run of a flow is active.
     `create unique index poundlock_runs_active on poundlock_runs (flow_id) where stage = 1`,
     // A due time has at most one run.
@@ -85,28 +85,28 @@ function firstVersion({ identity, bytes, inKeyOrder }: Dialect): readonly string
     `create index poundlock_runs_canceled on poundlock_runs (seq) where status = 'canceled'`,
 
     `create table poundlock_run_imports (
-      import_id text not null,
+      import_id ${text} not null,
       run_seq bigint not null,
       primary key (import_id, run_seq))${inKeyOrder}`,
 
     // How many runs of a flow are remembered, so that nobody has to count them to find out whose are too many.
     `create table poundlock_histories (
-      flow_id text primary key,
+      flow_id ${text} primary key,
       runs integer not null)`,
     `create index poundlock_histories_by_runs on poundlock_histories (runs)`,
 
     `create table poundlock_failures (
       seq ${identity},
-      id text not null unique,
-      flow_id text not null,
-      import_id text not null,
-      run_id text not null,
-      integration_id text,
-      connector_id text,
-      status text not null,
+      id ${text} not null unique,
+      flow_id ${text} not null,
+      import_id ${text} not null,
+      run_id ${text} not null,
+      integration_id ${text},
+      connector_id ${text},
+      status ${text} not null,
       resolved_at bigint,
-      doc text not null,
-      record text,
+      doc ${text} not null,
+      record ${text},
       record_bytes ${bytes})`,
     `create index poundlock_failures_of_flow on poundlock_failures (flow_id, seq)`,
     `create index poundlock_failures_open on poundlock_failures (flow_id, seq) where status = 'open'`,
@@ -118,28 +118,28 @@ function firstVersion({ identity, bytes, inKeyOrder }: Dialect): readonly string
 
     `create table poundlock_inbox (
       seq ${identity},
-      flow_id text not null references poundlock_flows (id),
-      arrival_id text not null,
+      flow_id ${text} not null references poundlock_flows (id),
+      arrival_id ${text} not null,
       size integer not null,
-      ids text,
-      records text,
+      ids ${text},
+      records ${text},
       records_bytes ${bytes})`,
     `create unique index poundlock_inbox_arrivals on poundlock_inbox (flow_id, arrival_id)`,
     `create index poundlock_inbox_of_flow on poundlock_inbox (flow_id, seq, size)`,
 
     `create table poundlock_events (
-      flow_id text not null references poundlock_flows (id),
-      id text not null,
+      flow_id ${text} not null references poundlock_flows (id),
+      id ${text} not null,
       seen_at bigint not null,
       primary key (flow_id, id))`,
     `create index poundlock_events_by_age on poundlock_events (flow_id, seen_at)`,
   ];
 }
 
-function secondVersion({ bytes }: Dialect): readonly string[] {
+function secondVersion({ bytes, text }: Dialect): readonly string[] {
   return [
-    `alter table poundlock_flows add column basis text`,
-    `alter table poundlock_flows add column flow_group text`,
+    `alter table poundlock_flows add column basis ${text}`,
+    `alter table poundlock_flows add column flow_group ${text}`,
     `alter table poundlock_flows add column scheduled smallint not null default 0`,
     // Inside a string of JSON a quote has a backslash before it, so this finds the field alone.
     `update poundlock_flows set scheduled = 1 where doc like '%"schedule":"%'`,
@@ -148,13 +148,13 @@ function secondVersion({ bytes }: Dialect): readonly string[] {
 
     // A row for each import of a flow, from the beginning. resume_at: when its pause ends by itself.
     `create table poundlock_places (
-      flow_id text not null references poundlock_flows (id),
-      import_id text not null,
-      checkpoint text,
+      flow_id ${text} not null references poundlock_flows (id),
+      import_id ${text} not null,
+      checkpoint ${text},
       version integer,
-      position text,
+      position ${text},
       behind smallint not null default 0,
-      pause text,
+      pause ${text},
       resume_at bigint,
       inbox bigint not null default 0,
       moved_at bigint,
@@ -169,36 +169,36 @@ function secondVersion({ bytes }: Dialect): readonly string[] {
     `alter table poundlock_runs add column commits integer not null default 0`,
     `alter table poundlock_runs add column not_before bigint`,
 
-    `alter table poundlock_failures add column export_id text`,
-    `alter table poundlock_failures add column record_key text`,
-    `alter table poundlock_failures add column version text`,
-    `alter table poundlock_failures add column fault text`,
+    `alter table poundlock_failures add column export_id ${text}`,
+    `alter table poundlock_failures add column record_key ${text}`,
+    `alter table poundlock_failures add column version ${text}`,
+    `alter table poundlock_failures add column fault ${text}`,
     `alter table poundlock_failures add column retry_at bigint`,
-    `alter table poundlock_failures add column resolved_by text`,
-    `alter table poundlock_failures add column original text`,
+    `alter table poundlock_failures add column resolved_by ${text}`,
+    `alter table poundlock_failures add column original ${text}`,
     `alter table poundlock_failures add column original_bytes ${bytes}`,
 
     `alter table poundlock_inbox add column arrived_at bigint not null default 0`,
     `alter table poundlock_inbox add column weight bigint not null default 0`,
     // Pages that an import is not to get.
     `create table poundlock_drops (
-      flow_id text not null references poundlock_flows (id),
+      flow_id ${text} not null references poundlock_flows (id),
       page_seq bigint not null,
-      import_id text not null,
+      import_id ${text} not null,
       primary key (flow_id, page_seq, import_id))`,
   ];
 }
 
 /** The indexes that only what was moved can have. */
-function lastOfSecondVersion(): readonly string[] {
+function lastOfSecondVersion({ indexed }: Dialect): readonly string[] {
   return [
     // At most one failure of a record is open at an import.
-    `create unique index poundlock_failures_key on poundlock_failures (flow_id, import_id, export_id, record_key)
+    `create unique index poundlock_failures_key on poundlock_failures (flow_id, import_id, export_id, ${indexed("record_key")})
       where status = 'open'`,
     `create index poundlock_failures_open_of_import on poundlock_failures (flow_id, import_id, export_id, seq)
       where status = 'open'`,
     `create index poundlock_failures_retries on poundlock_failures (retry_at) where status = 'open' and retry_at is not null`,
-    `create index poundlock_failures_of_key on poundlock_failures (record_key, seq)`,
+    `create index poundlock_failures_of_key on poundlock_failures (${indexed("record_key")}, seq)`,
   ];
 }
 
@@ -232,7 +232,7 @@ export function* migrate(dialect: Dialect): TransactionBody<void> {
     if (index < found) continue;
     for (const sql of version.statements(dialect)) yield* execute(sql);
     if (version.move !== undefined) yield* version.move();
-    for (const sql of version.last?.() ?? []) yield* execute(sql);
+    for (const sql of version.last?.(dialect) ?? []) yield* execute(sql);
     yield* execute(`insert into poundlock_schema (version) values (?)`, index + 1);
   }
 }

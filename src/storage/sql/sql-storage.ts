@@ -107,6 +107,13 @@ import type {
   WaitingFlow,
 } from "../storage.ts";
 
+const databases = new WeakMap<Storage, SqlDatabase>();
+
+/** Where a storage keeps everything; undefined if that is no SQL database. */
+export function databaseOf(storage: Storage): SqlDatabase | undefined {
+  return databases.get(storage);
+}
+
 /** Keeps everything in an SQL database: each method one transaction, or one query. An adapter of a database extends it. */
 export class SqlStorage implements Storage {
   readonly capabilities: StorageCapabilities = Object.freeze({ durable: true, shared: true });
@@ -114,6 +121,7 @@ export class SqlStorage implements Storage {
 
   constructor(database: SqlDatabase) {
     this.#database = database;
+    databases.set(this, database);
   }
 
   async close(): Promise<void> {

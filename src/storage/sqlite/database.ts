@@ -41,7 +41,15 @@ export class SqliteConnection implements SqlDatabase {
   readonly dialect: Dialect = {
     identity: "integer primary key autoincrement",
     bytes: "blob",
+    text: "text",
+    withRoom: "",
+    indexed: (column) => column,
     inKeyOrder: " without rowid",
+    numberAfter: (table) => [
+      `insert into sqlite_sequence (name, seq) select '${table}', 0
+        where not exists (select 1 from sqlite_sequence where name = '${table}') and ? > 0`,
+      `update sqlite_sequence set seq = max(seq, ?) where name = '${table}'`,
+    ],
   };
   readonly #parts: ConnectionParts;
   readonly #database: SqliteDatabase;
@@ -206,15 +214,18 @@ export class SqliteConnection implements SqlDatabase {
   #transaction(script: TransactionBody<unknown>): unknown {
     let step = script.next([]);
     while (step.done !== true) {
-      const { sql, values, returnsRows } = step.value;
-      const prepared = this.#prepared(sql);
-      if (returnsRows) step = script.next(prepared.all(...values));
-      else {
-        prepared.run(...values);
-        step = script.next([]);
-      }
+      step = script.next(this.#execute(step.value));
     }
     return step.value;
+  }
+
+  // Nobody else writes between `begin immediate` and `commit`, so there is nothing to lock.
+  #execute({ sql, values, returnsRows, locks }: Statement): readonly unknown[] {
+    if (locks) return nothing;
+    const prepared = this.#prepared(sql);
+    if (returnsRows) return prepared.all(...values);
+    prepared.run(...values);
+    return nothing;
   }
 
   #prepared(sql: string): SqliteStatement {
@@ -237,6 +248,8 @@ export class SqliteConnection implements SqlDatabase {
     }
   }
 }
+
+const nothing: readonly unknown[] = Object.freeze([]);
 
 // The drivers say it each in its own way. The lowest byte is what happened, the others are the details.
 function isBusy(error: unknown): boolean {

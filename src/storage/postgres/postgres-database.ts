@@ -1,0 +1,139 @@
+import { type Clock, delay } from "../../clock.ts";
+import type { SqlDatabase, SqlValue, Statement, Transaction, TransactionBody } from "../sql/database.ts";
+import { type PostgresClient, type PostgresPool, type PostgresQuery, ignoreErrors, types } from "./pool.ts";
+import { type SpelledStatement, Spelling, dialect } from "./spelling.ts";
+
+/** What a database needs. */
+export interface PostgresParts {
+  readonly pool: PostgresPool;
+  readonly schema: string;
+  /** Whether statements are kept prepared on their connections. */
+  readonly prepare: boolean;
+  /** Waits between two tries of a transaction. */
+  readonly clock: Clock;
+}
+
+/**
+ * Transactions begin so. A process that stops between two statements must not keep a flow locked. The planner walks
+ * through tables that are empty, and a plan that is kept outlives that: so it is made to go by indexes; what that adds to
+ * its estimates would have statements compiled.
+ */
+const begin = [
+  "begin isolation level read committed read write",
+  "set local idle_in_transaction_session_timeout = '10s'",
+  "set local lock_timeout = '5s'",
+  "set local enable_seqscan = off",
+  "set local jit = off",
+].join("; ");
+
+/** How often a transaction is executed again at most. */
+const mostReplays = 20;
+
+/** The longest rest before a transaction is executed again, in milliseconds. */
+const longestRestMs = 50;
+
+/** A schema of a database of PostgreSQL's, reached by a pool of the host's. */
+export class PostgresDatabase implements SqlDatabase {
+  readonly dialect = dialect;
+  readonly #parts: PostgresParts;
+  readonly #spelling: Spelling;
+  readonly #running = new Set<Promise<unknown>>();
+  #isClosed = false;
+
+  constructor(parts: PostgresParts) {
+    this.#parts = parts;
+    this.#spelling = new Spelling(parts.schema);
+    ignoreErrors(parts.pool);
+  }
+
+  async runTransaction<T>(transaction: Transaction<T>): Promise<T> {
+    return this.#tracked(() => this.#untilDone(transaction));
+  }
+
+  async query({ sql, values }: Statement): Promise<readonly unknown[]> {
+    return this.#tracked(async () => {
+      const { rows } = await this.#parts.pool.query(this.#queryOf(this.#spelling.of(sql), values));
+      return rows;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.allSettled(this.#running);
+  }
+
+  async #tracked<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#isClosed) throw new Error("it is closed");
+    const running = work();
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  async #untilDone<T>(transaction: Transaction<T>): Promise<T> {
+    for (let replays = 0; ; replays++) {
+      try {
+        return await inTransaction(this.#parts.pool, begin, (client) => this.#execute(client, transaction()));
+      } catch (error) {
+        if (replays >= mostReplays || !isConflict(error)) throw error;
+      }
+      await delay(this.#parts.clock, Math.random() * Math.min(2 ** replays, longestRestMs));
+    }
+  }
+
+  async #execute<T>(client: PostgresClient, body: TransactionBody<T>): Promise<T> {
+    let step = body.next([]);
+    while (step.done !== true) {
+      const { sql, values } = step.value;
+      const { rows } = await client.query(this.#queryOf(this.#spelling.of(sql), values));
+      step = body.next(rows);
+    }
+    return step.value;
+  }
+
+  #queryOf({ text, name }: SpelledStatement, values: readonly SqlValue[]): PostgresQuery {
+    return this.#parts.prepare ? { text, name, values: [...values], types } : { text, values: [...values], types };
+  }
+}
+
+/** Does `work` between `first`, which begins a transaction, and its commit; or rolls it back. */
+export async function inTransaction<T>(
+  pool: PostgresPool,
+  first: string,
+  work: (client: PostgresClient) => Promise<T>,
+): Promise<T> {
+  const client = await pool.connect();
+  ignoreErrors(client);
+  let broken: Error | undefined;
+  try {
+    await client.query({ text: first });
+    const result = await work(client);
+    await client.query({ text: "commit" });
+    return result;
+  } catch (error) {
+    broken = await rollBack(client);
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
+
+// What cannot be rolled back is a connection that is gone, or that nobody may use again.
+async function rollBack(client: PostgresClient): Promise<Error | undefined> {
+  try {
+    await client.query({ text: "rollback" });
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error : new Error("not rolled back", { cause: error });
+  }
+}
+
+/** Not serializable, deadlock, and a row that another transaction has added since this one looked. */
+const conflicts = new Set<unknown>(["40001", "40P01", "23505"]);
+
+function isConflict(error: unknown): boolean {
+  return conflicts.has((error as { readonly code?: unknown } | null | undefined)?.code);
+}

@@ -1,0 +1,121 @@
+import { type Clock, systemClock } from "../../clock.ts";
+import { InvalidOptionError, StorageFailedError } from "../../errors.ts";
+import { type Shape, boolean, objectWith, oneOf, v, validate } from "../../model/validate.ts";
+import { schemaVersion } from "../sql/schema.ts";
+import { SqlStorage } from "../sql/sql-storage.ts";
+import { DatabaseClock } from "./database-clock.ts";
+import { migrateSchema, versionOf } from "./migration.ts";
+import type { PostgresPool } from "./pool.ts";
+import { PostgresDatabase } from "./postgres-database.ts";
+
+export { copyStorage } from "../sql/copy-storage.ts";
+export type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult, PostgresTypes } from "./pool.ts";
+
+/** Where everything is kept. */
+export interface MigrateOptions {
+  /**
+   * The schema of the database in which the tables are: up to 63 letters, digits and underscores. It is made if it is
+   * missing.
+   *
+   * @default "poundlock"
+   */
+  readonly schema?: string;
+}
+
+/** How a database is used. */
+export interface PostgresOptions extends MigrateOptions {
+  /**
+   * `auto`: brings the schema up to date. `check`: rejects if it has another version than this code, for hosts that call
+   * {@link migratePostgres} when they deploy.
+   *
+   * @default "auto"
+   */
+  readonly migrate?: "auto" | "check";
+  /**
+   * Whether statements are kept prepared on their connections, which saves time, and which a pooler between two
+   * transactions has to know of: PgBouncer does from 1.21 on.
+   *
+   * @default true
+   */
+  readonly prepare?: boolean;
+}
+
+/**
+ * Keeps everything in a schema of PostgreSQL 13 or newer, for as many processes and computers as use it. The pool is the
+ * host's, to be made and to be ended; errors of its idle connections are listened to.
+ */
+export class PostgresStorage extends SqlStorage {
+  /** The database's: the same for all processes, whatever their computers take the time to be. */
+  readonly clock: Clock;
+  readonly #clock: DatabaseClock;
+
+  private constructor(database: PostgresDatabase, clock: DatabaseClock) {
+    super(database);
+    this.#clock = clock;
+    this.clock = clock;
+  }
+
+  /**
+   * Connects, makes the schema or checks it, and asks the database the time.
+   *
+   * @throws `invalid_option`; `storage_failed` if the database cannot be reached, or its schema is of a newer version of
+   * poundlock, or of another one with `migrate: "check"`: then it is left as it is.
+   */
+  static async open(pool: PostgresPool, options: PostgresOptions = {}): Promise<PostgresStorage> {
+    validate({ pool, ...options }, { pool: poolRule, ...openRules }, InvalidOptionError);
+    const { schema = defaultSchema, migrate = "auto", prepare = true } = options;
+    const database = new PostgresDatabase({ pool, schema, prepare, clock: systemClock });
+    const clock = new DatabaseClock(pool);
+    return guarded(schema, async () => {
+      if (migrate === "check") await checkSchema(pool, schema);
+      else await migrateSchema(pool, schema);
+      await clock.measure();
+      return new PostgresStorage(database, clock);
+    });
+  }
+
+  override async close(): Promise<void> {
+    await this.#clock.close();
+    await super.close();
+  }
+}
+
+/**
+ * Makes the schema, or brings it up to date. Any number of processes may do so at the same time, and processes of an
+ * older version go on meanwhile.
+ *
+ * @throws `invalid_option`; `storage_failed` if it has a newer version than this code.
+ */
+export async function migratePostgres(pool: PostgresPool, options: MigrateOptions = {}): Promise<void> {
+  validate({ pool, ...options }, { pool: poolRule, ...migrateRules }, InvalidOptionError);
+  const { schema = defaultSchema } = options;
+  await guarded(schema, () => migrateSchema(pool, schema));
+}
+
+async function checkSchema(pool: PostgresPool, schema: string): Promise<void> {
+  const found = await versionOf(pool, schema);
+  if (found === schemaVersion) return;
+  throw new Error(
+    `the schema has version ${found}, and this version of poundlock needs ${schemaVersion}: call migratePostgres first`,
+  );
+}
+
+async function guarded<T>(schema: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new StorageFailedError(`open of schema ${schema}`, error);
+  }
+}
+
+const defaultSchema = "poundlock";
+
+const schemaWords = "a name of 1 to 63 letters, digits and underscores that begins with none of the digits";
+const schemaRule = v.pipe(v.string(schemaWords), v.regex(/^[a-z_]\w{0,62}$/i, schemaWords));
+const poolRule = objectWith(["query", "connect"], "a pool with query and connect, such as a pg.Pool");
+const migrateRules: Shape<MigrateOptions> = { schema: v.optional(schemaRule) };
+const openRules: Shape<PostgresOptions> = {
+  ...migrateRules,
+  migrate: v.optional(oneOf("auto", "check")),
+  prepare: v.optional(boolean),
+};

@@ -1,0 +1,233 @@
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { systemClock } from "../../../src/clock.ts";
+import type { PostgresPool, PostgresQuery } from "../../../src/storage/postgres/pool.ts";
+import { PostgresDatabase } from "../../../src/storage/postgres/postgres-database.ts";
+import { PostgresStorage } from "../../../src/storage/postgres/postgres-storage.ts";
+import { type TransactionBody, rowOf, statement } from "../../../src/storage/sql/database.ts";
+import { failureOf, flowOf, pageOf, roomy, startOf } from "../../../src/testing/storage/harness.ts";
+import { connectionTo } from "../../support/postgres-server.ts";
+
+const connection = connectionTo(inject("postgresPort"));
+const pool = new pg.Pool({ ...connection, max: 8 });
+/** Rests take no time. */
+const clock = {
+  ...systemClock,
+  setTimer(callback: () => void) {
+    setImmediate(callback);
+    return () => undefined;
+  },
+};
+const database = new PostgresDatabase({ pool, schema: "port", prepare: true, clock });
+beforeAll(() =>
+  pool.query("create schema port; create table port.notes (id bigint primary key, note text, bytes bytea)"),
+);
+afterAll(() => pool.end());
+
+/** A pool that notes what it is asked, and refuses what `refuse` returns an error for. */
+function fakePool(refuse: (text: string) => Error | undefined = () => undefined) {
+  const asked: PostgresQuery[] = [];
+  const released: unknown[] = [];
+  const query = async (given: PostgresQuery) => {
+    asked.push(given);
+    const error = refuse(given.text);
+    if (error !== undefined) throw error;
+    return { rows: [] };
+  };
+  const fake: PostgresPool = {
+    query,
+    connect: async () => ({ query, release: (error) => void released.push(error) }),
+  };
+  return { pool: fake, asked, released, begun: () => asked.map(({ text }) => text.split(";")[0]) };
+}
+
+const withCode = (code: string) => Object.assign(new Error(`code ${code}`), { code });
+const select = function* (): TransactionBody<void> {
+  yield statement("select 1");
+};
+
+describe("a transaction", () => {
+  test.each(["40001", "40P01", "23505"])("is executed again when it conflicts with another one: %s", async (code) => {
+    let conflicts = 3;
+    const fake = fakePool((text) => (text === "commit" && conflicts-- > 0 ? withCode(code) : undefined));
+    let begun = 0;
+
+    await new PostgresDatabase({ ...{ pool: fake.pool, schema: "s", prepare: true }, clock }).runTransaction(() => {
+      begun++;
+      return select();
+    });
+
+    expect(begun).toBe(4);
+    expect(fake.released).toEqual([undefined, undefined, undefined, undefined]);
+  });
+
+  test("is executed again 20 times at most", async () => {
+    const fake = fakePool((text) => (text === "commit" ? withCode("40P01") : undefined));
+    const one = new PostgresDatabase({ pool: fake.pool, schema: "s", prepare: true, clock });
+
+    await expect(one.runTransaction(select)).rejects.toMatchObject({ code: "40P01" });
+
+    expect(fake.released).toHaveLength(21);
+  });
+
+  test("that fails in another way is rolled back, once", async () => {
+    const fake = fakePool((text) => (text === "select 1" ? withCode("53100") : undefined));
+    const one = new PostgresDatabase({ pool: fake.pool, schema: "s", prepare: true, clock });
+
+    await expect(one.runTransaction(select)).rejects.toMatchObject({ code: "53100" });
+
+    expect(fake.begun()).toEqual(["begin isolation level read committed read write", "select 1", "rollback"]);
+    expect(fake.released).toEqual([undefined]);
+  });
+
+  test("that cannot be rolled back gives its connection up", async () => {
+    const gone = new Error("the connection is gone");
+    const fake = fakePool((text) => (text.startsWith("begin") ? undefined : gone));
+    const one = new PostgresDatabase({ pool: fake.pool, schema: "s", prepare: true, clock });
+
+    await expect(one.runTransaction(select)).rejects.toBe(gone);
+
+    expect(fake.released).toEqual([gone]);
+  });
+
+  test("sees what others have committed since it began, and stops waiting for them after a while", async () => {
+    const settings = await database.runTransaction(function* () {
+      return yield* rowOf(
+        `select current_setting('transaction_isolation') as isolation, current_setting('lock_timeout') as locked,
+          current_setting('idle_in_transaction_session_timeout') as idle`,
+      );
+    });
+    const { rows } = await pool.query("select current_setting('lock_timeout') as locked");
+
+    expect(settings).toEqual({ isolation: "read committed", locked: "5s", idle: "10s" });
+    expect(rows).toEqual([{ locked: "0" }]);
+  });
+
+  test("whose connection is cut is rejected; the process goes on, and the next one has another connection", async () => {
+    const cut = database.runTransaction(function* () {
+      yield statement("select pg_terminate_backend(pg_backend_pid())");
+    });
+
+    await expect(cut).rejects.toThrow();
+
+    await expect(database.query(statement("select 1 as one"))).resolves.toEqual([{ one: 1 }]);
+  });
+});
+
+test("connections that nobody uses may be cut", async () => {
+  const own = new pg.Pool({ ...connection, max: 1 });
+  const one = new PostgresDatabase({ pool: own, schema: "port", prepare: true, clock });
+  const [row] = (await one.query(statement("select pg_backend_pid() as pid"))) as { pid: number }[];
+  const removed = new Promise((resolve) => own.once("remove", resolve));
+
+  await pool.query("select pg_terminate_backend($1)", [row?.pid]);
+  await removed;
+
+  await expect(one.query(statement("select 1 as one"))).resolves.toEqual([{ one: 1 }]);
+  await own.end();
+});
+
+test("numbers are read as numbers and bytes as bytes, and the host's own queries as before", async () => {
+  const big = 2 ** 53 - 1;
+  await database.runTransaction(function* () {
+    yield statement(
+      "insert into port.notes values (?, ?, ?) returning id",
+      big,
+      "it's ?",
+      new Uint8Array([0, 255, 10]),
+    );
+  });
+
+  const rows = await database.query(statement("select * from poundlock_notes where id = ?", big));
+  const { rows: hosts } = await pool.query("select id from port.notes");
+
+  expect(rows).toEqual([{ id: big, note: "it's ?", bytes: Buffer.from([0, 255, 10]) }]);
+  expect(hosts).toEqual([{ id: String(big) }]);
+});
+
+test("statements are kept prepared under names that tell them apart, unless that is turned off", async () => {
+  const names = async (prepare: boolean) => {
+    const fake = fakePool();
+    const one = new PostgresDatabase({ pool: fake.pool, schema: "s", prepare, clock });
+    await one.query(statement("select 1"));
+    await one.query(statement("select 2"));
+    await one.query(statement("select 1"));
+    return fake.asked.map(({ name }) => name);
+  };
+
+  const [first, second, third] = await names(true);
+
+  expect(first).toMatch(/^poundlock_.{32}$/);
+  expect(second).not.toBe(first);
+  expect(third).toBe(first);
+  expect(await names(false)).toEqual([undefined, undefined, undefined]);
+});
+
+test("closing waits for what is under way, refuses what comes after it, and leaves the pool to the host", async () => {
+  const one = new PostgresDatabase({ pool, schema: "port", prepare: true, clock });
+  let isDone = false;
+  const slow = one.query(statement("select pg_sleep(0.05)")).then(() => (isDone = true));
+
+  await one.close();
+
+  expect(isDone).toBe(true);
+  await expect(one.query(statement("select 1"))).rejects.toThrow("closed");
+  await expect(one.runTransaction(select)).rejects.toThrow("closed");
+  await expect(pool.query("select 1")).resolves.toBeDefined();
+  await slow;
+});
+
+describe("what is longer than an index takes", () => {
+  test("is a failure's key as any other", async () => {
+    const storage = await PostgresStorage.open(pool, { schema: "long_keys" });
+    // Of as many bytes as there can be, and nothing that could be compressed.
+    const letters = Array.from({ length: 1_000 }, (_, index) =>
+      String.fromCodePoint(0x4e00 + ((index * 7919) % 20_000)),
+    );
+    const key = letters.join("");
+    const failure = failureOf("1", { key });
+    await storage.insertFlow(flowOf("flow"));
+    await storage.queueRun(startOf("run"), roomy);
+    await storage.claimRun("flow", { token: "token", at: 1, until: 2 });
+    const lease = { _runId: "run", token: "token" };
+    await storage.commitPage(lease, pageOf(1, { failures: [failure] }));
+
+    const again = await storage.commitPage(lease, pageOf(2, { failures: [{ ...failure, _id: "2" }] }));
+    const other = await storage.commitPage(
+      lease,
+      pageOf(3, { failures: [{ ...failure, _id: "3", key: `${key.slice(1)}!` }] }),
+    );
+
+    expect(again?.failures).toMatchObject([{ _id: "1", occurrences: 2 }]);
+    expect(other?.failures).toMatchObject([{ _id: "3", occurrences: 1 }]);
+    const { items } = await storage.listFailures({ key, limit: 10 });
+    expect(items.map(({ _id }) => _id)).toEqual(["1"]);
+  });
+
+  test("is an event's id as any other", async () => {
+    const storage = await PostgresStorage.open(pool, { schema: "long_events" });
+    const id = Array.from({ length: 5_000 }, (_, index) =>
+      String.fromCodePoint(0x4e00 + ((index * 7919) % 20_000)),
+    ).join("");
+    await storage.insertFlow(flowOf("flow"));
+    const arrival = (_id: string, ids: readonly string[]) =>
+      storage.appendInbox(
+        {
+          _id,
+          _exportId: "orders",
+          records: [1],
+          ids,
+          at: 10,
+          starts: [startOf(`run ${_id}`, "flow", { trigger: "realtime" })],
+        },
+        { maxInboxPages: 10, dedupeAfter: 0 },
+      );
+
+    await arrival("first", [id]);
+
+    expect(await arrival("again", [id])).toMatchObject({ flows: [{ duplicates: 1 }] });
+    expect(await arrival("other", [`${id}!`])).toMatchObject({ flows: [{ duplicates: 0 }] });
+    const pages = await storage.readInbox("flow", { maxRecords: 10 });
+    expect(pages.map(({ keys }) => keys)).toEqual([[id], [`${id}!`]]);
+  });
+});

@@ -1,0 +1,165 @@
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import type { PostgresPool, PostgresQuery } from "../../../src/storage/postgres/pool.ts";
+import { PostgresStorage } from "../../../src/storage/postgres/postgres-storage.ts";
+import type { Storage } from "../../../src/storage/storage.ts";
+import { connectionTo } from "../../support/postgres-server.ts";
+import { calls } from "../sql/calls.ts";
+
+// What PostgreSQL plans depends on its statistics, and a plan that was made for empty tables is kept while they grow. So
+// each statement is looked at in a schema whose tables were empty when they were analyzed, and in one with many rows.
+
+const pool = new pg.Pool({ ...connectionTo(inject("postgresPort")), max: 4 });
+afterAll(() => pool.end());
+
+/** A step of a plan. */
+interface PlanNode {
+  readonly "Node Type": string;
+  readonly "Relation Name"?: string;
+  readonly "Index Name"?: string;
+  readonly "Index Cond"?: string;
+  readonly Filter?: string;
+  readonly Plans?: readonly PlanNode[];
+}
+
+/** A statement, and whether it was executed in a transaction, where the planner is made to go by indexes. */
+interface PlannedStatement {
+  readonly text: string;
+  readonly isScript: boolean;
+}
+
+/** A pool that notes the statements it is given. */
+function recording(noted: PlannedStatement[]): PostgresPool {
+  const note = ({ text, values }: PostgresQuery, isScript: boolean) => {
+    if (values !== undefined) noted.push({ text, isScript });
+  };
+  return {
+    query(query) {
+      note(query, false);
+      return pool.query(query);
+    },
+    async connect() {
+      const client = await pool.connect();
+      return {
+        query(query) {
+          note(query, true);
+          return client.query(query);
+        },
+        release: (error) => client.release(error),
+      };
+    },
+  };
+}
+
+async function planOf({ text, isScript }: PlannedStatement, isEmpty: boolean): Promise<PlanNode> {
+  const client = await pool.connect();
+  try {
+    await client.query("begin");
+    // A table without rows is read as a whole, whatever indexes it has.
+    if (isScript || isEmpty) await client.query("set local enable_seqscan = off; set local jit = off");
+    const { rows } = await client.query<{ "QUERY PLAN": readonly [{ readonly Plan: PlanNode }] }>(
+      `explain (generic_plan, format json) ${text}`,
+    );
+    return rows[0]?.["QUERY PLAN"][0].Plan ?? { "Node Type": "None" };
+  } finally {
+    await client.query("rollback");
+    client.release();
+  }
+}
+
+/** Whether it finds one value of a column, or a range that begins and ends at the same one. */
+function isBounded(condition: string): boolean {
+  return /[^<>]=/.test(condition) || /\((ROW\()?(\w+)\b.* [<>]= .*\) AND \((ROW\()?\2\b/.test(condition);
+}
+
+/** The steps in which it walks a table or an index from one end or a place in it. */
+function walks(node: PlanNode): readonly string[] {
+  const { "Node Type": type, "Relation Name": table, "Index Name": index, "Index Cond": condition } = node;
+  const below = (node.Plans ?? []).flatMap(walks);
+  if (type === "Seq Scan") return [`walks ${table}`, ...below];
+  if (/^(Index|Index Only|Bitmap Index) Scan$/.test(type) && !isBounded(condition ?? ""))
+    return [`walks ${index} ${condition ?? ""}`.trim(), ...below];
+  return below;
+}
+
+// A list without a filter walks along what is in its order, and stops at its limit; so does a look for what is due. The
+// index of what waits, or runs, has little in it.
+const inOrder: Readonly<Record<string, RegExp>> = {
+  "listFlows of an import": /^walks flows_pkey \(id >/,
+  listFlows: /^walks flows_pkey \(id >/,
+  listRuns: /^walks runs_pkey \(seq </,
+  listFailures: /^walks failures_pkey \(\(?seq >/,
+};
+const few =
+  /^walks (flows_(due|scheduled|unread)|runs_(waiting|active|leases|buffered|ended|failed|canceled)|places_(resumable|paused)|failures_(retries|resolved)|histories_by_runs)\b/;
+
+async function fill(schema: string): Promise<void> {
+  await pool.query(`set local search_path to ${schema};
+    insert into flows (id, doc, export_id, integration_id, connector_id, disabled, last_modified, flow_group, scheduled, due_at, inbox_pages)
+      select 'flow ' || n, '{}', 'export ' || n % 50, 'integration ' || n % 40, 'connector ' || n % 30, (n % 20 = 0)::int, '', 'group ' || n % 5, 1, n, n % 10
+      from generate_series(1, 2000) n;
+    insert into flow_imports select 'flow ' || n, 'import ' || m from generate_series(1, 2000) n, generate_series(1, 3) m;
+    insert into places (flow_id, import_id, resume_at) select 'flow ' || n, 'import ' || m, case when n % 50 = 0 then n end
+      from generate_series(1, 2000) n, generate_series(1, 3) m;
+    insert into runs (id, flow_id, export_id, integration_id, connector_id, cause, status, stage, ended_at, due_at, doc)
+      select 'run ' || n, 'flow ' || n % 2000 + 1, 'export ' || n % 50, 'integration ' || n % 40, 'connector ' || n % 30,
+        (array['schedule', 'manual', 'realtime', 'retry'])[n % 4 + 1], case when n % 100 = 0 then 'failed' else 'completed' end, 2, n, n, '{"imports":{}}'
+      from generate_series(1, 40000) n;
+    insert into runs (id, flow_id, export_id, integration_id, connector_id, cause, status, stage, lease_until, token, doc)
+      select 'active ' || n, 'flow ' || n, 'export 1', 'integration 1', 'connector 1', 'schedule', 'running', 1, n, 'token ' || n, '{"status":"running","crashes":0,"imports":{}}'
+      from generate_series(1, 200) n;
+    insert into runs (id, flow_id, export_id, integration_id, connector_id, cause, status, stage, doc)
+      select 'waiting ' || n, 'flow ' || n % 500 + 1, 'export 1', 'integration 1', 'connector 1', 'schedule', 'queued', 0, '{}'
+      from generate_series(1, 2000) n;
+    insert into run_imports select 'import ' || m, seq from runs, generate_series(1, 3) m;
+    insert into histories select 'flow ' || n, 20 from generate_series(1, 2000) n;
+    insert into failures (id, flow_id, import_id, export_id, run_id, integration_id, connector_id, record_key, fault, status, resolved_at, retry_at, doc)
+      select 'failure ' || n, 'flow ' || n % 200 + 1, 'import ' || n % 3, 'export ' || n % 200 % 50, 'run ' || n, 'integration ' || n % 40, 'connector ' || n % 30,
+        'key ' || n, 'retry', case when n % 4 = 0 then 'resolved' else 'open' end, case when n % 4 = 0 then n end, case when n % 4 = 1 then n end, '{}'
+      from generate_series(1, 20000) n;
+    insert into inbox (flow_id, arrival_id, size) select 'flow ' || n % 100 + 1, 'arrival ' || n, 1 from generate_series(1, 5000) n;
+    insert into events select 'flow ' || n % 100 + 1, 'event ' || n, n from generate_series(1, 20000) n;
+    insert into drops select 'flow ' || n % 100 + 1, n, 'import 1' from generate_series(1, 1000) n;`);
+}
+
+describe.each([
+  ["empty", "plans_empty"],
+  ["full", "plans_full"],
+])("while the statistics are of %s tables", (state, schema) => {
+  const noted: PlannedStatement[] = [];
+  let storage: Storage;
+  beforeAll(async () => {
+    storage = await PostgresStorage.open(recording(noted), { schema });
+    if (state === "full") await fill(schema);
+    const { rows } = await pool.query<{ name: string }>(
+      `select tablename as name from pg_tables where schemaname = $1`,
+      [schema],
+    );
+    for (const { name } of rows) await pool.query(`analyze ${schema}.${name}`);
+  });
+
+  for (const [title, call] of Object.entries(calls))
+    test(`${title} finds all it needs by an index`, async () => {
+      noted.length = 0;
+      await call(storage);
+
+      const statements = [...new Map(noted.map((one) => [one.text, one])).values()];
+      const found: string[] = [];
+      for (const statement of statements)
+        for (const step of walks(await planOf(statement, state === "empty")))
+          if (!few.test(step) && inOrder[title]?.test(step) !== true)
+            found.push(`${step} in: ${statement.text.replace(/\s+/g, " ")}`);
+
+      expect(statements.length).toBeGreaterThan(0);
+      expect(found).toEqual([]);
+    });
+
+  test("a walk through a table, or an index, would be seen", async () => {
+    const plan = (condition: string) =>
+      planOf({ text: `select seq from ${schema}.runs where ${condition}`, isScript: true }, true).then(walks);
+
+    expect(await plan("token = 'x'")).toHaveLength(1);
+    expect(await plan("id > 'x'")).toEqual([expect.stringContaining("walks runs_id_key")]);
+    expect(await plan("id = 'x'")).toEqual([]);
+  });
+});
