@@ -5,6 +5,8 @@ const source = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.m
 
 /** Kills, freezes, faults of storages, many seeds and long properties: minutes of work. */
 const long = [
+  "test/connectors/singer/**/*.test.ts",
+  "test/cron/cron-oracle.test.ts",
   "test/http/fuzz.test.ts",
   "test/processes/**/*.test.ts",
   "test/simulation/**/*.test.ts",

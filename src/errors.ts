@@ -1,8 +1,8 @@
-import type { FlowIssue } from "./model/flow-issues.ts";
-import { formatValue } from "./model/json.ts";
+import type { FlowIssue } from "./model/flow/flow-issues.ts";
+import { formatValue } from "./model/record/json.ts";
 import { messageOf } from "./model/message.ts";
-import { OutcomeError } from "./model/outcome.ts";
-import type { RetryLaterOptions } from "./model/retry-after.ts";
+import { OutcomeError } from "./model/host/outcome.ts";
+import type { RetryLaterOptions } from "./model/host/retry-after.ts";
 import { didYouMean } from "./model/suggest.ts";
 
 /** Every code a {@link PoundlockError} may carry; never changed once published. */

@@ -2,7 +2,7 @@ import { EventEmitter } from "eventemitter3";
 import { type ConflictError, InvalidOptionError } from "./errors.ts";
 import type { Pause } from "./model/delivery.ts";
 import type { Failure, ResolvedBy } from "./model/failure.ts";
-import type { Flow } from "./model/flow.ts";
+import type { Flow } from "./model/flow/flow.ts";
 import type { Run } from "./model/run.ts";
 import { didYouMean } from "./model/suggest.ts";
 

@@ -9,8 +9,8 @@ import {
   type PoundlockError,
 } from "./errors.ts";
 import { Events, type RegistryEvents, registryEventNames } from "./events.ts";
-import { type Export, exportRules } from "./model/export.ts";
-import type { Flow, FlowDefinition, FlowInput, FlowPatch } from "./model/flow.ts";
+import { type Export, exportRules } from "./model/host/export.ts";
+import type { Flow, FlowDefinition, FlowInput, FlowPatch } from "./model/flow/flow.ts";
 import {
   type CodeDefinition,
   type WantedFlow,
@@ -20,14 +20,14 @@ import {
   wantedBy,
   wantedByOperator,
   withoutDefinition,
-} from "./model/flow-change.ts";
-import { type FlowChecks, type Subject, checkAlone, checkFlow, checkFlows } from "./model/flow-checks.ts";
-import { type FlowIssue, FlowIssues } from "./model/flow-issues.ts";
-import { type Import, importRules } from "./model/import.ts";
+} from "./model/flow/flow-change.ts";
+import { type FlowChecks, type Subject, checkAlone, checkFlow, checkFlows } from "./model/flow/flow-checks.ts";
+import { type FlowIssue, FlowIssues } from "./model/flow/flow-issues.ts";
+import { type Import, importRules } from "./model/host/import.ts";
 import { flowFilters } from "./model/filters.ts";
-import type { ExportIdFor, Exports, FlowInputsFor, ImportIdFor, Imports } from "./model/fitting.ts";
-import { formatValue, omitUndefined } from "./model/json.ts";
-import { namedFields, patched } from "./model/patch.ts";
+import type { ExportIdFor, Exports, FlowInputsFor, ImportIdFor, Imports } from "./model/host/fitting.ts";
+import { formatValue, omitUndefined } from "./model/record/json.ts";
+import { namedFields, patched } from "./model/flow/patch.ts";
 import { type Shape, chosenId, expectation, invalidField, objectWith, v, validate } from "./model/validate.ts";
 import { basisOf, checkCron, cronOf } from "./cron/cron.ts";
 import {

@@ -6,16 +6,23 @@ export type { Executor, RunNextResult, WorkerOptions } from "./executor/executor
 export { LocalExecutor } from "./executor/local-executor.ts";
 export { FlowRegistry } from "./flow-registry.ts";
 export type { DefineAllOptions, ExpectedFlow, FlowFilter, RegistryOptions } from "./registry-options.ts";
-export { defineExport, defineImport } from "./model/define.ts";
-export type { AcceptOptions, AcceptResult, Export, ExportContext, ListenContext, Unsubscribe } from "./model/export.ts";
+export { defineExport, defineImport } from "./model/host/define.ts";
+export type {
+  AcceptOptions,
+  AcceptResult,
+  Export,
+  ExportContext,
+  ListenContext,
+  Unsubscribe,
+} from "./model/host/export.ts";
 export { type Failure, type FailureStatus, type Fault, failureStatuses, faults } from "./model/failure.ts";
-export type { Flow, FlowInput, FlowPatch } from "./model/flow.ts";
-export type { FlowIssue } from "./model/flow-issues.ts";
-export type { Exports, Imports } from "./model/fitting.ts";
-export type { Import, ImportContext, ImportMembers, Result, StandardSchemaV1 } from "./model/import.ts";
-export type { Json } from "./model/json.ts";
+export type { Flow, FlowInput, FlowPatch } from "./model/flow/flow.ts";
+export type { FlowIssue } from "./model/flow/flow-issues.ts";
+export type { Exports, Imports } from "./model/host/fitting.ts";
+export type { Import, ImportContext, ImportMembers, Result, StandardSchemaV1 } from "./model/host/import.ts";
+export type { Json } from "./model/record/json.ts";
 export type { Logger } from "./model/logger.ts";
-export type { Page } from "./model/page.ts";
+export type { Page } from "./model/host/page.ts";
 export {
   type Counts,
   type RetrySelection,
@@ -26,7 +33,7 @@ export {
   runStatuses,
   triggers,
 } from "./model/run.ts";
-export { type RetryLaterOptions, retryAfter } from "./model/retry-after.ts";
+export { type RetryLaterOptions, retryAfter } from "./model/host/retry-after.ts";
 export type { Retention, SchedulerOptions } from "./scheduler/options.ts";
 export type { SchedulerState } from "./scheduler/lifecycle.ts";
 export type { CancelOptions, FailureFilter, InboxFilter, RunFilter, RunOptions } from "./scheduler/requests.ts";

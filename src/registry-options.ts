@@ -1,6 +1,6 @@
 import type { Clock } from "./clock.ts";
 import { checkCron } from "./cron/cron.ts";
-import type { Exports, Imports } from "./model/fitting.ts";
+import type { Exports, Imports } from "./model/host/fitting.ts";
 import { type Shape, callable, chosenId, objectWith, oneOf, v } from "./model/validate.ts";
 import type { FlowQuery, Storage } from "./storage/storage.ts";
 

@@ -45,7 +45,7 @@ describe("the linter refuses", () => {
     ["a folder that architecture.md does not have", "src/utils/strings.ts", `export const a = 1;`, [syntax]],
     ["a stray file at the root", "src/helpers.ts", `export const a = 1;`, [syntax]],
     ["a model that imports errors", "src/model/x.ts", `import "../errors.ts";`, [paths]],
-    ["a cron that imports the model", "src/cron/x.ts", `export { a } from "../model/json.ts";`, [paths]],
+    ["a cron that imports the model", "src/cron/x.ts", `export { a } from "../model/run.ts";`, [paths]],
     ["a run that imports a storage", "src/run/x.ts", `import "../storage/memory/memory-storage.ts";`, [paths]],
     [
       "a run that imports a scheduler's type",
@@ -98,7 +98,12 @@ describe("the linter refuses", () => {
       ["no-restricted-globals"],
     ],
     ["a getter in an object literal of a run", "src/run/x.ts", `export const a = { get b() { return 1; } };`, [syntax]],
-    ["a setter in one of the scheduler", "src/scheduler/x.ts", `export const a = { set b(c: 1) { void c; } };`, [syntax]],
+    [
+      "a setter in one of the scheduler",
+      "src/scheduler/x.ts",
+      `export const a = { set b(c: 1) { void c; } };`,
+      [syntax],
+    ],
     ["a getter in one of the clock", "src/clock.ts", `export const a = { get b() { return 1; } };`, [syntax]],
     ["a constant in an entry", "src/index.ts", `export { a } from "./errors.ts";\nexport const b = 1;`, [syntax]],
     ["an import for its effect in an entry", "src/testing/index.ts", `import "./fakes.ts";`, [syntax]],

@@ -41,6 +41,11 @@ const examples: Readonly<Record<string, readonly [error: PoundlockError, code: E
     "import_unavailable",
     'Import "ledger" is unavailable: connection refused',
   ],
+  ImportFailedError: [
+    new errors.ImportFailedError("ledger", cause),
+    "import_failed",
+    'Import "ledger" failed to finish: connection refused',
+  ],
   NothingDeliveredError: [
     new errors.NothingDeliveredError(900),
     "nothing_delivered",
@@ -99,7 +104,7 @@ test("there is one class for each code of the type, and no other", () => {
   const union = /type ErrorCode =([^;]+);/.exec(source)?.[1] ?? "";
   const codes = [...union.matchAll(/"(\w+)"/g)].map(([, code]) => code);
 
-  expect(codes).toHaveLength(19);
+  expect(codes).toHaveLength(20);
   expect(names.map((name) => examples[name]?.[1]).sort()).toEqual([...codes].sort());
 });
 

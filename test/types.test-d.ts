@@ -21,7 +21,7 @@ import {
   defineImport,
   isPoundlockError,
 } from "poundlock";
-import type { ImportIdFor, InputOf, RecordOf } from "../src/model/fitting.ts";
+import type { ImportIdFor, InputOf, RecordOf } from "../src/model/host/fitting.ts";
 import type { Storage } from "poundlock/storage";
 import * as v from "valibot";
 import { describe, expectTypeOf, test } from "vitest";

@@ -1,6 +1,6 @@
 import { isAborted } from "../clock.ts";
 import { InvalidOptionError } from "../errors.ts";
-import type { Export, ExportContext } from "../model/export.ts";
+import type { Export, ExportContext } from "../model/host/export.ts";
 import { callable, objectWith, v, validate, wholeNumber } from "../model/validate.ts";
 import { pageOf, readingOf } from "./map-pages.ts";
 

@@ -1,6 +1,6 @@
 import { InvalidOptionError } from "../errors.ts";
-import type { ImportContext, ImportMembers, Result } from "../model/import.ts";
-import { outcomeOf } from "../model/outcome.ts";
+import type { ImportContext, ImportMembers, Result } from "../model/host/import.ts";
+import { outcomeOf } from "../model/host/outcome.ts";
 
 /** An import as a helper takes it: what it writes is what it is given. */
 export type WritingImport<Out, R> = Pick<

@@ -1,9 +1,9 @@
 import { InvalidOptionError } from "../errors.ts";
-import { type Export, type ExportContext, exportRules } from "../model/export.ts";
-import { type Json, formatValue } from "../model/json.ts";
+import { type Export, type ExportContext, exportRules } from "../model/host/export.ts";
+import { type Json, formatValue } from "../model/record/json.ts";
 import type { Logger } from "../model/logger.ts";
-import type { Page, UnreadableRecord } from "../model/page.ts";
-import type { Flow } from "../model/flow.ts";
+import type { Page, UnreadableRecord } from "../model/host/page.ts";
+import type { Flow } from "../model/flow/flow.ts";
 import type { Run } from "../model/run.ts";
 import { type Shape, callable, boolean, duration, v, validate, wholeNumber } from "../model/validate.ts";
 

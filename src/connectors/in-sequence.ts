@@ -1,5 +1,5 @@
 import { InvalidOptionError } from "../errors.ts";
-import type { ImportMembers, Result } from "../model/import.ts";
+import type { ImportMembers, Result } from "../model/host/import.ts";
 import { callable, objectWith, validate } from "../model/validate.ts";
 import { type WritingImport, refuseShaping, rejected, settingsOf, writeEach } from "./composed.ts";
 import { PartContext } from "./part-context.ts";

@@ -8,8 +8,8 @@ export {
   type DeltaReadingStart,
   delta,
 } from "./delta.ts";
-export type { CommittedContext } from "../model/export.ts";
-export type { FinishContext } from "../model/import.ts";
+export type { CommittedContext } from "../model/host/export.ts";
+export type { FinishContext } from "../model/host/import.ts";
 export { type ChildrenOptions, childrenOf } from "./children-of.ts";
 export type { WritingImport } from "./composed.ts";
 export { firstMatch } from "./first-match.ts";

@@ -1,6 +1,6 @@
 import { InvalidOptionError } from "../errors.ts";
-import type { Export, ExportContext } from "../model/export.ts";
-import type { Page } from "../model/page.ts";
+import type { Export, ExportContext } from "../model/host/export.ts";
+import type { Page } from "../model/host/page.ts";
 import { callable, objectWith, validate } from "../model/validate.ts";
 
 const rules = { from: objectWith(["pages"], "an export with pages"), change: callable };

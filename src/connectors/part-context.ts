@@ -1,5 +1,5 @@
-import type { Flow } from "../model/flow.ts";
-import type { ImportContext } from "../model/import.ts";
+import type { Flow } from "../model/flow/flow.ts";
+import type { ImportContext } from "../model/host/import.ts";
 import type { Logger } from "../model/logger.ts";
 import type { Run } from "../model/run.ts";
 

@@ -1,6 +1,6 @@
 import { InvalidOptionError } from "../errors.ts";
-import type { ImportContext, ImportMembers, Result } from "../model/import.ts";
-import { outcomeOf } from "../model/outcome.ts";
+import type { ImportContext, ImportMembers, Result } from "../model/host/import.ts";
+import { outcomeOf } from "../model/host/outcome.ts";
 import { callable, objectWith, validate } from "../model/validate.ts";
 import { type BadResult, type WritingImport, refuseShaping, rejected, settingsOf, writeEach } from "./composed.ts";
 import { type Origin, PartContext } from "./part-context.ts";

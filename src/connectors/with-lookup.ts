@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from "../clock.ts";
 import { InvalidOptionError, retryLater } from "../errors.ts";
-import type { ImportContext, ImportMembers, Result } from "../model/import.ts";
-import { outcomeOf } from "../model/outcome.ts";
+import type { ImportContext, ImportMembers, Result } from "../model/host/import.ts";
+import { outcomeOf } from "../model/host/outcome.ts";
 import { type Shape, callable, duration, objectWith, oneOf, v, validate, wholeNumber } from "../model/validate.ts";
 import { type WritingImport, refuseShaping, rejected, settingsOf, writeEach } from "./composed.ts";
 import { FoundCache } from "./found-cache.ts";

@@ -1,7 +1,7 @@
 import { promisify } from "node:util";
 import { brotliDecompress, gunzip, inflate } from "node:zlib";
-import { formatValue } from "../model/json.ts";
-import { type IntegerReading, type ParsedJson, type UnreadInteger, parseJson } from "../model/json-integers.ts";
+import { formatValue } from "../model/record/json.ts";
+import { type IntegerReading, type ParsedJson, type UnreadInteger, parseJson } from "../model/record/json-integers.ts";
 import { v } from "../model/validate.ts";
 import type { Schema } from "./documents.ts";
 import { type Problem, HttpError, badRequest } from "./http-error.ts";

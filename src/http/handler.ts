@@ -1,4 +1,4 @@
-import type { Exports, Imports } from "../model/fitting.ts";
+import type { Exports, Imports } from "../model/host/fitting.ts";
 import { messageOf } from "../model/message.ts";
 import { type AuthorizeRequest, type AuthorizeResult, type Grant, grantOf, isRefusal } from "./authorization.ts";
 import { type Body, type BodyReading, type BodySpec, expectUnread, readBody, readBytes, unverifiable } from "./body.ts";

@@ -1,5 +1,5 @@
 import { type ErrorCode, type PoundlockError, isPoundlockError } from "../errors.ts";
-import type { FlowIssue } from "../model/flow-issues.ts";
+import type { FlowIssue } from "../model/flow/flow-issues.ts";
 import { type Reply, jsonString } from "./reply.ts";
 
 /** One reason why a request was refused, as clients receive it. */

@@ -23,7 +23,7 @@ import { checkpointShape, dropShape, resumeShape } from "./routes/deliveries.ts"
 import { editShape, resolveShape, retryShape } from "./routes/failures.ts";
 import { cloneShape, jsonPatch, mergePatch } from "./routes/flows.ts";
 import { runShape } from "./routes/runs.ts";
-import { flowSchema } from "../model/flow.ts";
+import { flowSchema } from "../model/flow/flow.ts";
 import type { ResponseSpec, Route } from "./routes/route.ts";
 
 /** What has a name in the document: its shape, and what it is. Every use refers to the name. */

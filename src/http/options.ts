@@ -1,5 +1,5 @@
 import { InvalidOptionError } from "../errors.ts";
-import type { Exports, Imports } from "../model/fitting.ts";
+import type { Exports, Imports } from "../model/host/fitting.ts";
 import type { Logger } from "../model/logger.ts";
 import { didYouMean } from "../model/suggest.ts";
 import { type Shape, objectWith, strings, v, validate, wholeNumber } from "../model/validate.ts";

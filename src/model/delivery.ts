@@ -1,4 +1,4 @@
-import type { Json } from "./json.ts";
+import type { Json } from "./record/json.ts";
 import type { RunError } from "./run.ts";
 
 /**

@@ -1,5 +1,5 @@
 import { inspect, types } from "node:util";
-import { formatValue } from "./json.ts";
+import { formatValue } from "./record/json.ts";
 
 /** Characters of a message, at most. */
 export const longestMessage = 2_000;

@@ -1,5 +1,5 @@
 import type { Pause } from "./delivery.ts";
-import type { Json } from "./json.ts";
+import type { Json } from "./record/json.ts";
 
 /** A checkpoint and the version of its shape. */
 export interface StoredCheckpoint {

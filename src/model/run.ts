@@ -1,5 +1,5 @@
-import { type Flow, importIdsOf } from "./flow.ts";
-import type { Json } from "./json.ts";
+import { type Flow, importIdsOf } from "./flow/flow.ts";
+import type { Json } from "./record/json.ts";
 
 /** Why a run exists. */
 export const triggers = ["schedule", "catch-up", "manual", "realtime", "retry", "resume", "chained"] as const;

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import { ExportFailedError, NothingDeliveredError, PoundlockError } from "../errors.ts";
-import { importIdsOf } from "../model/flow.ts";
-import type { Import } from "../model/import.ts";
-import type { Json } from "../model/json.ts";
+import { importIdsOf } from "../model/flow/flow.ts";
+import type { Import } from "../model/host/import.ts";
+import type { Json } from "../model/record/json.ts";
 import { type Logger, withFields } from "../model/logger.ts";
 import type { ImportPlace } from "../model/place.ts";
 import { hasOwnPosition } from "../model/run.ts";

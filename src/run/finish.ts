@@ -1,9 +1,9 @@
 import { type Clock, delay, isAborted } from "../clock.ts";
 import { ImportFailedError } from "../errors.ts";
-import type { FinishContext, Import } from "../model/import.ts";
+import type { FinishContext, Import } from "../model/host/import.ts";
 import type { Logger } from "../model/logger.ts";
 import { messageOf } from "../model/message.ts";
-import { outcomeOf } from "../model/outcome.ts";
+import { outcomeOf } from "../model/host/outcome.ts";
 import type { Run } from "../model/run.ts";
 import { defaultWriteTimeoutMs, timeoutGraceMs } from "./destination/write-batch.ts";
 import { retryDelay, waitMsOf } from "./retry.ts";

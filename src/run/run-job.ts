@@ -1,8 +1,8 @@
 import type { Clock, Yielder } from "../clock.ts";
 import type { PoundlockError } from "../errors.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
-import type { Export } from "../model/export.ts";
-import type { Import } from "../model/import.ts";
+import type { Export } from "../model/host/export.ts";
+import type { Import } from "../model/host/import.ts";
 import type { Logger } from "../model/logger.ts";
 import type { Run } from "../model/run.ts";
 import type { ClaimedRun, RunEnding, RunLease, Storage } from "../storage/storage.ts";

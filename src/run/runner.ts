@@ -1,9 +1,9 @@
 import { type CancelTimer, type Clock, Yielder } from "../clock.ts";
 import { LeaseLostError, NotFoundError, type PoundlockError, StorageFailedError, isPoundlockError } from "../errors.ts";
 import type { Emit, MissingPart, SchedulerEvents } from "../events.ts";
-import type { Export } from "../model/export.ts";
-import { type Flow, importIdsOf } from "../model/flow.ts";
-import type { Import } from "../model/import.ts";
+import type { Export } from "../model/host/export.ts";
+import { type Flow, importIdsOf } from "../model/flow/flow.ts";
+import type { Import } from "../model/host/import.ts";
 import type { Logger } from "../model/logger.ts";
 import type { Run, RunError, RunStart } from "../model/run.ts";
 import type { ClaimRunResult, ClaimedRun, EndRunResult, RunEnding, RunLease, Storage } from "../storage/storage.ts";

@@ -2,11 +2,11 @@ import type { Clock } from "../clock.ts";
 import { ConflictError, NotFoundError } from "../errors.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Delivery } from "../model/delivery.ts";
-import { type Flow, importIdsOf } from "../model/flow.ts";
-import type { Json } from "../model/json.ts";
+import { type Flow, importIdsOf } from "../model/flow/flow.ts";
+import type { Json } from "../model/record/json.ts";
 import type { ImportPlace } from "../model/place.ts";
 import type { Run } from "../model/run.ts";
-import { mostListed, roughSize } from "../model/size.ts";
+import { mostListed, roughSize } from "../model/record/size.ts";
 import type { InboxPage, Storage } from "../storage/storage.ts";
 
 /** What deliveries need. */

@@ -2,7 +2,7 @@ import type { Clock } from "../clock.ts";
 import { ConflictError, InvalidRequestError, NotFoundError } from "../errors.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Failure } from "../model/failure.ts";
-import { storable } from "../model/storable.ts";
+import { storable } from "../model/record/storable.ts";
 import type { FailureQuery, Storage } from "../storage/storage.ts";
 
 /** Everything failures need. */

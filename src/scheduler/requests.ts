@@ -1,5 +1,5 @@
 import { InvalidRequestError } from "../errors.ts";
-import { type Json, copyJson } from "../model/json.ts";
+import { type Json, copyJson } from "../model/record/json.ts";
 import { messageOf } from "../model/message.ts";
 import type { Run } from "../model/run.ts";
 import type { FailureQuery, RunQuery } from "../storage/storage.ts";

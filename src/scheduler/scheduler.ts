@@ -2,28 +2,28 @@ import { ExecutorFailedError, InvalidOptionError, InvalidRequestError, NotFoundE
 import { type Emit, Events, type RegistryEvents, type SchedulerEvents, schedulerEventNames } from "../events.ts";
 import { type FlowRegistry, checkId } from "../flow-registry.ts";
 import type { Delivery } from "../model/delivery.ts";
-import type { AcceptOptions, AcceptResult } from "../model/export.ts";
+import type { AcceptOptions, AcceptResult } from "../model/host/export.ts";
 import type { Failure } from "../model/failure.ts";
-import type { ExportIdFor, Exports, Imports, RecordFor } from "../model/fitting.ts";
+import type { ExportIdFor, Exports, Imports, RecordFor } from "../model/host/fitting.ts";
 import { failureFilters, inboxFilters, runFilters } from "../model/filters.ts";
-import { type Flow, importIdsOf } from "../model/flow.ts";
-import { type Json, omitUndefined } from "../model/json.ts";
+import { type Flow, importIdsOf } from "../model/flow/flow.ts";
+import { type Json, omitUndefined } from "../model/record/json.ts";
 import type { Logger } from "../model/logger.ts";
 import { type RetrySelection, type Run, hasEnded } from "../model/run.ts";
 import { type Shape, objectWith, validate } from "../model/validate.ts";
 import { Runner } from "../run/runner.ts";
 import type { EndRunResult, ListResult, Storage } from "../storage/storage.ts";
-import { CatalogCheck } from "./catalog-check.ts";
-import { ClockWatch } from "./clock-watch.ts";
+import { CatalogCheck } from "./maintenance/catalog-check.ts";
+import { ClockWatch } from "./maintenance/clock-watch.ts";
 import { Deliveries, type WaitingPage } from "./deliveries.ts";
 import { Failures } from "./failures.ts";
-import { Healing } from "./healing.ts";
-import { Intake } from "./intake.ts";
+import { Healing } from "./maintenance/healing.ts";
+import { Intake } from "./intake/intake.ts";
 import { Lifecycle, type Part, type SchedulerState } from "./lifecycle.ts";
 import { LiveScheduler } from "./live-schedulers.ts";
-import { LeaseWatch } from "./lease-watch.ts";
+import { LeaseWatch } from "./maintenance/lease-watch.ts";
 import { logEvent } from "./log-lines.ts";
-import { Maintenance } from "./maintenance.ts";
+import { Maintenance } from "./maintenance/maintenance.ts";
 import { type ResolvedOptions, type SchedulerOptions, checkNumber, resolveOptions } from "./options.ts";
 import {
   type CancelOptions,
@@ -37,8 +37,8 @@ import {
 } from "./requests.ts";
 import { RunQueue } from "./run-queue.ts";
 import { RunWaiters } from "./run-waiters.ts";
-import { ScheduleCheck } from "./schedule-check.ts";
-import { Timetable } from "./timetable.ts";
+import { ScheduleCheck } from "./timetable/schedule-check.ts";
+import { Timetable } from "./timetable/timetable.ts";
 
 /** Moves records: runs flows by their schedules, on demand and as events arrive, one run of a flow at a time. */
 export class Scheduler<X extends Exports = Exports, M extends Imports = Imports> extends Events<SchedulerEvents> {

@@ -1,5 +1,5 @@
 import { InvalidRequestError } from "../errors.ts";
-import { copyRecord } from "../model/storable.ts";
+import { copyRecord } from "../model/record/storable.ts";
 
 /** Frozen, and nobody else's: a copy, unless it is frozen already. */
 export function own<T>(given: T): T {

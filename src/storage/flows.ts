@@ -1,4 +1,4 @@
-import type { Flow } from "../model/flow.ts";
+import type { Flow } from "../model/flow/flow.ts";
 import type { Run } from "../model/run.ts";
 import type { ListResult, Paging } from "./lists.ts";
 

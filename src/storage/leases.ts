@@ -1,5 +1,5 @@
 import type { Failure } from "../model/failure.ts";
-import type { Flow } from "../model/flow.ts";
+import type { Flow } from "../model/flow/flow.ts";
 import type { PlaceChange, Places, StoredCheckpoint } from "../model/place.ts";
 import type { Counts, ImportStatus, Run, RunError, RunStart } from "../model/run.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { types } from "node:util";
 import { systemClock } from "../clock.ts";
-import type { Flow } from "../model/flow.ts";
+import type { Flow } from "../model/flow/flow.ts";
 import { type Run, transitionRun, newRun } from "../model/run.ts";
 
 const firstOfJanuary = "2030-01-01T00:00:00.000Z";

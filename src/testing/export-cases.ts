@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import type { Export } from "../model/export.ts";
-import { type Json, copyJson, formatValue } from "../model/json.ts";
+import type { Export } from "../model/host/export.ts";
+import { type Json, copyJson, formatValue } from "../model/record/json.ts";
 import { silentLogger } from "../model/logger.ts";
 import { messageOf } from "../model/message.ts";
-import type { Page } from "../model/page.ts";
+import type { Page } from "../model/host/page.ts";
 import { inTime, sampleFlow, sampleRun, textOf } from "./connector-harness.ts";
 import {
   EndlessReadingError,

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import type { Export } from "../model/export.ts";
-import { type Json, copyJson } from "../model/json.ts";
+import type { Export } from "../model/host/export.ts";
+import { type Json, copyJson } from "../model/record/json.ts";
 import { silentLogger } from "../model/logger.ts";
-import { type Page, readPage } from "../model/page.ts";
+import { type Page, readPage } from "../model/host/page.ts";
 import { sampleFlow, sampleRun, textOf } from "./connector-harness.ts";
 
 /** What is known of an export under test, beside how to make it. Each part that is given makes more cases apply. */

@@ -1,5 +1,5 @@
-import type { Export } from "../model/export.ts";
-import type { ImportContext, ImportMembers, Result } from "../model/import.ts";
+import type { Export } from "../model/host/export.ts";
+import type { ImportContext, ImportMembers, Result } from "../model/host/import.ts";
 
 /** How an {@link arrayExport} behaves. */
 export interface ArrayExportOptions<T> {

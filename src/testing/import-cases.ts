@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Result } from "../model/import.ts";
+import type { Result } from "../model/host/import.ts";
 import { inTime, textOf } from "./connector-harness.ts";
 import { type ImportCaseOptions, ImportHarness, type MakeImport, type Outcome } from "./import-harness.ts";
 import { type TestCases, chooseCases } from "./test-case.ts";

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { types } from "node:util";
 import type { Fault } from "../model/failure.ts";
 import { systemClock } from "../clock.ts";
-import type { ImportContext, ImportMembers, Result } from "../model/import.ts";
-import { formatValue } from "../model/json.ts";
+import type { ImportContext, ImportMembers, Result } from "../model/host/import.ts";
+import { formatValue } from "../model/record/json.ts";
 import { silentLogger } from "../model/logger.ts";
-import { freezeRecord } from "../model/copy.ts";
-import { idempotencyKey } from "../model/idempotency-key.ts";
+import { freezeRecord } from "../model/record/copy.ts";
+import { idempotencyKey } from "../model/record/idempotency-key.ts";
 import { messageOf } from "../model/message.ts";
-import { outcomeOf } from "../model/outcome.ts";
+import { outcomeOf } from "../model/host/outcome.ts";
 import { sampleFlow, sampleRun } from "./connector-harness.ts";
 
 /** What is known of an import under test, beside how to make it. Each part that is given makes more cases apply. */

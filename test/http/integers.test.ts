@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Export, MemoryStorage } from "../../src/index.ts";
-import type { IntakeSettings } from "../../src/model/export.ts";
+import type { IntakeSettings } from "../../src/model/host/export.ts";
 import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 import { collectingImport, scriptedImport } from "../../src/testing/index.ts";
 import { ApiHarness } from "./harness.ts";

@@ -143,10 +143,10 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "any number of missed due times are caught up by one run [3]",
-    file: "src/scheduler/timetable.ts",
+    file: "src/scheduler/timetable/timetable.ts",
     find: "cron.next(isLate ? now : dueAt)",
     replace: "cron.next(stored)",
-    tests: ["test/scheduler/timetable.test.ts"],
+    tests: ["test/scheduler/timetable/timetable.test.ts"],
   },
   {
     promise: "a fixed local time that the clock skips is due after the gap [2]",
@@ -347,7 +347,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "a waiting flow whose wake-up got lost is found by maintenance [4.6]",
-    file: "src/scheduler/maintenance.ts",
+    file: "src/scheduler/maintenance/maintenance.ts",
     find: "storage.waitingFlows(pageSize, after)",
     replace: "Promise.resolve([])",
     tests: ["test/run/runner.test.ts", "test/scheduler/scheduler.test.ts"],
@@ -419,10 +419,10 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "one import cannot change what another one gets [4.2]",
-    file: "src/model/copy.ts",
+    file: "src/model/record/copy.ts",
     find: "  Object.freeze(value);\n",
     replace: "",
-    tests: ["test/run/destination/import-page.test.ts", "test/model/copy.test.ts"],
+    tests: ["test/run/destination/import-page.test.ts", "test/model/record/copy.test.ts"],
   },
   {
     promise: "a failure keeps the record that failed, whatever filter left out before it [4.2]",
@@ -506,10 +506,10 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "what listen hands over and nothing can keep is a failure, and is not delivered for ever [4.5]",
-    file: "src/scheduler/intake.ts",
+    file: "src/scheduler/intake/intake.ts",
     find: "...(failures.length === 0 ? {} : { failures }),",
     replace: "",
-    tests: ["test/scheduler/arrival.test.ts"],
+    tests: ["test/scheduler/intake/arrival.test.ts"],
   },
   {
     promise: "an import that catches up with the inbox keeps no other from what arrives [4.3]",
@@ -520,10 +520,10 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "an inbox that is filling is emitted before it refuses anything [4.3]",
-    file: "src/scheduler/intake.ts",
+    file: "src/scheduler/intake/intake.ts",
     find: "else if (!this.#filling.has(_flowId))",
     replace: "else if (pages > maxInboxPages)",
-    tests: ["test/scheduler/intake.test.ts"],
+    tests: ["test/scheduler/intake/intake.test.ts"],
     only: "is filling",
   },
   {
@@ -560,7 +560,7 @@ export const mutations: readonly Mutation[] = [
     file: "src/scheduler/deliveries.ts",
     find: "size > mostListed",
     replace: "size < 0",
-    tests: ["test/scheduler/intake.test.ts"],
+    tests: ["test/scheduler/intake/intake.test.ts"],
   },
   {
     promise: "an edit is not lost to a retry that had read the record before [4.4]",
@@ -627,7 +627,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "a paused import goes on when its time has come [4.3]",
-    file: "src/scheduler/healing.ts",
+    file: "src/scheduler/maintenance/healing.ts",
     find: 'await this.#queue({ _flowId, trigger: "resume" })',
     replace: "void _flowId",
     tests: ["test/run/pass/progress-by-import.test.ts", "test/scheduler/scheduler.test.ts"],
@@ -685,11 +685,11 @@ export const mutations: readonly Mutation[] = [
   // ── real time
   {
     promise: "records are accepted only when they are kept [4.5]",
-    file: "src/scheduler/intake.ts",
+    file: "src/scheduler/intake/intake.ts",
     find: "const appended = await storage.appendInbox(",
     replace:
       "const appended = { outcome: 'appended', flows: [{ _flowId: '', duplicates: 0, run: undefined }] } as never as Awaited<ReturnType<typeof storage.appendInbox>>; void storage.appendInbox(",
-    tests: ["test/scheduler/intake.test.ts"],
+    tests: ["test/scheduler/intake/intake.test.ts"],
   },
   {
     promise: "an event id that was seen before is not taken in again [4.5]",
@@ -723,31 +723,31 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "a due time that is late by moments is not missed [3]",
-    file: "src/scheduler/timetable.ts",
+    file: "src/scheduler/timetable/timetable.ts",
     find: "export const latenessMs = 60_000;",
     replace: "export const latenessMs = 0;",
-    tests: ["test/scheduler/timetable.test.ts"],
+    tests: ["test/scheduler/timetable/timetable.test.ts"],
   },
   {
     promise: "a due time is computed anew where its basis differs [2]",
-    file: "src/scheduler/schedule-check.ts",
+    file: "src/scheduler/timetable/schedule-check.ts",
     find: "const isOld = basis !== stored;",
     replace: "const isOld = false;",
-    tests: ["test/scheduler/timetable.test.ts"],
+    tests: ["test/scheduler/timetable/timetable.test.ts"],
   },
   {
     promise: "a lease from a clock that is ahead runs out by elapsed time [4.6]",
-    file: "src/scheduler/lease-watch.ts",
+    file: "src/scheduler/maintenance/lease-watch.ts",
     find: "clockWatch.elapsedMs - sinceMs >= 2 * leaseMs",
     replace: "clockWatch.elapsedMs - sinceMs >= 2_000 * leaseMs",
-    tests: ["test/scheduler/lease-watch.test.ts"],
+    tests: ["test/scheduler/maintenance/lease-watch.test.ts"],
   },
   {
     promise: "a clock that jumped removes nothing for an hour [4.6]",
-    file: "src/scheduler/clock-watch.ts",
+    file: "src/scheduler/maintenance/clock-watch.ts",
     find: "const settleMs = 3_600_000;",
     replace: "const settleMs = 0;",
-    tests: ["test/scheduler/clock-watch.test.ts"],
+    tests: ["test/scheduler/maintenance/clock-watch.test.ts"],
   },
   {
     promise: "a run whose export is not registered here is left to others [4.6]",
@@ -854,17 +854,17 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "HTTP: an integer that JavaScript would change is refused, wherever it is [4.5]",
-    file: "src/model/json-integers.ts",
+    file: "src/model/record/json-integers.ts",
     find: "return zeros < 0 || digits === decimal(number.toExponential()).digits;",
     replace: "return zeros !== 0 || digits === decimal(number.toExponential()).digits;",
-    tests: ["test/model/json-integers.test.ts"],
+    tests: ["test/model/record/json-integers.test.ts"],
   },
   {
     promise: "accept refuses what the export's schema refuses, and keeps nothing of it [4.5]",
-    file: "src/scheduler/intake.ts",
+    file: "src/scheduler/intake/intake.ts",
     find: "{ ...options, isChecked: true }",
     replace: "{ ...options, isChecked: false }",
-    tests: ["test/scheduler/arrival.test.ts"],
+    tests: ["test/scheduler/intake/arrival.test.ts"],
   },
   {
     promise: "HTTP: a webhook that was signed long ago is refused",
@@ -897,10 +897,10 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "HTTP: JSON that is nested too deep is refused before it is parsed",
-    file: "src/model/json-integers.ts",
+    file: "src/model/record/json-integers.ts",
     find: "if (depth > deepest) return true;",
     replace: "if (depth > 1e5) return true;",
-    tests: ["test/model/json-integers.test.ts"],
+    tests: ["test/model/record/json-integers.test.ts"],
   },
 
   // ── connectors: HTTP

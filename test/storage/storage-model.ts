@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import { MemoryStorage } from "../../src/index.ts";
 import type { Failure } from "../../src/model/failure.ts";
 import type { Pause } from "../../src/model/delivery.ts";
-import type { Flow } from "../../src/model/flow.ts";
+import type { Flow } from "../../src/model/flow/flow.ts";
 import { type RunStart, runStatuses, triggers } from "../../src/model/run.ts";
 import type { ListResult, Paging, Places, RunEnding, Storage, Tick } from "../../src/storage/storage.ts";
 import { at, failureOf, flowOf, iso } from "../../src/testing/storage/harness.ts";

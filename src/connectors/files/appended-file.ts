@@ -1,5 +1,5 @@
-import { isPlainObject } from "../../model/json.ts";
-import type { ImportContext } from "../../model/import.ts";
+import { isPlainObject } from "../../model/record/json.ts";
+import type { ImportContext } from "../../model/host/import.ts";
 import { type FileSystem, type WriteFileOptions, codeOfFileError } from "./file-system.ts";
 
 /** Which page was written last, and where it begins. */

@@ -1,5 +1,5 @@
-import type { CommittedContext } from "../../model/export.ts";
-import type { Page } from "../../model/page.ts";
+import type { CommittedContext } from "../../model/host/export.ts";
+import type { Page } from "../../model/host/page.ts";
 import type { Run } from "../../model/run.ts";
 import type { FilesCheckpoint } from "./file-state.ts";
 import { type FileEntry, type FileSystem, codeOfFileError } from "./file-system.ts";

@@ -1,10 +1,10 @@
 import picomatch from "picomatch";
 import { type Clock, isAborted, systemClock } from "../../clock.ts";
 import { InvalidOptionError } from "../../errors.ts";
-import { type Export, type ExportContext, exportRules } from "../../model/export.ts";
+import { type Export, type ExportContext, exportRules } from "../../model/host/export.ts";
 import { messageOf } from "../../model/message.ts";
-import { outcomeOf } from "../../model/outcome.ts";
-import type { Page } from "../../model/page.ts";
+import { outcomeOf } from "../../model/host/outcome.ts";
+import type { Page } from "../../model/host/page.ts";
 import { boolean, duration, objectWith, oneOf, v, validate, wholeNumber } from "../../model/validate.ts";
 import { type DoneRule, DoneFiles } from "./done-files.ts";
 import { FileReading } from "./file-reading.ts";

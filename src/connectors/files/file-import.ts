@@ -1,7 +1,7 @@
 import { InvalidOptionError, retryLater, stop } from "../../errors.ts";
-import type { ImportContext, ImportMembers, Result } from "../../model/import.ts";
-import { formatValue } from "../../model/json.ts";
-import { outcomeOf } from "../../model/outcome.ts";
+import type { ImportContext, ImportMembers, Result } from "../../model/host/import.ts";
+import { formatValue } from "../../model/record/json.ts";
+import { outcomeOf } from "../../model/host/outcome.ts";
 import { callable, objectWith, oneOf, v, validate } from "../../model/validate.ts";
 import { rejected } from "../composed.ts";
 import { AppendedFile } from "./appended-file.ts";

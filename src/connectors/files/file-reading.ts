@@ -1,6 +1,6 @@
 import { isAborted } from "../../clock.ts";
 import { messageOf } from "../../model/message.ts";
-import type { UnreadableRecord } from "../../model/page.ts";
+import type { UnreadableRecord } from "../../model/host/page.ts";
 import { type FileEntry, type FileSystem, codeOfFileError } from "./file-system.ts";
 import { type Format, type FormatReader, FoundRecords } from "./format.ts";
 import { isPacked, unpacked } from "./packed.ts";

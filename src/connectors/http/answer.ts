@@ -1,6 +1,6 @@
 import { reject, retryLater, stop } from "../../errors.ts";
 import { messageOf, storableText } from "../../model/message.ts";
-import { outcomeOf } from "../../model/outcome.ts";
+import { outcomeOf } from "../../model/host/outcome.ts";
 import type { BodyStream } from "./transport.ts";
 import { durationText } from "./waiting.ts";
 

@@ -1,7 +1,7 @@
 import { InvalidOptionError, expired } from "../../errors.ts";
-import { type Export, type ExportContext, exportRules } from "../../model/export.ts";
-import { type Json, formatValue } from "../../model/json.ts";
-import type { Page, UnreadableRecord } from "../../model/page.ts";
+import { type Export, type ExportContext, exportRules } from "../../model/host/export.ts";
+import { type Json, formatValue } from "../../model/record/json.ts";
+import type { Page, UnreadableRecord } from "../../model/host/page.ts";
 import { type Shape, callable, objectWith, v, validate, wholeNumber } from "../../model/validate.ts";
 import type { Format } from "../files/format.ts";
 import { type Delta, type DeltaCheckpoint, type DeltaPage, delta, deltaRules, readChangeTime } from "../delta.ts";

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { InvalidOptionError } from "../../errors.ts";
-import { type ImportContext, type ImportMembers, type Result, importRules } from "../../model/import.ts";
-import { formatValue } from "../../model/json.ts";
-import { outcomeOf } from "../../model/outcome.ts";
+import { type ImportContext, type ImportMembers, type Result, importRules } from "../../model/host/import.ts";
+import { formatValue } from "../../model/record/json.ts";
+import { outcomeOf } from "../../model/host/outcome.ts";
 import { type Shape, callable, objectWith, string, v, validate, wholeNumber } from "../../model/validate.ts";
 import { type Answer, type BodyCheck, type Fate, type Verdict, fateOf, judge, judgeBody, thrownAs } from "./answer.ts";
 import type { Connection } from "./connection.ts";

@@ -1,5 +1,5 @@
 import { InvalidOptionError } from "../../errors.ts";
-import { type Json, isPlainObject } from "../../model/json.ts";
+import { type Json, isPlainObject } from "../../model/record/json.ts";
 import { type Shape, callable, string, v, validate, wholeNumber } from "../../model/validate.ts";
 import type { Answer } from "./answer.ts";
 import type { HttpRequest } from "./request.ts";

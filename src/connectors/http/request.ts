@@ -1,6 +1,6 @@
 import { isAnyArrayBuffer } from "node:util/types";
 import { InvalidOptionError } from "../../errors.ts";
-import { formatValue } from "../../model/json.ts";
+import { formatValue } from "../../model/record/json.ts";
 import { HttpError } from "./answer.ts";
 
 /** What a query may have under a name: one value, several, or none. */

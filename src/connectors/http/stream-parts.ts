@@ -1,5 +1,5 @@
 import { messageOf } from "../../model/message.ts";
-import type { UnreadableRecord } from "../../model/page.ts";
+import type { UnreadableRecord } from "../../model/host/page.ts";
 import { type FormatReader, FoundRecords } from "../files/format.ts";
 import type { Answer } from "./answer.ts";
 import type { Next } from "./paging.ts";

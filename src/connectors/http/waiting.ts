@@ -1,4 +1,4 @@
-import { retryAfter } from "../../model/retry-after.ts";
+import { retryAfter } from "../../model/host/retry-after.ts";
 
 /** A wait that an answer asks for is measured from here: by the server's own clock, where it says what time it has. */
 function nowOf(headers: Headers, now: number): number {

@@ -1,8 +1,8 @@
 import { InvalidOptionError } from "../../errors.ts";
-import { canonicalHash } from "../../model/canonical.ts";
-import { type Export, type ExportContext, exportRules } from "../../model/export.ts";
-import { type Json, formatValue } from "../../model/json.ts";
-import type { Page, UnreadableRecord } from "../../model/page.ts";
+import { canonicalHash } from "../../model/record/canonical.ts";
+import { type Export, type ExportContext, exportRules } from "../../model/host/export.ts";
+import { type Json, formatValue } from "../../model/record/json.ts";
+import type { Page, UnreadableRecord } from "../../model/host/page.ts";
 import { type Shape, v, validate } from "../../model/validate.ts";
 import { Command, type CommandOptions, type LineReader, type SingerSetting, commandRules, setting } from "./command.ts";
 

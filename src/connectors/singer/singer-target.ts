@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { isAborted } from "../../clock.ts";
 import { InvalidOptionError, retryLater, stop } from "../../errors.ts";
-import { type ImportContext, type ImportMembers, type Result, importRules } from "../../model/import.ts";
+import { type ImportContext, type ImportMembers, type Result, importRules } from "../../model/host/import.ts";
 import { type Shape, v, validate } from "../../model/validate.ts";
 import { Command, CommandNotStartedError, type CommandOptions, commandRules } from "./command.ts";
 import type { SingerRecord } from "./singer-tap.ts";

@@ -1,5 +1,5 @@
-import type { ImportContext } from "../../model/import.ts";
-import { formatValue } from "../../model/json.ts";
+import type { ImportContext } from "../../model/host/import.ts";
+import { formatValue } from "../../model/record/json.ts";
 import type { SqlDatabase, SqlQueries, WriteMode } from "./database.ts";
 
 /** What a {@link RowWriter} goes by. */

@@ -1,6 +1,6 @@
 import { InvalidOptionError, retryLater } from "../../errors.ts";
-import { type Export, type ExportContext, exportRules } from "../../model/export.ts";
-import type { Page } from "../../model/page.ts";
+import { type Export, type ExportContext, exportRules } from "../../model/host/export.ts";
+import type { Page } from "../../model/host/page.ts";
 import { duration, objectWith, oneOf, string, v, validate } from "../../model/validate.ts";
 import { type SqlDatabase, type SqlRow, tableName } from "./database.ts";
 

@@ -1,8 +1,8 @@
 import { type Clock, systemClock } from "../../clock.ts";
 import { InvalidOptionError, reject, retryLater, stop } from "../../errors.ts";
-import type { ImportContext, ImportMembers, Result } from "../../model/import.ts";
+import type { ImportContext, ImportMembers, Result } from "../../model/host/import.ts";
 import { messageOf } from "../../model/message.ts";
-import { outcomeOf } from "../../model/outcome.ts";
+import { outcomeOf } from "../../model/host/outcome.ts";
 import { boolean, callable, duration, objectWith, oneOf, string, v, validate } from "../../model/validate.ts";
 import { rejected } from "../composed.ts";
 import { CommitUnknownError, type SqlDatabase, type SqlQueries, type WriteMode } from "./database.ts";

@@ -1,6 +1,6 @@
 import { BusyError } from "../../errors.ts";
 import type { FlowRegistry } from "../../flow-registry.ts";
-import type { Flow } from "../../model/flow.ts";
+import type { Flow } from "../../model/flow/flow.ts";
 import type { Scheduler } from "../../scheduler/scheduler.ts";
 import { EventRing, type StreamEvent } from "./event-ring.ts";
 import { EventStream, type StreamStart } from "./event-stream.ts";

@@ -1,4 +1,4 @@
-import { formatValue } from "../../model/json.ts";
+import { formatValue } from "../../model/record/json.ts";
 import { v } from "../../model/validate.ts";
 import type { Schema } from "../documents.ts";
 import { badRequest } from "../http-error.ts";

@@ -1,5 +1,5 @@
 import { failureStatuses, faults } from "../../model/failure.ts";
-import { formatValue } from "../../model/json.ts";
+import { formatValue } from "../../model/record/json.ts";
 import { runStatuses, triggers } from "../../model/run.ts";
 import { v } from "../../model/validate.ts";
 import {

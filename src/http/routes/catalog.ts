@@ -1,6 +1,6 @@
 import { NotFoundError, isPoundlockError } from "../../errors.ts";
-import type { AcceptOptions } from "../../model/export.ts";
-import { formatValue } from "../../model/json.ts";
+import type { AcceptOptions } from "../../model/host/export.ts";
+import { formatValue } from "../../model/record/json.ts";
 import { v } from "../../model/validate.ts";
 import { acceptedDocument, described, exportDocument, importDocument } from "../documents.ts";
 import { HttpError, badRequest, httpErrorOf } from "../http-error.ts";

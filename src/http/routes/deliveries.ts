@@ -1,4 +1,4 @@
-import type { Json } from "../../model/json.ts";
+import type { Json } from "../../model/record/json.ts";
 import { v } from "../../model/validate.ts";
 import { deliveryDocument, described, droppedDocument, inboxPageDocument, resumedDocument } from "../documents.ts";
 import { filtersOf, linkHeader, listReply, listResponse, pageOf } from "../lists/list.ts";

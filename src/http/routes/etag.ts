@@ -1,4 +1,4 @@
-import type { Flow } from "../../model/flow.ts";
+import type { Flow } from "../../model/flow/flow.ts";
 
 /**
  * The entity tag of a flow. Its first part is `lastModified`; the rest are times that runs change, which matter to a

@@ -1,5 +1,5 @@
 import { ConflictError, NotFoundError } from "../../errors.ts";
-import { copyJson, omitUndefined } from "../../model/json.ts";
+import { copyJson, omitUndefined } from "../../model/record/json.ts";
 import { v } from "../../model/validate.ts";
 import { described, failureDocument, resolvedDocument, runDocument } from "../documents.ts";
 import { filtersOf, linkHeader, listReply, listResponse } from "../lists/list.ts";

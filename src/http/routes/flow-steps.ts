@@ -1,4 +1,4 @@
-import { formatValue } from "../../model/json.ts";
+import { formatValue } from "../../model/record/json.ts";
 import { type Problem, HttpError } from "../http-error.ts";
 
 /** Most steps that are looked at: a flow has at most 50 imports. */

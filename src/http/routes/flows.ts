@@ -1,7 +1,7 @@
-import type { Flow, FlowInput } from "../../model/flow.ts";
-import { flowFields, flowSchema, importIdsOf, readOnlyFlowFields } from "../../model/flow.ts";
-import { formatValue } from "../../model/json.ts";
-import { mergeJson } from "../../model/patch.ts";
+import type { Flow, FlowInput } from "../../model/flow/flow.ts";
+import { flowFields, flowSchema, importIdsOf, readOnlyFlowFields } from "../../model/flow/flow.ts";
+import { formatValue } from "../../model/record/json.ts";
+import { mergeJson } from "../../model/flow/patch.ts";
 import { hasEnded, runStatuses } from "../../model/run.ts";
 import { v } from "../../model/validate.ts";
 import { sees } from "../authorization.ts";

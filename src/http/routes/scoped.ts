@@ -1,8 +1,8 @@
 import { ForbiddenError, InvalidFlowError, NotFoundError } from "../../errors.ts";
-import { type Flow, namedIds } from "../../model/flow.ts";
-import { type FlowIssue, FlowIssues, addUnknownId, addUnknownRefs } from "../../model/flow-issues.ts";
-import { formatValue } from "../../model/json.ts";
-import { patched } from "../../model/patch.ts";
+import { type Flow, namedIds } from "../../model/flow/flow.ts";
+import { type FlowIssue, FlowIssues, addUnknownId, addUnknownRefs } from "../../model/flow/flow-issues.ts";
+import { formatValue } from "../../model/record/json.ts";
+import { patched } from "../../model/flow/patch.ts";
 import type { Run } from "../../model/run.ts";
 import { type TenantScope, sees } from "../authorization.ts";
 import { HttpError } from "../http-error.ts";

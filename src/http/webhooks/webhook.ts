@@ -1,6 +1,6 @@
 import { createHmac, randomUUID } from "node:crypto";
 import { InvalidOptionError, UnauthorizedError, isPoundlockError } from "../../errors.ts";
-import { formatValue } from "../../model/json.ts";
+import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
 import { type Shape, callable, oneOf, unknownField, invalidField, v, wholeNumber } from "../../model/validate.ts";
 import type { AuthorizeResult } from "../authorization.ts";

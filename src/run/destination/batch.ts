@@ -1,4 +1,4 @@
-import { type RecordIdentity, idempotencyKey } from "../../model/idempotency-key.ts";
+import { type RecordIdentity, idempotencyKey } from "../../model/record/idempotency-key.ts";
 
 /** What identifies the records of one page; `position` is a record's place in the page. Made by the source. */
 export interface PageKeys {

@@ -1,7 +1,7 @@
 import type { Clock } from "../../clock.ts";
 import type { ContractViolationError, StoppedByImportError } from "../../errors.ts";
 import type { Fault } from "../../model/failure.ts";
-import type { Import } from "../../model/import.ts";
+import type { Import } from "../../model/host/import.ts";
 import type { Run } from "../../model/run.ts";
 import type { RetryPolicy } from "../retry.ts";
 import type { CallOrigin } from "./write-context.ts";

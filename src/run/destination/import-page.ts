@@ -1,5 +1,5 @@
 import { ContractViolationError, type StoppedByImportError } from "../../errors.ts";
-import { copyForImport, freezeAndSearch } from "../../model/copy.ts";
+import { copyForImport, freezeAndSearch } from "../../model/record/copy.ts";
 import type { Counts } from "../../model/run.ts";
 import type { Batch } from "./batch.ts";
 import type { Destination, Halt, RecordError } from "./destination.ts";

@@ -1,11 +1,11 @@
 import { delay } from "../../clock.ts";
 import { ContractViolationError, StoppedByImportError } from "../../errors.ts";
-import { copyForImport } from "../../model/copy.ts";
+import { copyForImport } from "../../model/record/copy.ts";
 import { type Fault, faults } from "../../model/failure.ts";
-import type { Import } from "../../model/import.ts";
-import { formatValue } from "../../model/json.ts";
+import type { Import } from "../../model/host/import.ts";
+import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
-import { outcomeOf } from "../../model/outcome.ts";
+import { outcomeOf } from "../../model/host/outcome.ts";
 import { longestWaitMs, retryDelay, waitMsOf } from "../retry.ts";
 import type { Batch } from "./batch.ts";
 import type { Destination, Halt, RecordError } from "./destination.ts";

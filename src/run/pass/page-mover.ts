@@ -1,6 +1,6 @@
 import type { Clock } from "../../clock.ts";
 import { CountsMismatchError } from "../../errors.ts";
-import type { Codec } from "../../model/export.ts";
+import type { Codec } from "../../model/host/export.ts";
 import type { StoredCheckpoint } from "../../model/place.ts";
 import type { Counts } from "../../model/run.ts";
 import { type ImportResult, type PauseReason, importPage } from "../destination/import-page.ts";

@@ -1,7 +1,7 @@
 import { delay } from "../../clock.ts";
 import { ExportFailedError } from "../../errors.ts";
-import type { Json } from "../../model/json.ts";
-import { importIdsOf } from "../../model/flow.ts";
+import type { Json } from "../../model/record/json.ts";
+import { importIdsOf } from "../../model/flow/flow.ts";
 import type { ImportPlace, StoredCheckpoint } from "../../model/place.ts";
 import { hasOwnPosition } from "../../model/run.ts";
 import type { RunProgress } from "../progress.ts";

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Yielder } from "../../clock.ts";
-import type { Json } from "../../model/json.ts";
+import type { Json } from "../../model/record/json.ts";
 import { PageMover, type PageMoverDeps } from "./page-mover.ts";
 import type { PassStart } from "./passes.ts";
 import { ReadAhead } from "../source/read-ahead.ts";

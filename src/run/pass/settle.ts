@@ -1,7 +1,7 @@
 import type { Clock } from "../../clock.ts";
 import { CountsMismatchError } from "../../errors.ts";
-import { storable } from "../../model/storable.ts";
-import type { Codec } from "../../model/export.ts";
+import { storable } from "../../model/record/storable.ts";
+import type { Codec } from "../../model/host/export.ts";
 import { type Failure, type Fault, isOlder } from "../../model/failure.ts";
 import { codeOf, longestMessage, messageOf, storableText } from "../../model/message.ts";
 import { type Counts, type Run, addCounts, countsAddUp } from "../../model/run.ts";

@@ -1,7 +1,7 @@
 import { type Clock, within } from "../../clock.ts";
-import type { CommittedContext, Export } from "../../model/export.ts";
+import type { CommittedContext, Export } from "../../model/host/export.ts";
 import { messageOf } from "../../model/message.ts";
-import { omitUndefined } from "../../model/json.ts";
+import { omitUndefined } from "../../model/record/json.ts";
 import { defaultReadTimeoutMs } from "./export-source.ts";
 import type { CommittedPage } from "./source.ts";
 

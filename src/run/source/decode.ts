@@ -1,6 +1,6 @@
-import { freezeAndSearch, holdsMutable } from "../../model/copy.ts";
-import type { Codec } from "../../model/export.ts";
-import type { Json } from "../../model/json.ts";
+import { freezeAndSearch, holdsMutable } from "../../model/record/copy.ts";
+import type { Codec } from "../../model/host/export.ts";
+import type { Json } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
 
 /** Stored records as the export made them. One that its codec does not decode stays as it was stored, and is a problem. */

@@ -1,10 +1,10 @@
 import type { Clock } from "../../clock.ts";
 import { ContractViolationError, ExportFailedError } from "../../errors.ts";
-import type { Export, ExportContext } from "../../model/export.ts";
-import { formatValue } from "../../model/json.ts";
+import type { Export, ExportContext } from "../../model/host/export.ts";
+import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
-import { outcomeOf } from "../../model/outcome.ts";
-import { type ReadPage, readPage } from "../../model/page.ts";
+import { outcomeOf } from "../../model/host/outcome.ts";
+import { type ReadPage, readPage } from "../../model/host/page.ts";
 import { Batch } from "../destination/batch.ts";
 import { pageKeys, withUnreadable } from "./page-keys.ts";
 import { PositionExpired, ResumeLater, type Source, type SourcePage } from "./source.ts";

@@ -1,7 +1,7 @@
-import type { Codec } from "../../model/export.ts";
+import type { Codec } from "../../model/host/export.ts";
 import type { Failure } from "../../model/failure.ts";
-import type { Flow } from "../../model/flow.ts";
-import type { Json } from "../../model/json.ts";
+import type { Flow } from "../../model/flow/flow.ts";
+import type { Json } from "../../model/record/json.ts";
 import type { RetrySelection } from "../../model/run.ts";
 import type { FailureQuery, ListResult, Storage } from "../../storage/storage.ts";
 import { Batch } from "../destination/batch.ts";

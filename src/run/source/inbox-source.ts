@@ -1,4 +1,4 @@
-import type { Export } from "../../model/export.ts";
+import type { Export } from "../../model/host/export.ts";
 import type { InboxPage, Storage } from "../../storage/storage.ts";
 import { Batch } from "../destination/batch.ts";
 import { decodeRecords } from "./decode.ts";

@@ -1,8 +1,8 @@
-import type { Export } from "../../model/export.ts";
-import type { StandardIssue } from "../../model/import.ts";
-import { formatValue } from "../../model/json.ts";
+import type { Export } from "../../model/host/export.ts";
+import type { StandardIssue } from "../../model/host/import.ts";
+import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
-import type { UnreadableRecord } from "../../model/page.ts";
+import type { UnreadableRecord } from "../../model/host/page.ts";
 import { longestKey, unstorable } from "../../model/validate.ts";
 import type { PageKeys } from "../destination/batch.ts";
 

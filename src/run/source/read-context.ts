@@ -1,5 +1,5 @@
-import type { ExportContext } from "../../model/export.ts";
-import type { Json } from "../../model/json.ts";
+import type { ExportContext } from "../../model/host/export.ts";
+import type { Json } from "../../model/record/json.ts";
 import type { Logger } from "../../model/logger.ts";
 import type { Run } from "../../model/run.ts";
 import type { ClaimedRun } from "../../storage/storage.ts";

@@ -1,8 +1,8 @@
 import { ExportFailedError } from "../../errors.ts";
 import type { Failure } from "../../model/failure.ts";
-import type { Json } from "../../model/json.ts";
+import type { Json } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
-import type { UnreadableRecord } from "../../model/page.ts";
+import type { UnreadableRecord } from "../../model/host/page.ts";
 import type { Batch } from "../destination/batch.ts";
 
 /** One page on its way into the imports. */

@@ -1,5 +1,5 @@
 import { ContractViolationError } from "../../errors.ts";
-import type { Json } from "../../model/json.ts";
+import type { Json } from "../../model/record/json.ts";
 import type { Logger } from "../../model/logger.ts";
 import { messageOf } from "../../model/message.ts";
 import type { StoredCheckpoint } from "../../model/place.ts";

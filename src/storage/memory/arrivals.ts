@@ -1,4 +1,4 @@
-import { type Flow, importIdsOf } from "../../model/flow.ts";
+import { type Flow, importIdsOf } from "../../model/flow/flow.ts";
 import type { RunStart } from "../../model/run.ts";
 import { isoOf, own, placeOf } from "../documents.ts";
 import type {

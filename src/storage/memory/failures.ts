@@ -1,6 +1,6 @@
 import { type Failure, type ResolvedBy, foldedFailure } from "../../model/failure.ts";
-import { importIdsOf } from "../../model/flow.ts";
-import { mostListed, roughSize } from "../../model/size.ts";
+import { importIdsOf } from "../../model/flow/flow.ts";
+import { mostListed, roughSize } from "../../model/record/size.ts";
 import { isoOf, own, placeOf } from "../documents.ts";
 import type { DueRetry, FailureQuery, ListResult, OpenKey, OpenKeyQuery } from "../storage.ts";
 import { Sequence } from "./sequence.ts";

@@ -1,4 +1,4 @@
-import { mostListed, roughSize } from "../../model/size.ts";
+import { mostListed, roughSize } from "../../model/record/size.ts";
 import { Sequence } from "./sequence.ts";
 import type { Arrival, ImportPlace, InboxDrop, InboxPage, InboxQuery } from "../storage.ts";
 

@@ -1,5 +1,5 @@
 import type { Failure } from "../../model/failure.ts";
-import type { Flow } from "../../model/flow.ts";
+import type { Flow } from "../../model/flow/flow.ts";
 import type { Run, RunStart } from "../../model/run.ts";
 import type {
   AppendInboxResult,

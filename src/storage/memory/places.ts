@@ -1,5 +1,5 @@
-import type { Flow } from "../../model/flow.ts";
-import { importIdsOf } from "../../model/flow.ts";
+import type { Flow } from "../../model/flow/flow.ts";
+import { importIdsOf } from "../../model/flow/flow.ts";
 import { changedPlace } from "../../model/place.ts";
 import { isoOf, optional, own } from "../documents.ts";
 import type { CheckpointChange, ImportPlace, PlaceChange, Places, StoredCheckpoint } from "../storage.ts";

@@ -1,4 +1,4 @@
-import { type Flow, importIdsOf } from "../../model/flow.ts";
+import { type Flow, importIdsOf } from "../../model/flow/flow.ts";
 import { type Run, type RunStart, hasEnded, hasOwnPosition, newRun, transitionRun } from "../../model/run.ts";
 import { isoOf, own, placeOf } from "../documents.ts";
 import type { ListResult, OverlapRule, PruneRule, QueueDueResult, QueueRunResult, RunQuery, Tick } from "../storage.ts";

@@ -1,5 +1,5 @@
 import type { Failure } from "../../model/failure.ts";
-import type { Flow } from "../../model/flow.ts";
+import type { Flow } from "../../model/flow/flow.ts";
 import type { Run } from "../../model/run.ts";
 import type { ImportPlace, ListResult, RunPosition } from "../storage.ts";
 import { isoOf, optional } from "../documents.ts";

@@ -14,7 +14,7 @@ import {
   statement,
   whereOf,
 } from "./database.ts";
-import { mostListed } from "../../model/size.ts";
+import { mostListed } from "../../model/record/size.ts";
 import { isoOf, placeOf } from "../documents.ts";
 import { lockFlowsOfFailures } from "./locks.ts";
 import { storeValue } from "./record-text.ts";

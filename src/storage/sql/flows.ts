@@ -1,4 +1,4 @@
-import { type Flow, importIdsOf } from "../../model/flow.ts";
+import { type Flow, importIdsOf } from "../../model/flow/flow.ts";
 import { type Run, transitionRun } from "../../model/run.ts";
 import {
   type Transaction,

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type Flow, importIdsOf } from "../../model/flow.ts";
+import { type Flow, importIdsOf } from "../../model/flow/flow.ts";
 import { type RunStart, newRun } from "../../model/run.ts";
 import { type StoredValue, readValue, storeValue } from "./record-text.ts";
 import {

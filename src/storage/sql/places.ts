@@ -1,8 +1,8 @@
 import type { Pause } from "../../model/delivery.ts";
-import { type Flow, importIdsOf } from "../../model/flow.ts";
-import type { Json } from "../../model/json.ts";
+import { type Flow, importIdsOf } from "../../model/flow/flow.ts";
+import type { Json } from "../../model/record/json.ts";
 import type { ImportPlace, ImportPosition, PlaceChange, Places, StoredCheckpoint } from "../../model/place.ts";
-import { freezeRecord } from "../../model/copy.ts";
+import { freezeRecord } from "../../model/record/copy.ts";
 import { optional } from "../documents.ts";
 import type { CheckpointChange } from "../storage.ts";
 import {

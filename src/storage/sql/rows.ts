@@ -1,6 +1,6 @@
 import type { Failure, ResolvedBy } from "../../model/failure.ts";
-import type { Flow } from "../../model/flow.ts";
-import { freezeRecord } from "../../model/copy.ts";
+import type { Flow } from "../../model/flow/flow.ts";
+import { freezeRecord } from "../../model/record/copy.ts";
 import { type Run, hasEnded } from "../../model/run.ts";
 import type { SqlValue } from "./database.ts";
 import { isoOf } from "../documents.ts";

@@ -1,6 +1,6 @@
 import { StorageFailedError, isPoundlockError } from "../../errors.ts";
 import type { Failure } from "../../model/failure.ts";
-import type { Flow } from "../../model/flow.ts";
+import type { Flow } from "../../model/flow/flow.ts";
 import type { Run, RunStart } from "../../model/run.ts";
 import {
   type OpenKeyRow,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Pause } from "../../model/delivery.ts";
 import type { Failure } from "../../model/failure.ts";
-import type { Flow } from "../../model/flow.ts";
+import type { Flow } from "../../model/flow/flow.ts";
 import type { Run, RunStart } from "../../model/run.ts";
 import type {
   AppendInboxResult,

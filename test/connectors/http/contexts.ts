@@ -1,5 +1,5 @@
 import type { Export, ExportContext, Flow, ImportContext, Run } from "poundlock";
-import { outcomeOf } from "../../../src/model/outcome.ts";
+import { outcomeOf } from "../../../src/model/host/outcome.ts";
 import { silentLogger } from "../../../src/model/logger.ts";
 import { sampleFlow, sampleRun } from "../../../src/testing/connector-harness.ts";
 

@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { ImportMembers } from "../../../src/model/import.ts";
+import type { ImportMembers } from "../../../src/model/host/import.ts";
 import { type SingerImport, type SingerRecord, type TargetOptions, singerTarget } from "poundlock/connectors/singer";
 import { importCases } from "poundlock/testing";
 import { describe, expect, onTestFinished, test } from "vitest";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { ImportPlace } from "../../../src/model/place.ts";
-import type { Json } from "../../../src/model/json.ts";
+import type { Json } from "../../../src/model/record/json.ts";
 import { passesOf } from "../../../src/run/pass/passes.ts";
 import { day, noon } from "../../support/harness.ts";
 

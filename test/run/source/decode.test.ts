@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { type Export, type Import, reject } from "../../../src/index.ts";
-import type { Codec } from "../../../src/model/export.ts";
+import type { Codec } from "../../../src/model/host/export.ts";
 import { collectingImport } from "../../../src/testing/index.ts";
 import { Harness, minute } from "../../support/harness.ts";
 

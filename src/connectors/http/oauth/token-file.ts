@@ -3,7 +3,7 @@ import { open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { type Clock, systemClock } from "../../../clock.ts";
 import { InvalidOptionError } from "../../../errors.ts";
-import { isPlainObject } from "../../../model/json.ts";
+import { isPlainObject } from "../../../model/record/json.ts";
 import { underLock } from "./file-lock.ts";
 import type { TokenStore, Tokens } from "./token-store.ts";
 

@@ -1,0 +1,223 @@
+import { type Clock, isAborted } from "../../clock.ts";
+import { BusyError, FlowDisabledError, InvalidRequestError, NotFoundError } from "../../errors.ts";
+import type { Emit, SchedulerEvents } from "../../events.ts";
+import type { AcceptOptions, AcceptResult, Export } from "../../model/host/export.ts";
+import type { Logger } from "../../model/logger.ts";
+import type { Flow } from "../../model/flow/flow.ts";
+import { longestKey, unstorable } from "../../model/validate.ts";
+import type { Run } from "../../model/run.ts";
+import type { AppendInboxFlowResult, Arrival, Storage } from "../../storage/storage.ts";
+import { type ArrivalPage, arrivalOf, failuresOf, sortArrival } from "./arrival.ts";
+import type { ClockWatch } from "../maintenance/clock-watch.ts";
+import { Listening, type ListeningDeps, listenTimeoutMs } from "./listening.ts";
+
+/** Everything an intake needs. */
+export interface IntakeDeps {
+  readonly storage: Pick<Storage, "appendInbox" | "listFlows">;
+  readonly exports: ExportCatalog;
+  readonly clock: Clock;
+  readonly clockWatch: Pick<ClockWatch, "retentionNow">;
+  readonly maxInboxPages: number;
+  readonly dedupeWindowMs: number;
+  readonly newId: () => string;
+  readonly log: Logger;
+  readonly emit: Emit<SchedulerEvents>;
+  /** Runs of this flow wait: some process is to execute them. */
+  readonly wake: (_flowId: string) => void;
+}
+
+/** How much of an inbox is full when `inbox:filling` is emitted. */
+const fillingPart = 0.8;
+
+/** The exports there are. */
+export interface ExportCatalog {
+  readonly exportIds: readonly string[];
+  findExport(_id: string): Export<unknown> | undefined;
+}
+
+interface Arriving extends AcceptOptions {
+  /** Whether records have to fit the export's schema, `key` and `version`. */
+  readonly isChecked: boolean;
+}
+
+/** Records that arrive: kept in the inbox of every enabled flow that uses the export, before their sender gets an OK. */
+export class Intake {
+  readonly #deps: IntakeDeps;
+  readonly #listening = new Map<string, Listening>();
+  readonly #changes = new Map<string, Promise<void>>();
+  /** Flows whose inbox was filling when something arrived last. */
+  readonly #filling = new Set<string>();
+  #signal = AbortSignal.abort();
+
+  constructor(deps: IntakeDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Resolves when the records are kept. None of them is if it rejects.
+   *
+   * @throws `not_found`, `invalid_request`, `flow_disabled` if no enabled flow uses the export, `busy` if an inbox is full.
+   */
+  accept(_exportId: string, records: readonly unknown[], options: AcceptOptions = {}): Promise<AcceptResult> {
+    return this.#accept(_exportId, records, { ...options, isChecked: true });
+  }
+
+  async #accept(_exportId: string, records: readonly unknown[], options: Arriving): Promise<AcceptResult> {
+    const { storage, maxInboxPages, dedupeWindowMs } = this.#deps;
+    const source = this.#deps.exports.findExport(_exportId);
+    if (source === undefined) throw new NotFoundError("export", _exportId);
+    checkArrival(records, options.ids);
+    const arrived = options.isChecked
+      ? arrivalOf(records, { _id: _exportId, export: source })
+      : sortArrival(records, source);
+    const flows = await this.#flows(_exportId, options._integrationId);
+    if (records.length === 0) return { accepted: 0, duplicates: 0 };
+    const arrival = this.#arrival(arrived, { _exportId, flows, ids: options.ids });
+    const appended = await storage.appendInbox(arrival, {
+      maxInboxPages,
+      dedupeAfter: this.#deps.clockWatch.retentionNow() - dedupeWindowMs,
+    });
+    if (appended.outcome === "full") {
+      const inbox = `The inbox of flow ${appended._flowId} holds ${maxInboxPages} pages`;
+      throw new BusyError(`${inbox}, import ${appended._importId} has the most left: try again later`);
+    }
+    if (appended.flows.length === 0) throw new FlowDisabledError(`No enabled flow uses export ${_exportId}`);
+    for (const flow of appended.flows) {
+      this.#watchFilling(flow);
+      if (flow.run !== undefined) this.#queued(flow.run);
+    }
+    const duplicates = Math.min(...appended.flows.map((flow) => flow.duplicates));
+    return { accepted: arrived.copies.length - duplicates, duplicates };
+  }
+
+  #arrival(
+    { copies, kept, unstorable: odd }: ArrivalPage,
+    { _exportId, flows, ids }: { _exportId: string; flows: readonly Flow[]; ids: readonly string[] | undefined },
+  ): Arrival {
+    const { clock, log, newId } = this.#deps;
+    const now = clock.now();
+    const at = new Date(now).toISOString();
+    const _id = newId();
+    const defaultKeyOf = (index: number) => ids?.[index] ?? `${_id}/${index}`;
+    const starts = flows.map((flow) => ({
+      _id: newId(),
+      _flowId: flow._id,
+      trigger: "realtime" as const,
+      queuedAt: at,
+    }));
+    const failures = failuresOf(odd, flows, { at, defaultKeyOf, newId });
+    for (const { problem } of odd)
+      log.warn(
+        { exportId: _exportId, error: problem },
+        "a record that arrived cannot be kept: it is stored as a failure",
+      );
+    return {
+      ...{ _id, _exportId, records: copies, at: now, starts },
+      ...(ids === undefined ? {} : { ids: kept.map((index) => ids[index] ?? "") }),
+      ...(failures.length === 0 ? {} : { failures }),
+    };
+  }
+
+  /** Listens on every export with `listen` that an enabled flow uses, from now on. */
+  async start(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    this.#changes.clear();
+    await Promise.all(this.#deps.exports.exportIds.map((_exportId) => this.refresh(_exportId)));
+  }
+
+  /** Ends all listening; resolves when it has ended, or was left behind after `graceMs`. */
+  async stop(graceMs: number): Promise<void> {
+    await Promise.all([...this.#listening.keys()].map((_exportId) => this.#end(_exportId, graceMs)));
+  }
+
+  /** A flow on this export was created, changed or deleted: begins or ends listening, if that follows. */
+  refresh(_exportId: string): Promise<void> {
+    const signal = this.#signal;
+    // One change of an export after the other: two that overlap could both begin to listen.
+    const change = (this.#changes.get(_exportId) ?? Promise.resolve()).then(() => this.#refresh(_exportId, signal));
+    this.#changes.set(
+      _exportId,
+      change.catch(() => undefined),
+    );
+    return change;
+  }
+
+  async #refresh(_exportId: string, signal: AbortSignal): Promise<void> {
+    const source = this.#deps.exports.findExport(_exportId);
+    if (source?.listen === undefined || isAborted(signal)) return;
+    const isUsed = await this.#isUsed(_exportId);
+    if (isAborted(signal)) return;
+    const isListening = this.#listening.has(_exportId);
+    if (isUsed && !isListening) this.#begin(_exportId, source);
+    else if (!isUsed && isListening) await this.#end(_exportId, listenTimeoutMs);
+  }
+
+  async #isUsed(_exportId: string): Promise<boolean> {
+    const { items } = await this.#deps.storage.listFlows({ _exportId, disabled: false, limit: 1 });
+    return items.length > 0;
+  }
+
+  // Waits for nothing: an export that takes its time to connect delays no other.
+  #begin(_exportId: string, source: Export<unknown>): void {
+    const { clock, log, emit } = this.#deps;
+    // A source delivers again what is refused, for ever: its invalid records become failures when a run reads them.
+    const accept: ListeningDeps["accept"] = (records, options) =>
+      this.#accept(_exportId, records, { ...options, isChecked: false });
+    this.#listening.set(_exportId, new Listening(_exportId, source, { clock, log, emit, accept }));
+  }
+
+  async #end(_exportId: string, limitMs: number): Promise<void> {
+    const listening = this.#listening.get(_exportId);
+    this.#listening.delete(_exportId);
+    await listening?.end(limitMs);
+  }
+
+  #watchFilling({ _flowId, pages }: AppendInboxFlowResult): void {
+    const { emit, maxInboxPages } = this.#deps;
+    if (pages < maxInboxPages * fillingPart) this.#filling.delete(_flowId);
+    else if (!this.#filling.has(_flowId)) {
+      this.#filling.add(_flowId);
+      emit("inbox:filling", { _flowId, pages, maxInboxPages });
+    }
+  }
+
+  #queued(run: Run): void {
+    this.#deps.emit("run:queued", { run });
+    this.#deps.wake(run._flowId);
+  }
+
+  async #flows(_exportId: string, _integrationId: string | undefined): Promise<readonly Flow[]> {
+    const flows: Flow[] = [];
+    const query = {
+      _exportId,
+      disabled: false,
+      limit: 1_000,
+      ...(_integrationId === undefined ? {} : { _integrationId }),
+    };
+    let after: string | undefined;
+    do {
+      const page = { ...query, ...(after === undefined ? {} : { after }) };
+      const { items, next } = await this.#deps.storage.listFlows(page);
+      flows.push(...items);
+      after = next;
+    } while (after !== undefined);
+    if (flows.length === 0) throw new FlowDisabledError(`No enabled flow uses export ${_exportId}`);
+    return flows;
+  }
+}
+
+function checkArrival(records: readonly unknown[], ids: readonly string[] | undefined): void {
+  if (!Array.isArray(records)) throw new InvalidRequestError("records", "an array", records);
+  if (ids === undefined) return;
+  if (!Array.isArray(ids) || ids.length !== records.length)
+    throw new InvalidRequestError("ids", `one id for each of ${records.length} records`, ids);
+  const wrong: unknown = ids.find((id: unknown) => !isEventId(id));
+  if (wrong === undefined) return;
+  const expected = `strings of 1 to ${longestKey} characters, without NUL and halves of surrogate pairs`;
+  throw new InvalidRequestError("ids", expected, wrong);
+}
+
+// What is a record's key where its export makes none.
+function isEventId(id: unknown): id is string {
+  return typeof id === "string" && id !== "" && id.length <= longestKey && !unstorable.test(id);
+}

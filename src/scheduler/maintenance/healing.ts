@@ -1,0 +1,74 @@
+import type { Clock } from "../../clock.ts";
+import type { Emit, SchedulerEvents } from "../../events.ts";
+import type { RunStart } from "../../model/run.ts";
+import type { Storage } from "../../storage/storage.ts";
+
+/** What healing needs. */
+export interface HealingDeps {
+  readonly storage: Pick<
+    Storage,
+    "queueRun" | "resumableFlows" | "nextResumeAt" | "dueRetries" | "nextRetryAt" | "findPlaces" | "findFlow"
+  >;
+  readonly clock: Clock;
+  readonly newId: () => string;
+  readonly emit: Emit<SchedulerEvents>;
+  /** Runs of this flow wait: some process is to execute them. */
+  readonly wake: (_flowId: string) => void;
+}
+
+/** Flows read in one call. */
+const pageSize = 1_000;
+
+/** What goes on by itself: imports whose pause has ended get a `resume` run, failures whose time has come a `retry` run. */
+export class Healing {
+  readonly #deps: HealingDeps;
+
+  constructor(deps: HealingDeps) {
+    this.#deps = deps;
+  }
+
+  /** Queues every run that is due now, unless one waits that will do the same. */
+  async run(): Promise<void> {
+    await this.#queueResumes();
+    await this.#queueRetries();
+  }
+
+  /** The first instant after now at which something goes on by itself; undefined: nothing does. */
+  async nextAt(): Promise<number | undefined> {
+    const { clock, storage } = this.#deps;
+    const now = clock.now();
+    const [resumeAt, retryAt] = await Promise.all([storage.nextResumeAt(now), storage.nextRetryAt(now)]);
+    return resumeAt === undefined || retryAt === undefined ? (resumeAt ?? retryAt) : Math.min(resumeAt, retryAt);
+  }
+
+  async #queueResumes(): Promise<void> {
+    const { clock, storage } = this.#deps;
+    const now = clock.now();
+    let after: string | undefined;
+    for (let size = pageSize; size === pageSize;) {
+      const flowIds = await storage.resumableFlows(now, pageSize, after);
+      for (const _flowId of flowIds) await this.#queue({ _flowId, trigger: "resume" });
+      size = flowIds.length;
+      after = flowIds.at(-1);
+      if (size === pageSize) await clock.yieldToEventLoop();
+    }
+  }
+
+  async #queueRetries(): Promise<void> {
+    const { clock, storage } = this.#deps;
+    const now = clock.now();
+    const dueBy = new Date(now).toISOString();
+    for (const { _flowId, _importId } of await storage.dueRetries(now, pageSize))
+      await this.#queue({ _flowId, trigger: "retry", retry: Object.freeze({ _importId, dueBy }) });
+  }
+
+  async #queue(start: Pick<RunStart, "_flowId" | "trigger" | "retry">): Promise<void> {
+    const { clock, emit, newId, storage, wake } = this.#deps;
+    const queuedAt = new Date(clock.now()).toISOString();
+    // What is to heal must not be refused for want of room in the queue.
+    const queued = await storage.queueRun({ ...start, _id: newId(), queuedAt }, { maxQueued: Infinity });
+    if (queued.outcome !== "queued") return;
+    emit("run:queued", { run: queued.run });
+    wake(start._flowId);
+  }
+}

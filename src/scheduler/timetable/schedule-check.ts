@@ -1,0 +1,147 @@
+import { type Clock, isAborted } from "../../clock.ts";
+import { type Cron, basisOf, cronOf } from "../../cron/cron.ts";
+import type { Emit, SchedulerEvents } from "../../events.ts";
+import type { Flow } from "../../model/flow/flow.ts";
+import type { DueTimeChange, ScheduledFlow, Storage } from "../../storage/storage.ts";
+
+/** Everything a schedule check needs. */
+export interface ScheduleCheckDeps {
+  readonly storage: Pick<Storage, "scheduledFlows" | "rescheduleFlows">;
+  readonly clock: Clock;
+  /** The zone of flows that name none. */
+  readonly timezone: string;
+  readonly emit: Emit<SchedulerEvents>;
+  /** A due time was computed anew. */
+  readonly onDue: (dueAt: number) => void;
+}
+
+/** Flows looked at in one call. */
+const sliceSize = 1_000;
+
+/** Flows looked at before `all` resolves; the rest follows after it. */
+const flowsAtOnce = 10_000;
+
+/**
+ * Keeps stored due times right. A due time is a cache: it is stored with what it was computed from, and computed anew
+ * where that differs, or where it lies beyond the next one counted from now. Finds flows that are overdue, too.
+ */
+export class ScheduleCheck {
+  readonly #deps: ScheduleCheckDeps;
+  /** Where `some` goes on. */
+  #after: string | undefined;
+  /** Flow → what was emitted of it last, so that it is emitted once. */
+  readonly #reported = new Map<string, string>();
+
+  constructor(deps: ScheduleCheckDeps) {
+    this.#deps = deps;
+  }
+
+  /** Looks at all flows with a schedule: at 10,000 of them before it resolves, at the rest after it, in slices. */
+  async all(signal: AbortSignal): Promise<void> {
+    let after: string | undefined;
+    for (let looked = 0; looked < flowsAtOnce && !isAborted(signal); looked += sliceSize) {
+      const flows = await this.#correct(after, true);
+      if (flows.length < sliceSize) return;
+      after = flows.at(-1)?.flow._id;
+    }
+    this.#rest(signal, after).catch((error: unknown) =>
+      this.#deps.emit("background:error", { error, during: "checking due times" }),
+    );
+  }
+
+  /** Looks at the next slice of flows, and at the first one again after the last one. */
+  async some(): Promise<void> {
+    const flows = await this.#correct(this.#after, false);
+    this.#after = flows.length < sliceSize ? undefined : flows.at(-1)?.flow._id;
+    const now = this.#deps.clock.now();
+    for (const { flow } of flows) this.#checkOverdue(flow, now);
+  }
+
+  /** The schedule cannot be read here. Reported once for each state of the flow. */
+  reportUnreadable(flow: Flow, error: unknown): void {
+    this.#once(flow, `unreadable ${flow.lastModified}`, () =>
+      this.#deps.emit("background:error", { error, during: `reading the schedule of flow ${flow._id}` }),
+    );
+  }
+
+  async #rest(signal: AbortSignal, from: string | undefined): Promise<void> {
+    let after = from;
+    for (let size = sliceSize; size === sliceSize;) {
+      await this.#deps.clock.yieldToEventLoop();
+      if (isAborted(signal)) return;
+      const flows = await this.#correct(after, true);
+      size = flows.length;
+      after = flows.at(-1)?.flow._id;
+    }
+  }
+
+  async #correct(after: string | undefined, byBasis: boolean): Promise<readonly ScheduledFlow[]> {
+    const { clock, onDue, storage } = this.#deps;
+    const flows = await storage.scheduledFlows(sliceSize, after);
+    const now = clock.now();
+    const changes = flows.flatMap((scheduled) => this.#changeOf(scheduled, now, byBasis) ?? []);
+    if (changes.length > 0) await storage.rescheduleFlows(changes);
+    for (const { dueAt } of changes) if (dueAt !== undefined) onDue(dueAt);
+    return flows;
+  }
+
+  // Two processes whose tz data differ would undo each other's changes for ever if they did not look at the basis only
+  // when they start.
+  #changeOf({ basis: stored, flow }: ScheduledFlow, now: number, byBasis: boolean): DueTimeChange | undefined {
+    const schedule = this.#scheduleOf(flow);
+    const basis = basisOf(...schedule);
+    if (basis === undefined) {
+      this.#readOrReport(flow);
+      return undefined;
+    }
+    const cron = cronOf(...schedule);
+    const expected = flow.nextRunAt === undefined ? undefined : Date.parse(flow.nextRunAt);
+    const next = cron.next(now);
+    const isOld = basis !== stored;
+    if (isOld && !byBasis && stored !== undefined && expected !== undefined) return undefined;
+    if (!isOld && (expected ?? Infinity) <= (next ?? Infinity)) return undefined;
+    // One that has passed was missed, and stays so.
+    const isPast = expected !== undefined && expected <= now;
+    const dueAt = isPast ? cron.next(expected - 1) : next;
+    return dueAt === expected && !isOld ? undefined : { _flowId: flow._id, expected, dueAt, basis };
+  }
+
+  #checkOverdue(flow: Flow, now: number): void {
+    const cron = this.#readOrReport(flow);
+    const dueAt = cron?.latest(now, 0);
+    // What is due by now is queued by the timetable.
+    if (
+      cron === undefined ||
+      dueAt === undefined ||
+      (flow.nextRunAt !== undefined && Date.parse(flow.nextRunAt) <= now)
+    )
+      return;
+    const intervalMs = dueAt - (cron.latest(dueAt - 1, 0) ?? -Infinity);
+    const since = Math.max(Date.parse(flow.lastExecutedAt ?? flow.createdAt), Date.parse(flow.lastModified));
+    if (dueAt - since < 2 * intervalMs) return;
+    const { lastExecutedAt } = flow;
+    const payload = { flow, dueAt: new Date(dueAt).toISOString() };
+    this.#once(flow, `overdue ${dueAt}`, () =>
+      this.#deps.emit("flow:overdue", { ...payload, ...(lastExecutedAt === undefined ? {} : { lastExecutedAt }) }),
+    );
+  }
+
+  #readOrReport(flow: Flow): Cron | undefined {
+    try {
+      return cronOf(...this.#scheduleOf(flow));
+    } catch (error) {
+      this.reportUnreadable(flow, error);
+      return undefined;
+    }
+  }
+
+  #scheduleOf(flow: Flow): readonly [expression: string, timezone: string, seed: string] {
+    return [flow.schedule ?? "", flow.timezone ?? this.#deps.timezone, flow._id];
+  }
+
+  #once({ _id }: Flow, what: string, emit: () => void): void {
+    if (this.#reported.get(_id) === what) return;
+    this.#reported.set(_id, what);
+    emit();
+  }
+}

@@ -1,0 +1,223 @@
+import { type CancelTimer, type Clock, isAborted } from "../../clock.ts";
+import { basisOf, cronOf } from "../../cron/cron.ts";
+import type { Emit, SchedulerEvents } from "../../events.ts";
+import type { Flow } from "../../model/flow/flow.ts";
+import type { Run } from "../../model/run.ts";
+import type { OverlapRule, QueueDueResult, Storage, Tick } from "../../storage/storage.ts";
+import type { ScheduleCheck } from "./schedule-check.ts";
+
+/** Everything a timetable needs. */
+export interface TimetableDeps {
+  readonly storage: Pick<Storage, "dueFlows" | "nextDueAt" | "queueDue">;
+  readonly clock: Clock;
+  /** The zone of flows that name none. */
+  readonly timezone: string;
+  readonly rule: OverlapRule;
+  readonly catchUpWindowMs: number;
+  readonly newId: () => string;
+  readonly emit: Emit<SchedulerEvents>;
+  /** Runs of this flow wait: some process is to execute them. */
+  readonly wake: (_flowId: string) => void;
+  /** Computes stored due times anew where they are wrong. */
+  readonly check: Pick<ScheduleCheck, "all" | "reportUnreadable">;
+}
+
+/** The longest the one timer is set for, in milliseconds: a suspended computer or a changed clock costs no more than this. */
+export const maxTimerMs = 30_000;
+
+/** How late the run of a due time may be queued, in milliseconds, before the due time counts as missed. */
+export const latenessMs = 60_000;
+
+/** Flows queued in one call; between two of them the process does other work. */
+const sliceSize = 100;
+
+/** How long after a round that failed the next one follows, in milliseconds. */
+const retryMs = 1_000;
+
+/**
+ * Turns due times into runs, each exactly once among all processes sharing the storage, with one timer for all flows.
+ * Due times that were missed become one catch-up run for the newest of them.
+ */
+export class Timetable {
+  readonly #deps: TimetableDeps;
+  #signal = AbortSignal.abort();
+  #cancelTimer: CancelTimer | undefined;
+  #armedFor = Infinity;
+  #lastRoundAt = 0;
+  /** The round that goes on; that of an earlier start is none of this one's. */
+  #current: Promise<void> | undefined;
+  #isToRepeat = false;
+
+  constructor(deps: TimetableDeps) {
+    this.#deps = deps;
+  }
+
+  /** Queues what was missed, and from now on what is due. Resolves when the first round is done. */
+  async start(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    this.#lastRoundAt = this.#deps.clock.now();
+    this.#current = undefined;
+    await this.#deps.check.all(signal);
+    await this.#round(signal);
+  }
+
+  async stop(): Promise<void> {
+    this.#disarm();
+    await this.#current;
+  }
+
+  /** A flow is due at `dueAt`, perhaps before all others. */
+  expect(dueAt: number): void {
+    if (this.#signal.aborted) return;
+    if (this.#current !== undefined) this.#isToRepeat = true;
+    else if (dueAt < this.#armedFor) this.#arm(dueAt, this.#signal);
+  }
+
+  #arm(dueAt: number, signal: AbortSignal): void {
+    if (signal.aborted) return;
+    this.#disarm();
+    const { clock } = this.#deps;
+    const now = clock.now();
+    this.#armedFor = Math.min(dueAt, now + maxTimerMs);
+    this.#cancelTimer = clock.setTimer(() => void this.#round(signal), Math.max(0, this.#armedFor - now));
+  }
+
+  #disarm(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    this.#armedFor = Infinity;
+  }
+
+  async #round(signal: AbortSignal): Promise<void> {
+    this.#disarm();
+    this.#current ??= this.#queueAndArm(signal);
+    await this.#current;
+  }
+
+  async #queueAndArm(signal: AbortSignal): Promise<void> {
+    let next: number;
+    try {
+      do {
+        this.#isToRepeat = false;
+        next = await this.#queueAllDue(signal);
+      } while (this.#mustRepeat(signal));
+    } catch (error) {
+      this.#deps.emit("background:error", { error, during: "queueing what is due" });
+      next = this.#deps.clock.now() + retryMs;
+    }
+    if (isAborted(signal)) return;
+    this.#current = undefined;
+    this.#arm(next, signal);
+  }
+
+  #mustRepeat(signal: AbortSignal): boolean {
+    return this.#isToRepeat && !signal.aborted;
+  }
+
+  // Resolves with the instant at which the next round is due.
+  async #queueAllDue(signal: AbortSignal): Promise<number> {
+    const { check, clock, storage } = this.#deps;
+    const now = clock.now();
+    // What is due next was computed by a clock that was ahead.
+    if (now < this.#lastRoundAt) await check.all(signal);
+    this.#lastRoundAt = now;
+    let last: Flow | undefined;
+    for (let size = sliceSize; size === sliceSize && !isAborted(signal);) {
+      const flows = await storage.dueFlows(now, sliceSize, last === undefined ? undefined : placeOf(last));
+      size = flows.length;
+      if (size > 0 && !isAborted(signal)) await this.#queueSlice(flows, now);
+      last = flows.at(-1) ?? last;
+      if (size === sliceSize) await clock.yieldToEventLoop();
+    }
+    const next = await storage.nextDueAt();
+    // Some flows stay due, for a process that can read their schedules.
+    return next !== undefined && next <= now ? this.#nextAfter(now, last) : (next ?? Infinity);
+  }
+
+  async #nextAfter(now: number, last: Flow | undefined): Promise<number> {
+    const after = last === undefined ? { dueAt: now, _flowId: "" } : placeOf(last);
+    const [flow] = await this.#deps.storage.dueFlows(now + maxTimerMs, 1, after);
+    return flow === undefined ? Infinity : placeOf(flow).dueAt;
+  }
+
+  async #queueSlice(flows: readonly Flow[], now: number): Promise<void> {
+    const dueRuns = flows.flatMap((flow) => this.#dueRunOrNone(flow, now) ?? []);
+    if (dueRuns.length === 0) return;
+    const results = await this.#deps.storage.queueDue(
+      dueRuns.map(({ tick }) => tick),
+      this.#deps.rule,
+    );
+    for (const [index, result] of results.entries()) {
+      const due = dueRuns[index];
+      if (due !== undefined && result.outcome !== "taken") this.#emitResult(due, result);
+    }
+  }
+
+  #emitResult({ dueAt: due, flow, missed }: DueRun, result: QueueDueResult): void {
+    const { emit, wake } = this.#deps;
+    const dueAt = isoOf(due);
+    const run = runOf(result);
+    if (result.outcome === "coalesced") emit("schedule:coalesced", { flow, run: result.run, dueAt });
+    if (result.outcome === "skipped") emit("schedule:skipped", { flow, run: result.run, dueAt });
+    if (missed !== undefined)
+      emit("schedule:missed", { flow, dueAt: isoOf(missed), ...(run === undefined ? {} : { run }) });
+    if (result.outcome !== "queued") return;
+    emit("run:queued", { run: result.run });
+    wake(flow._id);
+  }
+
+  // A schedule that cannot be read here stays due for a process that can, and keeps no other flow from running.
+  #dueRunOrNone(flow: Flow, now: number): DueRun | undefined {
+    try {
+      return this.#dueRun(flow, now);
+    } catch (error) {
+      this.#deps.check.reportUnreadable(flow, error);
+      return undefined;
+    }
+  }
+
+  #dueRun(flow: Flow, now: number): DueRun {
+    const { catchUpWindowMs, newId, timezone } = this.#deps;
+    const schedule = [flow.schedule ?? "", flow.timezone ?? timezone, flow._id] as const;
+    const cron = cronOf(...schedule);
+    const basis = basisOf(...schedule);
+    const stored = placeOf(flow).dueAt;
+    const isLate = now - stored > latenessMs;
+    const dueAt = isLate ? (cron.latest(now, stored) ?? stored) : stored;
+    const isMissed = now - dueAt > latenessMs;
+    const missed = isMissed ? dueAt : isLate ? cron.latest(dueAt - 1, stored) : undefined;
+    const nextDueAt = cron.next(isLate ? now : dueAt);
+    const tick = { _flowId: flow._id, dueAt: stored, nextDueAt, ...(basis === undefined ? {} : { basis }) };
+    if (isMissed && now - dueAt > catchUpWindowMs) return { flow, tick, dueAt, missed };
+    const start = {
+      _id: newId(),
+      _flowId: flow._id,
+      trigger: isMissed ? ("catch-up" as const) : ("schedule" as const),
+      queuedAt: isoOf(now),
+      dueAt: isoOf(dueAt),
+    };
+    return { flow, tick: { ...tick, start }, dueAt, missed };
+  }
+}
+
+/** What a due flow is to become. */
+interface DueRun {
+  readonly flow: Flow;
+  readonly tick: Tick;
+  /** The due time the run is for: the newest one, if several have passed. */
+  readonly dueAt: number;
+  /** The newest due time that was missed, if any was. */
+  readonly missed: number | undefined;
+}
+
+function placeOf({ _id, nextRunAt = "" }: Flow): { readonly dueAt: number; readonly _flowId: string } {
+  return { dueAt: Date.parse(nextRunAt), _flowId: _id };
+}
+
+function isoOf(at: number): string {
+  return new Date(at).toISOString();
+}
+
+function runOf(result: QueueDueResult): Run | undefined {
+  return "run" in result ? result.run : undefined;
+}
