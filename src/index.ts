@@ -35,7 +35,6 @@ export {
 } from "./model/run.ts";
 export { type RetryLaterOptions, retryAfter } from "./model/host/retry-after.ts";
 export type { Retention, SchedulerOptions } from "./scheduler/options.ts";
-export type { SchedulerState } from "./scheduler/lifecycle.ts";
 export type { CancelOptions, FailureFilter, InboxFilter, RunFilter, RunOptions } from "./scheduler/requests.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";
 export { MemoryStorage } from "./storage/memory/memory-storage.ts";

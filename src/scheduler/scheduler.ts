@@ -86,17 +86,9 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     this.#waiters = new RunWaiters({ ...deps, state: () => this.state });
     this.#deliveries = new Deliveries({ ...deps, onQueued: (run) => this.#queue.added(run) });
     this.#failures = new Failures(deps);
+    const watchers = [new LiveScheduler(deps), clockWatch, this.#registryListeners()];
     const catalogCheck = new CatalogCheck({ ...deps, catalog: registry });
-    const listeners = this.#registryListeners();
-    const parts = [
-      new LiveScheduler(deps),
-      clockWatch,
-      listeners,
-      this.#maintenance,
-      this.#timetable,
-      this.#intake,
-      catalogCheck,
-    ];
+    const parts = [...watchers, this.#maintenance, this.#timetable, this.#intake, catalogCheck];
     this.#lifecycle = new Lifecycle({ ...deps, runner: this.#runner, parts });
   }
 

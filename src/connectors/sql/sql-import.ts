@@ -86,15 +86,21 @@ export function sqlImport<In extends object>(options: SqlTableOptions | SqlApply
   return options.apply === undefined ? tableImport(options) : applyImport(options);
 }
 
-function tableImport<In extends object>(options: SqlTableOptions): ImportMembers<In> {
+/** @throws `invalid_option` for options that are out of range, or do not go together. */
+function checkTableOptions(options: SqlTableOptions): void {
   validate(options, tableRules, InvalidOptionError, "sqlImport.");
-  const { mode = "upsert", key = [], keyColumn, sweep, database } = options;
+  const { mode = "upsert", key = [], keyColumn, sweep } = options;
   if (mode !== "insert" && key.length === 0)
     throw new InvalidOptionError("sqlImport.key", "the columns that identify a row", options.key);
   if (keyColumn !== undefined && mode !== "insert")
     throw new InvalidOptionError("sqlImport.keyColumn", 'none, but for mode "insert"', keyColumn);
   if (sweep !== undefined && mode !== "upsert")
     throw new InvalidOptionError("sqlImport.sweep", 'none, but for mode "upsert"', sweep);
+}
+
+function tableImport<In extends object>(options: SqlTableOptions): ImportMembers<In> {
+  checkTableOptions(options);
+  const { mode = "upsert", key = [], keyColumn, sweep, database } = options;
   const parts = tableParts(options.table);
   const writer = new RowWriter(database, {
     table: parts,

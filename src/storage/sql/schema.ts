@@ -18,7 +18,12 @@ const versions: readonly Version[] = [
   { statements: secondVersion, move: moveToImports, last: lastOfSecondVersion },
 ];
 
-function firstVersion({ identity, bytes, text, inKeyOrder, withRoom }: Dialect): readonly string[] {
+function firstVersion(dialect: Dialect): readonly string[] {
+  const tables = [flowTables, runTable, historyTables, failureTable, inboxTables];
+  return tables.flatMap((statements) => statements(dialect));
+}
+
+function flowTables({ text, withRoom }: Dialect): readonly string[] {
   return [
     `create table poundlock_flows (
       id ${text} primary key,
@@ -47,7 +52,11 @@ function firstVersion({ identity, bytes, text, inKeyOrder, withRoom }: Dialect):
       flow_id ${text} primary key references poundlock_flows (id),
       value ${text} not null,
       version integer not null)`,
+  ];
+}
 
+function runTable({ identity, text, withRoom }: Dialect): readonly string[] {
+  return [
     // stage: 0 waits, 1 is active (running or canceling), 2 has ended.
     `create table poundlock_runs (
       seq ${identity},
@@ -83,7 +92,11 @@ function firstVersion({ identity, bytes, text, inKeyOrder, withRoom }: Dialect):
     `create index poundlock_runs_of_cause on poundlock_runs (cause, seq)`,
     `create index poundlock_runs_failed on poundlock_runs (seq) where status = 'failed'`,
     `create index poundlock_runs_canceled on poundlock_runs (seq) where status = 'canceled'`,
+  ];
+}
 
+function historyTables({ text, inKeyOrder }: Dialect): readonly string[] {
+  return [
     `create table poundlock_run_imports (
       import_id ${text} not null,
       run_seq bigint not null,
@@ -94,7 +107,11 @@ function firstVersion({ identity, bytes, text, inKeyOrder, withRoom }: Dialect):
       flow_id ${text} primary key,
       runs integer not null)`,
     `create index poundlock_histories_by_runs on poundlock_histories (runs)`,
+  ];
+}
 
+function failureTable({ identity, bytes, text }: Dialect): readonly string[] {
+  return [
     `create table poundlock_failures (
       seq ${identity},
       id ${text} not null unique,
@@ -115,7 +132,11 @@ function firstVersion({ identity, bytes, text, inKeyOrder, withRoom }: Dialect):
     `create index poundlock_failures_of_integration on poundlock_failures (integration_id, seq) where integration_id is not null`,
     `create index poundlock_failures_of_connector on poundlock_failures (connector_id, seq) where connector_id is not null`,
     `create index poundlock_failures_resolved on poundlock_failures (resolved_at) where status = 'resolved'`,
+  ];
+}
 
+function inboxTables({ identity, bytes, text }: Dialect): readonly string[] {
+  return [
     `create table poundlock_inbox (
       seq ${identity},
       flow_id ${text} not null references poundlock_flows (id),
@@ -136,7 +157,11 @@ function firstVersion({ identity, bytes, text, inKeyOrder, withRoom }: Dialect):
   ];
 }
 
-function secondVersion({ bytes, text }: Dialect): readonly string[] {
+function secondVersion(dialect: Dialect): readonly string[] {
+  return [...placesOfImports(dialect), ...keysOfFailures(dialect)];
+}
+
+function placesOfImports({ text }: Dialect): readonly string[] {
   return [
     `alter table poundlock_flows add column basis ${text}`,
     `alter table poundlock_flows add column flow_group ${text}`,
@@ -165,7 +190,11 @@ function secondVersion({ bytes, text }: Dialect): readonly string[] {
       select i.flow_id, i.import_id, c.value, c.version from poundlock_flow_imports i
       left join poundlock_checkpoints c on c.flow_id = i.flow_id`,
     `drop table poundlock_checkpoints`,
+  ];
+}
 
+function keysOfFailures({ bytes, text }: Dialect): readonly string[] {
+  return [
     `alter table poundlock_runs add column commits integer not null default 0`,
     `alter table poundlock_runs add column not_before bigint`,
 

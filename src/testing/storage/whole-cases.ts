@@ -291,8 +291,20 @@ function reopened(
   };
 }
 
+/** A method, and a document that it returned. */
+type ReturnedDocument = readonly [method: string, document: unknown];
+
 // Documents out of every method that returns any.
-async function documentsOf(storage: Storage): Promise<readonly (readonly [string, unknown])[]> {
+async function documentsOf(storage: Storage): Promise<readonly ReturnedDocument[]> {
+  return [
+    ...(await documentsOfFlows(storage)),
+    ...(await documentsOfRuns(storage)),
+    ...(await documentsOfInbox(storage)),
+    ...(await documentsOfLists(storage)),
+  ];
+}
+
+async function documentsOfFlows(storage: Storage): Promise<readonly ReturnedDocument[]> {
   const lists = { _importIds: ["ledger", "mailer"] };
   await storage.insertFlow(flowOf("flow", { ...lists, nextRunAt: iso(10) }));
   const replaced = await storage.replaceFlow(flowOf("flow", { ...lists, lastModified: iso(1) }), {
@@ -302,11 +314,18 @@ async function documentsOf(storage: Storage): Promise<readonly (readonly [string
   const dueFlows = await storage.dueFlows(at(60), 10);
   const due = await storage.queueDue([tickOf("flow", "due", { dueAt: 10, nextDueAt: 20 })], bufferOne);
   const folded = await storage.queueDue([tickOf("flow", "folded", { dueAt: 20 })], bufferOne);
-  await storage.setCheckpoint(
-    "flow",
-    { value: { after: [{ deep: 1 }] }, version: 1 },
-    { _importIds: ["ledger"], at: at(50) },
-  );
+  const checkpoint = { value: { after: [{ deep: 1 }] }, version: 1 };
+  await storage.setCheckpoint("flow", checkpoint, { _importIds: ["ledger"], at: at(50) });
+  return [
+    ["replaceFlow", "flow" in replaced && replaced.flow],
+    ["queueRun", "run" in queued && queued.run],
+    ...dueFlows.map((flow) => ["dueFlows", flow] as const),
+    ...[...due, ...folded].map((outcome) => ["queueDue", "run" in outcome && outcome.run] as const),
+  ];
+}
+
+// Claims the runs that documentsOfFlows queued.
+async function documentsOfRuns(storage: Storage): Promise<readonly ReturnedDocument[]> {
   const taken = await take(storage);
   const { runLease } = taken;
   const failures = [failureOf("1", { record: { lines: [{ amount: 1 }] } })];
@@ -320,8 +339,25 @@ async function documentsOf(storage: Storage): Promise<readonly (readonly [string
   const ended = await storage.endRun(third.runLease, endingOf("failed", 9, { error }));
   await take(storage, "flow", "fourth");
   const failed = await storage.reclaimExpiredRuns(reclaimRule);
+  return [
+    ...[taken, retaken].flatMap(({ run, flow, position: reached, checkpoint }) =>
+      [run, flow, reached, checkpoint].map((document) => ["claimRun", document] as const),
+    ),
+    ["commitPage", committed?.run],
+    ["releaseRun", released],
+    ...[...reclaimed, ...failed].map((run) => ["reclaimExpiredRuns", run] as const),
+    ["endRun", defined(ended).run],
+  ];
+}
+
+async function documentsOfInbox(storage: Storage): Promise<readonly ReturnedDocument[]> {
   const appended = await append(storage, arrivalOf("arrival", { records: [{ lines: [{ amount: 1 }] }] }));
   const inbox = await storage.readInbox("flow", { maxRecords: 10 });
+  return [["appendInbox", appended[0]?.run], ...inbox.map((page) => ["readInbox", page] as const)];
+}
+
+// Of all that those before have made.
+async function documentsOfLists(storage: Storage): Promise<readonly ReturnedDocument[]> {
   const found = [await storage.findFailure("1"), await checkpointOf(storage), await storage.findRun("run")];
   const listed = [await storage.listFlows({ limit: 10 }), await storage.listRuns({ limit: 10 })];
   const resolved = await storage.resolveFailures(["1"], at(9));
@@ -330,19 +366,6 @@ async function documentsOf(storage: Storage): Promise<readonly (readonly [string
   await append(storage, arrivalOf("gone's", { starts: [realtimeStart("gone's run", "gone")] }));
   const deleted = await storage.deleteFlow("gone", { at: at(9) });
   return [
-    ["replaceFlow", "flow" in replaced && replaced.flow],
-    ["queueRun", "run" in queued && queued.run],
-    ...dueFlows.map((flow) => ["dueFlows", flow] as const),
-    ...[...due, ...folded].map((outcome) => ["queueDue", "run" in outcome && outcome.run] as const),
-    ...[taken, retaken].flatMap(({ run, flow, position: reached, checkpoint }) =>
-      [run, flow, reached, checkpoint].map((document) => ["claimRun", document] as const),
-    ),
-    ["commitPage", committed?.run],
-    ["releaseRun", released],
-    ...[...reclaimed, ...failed].map((run) => ["reclaimExpiredRuns", run] as const),
-    ["endRun", defined(ended).run],
-    ["appendInbox", appended[0]?.run],
-    ...inbox.map((page) => ["readInbox", page] as const),
     ...found.map((document) => ["a find method", document] as const),
     ...listed.flatMap(({ items }) => items.map((document) => ["a list method", document] as const)),
     ...resolved.map((failure) => ["resolveFailures", failure] as const),
