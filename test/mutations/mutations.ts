@@ -682,6 +682,14 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/run/retry.test.ts", "test/run/destination/write-batch.test.ts"],
   },
 
+  {
+    promise: "a page that was dropped for an import goes once the others have settled it [4.3]",
+    file: "src/storage/sql/inbox.ts",
+    find: "where flow_id = ? and page_seq > ? group by page_seq",
+    replace: "where flow_id = ? and page_seq < ? group by page_seq",
+    tests: [sqliteStorage],
+  },
+
   // ── real time
   {
     promise: "records are accepted only when they are kept [4.5]",

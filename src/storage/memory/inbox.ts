@@ -6,6 +6,8 @@ import type { Arrival, ImportPlace, InboxDrop, InboxPage, InboxQuery } from "../
 export class Inbox {
   readonly pages = new Sequence<InboxEntry>();
   readonly #arrivals = new Map<string, InboxEntry>();
+  /** Pages that an import is not to get. */
+  readonly #dropped = new Set<InboxEntry>();
   /** Event id → when it came. Map order is age, since ids are only ever added. */
   readonly #seen = new Map<string, number>();
 
@@ -66,6 +68,7 @@ export class Inbox {
         ...new Set([...(entry.page.droppedFor ?? []), ...(_importId === undefined ? [] : [_importId])]),
       ];
       entry.page = Object.freeze({ ...entry.page, droppedFor: Object.freeze(droppedFor) });
+      this.#dropped.add(entry);
       if (_importId === undefined || !importIds.some((one) => isUnread(entry, one, places.get(one))))
         this.#remove(entry);
     }
@@ -78,17 +81,20 @@ export class Inbox {
     return false;
   }
 
-  /** Removes the pages that every one of these imports has settled. */
+  /** Removes the pages that each of these imports has settled or is not to get. */
   removeSettled(_importIds: readonly string[], places: ReadonlyMap<string, ImportPlace> | undefined): void {
     const through = Math.min(..._importIds.map((_importId) => Number(places?.get(_importId)?.inbox ?? 0)));
     for (const entry of [...this.pages.after(0)]) {
-      if (entry.seq > through) return;
+      if (entry.seq > through) break;
       this.#remove(entry);
     }
+    for (const entry of this.#dropped)
+      if (!_importIds.some((_importId) => isUnread(entry, _importId, places?.get(_importId)))) this.#remove(entry);
   }
 
   #remove(entry: InboxEntry): void {
     this.pages.remove(entry);
+    this.#dropped.delete(entry);
     this.#arrivals.delete(entry.page._id);
   }
 

@@ -224,7 +224,7 @@ export function inboxPageOf(row: InboxRow, drops: readonly DropRow[]): InboxPage
   });
 }
 
-/** Removes the pages that every import of the flow has settled. */
+/** Removes the pages that each import of the flow has settled or is not to get. */
 export function* removeSettled(_flowId: string): TransactionBody<void> {
   const slowest = yield* rowOf<{ through: number | null }>(
     `select min(coalesce(p.inbox, 0)) as through from poundlock_flow_imports m
@@ -232,7 +232,15 @@ export function* removeSettled(_flowId: string): TransactionBody<void> {
     _flowId,
   );
   const through = slowest?.through ?? 0;
-  if (through === 0) return;
+  if (through > 0) yield* removeThrough(_flowId, through);
+  const dropped = yield* rowsOf<{ page_seq: number }>(
+    `select page_seq from poundlock_drops where flow_id = ? and page_seq > ? group by page_seq`,
+    ...[_flowId, through],
+  );
+  for (const { page_seq } of dropped) if (!(yield* isAwaited(_flowId, page_seq))) yield* removePage(_flowId, page_seq);
+}
+
+function* removeThrough(_flowId: string, through: number): TransactionBody<void> {
   const removed = yield* rowsOf(
     `delete from poundlock_inbox where flow_id = ? and seq <= ? returning seq`,
     ...[_flowId, through],

@@ -72,6 +72,16 @@ export const inboxImportStorageCases: readonly StorageCase[] = [
     },
   ),
 
+  on("a page that was dropped for an import goes once the others have settled it", async (storage) => {
+    const { runLease, cursorOf } = await filled(storage);
+    await storage.dropInbox("flow", { _ids: ["3"], _importId: "ledger" });
+
+    await storage.commitPage(runLease, pageOf(1, { places: [{ _importIds: ["ledger"], inbox: cursorOf(0) }] }));
+    await storage.commitPage(runLease, pageOf(2, { places: [{ _importIds: ["mailer"], inbox: cursorOf(2) }] }));
+
+    assert.deepEqual(await inboxRecords(storage), ["2"]);
+  }),
+
   on("dropInbox for all imports removes the pages, and leaves the others", async (storage) => {
     await filled(storage);
 
