@@ -48,7 +48,7 @@ export default defineConfig({
     maxWorkers: "100%",
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // `npm test` runs the first two of them, `npm run test:all` all.
+    // `npm test` runs the first of them, `npm run test:all` all.
     projects: [
       {
         extends: true,
