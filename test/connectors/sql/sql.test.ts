@@ -58,16 +58,17 @@ for (const { name, skip, open } of testDatabases) {
     continue;
   }
   describe(name, () => {
-    let opened: OpenDatabase;
+    let opened: OpenDatabase | undefined;
     let database: SqlDatabase;
+    let types: OpenDatabase["types"];
     let tables = 0;
     const isPostgres = name === "PostgreSQL";
 
     beforeAll(async () => {
       opened = await open();
-      ({ database } = opened);
+      ({ database, types } = opened);
     });
-    afterAll(() => opened.close());
+    afterAll(() => opened?.close());
 
     const create = async (columns: string): Promise<string> => {
       const table = `t${++tables}`;
@@ -82,7 +83,7 @@ for (const { name, skip, open } of testDatabases) {
       const times = ["00.000001", "00.000002", "00.000002", "00.000002", "00.000002", "00.000002", "00.000003", "01.5"];
       const items = times.map((time, nth): Item => ({ id: `id ${nth}`, at: `2026-01-01 00:00:${time}+00` }));
       const fill = async (rows: readonly Item[]) => {
-        const table = await create(`id text primary key, at ${opened.types.time} not null`);
+        const table = await create(`id text primary key, at ${types.time} not null`);
         for (const { id, at } of rows)
           await database.query(`insert into ${table} values (${database.dialect.place(1)}, ${database.dialect.place(2)})`, [id, isPostgres ? at : at.replace("+00", "Z")]); // prettier-ignore
         return table;
@@ -134,7 +135,7 @@ for (const { name, skip, open } of testDatabases) {
       });
 
       test("reads columns and rows that are asked for, and says why it cannot", async () => {
-        const table = await create(`id integer primary key, at ${opened.types.time}, more text`);
+        const table = await create(`id integer primary key, at ${types.time}, more text`);
         await database.query(`insert into ${table} values (1, '2026-01-01T00:00:00Z', 'a'), (2, null, 'b')`);
         const options = { database, table, cursor: ["at", "id"], settleMs: 0, columns: ["id"] };
         const records: unknown[] = [];
@@ -220,7 +221,7 @@ for (const { name, skip, open } of testDatabases) {
       });
 
       test("keeps what values mean, and rejects those that it would change", async () => {
-        const table = await create(`id text primary key, big bigint, at ${opened.types.time}, more ${opened.types.json}, raw ${opened.types.bytes}, yes boolean`); // prettier-ignore
+        const table = await create(`id text primary key, big bigint, at ${types.time}, more ${types.json}, raw ${types.bytes}, yes boolean`); // prettier-ignore
         const into = sqlImport<object>({ database, table, key: ["id"] });
         const row = {
           id: "a",
