@@ -5,6 +5,7 @@ import { type FileImportOptions, csv, fileImport, jsonArray, ndjson } from "../.
 import { type Export, MemoryStorage } from "../../../src/index.ts";
 import { importCases } from "../../../src/testing/index.ts";
 import { Harness, faltering } from "../../support/harness.ts";
+import { importContext } from "../http/contexts.ts";
 import { FilesInMemory } from "./files-in-memory.ts";
 
 interface Line {
@@ -106,14 +107,12 @@ describe.each(Object.entries<Partial<FileImportOptions<Line>>>(places))("an impo
   });
 });
 
-/** One write of these records as a page. */
-async function write<T>(options: FileImportOptions<T>, pages: readonly (readonly T[])[]) {
-  const from: Export<T> = {
-    async *pages() {
-      yield* pages;
-    },
-  };
-  return new Harness({ exports: { from }, imports: { into: fileImport(options) } }).move();
+/** Writes pages of one run. Without a scheduler: its clock would not wait for what packs. */
+async function write<T>(options: FileImportOptions<T>, pages: readonly (readonly T[])[], _id = "run") {
+  const into = fileImport(options);
+  const { run } = importContext(0);
+  for (const [index, records] of pages.entries())
+    await into.write(records, importContext(records.length, { page: index + 1, run: { ...run, _id } }));
 }
 
 describe("a file that is written", () => {
@@ -142,9 +141,9 @@ describe("a file that is written", () => {
     };
     const options = { files, format: ndjson<Line>(), append: "all.ndjson" };
 
-    await write(options, [[{ id: 1 }]]);
+    await expect(write(options, [[{ id: 1 }]])).rejects.toThrow("EIO");
     files.onChange = () => undefined;
-    await write(options, [[{ id: 1 }]]);
+    await write(options, [[{ id: 1 }]], "another run");
 
     expect(contentsOf(files)).toEqual(['{"id":1}']);
   });
