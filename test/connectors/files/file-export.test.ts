@@ -266,8 +266,12 @@ test("what is read after a resume from any page is exactly the rest, for any siz
         const pages = await read(files, { pageSize });
 
         expect(idsOf(pages)).toEqual(Array.from({ length: from - 1 }, (_, index) => index + 1));
-        for (const [index, { checkpoint }] of pages.entries())
-          expect(idsOf(await read(files, { checkpoint, pageSize }))).toEqual(idsOf(pages.slice(index + 1)));
+        for (const [index, { checkpoint }] of pages.entries()) {
+          const rest = await read(files, { checkpoint, pageSize });
+          expect(idsOf(rest)).toEqual(idsOf(pages.slice(index + 1)));
+          // A reading that is resumed can be resumed again.
+          expect(rest.map((page) => page.checkpoint)).toEqual(pages.slice(index + 1).map((page) => page.checkpoint));
+        }
       },
     ),
     { numRuns: 100 },

@@ -56,7 +56,7 @@ const problems = <T>(found: FoundRecords<T>) =>
 
 describe("a CSV file", () => {
   const field = fc.oneof(
-    fc.constantFrom("", "a", "ü", "😀", '"', "\n", "\r\n", ",", ";", " ", "x\ry"),
+    fc.constantFrom("", "a", "ü", "😀", '"', "\n", "\r\n", ",", ";", " ", "x\ry", '"\n', 'a"",\n"'),
     fc.string({ maxLength: 6 }),
     fc.string({ unit: "grapheme", maxLength: 4 }),
   );
