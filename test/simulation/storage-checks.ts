@@ -198,7 +198,10 @@ export class StorageChecks {
     run.discards ||= discard;
     if (answer.status === "canceled") {
       this.#leaveQueue(run, "canceled");
-      if (run.discards) this.#model.discard(run.flow);
+      // The positions are those of the run that has begun.
+      const { active, queue } = run.flow;
+      const hasBegun = active !== undefined || queue.some((_id) => (this.#model.runs.get(_id)?.claims ?? 0) > 0);
+      if (run.discards && !hasBegun) this.#model.discard(run.flow);
     } else if (answer.status === "canceling") this.#isToEnd(run);
   }
 
