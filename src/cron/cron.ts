@@ -78,6 +78,20 @@ export function basisOf(expression: string, timezone: string, seed: string): str
   return checkCron(expression, timezone).length > 0 ? undefined : validCron(expression, timezone, seed).basis;
 }
 
+/**
+ * A valid expression as five fields, or six if it names another second than 0, for those who put it into words: `H` is
+ * the slot that `seed` draws, and a name such as `@daily` is written out.
+ *
+ * @param seed The flow's `_id`, as in {@link cronOf}.
+ */
+export function resolvedExpression(expression: string, seed: string): string {
+  const { fields, hashed } = expressionOf(expression);
+  const [second = "0", ...others] = (hashed ? withSlots(fields, slotsOf(seed)) : fields).map((field) =>
+    field === "?" ? "*" : field,
+  );
+  return second === "0" ? others.join(" ") : [second, ...others].join(" ");
+}
+
 function validCron(expression: string, timezone: string, seed: string): ZonedCron {
   const { fields, hashed, normalized } = expressionOf(expression);
   return crons.get(cacheKey(timezone, hashed ? withSlots(fields, slotsOf(seed)).join(" ") : normalized));

@@ -1,5 +1,6 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import { ForbiddenError, InvalidOptionError, UnauthorizedError, isPoundlockError } from "../errors.ts";
+import { messageOf } from "../model/message.ts";
 import { formatValue } from "../model/record/json.ts";
 
 /** What a request wants to do: one action for each kind of thing that a host may want to allow or refuse. */
@@ -11,6 +12,7 @@ export const actions = [
   "flows.delete",
   "flows.clone",
   "flows.run",
+  "schedules.preview",
   "deliveries.read",
   "checkpoints.write",
   "inbox.read",
@@ -128,6 +130,47 @@ export function grantOf(result: unknown): Grant {
   throw new TypeError(
     `authorize: expected true, false, full access or a scope with _integrationId, returned ${formatValue(result)}`,
   );
+}
+
+/** @throws `unauthorized` and `forbidden` as the hook says; any other error of the hook as an unexpected one. */
+export async function resultOf(hook: () => AuthorizeResult | Promise<AuthorizeResult>): Promise<AuthorizeResult> {
+  try {
+    return await hook();
+  } catch (error) {
+    if (isRefusal(error)) throw error;
+    throw new Error(`authorize failed: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** What a caller may do. */
+export interface Permissions {
+  readonly actions: Readonly<Record<Action, boolean>>;
+  /** The integration that the caller is limited to. */
+  readonly _integrationId?: string;
+}
+
+/**
+ * Asks the hook about every action.
+ *
+ * @throws `unauthorized` if it says so of all of them.
+ */
+export async function permissionsOf(authorize: Authorize, request: Request): Promise<Permissions> {
+  const allowed = {} as Record<Action, boolean>;
+  let scope: TenantScope | undefined;
+  let unauthorized: Error | undefined;
+  for (const action of actions) {
+    try {
+      const grant = grantOf(await resultOf(() => authorize({ request, action })));
+      scope ??= grant.scope;
+      allowed[action] = true;
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      if (error instanceof UnauthorizedError) unauthorized ??= error;
+      allowed[action] = false;
+    }
+  }
+  if (unauthorized !== undefined && !Object.values(allowed).includes(true)) throw unauthorized;
+  return { actions: allowed, ...(scope === undefined ? {} : { _integrationId: scope._integrationId }) };
 }
 
 /** Whether the caller may see the document. */

@@ -140,6 +140,7 @@ export const failureDocument = v.object({
   fault: described(v.picklist(faults), "How the last attempt ended."),
   message: described(string, "Error message of the last attempt."),
   code: v.optional(described(string, "Error code of the last attempt.")),
+  cause: described(string, "The same for failures with the same fault and code whose messages differ in values only."),
   attempts: described(count, "How often the record was sent, in all runs together."),
   status: described(v.picklist(failureStatuses), "Open failures can be edited, retried and resolved."),
   createdAt: timeOf("When the record first failed."),
@@ -241,6 +242,22 @@ export const droppedDocument = v.object({ _ids: described(v.array(string), "Thos
 /** Which failures were resolved. */
 export const resolvedDocument = v.object({
   _ids: described(v.array(string), "Those that were open, in the order of the request."),
+});
+
+/** What a caller may do. */
+export const permissionsDocument = v.object({
+  actions: described(v.record(string, v.boolean()), "Every action, and whether the caller may do it."),
+  _integrationId: v.optional(described(string, "The only integration that the caller may see; absent: all.")),
+});
+
+/** What a schedule means. */
+export const schedulePreviewDocument = v.object({
+  expression: described(
+    string,
+    "The schedule as five fields, with the slots that `H` draws; six, seconds first, if it names another second than 0.",
+  ),
+  timezone: described(string, "IANA time zone in which it is due."),
+  dueAt: described(v.array(time), "The next due times."),
 });
 
 /** Whether the service can do its work. */

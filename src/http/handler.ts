@@ -1,6 +1,13 @@
 import type { Exports, Imports } from "../model/host/fitting.ts";
 import { messageOf } from "../model/message.ts";
-import { type AuthorizeRequest, type AuthorizeResult, type Grant, grantOf, isRefusal } from "./authorization.ts";
+import {
+  type AuthorizeRequest,
+  type AuthorizeResult,
+  type Grant,
+  grantOf,
+  isRefusal,
+  resultOf,
+} from "./authorization.ts";
 import { type Body, type BodyReading, type BodySpec, expectUnread, readBody, readBytes, unverifiable } from "./body.ts";
 import { checkCrossSite } from "./cross-site.ts";
 import { EventBroadcast } from "./events/event-broadcast.ts";
@@ -9,6 +16,7 @@ import { Cursors } from "./lists/cursor.ts";
 import { readQuery } from "./lists/query.ts";
 import { openapiOf } from "./openapi.ts";
 import { type HandlerOptions, type ResolvedHandlerOptions, resolveOptions } from "./options.ts";
+import { Redaction } from "./redaction.ts";
 import { type Reply, empty, headOf, json, plain, responseOf } from "./reply.ts";
 import { Router, pathOf } from "./router.ts";
 import type { Call, HttpDeps, Route } from "./routes/route.ts";
@@ -77,15 +85,17 @@ class Dispatcher {
   readonly #router: Router;
 
   constructor(options: ResolvedHandlerOptions) {
-    const { scheduler, basePath, publicPath, maxWaitMs, eventBuffer: capacity, heartbeatMs } = options;
+    const { scheduler, authorize, basePath, publicPath, maxWaitMs, eventBuffer: capacity, heartbeatMs } = options;
     const { registry } = scheduler;
     const { maxStreamsPerCaller, cursorSecret } = options;
+    const redaction = new Redaction(options.redact, options.logger);
     let document: string | undefined;
     this.#options = options;
     this.#router = new Router(routes, basePath);
     this.#deps = {
-      ...{ registry, scheduler, clock: registry.clock, basePath, publicPath, maxWaitMs },
-      events: new EventBroadcast({ registry, scheduler, capacity, heartbeatMs, maxStreamsPerCaller }),
+      ...{ registry, scheduler, authorize, clock: registry.clock, basePath, publicPath, maxWaitMs },
+      events: new EventBroadcast({ registry, scheduler, redaction, capacity, heartbeatMs, maxStreamsPerCaller }),
+      redaction,
       cursors: new Cursors(cursorSecret),
       stops: new StopListeners(scheduler),
       openapi: () => (document ??= JSON.stringify(openapiOf(routes, publicPath))),
@@ -138,6 +148,8 @@ class Dispatcher {
     const webhook = route.action === "records.accept" ? this.#options.verify.get(_id) : undefined;
     if (webhook === undefined) {
       checkCrossSite(request, origins);
+      // The route asks about every action itself.
+      if (route.action === undefined) return { scope: undefined, caller: undefined };
       const asked: AuthorizeRequest = { request, action: route.action, ...namedBy(route, _id) };
       return grantOf(await resultOf(() => authorize(asked)));
     }
@@ -193,16 +205,6 @@ function withoutBody({ url, method, headers }: Request): Request {
 
 function challengeReply(challenge: Challenge): Reply {
   return typeof challenge === "string" ? plain(200, challenge) : json(200, challenge);
-}
-
-/** @throws `unauthorized` and `forbidden` as the hook says; any other error of the hook as an unexpected one. */
-async function resultOf(hook: () => AuthorizeResult | Promise<AuthorizeResult>): Promise<AuthorizeResult> {
-  try {
-    return await hook();
-  } catch (error) {
-    if (isRefusal(error)) throw error;
-    throw new Error(`authorize failed: ${messageOf(error)}`, { cause: error });
-  }
 }
 
 function namedBy(

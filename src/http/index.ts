@@ -11,6 +11,7 @@ export {
 } from "./authorization.ts";
 export { type Handler, createHandler } from "./handler.ts";
 export { type HandlerOptions } from "./options.ts";
+export { type Redact, type RedactInput, type RedactResult } from "./redaction.ts";
 export { type SignatureOptions, type Verify, hmacSignature } from "./webhooks/signature.ts";
 export {
   type Challenge,

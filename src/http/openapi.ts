@@ -15,13 +15,16 @@ import {
   flowDocument,
   healthDocument,
   importDocument,
+  permissionsDocument,
   resolvedDocument,
   runDocument,
+  schedulePreviewDocument,
 } from "./documents.ts";
 import { envelope } from "./routes/catalog.ts";
 import { checkpointShape, dropShape, resumeShape } from "./routes/deliveries.ts";
 import { editShape, resolveShape, retryShape } from "./routes/failures.ts";
 import { cloneShape, jsonPatch, mergePatch } from "./routes/flows.ts";
+import { previewShape } from "./routes/schedules.ts";
 import { runShape } from "./routes/runs.ts";
 import { flowSchema } from "../model/flow/flow.ts";
 import type { ResponseSpec, Route } from "./routes/route.ts";
@@ -52,6 +55,9 @@ const shapes = {
   Records: [envelope, "Records with their event ids."],
   Accepted: [acceptedDocument, "How many of the records that were sent are new."],
   Resolved: [resolvedDocument, "Failures that are not retried any more."],
+  SchedulePreviewInput: [previewShape, "A schedule to be looked at."],
+  SchedulePreview: [schedulePreviewDocument, "What a schedule means."],
+  Permissions: [permissionsDocument, "What the caller may do."],
   Health: [healthDocument, "Whether the service can do its work."],
   Reason: [reasonDocument, "Why a run failed, or an import failed or is paused."],
   Problem: [problemDocument, "One reason why a request was refused."],
@@ -63,7 +69,7 @@ const definitions: Readonly<Record<string, Schema>> = Object.fromEntries(
 
 /** The group of an operation, by its action or the first part of it. */
 const tags = {
-  Flows: { actions: ["flows"], description: "What is moved, from where to where, and when." },
+  Flows: { actions: ["flows", "schedules"], description: "What is moved, from where to where, and when." },
   Runs: { actions: ["runs", "flows.run"], description: "Instances of flows: their state, counts and errors." },
   Deliveries: {
     actions: ["deliveries", "checkpoints", "inbox"],
@@ -156,6 +162,7 @@ function operationOf(route: Route): object {
 }
 
 function tagOf({ action }: Route): string {
+  if (action === undefined) return "Service";
   const [group = ""] = action.split(".");
   const tagged = (by: string) =>
     Object.entries(tags).find(([, { actions }]) => (actions as readonly string[]).includes(by))?.[0];

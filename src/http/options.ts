@@ -5,6 +5,7 @@ import { didYouMean } from "../model/suggest.ts";
 import { type Shape, objectWith, strings, v, validate, wholeNumber } from "../model/validate.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import type { Authorize } from "./authorization.ts";
+import type { Redact } from "./redaction.ts";
 import type { Verify } from "./webhooks/signature.ts";
 import { type Webhook, verifiedOnly } from "./webhooks/webhook.ts";
 
@@ -28,6 +29,11 @@ export interface HandlerOptions<X extends Exports = Exports, M extends Imports =
   readonly publicPath?: string;
   /** Other origins whose pages may change things with a cookie, such as `https://admin.example.com`. @default none */
   readonly origins?: readonly string[];
+  /**
+   * Takes personal data out of failures, inboxes and events before they are shown; searches find only what it shows.
+   * Not applied to the errors of runs and pauses. @default everything is shown as stored
+   */
+  readonly redact?: Redact;
   /** Query parameters that `authorize` reads, such as `access_token`: no route refuses them. @default none */
   readonly authorizeParameters?: readonly string[];
   /**
@@ -53,8 +59,9 @@ export interface HandlerOptions<X extends Exports = Exports, M extends Imports =
 
 /** {@link HandlerOptions} with every default filled in. */
 export interface ResolvedHandlerOptions extends Required<
-  Omit<HandlerOptions, "verify" | "origins" | "publicPath" | "cursorSecret">
+  Omit<HandlerOptions, "verify" | "origins" | "publicPath" | "cursorSecret" | "redact">
 > {
+  readonly redact: Redact | undefined;
   /** By `_exportId`. */
   readonly verify: ReadonlyMap<string, Webhook>;
   readonly origins: ReadonlySet<string>;
@@ -69,13 +76,20 @@ export function resolveOptions<X extends Exports, M extends Imports>(
   validate(options, optionShape, InvalidOptionError);
   const { scheduler, authorize, verify = {}, basePath = "", logger = scheduler.logger } = options;
   const { maxBodyBytes = 2 ** 20, maxRecordsBytes = 10 * 2 ** 20, maxWaitMs = 60_000 } = options;
-  const { publicPath, origins = [], authorizeParameters = [], cursorSecret, maxStreamsPerCaller = 100 } = options;
+  const {
+    publicPath,
+    redact,
+    origins = [],
+    authorizeParameters = [],
+    cursorSecret,
+    maxStreamsPerCaller = 100,
+  } = options;
   const { eventBuffer = 1_000, heartbeatMs = 10_000 } = options;
   checkSecret(cursorSecret);
   checkVerify(Object.keys(verify), scheduler.registry.exportIds);
   return {
     ...{ scheduler, authorize, verify: webhooksOf(verify), basePath, logger },
-    ...{ publicPath, origins: new Set(origins), authorizeParameters, cursorSecret, maxStreamsPerCaller },
+    ...{ publicPath, redact, origins: new Set(origins), authorizeParameters, cursorSecret, maxStreamsPerCaller },
     ...{ maxBodyBytes, maxRecordsBytes, maxWaitMs, eventBuffer, heartbeatMs },
   };
 }
@@ -129,6 +143,7 @@ const optionShape: Shape<HandlerOptions> = {
     ),
   ),
   origins: v.optional(v.array(v.custom(isOrigin, originWords), originWords)),
+  redact: v.optional(v.function()),
   authorizeParameters: v.optional(strings),
   cursorSecret: v.optional(v.unknown()),
   maxStreamsPerCaller: v.optional(wholeNumber(1)),

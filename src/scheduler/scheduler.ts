@@ -1,5 +1,5 @@
 import { ExecutorFailedError, InvalidOptionError, InvalidRequestError, NotFoundError } from "../errors.ts";
-import { type Emit, Events, type RegistryEvents, type SchedulerEvents, schedulerEventNames } from "../events.ts";
+import { type Emit, Events, type SchedulerEvents, schedulerEventNames } from "../events.ts";
 import { type FlowRegistry, checkId } from "../flow-registry.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { AcceptOptions, AcceptResult } from "../model/host/export.ts";
@@ -17,9 +17,10 @@ import { CatalogCheck } from "./maintenance/catalog-check.ts";
 import { ClockWatch } from "./maintenance/clock-watch.ts";
 import { Deliveries, type WaitingPage } from "./deliveries.ts";
 import { Failures } from "./failures.ts";
+import { FlowWatch } from "./flow-watch.ts";
 import { Healing } from "./maintenance/healing.ts";
 import { Intake } from "./intake/intake.ts";
-import { Lifecycle, type Part, type SchedulerState } from "./lifecycle.ts";
+import { Lifecycle, type SchedulerState } from "./lifecycle.ts";
 import { LiveScheduler } from "./live-schedulers.ts";
 import { LeaseWatch } from "./maintenance/lease-watch.ts";
 import { logEvent } from "./log-lines.ts";
@@ -37,6 +38,7 @@ import {
 } from "./requests.ts";
 import { RunQueue } from "./run-queue.ts";
 import { RunWaiters } from "./run-waiters.ts";
+import { type SchedulePreview, type SchedulePreviewInput, previewSchedule } from "./timetable/preview.ts";
 import { ScheduleCheck } from "./timetable/schedule-check.ts";
 import { Timetable } from "./timetable/timetable.ts";
 
@@ -86,7 +88,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     this.#waiters = new RunWaiters({ ...deps, state: () => this.state });
     this.#deliveries = new Deliveries({ ...deps, onQueued: (run) => this.#queue.added(run) });
     this.#failures = new Failures(deps);
-    const watchers = [new LiveScheduler(deps), clockWatch, this.#registryListeners()];
+    const watchers = [new LiveScheduler(deps), clockWatch, this.#flowWatch()];
     const catalogCheck = new CatalogCheck({ ...deps, catalog: registry });
     const parts = [...watchers, this.#maintenance, this.#timetable, this.#intake, catalogCheck];
     this.#lifecycle = new Lifecycle({ ...deps, runner: this.#runner, parts });
@@ -185,6 +187,15 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const { limit = 100, ...rest } = filter;
     validate({ ...rest, limit }, runFilters satisfies Shape<RunFilter>, InvalidRequestError);
     return this.#storage.listRuns({ ...omitUndefined(rest), limit });
+  }
+
+  /**
+   * When a schedule would be due from now on, and what its `H` means for a flow.
+   *
+   * @throws `invalid_flow` with everything wrong with it; `invalid_request` for a field that is unknown or out of range.
+   */
+  previewSchedule(input: SchedulePreviewInput): SchedulePreview {
+    return previewSchedule(input, { now: this.#options.clock.now(), zone: this.#registry.timezone });
   }
 
   /**
@@ -372,34 +383,17 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     this.#emit("background:error", { error, during });
   }
 
-  #registryListeners(): Part {
-    const listen = (how: "on" | "off") => {
-      this.#registry[how]("flow:created", this.#onCreated);
-      this.#registry[how]("flow:updated", this.#onUpdated);
-      this.#registry[how]("flow:deleted", this.#onDeleted);
-    };
-    return { start: () => listen("on"), stop: () => listen("off") };
+  #flowWatch(): FlowWatch {
+    return new FlowWatch({
+      registry: this.#registry,
+      onDue: (dueAt) => this.#timetable.expect(dueAt),
+      onUsed: (_exportId) => this.#refreshListening(_exportId),
+      onCanceled: (run) => this.#ended(run),
+      onActiveDeleted: (run) => this.#runner.abort(run._id, "cancel"),
+      onEnabled: () =>
+        void this.#maintenance.now().catch((error: unknown) => this.#reportBackgroundError(error, "maintenance")),
+    });
   }
-
-  readonly #onCreated = ({ flow }: RegistryEvents["flow:created"]): void => {
-    if (flow.nextRunAt !== undefined) this.#timetable.expect(Date.parse(flow.nextRunAt));
-    this.#refreshListening(flow._exportId);
-  };
-
-  readonly #onUpdated = ({ flow, previous, canceledRuns }: RegistryEvents["flow:updated"]): void => {
-    for (const run of canceledRuns) this.#ended(run);
-    if (flow.nextRunAt !== undefined) this.#timetable.expect(Date.parse(flow.nextRunAt));
-    for (const _exportId of new Set([flow._exportId, previous._exportId])) this.#refreshListening(_exportId);
-    // What waits in its inbox since before it was disabled needs no further event to be moved.
-    if (previous.disabled && !flow.disabled)
-      this.#maintenance.now().catch((error: unknown) => this.#reportBackgroundError(error, "maintenance"));
-  };
-
-  readonly #onDeleted = ({ flow, canceledRuns, activeRun }: RegistryEvents["flow:deleted"]): void => {
-    for (const run of canceledRuns) this.#ended(run);
-    if (activeRun !== undefined) this.#runner.abort(activeRun._id, "cancel");
-    this.#refreshListening(flow._exportId);
-  };
 
   // Another process may have changed a flow, or the storage may have failed when this one did.
   #refreshAllListening(): void {

@@ -8,7 +8,9 @@ import { arrayExport, collectingImport } from "../../src/testing/index.ts";
 import { upTo } from "../support/harness.ts";
 import { ApiHarness } from "./harness.ts";
 
-const each = routes.map((route) => [`${route.method} ${route.path}`, route] as const);
+// One route asks about every action: see permissions.test.ts.
+const asking = routes.filter(({ action }) => action !== undefined);
+const each = asking.map((route) => [`${route.method} ${route.path}`, route] as const);
 const pathOf = ({ path }: Route) => path.replace("{_id}", "some%20id");
 
 /** A api whose storage tells when it is asked for anything. */
@@ -65,7 +67,7 @@ describe("every route asks authorize", () => {
   });
 
   test("and each action is some route's", () => {
-    expect([...new Set(routes.map(({ action }) => action))].sort()).toEqual([...actions].sort());
+    expect([...new Set(asking.map(({ action }) => action))].sort()).toEqual([...actions].sort());
   });
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Failure, Run } from "../../src/index.ts";
 import { retryLater } from "../../src/index.ts";
+import { causeOf } from "../../src/model/cause.ts";
 import { arrayExport, scriptedImport } from "../../src/testing/index.ts";
 import { Gate, upTo } from "../support/harness.ts";
 import { ApiHarness, createApiWithFailures, createApiWithFlow, errorCodes } from "./harness.ts";
@@ -121,7 +122,8 @@ describe("a failure", () => {
     const read = await api.send("GET", path);
     const known = await api.send("GET", path, { headers: { "if-none-match": read.headers.get("etag") ?? "" } });
 
-    expect([all.json, read.json]).toEqual([[read.json], JSON.parse(JSON.stringify(failures[0]))]);
+    const { cause } = causeOf({ fault: "reject", message: "no" });
+    expect([all.json, read.json]).toEqual([[read.json], { ...json(failures[0]), cause }]);
     expect([(await api.send("GET", all.next ?? "")).json, known.status]).toMatchObject([
       [{ _id: failures[1]?._id }],
       304,
@@ -160,3 +162,5 @@ describe("a failure", () => {
       ).toBe(409);
   });
 });
+
+const json = (value: unknown) => JSON.parse(JSON.stringify(value)) as object;

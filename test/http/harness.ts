@@ -130,13 +130,13 @@ export async function createApiWithFlow(setting: ApiSetting = {}) {
 const rejected: Result = { ok: false, fault: "reject", error: new Error("no") };
 
 /** A flow whose import rejected every record but the first; it takes all once `script.rejects` is false. */
-export async function createApiWithFailures(records: readonly unknown[] = upTo(3)) {
+export async function createApiWithFailures(records: readonly unknown[] = upTo(3), setting: ApiSetting = {}) {
   const script = { rejects: true };
   const picky = scriptedImport<unknown>(({ records: batch }) =>
     batch.map((_, index) => (script.rejects && index > 0 ? rejected : { ok: true })),
   );
   const imports = { picky, ledger: collectingImport() };
-  const api = new ApiHarness({ exports: { numbers: arrayExport(records) }, imports });
+  const api = new ApiHarness({ exports: { numbers: arrayExport(records) }, imports, ...setting });
   const flow = await api.host.flow({ _importId: "picky" });
   await api.host.scheduler.start();
   await api.host.run(flow._id);
@@ -233,7 +233,8 @@ export function createBroadcast(options: BroadcastSetting = {}) {
     ...setting,
   });
   const { registry, scheduler, clock } = host;
-  const broadcast = new EventBroadcast({ registry, scheduler, capacity, heartbeatMs, maxStreamsPerCaller });
+  const redaction = { message: (message: string) => message };
+  const broadcast = new EventBroadcast({ registry, scheduler, redaction, capacity, heartbeatMs, maxStreamsPerCaller });
   const open = (start: StreamStart = {}) => new EventReader(broadcast.open(start));
   /** A reader that has received the greeting and waits. */
   const listen = async (start: StreamStart = {}) => {

@@ -447,6 +447,8 @@ describe("a client that is generated from the document", () => {
     'await client.GET("/imports")',
     `await client.GET("/imports/{_id}", { ${params} })`,
     `await client.POST("/exports/{_id}/records", { ${params}, body: [{ id: 1 }] })`,
+    'await client.POST("/schedules/preview", { body: { schedule: "H * * * *", count: 3 } })',
+    'await client.GET("/permissions")',
     'await client.GET("/events", { parseAs: "stream" })',
     'await client.GET("/health")',
     'await client.GET("/openapi.json")',

@@ -797,6 +797,27 @@ export const mutations: readonly Mutation[] = [
 
   // ── HTTP
   {
+    promise: "a filter finds no failure by what `redact` hides",
+    file: "src/http/routes/failures.ts",
+    find: "key === undefined || item.key === key",
+    replace: "key !== null",
+    tests: ["test/http/redaction.test.ts"],
+  },
+  {
+    promise: "nobody writes back what `redact` put in the place of what it hides",
+    file: "src/http/routes/failures.ts",
+    find: "!== jsonText(failure.record)",
+    replace: "=== undefined",
+    tests: ["test/http/redaction.test.ts"],
+  },
+  {
+    promise: "failures whose messages differ in values only have one cause",
+    file: "src/model/cause.ts",
+    find: '.replace(/\\d+(?:[.,]\\d+)*/g, "#")',
+    replace: '.replace(/\\d+(?:[.,]\\d+)*/g, "$&")',
+    tests: ["test/model/cause.test.ts"],
+  },
+  {
     promise: "HTTP: a tenant sees its own flows only",
     file: "src/http/routes/scoped.ts",
     find: "if (flow === undefined || !sees(scope, flow))",

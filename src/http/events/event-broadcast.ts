@@ -2,6 +2,7 @@ import { BusyError } from "../../errors.ts";
 import type { FlowRegistry } from "../../flow-registry.ts";
 import type { Flow } from "../../model/flow/flow.ts";
 import type { Scheduler } from "../../scheduler/scheduler.ts";
+import type { Redaction } from "../redaction.ts";
 import { EventRing, type StreamEvent } from "./event-ring.ts";
 import { EventStream, type StreamStart } from "./event-stream.ts";
 import { PacedStreams } from "./paced-streams.ts";
@@ -26,6 +27,7 @@ type StreamEventName = (typeof streamEvents)[number];
 export interface EventBroadcastDeps {
   readonly registry: Pick<FlowRegistry, "on" | "clock">;
   readonly scheduler: Pick<Scheduler, "on" | "state">;
+  readonly redaction: Pick<Redaction, "message">;
   /** Events kept for clients that reconnect with `Last-Event-ID`; 1 or more. */
   readonly capacity: number;
   /** Silence after which a stream is sent a comment, so that proxies keep the connection; 1 or more. */
@@ -86,9 +88,12 @@ export class EventBroadcast {
   }
 
   #listen(): void {
-    const { registry, scheduler } = this.#deps;
+    const { redaction, registry, scheduler } = this.#deps;
     for (const name of runEvents)
-      scheduler.on(name, (data) => this.#publish({ name, _integrationId: data.run._integrationId, data }));
+      scheduler.on(name, (data) => {
+        const shown = "message" in data ? { ...data, message: redaction.message(data.message) } : data;
+        this.#publish({ name, _integrationId: data.run._integrationId, data: shown });
+      });
     registry.on("flow:created", ({ flow }) => this.#publish(flowEvent("flow:created", flow)));
     registry.on("flow:deleted", ({ flow }) => this.#publish(flowEvent("flow:deleted", flow)));
     registry.on("flow:updated", ({ flow, previous }) => {

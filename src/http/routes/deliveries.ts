@@ -5,7 +5,7 @@ import { filtersOf, linkHeader, listReply, listResponse, pageOf } from "../lists
 import { deliveriesQuery, inboxQuery } from "../lists/query.ts";
 import { empty, json } from "../reply.ts";
 import { type Route, route } from "./route.ts";
-import { findFlow } from "./scoped.ts";
+import { findFlow, viewerOf } from "./scoped.ts";
 
 const oneImport = v.optional(described(v.string("a string"), "Only this import; all of the flow if it is left out."));
 /** Which pause ends. */
@@ -106,7 +106,9 @@ export const deliveryRoutes: readonly Route[] = [
     responses: { 200: listResponse("The pages.", inboxPageDocument, linkHeader) },
     async respond(call) {
       const flow = await findFlow(call);
-      return listReply(call, await call.deps.scheduler.listInbox(flow._id, filtersOf(call, call.query)), call.query);
+      const { items, ...page } = await call.deps.scheduler.listInbox(flow._id, filtersOf(call, call.query));
+      const shown = items.map((one) => call.deps.redaction.page(one, viewerOf(call)));
+      return listReply(call, { items: shown, ...page }, call.query);
     },
   }),
   route({

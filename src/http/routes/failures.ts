@@ -1,4 +1,4 @@
-import { ConflictError, NotFoundError } from "../../errors.ts";
+import { ConflictError, ForbiddenError, NotFoundError } from "../../errors.ts";
 import { copyJson, omitUndefined } from "../../model/record/json.ts";
 import { v } from "../../model/validate.ts";
 import { described, failureDocument, resolvedDocument, runDocument } from "../documents.ts";
@@ -10,8 +10,10 @@ import { type Reply, empty, jsonString, json } from "../reply.ts";
 import { tagsIn } from "./etag.ts";
 import { type Call, type Route, locationOf, route } from "./route.ts";
 import { sees } from "../authorization.ts";
+import { causeOf } from "../../model/cause.ts";
 import type { Failure } from "../../model/failure.ts";
-import { findFlow, scopeFilter } from "./scoped.ts";
+import type { Projection } from "../lists/projection.ts";
+import { findFlow, scopeFilter, viewerOf } from "./scoped.ts";
 
 const maxIds = 10_000;
 const someIds = `an array of 1 to ${maxIds} ids`;
@@ -48,7 +50,7 @@ export const failureRoutes: readonly Route[] = [
       if (query._integrationId !== undefined && !sees(scope, { _integrationId: query._integrationId }))
         return listReply(call, { items: [] });
       const filter = { ...filtersOf(call, query), ...scopeFilter(call) };
-      return listReply(call, await call.deps.scheduler.listFailures(filter), query);
+      return failuresReply(call, await call.deps.scheduler.listFailures(filter), query);
     },
   }),
   route({
@@ -67,7 +69,7 @@ export const failureRoutes: readonly Route[] = [
       const failure = await findFailure(call);
       const tags = tagsIn(call.request.headers.get("if-none-match") ?? "");
       const headers = { etag: etagOf(failure), "cache-control": "private, no-cache" };
-      return tags.includes(headers.etag) ? empty(304, headers) : failureReply(failure);
+      return tags.includes(headers.etag) ? empty(304, headers) : failureReply(call, failure);
     },
   }),
   route({
@@ -99,7 +101,7 @@ export const failureRoutes: readonly Route[] = [
     async respond(call) {
       const flow = await findFlow(call);
       const filter = { ...filtersOf(call, call.query), _flowId: flow._id, ...scopeFilter(call) };
-      return listReply(call, await call.deps.scheduler.listFailures(filter), call.query);
+      return failuresReply(call, await call.deps.scheduler.listFailures(filter), call.query);
     },
   }),
   route({
@@ -165,11 +167,42 @@ function etagOf({ status, occurrences, attempts, lastFailedAt, editedAt = "" }: 
   return `"${status}_${occurrences}_${attempts}_${lastFailedAt}_${editedAt}"`;
 }
 
-function failureReply(failure: Failure): Reply {
-  return jsonString(200, jsonText(failure), { etag: etagOf(failure), "cache-control": "private, no-cache" });
+/** The failure as the caller may see it, with its cause. */
+function shownTo(call: Call, failure: Failure): ShownFailure {
+  return { ...call.deps.redaction.failure(failure, viewerOf(call)), cause: causeOf(failure).cause };
 }
 
-/** @throws HttpError 400 without `If-Match`, 412 if the failure has changed; `conflict` if JSON cannot say its record. */
+interface ShownFailure extends Failure {
+  readonly cause: string;
+}
+
+function failuresReply(call: Call, { items, ...page }: ListResult, shown: Projection & KeyFilter): Reply {
+  const { key } = shown;
+  // A filter must not find by what is hidden.
+  const found = items.map((item) => shownTo(call, item)).filter((item) => key === undefined || item.key === key);
+  return listReply(call, { items: found, ...page }, shown);
+}
+
+interface KeyFilter {
+  readonly key?: string | undefined;
+}
+
+interface ListResult {
+  readonly items: readonly Failure[];
+  readonly next?: string;
+}
+
+function failureReply(call: Call, failure: Failure): Reply {
+  return jsonString(200, jsonText(shownTo(call, failure)), {
+    etag: etagOf(failure),
+    "cache-control": "private, no-cache",
+  });
+}
+
+/**
+ * @throws HttpError 400 without `If-Match`, 412 if the failure has changed; `conflict` if JSON cannot say its record;
+ * `forbidden` if the caller was not shown all of it.
+ */
 async function editFailure(call: Call): Promise<Reply> {
   const failure = await findFailure(call);
   const expected = call.request.headers.get("if-match");
@@ -181,8 +214,11 @@ async function editFailure(call: Call): Promise<Reply> {
   // What JSON cannot represent would become something else by being written back.
   if (!isJson(failure.record))
     throw new ConflictError(`The record of failure ${failure._id} is not JSON: it can be edited by the host only`);
+  // Nobody may write back what was put in the place of what is hidden.
+  if (jsonText(call.deps.redaction.failure(failure, viewerOf(call)).record) !== jsonText(failure.record))
+    throw new ForbiddenError("The record is not shown as it is, so it cannot be edited");
   const { record } = call.body.value as v.InferOutput<typeof editShape>;
-  return failureReply(await call.deps.scheduler.editFailure(failure._id, record));
+  return failureReply(call, await call.deps.scheduler.editFailure(failure._id, record));
 }
 
 function isJson(record: unknown): boolean {

@@ -2,12 +2,13 @@ import type { Clock } from "../../clock.ts";
 import type { FlowRegistry } from "../../flow-registry.ts";
 import type { v } from "../../model/validate.ts";
 import type { Scheduler } from "../../scheduler/scheduler.ts";
-import type { Action, TenantScope } from "../authorization.ts";
+import type { Action, Authorize, TenantScope } from "../authorization.ts";
 import type { Body, BodySpec } from "../body.ts";
 import type { Schema } from "../documents.ts";
 import type { EventBroadcast } from "../events/event-broadcast.ts";
 import type { Cursors } from "../lists/cursor.ts";
 import type { QuerySchema } from "../lists/query.ts";
+import type { Redaction } from "../redaction.ts";
 import type { Reply } from "../reply.ts";
 import { pathOf } from "../router.ts";
 import type { StopListeners } from "../stop-listeners.ts";
@@ -16,6 +17,7 @@ import type { StopListeners } from "../stop-listeners.ts";
 export interface HttpDeps {
   readonly registry: FlowRegistry;
   readonly scheduler: Scheduler;
+  readonly authorize: Authorize;
   readonly events: EventBroadcast;
   readonly clock: Clock;
   /** What precedes every path; "" or a path that begins with a slash. */
@@ -23,6 +25,7 @@ export interface HttpDeps {
   /** What precedes every path as clients see it; undefined: references are relative. */
   readonly publicPath: string | undefined;
   readonly cursors: Cursors;
+  readonly redaction: Redaction;
   readonly stops: StopListeners;
   /** Longest wait for the end of a run, in milliseconds. */
   readonly maxWaitMs: number;
@@ -69,8 +72,8 @@ export interface Route {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** Such as `/flows/{_id}`; at most one id. */
   readonly path: string;
-  /** What `authorize` decides about. */
-  readonly action: Action;
+  /** What `authorize` decides about; undefined: the route asks by itself, about every action. */
+  readonly action: Action | undefined;
   /** Name of the operation in the OpenAPI document. */
   readonly operationId: string;
   /** What it does, in one sentence. */

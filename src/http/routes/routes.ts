@@ -4,11 +4,13 @@ import { failureRoutes } from "./failures.ts";
 import { flowRoutes } from "./flows.ts";
 import type { Route } from "./route.ts";
 import { runRoutes } from "./runs.ts";
+import { scheduleRoutes } from "./schedules.ts";
 import { serviceRoutes } from "./service.ts";
 
 /** Every route, in the order of the manual. */
 export const routes: readonly Route[] = [
   ...flowRoutes,
+  ...scheduleRoutes,
   ...deliveryRoutes,
   ...runRoutes,
   ...failureRoutes,

@@ -6,6 +6,7 @@ import { patched } from "../../model/flow/patch.ts";
 import type { Run } from "../../model/run.ts";
 import { type TenantScope, sees } from "../authorization.ts";
 import { HttpError } from "../http-error.ts";
+import type { Viewer } from "../redaction.ts";
 import type { Call } from "./route.ts";
 
 /**
@@ -36,6 +37,11 @@ export async function findRun({ deps, scope, _id }: Call): Promise<Run> {
  */
 export function scopeFilter({ scope }: Call): { readonly _integrationId?: string } {
   return scope === undefined ? {} : { _integrationId: scope._integrationId };
+}
+
+/** For whom a record is shown. */
+export function viewerOf({ request, scope }: Call): Viewer {
+  return scope === undefined ? { request } : { request, scope };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { StorageFailedError } from "../../errors.ts";
 import { v } from "../../model/validate.ts";
-import { healthDocument } from "../documents.ts";
+import { permissionsOf } from "../authorization.ts";
+import { healthDocument, permissionsDocument } from "../documents.ts";
 import { eventsQuery } from "../lists/query.ts";
 import { json, jsonString, streamed } from "../reply.ts";
 import { type Call, type Route, route } from "./route.ts";
@@ -10,6 +11,21 @@ const healthTimeoutMs = 5_000;
 
 /** The service itself: its events, its health and its description. */
 export const serviceRoutes: readonly Route[] = [
+  route({
+    method: "GET",
+    path: "/permissions",
+    action: undefined,
+    operationId: "getPermissions",
+    summary: "Read what the caller may do.",
+    description:
+      "For pages, which show only what is allowed. Every action is asked about and none is done; what is allowed here may still be refused for one flow.",
+    responses: {
+      200: { description: "What is allowed.", content: { "application/json": permissionsDocument } },
+    },
+    async respond({ deps, request }) {
+      return json(200, await permissionsOf(deps.authorize, request));
+    },
+  }),
   route({
     method: "GET",
     path: "/events",
