@@ -12,6 +12,7 @@ import {
   tableName,
 } from "./database.ts";
 import { findAtFault } from "./halving.ts";
+import { changedColumns, onConflict, quote, refuseUnstorable } from "./spelling.ts";
 
 /** What is used of a `Pool` of the package `pg`. */
 export interface PostgresPool {
@@ -117,7 +118,7 @@ class Connection {
 /** PostgreSQL, for a database of another client. */
 export const postgresDialect: SqlDialect = {
   name: "postgres",
-  quote: (name) => `"${name.replaceAll('"', '""')}"`,
+  quote,
   place: (nth) => `$${nth}`,
   cursorText: (column) => `${column}::text`,
   isSettled: (column, ms) => `${column} <= now() - ${ms} * interval '1 millisecond'`,
@@ -151,11 +152,9 @@ function faultOf(error: unknown): SqlFault {
 
 // JSON that `json_populate_recordset` reads as the value, whatever type the column has.
 function valueOf(value: unknown): unknown {
+  refuseUnstorable(value);
   if (typeof value === "bigint") return value.toString();
-  if (typeof value === "number" && !Number.isFinite(value)) throw new RangeError(`${value} is no number of a column`);
-  if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString("hex")}`;
-  if (typeof value === "function" || typeof value === "symbol") throw new RangeError(`a ${typeof value} is no value`);
-  return value;
+  return value instanceof Uint8Array ? `\\x${Buffer.from(value).toString("hex")}` : value;
 }
 
 async function writeRows(
@@ -191,22 +190,16 @@ async function writeRows(
   return unwritable;
 }
 
-function statementOf({ mode, table, columns, key, keyColumn }: RowStatement): string {
-  const quote = (name: string) => postgresDialect.quote(name);
-  const name = tableName(postgresDialect, table);
+function statementOf(to: RowStatement): string {
+  const { mode, columns } = to;
+  const name = tableName(postgresDialect, to.table);
   const source = `json_populate_recordset(null::${name}, $1)`;
-  const list = columns.map(quote).join(", ");
-  const others = columns.filter((column) => !key.includes(column));
-  const same = key.map((column) => `t.${quote(column)} = r.${quote(column)}`).join(" and ");
+  const same = to.key.map((column) => `t.${quote(column)} = r.${quote(column)}`).join(" and ");
   if (mode === "delete") return `delete from ${name} t using ${source} r where ${same}`;
   if (mode === "update") {
-    const sets = (others.length === 0 ? columns : others).map((column) => `${quote(column)} = r.${quote(column)}`);
+    const sets = changedColumns(to).map((column) => `${quote(column)} = r.${quote(column)}`);
     return `update ${name} t set ${sets.join(", ")} from ${source} r where ${same}`;
   }
-  const insert = `insert into ${name} (${list}) select ${list} from ${source}`;
-  if (mode === "insert")
-    return keyColumn === undefined ? insert : `${insert} on conflict (${quote(keyColumn)}) do nothing`;
-  const sets = others.map((column) => `${quote(column)} = excluded.${quote(column)}`);
-  const action = sets.length === 0 ? "nothing" : `update set ${sets.join(", ")}`;
-  return `${insert} on conflict (${key.map(quote).join(", ")}) do ${action}`;
+  const list = columns.map(quote).join(", ");
+  return `insert into ${name} (${list}) select ${list} from ${source}${onConflict(to)}`;
 }

@@ -10,6 +10,7 @@ import {
   type SqlRow,
   tableName,
 } from "./database.ts";
+import { changedColumns, onConflict, quote, refuseUnstorable } from "./spelling.ts";
 
 /** What is used of a database of node:sqlite, better-sqlite3 or libsql. */
 export interface SqliteConnection {
@@ -99,7 +100,7 @@ async function transaction<T>(
 /** SQLite, for a database of another client. */
 export const sqliteDialect: SqlDialect = {
   name: "sqlite",
-  quote: (name) => `"${name.replaceAll('"', '""')}"`,
+  quote,
   place: () => "?",
   // Fewer digits would not be the same number again.
   cursorText: (column) =>
@@ -130,14 +131,10 @@ function faultOf(error: unknown): SqlFault {
 }
 
 function valueOf(value: unknown): unknown {
-  if (typeof value === "number" && !Number.isFinite(value)) throw new RangeError(`${value} is no number of a column`);
+  refuseUnstorable(value);
   if (typeof value === "boolean") return value ? 1 : 0;
   if (value instanceof Date) return value.toISOString();
-  if (value === null || typeof value !== "object" || value instanceof Uint8Array) {
-    if (typeof value === "function" || typeof value === "symbol") throw new RangeError(`a ${typeof value} is no value`);
-    return value;
-  }
-  return JSON.stringify(value);
+  return value === null || typeof value !== "object" || value instanceof Uint8Array ? value : JSON.stringify(value);
 }
 
 async function writeRows(
@@ -163,27 +160,19 @@ async function writeRows(
 }
 
 /** A statement, and which column each of its values is of. */
-function statementOf({ mode, table, columns, key, keyColumn }: RowStatement): {
-  text: string;
-  order: readonly number[];
-} {
-  const quote = (name: string) => sqliteDialect.quote(name);
-  const name = tableName(sqliteDialect, table);
+function statementOf(to: RowStatement): { readonly text: string; readonly order: readonly number[] } {
+  const { mode, columns } = to;
+  const name = tableName(sqliteDialect, to.table);
   const placeOf = (column: string) => columns.indexOf(column);
-  const others = columns.filter((column) => !key.includes(column));
-  const same = key.map((column) => `${quote(column)} = ?`).join(" and ");
-  const keys = key.map(placeOf);
+  const same = to.key.map((column) => `${quote(column)} = ?`).join(" and ");
+  const keys = to.key.map(placeOf);
   if (mode === "delete") return { text: `delete from ${name} where ${same}`, order: keys };
   if (mode === "update") {
-    const changed = others.length === 0 ? columns : others;
+    const changed = changedColumns(to);
     const sets = changed.map((column) => `${quote(column)} = ?`).join(", ");
     return { text: `update ${name} set ${sets} where ${same}`, order: [...changed.map(placeOf), ...keys] };
   }
-  const insert = `insert into ${name} (${columns.map(quote).join(", ")}) values (${columns.map(() => "?").join(", ")})`;
-  const order = columns.map(placeOf);
-  if (mode === "insert")
-    return { text: keyColumn === undefined ? insert : `${insert} on conflict (${quote(keyColumn)}) do nothing`, order };
-  const sets = others.map((column) => `${quote(column)} = excluded.${quote(column)}`);
-  const action = sets.length === 0 ? "nothing" : `update set ${sets.join(", ")}`;
-  return { text: `${insert} on conflict (${key.map(quote).join(", ")}) do ${action}`, order };
+  const places = columns.map(() => "?").join(", ");
+  const insert = `insert into ${name} (${columns.map(quote).join(", ")}) values (${places})`;
+  return { text: insert + onConflict(to), order: columns.map(placeOf) };
 }
