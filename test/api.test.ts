@@ -1,100 +1,15 @@
 import ts from "typescript";
 import { fileURLToPath } from "node:url";
-import { FlowRegistry, MemoryStorage, Scheduler, type Export, type Import } from "poundlock";
+import { MemoryStorage } from "poundlock";
 import { ManualClock } from "poundlock/testing";
 import { describe, expect, test } from "vitest";
+import { openHost, orderOf } from "./package/host-example.ts";
 
-interface Order {
-  readonly id: string;
-  readonly number: number;
-  readonly email: string;
-}
-
-/** Five orders to be read, as a shop would give them. */
-function openShop() {
-  const all: Order[] = [1, 2, 3, 4, 5].map((number) => ({ id: `o${number}`, number, email: `${number}@shop.example` }));
-  return {
-    all,
-    async ordersAfter(after: number, limit: number, { signal }: { readonly signal: AbortSignal }): Promise<Order[]> {
-      signal.throwIfAborted();
-      return all.filter(({ number }) => number > after).slice(0, limit);
-    },
-  };
-}
-
-/** Keeps what is written under its key. */
-function openErp() {
-  const kept = new Map<string, Order>();
-  return {
-    kept,
-    async upsert(
-      records: readonly Order[],
-      { keys, signal }: { readonly keys: readonly string[]; readonly signal: AbortSignal },
-    ): Promise<void> {
-      signal.throwIfAborted();
-      for (const [index, record] of records.entries()) kept.set(keys[index] ?? "", record);
-    },
-  };
-}
-
-/** The host's whole program as the design writes it; what it has not written is declared here. */
 async function host() {
-  const shop = openShop();
-  const erp = openErp();
-  const mailed: string[] = [];
   const printed: unknown[][] = [];
-  const console = { log: (...words: unknown[]) => void printed.push(words) };
   const clock = new ManualClock("2026-11-23T17:01:00Z");
-
-  const orders: Export<Order, { after: number }> = {
-    order: "ordered",
-    key: (order) => order.id,
-    async *pages({ checkpoint, pageSize, signal }) {
-      let after = checkpoint?.after ?? 0;
-      for (;;) {
-        const records = await shop.ordersAfter(after, pageSize, { signal });
-        if (records.length === 0) return;
-        // eslint-disable-next-line @typescript-eslint/no-non-null-assertion -- as the design writes it
-        after = records.at(-1)!.number;
-        yield { records, checkpoint: { after } };
-      }
-    },
-  };
-
-  const ledger: Import<Order> = {
-    idempotent: true, // a second write of the same order changes nothing
-    batchSize: 500,
-    async write(records, { keys, signal }) {
-      await erp.upsert(records, { keys, signal });
-    },
-  };
-
-  const mailer: Import<Pick<Order, "email" | "id">> = {
-    idempotent: false,
-    async write(records) {
-      mailed.push(...records.map(({ email }) => email));
-    },
-  };
-
-  const registry = new FlowRegistry({
-    exports: { orders }, // the keys are the _exportIds; typed and completed by the editor
-    imports: { ledger, mailer },
-    storage: new MemoryStorage(),
-    timezone: "Europe/Oslo", // default "UTC"
-    clock,
-  });
-  const scheduler = new Scheduler(registry, { concurrency: 20 });
-
-  scheduler.on("run:completed", ({ run }) => console.log(run.numSuccess, "written,", run.numError, "refused"));
-  await scheduler.start();
-
-  const flow = await registry.create({
-    name: "Orders to ledger and mail",
-    schedule: "*/5 * * * *",
-    _exportId: "orders",
-    _importIds: ["ledger", "mailer"], // or _importId: "ledger"
-  });
-  return { shop, erp, mailed, printed, clock, registry, scheduler, flow };
+  const console = { log: (...words: unknown[]) => void printed.push(words) };
+  return { printed, clock, ...(await openHost(5, console, { clock, storage: new MemoryStorage() })) };
 }
 
 describe("the host's program", () => {
@@ -106,33 +21,33 @@ describe("the host's program", () => {
   });
 
   test("moves every order to both imports when it is run", async () => {
-    const { scheduler, flow, erp, mailed, printed, shop } = await host();
+    const { scheduler, flow, written, sent, printed, sold } = await host();
 
     const run = await scheduler.run(flow._id); // durable once it resolves; status "queued"
     const ended = await scheduler.waitFor(run._id); // completed, failed or canceled
     await scheduler.stop({ graceMs: 10_000 });
 
     expect([run.status, ended.status]).toEqual(["queued", "completed"]);
-    expect([...erp.kept.values()]).toEqual(shop.all);
-    expect([...erp.kept.keys()]).toEqual(["o1", "o2", "o3", "o4", "o5"]);
-    expect(mailed).toEqual(shop.all.map(({ email }) => email));
+    expect([...written.values()]).toEqual(sold);
+    expect([...written.keys()]).toEqual(["o1", "o2", "o3", "o4", "o5"]);
+    expect(sent).toEqual(sold.map(({ id, email }) => `Order ${id} to ${email}`));
     expect(printed).toEqual([[10, "written,", 0, "refused"]]);
   });
 
   test("moves only what is new when its time comes", async () => {
-    const { scheduler, flow, shop, mailed, clock } = await host();
+    const { scheduler, flow, sold, sent, clock } = await host();
     await scheduler.waitFor((await scheduler.run(flow._id))._id);
-    shop.all.push({ id: "o6", number: 6, email: "6@shop.example" });
+    sold.push(orderOf(6));
 
     await clock.moveTo("2026-11-23T17:05:00Z");
     await scheduler.stop({ graceMs: 10_000 });
 
-    expect(mailed.slice(5)).toEqual(["6@shop.example"]);
+    expect(sent.slice(5)).toEqual(["Order o6 to 6@shop.example"]);
   });
 
   test("takes an order as it happens, once", async () => {
-    const { scheduler, registry, mailed, clock } = await host();
-    const order: Order = { id: "o7", number: 7, email: "7@shop.example" };
+    const { scheduler, registry, sent, clock } = await host();
+    const order = orderOf(7);
     const event = { id: "e1" };
 
     const first = await scheduler.accept("orders", [order], { ids: [event.id] }); // real time: resolves when durable
@@ -144,7 +59,7 @@ describe("the host's program", () => {
       { accepted: 1, duplicates: 0 },
       { accepted: 0, duplicates: 1 },
     ]);
-    expect(mailed).toEqual(["7@shop.example"]);
+    expect(sent).toEqual(["Order o7 to 7@shop.example"]);
     expect((await registry.list()).items).toHaveLength(1);
   });
 
