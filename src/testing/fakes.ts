@@ -62,13 +62,13 @@ export function collectingImport<T>(settings: ImportSettings<T> = {}): Collectin
 }
 
 /** What a script says to one call of `write`; it may also throw, or wait for the signal. */
-export type Script<T> = (
+export type WriteScript<T> = (
   call: WriteCall<T>,
   context: ImportContext,
 ) => Promise<void | readonly Result[]> | readonly Result[] | undefined;
 
 /** Does what `script` says at each call, and keeps the records that it lets be written. */
-export function scriptedImport<T>(script: Script<T>, settings: ImportSettings<T> = {}): CollectingImport<T> {
+export function scriptedImport<T>(script: WriteScript<T>, settings: ImportSettings<T> = {}): CollectingImport<T> {
   const written: T[] = [];
   const byKey = new Map<string, T>();
   const calls: WriteCall<T>[] = [];

@@ -4,7 +4,7 @@ export {
   type ArrayExportOptions,
   type CollectingImport,
   type ImportSettings,
-  type Script,
+  type WriteScript,
   type WriteCall,
   arrayExport,
   collectingImport,

@@ -131,21 +131,21 @@ function isReadAsWritten(text: string, integers: IntegerReading): boolean {
   const number = Number(text);
   if (!Number.isFinite(number)) return false;
   // What an integer is read as depends on its size, not on whether it happens to keep its digits.
-  if (integers !== "refuse" && isPlain(text)) return Number.isSafeInteger(number);
+  if (integers !== "refuse" && isInteger(text)) return Number.isSafeInteger(number);
   const { digits, zeros } = decimal(text);
   return zeros < 0 || digits === decimal(number.toExponential()).digits;
 }
 
 /** The integer, written as digits alone; undefined if it is too long. */
 function integerOf(text: string): string | undefined {
-  if (isPlain(text)) return text.length > mostDigits ? undefined : text;
+  if (isInteger(text)) return text.length > mostDigits ? undefined : text;
   // A few characters must not become hundreds of digits.
   if (!Number.isFinite(Number(text))) return undefined;
   const { sign, digits, zeros } = decimal(text);
   return sign + digits + "0".repeat(zeros);
 }
 
-function isPlain(text: string): boolean {
+function isInteger(text: string): boolean {
   return /^-?\d+$/.test(text);
 }
 

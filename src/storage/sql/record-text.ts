@@ -49,7 +49,7 @@ function isJsonObject(value: object, depth: number): boolean {
     for (let index = 0; index < length; index++) if (!isJson(value[index], depth)) return false;
     return true;
   }
-  if (!isPlain(value)) return false;
+  if (!isPlainObject(value)) return false;
   for (const key of Object.keys(value))
     if (key === "__proto__" || !isJson((value as Record<string, unknown>)[key], depth)) return false;
   return true;
@@ -66,7 +66,7 @@ function isDeeper(value: unknown, levels: number, seen: Set<unknown>): boolean {
 }
 
 // By its shape: each realm, such as a test runner's, has an `Object.prototype` of its own.
-function isPlain(value: object): boolean {
+function isPlainObject(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype !== null && Object.getPrototypeOf(prototype) === null;
 }

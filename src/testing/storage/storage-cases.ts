@@ -36,7 +36,7 @@ export type OpenStorage = (place: string) => Promise<Storage> | Storage;
 export function storageCases(open: OpenStorage, capabilities: Partial<StorageCapabilities> = {}): TestCases {
   const { durable = false, shared = false } = capabilities;
   const has: StorageCapabilities = { durable, shared };
-  return chooseCases([abilitiesCase(open, has), ...cases.map((each) => candidateOf(each, open, has))]);
+  return chooseCases([capabilitiesCase(open, has), ...cases.map((each) => candidateOf(each, open, has))]);
 }
 
 const cases: readonly StorageCase[] = [
@@ -57,7 +57,7 @@ const cases: readonly StorageCase[] = [
 ];
 
 // Without this one, cases would be left out because their author forgot to ask for them.
-function abilitiesCase(open: OpenStorage, has: StorageCapabilities): Candidate {
+function capabilitiesCase(open: OpenStorage, has: StorageCapabilities): Candidate {
   return {
     title: "it has the capabilities that it is tested for, and says so",
     run: () =>

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Import, type Result, type Run, reject, retryLater, stop } from "../../../src/index.ts";
-import { type ImportSettings, type Script, arrayExport, scriptedImport } from "../../../src/testing/index.ts";
+import { type ImportSettings, type WriteScript, arrayExport, scriptedImport } from "../../../src/testing/index.ts";
 import { Gate, Harness, aborted, pagesExport, upTo } from "../../support/harness.ts";
 
 const byNumber = { key: (number: number) => `#${number}` };
@@ -12,7 +12,7 @@ const nope = (fault: "retry" | "reject" | "unknown", message: string = fault, af
 const ok: Result = { ok: true };
 
 /** One page of the numbers from 1 to `count`, into one import that does what `script` says. */
-function moving(count: number, script: Script<number>, settings: ImportSettings<number> = {}) {
+function moving(count: number, script: WriteScript<number>, settings: ImportSettings<number> = {}) {
   const sink = scriptedImport<number>(script, settings);
   const harness = new Harness({ exports: { from: arrayExport(upTo(count), byNumber) }, imports: { sink } });
   return { sink, harness };
