@@ -28,31 +28,26 @@ export function say(text: string): void {
 }
 
 /** What begins. */
-export const heading = (text: string) => say(`\n${styled("bold", text)}`);
+export const heading = (text: string) => say(styled("bold", text));
 /** What went well. */
 export const done = (text: string) => say(`  ${styled("green", "✔")} ${text}`);
 /** What went wrong. */
 export const failed = (text: string) => say(`  ${styled("red", "✖")} ${text}`);
 /** What waits. */
 export const waits = (text: string) => say(`  ${styled("yellow", "‖")} ${text}`);
-/** What is worth knowing, cut off where the terminal ends. */
-export const note = (text: string) =>
-  say(`    ${styled("dim", cut(text, (isTerminal ? process.stdout.columns : 100) - 4))}`);
-
-/** Draws bars until `leaveBars` is called. */
+/** Draws bars until `clearBars` is called. */
 export function showBars(shown: readonly Bar[]): void {
   if (!isTerminal) return;
   bars = shown;
   timer = setInterval(draw, 80);
 }
 
-/** Leaves the bars as they are now. */
-export function leaveBars(): void {
+/** Takes the bars away. */
+export function clearBars(): void {
   if (timer === undefined) return;
-  draw();
+  update.clear();
   clearInterval(timer);
   timer = undefined;
-  update.done();
 }
 
 function draw(): void {
@@ -63,16 +58,12 @@ function drawn({ name, total, value, note = () => "" }: Bar): string {
   const now = value();
   const full = Math.round((width * now) / total);
   const line = styled("cyan", "█".repeat(full)) + styled("dim", "░".repeat(width - full));
-  return `    ${name.padEnd(16)} ${line} ${count(now).padStart(6)} of ${count(total)}  ${styled("yellow", note())}`;
+  return `    ${name.padEnd(6)} ${line} ${count(now).padStart(6)} of ${count(total)}  ${styled("yellow", note())}`;
 }
 
 /** A whole number with separators: 30,000. */
 export function count(value: number): string {
   return value.toLocaleString("en");
-}
-
-function cut(text: string, longest: number): string {
-  return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
 }
 
 function styled(style: "bold" | "dim" | "green" | "red" | "yellow" | "cyan", text: string): string {

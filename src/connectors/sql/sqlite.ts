@@ -118,10 +118,11 @@ export const sqliteDialect: SqlDialect = {
 };
 
 function faultOf(error: unknown): SqlFault {
-  const { code, errcode } = (error ?? {}) as { code?: unknown; errcode?: unknown };
+  const { code, errcode, rawCode } = (error ?? {}) as { code?: unknown; errcode?: unknown; rawCode?: unknown };
   const name = typeof code === "string" ? code : "";
-  // node:sqlite has the number only; the lowest byte is the kind of error.
-  const kind = typeof errcode === "number" ? errcode & 0xff : undefined;
+  // node:sqlite has the number only, and libsql no name for some; the lowest byte is the kind of error.
+  const number = errcode ?? rawCode;
+  const kind = typeof number === "number" ? number & 0xff : undefined;
   const message = messageOf(error);
   if (/^SQLITE_(CONSTRAINT|MISMATCH|TOOBIG)/.test(name) || kind === 19 || kind === 20 || kind === 18) return "reject";
   if (/^SQLITE_(BUSY|LOCKED)/.test(name) || kind === 5 || kind === 6) return "retry";
