@@ -5,7 +5,8 @@ import { testDatabases } from "./databases.ts";
 
 for (const each of testDatabases.filter(({ name }) => name !== "PostgreSQL"))
   test.skipIf(each.skip !== undefined)(`${each.name} refuses a value of another type in a strict table`, async () => {
-    const { database, close } = await each.open();
+    const opened = await each.open();
+    const { database } = opened;
     await database.query("create table flights (id text primary key, delay integer) strict");
     const into = sqlImport<{ id: string; delay: unknown }>({ database, table: "flights", key: ["id"] });
     const records = [
@@ -18,5 +19,5 @@ for (const each of testDatabases.filter(({ name }) => name !== "PostgreSQL"))
 
     expect(results).toMatchObject([{ ok: true }, { ok: false, fault: "reject" }, { ok: true }]);
     expect(await database.query("select id from flights order by id")).toMatchObject([{ id: "1" }, { id: "3" }]);
-    await close();
+    await opened.close();
   });
