@@ -20,6 +20,8 @@ export interface RunnerDeps {
   /** Whether records are frozen. */
   readonly freeze: boolean;
   readonly leaseMs: number;
+  /** This process's own id. */
+  readonly processId: string;
   readonly newId: () => string;
   readonly log: Logger;
   readonly emit: Emit<SchedulerEvents>;
@@ -72,7 +74,7 @@ export class Runner {
   readonly #running = new Map<string, Running>();
   readonly #yielder: Yielder;
   readonly #storage: Storage;
-  /** Every claim has a token of its own: this runner's id and a number. */
+  /** Every claim has a token of its own: this process's id and a number. */
   readonly #id: string;
   #claimed = 0;
   readonly #claims = new Set<Claim>();
@@ -86,7 +88,7 @@ export class Runner {
     this.#deps = deps;
     this.#yielder = new Yielder(deps.clock);
     this.#storage = deps.storage;
-    this.#id = deps.newId();
+    this.#id = deps.processId;
     const { storage } = deps;
     this.#patientStorage = {
       commitPage: (...call) => this.#withRetries("commitPage", () => storage.commitPage(...call)),

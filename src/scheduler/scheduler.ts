@@ -16,6 +16,7 @@ import type { EndRunResult, ListResult, Storage } from "../storage/storage.ts";
 import { CatalogCheck } from "./maintenance/catalog-check.ts";
 import { ClockWatch } from "./maintenance/clock-watch.ts";
 import { Deliveries, type WaitingPage } from "./deliveries.ts";
+import { Duties } from "./duties.ts";
 import { Failures } from "./failures.ts";
 import { FlowWatch } from "./flow-watch.ts";
 import { Healing } from "./maintenance/healing.ts";
@@ -69,7 +70,10 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const { random, logger: log, overlap, retryDelayMs, freezeRecords: freeze, ...rest } = this.#options;
     const emit: Emit<SchedulerEvents> = (name, payload) => this.#emit(name, payload);
     const clockWatch = new ClockWatch({ clock: rest.clock, emit });
-    const deps = { ...rest, storage, log, emit, clockWatch, wake: (_flowId: string) => this.#wake(_flowId) };
+    const processId = rest.newId();
+    const duties = new Duties({ storage, clock: rest.clock, processId });
+    const shared = { storage, log, emit, clockWatch, duties, processId };
+    const deps = { ...rest, ...shared, wake: (_flowId: string) => this.#wake(_flowId) };
     this.#queue = new RunQueue(deps);
     this.#runner = new Runner({
       ...deps,

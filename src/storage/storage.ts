@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { DutyStorage } from "./duties.ts";
 import type { FailureStorage } from "./failures.ts";
 import type { FlowStorage } from "./flows.ts";
 import type { InboxStorage } from "./inbox.ts";
@@ -7,6 +8,7 @@ import type { PlaceStorage } from "./places.ts";
 import type { RunStorage } from "./runs.ts";
 
 export type { ImportPlace, ImportPosition, PlaceChange, Places, StoredCheckpoint } from "../model/place.ts";
+export type * from "./duties.ts";
 export type * from "./failures.ts";
 export type * from "./flows.ts";
 export type * from "./inbox.ts";
@@ -26,7 +28,8 @@ export type * from "./runs.ts";
  * after such an uncertain result is harmless.
  * Instants are epoch milliseconds; documents carry ISO 8601 UTC.
  */
-export interface Storage extends FlowStorage, RunStorage, LeaseStorage, PlaceStorage, FailureStorage, InboxStorage {
+export interface Storage
+  extends FlowStorage, RunStorage, LeaseStorage, PlaceStorage, FailureStorage, InboxStorage, DutyStorage {
   /** Decides which conformance cases apply. */
   readonly capabilities: StorageCapabilities;
   /** Where it is, for reports: storages of one process that have the same one have the same content. Absent: unknown. */

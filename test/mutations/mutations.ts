@@ -118,6 +118,44 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/storage/postgres/copy-storage.test.ts"],
   },
 
+  // ── several processes
+  {
+    promise: "a duty has one holder at a time",
+    file: "src/storage/sql/processes/duties.ts",
+    find: "where poundlock_duties.holder = excluded.holder",
+    replace: "where poundlock_duties.holder <> ''",
+    tests: [sqliteStorage],
+    only: "claimDuty",
+  },
+  {
+    promise: "one of several processes looks for what is due, and the others queue only what is overdue",
+    file: "src/scheduler/timetable/timetable.ts",
+    find: "const lateMs = looksAtAll ? 0 : overdueMs;",
+    replace: "const lateMs = 0;",
+    tests: ["test/scheduler/duties.test.ts"],
+  },
+  {
+    promise: "a process that stops gives its duties up",
+    file: "src/scheduler/duties.ts",
+    find: "if (!this.#held.delete(name)) return;",
+    replace: "if (this.#held.delete(name)) return;",
+    tests: ["test/scheduler/duties.test.ts"],
+  },
+  {
+    promise: "what waits for an instant goes on in time, also if another process has the duty of maintenance",
+    file: "src/scheduler/maintenance/maintenance.ts",
+    find: "if (this.#hasDuty || isExpected)",
+    replace: "if (this.#hasDuty)",
+    tests: ["test/scheduler/duties.test.ts"],
+  },
+  {
+    promise: "an export with listen is listened to in one process",
+    file: "src/scheduler/intake/listeners.ts",
+    find: "} else if (isOurs && source !== undefined && ",
+    replace: "} else if (source !== undefined && ",
+    tests: ["test/scheduler/duties.test.ts"],
+  },
+
   // ── flows and schedules
   {
     promise:

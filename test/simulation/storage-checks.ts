@@ -67,6 +67,7 @@ export class StorageChecks {
         this.#resolved(call.answer);
         break;
       // They read, or change nothing that is modelled.
+      case "claimDuty":
       case "countOpenFailures":
       case "dropInbox":
       case "dueFlows":
@@ -85,6 +86,7 @@ export class StorageChecks {
       case "nextRetryAt":
       case "openKeys":
       case "prune":
+      case "releaseDuty":
       case "renewLeases":
       case "rescheduleFlows":
       case "resumableFlows":

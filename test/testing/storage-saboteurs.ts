@@ -348,5 +348,40 @@ const ofEndings: Readonly<Record<string, Spoil>> = {
   }),
 };
 
+/** The same, of what processes share. */
+const ofProcesses: Readonly<Record<string, Spoil>> = {
+  "claimDuty gives a duty to one holder at a time, and its holder may keep it": (honest) => ({
+    // Its holder has to wait as well.
+    claimDuty: (claim) => honest.claimDuty({ ...claim, holder: `${claim.holder} ${claim.at}` }),
+  }),
+
+  "claimDuty of one duty leaves another one to whoever claims it": (honest) => ({
+    claimDuty: (claim) => honest.claimDuty({ ...claim, name: "duty" }),
+  }),
+
+  "claimDuty takes a duty away that is held for more than twice as long as anybody claims it for": (honest) => {
+    const held = new Map<string, number>();
+    return {
+      async claimDuty(claim) {
+        if ((held.get(claim.name) ?? 0) > claim.at) return false;
+        held.set(claim.name, claim.until);
+        return honest.claimDuty(claim);
+      },
+    };
+  },
+
+  "releaseDuty gives a duty up, of its holder alone": (honest) => ({
+    async releaseDuty({ name }) {
+      for (const holder of ["a", "b"]) await honest.releaseDuty({ name, holder });
+    },
+  }),
+};
+
 /** Title of a case that has to fail → what a storage does that breaks this promise. */
-export const importSaboteurs: Readonly<Record<string, Spoil>> = { ...ofPlaces, ...ofKeys, ...ofInboxes, ...ofEndings };
+export const importSaboteurs: Readonly<Record<string, Spoil>> = {
+  ...ofPlaces,
+  ...ofKeys,
+  ...ofInboxes,
+  ...ofEndings,
+  ...ofProcesses,
+};

@@ -1,20 +1,22 @@
-import { type Clock, isAborted } from "../../clock.ts";
+import type { Clock } from "../../clock.ts";
 import { BusyError, FlowDisabledError, InvalidRequestError, NotFoundError } from "../../errors.ts";
 import type { Emit, SchedulerEvents } from "../../events.ts";
-import type { AcceptOptions, AcceptResult, Export } from "../../model/host/export.ts";
+import type { AcceptOptions, AcceptResult } from "../../model/host/export.ts";
 import type { Logger } from "../../model/logger.ts";
 import type { Flow } from "../../model/flow/flow.ts";
 import { longestKey, unstorable } from "../../model/validate.ts";
 import type { Run } from "../../model/run.ts";
 import type { AppendInboxFlowResult, Arrival, Storage } from "../../storage/storage.ts";
 import { type ArrivalPage, arrivalOf, failuresOf, sortArrival } from "./arrival.ts";
+import type { Duties } from "../duties.ts";
 import type { ClockWatch } from "../maintenance/clock-watch.ts";
-import { Listening, type ListeningDeps, listenTimeoutMs } from "./listening.ts";
+import { type ExportCatalog, Listeners } from "./listeners.ts";
 
 /** Everything an intake needs. */
 export interface IntakeDeps {
   readonly storage: Pick<Storage, "appendInbox" | "listFlows">;
   readonly exports: ExportCatalog;
+  readonly duties: Pick<Duties, "claim" | "release">;
   readonly clock: Clock;
   readonly clockWatch: Pick<ClockWatch, "retentionNow">;
   readonly maxInboxPages: number;
@@ -29,12 +31,6 @@ export interface IntakeDeps {
 /** How much of an inbox is full when `inbox:filling` is emitted. */
 const fillingPart = 0.8;
 
-/** The exports there are. */
-export interface ExportCatalog {
-  readonly exportIds: readonly string[];
-  findExport(_id: string): Export<unknown> | undefined;
-}
-
 interface Arriving extends AcceptOptions {
   /** Whether records have to fit the export's schema, `key` and `version`. */
   readonly isChecked: boolean;
@@ -43,14 +39,17 @@ interface Arriving extends AcceptOptions {
 /** Records that arrive: kept in the inbox of every enabled flow that uses the export, before their sender gets an OK. */
 export class Intake {
   readonly #deps: IntakeDeps;
-  readonly #listening = new Map<string, Listening>();
-  readonly #changes = new Map<string, Promise<void>>();
+  readonly #listeners: Listeners;
   /** Flows whose inbox was filling when something arrived last. */
   readonly #filling = new Set<string>();
-  #signal = AbortSignal.abort();
 
   constructor(deps: IntakeDeps) {
     this.#deps = deps;
+    this.#listeners = new Listeners({
+      ...deps,
+      // A source delivers again what is refused, for ever: its invalid records become failures when a run reads them.
+      accept: (_exportId, records, options) => this.#accept(_exportId, records, { ...options, isChecked: false }),
+    });
   }
 
   /**
@@ -118,58 +117,19 @@ export class Intake {
     };
   }
 
-  /** Listens on every export with `listen` that an enabled flow uses, from now on. */
+  /** Listens on every export with `listen` that an enabled flow uses, from now on, unless another process does. */
   async start(signal: AbortSignal): Promise<void> {
-    this.#signal = signal;
-    this.#changes.clear();
-    await Promise.all(this.#deps.exports.exportIds.map((_exportId) => this.refresh(_exportId)));
+    await this.#listeners.start(signal);
   }
 
   /** Ends all listening; resolves when it has ended, or was left behind after `graceMs`. */
   async stop(graceMs: number): Promise<void> {
-    await Promise.all([...this.#listening.keys()].map((_exportId) => this.#end(_exportId, graceMs)));
+    await this.#listeners.stop(graceMs);
   }
 
   /** A flow on this export was created, changed or deleted: begins or ends listening, if that follows. */
   refresh(_exportId: string): Promise<void> {
-    const signal = this.#signal;
-    // One change of an export after the other: two that overlap could both begin to listen.
-    const change = (this.#changes.get(_exportId) ?? Promise.resolve()).then(() => this.#refresh(_exportId, signal));
-    this.#changes.set(
-      _exportId,
-      change.catch(() => undefined),
-    );
-    return change;
-  }
-
-  async #refresh(_exportId: string, signal: AbortSignal): Promise<void> {
-    const source = this.#deps.exports.findExport(_exportId);
-    if (source?.listen === undefined || isAborted(signal)) return;
-    const isUsed = await this.#isUsed(_exportId);
-    if (isAborted(signal)) return;
-    const isListening = this.#listening.has(_exportId);
-    if (isUsed && !isListening) this.#begin(_exportId, source);
-    else if (!isUsed && isListening) await this.#end(_exportId, listenTimeoutMs);
-  }
-
-  async #isUsed(_exportId: string): Promise<boolean> {
-    const { items } = await this.#deps.storage.listFlows({ _exportId, disabled: false, limit: 1 });
-    return items.length > 0;
-  }
-
-  // Waits for nothing: an export that takes its time to connect delays no other.
-  #begin(_exportId: string, source: Export<unknown>): void {
-    const { clock, log, emit } = this.#deps;
-    // A source delivers again what is refused, for ever: its invalid records become failures when a run reads them.
-    const accept: ListeningDeps["accept"] = (records, options) =>
-      this.#accept(_exportId, records, { ...options, isChecked: false });
-    this.#listening.set(_exportId, new Listening(_exportId, source, { clock, log, emit, accept }));
-  }
-
-  async #end(_exportId: string, limitMs: number): Promise<void> {
-    const listening = this.#listening.get(_exportId);
-    this.#listening.delete(_exportId);
-    await listening?.end(limitMs);
+    return this.#listeners.refresh(_exportId);
   }
 
   #watchFilling({ _flowId, pages }: AppendInboxFlowResult): void {

@@ -4,6 +4,7 @@ import type { Run, RunStart } from "../../model/run.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { ClockWatch } from "./clock-watch.ts";
 import type { Healing } from "./healing.ts";
+import type { Duties } from "../duties.ts";
 import type { LeaseWatch } from "./lease-watch.ts";
 import type { ScheduleCheck } from "../timetable/schedule-check.ts";
 
@@ -21,6 +22,7 @@ export interface MaintenanceDeps {
   readonly wake: (_flowId: string) => void;
   /** A run whose lease had expired was reclaimed: it waits again, or has ended. */
   readonly onReclaimed: (run: Run) => void;
+  readonly duties: Pick<Duties, "claim" | "release">;
   /** What goes on by itself. */
   readonly healing: Pick<Healing, "run" | "nextAt">;
   /** Finds due times that are wrong, and flows that are overdue. */
@@ -34,6 +36,15 @@ export interface MaintenanceDeps {
 /** How long it waits between two rounds at most, in milliseconds. */
 const maxIntervalMs = 30_000;
 
+/** The duty of doing it. */
+const duty = "maintenance";
+
+/**
+ * For how many intervals the duty is claimed, and after how many of them a process that does not have it asks again: so a
+ * process that died is made up for within two.
+ */
+const claimed = { for: 1.25, again: 0.75 };
+
 /** Everything is read in pages of this size, and other work of the process gets its turn after each. */
 const pageSize = 1_000;
 
@@ -42,7 +53,7 @@ const changeSize = 100;
 
 /**
  * Finds what got lost: runs whose process died, inboxes whose run failed, waiting runs whose wake-up never came. And
- * removes the history that retention gives up.
+ * removes the history that retention gives up. One of all processes sharing the storage does it for all.
  */
 export class Maintenance {
   readonly #deps: MaintenanceDeps;
@@ -52,6 +63,7 @@ export class Maintenance {
   #pruning: Promise<void> | undefined;
   /** When the next round is due at the latest, for what waits for an instant. */
   #dueAt = Infinity;
+  #hasDuty = false;
 
   constructor(deps: MaintenanceDeps) {
     this.#deps = deps;
@@ -73,14 +85,40 @@ export class Maintenance {
   async stop(): Promise<void> {
     this.#cancelTimer?.();
     await Promise.all([this.#current, this.#pruning]);
+    await this.#deps.duties.release(duty);
   }
 
-  /** Runs once more, after the round that goes on. */
+  /** Runs once more, after the round that goes on; also if another process has the duty. */
   now(): Promise<void> {
+    return this.#inTurn(async (signal) => {
+      await this.#claimDuty();
+      await this.#round(signal);
+    });
+  }
+
+  // Of what waits for an instant, perhaps no other process knows.
+  #nowIfOurs(): Promise<void> {
+    return this.#inTurn(async (signal) => {
+      const isExpected = this.#dueAt <= this.#deps.clock.now();
+      await this.#claimDuty();
+      if (this.#hasDuty || isExpected) await this.#round(signal);
+      else if (!isAborted(signal)) this.#deps.onRound();
+    });
+  }
+
+  #inTurn(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const signal = this.#signal;
-    const round = this.#current.then(() => this.#round(signal));
-    this.#current = round.catch(() => undefined);
-    return round;
+    const turn = this.#current.then(() => work(signal));
+    this.#current = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #claimDuty(): Promise<void> {
+    this.#hasDuty = await this.#deps.duties.claim(duty, Math.ceil(this.#intervalMs * claimed.for));
+  }
+
+  get #intervalMs(): number {
+    return Math.min(maxIntervalMs, this.#deps.leaseMs);
   }
 
   /** Something waits for this instant: a round follows then, if the next one would come later. */
@@ -100,12 +138,17 @@ export class Maintenance {
     if (isAborted(signal)) return;
     this.#cancelTimer?.();
     const round = async () => {
-      await this.now().catch((error: unknown) => this.#deps.emit("background:error", { error, during: "maintenance" }));
+      await this.#nowIfOurs().catch((error: unknown) =>
+        this.#deps.emit("background:error", { error, during: "maintenance" }),
+      );
       this.#plan(signal);
     };
-    const { clock, leaseMs } = this.#deps;
-    const intervalMs = Math.min(maxIntervalMs, leaseMs, Math.max(0, this.#dueAt - clock.now()));
-    this.#cancelTimer = clock.setTimer(() => void round(), intervalMs);
+    const { clock } = this.#deps;
+    const intervalMs = this.#hasDuty ? this.#intervalMs : this.#intervalMs * claimed.again;
+    this.#cancelTimer = clock.setTimer(
+      () => void round(),
+      Math.min(intervalMs, Math.max(0, this.#dueAt - clock.now())),
+    );
   }
 
   async #round(signal: AbortSignal): Promise<void> {

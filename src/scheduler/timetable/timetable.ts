@@ -4,6 +4,7 @@ import type { Emit, SchedulerEvents } from "../../events.ts";
 import type { Flow } from "../../model/flow/flow.ts";
 import type { Run } from "../../model/run.ts";
 import type { OverlapRule, QueueDueResult, Storage, Tick } from "../../storage/storage.ts";
+import type { Duties } from "../duties.ts";
 import type { ScheduleCheck } from "./schedule-check.ts";
 
 /** Everything a timetable needs. */
@@ -18,6 +19,7 @@ export interface TimetableDeps {
   readonly emit: Emit<SchedulerEvents>;
   /** Runs of this flow wait: some process is to execute them. */
   readonly wake: (_flowId: string) => void;
+  readonly duties: Pick<Duties, "claim" | "release">;
   /** Computes stored due times anew where they are wrong. */
   readonly check: Pick<ScheduleCheck, "all" | "reportUnreadable">;
 }
@@ -28,6 +30,12 @@ export const maxTimerMs = 30_000;
 /** How late the run of a due time may be queued, in milliseconds, before the due time counts as missed. */
 export const latenessMs = 60_000;
 
+/** The duty of looking for what is due, and how long it is claimed for, in milliseconds. */
+const duty = { name: "timetable", lengthMs: 10_000 };
+
+/** How late something is, in milliseconds, before a process that does not have the duty queues it. */
+const overdueMs = 10_000;
+
 /** Flows queued in one call; between two of them the process does other work. */
 const sliceSize = 100;
 
@@ -36,7 +44,8 @@ const retryMs = 1_000;
 
 /**
  * Turns due times into runs, each exactly once among all processes sharing the storage, with one timer for all flows.
- * Due times that were missed become one catch-up run for the newest of them.
+ * Due times that were missed become one catch-up run for the newest of them. One process looks for all, which saves work;
+ * the others look at what is overdue.
  */
 export class Timetable {
   readonly #deps: TimetableDeps;
@@ -44,6 +53,8 @@ export class Timetable {
   #cancelTimer: CancelTimer | undefined;
   #armedFor = Infinity;
   #lastRoundAt = 0;
+  /** Until when this process looks at everything, though another one has the duty. */
+  #looksUntil = 0;
   /** The round that goes on; that of an earlier start is none of this one's. */
   #current: Promise<void> | undefined;
   #isToRepeat = false;
@@ -55,7 +66,7 @@ export class Timetable {
   /** Queues what was missed, and from now on what is due. Resolves when the first round is done. */
   async start(signal: AbortSignal): Promise<void> {
     this.#signal = signal;
-    this.#lastRoundAt = this.#deps.clock.now();
+    this.#lastRoundAt = this.#looksUntil = this.#deps.clock.now();
     this.#current = undefined;
     await this.#deps.check.all(signal);
     await this.#round(signal);
@@ -64,11 +75,14 @@ export class Timetable {
   async stop(): Promise<void> {
     this.#disarm();
     await this.#current;
+    await this.#deps.duties.release(duty.name);
   }
 
   /** A flow is due at `dueAt`, perhaps before all others. */
   expect(dueAt: number): void {
     if (this.#signal.aborted) return;
+    // Whoever has the duty looks at the storage within that time, and finds what was changed here.
+    this.#looksUntil = this.#deps.clock.now() + maxTimerMs;
     if (this.#current !== undefined) this.#isToRepeat = true;
     else if (dueAt < this.#armedFor) this.#arm(dueAt, this.#signal);
   }
@@ -116,14 +130,23 @@ export class Timetable {
 
   // Resolves with the instant at which the next round is due.
   async #queueAllDue(signal: AbortSignal): Promise<number> {
-    const { check, clock, storage } = this.#deps;
+    const { check, clock, duties } = this.#deps;
     const now = clock.now();
     // What is due next was computed by a clock that was ahead.
     if (now < this.#lastRoundAt) await check.all(signal);
     this.#lastRoundAt = now;
+    const looksAtAll = (await duties.claim(duty.name, duty.lengthMs)) || now <= this.#looksUntil;
+    const lateMs = looksAtAll ? 0 : overdueMs;
+    const next = await this.#queueUntil(now - lateMs, now, signal);
+    return next + lateMs;
+  }
+
+  // Resolves with the next due time after `until`.
+  async #queueUntil(until: number, now: number, signal: AbortSignal): Promise<number> {
+    const { clock, storage } = this.#deps;
     let last: Flow | undefined;
     for (let size = sliceSize; size === sliceSize && !isAborted(signal);) {
-      const flows = await storage.dueFlows(now, sliceSize, last === undefined ? undefined : placeOf(last));
+      const flows = await storage.dueFlows(until, sliceSize, last === undefined ? undefined : placeOf(last));
       size = flows.length;
       if (size > 0 && !isAborted(signal)) await this.#queueSlice(flows, now);
       last = flows.at(-1) ?? last;
@@ -131,12 +154,12 @@ export class Timetable {
     }
     const next = await storage.nextDueAt();
     // Some flows stay due, for a process that can read their schedules.
-    return next !== undefined && next <= now ? this.#nextAfter(now, last) : (next ?? Infinity);
+    return next !== undefined && next <= until ? this.#nextAfter(until, last) : (next ?? Infinity);
   }
 
-  async #nextAfter(now: number, last: Flow | undefined): Promise<number> {
-    const after = last === undefined ? { dueAt: now, _flowId: "" } : placeOf(last);
-    const [flow] = await this.#deps.storage.dueFlows(now + maxTimerMs, 1, after);
+  async #nextAfter(until: number, last: Flow | undefined): Promise<number> {
+    const after = last === undefined ? { dueAt: until, _flowId: "" } : placeOf(last);
+    const [flow] = await this.#deps.storage.dueFlows(until + maxTimerMs, 1, after);
     return flow === undefined ? Infinity : placeOf(flow).dueAt;
   }
 

@@ -11,6 +11,8 @@ import type {
   DueRetry,
   DuePlace,
   DueTimeChange,
+  Duty,
+  DutyClaim,
   EndRunResult,
   FailureQuery,
   FlowChange,
@@ -65,6 +67,7 @@ import {
   waitingFlows,
 } from "./leases.ts";
 import { endPauses, findPlaces, nextResumeAt, resumableFlows, setCheckpoint } from "./places.ts";
+import { claimDuty, releaseDuty } from "./processes.ts";
 import { cancelRun, listRuns, prune, queueDue, queueRun } from "./runs.ts";
 import { MemoryState } from "./state.ts";
 
@@ -250,5 +253,13 @@ export class MemoryStorage implements Storage {
 
   async unreadInboxes(limit: number, after?: string): Promise<readonly string[]> {
     return unreadInboxes(this.#state, limit, after);
+  }
+
+  async claimDuty(claim: DutyClaim): Promise<boolean> {
+    return claimDuty(this.#state, claim);
+  }
+
+  async releaseDuty(duty: Duty): Promise<void> {
+    releaseDuty(this.#state, duty);
   }
 }

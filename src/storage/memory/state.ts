@@ -25,6 +25,7 @@ export class MemoryState {
   /** Flow → import → export → its open failures by key. */
   readonly open = new Map<string, Map<string, Map<string, Map<string, FailureEntry>>>>();
   readonly inboxes = new Map<string, Inbox>();
+  readonly duties = new Map<string, { readonly holder: string; readonly until: number }>();
   #seq = 0;
 
   /** A number that is larger than all before. */

@@ -1,4 +1,5 @@
 import { type Dialect, type TransactionBody, execute, rowsOf } from "./database.ts";
+import { dutyTable } from "./processes/tables.ts";
 import { moveToImports } from "./second-version.ts";
 
 /** One version: what it makes, what it moves there, and what it makes of that. */
@@ -16,6 +17,8 @@ const versions: readonly Version[] = [
   { statements: firstVersion },
   // Progress, pauses and the place in the inbox by import; one open failure for each key.
   { statements: secondVersion, move: moveToImports, last: lastOfSecondVersion },
+  // What processes share beside the flows.
+  { statements: dutyTable },
 ];
 
 function firstVersion(dialect: Dialect): readonly string[] {

@@ -59,6 +59,7 @@ import {
   placesOf,
   setCheckpoint,
 } from "./places.ts";
+import { claimDuty, releaseDuty } from "./processes/duties.ts";
 import type { Transaction, SqlDatabase, Statement } from "./database.ts";
 import { optional, own, placeOf } from "../documents.ts";
 import { type FailureRow, type FlowRow, failureOf, flowOf, runOf } from "./rows.ts";
@@ -73,6 +74,8 @@ import type {
   DuePlace,
   DueRetry,
   DueTimeChange,
+  Duty,
+  DutyClaim,
   EndRunResult,
   FailureQuery,
   FlowChange,
@@ -336,6 +339,14 @@ export class SqlStorage implements Storage {
   async unreadInboxes(limit: number, after?: string): Promise<readonly string[]> {
     const rows = await this.#read<{ id: string }>("unreadInboxes", flowsUnread(limit, after));
     return rows.map(({ id }) => id);
+  }
+
+  claimDuty(claim: DutyClaim): Promise<boolean> {
+    return this.#write("claimDuty", () => claimDuty(claim));
+  }
+
+  releaseDuty(duty: Duty): Promise<void> {
+    return this.#write("releaseDuty", () => releaseDuty(duty));
   }
 
   // `prepare` takes out of the arguments what the script needs, now: their owner may change them afterwards.

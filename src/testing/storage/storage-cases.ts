@@ -9,6 +9,7 @@ import { leaseStorageCases } from "./lease-cases.ts";
 import { endingStorageCases } from "./ending-cases.ts";
 import { keyStorageCases } from "./key-cases.ts";
 import { placeStorageCases } from "./place-cases.ts";
+import { dutyStorageCases } from "./processes/duty-cases.ts";
 import { queueStorageCases } from "./queue-cases.ts";
 import { runStorageCases } from "./run-cases.ts";
 import type { StorageCase, StorageHarness } from "./harness.ts";
@@ -52,6 +53,7 @@ const cases: readonly StorageCase[] = [
   ...keyStorageCases,
   ...inboxStorageCases,
   ...inboxImportStorageCases,
+  ...dutyStorageCases,
   ...durableStorageCases,
   ...sharedStorageCases,
 ];

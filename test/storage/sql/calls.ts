@@ -134,6 +134,9 @@ export const calls: Readonly<Record<string, (storage: Storage) => Promise<unknow
   cancelRun: (s) => s.cancelRun("arrived", { at, discard: true }),
   prune: (s) => s.prune({ endedBefore: at, runsPerFlow: 1, limit: 10 }),
   deleteFlow: (s) => s.deleteFlow("flow", { at }),
+  claimDuty: (s) => s.claimDuty({ name: "listen:orders", holder: "me", at, until: at + 1 }),
+  "claimDuty again": (s) => s.claimDuty({ name: "listen:orders", holder: "me", at, until: at + 2 }),
+  releaseDuty: (s) => s.releaseDuty({ name: "listen:orders", holder: "me" }),
 };
 
 function rule(overlap: "bufferOne" | "bufferAll" | "skip") {
