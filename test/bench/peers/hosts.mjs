@@ -1,0 +1,40 @@
+import { FlowRegistry, MemoryStorage, Scheduler } from "poundlock";
+import { SqliteStorage } from "poundlock/storage/sqlite";
+import { join } from "node:path";
+
+/** Opens the storage of that kind; `close` closes what it needs, too. */
+export async function openStorage(kind, { folder, postgres }) {
+  if (kind === "memory") return { storage: new MemoryStorage(), close: async () => undefined };
+  if (kind === "sqlite") {
+    const storage = await SqliteStorage.open(join(folder, `flows-${process.pid}.db`), { synchronous: "full" });
+    return { storage, close: () => storage.close() };
+  }
+  const [{ default: pg }, { PostgresStorage }] = await Promise.all([
+    import("pg"),
+    import("poundlock/storage/postgres"),
+  ]);
+  const pool = new pg.Pool({ connectionString: postgres, max: 8 });
+  const storage = await PostgresStorage.open(pool, { schema: `poundlock_${process.pid}` });
+  return {
+    storage,
+    async close() {
+      await storage.close();
+      await pool.end();
+    },
+  };
+}
+
+/** Runs a flow from `from` to the imports once. @throws unless it completed. */
+export async function runOnce(catalog, storage, options = {}) {
+  const registry = new FlowRegistry({ ...catalog, storage });
+  const scheduler = new Scheduler(registry, options);
+  const flow = await registry.create({ name: "bench", _exportId: "from", _importIds: Object.keys(catalog.imports) });
+  await scheduler.start();
+  try {
+    const run = await scheduler.waitFor((await scheduler.run(flow._id))._id);
+    if (run.status !== "completed") throw new Error(`the run ${run.status}: ${run.error?.message ?? ""}`);
+    return run;
+  } finally {
+    await scheduler.stop();
+  }
+}
