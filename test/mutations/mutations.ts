@@ -1229,4 +1229,13 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/connectors/singer/singer-tap.test.ts"],
     only: "SIGTERM",
   },
+  // ── retries
+  {
+    promise: "a retry begins at the first failure, not at a checkpoint of the export",
+    file: "src/run/pass/pass-reader.ts",
+    find: 'if (run.moveCheckpoint === false || run.trigger === "retry") return undefined;',
+    replace: "if (run.moveCheckpoint === false) return undefined;",
+    tests: ["test/run/pages-and-finish.test.ts"],
+    only: "a retry sends every failure",
+  },
 ];

@@ -326,3 +326,27 @@ describe("committed", () => {
 function fail(record: number): never {
   throw new Error(`${record} is bad`);
 }
+
+test.each([{ after: 40 }, { _importId: "elsewhere" }, { asked: 9 }])(
+  "a retry sends every failure, whatever the checkpoint of the flow's first import looks like: %j",
+  async (checkpoint) => {
+    let refuses = true;
+    const into = scriptedImport<number>(({ records }) =>
+      records.map(() => (refuses ? { ok: false, fault: "reject", error: "no" } : { ok: true })),
+    );
+    const from: Export<number, typeof checkpoint> = {
+      order: "ordered",
+      async *pages() {
+        yield { records: [1, 2, 3], checkpoint };
+      },
+    };
+    const harness = new Harness({ exports: { from }, imports: { into } });
+    const { _flowId } = await harness.move();
+
+    refuses = false;
+    const retried = await harness.end(await harness.scheduler.retryFailures(_flowId));
+
+    expect(retried).toMatchObject({ status: "completed", numSuccess: 3 });
+    expect(await harness.failures()).toEqual([]);
+  },
+);

@@ -69,10 +69,13 @@ export class PassReader {
     }
   }
 
-  /** Where a run begins that moves no place: where the flow's first import stands; a backfill, from the start. */
+  /**
+   * Where a run begins that moves no place: where the flow's first import stands; a backfill from the start; a retry at
+   * the first failure, as an import's checkpoint is one of the export's and says nothing of failures.
+   */
   ownCheckpoint(): StoredCheckpoint | undefined {
     const { run } = this.#progress;
-    if (run.moveCheckpoint === false) return undefined;
+    if (run.moveCheckpoint === false || run.trigger === "retry") return undefined;
     return standingOf(this.#progress.placeOf(this.#job.claimed.flow._importId));
   }
 
