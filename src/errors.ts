@@ -26,7 +26,8 @@ export type ErrorCode =
   | "counts_mismatch"
   | "lease_lost"
   | "storage_failed"
-  | "executor_failed";
+  | "executor_failed"
+  | "unexpected_error";
 
 const brand = Symbol.for("poundlock.error");
 
@@ -266,6 +267,16 @@ export class StorageFailedError extends PoundlockError {
 
   constructor(operation: string, cause: unknown) {
     super(`Storage failed in ${operation}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Something threw that nothing expects to: a defect of poundlock, or of host code where none is called. It is `cause`. */
+export class UnexpectedError extends PoundlockError {
+  override readonly name = "UnexpectedError";
+  readonly code = "unexpected_error";
+
+  constructor(cause: unknown) {
+    super(`Unexpected error: ${messageOf(cause)}`, { cause });
   }
 }
 

@@ -82,6 +82,7 @@ const examples: Readonly<Record<string, readonly [error: PoundlockError, code: E
     "executor_failed",
     "The executor failed: connection refused",
   ],
+  UnexpectedError: [new errors.UnexpectedError(cause), "unexpected_error", "Unexpected error: connection refused"],
 };
 const names = Object.keys(examples);
 
@@ -104,7 +105,7 @@ test("there is one class for each code of the type, and no other", () => {
   const union = /type ErrorCode =([^;]+);/.exec(source)?.[1] ?? "";
   const codes = [...union.matchAll(/"(\w+)"/g)].map(([, code]) => code);
 
-  expect(codes).toHaveLength(20);
+  expect(codes).toHaveLength(21);
   expect(names.map((name) => examples[name]?.[1]).sort()).toEqual([...codes].sort());
 });
 

@@ -67,6 +67,11 @@ export function isOlder(one: string | number | undefined, other: string | number
   return typeof one === "string" && typeof other === "string" && one < other;
 }
 
+/** An open failure once it is resolved; `at`: ISO 8601 UTC. */
+export function resolvedFailure({ retryAt: _, ...failure }: Failure, resolvedBy: ResolvedBy, at: string): Failure {
+  return Object.freeze({ ...failure, status: "resolved", resolvedAt: at, resolvedBy });
+}
+
 /** `open` until a retry delivers the record, which removes the failure, or it is resolved. */
 export const failureStatuses = ["open", "resolved"] as const;
 /** One of {@link failureStatuses}. */

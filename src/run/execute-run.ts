@@ -13,7 +13,7 @@ import { OpenFailures } from "./pass/open-failures.ts";
 import { PassReader, standingOf } from "./pass/pass-reader.ts";
 import { type PassStart, passesOf } from "./pass/passes.ts";
 import { isDue } from "./pass/pause.ts";
-import { Recipient } from "./pass/recipient.ts";
+import { type Departure, Recipient, isAwaited, leftOf } from "./pass/recipient.ts";
 import { RunProgress } from "./progress.ts";
 import type { RunJob, RunResult } from "./run-job.ts";
 import { finishImport } from "./finish.ts";
@@ -56,7 +56,9 @@ class Execution {
     for (const [_importId, into] of job.imports) {
       const origin = { storage, _flowId: claimed.flow._id, _exportId: claimed.flow._exportId, _importId };
       const to = this.#destination(_importId, into, attempts);
-      this.#recipients.set(_importId, new Recipient(to, new OpenFailures(origin)));
+      const onLeft = (departure: Departure) => this.#left(_importId, departure);
+      const left = claimed.position?.left?.[_importId];
+      this.#recipients.set(_importId, new Recipient(to, new OpenFailures(origin), onLeft, left));
     }
     this.#sources = new Sources(job, this.#progress, this.#log);
     this.#reader = new PassReader(job, this.#progress, this.#sources, this.#recipients);
@@ -82,6 +84,11 @@ class Execution {
     }
   }
 
+  // One that a run with a position of its own waits for is read for again.
+  #left(_importId: string, departure: Departure): void {
+    if (!this.#ownPosition || !isAwaited(departure)) this.#progress.leave(_importId, leftOf(departure));
+  }
+
   // A run with a position of its own would go on behind what an import that failed has not got: it ends instead.
   #hasLost(): boolean {
     return this.#ownPosition && [...this.#recipients.values()].some(({ left }) => left?.status === "failed");
@@ -103,7 +110,10 @@ class Execution {
     const { clock, limits } = this.#job;
     const { trigger, _id } = this.#progress.run;
     const through = this.#progress.position.through ?? [];
-    for (const _importId of through) if (places.has(_importId)) this.#read.set(_importId, false);
+    for (const _importId of through) {
+      this.#endings.set(_importId, { status: "completed" });
+      if (places.has(_importId)) this.#read.set(_importId, false);
+    }
     const wanted = new Map(
       [...places].filter(
         ([_importId, place]) => !through.includes(_importId) && (trigger !== "resume" || place.behind === true),
@@ -178,6 +188,7 @@ class Execution {
     const now = clock.now();
     const due = new Map<string, ImportPlace>();
     for (const _importId of importIdsOf(claimed.flow)) {
+      if (this.#recipients.get(_importId)?.left !== undefined) continue;
       const place = this.#progress.placeOf(_importId);
       if (isDue(place, this.#progress.run, now)) due.set(_importId, place);
       else if (place.pause !== undefined) this.#endings.set(_importId, { status: "skipped" });
@@ -219,7 +230,7 @@ class Execution {
       const { run } = this.#progress;
       const whole = isWhole && (run.imports[_importId]?.numError ?? 0) === 0;
       const error = await finishImport(this.#job, { _importId, import: into, whole, run, log: this.#log });
-      if (error !== undefined) recipient.left = { status: "failed", error };
+      if (error !== undefined) recipient.leave({ status: "failed", error });
     }
   }
 
@@ -241,14 +252,14 @@ class Execution {
     const { numError, numSuccess, trigger } = this.#progress.run;
     if (trigger === "retry" || numSuccess > 0 || numError < fewestRejected) return undefined;
     let rejected = 0;
-    for (const { numRejected } of this.#recipients.values()) rejected += numRejected;
+    for (const _importId of this.#recipients.keys()) rejected += this.#progress.failedOf(_importId).numRejected;
     return rejected === numError ? new NothingDeliveredError(rejected) : undefined;
   }
 
   #result(end: RunResult["end"], error?: PoundlockError): RunResult {
     const imports: Record<string, ImportEnding> = {};
     for (const [_importId, { left }] of this.#recipients) {
-      const ending = left === undefined ? this.#endings.get(_importId) : endingOf(left);
+      const ending: ImportEnding | undefined = left === undefined ? this.#endings.get(_importId) : endingOf(left);
       if (ending !== undefined) imports[_importId] = ending;
       else if (end === "failed" && error !== undefined)
         imports[_importId] = { status: "failed", error: { code: error.code, message: error.message } };
@@ -265,7 +276,7 @@ class Execution {
   }
 }
 
-function endingOf({ status, error, pause }: NonNullable<Recipient["left"]>): ImportEnding {
-  const reason = error === undefined ? pause?.reason : { code: error.code, message: error.message };
-  return reason === undefined ? { status } : { status, error: reason };
+function endingOf(departure: Departure): ImportEnding {
+  const { failsRun: _, ...ending } = leftOf(departure);
+  return ending;
 }

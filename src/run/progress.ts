@@ -4,13 +4,14 @@ import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Failure } from "../model/failure.ts";
 import { type ImportPlace, type PlaceChange, changedPlace } from "../model/place.ts";
 import type { Counts, Run } from "../model/run.ts";
-import type { ClaimedRun, RunLease, RunPosition, Storage } from "../storage/storage.ts";
+import type { ClaimedRun, FailedCounts, ImportLeft, RunLease, RunPosition, Storage } from "../storage/storage.ts";
 
 /** `run:progress` is emitted for the first page committed, and then not before so many milliseconds have passed. */
 const progressIntervalMs = 1_000;
 
 const none: readonly never[] = Object.freeze([]);
 const noCounts: Readonly<Record<string, Counts>> = Object.freeze({});
+const noneFailed: FailedCounts = Object.freeze({ numNew: 0, numRejected: 0 });
 
 /** What a commit settles; what is left out stays. */
 export interface Commit {
@@ -43,6 +44,8 @@ export class RunProgress {
   #position: RunPosition;
   #commits: number;
   #planned: PlaceChange[] = [];
+  /** What the position says of imports is newer than what is committed. */
+  #hasChanged = false;
   #emittedAt = -Infinity;
 
   constructor(deps: ProgressDeps) {
@@ -82,9 +85,39 @@ export class RunProgress {
     return planned;
   }
 
-  /** Commits what is planned, if there is anything. */
+  /** Failures of this run so far at an import, those before it was resumed included. */
+  failedOf(_importId: string): FailedCounts {
+    return this.#position.failed?.[_importId] ?? noneFailed;
+  }
+
+  /** Counts failures that the next commit stores. */
+  addFailed(_importId: string, { numNew, numRejected }: FailedCounts): void {
+    if (numNew === 0 && numRejected === 0) return;
+    const before = this.failedOf(_importId);
+    const failed = { numNew: before.numNew + numNew, numRejected: before.numRejected + numRejected };
+    this.#remember({ failed: { ...this.#position.failed, [_importId]: failed } });
+  }
+
+  /** An import has left: the run must know when it is resumed. */
+  leave(_importId: string, left: ImportLeft): void {
+    this.#remember({ left: { ...this.#position.left, [_importId]: left } });
+  }
+
+  /** Commits what is planned, and how imports left, if there is anything. */
   async flush(): Promise<void> {
-    if (this.#planned.length > 0) await this.commit({});
+    if (this.#planned.length > 0 || this.#hasChanged) await this.commit({});
+  }
+
+  #remember(change: Pick<RunPosition, "left" | "failed">): void {
+    this.#position = { ...this.#position, ...change };
+    this.#hasChanged = true;
+  }
+
+  // What is said of imports outlives every position of the reading.
+  #positionAfter(position: RunPosition | undefined): RunPosition | undefined {
+    if (position === undefined) return this.#hasChanged ? this.#position : undefined;
+    const { failed, left } = this.#position;
+    return { ...position, ...(failed === undefined ? {} : { failed }), ...(left === undefined ? {} : { left }) };
   }
 
   /**
@@ -95,7 +128,8 @@ export class RunProgress {
   async commit(commit: Commit): Promise<readonly Failure[]> {
     const { clock, emit, lease, storage } = this.#deps;
     const { counts = noCounts, delivered = none, failures = none, places = none, superseded = none } = commit;
-    const { generated = this.#run.numPagesGenerated, position, processed = 0, total } = commit;
+    const { generated = this.#run.numPagesGenerated, processed = 0, total } = commit;
+    const position = this.#positionAfter(commit.position);
     this.#apply(places);
     const common = {
       ordinal: this.#commits + 1,
@@ -113,6 +147,7 @@ export class RunProgress {
     this.#commits++;
     this.#run = committed.run;
     if (position !== undefined) this.#position = position;
+    this.#hasChanged = false;
     if (processed > 0) this.#emitProgress(total);
     if (committed.failures.length > 0) emit("failures:stored", { run: committed.run, failures: committed.failures });
     return committed.failures;

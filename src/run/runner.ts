@@ -1,5 +1,12 @@
 import { type CancelTimer, type Clock, Yielder } from "../clock.ts";
-import { LeaseLostError, NotFoundError, type PoundlockError, StorageFailedError, isPoundlockError } from "../errors.ts";
+import {
+  LeaseLostError,
+  NotFoundError,
+  type PoundlockError,
+  StorageFailedError,
+  UnexpectedError,
+  isPoundlockError,
+} from "../errors.ts";
 import type { Emit, MissingPart, SchedulerEvents } from "../events.ts";
 import type { Export } from "../model/host/export.ts";
 import { type Flow, importIdsOf } from "../model/flow/flow.ts";
@@ -212,7 +219,7 @@ export class Runner {
       // What the storage could not do is not the run's to end with: the run goes on when its lease has run out.
       if (isPoundlockError(error) && error.code === "storage_failed") throw error;
       // An error that nobody expected is this run's own: it must not look like a crash.
-      return failed(run, isPoundlockError(error) ? error : new StorageFailedError("commitPage", error));
+      return failed(run, isPoundlockError(error) ? error : new UnexpectedError(error));
     }
   }
 

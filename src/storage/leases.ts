@@ -23,7 +23,7 @@ export interface LeaseStorage {
    * One open failure per flow, export, import and key: a failure under the key of an open one replaces its record,
    * message and times in place, under the id it has, and `occurrences` goes up by one; unless both have a version
    * and the stored one is newer: then only `occurrences` and `lastFailedAt` change. A failure that carries the id of a stored one that was resolved since
-   * leaves it resolved. Inbox pages that every import of the flow has settled are removed.
+   * leaves it resolved. One at an import that the flow has no more is stored as resolved, `removed`. Inbox pages that every import of the flow has settled are removed.
    */
   commitPage(lease: RunLease, page: PageCommit): Promise<CommitResult | undefined>;
   /**
@@ -100,9 +100,9 @@ export interface ClaimedRun {
   readonly places: Places;
 }
 
-/** How far a run has got that moves no import's place (retry, sample and backfill runs), for itself to resume. */
+/** How far a run has got, for itself to resume: what the places of its flow's imports do not say. */
 export interface RunPosition {
-  /** Pages of the run up to and including the checkpoint's. */
+  /** Pages up to and including the checkpoint's; 0 for a run that moves the imports' places. */
   readonly pages: number;
   /** Absent: this run has committed no checkpoint of its own. */
   readonly checkpoint?: StoredCheckpoint;
@@ -110,6 +110,24 @@ export interface RunPosition {
   readonly ahead?: readonly string[];
   /** Imports that have nothing more to get from this run. */
   readonly through?: readonly string[];
+  /** Imports that have left this run, by `_importId`: it reads no more for them, and ends with what is said here. */
+  readonly left?: Readonly<Record<string, ImportLeft>>;
+  /** Failures of this run so far, by `_importId`; an import without an entry has none. */
+  readonly failed?: Readonly<Record<string, FailedCounts>>;
+}
+
+/** How an import left a run. */
+export interface ImportLeft extends ImportEnding {
+  /** The run fails with its error. */
+  readonly failsRun?: true;
+}
+
+/** What counts for the limits of a run. */
+export interface FailedCounts {
+  /** Failures under keys that had none open. */
+  readonly numNew: number;
+  /** Records that were rejected. */
+  readonly numRejected: number;
 }
 
 /** A page, or the part of one that some imports have settled. */

@@ -578,3 +578,25 @@ test("a resume run that finds nothing to do has completed nothing, and chains no
 
   expect(await harness.runs()).toMatchObject([{ _id: "late", status: "completed" }]);
 });
+
+test("an error that nobody expected ends the run as what it is, and not as an error of the storage", async () => {
+  let isBroken = false;
+  const from: Export<number, { read: number }> = {
+    ...ones(2),
+    get checkpointVersion() {
+      if (isBroken) throw new TypeError("no version");
+      return 1;
+    },
+  };
+  const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
+  await harness.scheduler.start();
+  const flow = await harness.flow();
+  isBroken = true;
+
+  const run = await harness.run(flow._id);
+
+  expect(run).toMatchObject({
+    status: "failed",
+    error: { code: "unexpected_error", message: "Unexpected error: no version" },
+  });
+});

@@ -157,11 +157,13 @@ export class CommitChecks {
     this.#model.tally.ignored += made.numIgnore;
   }
 
-  // A later state of the same thing in the same page stands for it.
+  // Another state of the same thing in the same page stands for it: a later one, or, with versions, a newer one.
   #isOvertaken({ source }: FlowModel, numbers: readonly number[], index: number): boolean {
-    if (source.plan.keys !== "things") return false;
-    const key = keyOf(source.plan, numbers[index] ?? 0);
-    return numbers.slice(index + 1).some((later) => keyOf(source.plan, later) === key);
+    const { keys, versions } = source.plan;
+    if (keys !== "things") return false;
+    const n = numbers[index] ?? 0;
+    const others = versions ? numbers.filter((other) => other > n) : numbers.slice(index + 1);
+    return others.some((other) => keyOf(source.plan, other) === keyOf(source.plan, n));
   }
 
   #checkCounts({ run, into }: Share, stated: Counts, made: Counts): void {
@@ -299,7 +301,7 @@ export class CommitChecks {
 
   #moveOne(run: RunModel, into: ImportModel, change: PlaceChange): void {
     const { tally } = this.#model;
-    if (run.limit !== undefined || run.trigger === "retry")
+    if ((run.limit !== undefined || run.trigger === "retry") && !isPauseOfRetries(run, into, change))
       this.#model.violate("cursor", `run ${run._id} (${run.trigger}) moved ${into.plan._id}`);
     if (change.inbox !== undefined) into.inbox = Number(change.inbox);
     if (change.checkpoint !== undefined) this.#moveTo(run, into, change.checkpoint.value);
@@ -400,6 +402,12 @@ export class CommitChecks {
     this.#leaves(process, run);
     run.flow.queue.unshift(run._id);
   }
+}
+
+// A retry run that meets a stop pauses the import, so that no more of them meet it; it moves nothing, and no other pause ends.
+function isPauseOfRetries(run: RunModel, into: ImportModel, { _importIds: _, pause, ...moved }: PlaceChange): boolean {
+  const isPause = pause?.until === "nextRun" && into.pause === undefined && Object.keys(moved).length === 0;
+  return run.trigger === "retry" && isPause;
 }
 
 function sumOf({ numSuccess, numIgnore, numError }: Counts): number {

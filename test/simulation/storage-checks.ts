@@ -250,7 +250,6 @@ export class StorageChecks {
     if (place >= 0) flow.queue.splice(place, 1);
     flow.active = run._id;
     run.claims++;
-    run.newFailures.clear();
     run.holder = { process, token: lease.token };
     run.lastToken = lease.token;
     process.claims.set(run._id, run.claims);

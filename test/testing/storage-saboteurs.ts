@@ -53,6 +53,11 @@ const ofPlaces: Readonly<Record<string, Spoil>> = {
     };
   },
 
+  "commitPage resolves what failed at an import that the flow has lost meanwhile as `removed`": committing((page) => ({
+    ...page,
+    failures: page.failures.map((failure) => ({ ...failure, _importId: "ledger" })),
+  })),
+
   "setCheckpoint moves the imports that it names, gives up their positions, and leaves the others": (honest) => ({
     setCheckpoint: (_id, checkpoint, change) => honest.setCheckpoint(_id, checkpoint, { ...change, _importIds: both }),
   }),

@@ -53,7 +53,7 @@ export class Departures {
     const { countOpen, maxFailures, maxOpenFailures } = this.#deps;
     const { _importId } = recipient;
     const message = messageOf(result.errors.at(-1)?.error);
-    if (recipient.numNew + settled.numNew > maxFailures)
+    if (this.#deps.progress.failedOf(_importId).numNew + settled.numNew > maxFailures)
       return this.#tooMany(recipient, maxFailures, new TooManyFailuresError(_importId, maxFailures, "run", message));
     const open = (await countOpen(_importId)) + settled.numNew;
     if (open <= maxOpenFailures) return undefined;
@@ -68,19 +68,28 @@ export class Departures {
   leave(recipient: Recipient, departure: Departure): void {
     const { onWait, ownPosition, progress } = this.#deps;
     const { pause } = departure;
-    recipient.held = undefined;
-    recipient.left = departure;
     if (ownPosition) {
       // A run with a position of its own waits with its import, whose place is not its to change.
-      if (departure.status === "paused" && pause?.resumeAt !== undefined) onWait(Date.parse(pause.resumeAt));
-      else recipient.left = { ...departure, status: "failed" };
-      // Or what goes out again by itself would meet the same stop, and fail a run, in each round of maintenance.
-      if (pause?.until !== "nextRun" || progress.run.trigger !== "retry") return;
-      progress.plan({ _importIds: [recipient._importId], pause });
-      this.emitPaused(recipient, departure);
+      const waits = departure.status === "paused" && pause?.resumeAt !== undefined;
+      recipient.leave(waits ? departure : { ...departure, status: "failed" });
+      if (waits) onWait(Date.parse(pause.resumeAt));
+      this.#pauseRetries(recipient, departure);
       return;
     }
+    recipient.leave(departure);
     progress.plan({ _importIds: [recipient._importId], behind: true, ...(pause === undefined ? {} : { pause }) });
+    this.emitPaused(recipient, departure);
+  }
+
+  // Or what goes out again by itself would meet the same stop, and fail a run, in each round of maintenance. An import
+  // that is paused gets no automatic retries, and its pause may have a reason that a retry does not end.
+  #pauseRetries(recipient: Recipient, departure: Departure): void {
+    const { progress } = this.#deps;
+    const { _importId } = recipient;
+    const { pause } = departure;
+    if (pause?.until !== "nextRun" || progress.run.trigger !== "retry") return;
+    if (progress.placeOf(_importId).pause !== undefined) return;
+    progress.plan({ _importIds: [_importId], pause });
     this.emitPaused(recipient, departure);
   }
 

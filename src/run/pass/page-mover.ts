@@ -24,8 +24,6 @@ export interface PageMoverDeps extends DepartureDeps, PlaceMoveDeps {
   readonly autoRetry: AutoRetry | false;
   /** Whether the run has a position of its own, and moves no import's place. */
   readonly ownPosition: boolean;
-  /** Whether the end of the reading says nothing of the export's pages: where imports stand in them stays. */
-  readonly keepsPositions: boolean;
   /** Whether keys come from the export, so that one may have failed before. */
   readonly hasKeys: boolean;
   readonly checkpointVersion: number;
@@ -154,7 +152,11 @@ export class PageMover {
   }
 
   #endPauses(recipients: readonly Recipient[]): void {
-    const paused = recipients.filter(({ _importId }) => this.#deps.progress.placeOf(_importId).pause !== undefined);
+    // One that is behind has pages left to get: the pause that has ended is what a resume run is queued for.
+    const paused = recipients.filter(({ _importId }) => {
+      const { behind, pause } = this.#deps.progress.placeOf(_importId);
+      return pause !== undefined && behind !== true;
+    });
     for (const recipient of paused) this.#departures.emitResumed(recipient);
     this.#deps.progress.plan({ _importIds: paused.map(({ _importId }) => _importId), pause: null });
   }
@@ -201,6 +203,8 @@ export class PageMover {
     const excluded = isRest && page.excluded !== undefined ? [...page.excluded].filter((id) => this.#reads(id)) : none;
     if (shares.length === 0 && excluded.length === 0 && !this.#isSettledBefore(isRest, parts)) return false;
     const isLast = isRest && isOver(parts, shares);
+    if (page.failures === undefined)
+      for (const { recipient, settled } of shares) this.#deps.progress.addFailed(recipient._importId, settled);
     const { places, position } = this.#moves.after(share, shares, excluded, isLast);
     const failures = await this.#deps.progress.commit({
       generated,
@@ -230,13 +234,9 @@ export class PageMover {
   #follow({ recipient, settled, departure }: Share, failures: SettledPage["failures"]): void {
     const { emit, ownPosition, progress } = this.#deps;
     recipient.open.follow(failures, settled.closedKeys);
-    recipient.numNew += settled.numNew;
-    recipient.numRejected += settled.numRejected;
     if (settled.superseded.length > 0)
       emit("failures:resolved", { run: progress.run, _ids: settled.superseded, resolvedBy: "delivery" });
-    if (departure === undefined) return;
-    if (ownPosition) this.#departures.leave(recipient, departure);
-    else this.#departures.emitPaused(recipient, departure);
+    if (departure !== undefined && !ownPosition) this.#departures.emitPaused(recipient, departure);
   }
 
   async #shareOf(page: SourcePage, { recipient, result }: Part, settled: SettledPage): Promise<Share> {

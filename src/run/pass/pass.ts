@@ -98,7 +98,7 @@ export class Pass {
     // Without a checkpoint to go on from, what it has read would be read again, each time that another run waits.
     if (!this.#mover.hasCommitted || this.#mover.pagesWithoutCheckpoint > 0) return undefined;
     if (!(await hasWaitingRun())) return undefined;
-    for (const recipient of this.#recipients.filter(isActive)) recipient.left = { status: "behind" };
+    for (const recipient of this.#recipients.filter(isActive)) recipient.leave({ status: "behind" });
     return "yielded";
   }
 

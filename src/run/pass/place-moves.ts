@@ -14,6 +14,8 @@ export interface PlaceMoveDeps {
   readonly ordered: boolean;
   /** Whether the run has a position of its own, and moves no import's place. */
   readonly ownPosition: boolean;
+  /** Whether the reading says nothing of the export's pages: where imports stand in them stays. */
+  readonly keepsPositions: boolean;
 }
 
 /** One page as it is committed. */
@@ -68,11 +70,13 @@ export class PlaceMoves {
   #special(step: PageStep, { recipient, departure }: Share): PlaceChange | undefined {
     const { _importId } = recipient;
     if (departure !== undefined) {
-      recipient.left = departure;
+      recipient.leave(departure);
       const pause = departure.pause === undefined ? {} : { pause: departure.pause };
       return Object.freeze({ ...this.#moveOf(step, _importId), behind: true, ...pause });
     }
-    if (this.#deps.progress.placeOf(_importId).pause === undefined) return undefined;
+    const { behind, pause } = this.#deps.progress.placeOf(_importId);
+    // What arrives gets through, but a resume run is to follow for the pages that it has not got.
+    if (pause === undefined || (behind === true && this.#deps.keepsPositions)) return undefined;
     this.#departures.emitResumed(recipient);
     return Object.freeze({ ...this.#moveOf(step, _importId), pause: null });
   }
@@ -101,7 +105,15 @@ export class PlaceMoves {
     return this.#together;
   }
 
-  #ownMove(
+  #ownMove(step: PageStep, shares: readonly Share[], excluded: readonly string[], isLast: boolean): Moves {
+    const moves = this.#ownPosition(step, shares, excluded, isLast);
+    // The page is settled for those that leave with this commit, so they leave after it.
+    for (const { recipient, departure } of shares)
+      if (departure !== undefined) this.#departures.leave(recipient, departure);
+    return moves;
+  }
+
+  #ownPosition(
     { checkpoint, pages }: PageStep,
     shares: readonly Share[],
     excluded: readonly string[],

@@ -1,13 +1,15 @@
 import type { Clock } from "../../clock.ts";
 import type { Emit, SchedulerEvents } from "../../events.ts";
-import type { RunStart } from "../../model/run.ts";
+import type { Pause } from "../../model/delivery.ts";
+import { type RunStart, hasOwnPosition } from "../../model/run.ts";
+import { isDue } from "../../run/pass/pause.ts";
 import type { Storage } from "../../storage/storage.ts";
 
 /** What healing needs. */
 export interface HealingDeps {
   readonly storage: Pick<
     Storage,
-    "queueRun" | "resumableFlows" | "nextResumeAt" | "dueRetries" | "nextRetryAt" | "findPlaces" | "findFlow"
+    "queueRun" | "resumableFlows" | "nextResumeAt" | "dueRetries" | "nextRetryAt" | "findPlaces" | "listRuns"
   >;
   readonly clock: Clock;
   readonly newId: () => string;
@@ -47,11 +49,22 @@ export class Healing {
     let after: string | undefined;
     for (let size = pageSize; size === pageSize;) {
       const flowIds = await storage.resumableFlows(now, pageSize, after);
-      for (const _flowId of flowIds) await this.#queue({ _flowId, trigger: "resume" });
+      for (const _flowId of flowIds)
+        if (!(await this.#isReadFor(_flowId, now))) await this.#queue({ _flowId, trigger: "resume" });
       size = flowIds.length;
       after = flowIds.at(-1);
       if (size === pageSize) await clock.yieldToEventLoop();
     }
+  }
+
+  // Until the run that is active has committed, its imports are paused still: it began when their pauses had ended.
+  async #isReadFor(_flowId: string, now: number): Promise<boolean> {
+    const { storage } = this.#deps;
+    const [run] = (await storage.listRuns({ _flowId, status: "running", limit: 1 })).items;
+    if (run?.startedAt === undefined || run.trigger === "realtime" || hasOwnPosition(run)) return false;
+    const startedAt = Date.parse(run.startedAt);
+    const ended = Object.values(await storage.findPlaces(_flowId)).filter(({ pause }) => endOf(pause) <= now);
+    return ended.every((place) => isDue(place, run, startedAt));
   }
 
   async #queueRetries(): Promise<void> {
@@ -71,4 +84,8 @@ export class Healing {
     emit("run:queued", { run: queued.run });
     wake(start._flowId);
   }
+}
+
+function endOf(pause: Pause | undefined): number {
+  return pause?.resumeAt === undefined ? Infinity : Date.parse(pause.resumeAt);
 }

@@ -1,4 +1,4 @@
-import { type Failure, type ResolvedBy, foldedFailure } from "../../model/failure.ts";
+import { type Failure, type ResolvedBy, foldedFailure, resolvedFailure } from "../../model/failure.ts";
 import { importIdsOf } from "../../model/flow/flow.ts";
 import { mostListed, roughSize } from "../../model/record/size.ts";
 import { isoOf, own, placeOf } from "../documents.ts";
@@ -191,8 +191,7 @@ export function resolveOfImports(state: MemoryState, _flowId: string, _importIds
 
 function resolve(state: MemoryState, entry: FailureEntry, at: number, resolvedBy: ResolvedBy): Failure {
   close(state, entry);
-  const { retryAt: _, ...failure } = entry.failure;
-  entry.failure = Object.freeze({ ...failure, status: "resolved", resolvedAt: isoOf(at), resolvedBy });
+  entry.failure = resolvedFailure(entry.failure, resolvedBy, isoOf(at));
   return entry.failure;
 }
 

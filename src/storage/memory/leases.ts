@@ -17,7 +17,7 @@ import type {
   RunRelease,
   WaitingFlow,
 } from "../storage.ts";
-import { forgetFailure, keepFailures, supersede } from "./failures.ts";
+import { forgetFailure, keepFailures, resolveOfImports, supersede } from "./failures.ts";
 import { changePlaces, discardPositions, findPlaces } from "./places.ts";
 import { coalesce, enqueue, importIdsNow, queueRun } from "./runs.ts";
 import { type FlowQueue, type MemoryState, type RunEntry, enabledFlowIds } from "./state.ts";
@@ -79,7 +79,7 @@ export function commitPage(state: MemoryState, lease: RunLease, page: PageCommit
   const places = page.places.map(own);
   const failures = page.failures.map((failure) => Object.freeze({ ...failure, record: own(failure.record) }));
   const { _flowId } = entry.run;
-  const kept = entry.detached === "flow" ? [] : settle(state, page, failures);
+  const kept = entry.detached === "flow" ? [] : settle(state, _flowId, page, failures);
   if (entry.detached === undefined) {
     changePlaces(state, _flowId, places, page.at);
     if (places.some(({ inbox }) => inbox !== undefined)) removeSettled(state, _flowId);
@@ -90,13 +90,26 @@ export function commitPage(state: MemoryState, lease: RunLease, page: PageCommit
   return { run: entry.run, failures: kept };
 }
 
-function settle(state: MemoryState, page: PageCommit, failures: readonly Failure[]): CommitResult["failures"] {
+function settle(
+  state: MemoryState,
+  _flowId: string,
+  page: PageCommit,
+  failures: readonly Failure[],
+): CommitResult["failures"] {
   for (const _id of page.delivered) {
     const entry = state.failures.get(_id);
     if (entry !== undefined) forgetFailure(state, entry);
   }
   if (page.superseded.length > 0) supersede(state, page.superseded, page.at);
-  return failures.length === 0 ? failures : keepFailures(state, failures);
+  if (failures.length === 0) return failures;
+  const kept = keepFailures(state, failures);
+  const current = importIdsNow(state, _flowId);
+  const removed = kept
+    .filter((failure) => failure._flowId === _flowId && !current.includes(failure._importId))
+    .map(({ _importId }) => _importId);
+  if (removed.length === 0) return kept;
+  resolveOfImports(state, _flowId, [...new Set(removed)], page.at);
+  return kept.map((failure) => state.failures.get(failure._id)?.failure ?? failure);
 }
 
 function removeSettled(state: MemoryState, _flowId: string): void {

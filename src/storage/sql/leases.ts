@@ -1,5 +1,6 @@
+import { type Failure, resolvedFailure } from "../../model/failure.ts";
 import { type Run, transitionRun, withImportEndings, withPage } from "../../model/run.ts";
-import { type FailureToKeep, deleteFailures, keepFailures, supersede } from "./failures.ts";
+import { type FailureToKeep, deleteFailures, keepFailures, resolveOfImports, supersede } from "./failures.ts";
 import { removeSettled } from "./inbox.ts";
 import { lockFlow, lockFlowOfRun, lockFlowsOfRuns } from "./locks.ts";
 import { discardPositions, movePlaces, placeMoves, readPlaces } from "./places.ts";
@@ -98,7 +99,7 @@ export function commitPage({ _runId, token }: RunLease, page: PageCommit): Trans
     const before = runOf(row.doc);
     if (ordinal === row.commits) return { run: before, failures: [] };
     if (ordinal !== row.commits + 1) return undefined;
-    const stored = row.orphaned === 1 ? [] : yield* settle(failures, { ...gone, at });
+    const stored = row.orphaned === 1 ? [] : yield* settle(row.flow_id, failures, { ...gone, at });
     if (row.orphaned === 0) {
       yield* movePlaces(row.flow_id, moves);
       if (movesInbox) yield* removeSettled(row.flow_id);
@@ -125,12 +126,34 @@ interface CommitRow {
 }
 
 function* settle(
+  _flowId: string,
   failures: readonly FailureToKeep[],
   { at, delivered, superseded }: Pick<PageCommit, "at" | "delivered" | "superseded">,
 ): TransactionBody<CommitResult["failures"]> {
   yield* deleteFailures(delivered);
   yield* supersede(superseded, at);
-  return yield* keepFailures(failures);
+  const stored = yield* keepFailures(failures);
+  return stored.length === 0 ? stored : yield* withoutImportsRemoved(_flowId, stored, at);
+}
+
+// What failed at an import that the flow has no more is resolved, as what had failed there before was.
+function* withoutImportsRemoved(
+  _flowId: string,
+  stored: CommitResult["failures"],
+  at: number,
+): TransactionBody<CommitResult["failures"]> {
+  const rows = yield* rowsOf<{ import_id: string }>(
+    `select import_id from poundlock_flow_imports where flow_id = ?`,
+    _flowId,
+  );
+  const current = new Set(rows.map(({ import_id }) => import_id));
+  const isLost = (failure: Failure) => failure._flowId === _flowId && !current.has(failure._importId);
+  const lost = stored.filter(isLost);
+  if (lost.length === 0) return stored;
+  yield* resolveOfImports(_flowId, [...new Set(lost.map(({ _importId }) => _importId))], at);
+  return stored.map((failure) =>
+    isLost(failure) && failure.status === "open" ? resolvedFailure(failure, "removed", isoOf(at)) : failure,
+  );
 }
 
 /** @see LeaseStorage.endRun */

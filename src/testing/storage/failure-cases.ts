@@ -12,6 +12,7 @@ import {
   pageOf,
   readAll,
   richRecord,
+  runningForTwo,
 } from "./harness.ts";
 
 /** What {@link FailureStorage} promises. */
@@ -54,12 +55,14 @@ export const failureStorageCases: readonly StorageCase[] = [
   }),
 
   on("listFailures returns the failures that match every filter given", async (storage) => {
-    await keepFailures(storage, [
+    const { runLease } = await runningForTwo(storage);
+    const failures = [
       failureOf("1", { _integrationId: "acme" }),
       failureOf("2", { _importId: "mailer", _connectorId: "shop" }),
       failureOf("3", { _runId: "another run", _integrationId: "acme" }),
       failureOf("4", { _flowId: "another flow" }),
-    ]);
+    ];
+    await storage.commitPage(runLease, pageOf(1, { failures }));
     await storage.resolveFailures(["3"], at(9));
     const found = async (query: Omit<FailureQuery, "limit">) =>
       idsOf((await storage.listFailures({ ...query, limit: 10 })).items);

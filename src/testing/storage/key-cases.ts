@@ -14,7 +14,6 @@ import {
   pageOf,
   pauseOf,
   queue,
-  running,
   runningForTwo,
   take,
 } from "./harness.ts";
@@ -50,7 +49,7 @@ export const keyStorageCases: readonly StorageCase[] = [
   ),
 
   on("commitPage keeps failures of one key apart by flow, export and import", async (storage) => {
-    const { runLease } = await running(storage);
+    const { runLease } = await runningForTwo(storage);
     const failures = [
       again("1"),
       again("2", { _importId: "mailer" }),

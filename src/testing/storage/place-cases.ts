@@ -288,4 +288,19 @@ export const placeStorageCases: readonly StorageCase[] = [
       assert.deepEqual(await storage.readInbox("flow", { maxRecords: 10 }), []);
     },
   ),
+
+  on("commitPage resolves what failed at an import that the flow has lost meanwhile as `removed`", async (storage) => {
+    const { flow, runLease } = await runningForTwo(storage);
+    const { _importIds: _, ...alone } = flow;
+    await storage.replaceFlow(alone, { expected: iso(0), reschedule: false, at: at(5) });
+    const lost = failureOf("2", { _importId: "mailer", retryAt: iso(60) });
+
+    const committed = await storage.commitPage(runLease, pageOf(1, { at: at(6), failures: [failureOf("1"), lost] }));
+
+    const { retryAt: __, ...removed } = lost;
+    const resolved = { ...removed, status: "resolved", resolvedAt: iso(6), resolvedBy: "removed" };
+    assert.deepEqual(committed?.failures, [failureOf("1"), resolved]);
+    assert.deepEqual(await storage.findFailure("2"), resolved);
+    assert.equal((await storage.findFailure("1"))?.status, "open");
+  }),
 ];
