@@ -485,9 +485,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "a sample run or backfill sends nothing more to an import that is to be paused [4.3]",
-    file: "src/run/pass/page-mover.ts",
-    find: "if (ownPosition) this.#departures.leave(recipient, departure);",
-    replace: "if (ownPosition) return;",
+    file: "src/run/pass/place-moves.ts",
+    find: "if (departure !== undefined) this.#departures.leave(recipient, departure);",
+    replace: "if (departure === null) this.#departures.leave(recipient, departure);",
     tests: ["test/run/pass/progress-by-import.test.ts"],
   },
   {
@@ -515,8 +515,8 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "failures are stored in the commit that counts them [4.3]",
     file: "src/storage/sql/leases.ts",
-    find: "return yield* keepFailures(failures);",
-    replace: "return failures.map(({ failure }) => failure);",
+    find: "const stored = yield* keepFailures(failures);",
+    replace: "const stored = failures.map(({ failure }) => failure);",
     tests: [sqliteStorage],
   },
   {
