@@ -1,7 +1,7 @@
 export type { CancelTimer, Clock } from "./clock.ts";
 export { systemClock } from "./clock.ts";
 export * from "./errors.ts";
-export { Events, type ListenerError, type RegistryEvents, type SchedulerEvents } from "./events.ts";
+export { Events, type RegistryEvents, type SchedulerEvents } from "./events.ts";
 export type { Executor, RunNextResult, WorkerOptions } from "./executor/executor.ts";
 export { LocalExecutor } from "./executor/local-executor.ts";
 export { FlowRegistry } from "./flow-registry.ts";
