@@ -140,4 +140,4 @@ closeSync(log);
 heading("3. The host, examples/first-flow/host.ts, all of it but its imports");
 const source = await readFile(new URL("first-flow/host.ts", import.meta.url), "utf8");
 say(source.slice(source.indexOf("\n\n") + 2).trimEnd());
-say("Read next: docs/connectors/README.md, what else a host can reach so.");
+say("Read next: examples/orders-host/host.ts, a whole host: orders of a shop into PostgreSQL and a file.");
