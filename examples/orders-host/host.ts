@@ -21,8 +21,8 @@ interface Order {
 const { SHOP_URL = "", SHOP_TOKEN = "", DATABASE_URL = "", ARCHIVE = "" } = process.env;
 export const pool = new pg.Pool({ connectionString: DATABASE_URL });
 const database = postgres(pool);
-await database.query(`create table if not exists orders
-  (id text primary key, email text not null, total numeric not null check (total >= 0), updated_at timestamptz not null)`);
+await database.query(`create table if not exists orders (id text primary key, email text not null,
+  total numeric not null check (total >= 0), updated_at timestamptz not null)`);
 await database.query(`create table if not exists order_lines
   (order_id text, number integer, sku text not null, count integer not null, primary key (order_id, number))`);
 
