@@ -91,7 +91,7 @@ const importer = {
   "fastest-levenshtein": "src/model/suggest.ts",
   hono: "src/http/router.ts",
   oauth4webapi: "src/connectors/http/oauth/oauth.ts",
-  "p-queue": "src/executor/local-executor.ts",
+  "p-queue": "src/executor/flow-slots.ts",
   picomatch: "src/connectors/files/file-export.ts",
   undici: "src/connectors/http/public-fetch/public-fetch.ts",
   uuidv7: "src/flow-registry.ts",

@@ -130,7 +130,7 @@ describe("the linter refuses", () => {
       `import type { Scheduler } from "../scheduler/scheduler.ts";`,
     ],
     ["the HTTP API's own events", "src/http/x.ts", `import { EventFeed } from "./events/event-feed.ts";`],
-    ["a package in its one file", "src/executor/local-executor.ts", `import "p-queue";`],
+    ["a package in its one file", "src/executor/flow-slots.ts", `import "p-queue";`],
     ["an import in a comment", "src/model/x.ts", `// import "../errors.ts"\nexport const a = 1;`],
     ["a date of a given time", "src/run/x.ts", `export const a = (at: number) => new Date(at);`],
     ["a timer in the clock", "src/clock.ts", `setTimeout(() => undefined, Date.now());`],

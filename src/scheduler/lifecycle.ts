@@ -1,7 +1,7 @@
 import { type Clock, isAborted, within } from "../clock.ts";
 import { ConflictError, ExecutorFailedError } from "../errors.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
-import type { Executor } from "../executor/executor.ts";
+import type { Executor, RunNextResult, WorkerOptions } from "../executor/executor.ts";
 import type { Runner } from "../run/runner.ts";
 
 /** `stopped` at first, and again after `stop`. */
@@ -20,6 +20,7 @@ export interface LifecycleDeps {
   readonly clock: Clock;
   readonly executor: Executor;
   readonly concurrency: number;
+  readonly exports: { readonly exportIds: readonly string[] };
   readonly runner: Pick<Runner, "runNext" | "abortAll" | "stop">;
   /** Started one after the other, once the executor works. */
   readonly parts: readonly Part[];
@@ -81,10 +82,9 @@ export class Lifecycle {
   }
 
   async #startInOrder(signal: AbortSignal): Promise<void> {
-    const { concurrency, executor, parts, runner } = this.#deps;
+    const { executor, parts } = this.#deps;
     try {
-      const work = { concurrency, runNext: (_flowId: string) => runner.runNext(_flowId) };
-      await executor.start(work).catch(throwExecutorFailed);
+      await executor.start(new Work(this.#deps)).catch(throwExecutorFailed);
       signal.throwIfAborted();
       this.#state = "started";
       for (const part of parts) {
@@ -129,6 +129,27 @@ export class Lifecycle {
     runner.stop();
     this.#state = "stopped";
     emit("scheduler:stopped", {});
+  }
+}
+
+/** What the executor is started with. */
+class Work implements WorkerOptions {
+  readonly #deps: Pick<LifecycleDeps, "concurrency" | "exports" | "runner">;
+
+  constructor(deps: LifecycleDeps) {
+    this.#deps = deps;
+  }
+
+  get concurrency(): number {
+    return this.#deps.concurrency;
+  }
+
+  get exportIds(): readonly string[] {
+    return this.#deps.exports.exportIds;
+  }
+
+  runNext(_flowId: string): Promise<RunNextResult> {
+    return this.#deps.runner.runNext(_flowId);
   }
 }
 

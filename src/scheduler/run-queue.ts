@@ -12,7 +12,7 @@ export interface RunQueueDeps {
   readonly maxQueued: number;
   readonly emit: Emit<SchedulerEvents>;
   /** Runs of this flow wait: some process is to execute them. */
-  readonly wake: (_flowId: string) => void;
+  readonly wake: (flow: Pick<Run, "_flowId" | "_exportId">) => void;
 }
 
 /** Queues runs that somebody asks for. */
@@ -46,6 +46,6 @@ export class RunQueue {
   /** A run was queued: says so, and has it executed. */
   added(run: Run): void {
     this.#deps.emit("run:queued", { run });
-    this.#deps.wake(run._flowId);
+    this.#deps.wake(run);
   }
 }

@@ -73,7 +73,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const processId = rest.newId();
     const duties = new Duties({ storage, clock: rest.clock, processId });
     const shared = { storage, log, emit, clockWatch, duties, processId };
-    const deps = { ...rest, ...shared, wake: (_flowId: string) => this.#wake(_flowId) };
+    const deps = { ...rest, ...shared, wake: (flow: Pick<Run, "_flowId" | "_exportId">) => this.#wake(flow) };
     this.#queue = new RunQueue(deps);
     this.#runner = new Runner({
       ...deps,
@@ -95,7 +95,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const watchers = [new LiveScheduler(deps), clockWatch, this.#flowWatch()];
     const catalogCheck = new CatalogCheck({ ...deps, catalog: registry });
     const parts = [...watchers, this.#maintenance, this.#timetable, this.#intake, catalogCheck];
-    this.#lifecycle = new Lifecycle({ ...deps, runner: this.#runner, parts });
+    this.#lifecycle = new Lifecycle({ ...deps, exports: registry, runner: this.#runner, parts });
   }
 
   /** The registry whose flows it runs. */
@@ -344,11 +344,11 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     return this.#registry.get(_flowId);
   }
 
-  #wake(_flowId: string): void {
+  #wake({ _exportId, _flowId }: Pick<Run, "_flowId" | "_exportId">): void {
     if (this.state !== "started") return;
     // A wake-up that fails is made up for by the next round of maintenance.
     this.#options.executor
-      .wake(_flowId)
+      .wake(_flowId, _exportId)
       .catch((error: unknown) => this.#reportBackgroundError(new ExecutorFailedError(error), `waking flow ${_flowId}`));
   }
 

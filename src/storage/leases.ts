@@ -46,7 +46,7 @@ export interface LeaseStorage {
   listLeases(limit: number, after?: string): Promise<readonly LeaseEnd[]>;
   /**
    * Enabled flows that have waiting runs and no active one, by ascending id after `after`, at most `limit`; with the
-   * instant before which nothing of it is to be claimed, if there is one.
+   * export, and the instant before which nothing of it is to be claimed, if there is one.
    */
   waitingFlows(limit: number, after?: string): Promise<readonly WaitingFlow[]>;
 }
@@ -82,6 +82,7 @@ export interface LeaseEnd {
 /** A flow whose runs wait. */
 export interface WaitingFlow {
   readonly _flowId: string;
+  readonly _exportId: string;
   readonly notBefore?: number;
 }
 

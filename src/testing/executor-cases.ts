@@ -1,156 +1,59 @@
 import assert from "node:assert/strict";
-import { delay, systemClock } from "../clock.ts";
-import type { Executor, RunNextResult, WorkerOptions } from "../executor/executor.ts";
-import { type TestCases, chooseCases } from "./test-case.ts";
+import { systemClock } from "../clock.ts";
+import type { Executor, ExecutorCapabilities } from "../executor/executor.ts";
+import { type Patience, type Plan, Shift, usualExport } from "./executor-harness.ts";
+import { type Candidate, type TestCases, chooseCases } from "./test-case.ts";
 
 /**
  * Opens the executor under test at `place`: a name of letters, digits and underscores, new for each case, for engines
- * that keep wake-ups somewhere. An executor of one process may ignore it.
+ * that keep wake-ups somewhere. A durable one is opened there twice, as two processes would. An executor of one process
+ * may ignore it.
  */
 export type OpenExecutor = (place: string) => Promise<Executor> | Executor;
 
-/** How patient {@link executorCases} are, in milliseconds of real time. */
-export interface ExecutorCaseOptions {
-  /** How long a call that has to come may take to come. @default 10000 */
-  readonly patienceMs?: number;
-  /** How long to watch that a call which must not come does not; 0 is a few turns of the event loop. @default 0 */
-  readonly quietMs?: number;
-}
+/** What the executor under test says of itself, absent ones being false; and how patient {@link executorCases} are. */
+export interface ExecutorCaseOptions extends Patience, Partial<ExecutorCapabilities> {}
 
 /**
- * The promises of the {@link Executor} contract, one case each.
+ * The promises of the {@link Executor} contract, one case each. Those that take an ability the executor does not have are
+ * in `skipped`.
+ *
+ * What no case can show: that a job of an engine ends when the flow's call has begun. Kill a process in the middle of a
+ * run, and see how long the wake-ups of its flow are kept back.
  *
  * @example
  * for (const { title, run } of executorCases(() => new LocalExecutor())) test(title, run);
  */
 export function executorCases(open: OpenExecutor, options: ExecutorCaseOptions = {}): TestCases {
-  const { patienceMs = 10_000, quietMs = 0 } = options;
-  return chooseCases(
-    Object.entries(cases).map(([title, check]) => ({
-      title,
-      run: async () => {
-        const executor = await open(`case_${crypto.randomUUID().replaceAll("-", "")}`);
-        const shift = new Shift(executor, { patienceMs, quietMs });
-        try {
-          await check(shift);
-        } finally {
-          await shift.end();
-        }
-      },
-    })),
-  );
+  const { durable = false, routes = false, patienceMs = 10_000, quietMs = 0 } = options;
+  const candidateOf = ([title, check]: readonly [string, Check], skip?: string): Candidate => ({
+    title,
+    skip,
+    run: async () => {
+      const place = `case_${crypto.randomUUID().replaceAll("-", "")}`;
+      const shift = await Shift.begin(async () => open(place), { patienceMs, quietMs });
+      try {
+        await check(shift);
+      } finally {
+        await shift.end();
+      }
+    },
+  });
+  const abilities: Check = async ({ executor }) => assert.deepEqual({ ...executor.capabilities }, { durable, routes });
+  const all = (some: Cases, skip?: string) => Object.entries(some).map((each) => candidateOf(each, skip));
+  return chooseCases([
+    candidateOf(["it has the capabilities that it is tested for, and says so", abilities]),
+    ...all(cases),
+    ...all(forgetfulCases, durable ? "the executor is durable" : undefined),
+    ...all(durableCases, durable ? undefined : "the executor is not durable"),
+    ...all(routingCases, routes ? undefined : "the executor does not route"),
+  ]);
 }
 
-/** What a call of `runNext` does: it may wait, and says whether to call again. */
-type Plan = (flowId: string, nth: number) => Promise<RunNextResult> | RunNextResult;
+type Check = (shift: Shift) => Promise<void>;
+type Cases = Readonly<Record<string, Check>>;
 
-/** An executor at work, and every call it made. */
-class Shift {
-  readonly executor: Executor;
-  /** The flow of each call, in the order they began. */
-  readonly calls: string[] = [];
-  /** The flow of each call that goes on. */
-  readonly running: string[] = [];
-  /** The most calls that went on at once. */
-  peak = 0;
-  /** Calls that began while one of the same flow went on. */
-  overlaps = 0;
-  readonly #patience: Required<ExecutorCaseOptions>;
-  readonly #watching = new Set<() => void>();
-  readonly #gates: (() => void)[] = [];
-
-  constructor(executor: Executor, patience: Required<ExecutorCaseOptions>) {
-    this.executor = executor;
-    this.#patience = patience;
-  }
-
-  async start(plan: Plan, concurrency = 10): Promise<void> {
-    const work: WorkerOptions = { concurrency, runNext: (flowId) => this.#call(flowId, plan) };
-    await this.inTime("start", this.executor.start(work));
-  }
-
-  /** Wakes one after the other; none may wait for the calls that it leads to. */
-  async wake(...flowIds: readonly string[]): Promise<void> {
-    const wakeAll = async () => {
-      for (const flowId of flowIds) await this.executor.wake(flowId);
-    };
-    await this.inTime("wake", wakeAll());
-  }
-
-  /** How often the flow was called. */
-  count(flowId: string): number {
-    return this.calls.filter((called) => called === flowId).length;
-  }
-
-  /** A gate that calls can wait at until it is opened. */
-  gate(): { readonly opened: Promise<void>; readonly open: () => void } {
-    let open: () => void = () => undefined;
-    const opened = new Promise<void>((resolve) => (open = resolve));
-    this.#gates.push(open);
-    return { opened, open };
-  }
-
-  /** Resolves once `condition` holds, after the call that made it so; rejects if that takes too long. */
-  async until(what: string, condition: () => boolean): Promise<void> {
-    let cancel: () => void = () => undefined;
-    let look: () => void = () => undefined;
-    try {
-      await new Promise<void>((resolve, reject) => {
-        const late = () => new assert.AssertionError({ message: `waited in vain: ${what}; called ${this.#shown()}` });
-        cancel = systemClock.setTimer(() => reject(late()), this.#patience.patienceMs);
-        look = () => {
-          if (condition()) resolve();
-        };
-        this.#watching.add(look);
-        look();
-      });
-    } finally {
-      cancel();
-      this.#watching.delete(look);
-    }
-  }
-
-  /** Resolves with what `work` does; rejects if that takes too long. */
-  async inTime(what: string, work: Promise<unknown>): Promise<void> {
-    let done = false;
-    const settled = work.finally(() => {
-      done = true;
-      for (const look of this.#watching) look();
-    });
-    await Promise.all([settled, this.until(what, () => done)]);
-  }
-
-  /** Gives calls that must not come the time to come. */
-  async quiet(): Promise<void> {
-    await delay(systemClock, this.#patience.quietMs);
-    for (let turn = 0; turn < 20; turn++) await systemClock.yieldToEventLoop();
-  }
-
-  async end(): Promise<void> {
-    for (const open of this.#gates) open();
-    await this.inTime("the executor to stop", this.executor.stop());
-  }
-
-  async #call(flowId: string, plan: Plan): Promise<RunNextResult> {
-    this.calls.push(flowId);
-    if (this.running.includes(flowId)) this.overlaps++;
-    this.running.push(flowId);
-    this.peak = Math.max(this.peak, this.running.length);
-    for (const look of this.#watching) look();
-    // A call takes time, however little it has to do.
-    await systemClock.yieldToEventLoop();
-    const more = await plan(flowId, this.count(flowId));
-    this.running.splice(this.running.indexOf(flowId), 1);
-    for (const look of this.#watching) look();
-    return more;
-  }
-
-  #shown(): string {
-    return this.calls.length === 0 ? "nothing" : this.calls.slice(-20).join(" ");
-  }
-}
-
-const cases: Readonly<Record<string, (shift: Shift) => Promise<void>>> = {
+const cases: Cases = {
   async "a wake-up makes it call runNext with the flow's id"(shift) {
     await shift.start(() => false);
 
@@ -354,7 +257,10 @@ const cases: Readonly<Record<string, (shift: Shift) => Promise<void>>> = {
     await shift.until("all calls", () => new Set(shift.calls).size === 3);
     assert.deepEqual([shift.peak, calledBefore], [2, false]);
   },
+};
 
+/** What holds of an executor that is not durable. */
+const forgetfulCases: Cases = {
   async "wake-ups that have led to no call before stop are dropped"(shift) {
     const gate = shift.gate();
     await shift.start(() => gate.opened.then(() => false), 1);
@@ -370,6 +276,95 @@ const cases: Readonly<Record<string, (shift: Shift) => Promise<void>>> = {
     await shift.quiet();
 
     assert.equal(shift.count("waits"), 0);
+  },
+};
+
+/** What holds of one that is: of two processes, and over a stop. */
+const durableCases: Cases = {
+  async "wake-ups that have led to no call before stop lead to one after the next start"(shift) {
+    const gate = shift.gate();
+    await shift.start(() => gate.opened.then(() => false), 1);
+    await shift.wake("runs", "waits");
+    await shift.until("a call", () => shift.running.length === 1);
+    const stopping = shift.executor.stop();
+    gate.open();
+    await shift.inTime("stop", stopping);
+    const before = shift.count("waits");
+
+    await shift.start(() => false);
+
+    await shift.until("the call that waited", () => shift.count("waits") > 0);
+    assert.equal(before, 0);
+  },
+
+  async "wake-ups that have led to no call before stop lead to one in another process"(shift) {
+    const gate = shift.gate();
+    const other = await shift.another();
+    await shift.start(() => gate.opened.then(() => false), 1);
+    await shift.wake("runs", "waits");
+    await shift.until("a call", () => shift.running.length === 1);
+    const stopping = shift.executor.stop();
+    gate.open();
+    await shift.inTime("stop", stopping);
+
+    await other.start(() => false);
+
+    await other.until("the call that waited", () => other.count("waits") > 0);
+  },
+
+  async "what finds no free slot in one process is called in another one that has some"(shift) {
+    const gate = shift.gate();
+    const other = await shift.another();
+    await shift.start(() => gate.opened.then(() => false), 1);
+    await other.start(() => false, 1);
+    const flowIds = numbered("flow", 20);
+
+    await shift.wake("long", ...flowIds);
+
+    const called = () => new Set([...shift.calls, ...other.calls]);
+    await other.until(
+      "a call of each in the other process",
+      () => called().size > flowIds.length || shift.count("long") === 0,
+    );
+    assert.ok(shift.peak <= 1 && other.peak <= 1, "more calls at once than `concurrency`");
+  },
+
+  async "a wake-up of a process that was not started leads to a call in another one"(shift) {
+    const other = await shift.another();
+    await other.start(() => false);
+
+    await shift.wake("flow");
+
+    await other.until("a call", () => other.count("flow") > 0);
+  },
+};
+
+/** What holds of an executor that knows which process has which export. */
+const routingCases: Cases = {
+  async "a wake-up leads to a call in a process that has its export, and to none in one that has not"(shift) {
+    const other = await shift.another();
+    await shift.start(() => false, 10, ["parcels"]);
+    await other.start(() => false, 10, ["parcels", usualExport]);
+
+    await shift.wake(...numbered("flow", 20));
+
+    await other.until("a call of each", () => new Set(other.calls).size === 20);
+    await shift.quiet();
+    assert.deepEqual(shift.calls, []);
+  },
+
+  async "an export that a process was given after its start is called there from then on"(shift) {
+    const exportIds = ["parcels"];
+    await shift.start(() => false, 10, exportIds);
+    await shift.wake("flow");
+    await shift.quiet();
+    const before = shift.calls.length;
+
+    exportIds.push(usualExport);
+    await shift.wake("another");
+
+    await shift.until("a call", () => shift.count("another") > 0);
+    assert.equal(before, 0);
   },
 };
 

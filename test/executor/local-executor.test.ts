@@ -18,13 +18,13 @@ describe("LocalExecutor", () => {
       log.push(`${name} ends`);
       return false;
     };
-    await executor.start({ concurrency: 2, runNext });
-    await executor.wake("flow");
+    await executor.start({ exportIds: ["orders"], concurrency: 2, runNext });
+    await executor.wake("flow", "orders");
     await turns(1);
 
-    await executor.wake("flow");
+    await executor.wake("flow", "orders");
     abort.abort();
-    await executor.wake("flow");
+    await executor.wake("flow", "orders");
     await until(() => executor.size === 0);
     await executor.stop();
 
@@ -40,8 +40,8 @@ describe("LocalExecutor", () => {
       log.push("ends");
       return false;
     };
-    await executor.start({ concurrency: 1, runNext });
-    await executor.wake("flow");
+    await executor.start({ exportIds: ["orders"], concurrency: 1, runNext });
+    await executor.wake("flow", "orders");
     await turns(1);
 
     await executor[Symbol.asyncDispose]();
@@ -55,16 +55,17 @@ describe("LocalExecutor", () => {
     const gate = new Gate();
     let calls = 0;
     await executor.start({
+      exportIds: ["orders"],
       concurrency: 2,
       runNext: () => {
         calls++;
         return gate.passed();
       },
     });
-    await executor.wake("flow");
+    await executor.wake("flow", "orders");
     await turns(1);
 
-    for (let nth = 0; nth < 1_000; nth++) await executor.wake("flow");
+    for (let nth = 0; nth < 1_000; nth++) await executor.wake("flow", "orders");
     gate.open();
     await until(() => executor.size === 0);
 
@@ -74,8 +75,12 @@ describe("LocalExecutor", () => {
   test("drops a flow's queue as soon as the flow has nothing to do, and keeps those of the others", async () => {
     const executor = new LocalExecutor();
     const [long, short] = [new Gate(), new Gate()];
-    await executor.start({ concurrency: 2, runNext: (flowId) => (flowId === "long" ? long : short).passed() });
-    for (const flowId of ["long", "a", "b", "c"]) await executor.wake(flowId);
+    await executor.start({
+      exportIds: ["orders"],
+      concurrency: 2,
+      runNext: (flowId) => (flowId === "long" ? long : short).passed(),
+    });
+    for (const flowId of ["long", "a", "b", "c"]) await executor.wake(flowId, "orders");
     const woken = executor.size;
 
     short.open();
@@ -89,9 +94,9 @@ describe("LocalExecutor", () => {
   test("100,000 flows that were woken leave nothing behind", async () => {
     const executor = new LocalExecutor();
     let calls = 0;
-    await executor.start({ concurrency: 10, runNext: async () => ++calls < 0 });
+    await executor.start({ exportIds: ["orders"], concurrency: 10, runNext: async () => ++calls < 0 });
 
-    for (let nth = 0; nth < 100_000; nth++) await executor.wake(`flow ${nth}`);
+    for (let nth = 0; nth < 100_000; nth++) await executor.wake(`flow ${nth}`, "orders");
     await until(() => executor.size === 0);
 
     expect(calls).toBe(100_000);
@@ -105,8 +110,8 @@ describe("LocalExecutor", () => {
       clock.jumpTo(++calls);
       return false;
     };
-    await executor.start({ concurrency: 1, runNext });
-    for (let nth = 0; nth < 1_000; nth++) await executor.wake(`flow ${nth}`);
+    await executor.start({ exportIds: ["orders"], concurrency: 1, runNext });
+    for (let nth = 0; nth < 1_000; nth++) await executor.wake(`flow ${nth}`, "orders");
 
     await systemClock.yieldToEventLoop();
     const meanwhile = calls;
@@ -119,9 +124,9 @@ describe("LocalExecutor", () => {
     const executor = new LocalExecutor();
     const gate = new Gate();
     const called: string[] = [];
-    await executor.start({ concurrency: 1, runNext: () => gate.passed() });
-    await executor.wake("hangs");
-    await executor.wake("waits");
+    await executor.start({ exportIds: ["orders"], concurrency: 1, runNext: () => gate.passed() });
+    await executor.wake("hangs", "orders");
+    await executor.wake("waits", "orders");
     await turns(1);
     const stopping = executor.stop();
 
@@ -129,10 +134,10 @@ describe("LocalExecutor", () => {
       called.push(flowId);
       return false;
     };
-    await executor.start({ concurrency: 1, runNext });
+    await executor.start({ exportIds: ["orders"], concurrency: 1, runNext });
     gate.open();
     await stopping;
-    await executor.wake("new");
+    await executor.wake("new", "orders");
     await until(() => executor.size === 0);
 
     expect(called).toEqual(["new"]);

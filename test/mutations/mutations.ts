@@ -350,7 +350,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "one process runs a flow's runs one after the other [3]",
-    file: "src/executor/local-executor.ts",
+    file: "src/executor/flow-slots.ts",
     find: "new PQueue({ concurrency: 1 })",
     replace: "new PQueue({ concurrency: 2 })",
     tests: ["test/executor/local-executor.test.ts"],

@@ -229,6 +229,7 @@ describe("start and stop", () => {
   test("an executor that cannot start fails the start as executor_failed", async () => {
     const cause = new Error("no broker");
     const executor: Executor = {
+      capabilities: { durable: false, routes: false },
       start: () => Promise.reject(cause),
       wake: async () => undefined,
       stop: async () => undefined,
@@ -241,8 +242,8 @@ describe("start and stop", () => {
   test("a wake-up the executor does not take is reported, and made up for by maintenance", async () => {
     class DeafExecutor extends LocalExecutor {
       deaf = true;
-      override wake(flowId: string) {
-        return this.deaf ? Promise.reject(new Error("broker gone")) : super.wake(flowId);
+      override wake(flowId: string, exportId: string) {
+        return this.deaf ? Promise.reject(new Error("broker gone")) : super.wake(flowId, exportId);
       }
     }
     const executor = new DeafExecutor();

@@ -14,8 +14,9 @@ function caseOf(title: string, open: OpenExecutor): TestCase {
 function withWork(change: (work: WorkerOptions) => WorkerOptions): Executor {
   const local = new LocalExecutor();
   return {
+    capabilities: local.capabilities,
     start: (work) => local.start(change(work)),
-    wake: (flowId) => local.wake(flowId),
+    wake: (...woken) => local.wake(...woken),
     stop: () => local.stop(),
   };
 }
@@ -24,8 +25,9 @@ function withWork(change: (work: WorkerOptions) => WorkerOptions): Executor {
 function withMethods(replace: (local: LocalExecutor) => Partial<Executor>): Executor {
   const local = new LocalExecutor();
   return {
+    capabilities: local.capabilities,
     start: (work) => local.start(work),
-    wake: (flowId) => local.wake(flowId),
+    wake: (...woken) => local.wake(...woken),
     stop: () => local.stop(),
     ...replace(local),
   };
@@ -33,6 +35,9 @@ function withMethods(replace: (local: LocalExecutor) => Partial<Executor>): Exec
 
 /** Title of a case that has to fail → an executor that breaks this promise. */
 const saboteurs: Readonly<Record<string, () => Executor>> = {
+  "it has the capabilities that it is tested for, and says so": () =>
+    withMethods(() => ({ capabilities: { durable: true, routes: false } })),
+
   "a wake-up makes it call runNext with the flow's id": () => withMethods(() => ({ wake: async () => undefined })),
 
   "a wake-up resolves without waiting for the call to end": () => {
@@ -52,7 +57,7 @@ const saboteurs: Readonly<Record<string, () => Executor>> = {
     withMethods((local) => ({
       async start(work) {
         await local.start(work);
-        await local.wake("uncalled for");
+        await local.wake("uncalled for", "orders");
       },
     })),
 
@@ -65,7 +70,7 @@ const saboteurs: Readonly<Record<string, () => Executor>> = {
       },
       async wake(flowId) {
         if (!started) throw new Error("not started");
-        await local.wake(flowId);
+        await local.wake(flowId, "orders");
       },
     }));
   },
@@ -111,13 +116,13 @@ const saboteurs: Readonly<Record<string, () => Executor>> = {
         return more;
       },
     }));
-    return { ...local, wake: async (flowId) => (running.has(flowId) ? undefined : local.wake(flowId)) };
+    return { ...local, wake: async (flowId) => (running.has(flowId) ? undefined : local.wake(flowId, "orders")) };
   },
 
   "each of 1,000 flows is called": () => {
     const known = new Set<string>();
     return withMethods((local) => ({
-      wake: async (flowId) => (known.add(flowId).size > 999 ? undefined : local.wake(flowId)),
+      wake: async (flowId) => (known.add(flowId).size > 999 ? undefined : local.wake(flowId, "orders")),
     }));
   },
 
@@ -178,11 +183,11 @@ const saboteurs: Readonly<Record<string, () => Executor>> = {
           return work.runNext(flowId);
         };
         await local.start({ ...work, runNext });
-        for (const flowId of woken) await local.wake(flowId);
+        for (const flowId of woken) await local.wake(flowId, "orders");
       },
       async wake(flowId) {
         woken.add(flowId);
-        await local.wake(flowId);
+        await local.wake(flowId, "orders");
       },
     }));
   },
@@ -208,7 +213,7 @@ describe("executorCases", () => {
         ...local,
         async wake(flowId: string) {
           await turns(1);
-          await local.wake(flowId);
+          await local.wake(flowId, "orders");
         },
       };
     };

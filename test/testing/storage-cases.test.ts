@@ -364,7 +364,9 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
   "waitingFlows returns, ascending, enabled flows that have waiting runs and no active one": (honest) => ({
     async waitingFlows() {
       const { items } = await honest.listRuns({ ...everyRun, status: "queued" });
-      return [...new Set(items.map(({ _flowId }) => _flowId))].sort().map((_flowId) => ({ _flowId }));
+      return [...new Set(items.map(({ _flowId }) => _flowId))]
+        .sort()
+        .map((_flowId) => ({ _flowId, _exportId: "orders" }));
     },
   }),
 

@@ -293,7 +293,7 @@ const ofEndings: Readonly<Record<string, Spoil>> = {
 
   "a run released to wait, and its flow with it, is claimed at its `notBefore` and no sooner": (honest) => ({
     async waitingFlows(limit, after) {
-      return (await honest.waitingFlows(limit, after)).map(({ _flowId }) => ({ _flowId }));
+      return (await honest.waitingFlows(limit, after)).map(({ notBefore: _, ...flow }) => flow);
     },
   }),
 

@@ -25,7 +25,7 @@ export interface IntakeDeps {
   readonly log: Logger;
   readonly emit: Emit<SchedulerEvents>;
   /** Runs of this flow wait: some process is to execute them. */
-  readonly wake: (_flowId: string) => void;
+  readonly wake: (flow: Pick<Run, "_flowId" | "_exportId">) => void;
 }
 
 /** How much of an inbox is full when `inbox:filling` is emitted. */
@@ -143,7 +143,7 @@ export class Intake {
 
   #queued(run: Run): void {
     this.#deps.emit("run:queued", { run });
-    this.#deps.wake(run._flowId);
+    this.#deps.wake(run);
   }
 
   async #flows(_exportId: string, _integrationId: string | undefined): Promise<readonly Flow[]> {

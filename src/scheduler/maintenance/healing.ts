@@ -1,7 +1,7 @@
 import type { Clock } from "../../clock.ts";
 import type { Emit, SchedulerEvents } from "../../events.ts";
 import type { Pause } from "../../model/delivery.ts";
-import { type RunStart, hasOwnPosition } from "../../model/run.ts";
+import { type Run, type RunStart, hasOwnPosition } from "../../model/run.ts";
 import { isDue } from "../../run/pass/pause.ts";
 import type { Storage } from "../../storage/storage.ts";
 
@@ -15,7 +15,7 @@ export interface HealingDeps {
   readonly newId: () => string;
   readonly emit: Emit<SchedulerEvents>;
   /** Runs of this flow wait: some process is to execute them. */
-  readonly wake: (_flowId: string) => void;
+  readonly wake: (flow: Pick<Run, "_flowId" | "_exportId">) => void;
 }
 
 /** Flows read in one call. */
@@ -82,7 +82,7 @@ export class Healing {
     const queued = await storage.queueRun({ ...start, _id: newId(), queuedAt }, { maxQueued: Infinity });
     if (queued.outcome !== "queued") return;
     emit("run:queued", { run: queued.run });
-    wake(start._flowId);
+    wake(queued.run);
   }
 }
 

@@ -19,7 +19,7 @@ export interface MaintenanceDeps {
   readonly retention: { readonly days: number; readonly runsPerFlow: number };
   readonly emit: Emit<SchedulerEvents>;
   /** Runs of this flow wait: some process is to execute them. */
-  readonly wake: (_flowId: string) => void;
+  readonly wake: (flow: Pick<Run, "_flowId" | "_exportId">) => void;
   /** A run whose lease had expired was reclaimed: it waits again, or has ended. */
   readonly onReclaimed: (run: Run) => void;
   readonly duties: Pick<Duties, "claim" | "release">;
@@ -178,7 +178,7 @@ export class Maintenance {
       signal,
       (after) => storage.waitingFlows(pageSize, after),
       ({ _flowId }) => _flowId,
-      ({ _flowId, notBefore = 0 }) => (notBefore > now ? this.expect(notBefore) : wake(_flowId)),
+      ({ notBefore = 0, ...flow }) => (notBefore > now ? this.expect(notBefore) : wake(flow)),
     );
   }
 
@@ -204,7 +204,7 @@ export class Maintenance {
     const queued = await storage.queueRun(start, { maxQueued: Infinity });
     if (queued.outcome !== "queued") return;
     emit("run:queued", { run: queued.run });
-    wake(_flowId);
+    wake(queued.run);
   }
 
   async #prune(signal: AbortSignal): Promise<void> {

@@ -18,7 +18,7 @@ export interface TimetableDeps {
   readonly newId: () => string;
   readonly emit: Emit<SchedulerEvents>;
   /** Runs of this flow wait: some process is to execute them. */
-  readonly wake: (_flowId: string) => void;
+  readonly wake: (flow: Pick<Run, "_flowId" | "_exportId">) => void;
   readonly duties: Pick<Duties, "claim" | "release">;
   /** Computes stored due times anew where they are wrong. */
   readonly check: Pick<ScheduleCheck, "all" | "reportUnreadable">;
@@ -186,7 +186,7 @@ export class Timetable {
       emit("schedule:missed", { flow, dueAt: isoOf(missed), ...(run === undefined ? {} : { run }) });
     if (result.outcome !== "queued") return;
     emit("run:queued", { run: result.run });
-    wake(flow._id);
+    wake(result.run);
   }
 
   // A schedule that cannot be read here stays due for a process that can, and keeps no other flow from running.

@@ -196,7 +196,8 @@ export function waitingFlows(state: MemoryState, limit: number, after: string | 
   const wanted = ({ waiting, active }: FlowQueue) => waiting.length > 0 && active === undefined;
   return enabledFlowIds(state, state.queues, { limit, after }, wanted).map((_flowId) => {
     const [first] = state.queueOf(_flowId).waiting;
-    return { _flowId, ...optional("notBefore", first === undefined ? undefined : notBeforeOf(first.run)) };
+    const _exportId = state.flows.get(_flowId)?._exportId ?? "";
+    return { _flowId, _exportId, ...optional("notBefore", first === undefined ? undefined : notBeforeOf(first.run)) };
   });
 }
 

@@ -299,10 +299,18 @@ export function leasesOfRuns(limit: number, after = ""): Statement {
   );
 }
 
-/** Asks for `flow_id` and `not_before`. */
+/** What {@link flowsWaiting} asks for. */
+export interface WaitingRow {
+  readonly flow_id: string;
+  readonly export_id: string;
+  readonly not_before: number | null;
+}
+
+/** Asks for `flow_id`, `export_id` and `not_before`. */
 export function flowsWaiting(limit: number, after = ""): Statement {
   return statement(
-    `select w.flow_id, w.not_before from poundlock_runs w
+    `select w.flow_id, w.not_before, (select o.export_id from poundlock_flows o where o.id = w.flow_id) as export_id
+      from poundlock_runs w
       where w.stage = 0 and w.flow_id > ? and (select f.disabled from poundlock_flows f where f.id = w.flow_id) = 0
       and not exists (select 1 from poundlock_runs e
         where e.flow_id = w.flow_id and e.stage = 0 and e.seq < w.seq ${eachTime})

@@ -41,6 +41,7 @@ import {
   lastPageFor,
 } from "./inbox.ts";
 import {
+  type WaitingRow,
   claimRun,
   commitPage,
   endRun,
@@ -237,12 +238,10 @@ export class SqlStorage implements Storage {
 
   async waitingFlows(limit: number, after?: string): Promise<readonly WaitingFlow[]> {
     const query = flowsWaiting(limit, after);
-    const rows = await this.#read<{ readonly flow_id: string; readonly not_before: number | null }>(
-      "waitingFlows",
-      query,
-    );
-    return rows.map(({ flow_id, not_before }) => ({
+    const rows = await this.#read<WaitingRow>("waitingFlows", query);
+    return rows.map(({ export_id, flow_id, not_before }) => ({
       _flowId: flow_id,
+      _exportId: export_id,
       ...optional("notBefore", not_before ?? undefined),
     }));
   }

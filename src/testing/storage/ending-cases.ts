@@ -131,7 +131,7 @@ export const endingStorageCases: readonly StorageCase[] = [
     const claimed = await storage.claimRun("flow", { token: "late", at: at(60), until: at(90) });
 
     assert.deepEqual([released?.notBefore, released?.waits], [iso(60), 2]);
-    assert.deepEqual(waiting, [{ _flowId: "flow", notBefore: at(60) }]);
+    assert.deepEqual(waiting, [{ _flowId: "flow", _exportId: "orders", notBefore: at(60) }]);
     assert.deepEqual(early, { notBefore: at(60) });
     assert.equal(claimedRunId(claimed), "run");
     assert.equal((await storage.findRun("run"))?.notBefore, undefined);

@@ -278,7 +278,7 @@ export const leaseStorageCases: readonly StorageCase[] = [
 
     assert.deepEqual([released?.status, released?.crashes], ["queued", run.crashes]);
     assert.deepEqual(await storage.findRun("run"), released);
-    assert.deepEqual(await storage.waitingFlows(10), [{ _flowId: "flow" }]);
+    assert.deepEqual(await storage.waitingFlows(10), [{ _flowId: "flow", _exportId: "orders" }]);
     assert.equal((await take(storage, "flow", "next")).run._id, "run");
   }),
 
@@ -415,7 +415,10 @@ export const leaseStorageCases: readonly StorageCase[] = [
     });
     await storage.releaseRun(runLease);
 
-    assert.deepEqual(await storage.waitingFlows(10), [{ _flowId: "b" }, { _flowId: "c" }]);
+    assert.deepEqual(await storage.waitingFlows(10), [
+      { _flowId: "b", _exportId: "orders" },
+      { _flowId: "c", _exportId: "orders" },
+    ]);
   }),
 
   on("waitingFlows goes on after an id, with at most so many", async (storage) => {
@@ -424,9 +427,18 @@ export const leaseStorageCases: readonly StorageCase[] = [
       await queue(storage, `run of ${_id}`, _id);
     }
 
-    assert.deepEqual(await storage.waitingFlows(2), [{ _flowId: "a" }, { _flowId: "b" }]);
-    assert.deepEqual(await storage.waitingFlows(2, "b"), [{ _flowId: "c" }, { _flowId: "d" }]);
-    assert.deepEqual(await storage.waitingFlows(2, "bb"), [{ _flowId: "c" }, { _flowId: "d" }]);
+    assert.deepEqual(await storage.waitingFlows(2), [
+      { _flowId: "a", _exportId: "orders" },
+      { _flowId: "b", _exportId: "orders" },
+    ]);
+    assert.deepEqual(await storage.waitingFlows(2, "b"), [
+      { _flowId: "c", _exportId: "orders" },
+      { _flowId: "d", _exportId: "orders" },
+    ]);
+    assert.deepEqual(await storage.waitingFlows(2, "bb"), [
+      { _flowId: "c", _exportId: "orders" },
+      { _flowId: "d", _exportId: "orders" },
+    ]);
     assert.deepEqual(await storage.waitingFlows(2, "d"), []);
   }),
 
