@@ -14,7 +14,7 @@ const long = [
   "test/storage/sqlite/full.test.ts",
 ];
 
-/** What is tested on a PostgreSQL. */
+/** What is tested on a PostgreSQL, and on a MariaDB if there is one. */
 const onPostgres = ["test/connectors/sql/**/*.test.ts", "test/storage/postgres/**/*.test.ts"];
 
 export default defineConfig({
@@ -62,7 +62,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: "postgres", include: onPostgres, globalSetup: ["test/support/postgres-server.ts"] },
+        test: { name: "postgres", include: onPostgres, globalSetup: ["test/support/database-servers.ts"] },
       },
       { extends: true, test: { name: "long", include: long } },
     ],

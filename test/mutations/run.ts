@@ -7,6 +7,7 @@
 //   npm run test:mutations -- --list
 import { execFileSync } from "node:child_process";
 import { parseArgs } from "node:util";
+import { hasMariadb } from "../support/mariadb-server.ts";
 import { type Mutation, mutations } from "./mutations.ts";
 import { ScratchTree, root } from "./scratch-tree.ts";
 import { type TestSelection, runTests } from "./vitest-run.ts";
@@ -36,9 +37,11 @@ function rotating(all: readonly Mutation[], count: number, name: string): readon
 }
 
 function choose(): readonly Mutation[] {
-  const matching = mutations.filter(({ promise, file }) =>
+  const all = mutations.filter(({ promise, file }) =>
     positionals.every((part) => promise.includes(part) || file.includes(part)),
   );
+  const matching = all.filter(({ needs }) => needs !== "MariaDB" || hasMariadb());
+  if (matching.length < all.length) console.log(`${all.length - matching.length} left out: MariaDB is not installed`);
   if (options.some === undefined) return matching;
   const name = occasion();
   console.log(`${options.some} of ${matching.length} mutations, chosen by ${name}`);

@@ -3,21 +3,6 @@ import { createRequire } from "node:module";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
-import type { TestProject } from "vitest/node";
-
-declare module "vitest" {
-  export interface ProvidedContext {
-    /** The port on 127.0.0.1 of the PostgreSQL that all tests of this project share; user and password `postgres`. */
-    postgresPort: number;
-  }
-}
-
-/** Starts one server for all tests of a project, from the binaries that npm installed, and ends it after them. */
-export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
-  const { port, stop } = await startPostgres();
-  project.provide("postgresPort", port);
-  return stop;
-}
 
 /** A server on a port of its own, with nothing in it; `settings` such as `max_connections=50`. */
 export async function startPostgres(settings: readonly string[] = ["fsync=off"]): Promise<PostgresServer> {
@@ -95,7 +80,8 @@ function makeLinks(): void {
   }
 }
 
-async function freePort(): Promise<number> {
+/** A port of 127.0.0.1 that nothing uses. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;

@@ -52,6 +52,8 @@ export interface SqlDialect {
   quote(name: string): string;
   /** The place of value `nth`, from 1 on. */
   place(nth: number): string;
+  /** Whether `(a, b) > (1, 2)` is compared by an index. */
+  readonly comparesRows: boolean;
   /** The value of a column as text that the database reads back as the same value. */
   cursorText(column: string): string;
   /** True for rows whose `column` is at least `ms` old, by the database's own clock. */
@@ -69,6 +71,11 @@ export interface SqlDialect {
     to: RowStatement,
     rows: readonly (readonly unknown[])[],
   ): Promise<ReadonlyMap<number, unknown>>;
+  /**
+   * Adds the keys that are not there to a table of marks, and returns them; waits for a transaction that adds one of them.
+   * Absent: `insert … on conflict do nothing returning` does so.
+   */
+  addMarks?(tx: SqlQueries, table: string, keys: readonly string[]): Promise<readonly string[]>;
 }
 
 /** The name of a table as it stands in a statement. */

@@ -8,6 +8,7 @@ export {
   type SqlRow,
   type WriteMode,
 } from "./database.ts";
+export { type MysqlConnection, type MysqlPool, type MysqlQuery, mysql, mysqlDialect } from "./mysql.ts";
 export type { OnceRule } from "./once-marks.ts";
 export { type PostgresClient, type PostgresPool, postgres, postgresDialect } from "./postgres.ts";
 export { type SqlCheckpoint, type SqlExportOptions, sqlExport } from "./sql-export.ts";

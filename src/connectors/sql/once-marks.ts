@@ -54,6 +54,7 @@ export class OnceMarks {
 
   async #mark(tx: SqlQueries, keys: readonly string[]): Promise<readonly string[]> {
     const { dialect } = this.#database;
+    if (dialect.addMarks !== undefined) return dialect.addMarks(tx, this.#table, keys);
     const rows = keys.map((_, nth) => `(${dialect.place(nth + 1)}, ${dialect.nowMs})`).join(", ");
     const text = `insert into ${this.#table} (idempotency_key, applied_at) values ${rows} on conflict (idempotency_key) do nothing returning idempotency_key`;
     return (await tx.query(text, keys)).map((row) => String(row.idempotency_key));

@@ -1,7 +1,6 @@
 import { InvalidOptionError } from "../../errors.ts";
 import { objectWith, expectation } from "../../model/validate.ts";
 import {
-  CommitUnknownError,
   type RowStatement,
   type SqlDatabase,
   type SqlDialect,
@@ -12,6 +11,7 @@ import {
   tableName,
 } from "./database.ts";
 import { findAtFault } from "./halving.ts";
+import { type PooledConnection, pooledTransaction } from "./pooled-transaction.ts";
 import { changedColumns, onConflict, quote, refuseUnstorable } from "./spelling.ts";
 
 /** What is used of a `Pool` of the package `pg`. */
@@ -38,7 +38,7 @@ export function postgres(pool: PostgresPool): SqlDatabase {
   return {
     dialect: postgresDialect,
     query: (text, values = []) => rowsOf(pool, text, values),
-    transaction: (work, signal) => transaction(pool, work, signal),
+    transaction: (work, signal) => pooledTransaction(() => connect(pool), work, signal),
   };
 }
 
@@ -50,69 +50,14 @@ async function rowsOf(
   return (await queries.query(text, [...values])).rows as readonly SqlRow[];
 }
 
-async function transaction<T>(
-  pool: PostgresPool,
-  work: (tx: SqlQueries) => Promise<T>,
-  signal?: AbortSignal,
-): Promise<T> {
-  signal?.throwIfAborted();
+async function connect(pool: PostgresPool): Promise<PooledConnection> {
   const client = await pool.connect();
-  const connection = new Connection(client);
-  const abort = () => connection.release(true);
-  signal?.addEventListener("abort", abort);
-  try {
-    await client.query("begin");
-    const result = await work({ query: (text, values = []) => rowsOf(client, text, values) });
-    await commit(client);
-    connection.release(false);
-    return result;
-  } catch (error) {
-    await connection.rollback(error);
-    throw error;
-  } finally {
-    signal?.removeEventListener("abort", abort);
-  }
-}
-
-async function commit(client: PostgresClient): Promise<void> {
-  try {
-    await client.query("commit");
-  } catch (error) {
+  return {
+    query: (text, values = []) => rowsOf(client, text, values),
     // What the server itself refuses, a deferred constraint for one, is rolled back for certain.
-    throw sqlStateOf(error) === undefined || /^(08|57)/.test(sqlStateOf(error) ?? "")
-      ? new CommitUnknownError(error)
-      : error;
-  }
-}
-
-/** Gives the client back once. */
-class Connection {
-  readonly #client: PostgresClient;
-  #isReleased = false;
-
-  constructor(client: PostgresClient) {
-    this.#client = client;
-  }
-
-  release(destroy: boolean): void {
-    if (this.#isReleased) return;
-    this.#isReleased = true;
-    this.#client.release(destroy);
-  }
-
-  async rollback(error: unknown): Promise<void> {
-    if (this.#isReleased) return;
-    if (error instanceof CommitUnknownError) {
-      this.release(true);
-      return;
-    }
-    try {
-      await this.#client.query("rollback");
-      this.release(false);
-    } catch {
-      this.release(true);
-    }
-  }
+    isRolledBack: (error) => !/^(08|57)/.test(sqlStateOf(error) ?? "08"),
+    release: (isUsable) => client.release(!isUsable),
+  };
 }
 
 /** PostgreSQL, for a database of another client. */
@@ -120,6 +65,7 @@ export const postgresDialect: SqlDialect = {
   name: "postgres",
   quote,
   place: (nth) => `$${nth}`,
+  comparesRows: true,
   cursorText: (column) => `${column}::text`,
   isSettled: (column, ms) => `${column} <= now() - ${ms} * interval '1 millisecond'`,
   nowMs: "(extract(epoch from clock_timestamp()) * 1000)::bigint",

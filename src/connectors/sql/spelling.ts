@@ -1,4 +1,4 @@
-/** What PostgreSQL and SQLite spell alike. */
+/** What several databases spell alike. */
 import type { RowStatement } from "./database.ts";
 
 /** A name as it stands in a statement. */
@@ -20,8 +20,13 @@ export function changedColumns({ columns, key }: RowStatement): readonly string[
   return others.length === 0 ? columns : others;
 }
 
-/** @throws RangeError for a value that no column can take. */
+/** @throws RangeError for a value that a database would silently change, or that no column can take. */
 export function refuseUnstorable(value: unknown): void {
   if (typeof value === "number" && !Number.isFinite(value)) throw new RangeError(`${value} is no number of a column`);
   if (typeof value === "function" || typeof value === "symbol") throw new RangeError(`a ${typeof value} is no value`);
+  if (value instanceof Date && Number.isNaN(value.getTime())) throw new RangeError("an invalid date is no value");
+  if (typeof value === "string" && loneSurrogate.test(value))
+    throw new RangeError("half a character of UTF-16 is no string of a column");
 }
+
+const loneSurrogate = /\p{Surrogate}/u;

@@ -44,7 +44,7 @@ const { pages: _pages, order: _order, whole: _whole, committed: _committed, ...s
 const names = v.pipe(v.array(string, "an array of names"), v.minLength(1, "an array of names"));
 const optionRules = {
   ...settingRules,
-  database: objectWith(["query", "transaction"], "a database, as postgres and sqlite make it"),
+  database: objectWith(["query", "transaction"], "a database, as postgres, mysql and sqlite make it"),
   table: v.union([v.pipe(string, v.minLength(1)), names], "the name of a table"),
   cursor: names,
   settleMs: v.optional(duration),
@@ -116,9 +116,10 @@ class TableReading<T> {
     for (;;) {
       const rows = await this.#query(this.#statement(after));
       if (signal.aborted) return;
-      const last = rows.at(-1);
-      if (last === undefined) break;
-      after = this.#cursor.map((_, nth) => String(last[cursorColumn(nth)]));
+      const [first, last] = [rows[0], rows.at(-1)];
+      if (first === undefined || last === undefined) break;
+      if (after !== undefined) this.#refuseAgain(after, first, last);
+      after = this.#placeOf(last);
       yield {
         records: rows.map((row) => this.#record(row)),
         checkpoint: { after, ...(isAll ? { run: run._id } : {}) },
@@ -133,13 +134,9 @@ class TableReading<T> {
     const { dialect } = database;
     const until = this.#options.read === "all" ? undefined : this.#context.until?.after;
     const values: string[] = [];
-    const row = `(${this.#cursor.join(", ")})`;
-    // Values are counted in the order of the text.
-    const compared = (sign: string, bounds: readonly string[]) =>
-      `${row} ${sign} (${bounds.map((bound) => dialect.place(values.push(bound))).join(", ")})`;
     const conditions = [
-      ...(after === undefined ? [] : [compared(">", after)]),
-      ...(until === undefined ? [] : [compared("<=", until)]),
+      ...(after === undefined ? [] : [this.#compared(">", after, values)]),
+      ...(until === undefined ? [] : [this.#compared("<=", until, values)]),
       ...this.#settled(),
       ...(where === undefined ? [] : [`(${where})`]),
     ];
@@ -151,11 +148,40 @@ class TableReading<T> {
     return { text: `select ${read}, ${places.join(", ")} from ${table}${condition}${order}`, values };
   }
 
+  // Values are added in the order of the text.
+  #compared(sign: ">" | "<=", bounds: readonly string[], values: string[]): string {
+    const { dialect } = this.#options.database;
+    const place = (nth: number) => dialect.place(values.push(bounds[nth] ?? ""));
+    const cursor = this.#cursor;
+    if (dialect.comparesRows)
+      return `(${cursor.join(", ")}) ${sign} (${cursor.map((_, nth) => place(nth)).join(", ")})`;
+    const from = (nth: number): string => {
+      const column = cursor[nth] ?? "";
+      if (nth === cursor.length - 1) return `${column} ${sign} ${place(nth)}`;
+      const strict = sign.charAt(0);
+      return `${column} ${strict}= ${place(nth)} and (${column} ${strict} ${place(nth)} or (${column} = ${place(nth)} and ${from(nth + 1)}))`;
+    };
+    return `(${from(0)})`;
+  }
+
   #settled(): readonly string[] {
     const { database, cursor, read, settleColumn = cursor[0] ?? "", settleMs, settled } = this.#options;
     if (settled !== undefined) return [`(${settled})`];
     if (settleMs === undefined || (settleMs === 0 && read === "all")) return [];
     return [database.dialect.isSettled(database.dialect.quote(settleColumn), settleMs)];
+  }
+
+  #placeOf(row: SqlRow): readonly string[] {
+    return this.#cursor.map((_, nth) => String(row[cursorColumn(nth)]));
+  }
+
+  // With a cursor whose text is not its value again, the same rows would be read for ever.
+  #refuseAgain(after: readonly string[], ...rows: readonly SqlRow[]): void {
+    for (const row of rows)
+      if (this.#placeOf(row).every((value, nth) => value === after[nth]))
+        throw new Error(
+          `${tableParts(this.#options.table).join(".")} has rows after (${after.join(", ")}) with the same cursor: is (${this.#options.cursor.join(", ")}) unique, and of types whose text is exact?`,
+        );
   }
 
   // Such a row is neither before nor after any other.

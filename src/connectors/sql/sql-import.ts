@@ -47,7 +47,7 @@ export interface SqlApplyOptions<In> {
   readonly clock?: Clock;
 }
 
-const database = objectWith(["query", "transaction"], "a database, as postgres and sqlite make it");
+const database = objectWith(["query", "transaction"], "a database, as postgres, mysql and sqlite make it");
 const names = v.pipe(v.array(string, "an array of names"), v.minLength(1, "an array of names"));
 const table = v.union([v.pipe(string, v.minLength(1)), names], "the name of a table");
 const tableRules = {

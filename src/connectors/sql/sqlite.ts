@@ -102,6 +102,7 @@ export const sqliteDialect: SqlDialect = {
   name: "sqlite",
   quote,
   place: () => "?",
+  comparesRows: true,
   // Fewer digits would not be the same number again.
   cursorText: (column) =>
     `case typeof(${column}) when 'real' then printf('%!.17g', ${column}) else cast(${column} as text) end`,
