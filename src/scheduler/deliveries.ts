@@ -8,18 +8,17 @@ import type { ImportPlace } from "../model/place.ts";
 import type { Run } from "../model/run.ts";
 import { mostListed, roughSize } from "../model/record/size.ts";
 import type { InboxPage, Storage } from "../storage/storage.ts";
+import type { RunQueue } from "./run-queue.ts";
 
 /** What deliveries need. */
 export interface DeliveriesDeps {
   readonly storage: Pick<
     Storage,
-    "findPlaces" | "setCheckpoint" | "endPauses" | "countOpenFailures" | "queueRun" | "readInbox" | "dropInbox"
+    "findPlaces" | "setCheckpoint" | "endPauses" | "countOpenFailures" | "readInbox" | "dropInbox"
   >;
   readonly clock: Clock;
-  readonly newId: () => string;
   readonly emit: Emit<SchedulerEvents>;
-  /** A run of the flow was queued. */
-  readonly onQueued: (run: Run) => void;
+  readonly queue: Pick<RunQueue, "addUnasked">;
   /** Open failures are counted up to here. */
   readonly maxOpenFailures: number;
 }
@@ -57,16 +56,12 @@ export class Deliveries {
 
   /** Ends pauses now, and queues a run for the imports. Returns it, or undefined if nothing was paused. */
   async resume(flow: Flow, _importId: string | undefined): Promise<Run | undefined> {
-    const { clock, emit, newId, onQueued, storage } = this.#deps;
+    const { emit, queue, storage } = this.#deps;
     const { _id: _flowId } = flow;
     const resumed = await storage.endPauses(_flowId, chosen(flow, _importId));
     for (const _id of resumed) emit("import:resumed", { _flowId, _importId: _id });
     if (resumed.length === 0) return undefined;
-    const queuedAt = new Date(clock.now()).toISOString();
-    const start = { _id: newId(), _flowId, trigger: "resume" as const, queuedAt };
-    const queued = await storage.queueRun(start, { maxQueued: Infinity });
-    if (queued.outcome === "queued") onQueued(queued.run);
-    return "run" in queued ? queued.run : undefined;
+    return queue.addUnasked({ _flowId, trigger: "resume" });
   }
 
   /** Where the import, or the flow's first one, resumes; undefined: from the start. */

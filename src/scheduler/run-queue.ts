@@ -43,6 +43,18 @@ export class RunQueue {
     }
   }
 
+  /**
+   * Queues a run that nobody asked for, which is never one too many; the run that waits already and will do, if there is
+   * one. Undefined: the flow is disabled or gone.
+   */
+  async addUnasked(start: Pick<RunStart, "_flowId" | "trigger" | "retry">): Promise<Run | undefined> {
+    const { clock, newId, storage } = this.#deps;
+    const queuedAt = new Date(clock.now()).toISOString();
+    const queued = await storage.queueRun({ ...start, _id: newId(), queuedAt }, { maxQueued: Infinity });
+    if (queued.outcome === "queued") this.added(queued.run);
+    return "run" in queued ? queued.run : undefined;
+  }
+
   /** A run was queued: says so, and has it executed. */
   added(run: Run): void {
     this.#deps.emit("run:queued", { run });

@@ -42,6 +42,7 @@ import { RunWaiters } from "./run-waiters.ts";
 import { type SchedulePreview, type SchedulePreviewInput, previewSchedule } from "./timetable/preview.ts";
 import { ScheduleCheck } from "./timetable/schedule-check.ts";
 import { Timetable } from "./timetable/timetable.ts";
+import { UnreadableRows } from "./maintenance/unreadable-rows.ts";
 
 /** Moves records: runs flows by their schedules, on demand and as events arrive, one run of a flow at a time. */
 export class Scheduler<X extends Exports = Exports, M extends Imports = Imports> extends Events<SchedulerEvents> {
@@ -57,6 +58,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   readonly #queue: RunQueue;
   readonly #deliveries: Deliveries;
   readonly #failures: Failures;
+  readonly #unreadableRows: UnreadableRows;
 
   /** @throws `invalid_option` naming the first option that is out of range. */
   constructor(registry: FlowRegistry<X, M>, options: SchedulerOptions = {}) {
@@ -73,8 +75,10 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const processId = rest.newId();
     const duties = new Duties({ storage, clock: rest.clock, processId });
     const shared = { storage, log, emit, clockWatch, duties, processId };
-    const deps = { ...rest, ...shared, wake: (flow: Pick<Run, "_flowId" | "_exportId">) => this.#wake(flow) };
-    this.#queue = new RunQueue(deps);
+    const common = { ...rest, ...shared, wake: (flow: Pick<Run, "_flowId" | "_exportId">) => this.#wake(flow) };
+    this.#queue = new RunQueue(common);
+    this.#unreadableRows = new UnreadableRows(common);
+    const deps = { ...common, queue: this.#queue };
     this.#runner = new Runner({
       ...deps,
       ...{ catalog: registry, freeze, limits: { ...rest, backoff: { retryDelayMs, random } } },
@@ -90,9 +94,9 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       onRound: () => this.#refreshAllListening(),
     });
     this.#waiters = new RunWaiters({ ...deps, state: () => this.state });
-    this.#deliveries = new Deliveries({ ...deps, onQueued: (run) => this.#queue.added(run) });
+    this.#deliveries = new Deliveries(deps);
     this.#failures = new Failures(deps);
-    const watchers = [new LiveScheduler(deps), clockWatch, this.#flowWatch()];
+    const watchers = [new LiveScheduler(deps), clockWatch, this.#unreadableRows, this.#flowWatch()];
     const catalogCheck = new CatalogCheck({ ...deps, catalog: registry });
     const parts = [...watchers, this.#maintenance, this.#timetable, this.#intake, catalogCheck];
     this.#lifecycle = new Lifecycle({ ...deps, exports: registry, runner: this.#runner, parts });
@@ -379,6 +383,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   }
 
   #emit<Name extends keyof SchedulerEvents>(name: Name, payload: SchedulerEvents[Name]): void {
+    if (name === "background:error" && this.#unreadableRows.isKnown((payload as { error: unknown }).error)) return;
     logEvent(this.#options.logger, name, payload);
     this.emit(name, payload);
   }

@@ -26,6 +26,8 @@ export type * from "./runs.ts";
  * documents, records and checkpoints that it returns are frozen all the way down;
  * it rejects with `storage_failed`, the backend's error as `cause`, if the backend does, and repeating the same call
  * after such an uncertain result is harmless.
+ * What is stored may be damaged. A list, the sweep and the timetable leave out a row that cannot be read, and
+ * `unreadable` says so; a call that is about that very row rejects with `storage_failed`, naming it.
  * Instants are epoch milliseconds; documents carry ISO 8601 UTC.
  */
 export interface Storage
@@ -34,10 +36,31 @@ export interface Storage
   readonly capabilities: StorageCapabilities;
   /** Where it is, for reports: storages of one process that have the same one have the same content. Absent: unknown. */
   readonly location?: string | undefined;
+  /** Says which rows are left out because they cannot be read. Absent: all of them can always be read. */
+  readonly unreadable?: UnreadableRows;
   /** The time that all processes of a shared storage go by; absent: each goes by its own. A registry takes it by default. */
   readonly clock?: Clock;
   /** Releases connections and files. Closing twice is allowed. */
   close(): Promise<void>;
+}
+
+/** What is said of rows that cannot be read: damaged, edited by hand, or of columns and a document that differ. */
+export interface UnreadableRows {
+  /**
+   * Calls `listener` with each row that is left out, the same one again whenever it is met; perhaps in the middle of a
+   * transaction, so it must call nothing of the storage itself. Returns what ends it.
+   */
+  listen(listener: (row: UnreadableRow) => void): () => void;
+}
+
+/** A row that cannot be read. */
+export interface UnreadableRow {
+  /** What kind of row, in the storage's own words: `runs`, `flows`. */
+  readonly table: string;
+  /** Which one of them. */
+  readonly _id: string;
+  /** Why. Nothing of what it holds is in its message. */
+  readonly error: Error;
 }
 
 /** What a storage can do beyond the contract. */

@@ -31,6 +31,13 @@ export interface IntakeDeps {
 /** How much of an inbox is full when `inbox:filling` is emitted. */
 const fillingPart = 0.8;
 
+/** Who is to get what arrives. */
+interface Takers {
+  readonly flows: readonly Flow[];
+  /** Ids of flows whose documents cannot be read: what arrives waits for them until they are repaired. */
+  readonly unreadable: readonly string[];
+}
+
 interface Arriving extends AcceptOptions {
   /** Whether records have to fit the export's schema, `key` and `version`. */
   readonly isChecked: boolean;
@@ -69,9 +76,9 @@ export class Intake {
     const arrived = options.isChecked
       ? arrivalOf(records, { _id: _exportId, export: source })
       : sortArrival(records, source);
-    const flows = await this.#flows(_exportId, options._integrationId);
+    const { flows, unreadable } = await this.#flows(_exportId, options._integrationId);
     if (records.length === 0) return { accepted: 0, duplicates: 0 };
-    const arrival = this.#arrival(arrived, { _exportId, flows, ids: options.ids });
+    const arrival = this.#arrival(arrived, { _exportId, flows, unreadable, ids: options.ids });
     const appended = await storage.appendInbox(arrival, {
       maxInboxPages,
       dedupeAfter: this.#deps.clockWatch.retentionNow() - dedupeWindowMs,
@@ -91,16 +98,16 @@ export class Intake {
 
   #arrival(
     { copies, kept, unstorable: odd }: ArrivalPage,
-    { _exportId, flows, ids }: { _exportId: string; flows: readonly Flow[]; ids: readonly string[] | undefined },
+    { _exportId, flows, unreadable, ids }: Takers & { _exportId: string; ids: readonly string[] | undefined },
   ): Arrival {
     const { clock, log, newId } = this.#deps;
     const now = clock.now();
     const at = new Date(now).toISOString();
     const _id = newId();
     const defaultKeyOf = (index: number) => ids?.[index] ?? `${_id}/${index}`;
-    const starts = flows.map((flow) => ({
+    const starts = [...flows.map((flow) => flow._id), ...unreadable].map((_flowId) => ({
       _id: newId(),
-      _flowId: flow._id,
+      _flowId,
       trigger: "realtime" as const,
       queuedAt: at,
     }));
@@ -146,8 +153,9 @@ export class Intake {
     this.#deps.wake(run);
   }
 
-  async #flows(_exportId: string, _integrationId: string | undefined): Promise<readonly Flow[]> {
+  async #flows(_exportId: string, _integrationId: string | undefined): Promise<Takers> {
     const flows: Flow[] = [];
+    const unreadable: string[] = [];
     const query = {
       _exportId,
       disabled: false,
@@ -157,12 +165,13 @@ export class Intake {
     let after: string | undefined;
     do {
       const page = { ...query, ...(after === undefined ? {} : { after }) };
-      const { items, next } = await this.#deps.storage.listFlows(page);
+      const { items, next, unreadable: others = [] } = await this.#deps.storage.listFlows(page);
       flows.push(...items);
+      unreadable.push(...others);
       after = next;
     } while (after !== undefined);
-    if (flows.length === 0) throw new FlowDisabledError(`No enabled flow uses export ${_exportId}`);
-    return flows;
+    if (flows.length + unreadable.length === 0) throw new FlowDisabledError(`No enabled flow uses export ${_exportId}`);
+    return { flows, unreadable };
   }
 }
 

@@ -99,8 +99,8 @@ export class Listeners {
   }
 
   async #isUsed(_exportId: string): Promise<boolean> {
-    const { items } = await this.#deps.storage.listFlows({ _exportId, disabled: false, limit: 1 });
-    return items.length > 0;
+    const { items, unreadable = [] } = await this.#deps.storage.listFlows({ _exportId, disabled: false, limit: 1 });
+    return items.length + unreadable.length > 0;
   }
 
   async #listenIfOurs(_exportId: string, signal: AbortSignal): Promise<void> {

@@ -1,21 +1,21 @@
 import type { Clock } from "../../clock.ts";
 import type { Emit, SchedulerEvents } from "../../events.ts";
 import type { Pause } from "../../model/delivery.ts";
-import { type Run, type RunStart, hasOwnPosition } from "../../model/run.ts";
+import { hasOwnPosition } from "../../model/run.ts";
 import { isDue } from "../../run/pass/pause.ts";
 import type { Storage } from "../../storage/storage.ts";
+import type { RunQueue } from "../run-queue.ts";
+import { unlessUnreadable } from "./unreadable-rows.ts";
 
 /** What healing needs. */
 export interface HealingDeps {
   readonly storage: Pick<
     Storage,
-    "queueRun" | "resumableFlows" | "nextResumeAt" | "dueRetries" | "nextRetryAt" | "findPlaces" | "listRuns"
+    "resumableFlows" | "nextResumeAt" | "dueRetries" | "nextRetryAt" | "findPlaces" | "listRuns"
   >;
   readonly clock: Clock;
-  readonly newId: () => string;
   readonly emit: Emit<SchedulerEvents>;
-  /** Runs of this flow wait: some process is to execute them. */
-  readonly wake: (flow: Pick<Run, "_flowId" | "_exportId">) => void;
+  readonly queue: Pick<RunQueue, "addUnasked">;
 }
 
 /** Flows read in one call. */
@@ -49,12 +49,15 @@ export class Healing {
     let after: string | undefined;
     for (let size = pageSize; size === pageSize;) {
       const flowIds = await storage.resumableFlows(now, pageSize, after);
-      for (const _flowId of flowIds)
-        if (!(await this.#isReadFor(_flowId, now))) await this.#queue({ _flowId, trigger: "resume" });
+      for (const _flowId of flowIds) await this.#orReport(_flowId, () => this.#queueResume(_flowId, now));
       size = flowIds.length;
       after = flowIds.at(-1);
       if (size === pageSize) await clock.yieldToEventLoop();
     }
+  }
+
+  async #queueResume(_flowId: string, now: number): Promise<void> {
+    if (!(await this.#isReadFor(_flowId, now))) await this.#deps.queue.addUnasked({ _flowId, trigger: "resume" });
   }
 
   // Until the run that is active has committed, its imports are paused still: it began when their pauses had ended.
@@ -68,21 +71,17 @@ export class Healing {
   }
 
   async #queueRetries(): Promise<void> {
-    const { clock, storage } = this.#deps;
+    const { clock, queue, storage } = this.#deps;
     const now = clock.now();
     const dueBy = new Date(now).toISOString();
-    for (const { _flowId, _importId } of await storage.dueRetries(now, pageSize))
-      await this.#queue({ _flowId, trigger: "retry", retry: Object.freeze({ _importId, dueBy }) });
+    for (const { _flowId, _importId } of await storage.dueRetries(now, pageSize)) {
+      const retry = Object.freeze({ _importId, dueBy });
+      await this.#orReport(_flowId, () => queue.addUnasked({ _flowId, trigger: "retry", retry }));
+    }
   }
 
-  async #queue(start: Pick<RunStart, "_flowId" | "trigger" | "retry">): Promise<void> {
-    const { clock, emit, newId, storage, wake } = this.#deps;
-    const queuedAt = new Date(clock.now()).toISOString();
-    // What is to heal must not be refused for want of room in the queue.
-    const queued = await storage.queueRun({ ...start, _id: newId(), queuedAt }, { maxQueued: Infinity });
-    if (queued.outcome !== "queued") return;
-    emit("run:queued", { run: queued.run });
-    wake(queued.run);
+  async #orReport(_flowId: string, work: () => Promise<unknown>): Promise<void> {
+    await unlessUnreadable(this.#deps.emit, `queueing a run of flow ${_flowId}`, work);
   }
 }
 

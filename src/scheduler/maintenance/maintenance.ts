@@ -1,18 +1,20 @@
 import { type CancelTimer, type Clock, isAborted } from "../../clock.ts";
 import type { Emit, SchedulerEvents } from "../../events.ts";
-import type { Run, RunStart } from "../../model/run.ts";
+import type { Run } from "../../model/run.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { ClockWatch } from "./clock-watch.ts";
 import type { Healing } from "./healing.ts";
 import type { Duties } from "../duties.ts";
 import type { LeaseWatch } from "./lease-watch.ts";
+import type { RunQueue } from "../run-queue.ts";
 import type { ScheduleCheck } from "../timetable/schedule-check.ts";
+import { unlessUnreadable } from "./unreadable-rows.ts";
 
 /** Everything maintenance needs. */
 export interface MaintenanceDeps {
-  readonly storage: Pick<Storage, "prune" | "queueRun" | "reclaimExpiredRuns" | "unreadInboxes" | "waitingFlows">;
+  readonly storage: Pick<Storage, "prune" | "reclaimExpiredRuns" | "unreadInboxes" | "waitingFlows">;
   readonly clock: Clock;
-  readonly newId: () => string;
+  readonly queue: Pick<RunQueue, "addUnasked">;
   /** How long a lease lasts. A round follows within that time, so a run is reclaimed within two of them. */
   readonly leaseMs: number;
   readonly maxCrashes: number;
@@ -197,14 +199,9 @@ export class Maintenance {
   }
 
   async #queueRealtime(_flowId: string): Promise<void> {
-    const { clock, newId, storage, emit, wake } = this.#deps;
-    const queuedAt = new Date(clock.now()).toISOString();
-    const start: RunStart = { _id: newId(), _flowId, trigger: "realtime", queuedAt };
-    // Records wait in the inbox already, so their run is not one too many.
-    const queued = await storage.queueRun(start, { maxQueued: Infinity });
-    if (queued.outcome !== "queued") return;
-    emit("run:queued", { run: queued.run });
-    wake(queued.run);
+    const { emit, queue } = this.#deps;
+    const start = { _flowId, trigger: "realtime" as const };
+    await unlessUnreadable(emit, `queueing a run of flow ${_flowId}`, () => queue.addUnasked(start));
   }
 
   async #prune(signal: AbortSignal): Promise<void> {

@@ -19,6 +19,7 @@ import { isoOf, placeOf } from "../documents.ts";
 import { lockFlowsOfFailures } from "./locks.ts";
 import { storeValue } from "./record-text.ts";
 import { type FailureRow, failureColumns, failureOf, failureValues, writtenFailureColumns } from "./rows.ts";
+import { type ReportUnreadable, UnreadableRowError, allReadable, objectIn, readable } from "./unreadable.ts";
 import type { FailureQuery, OpenKey, OpenKeyQuery } from "../storage.ts";
 
 /** How many ids one statement names at most. */
@@ -111,10 +112,18 @@ export interface OpenKeyRow {
   readonly version: string | null;
 }
 
-/** The open key that a row holds. */
-export function openKeyOf({ id, record_key, version }: OpenKeyRow): OpenKey {
-  const state = version === null ? {} : { version: JSON.parse(version) as string | number };
+/** The open key that a row holds. A version that cannot be read is none, so that what settles last counts, and is reported. */
+export function openKeyOf({ id, record_key, version }: OpenKeyRow, report: ReportUnreadable): OpenKey {
+  const state = version === null ? undefined : readable(() => ({ version: versionIn(id, version) }), report);
   return { _id: id, key: record_key, ...state };
+}
+
+function versionIn(_id: string, text: string): string | number {
+  try {
+    return JSON.parse(text) as string | number;
+  } catch {
+    throw new UnreadableRowError("failures", _id, "its version is not JSON");
+  }
 }
 
 /** Asks for `import_id` and `size`. */
@@ -163,7 +172,7 @@ export function resolveFailures(_ids: readonly string[], at: number): Transactio
           where ${isOpen} and ${isOneOf(ids.length)} returning ${failureColumns}`,
         ...[at, ...ids],
       );
-      for (const failure of rows.map(failureOf)) resolved.set(failure._id, failure);
+      for (const failure of allReadable(rows, failureOf)) resolved.set(failure._id, failure);
     }
     return asked.flatMap((_id) => resolved.get(_id) ?? []);
   };
@@ -185,7 +194,7 @@ export function editFailure(
     );
     // What a retry has read before it would replace the edit, or remove it as delivered.
     if (row === undefined) return undefined;
-    const before = JSON.parse(row.doc) as Failure;
+    const before = objectIn("failures", row.id, row.doc) as Failure;
     const first =
       before.editedAt === undefined
         ? { text: row.record, bytes: row.record_bytes }
@@ -231,7 +240,13 @@ function* foldFailure(failure: Failure): TransactionBody<Failure> {
       ...[_flowId, _importId, _exportId, key],
     ));
   if (known === undefined) return failure;
-  const before = failureOf(known);
+  const before = readable(() => failureOf(known));
+  // What cannot be read would keep every record with its key from being stored.
+  if (before === undefined) {
+    const replaced = Object.freeze({ ...failure, _id: known.id });
+    yield* execute(updateFailure, ...failureValues(replaced), known.seq);
+    return replaced;
+  }
   // What somebody has resolved stays resolved.
   if (before.status !== "open") return before;
   const folded = foldedFailure(before, failure);

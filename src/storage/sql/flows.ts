@@ -12,12 +12,13 @@ import {
   whereOf,
 } from "./database.ts";
 import { isoOf, optional } from "../documents.ts";
-import { type FlowRow, flowColumns, flowOf, flowText, runOf } from "./rows.ts";
+import { type FlowRow, type RunRow, flowColumns, flowOf, flowText, runColumns, runOf } from "./rows.ts";
+import { readable } from "./unreadable.ts";
 import { resolveOfImports } from "./failures.ts";
 import { removeSettled } from "./inbox.ts";
 import { lockFlow, lockFlows } from "./locks.ts";
 import { followImports, insertPlaces } from "./places.ts";
-import { keepRun } from "./runs.ts";
+import { closeUnreadable, keepRun } from "./runs.ts";
 import type {
   DeleteFlowResult,
   DuePlace,
@@ -118,7 +119,7 @@ export function deleteFlow(
     if (row === undefined) return { outcome: "missing" };
     if (expected !== undefined && row.last_modified !== expected) return { outcome: "stale" };
     const canceled = yield* cancelWaiting(_id, at);
-    const active = yield* orphanActive(_id);
+    const active = yield* orphanActive(_id, at);
     // A new flow with the same id has due times of its own.
     yield* execute(`update poundlock_runs set due_at = null where flow_id = ? and due_at is not null`, _id);
     yield* execute(`delete from poundlock_failures where flow_id = ? and status = 'open'`, _id);
@@ -190,29 +191,34 @@ function* cancelWaiting(
   at: number,
   wanted: (run: Run) => boolean = () => true,
 ): TransactionBody<readonly Run[]> {
-  const waiting = yield* rowsOf<{ seq: number; doc: string }>(
-    `select seq, doc from poundlock_runs where flow_id = ? and stage = 0 order by seq`,
+  const waiting = yield* rowsOf<RunRow>(
+    `select ${runColumns} from poundlock_runs where flow_id = ? and stage = 0 order by seq`,
     _flowId,
   );
   const canceled: Run[] = [];
-  for (const { seq, doc } of waiting) {
-    const before = runOf(doc);
-    if (!wanted(before)) continue;
+  for (const row of waiting) {
+    const before = readable(() => runOf(row));
+    if (before === undefined) yield* closeUnreadable(row.seq, "canceled", at);
+    if (before === undefined || !wanted(before)) continue;
     const run = transitionRun(transitionRun(before, "canceling"), "canceled", { endedAt: isoOf(at) });
-    yield* keepRun(seq, run);
+    yield* keepRun(row.seq, run);
     canceled.push(run);
   }
   return canceled;
 }
 
 // The run goes on to its end, and touches neither what the flow has left nor a new flow with its id.
-function* orphanActive(_flowId: string): TransactionBody<Run | undefined> {
-  const row = yield* rowOf<{ seq: number; doc: string }>(
-    `update poundlock_runs set orphaned = 1 where flow_id = ? and stage = 1 returning seq, doc`,
+function* orphanActive(_flowId: string, at: number): TransactionBody<Run | undefined> {
+  const row = yield* rowOf<RunRow>(
+    `update poundlock_runs set orphaned = 1 where flow_id = ? and stage = 1 returning ${runColumns}`,
     _flowId,
   );
   if (row === undefined) return undefined;
-  const before = runOf(row.doc);
+  const before = readable(() => runOf(row));
+  if (before === undefined) {
+    yield* closeUnreadable(row.seq, "canceled", at);
+    return undefined;
+  }
   const run = before.status === "running" ? transitionRun(before, "canceling") : before;
   yield* keepRun(row.seq, run);
   return run;

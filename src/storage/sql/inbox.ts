@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { type Flow, importIdsOf } from "../../model/flow/flow.ts";
+import { importIdsOf } from "../../model/flow/flow.ts";
 import { type RunStart, newRun } from "../../model/run.ts";
-import { type StoredValue, readValue, storeValue } from "./record-text.ts";
+import { type StoredValue, storeValue } from "./record-text.ts";
 import {
   type Transaction,
   type TransactionBody,
@@ -14,8 +14,8 @@ import {
 } from "./database.ts";
 import { keepFailures } from "./failures.ts";
 import { lockFlow, lockFlows } from "./locks.ts";
-import { readPlaces } from "./places.ts";
-import { type FlowRow, failureValues, flowColumns, flowOf } from "./rows.ts";
+import { type FlowRow, failureValues, flowColumns, flowOf, storedIn } from "./rows.ts";
+import { UnreadableRowError, readable } from "./unreadable.ts";
 import { enqueue } from "./runs.ts";
 import type { AppendInboxFlowResult, AppendInboxResult, Arrival, InboxDrop, InboxPage, InboxRule } from "../storage.ts";
 
@@ -74,13 +74,16 @@ function* appendFor(
   }
   const appended = { _flowId, duplicates, pages: row.inbox_pages + (fresh.length > 0 ? 1 : 0) };
   if (row.waits !== null || row.started !== null || !(yield* isWanted(_flowId, at))) return appended;
-  const run = newRun(start, flowOf(row));
+  const flow = readable(() => flowOf(row));
+  if (flow === undefined) return appended;
+  const run = newRun(start, flow);
   yield* enqueue(run);
   return { ...appended, run };
 }
 
 /** An import, named `m` with its place `p`, has pages of flow `f` to settle. */
 const hasUnread = `exists (select 1 from poundlock_inbox x where x.flow_id = m.flow_id and x.seq > coalesce(p.inbox, 0)
+  and x.size > 0
   and not exists (select 1 from poundlock_drops d
     where d.flow_id = x.flow_id and d.page_seq = x.seq and d.import_id = m.import_id ${eachTime}) ${eachTime})`;
 
@@ -96,12 +99,17 @@ function* isWanted(_flowId: string, now: number): TransactionBody<boolean> {
 }
 
 function* slowestImport(_flowId: string): TransactionBody<string> {
-  const row = yield* rowOf<{ doc: string }>(`select doc from poundlock_flows where id = ?`, _flowId);
-  const order = row === undefined ? [] : importIdsOf(JSON.parse(row.doc) as Flow);
-  const places = yield* readPlaces(_flowId);
+  const row = yield* rowOf<FlowRow>(`select ${flowColumns} from poundlock_flows where id = ?`, _flowId);
+  const flow = row && readable(() => flowOf(row));
+  const rows = yield* rowsOf<{ import_id: string; inbox: number }>(
+    `select import_id, inbox from poundlock_places where flow_id = ? order by import_id`,
+    _flowId,
+  );
+  const places = new Map(rows.map(({ import_id, inbox }) => [import_id, inbox]));
+  const order = flow === undefined ? [...places.keys()] : importIdsOf(flow);
   let slowest = { _importId: order[0] ?? "", inbox: Infinity };
   for (const _importId of order) {
-    const inbox = Number(places[_importId]?.inbox ?? 0);
+    const inbox = places.get(_importId) ?? 0;
     if (inbox < slowest.inbox) slowest = { _importId, inbox };
   }
   return slowest._importId;
@@ -154,7 +162,8 @@ const mostBytes = 16 * 2 ** 20;
 /** Asks for the `seq`, `size` and `weight` of pages. One holds one record or more, so no more pages are wanted than records. */
 export function inboxSizes(_flowId: string, after: number, maxRecords: number): Statement {
   return statement(
-    `select seq, size, weight from poundlock_inbox where flow_id = ? and seq > ? order by seq limit ?`,
+    `select seq, size, weight from poundlock_inbox where flow_id = ? and seq > ? and size > 0
+      order by seq limit ?`,
     ...[_flowId, after, maxRecords],
   );
 }
@@ -181,9 +190,23 @@ export function lastPageFor(
 export function inboxPages(_flowId: string, after: number, through: number): Statement {
   return statement(
     `select seq, arrival_id, arrived_at, ids, records, records_bytes from poundlock_inbox
-      where flow_id = ? and seq > ? and seq <= ? order by seq`,
+      where flow_id = ? and seq > ? and seq <= ? and size > 0 order by seq`,
     ...[_flowId, after, through],
   );
+}
+
+/**
+ * Takes a page that cannot be read out of what is read and settled: a size below zero. It stays until it is dropped, for
+ * somebody who can repair it.
+ */
+export function setAside(_flowId: string, seq: number): Transaction<void> {
+  return function* () {
+    yield* lockFlow(_flowId);
+    yield* execute(
+      `update poundlock_inbox set size = -size where flow_id = ? and seq = ? and size > 0`,
+      ...[_flowId, seq],
+    );
+  };
 }
 
 /** One page of an inbox, and what it takes to know its keys. */
@@ -212,16 +235,27 @@ export interface DropRow {
   readonly import_id: string;
 }
 
-/** The page that a row holds. */
+/**
+ * The page that a row holds.
+ *
+ * @throws UnreadableRowError
+ */
 export function inboxPageOf(row: InboxRow, drops: readonly DropRow[]): InboxPage {
-  const { seq, arrival_id, arrived_at, ids, records: text, records_bytes: bytes } = row;
-  const records = readValue({ text, bytes }) as readonly unknown[];
-  const keys = ids === null ? records.map((_, index) => `${arrival_id}/${index}`) : (JSON.parse(ids) as string[]);
+  const { seq, arrival_id, arrived_at, records: text, records_bytes: bytes } = row;
+  const records = storedIn("inbox", arrival_id, { text, bytes });
+  const keys = Array.isArray(records) ? keysIn(row, records) : undefined;
+  if (!Array.isArray(records) || keys?.length !== records.length)
+    throw new UnreadableRowError("inbox", arrival_id, "its records or their keys are damaged");
   const droppedFor = drops.filter(({ page_seq }) => page_seq === seq).map(({ import_id }) => import_id);
   return Object.freeze({
     ...{ _id: arrival_id, cursor: String(seq), at: arrived_at, records, keys: Object.freeze(keys) },
     ...(droppedFor.length === 0 ? {} : { droppedFor: Object.freeze(droppedFor) }),
   });
+}
+
+function keysIn({ arrival_id, ids }: InboxRow, records: readonly unknown[]): readonly string[] {
+  if (ids === null) return records.map((_, index) => `${arrival_id}/${index}`);
+  return storedIn("inbox", arrival_id, { text: ids, bytes: null }) as readonly string[];
 }
 
 /** Removes the pages that each import of the flow has settled or is not to get. */
@@ -242,7 +276,7 @@ export function* removeSettled(_flowId: string): TransactionBody<void> {
 
 function* removeThrough(_flowId: string, through: number): TransactionBody<void> {
   const removed = yield* rowsOf(
-    `delete from poundlock_inbox where flow_id = ? and seq <= ? returning seq`,
+    `delete from poundlock_inbox where flow_id = ? and seq <= ? and size > 0 returning seq`,
     ...[_flowId, through],
   );
   if (removed.length === 0) return;

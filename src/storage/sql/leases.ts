@@ -15,8 +15,9 @@ import {
   statement,
 } from "./database.ts";
 import { isoOf, optional } from "../documents.ts";
-import { type FlowRow, failureValues, flowOf, positionOf, runOf } from "./rows.ts";
-import { chainRun, enqueueUnlessCovered, keepRun, keepRunImports, runById } from "./runs.ts";
+import { type FlowRow, type RunRow, failureValues, flowOf, positionOf, runColumns, runOf } from "./rows.ts";
+import { type ReportUnreadable, readable } from "./unreadable.ts";
+import { chainRun, closeUnreadable, enqueueUnlessCovered, keepRun, keepRunImports, runById } from "./runs.ts";
 import type {
   ChainResult,
   ClaimRunResult,
@@ -24,6 +25,7 @@ import type {
   CommitResult,
   EndRunResult,
   Lease,
+  LeaseEnd,
   PageCommit,
   ReclaimRule,
   RunEnding,
@@ -32,34 +34,64 @@ import type {
 } from "../storage.ts";
 
 /** @see LeaseStorage.claimRun */
-export function claimRun(_flowId: string, { token, at, until }: Lease): Transaction<ClaimRunResult> {
+export function claimRun(
+  _flowId: string,
+  { token, at, until }: Lease,
+  report: ReportUnreadable,
+): Transaction<ClaimRunResult> {
   return function* () {
     yield* lockFlow(_flowId);
-    const row = yield* rowOf<ClaimedRow>(
-      `select f.doc, f.due_at, f.executed_at, f.disabled,
-          r.seq, r.stage, r.token, r.position, r.commits, r.not_before, r.doc as run_doc
-        from poundlock_flows f
-        join poundlock_runs r on r.seq = coalesce(
-          (select a.seq from poundlock_runs a where a.flow_id = ? and a.stage = 1),
-          (select w.seq from poundlock_runs w where w.flow_id = ? and w.stage = 0 order by w.seq limit 1))
-        where f.id = ?`,
-      ...[_flowId, _flowId, _flowId],
-    );
-    if (row === undefined) return undefined;
-    if (row.stage === 1) return row.token === token ? yield* claimedOf(runOf(row.run_doc), row) : undefined;
-    if (row.disabled === 1) return undefined;
-    if (row.not_before !== null && row.not_before > at) return { notBefore: row.not_before };
-    const startedAt = isoOf(at);
-    const { notBefore: _, ...waiting } = runOf(row.run_doc);
-    const run = transitionRun(waiting, "running", { startedAt });
-    yield* execute(
-      `update poundlock_runs set stage = 1, status = 'running', buffered = null, not_before = null, token = ?,
-        lease_until = ?, doc = ? where seq = ?`,
-      ...[token, until, JSON.stringify(run), row.seq],
-    );
-    yield* execute(`update poundlock_flows set executed_at = ? where id = ?`, startedAt, _flowId);
-    return yield* claimedOf(run, { ...row, executed_at: startedAt });
+    for (let after = 0; ;) {
+      const row = yield* nextToClaim(_flowId, after);
+      if (row === undefined) return undefined;
+      if (row.stage === 1 && row.token !== token) return undefined;
+      if (row.stage === 0 && row.disabled === 1) return undefined;
+      if (row.stage === 0 && row.not_before !== null && row.not_before > at) return { notBefore: row.not_before };
+      const flow = readable(() => flowOf(row), report);
+      if (flow === undefined) return undefined;
+      after = row.seq;
+      const claimable = readable(() => claimableOf(row), report);
+      // The next one that waits is not kept from running.
+      if (claimable === undefined) continue;
+      // Without its places it would begin anew, and deliver everything again.
+      const places = yield* readPlaces(_flowId, report);
+      if (places === undefined) return undefined;
+      const claimed = { ...claimable, flow, commits: row.commits, places };
+      return row.stage === 1 ? claimed : yield* begin(claimed, row.seq, { token, at, until });
+    }
   };
+}
+
+// The active run, or the first that waits after a place in the queue.
+function* nextToClaim(_flowId: string, after: number): TransactionBody<ClaimedRow | undefined> {
+  return yield* rowOf<ClaimedRow>(
+    `select f.id, f.doc, f.due_at, f.executed_at, f.disabled,
+        r.seq, r.stage, r.token, r.position, r.commits, r.not_before, r.id as run_id, r.status, r.doc as run_doc
+      from poundlock_flows f
+      join poundlock_runs r on r.seq = coalesce(
+        (select a.seq from poundlock_runs a where a.flow_id = ? and a.stage = 1),
+        (select w.seq from poundlock_runs w where w.flow_id = ? and w.stage = 0 and w.seq > ? order by w.seq limit 1))
+      where f.id = ? and r.seq > ?`,
+    ...[_flowId, _flowId, after, _flowId, after],
+  );
+}
+
+function claimableOf(row: ClaimedRow): Pick<ClaimedRun, "run" | "position"> {
+  const run = runOf({ id: row.run_id, status: row.status, doc: row.run_doc });
+  return { run, ...optional("position", positionOf(row.run_id, row.position)) };
+}
+
+function* begin(claimed: ClaimedRun, seq: number, { token, at, until }: Lease): TransactionBody<ClaimedRun> {
+  const startedAt = isoOf(at);
+  const { notBefore: _, ...waiting } = claimed.run;
+  const run = transitionRun(waiting, "running", { startedAt });
+  yield* execute(
+    `update poundlock_runs set stage = 1, status = 'running', buffered = null, not_before = null, token = ?,
+      lease_until = ?, doc = ? where seq = ?`,
+    ...[token, until, JSON.stringify(run), seq],
+  );
+  yield* execute(`update poundlock_flows set executed_at = ? where id = ?`, startedAt, claimed.flow._id);
+  return { ...claimed, run, flow: Object.freeze({ ...claimed.flow, lastExecutedAt: startedAt }) };
 }
 
 /** @see LeaseStorage.renewLeases */
@@ -92,11 +124,11 @@ export function commitPage({ _runId, token }: RunLease, page: PageCommit): Trans
   return function* () {
     yield* lockFlowOfRun(_runId);
     const row = yield* rowOf<CommitRow>(
-      `select seq, flow_id, orphaned, commits, doc from poundlock_runs where id = ? and token = ? and stage = 1`,
+      `select ${runColumns}, flow_id, orphaned, commits from poundlock_runs where id = ? and token = ? and stage = 1`,
       ...[_runId, token],
     );
     if (row === undefined) return undefined;
-    const before = runOf(row.doc);
+    const before = runOf(row);
     if (ordinal === row.commits) return { run: before, failures: [] };
     if (ordinal !== row.commits + 1) return undefined;
     const stored = row.orphaned === 1 ? [] : yield* settle(row.flow_id, failures, { ...gone, at });
@@ -116,13 +148,11 @@ export function commitPage({ _runId, token }: RunLease, page: PageCommit): Trans
   };
 }
 
-interface CommitRow {
-  readonly seq: number;
+interface CommitRow extends RunRow {
   readonly flow_id: string;
   /** 1: its flow was deleted. 2: its flow reads another export now. */
   readonly orphaned: number;
   readonly commits: number;
-  readonly doc: string;
 }
 
 function* settle(
@@ -167,11 +197,11 @@ export function endRun({ _runId, token }: RunLease, ending: RunEnding): Transact
   return function* () {
     yield* lockFlowOfRun(_runId, further);
     const row = yield* rowOf<CommitRow & { stage: number }>(
-      `select seq, flow_id, stage, orphaned, doc from poundlock_runs where id = ? and token = ?`,
+      `select ${runColumns}, flow_id, stage, orphaned from poundlock_runs where id = ? and token = ?`,
       ...[_runId, token],
     );
     if (row === undefined) return undefined;
-    const before = runOf(row.doc);
+    const before = runOf(row);
     if (row.stage === 2) return yield* endedBefore(row.flow_id, before, resume?._id);
     // A run that is to be canceled ends as canceled, however its last page went.
     const end = before.status === "canceling" ? "canceled" : status;
@@ -197,8 +227,8 @@ export function endRun({ _runId, token }: RunLease, ending: RunEnding): Transact
 
 function* endedBefore(_flowId: string, run: Run, resumeId: string | undefined): TransactionBody<EndRunResult> {
   const { sql, values } = runById(resumeId ?? "");
-  const row = yield* rowOf<{ doc: string }>(sql, ...values);
-  const resume = row === undefined ? undefined : runOf(row.doc);
+  const row = yield* rowOf<RunRow>(sql, ...values);
+  const resume = row && readable(() => runOf(row));
   return { run, more: yield* hasMore(_flowId), ...optional("resume", resume), next: [] };
 }
 
@@ -214,49 +244,59 @@ export function releaseRun(
 ): Transaction<Run | undefined> {
   return function* () {
     yield* lockFlowOfRun(_runId);
-    const row = yield* rowOf<{ seq: number; doc: string }>(
-      `select seq, doc from poundlock_runs where id = ? and token = ? and stage = 1 and status = 'running'`,
+    const row = yield* rowOf<RunRow>(
+      `select ${runColumns} from poundlock_runs where id = ? and token = ? and stage = 1 and status = 'running'`,
       ...[_runId, token],
     );
     if (row === undefined) return undefined;
     const wait = notBefore === undefined ? {} : { notBefore: isoOf(notBefore) };
-    return yield* giveUpLease(
-      row.seq,
-      transitionRun(runOf(row.doc), "queued", { ...wait, ...optional("waits", waits) }),
-    );
+    return yield* giveUpLease(row.seq, transitionRun(runOf(row), "queued", { ...wait, ...optional("waits", waits) }));
   };
 }
 
 /** @see LeaseStorage.reclaimExpiredRuns */
-export function reclaimExpiredRuns(rule: ReclaimRule): Transaction<readonly Run[]> {
+export function reclaimExpiredRuns(rule: ReclaimRule, report: ReportUnreadable): Transaction<readonly Run[]> {
   const { limit, now } = rule;
   const unchanged = (rule.unchanged ?? []).map((lease) => ({ ...lease }));
   const reason = Object.freeze({ ...rule.error });
   return function* () {
-    const expired = new Map<number, ExpiredLease>();
-    const overdue = yield* rowsOf<ExpiredLease>(
-      `select seq, flow_id, lease_until from poundlock_runs where stage = 1 and lease_until <= ?
-        order by lease_until limit ?`,
-      ...[now, limit],
-    );
-    for (const lease of overdue) expired.set(lease.seq, lease);
-    for (const { _runId, until } of unchanged) {
-      if (expired.size >= limit) break;
-      const lease = yield* rowOf<ExpiredLease>(
-        `select seq, flow_id, lease_until from poundlock_runs where id = ? and stage = 1 and lease_until = ?`,
-        ...[_runId, until],
-      );
-      if (lease !== undefined) expired.set(lease.seq, lease);
-    }
-    const leases = [...expired.values()];
-    yield* lockFlowsOfRuns(leases);
     const reclaimed: Run[] = [];
-    for (const lease of leases) {
-      const run = yield* reclaim(lease, { ...rule, error: reason });
-      if (run !== undefined) reclaimed.push(run);
+    for (;;) {
+      const leases = yield* expiredLeases(now, unchanged, limit - reclaimed.length);
+      yield* lockFlowsOfRuns(leases);
+      let closed = 0;
+      for (const lease of leases) {
+        const run = yield* reclaim(lease, { ...rule, error: reason }, report);
+        if (run === "unreadable") closed++;
+        else if (run !== undefined) reclaimed.push(run);
+      }
+      // Those that were closed are expired no more, and others come in their place.
+      if (closed === 0) return reclaimed;
     }
-    return reclaimed;
   };
+}
+
+function* expiredLeases(
+  now: number,
+  unchanged: readonly LeaseEnd[],
+  limit: number,
+): TransactionBody<readonly ExpiredLease[]> {
+  const expired = new Map<number, ExpiredLease>();
+  const overdue = yield* rowsOf<ExpiredLease>(
+    `select seq, flow_id, lease_until from poundlock_runs where stage = 1 and lease_until <= ?
+      order by lease_until limit ?`,
+    ...[now, limit],
+  );
+  for (const lease of overdue) expired.set(lease.seq, lease);
+  for (const { _runId, until } of unchanged) {
+    if (expired.size >= limit) break;
+    const lease = yield* rowOf<ExpiredLease>(
+      `select seq, flow_id, lease_until from poundlock_runs where id = ? and stage = 1 and lease_until = ?`,
+      ...[_runId, until],
+    );
+    if (lease !== undefined) expired.set(lease.seq, lease);
+  }
+  return [...expired.values()];
 }
 
 interface ExpiredLease {
@@ -269,18 +309,23 @@ interface ExpiredLease {
 function* reclaim(
   { seq, lease_until }: ExpiredLease,
   { now, maxCrashes, error }: ReclaimRule,
-): TransactionBody<Run | undefined> {
-  const row = yield* rowOf<{ orphaned: number; doc: string }>(
-    `select orphaned, doc from poundlock_runs where seq = ? and stage = 1 and lease_until = ?`,
+  report: ReportUnreadable,
+): TransactionBody<Run | "unreadable" | undefined> {
+  const row = yield* rowOf<RunRow & { orphaned: number }>(
+    `select ${runColumns}, orphaned from poundlock_runs where seq = ? and stage = 1 and lease_until = ?`,
     ...[seq, lease_until],
   );
   if (row === undefined) return undefined;
-  const { orphaned } = row;
-  const before = runOf(row.doc);
+  const before = readable(() => runOf(row), report);
+  if (before === undefined) {
+    // As long as it is active no other run of its flow is.
+    yield* closeUnreadable(seq, "failed", now);
+    return "unreadable";
+  }
   const crashed = Object.freeze({ ...before, crashes: before.crashes + 1 });
   const endedAt = isoOf(now);
   if (crashed.status === "canceling") {
-    if (crashed.discard === true && orphaned === 0) yield* discardPositions(crashed._flowId);
+    if (crashed.discard === true && row.orphaned === 0) yield* discardPositions(crashed._flowId);
     return yield* giveUpLease(seq, transitionRun(crashed, "canceled", { endedAt }));
   }
   const run =
@@ -328,13 +373,9 @@ interface ClaimedRow extends FlowRow {
   readonly position: string | null;
   readonly commits: number;
   readonly not_before: number | null;
+  readonly run_id: string;
+  readonly status: Run["status"];
   readonly run_doc: string;
-}
-
-function* claimedOf(run: Run, row: ClaimedRow): TransactionBody<ClaimedRun> {
-  const flow = flowOf(row);
-  const { commits } = row;
-  return { run, flow, commits, ...optional("position", positionOf(row.position)), places: yield* readPlaces(flow._id) };
 }
 
 // Without its token, nothing that its holder still does can count. Its place in the queue is before all that wait.

@@ -17,9 +17,12 @@ import {
   statement,
 } from "./database.ts";
 import { lockFlow } from "./locks.ts";
+import { type RunRow, runColumns, runOf } from "./rows.ts";
+import { type ReportUnreadable, UnreadableRowError, objectIn, readable } from "./unreadable.ts";
 
 /** One import's place. */
 export interface PlaceRow {
+  readonly flow_id: string;
   readonly import_id: string;
   readonly checkpoint: string | null;
   readonly version: number | null;
@@ -30,14 +33,18 @@ export interface PlaceRow {
   readonly moved_at: number | null;
 }
 
-const placeColumns = "import_id, checkpoint, version, position, behind, pause, inbox, moved_at";
+const placeColumns = "flow_id, import_id, checkpoint, version, position, behind, pause, inbox, moved_at";
 
 /** Asks for {@link PlaceRow}s. */
 export function placesById(_flowId: string): Statement {
   return statement(`select ${placeColumns} from poundlock_places where flow_id = ? order by import_id`, _flowId);
 }
 
-/** The places in rows; an import that has not moved yet has none. */
+/**
+ * The places in rows; an import that has not moved yet has none.
+ *
+ * @throws UnreadableRowError for any of them: without its place an import would begin anew.
+ */
 export function placesOf(rows: readonly PlaceRow[]): Places {
   const places: Record<string, ImportPlace> = {};
   for (const row of rows) {
@@ -47,17 +54,27 @@ export function placesOf(rows: readonly PlaceRow[]): Places {
   return freezeRecord(places);
 }
 
-function placeOfRow({ behind, checkpoint, inbox, moved_at, pause, position, version }: PlaceRow): ImportPlace {
+function placeOfRow(row: PlaceRow): ImportPlace {
+  const { behind, checkpoint, inbox, moved_at, pause, position, version } = row;
+  const _id = `${row.flow_id}/${row.import_id}`;
   const stored =
-    checkpoint === null || version === null ? undefined : { value: JSON.parse(checkpoint) as Json, version };
+    checkpoint === null || version === null ? undefined : { value: checkpointIn(_id, checkpoint), version };
   return {
     ...optional("checkpoint", stored),
-    ...optional("position", position === null ? undefined : (JSON.parse(position) as ImportPosition)),
+    ...optional("position", position === null ? undefined : (objectIn("places", _id, position) as ImportPosition)),
     ...(behind === 1 ? { behind: true } : {}),
-    ...optional("pause", pause === null ? undefined : (JSON.parse(pause) as Pause)),
+    ...optional("pause", pause === null ? undefined : (objectIn("places", _id, pause) as Pause)),
     ...optional("inbox", inbox === 0 ? undefined : String(inbox)),
     ...optional("movedAt", moved_at ?? undefined),
   };
+}
+
+function checkpointIn(_id: string, text: string): Json {
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    throw new UnreadableRowError("places", _id, "its checkpoint is not JSON");
+  }
 }
 
 /** A change of places as a statement takes it: its JSON is made before the transaction. */
@@ -122,12 +139,12 @@ export function setCheckpoint(
 export function* hasBegunRun(_flowId: string): TransactionBody<boolean> {
   const active = yield* rowOf(`select 1 from poundlock_runs where flow_id = ? and stage = 1`, _flowId);
   if (active !== undefined) return true;
-  const first = yield* rowOf<{ doc: string }>(
-    `select doc from poundlock_runs where flow_id = ? and stage = 0 order by seq limit 1`,
+  const first = yield* rowOf<RunRow>(
+    `select ${runColumns} from poundlock_runs where flow_id = ? and stage = 0 order by seq limit 1`,
     _flowId,
   );
-  // Only the first of those that wait can have begun.
-  return first !== undefined && "startedAt" in (JSON.parse(first.doc) as object);
+  // Only the first of those that wait can have begun. One that cannot be read never goes on.
+  return first !== undefined && readable(() => runOf(first))?.startedAt !== undefined;
 }
 
 /** @see PlaceStorage.endPauses */
@@ -218,8 +235,9 @@ function* leaderOf(_flowId: string): TransactionBody<PlaceRow | undefined> {
   return leader;
 }
 
-/** All places of a flow, in a transaction. */
-export function* readPlaces(_flowId: string): TransactionBody<Places> {
+/** All places of a flow, in a transaction; undefined if one of them cannot be read. */
+export function* readPlaces(_flowId: string, report: ReportUnreadable): TransactionBody<Places | undefined> {
   const { sql, values } = placesById(_flowId);
-  return placesOf(yield* rowsOf<PlaceRow>(sql, ...values));
+  const rows = yield* rowsOf<PlaceRow>(sql, ...values);
+  return readable(() => placesOf(rows), report);
 }

@@ -23,7 +23,8 @@ import {
   whereOf,
 } from "./database.ts";
 import { isoOf, placeOf } from "../documents.ts";
-import { type FlowRow, flowColumns, flowOf, runOf, stageOf } from "./rows.ts";
+import { type FlowRow, type RunRow, flowColumns, flowOf, runColumns, runOf, stageOf } from "./rows.ts";
+import { allReadable, readable } from "./unreadable.ts";
 import { lockFlow, lockFlowOfRun, lockFlows } from "./locks.ts";
 import { discardPositions, hasBegunRun } from "./places.ts";
 import type {
@@ -40,15 +41,15 @@ import type {
 export function queueRun(start: RunStart, maxQueued: number): Transaction<QueueRunResult> {
   return function* () {
     yield* lockFlow(start._flowId);
-    const row = yield* rowOf<FlowRow & { disabled: number; waiting: number; known: string | null }>(
+    const row = yield* rowOf<FlowRow & { disabled: number; waiting: number; known: number | null }>(
       `select ${flowColumns}, disabled,
         (select count(*) from poundlock_runs w where w.flow_id = f.id and w.stage = 0) as waiting,
-        (select r.doc from poundlock_runs r where r.id = ?) as known
+        (select r.seq from poundlock_runs r where r.id = ?) as known
         from poundlock_flows f where f.id = ?`,
       ...[start._id, start._flowId],
     );
-    const known = row === undefined ? yield* docOf(start._id) : row.known;
-    if (known !== null) return { outcome: "queued", run: runOf(known) };
+    const known = row?.known === null ? undefined : yield* storedRun(start._id);
+    if (known !== undefined) return { outcome: "queued", run: known };
     if (row === undefined) return { outcome: "missing" };
     if (row.disabled === 1) return { outcome: "disabled" };
     const enough = yield* runInstead(start);
@@ -63,21 +64,21 @@ export function queueRun(start: RunStart, maxQueued: number): Transaction<QueueR
 // A run that waits and will do what `start` is for.
 function* runInstead({ _flowId, retry, trigger }: RunStart): TransactionBody<Run | undefined> {
   if (trigger === "resume") {
-    const rows = yield* rowsOf<{ doc: string }>(
-      `select doc from poundlock_runs where flow_id = ? and stage = 0 and cause not in ('realtime', 'retry')
+    const rows = yield* rowsOf<RunRow>(
+      `select ${runColumns} from poundlock_runs where flow_id = ? and stage = 0 and cause not in ('realtime', 'retry')
         order by seq`,
       _flowId,
     );
-    return rows.map(({ doc }) => runOf(doc)).find((run) => !hasOwnPosition(run));
+    return allReadable(rows, runOf).find((run) => !hasOwnPosition(run));
   }
   if (retry?.dueBy === undefined) return undefined;
-  const rows = yield* rowsOf<{ doc: string }>(
-    `select doc from poundlock_runs where flow_id = ? and stage = 0 and cause = 'retry' order by seq`,
+  const rows = yield* rowsOf<RunRow>(
+    `select ${runColumns} from poundlock_runs where flow_id = ? and stage = 0 and cause = 'retry' order by seq`,
     _flowId,
   );
-  return rows
-    .map(({ doc }) => runOf(doc))
-    .find((run) => run.retry?.dueBy !== undefined && run.retry._importId === retry._importId);
+  return allReadable(rows, runOf).find(
+    (run) => run.retry?.dueBy !== undefined && run.retry._importId === retry._importId,
+  );
 }
 
 /** @see RunStorage.queueDue */
@@ -90,12 +91,12 @@ export function queueDue(ticks: readonly Tick[], rule: OverlapRule): Transaction
   };
 }
 
-/** Asks for one `doc`. */
+/** Asks for {@link RunRow}s. */
 export function runById(_id: string): Statement {
-  return statement(`select doc from poundlock_runs where id = ?`, _id);
+  return statement(`select ${runColumns} from poundlock_runs where id = ?`, _id);
 }
 
-/** Asks for `seq` and `doc`, at most one more than the query's limit. */
+/** Asks for {@link RunRow}s, at most one more than the query's limit. */
 export function runsMatching(query: RunQuery): Statement {
   const { limit, after, status, _flowId, _importId } = query;
   const place = after === undefined ? undefined : placeOf(after, 0);
@@ -115,7 +116,7 @@ export function runsMatching(query: RunQuery): Statement {
     ],
     status === undefined ? [] : ofStatus[status],
   );
-  return statement(`select seq, doc from poundlock_runs${where} order by ${order} limit ?`, ...values, limit + 1);
+  return statement(`select ${runColumns} from poundlock_runs${where} order by ${order} limit ?`, ...values, limit + 1);
 }
 
 // The runs of an import, newest first; of each is asked whether it is wanted.
@@ -130,7 +131,9 @@ function runsOfImport(query: RunQuery, _importId: string): Statement {
   ]);
   const filter = isFiltered ? ` and exists (select 1 from poundlock_runs r${wanted.where} ${eachTime})` : "";
   return statement(
-    `select run_seq as seq, (select d.doc from poundlock_runs d where d.seq = run_seq) as doc from poundlock_run_imports
+    `select run_seq as seq, (select d.id from poundlock_runs d where d.seq = run_seq) as id,
+      (select d.status from poundlock_runs d where d.seq = run_seq) as status,
+      (select d.doc from poundlock_runs d where d.seq = run_seq) as doc from poundlock_run_imports
       ${where}${filter} order by run_seq desc limit ?`,
     ...[...values, ...wanted.values, limit + 1],
   );
@@ -159,9 +162,9 @@ export function cancelRun(
 ): Transaction<Run | undefined> {
   return function* () {
     yield* lockFlowOfRun(_id);
-    const row = yield* rowOf<{ seq: number; doc: string }>(`select seq, doc from poundlock_runs where id = ?`, _id);
+    const row = yield* rowOf<RunRow>(`select ${runColumns} from poundlock_runs where id = ?`, _id);
     if (row === undefined) return undefined;
-    const stored = runOf(row.doc);
+    const stored = runOf(row);
     if (hasEnded(stored)) return stored;
     const run = discard ? Object.freeze({ ...stored, discard: true as const }) : stored;
     const canceling = run.status === "canceling" ? run : transitionRun(run, "canceling");
@@ -240,8 +243,21 @@ export function* keepRun(seq: number, run: Run): TransactionBody<void> {
   );
 }
 
-function* docOf(_id: string): TransactionBody<string | null> {
-  return (yield* rowOf<{ doc: string }>(`select doc from poundlock_runs where id = ?`, _id))?.doc ?? null;
+/**
+ * Ends a run that cannot be read, by its columns alone: neither its flow nor its queue waits for it, and retention
+ * removes it in time.
+ */
+export function* closeUnreadable(seq: number, status: "canceled" | "failed", at: number): TransactionBody<void> {
+  yield* execute(
+    `update poundlock_runs set status = ?, stage = 2, ended_at = ?, buffered = null, not_before = null, token = null,
+      lease_until = null, position = null where seq = ?`,
+    ...[status, at, seq],
+  );
+}
+
+function* storedRun(_id: string): TransactionBody<Run | undefined> {
+  const row = yield* rowOf<RunRow>(`select ${runColumns} from poundlock_runs where id = ?`, _id);
+  return row === undefined ? undefined : runOf(row);
 }
 
 const hasImport = "exists (select 1 from poundlock_run_imports where import_id = ? and run_seq = seq)";
@@ -264,11 +280,14 @@ const ofStatus: Readonly<Record<RunStatus, readonly string[]>> = {
 function* forgetRuns(runs: readonly (readonly [seq: number, flow_id: string])[]): TransactionBody<void> {
   const removed = new Map<string, number>();
   for (const [seq, flow_id] of runs) {
-    const row = yield* rowOf<{ doc: string }>(`delete from poundlock_runs where seq = ? returning doc`, seq);
+    const row = yield* rowOf<RunRow>(`delete from poundlock_runs where seq = ? returning ${runColumns}`, seq);
     // Another process was first, and counts it.
     if (row === undefined) continue;
     removed.set(flow_id, (removed.get(flow_id) ?? 0) + 1);
-    for (const _importId of Object.keys(runOf(row.doc).imports))
+    const run = readable(() => runOf(row));
+    // No index finds them by the run alone: it is made once for a row that cannot be read.
+    if (run === undefined) yield* execute(`delete from poundlock_run_imports where run_seq = ?`, seq);
+    for (const _importId of Object.keys(run?.imports ?? {}))
       yield* execute(`delete from poundlock_run_imports where import_id = ? and run_seq = ?`, _importId, seq);
   }
   for (const [flow_id, size] of removed)
@@ -298,13 +317,14 @@ function* queueTick(
 function* overlap({ _flowId }: RunStart, rule: OverlapRule): TransactionBody<QueueDueResult | undefined> {
   if (rule.overlap === "skip") {
     const obstacle =
-      (yield* rowOf<QueueRow>(`select seq, doc from poundlock_runs where flow_id = ? and stage = 1`, _flowId)) ??
-      (yield* rowOf<QueueRow>(
-        `select seq, doc from poundlock_runs where flow_id = ? and stage = 0 order by seq limit 1`,
+      (yield* rowOf<RunRow>(`select ${runColumns} from poundlock_runs where flow_id = ? and stage = 1`, _flowId)) ??
+      (yield* rowOf<RunRow>(
+        `select ${runColumns} from poundlock_runs where flow_id = ? and stage = 0 order by seq limit 1`,
         _flowId,
       ));
     if (obstacle === undefined) return undefined;
-    const before = runOf(obstacle.doc);
+    const before = readable(() => runOf(obstacle));
+    if (before === undefined) return { outcome: "passed" };
     const run = Object.freeze({ ...before, skipped: before.skipped + 1 });
     yield* keepRun(obstacle.seq, run);
     return { outcome: "skipped", run };
@@ -323,16 +343,16 @@ function* overlap({ _flowId }: RunStart, rule: OverlapRule): TransactionBody<Que
 /** Folds a due time, or a chained run, into the newest run that takes one in; undefined if none does. */
 export function* coalesce(_flowId: string): TransactionBody<Run | undefined> {
   // Only the first of those that wait can have begun, and it takes nothing in.
-  const waiting = yield* rowsOf<QueueRow>(
-    `select seq, doc from poundlock_runs where flow_id = ? and stage = 0
+  const waiting = yield* rowsOf<RunRow>(
+    `select ${runColumns} from poundlock_runs where flow_id = ? and stage = 0
       and cause in ('schedule', 'catch-up', 'chained') order by seq desc limit 2`,
     _flowId,
   );
-  for (const { doc, seq } of waiting) {
-    const before = runOf(doc);
-    if (before.startedAt !== undefined) continue;
+  for (const row of waiting) {
+    const before = readable(() => runOf(row));
+    if (before === undefined || before.startedAt !== undefined) continue;
     const run = Object.freeze({ ...before, coalesced: before.coalesced + 1 });
-    yield* keepRun(seq, run);
+    yield* keepRun(row.seq, run);
     return run;
   }
   return undefined;
@@ -347,11 +367,12 @@ export function* chainRun(start: RunStart, maxQueued: number): TransactionBody<C
       from poundlock_flows f where f.id = ? and f.disabled = 0`,
     _flowId,
   );
-  if (row === undefined) return { outcome: "skipped", _flowId };
+  const flow = row && readable(() => flowOf(row));
+  if (row === undefined || flow === undefined) return { outcome: "skipped", _flowId };
   const coalesced = yield* coalesce(_flowId);
   if (coalesced !== undefined) return { outcome: "coalesced", run: coalesced };
   if (row.waiting >= maxQueued) return { outcome: "skipped", _flowId };
-  const run = newRun(start, flowOf(row));
+  const run = newRun(start, flow);
   yield* enqueue(run);
   return { outcome: "queued", run };
 }
@@ -362,13 +383,9 @@ export function* enqueueUnlessCovered(start: RunStart): TransactionBody<Run | un
     `select ${flowColumns} from poundlock_flows where id = ? and disabled = 0`,
     start._flowId,
   );
-  if (row === undefined || (yield* runInstead(start)) !== undefined) return undefined;
-  const run = newRun(start, flowOf(row));
+  const flow = row && readable(() => flowOf(row));
+  if (flow === undefined || (yield* runInstead(start)) !== undefined) return undefined;
+  const run = newRun(start, flow);
   yield* enqueue(run);
   return run;
-}
-
-interface QueueRow {
-  readonly seq: number;
-  readonly doc: string;
 }

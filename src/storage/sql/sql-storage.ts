@@ -39,6 +39,7 @@ import {
   inboxPages,
   inboxSizes,
   lastPageFor,
+  setAside,
 } from "./inbox.ts";
 import {
   type WaitingRow,
@@ -63,7 +64,8 @@ import {
 import { claimDuty, releaseDuty } from "./processes/duties.ts";
 import type { Transaction, SqlDatabase, Statement } from "./database.ts";
 import { optional, own, placeOf } from "../documents.ts";
-import { type FailureRow, type FlowRow, failureOf, flowOf, runOf } from "./rows.ts";
+import { type FailureRow, type FlowRow, type RunRow, failureOf, flowOf, runOf } from "./rows.ts";
+import { type ReportUnreadable, allReadable, readable } from "./unreadable.ts";
 import { cancelRun, prune, queueDue, queueRun, runById, runsMatching } from "./runs.ts";
 import type {
   AppendInboxResult,
@@ -108,6 +110,8 @@ import type {
   StorageCapabilities,
   StoredCheckpoint,
   Tick,
+  UnreadableRow,
+  UnreadableRows,
   WaitingFlow,
 } from "../storage.ts";
 
@@ -121,7 +125,14 @@ export function databaseOf(storage: Storage): SqlDatabase | undefined {
 /** Keeps everything in an SQL database: each method one transaction, or one query. An adapter of a database extends it. */
 export class SqlStorage implements Storage {
   readonly capabilities: StorageCapabilities = Object.freeze({ durable: true, shared: true });
+  readonly unreadable: UnreadableRows = {
+    listen: (listener) => {
+      this.#listeners.add(listener);
+      return () => this.#listeners.delete(listener);
+    },
+  };
   readonly #database: SqlDatabase;
+  readonly #listeners = new Set<(row: UnreadableRow) => void>();
 
   constructor(database: SqlDatabase) {
     this.#database = database;
@@ -142,14 +153,17 @@ export class SqlStorage implements Storage {
   }
 
   async findFlow(_id: string): Promise<Flow | undefined> {
-    const [row] = await this.#read<FlowRow>("findFlow", flowById(_id));
-    return row === undefined ? undefined : flowOf(row);
+    return this.#firstOf("findFlow", () => this.#read<FlowRow>("findFlow", flowById(_id)), flowOf);
   }
 
   async listFlows(query: FlowQuery): Promise<ListResult<Flow>> {
-    const flows = (await this.#read<FlowRow>("listFlows", flowsMatching(query))).map(flowOf);
-    const items = flows.slice(0, query.limit);
-    return { items, ...optional("next", flows.length > query.limit ? items.at(-1)?._id : undefined) };
+    const all = await this.#read<FlowRow>("listFlows", flowsMatching(query));
+    const rows = all.slice(0, query.limit);
+    const items = allReadable(rows, flowOf, this.#report);
+    const known = items.length === rows.length ? undefined : new Set(items.map(({ _id }) => _id));
+    const unreadable = known && rows.flatMap(({ id }) => (known.has(id) ? [] : id));
+    const next = all.length > query.limit ? rows.at(-1)?.id : undefined;
+    return { items, ...optional("next", next), ...optional("unreadable", unreadable) };
   }
 
   replaceFlow(flow: Flow, change: FlowChange): Promise<ReplaceFlowResult> {
@@ -161,18 +175,23 @@ export class SqlStorage implements Storage {
   }
 
   async dueFlows(until: number, limit: number, after?: DuePlace): Promise<readonly Flow[]> {
-    return (await this.#read<FlowRow>("dueFlows", flowsDue(until, limit, after))).map(flowOf);
+    const query = (wanted: number, last?: FlowRow) =>
+      flowsDue(until, wanted, last === undefined ? after : { dueAt: last.due_at ?? 0, _flowId: last.id });
+    return this.#readEnough("dueFlows", limit, query, flowOf);
   }
 
   async nextDueAt(): Promise<number | undefined> {
     const [row] = await this.#read<{ due_at: number }>("nextDueAt", earliestDue());
-    return row?.due_at;
+    return instantOf(row?.due_at);
   }
 
   async scheduledFlows(limit: number, after?: string): Promise<readonly ScheduledFlow[]> {
-    const query = flowsScheduled(limit, after);
-    const rows = await this.#read<FlowRow & { readonly basis: string | null }>("scheduledFlows", query);
-    return rows.map((row) => ({ flow: flowOf(row), ...optional("basis", row.basis ?? undefined) }));
+    type Row = FlowRow & { readonly basis: string | null };
+    const query = (wanted: number, last?: Row) => flowsScheduled(wanted, last?.id ?? after);
+    return this.#readEnough("scheduledFlows", limit, query, (row: Row) => ({
+      flow: flowOf(row),
+      ...optional("basis", row.basis ?? undefined),
+    }));
   }
 
   rescheduleFlows(changes: readonly DueTimeChange[]): Promise<void> {
@@ -188,14 +207,12 @@ export class SqlStorage implements Storage {
   }
 
   async findRun(_id: string): Promise<Run | undefined> {
-    const [row] = await this.#read<{ doc: string }>("findRun", runById(_id));
-    return row === undefined ? undefined : runOf(row.doc);
+    return this.#firstOf("findRun", () => this.#read<RunRow>("findRun", runById(_id)), runOf);
   }
 
   async listRuns(query: RunQuery): Promise<ListResult<Run>> {
-    const rows = await this.#read<{ seq: number; doc: string }>("listRuns", runsMatching(query));
-    const { items, next } = listed(rows, query.limit);
-    return { items: items.map(({ doc }) => runOf(doc)), ...optional("next", next) };
+    const { items, next } = listed(await this.#read<RunRow>("listRuns", runsMatching(query)), query.limit);
+    return { items: allReadable(items, runOf, this.#report), ...optional("next", next) };
   }
 
   cancelRun(_id: string, change: { readonly at: number; readonly discard?: boolean }): Promise<Run | undefined> {
@@ -207,7 +224,7 @@ export class SqlStorage implements Storage {
   }
 
   claimRun(_flowId: string, lease: Lease): Promise<ClaimRunResult> {
-    return this.#write("claimRun", () => claimRun(_flowId, lease));
+    return this.#write("claimRun", () => claimRun(_flowId, lease, this.#report));
   }
 
   renewLeases(leases: readonly RunLease[], until: number): Promise<readonly ("held" | "canceling" | "lost")[]> {
@@ -227,7 +244,7 @@ export class SqlStorage implements Storage {
   }
 
   reclaimExpiredRuns(rule: ReclaimRule): Promise<readonly Run[]> {
-    return this.#write("reclaimExpiredRuns", () => reclaimExpiredRuns(rule));
+    return this.#write("reclaimExpiredRuns", () => reclaimExpiredRuns(rule, this.#report));
   }
 
   async listLeases(limit: number, after?: string): Promise<readonly LeaseEnd[]> {
@@ -247,7 +264,9 @@ export class SqlStorage implements Storage {
   }
 
   async findPlaces(_flowId: string): Promise<Places> {
-    return placesOf(await this.#read<PlaceRow>("findPlaces", placesById(_flowId)));
+    return this.#guard("findPlaces", async () =>
+      placesOf(await this.#read<PlaceRow>("findPlaces", placesById(_flowId))),
+    );
   }
 
   setCheckpoint(_flowId: string, checkpoint: StoredCheckpoint | undefined, change: CheckpointChange): Promise<boolean> {
@@ -265,12 +284,15 @@ export class SqlStorage implements Storage {
 
   async nextResumeAt(after: number): Promise<number | undefined> {
     const [row] = await this.#read<{ readonly resume_at: number }>("nextResumeAt", earliestResume(after));
-    return row?.resume_at;
+    return instantOf(row?.resume_at);
   }
 
   async findFailure(_id: string): Promise<Failure | undefined> {
-    const [row] = await this.#read<FailureRow>("findFailure", failureById(_id));
-    return row === undefined ? undefined : failureOf(row);
+    return this.#firstOf(
+      "findFailure",
+      () => this.#read<FailureRow>("findFailure", failureById(_id)),
+      (row) => failureOf(row, this.#report),
+    );
   }
 
   async listFailures(query: FailureQuery): Promise<ListResult<Failure>> {
@@ -279,7 +301,8 @@ export class SqlStorage implements Storage {
     if (through === undefined) return { items: [] };
     const rows = await this.#readAll<FailureRow>("listFailures", failuresMatching(query, through));
     const isMore = (sizes.at(-1)?.seq ?? 0) > through;
-    return { items: rows.map(failureOf), ...optional("next", isMore ? String(through) : undefined) };
+    const items = allReadable(rows, (row) => failureOf(row, this.#report), this.#report);
+    return { items, ...optional("next", isMore ? String(through) : undefined) };
   }
 
   resolveFailures(_ids: readonly string[], at: number): Promise<readonly Failure[]> {
@@ -292,7 +315,7 @@ export class SqlStorage implements Storage {
 
   async openKeys(query: OpenKeyQuery): Promise<ListResult<OpenKey>> {
     const { items, next } = listed(await this.#read<OpenKeyRow>("openKeys", openKeysMatching(query)), query.limit);
-    return { items: items.map(openKeyOf), ...optional("next", next) };
+    return { items: items.map((row) => openKeyOf(row, this.#report)), ...optional("next", next) };
   }
 
   async countOpenFailures(_flowId: string, limit: number): Promise<Readonly<Record<string, number>>> {
@@ -309,7 +332,7 @@ export class SqlStorage implements Storage {
 
   async nextRetryAt(after: number): Promise<number | undefined> {
     const [row] = await this.#read<{ readonly retry_at: number }>("nextRetryAt", earliestRetry(after));
-    return row?.retry_at;
+    return instantOf(row?.retry_at);
   }
 
   appendInbox(arrival: Arrival, rule: InboxRule): Promise<AppendInboxResult> {
@@ -324,10 +347,16 @@ export class SqlStorage implements Storage {
     if (through === undefined) return [];
     const drops = await this.#read<DropRow>("readInbox", inboxDrops(_flowId, place, through));
     const rows = await this.#read<InboxRow>("readInbox", inboxPages(_flowId, place, through));
-    const pages = rows.map((row) => inboxPageOf(row, drops));
-    if (_importId === undefined) return pages;
-    const wanted = pages.filter(({ droppedFor }) => droppedFor?.includes(_importId) !== true);
-    // Nothing but dropped pages: what comes after them may not have been dropped.
+    const pages: InboxPage[] = [];
+    for (const row of rows) {
+      const page = readable(() => inboxPageOf(row, drops), this.#report);
+      if (page === undefined) await this.#write("readInbox", () => setAside(_flowId, row.seq));
+      else pages.push(page);
+    }
+    const wanted = pages.filter(
+      ({ droppedFor }) => _importId === undefined || droppedFor?.includes(_importId) !== true,
+    );
+    // Nothing but pages that were dropped, or cannot be read: what comes after them may be wanted.
     return wanted.length > 0 ? wanted : this.readInbox(_flowId, { ...query, after: String(through) });
   }
 
@@ -348,6 +377,28 @@ export class SqlStorage implements Storage {
     return this.#write("releaseDuty", () => releaseDuty(duty));
   }
 
+  readonly #report: ReportUnreadable = (error) => {
+    const { _id, table } = error;
+    for (const listener of this.#listeners) listener({ table, _id, error });
+  };
+
+  // Other rows come in the place of those that cannot be read: fewer than `limit` are the last ones.
+  async #readEnough<Row, T extends object>(
+    operation: string,
+    limit: number,
+    query: (wanted: number, last?: Row) => Statement,
+    read: (row: Row) => T,
+  ): Promise<readonly T[]> {
+    const items: T[] = [];
+    for (let last: Row | undefined; ;) {
+      const wanted = limit - items.length;
+      const rows = await this.#read<Row>(operation, query(wanted, last));
+      items.push(...allReadable(rows, read, this.#report));
+      last = rows.at(-1);
+      if (rows.length < wanted || items.length >= limit) return items;
+    }
+  }
+
   // `prepare` takes out of the arguments what the script needs, now: their owner may change them afterwards.
   async #write<T>(operation: string, prepare: () => Transaction<T>): Promise<T> {
     return this.#guard(operation, () => this.#database.runTransaction(prepare()));
@@ -355,6 +406,18 @@ export class SqlStorage implements Storage {
 
   async #read<Row>(operation: string, query: Statement): Promise<readonly Row[]> {
     return (await this.#guard(operation, () => this.#database.query(query))) as readonly Row[];
+  }
+
+  // The first row, which the call is about: it is an error if it cannot be read.
+  #firstOf<Row, T>(
+    operation: string,
+    query: () => Promise<readonly Row[]>,
+    read: (row: Row) => T,
+  ): Promise<T | undefined> {
+    return this.#guard(operation, async () => {
+      const [row] = await query();
+      return row === undefined ? undefined : read(row);
+    });
   }
 
   // Rows of several statements, as if they were one's.
@@ -374,6 +437,11 @@ export class SqlStorage implements Storage {
       throw isPoundlockError(error) ? error : new StorageFailedError(operation, error);
     }
   }
+}
+
+// What was edited by hand may be anything, and a timer for it would never rest.
+function instantOf(at: number | undefined): number | undefined {
+  return Number.isFinite(at) ? at : undefined;
 }
 
 function listed<T extends { readonly seq: number }>(rows: readonly T[], limit: number): ListResult<T> {
