@@ -91,7 +91,7 @@ export interface SchedulerEvents {
   "listen:failed": { readonly _exportId: string; readonly error: unknown; readonly delayMs: number };
   /** The scheduler has stopped; nothing more is emitted until it is started again. */
   "scheduler:stopped": Readonly<Record<string, never>>;
-  /** The storage or the executor failed in the background; the work is tried again. */
+  /** The storage or the executor failed in the background; the work is tried again. Or a row cannot be read: once for each. */
   "background:error": { readonly error: unknown; readonly during: string };
   /** A listener threw, or the promise it returned was rejected. */
   "listener:error": ListenerError;

@@ -428,4 +428,31 @@ describe("a scheduler on a file with rows that cannot be read", () => {
     );
     await scheduler.stop();
   });
+
+  test("what goes on by itself is queued for the flows after one that cannot be read, and accepts events for it", async () => {
+    const database = openDatabase(":memory:");
+    const clock = new ManualClock(noon);
+    const imports = { sink: collectingImport<number>() };
+    const harness = new Harness({
+      exports: { from: { listen: () => () => undefined } },
+      imports,
+      clock,
+      storage: new SqliteStorage(database),
+    });
+    const { registry, scheduler, events } = harness;
+    for (const _id of ["a", "b"]) await registry.define(_id, { name: _id, _exportId: "from", _importId: "sink" });
+    damage(database, "flows", "a");
+    await scheduler.accept("from", [1, 2]);
+    // What queued a run of its own is as if that had been lost: the sweep has to find both inboxes.
+    database.exec("delete from poundlock_run_imports");
+    database.exec("delete from poundlock_runs");
+
+    await scheduler.start();
+    await clock.advance(minute);
+
+    expect(events.of("run:completed").map(({ run }) => [run._flowId, run.numSuccess])).toEqual([["b", 2]]);
+    expect(events.of("background:error")).toHaveLength(1);
+    expect(database.prepare("select flow_id from poundlock_inbox").all()).toMatchObject([{ flow_id: "a" }]);
+    await scheduler.stop();
+  });
 });
