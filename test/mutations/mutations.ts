@@ -786,7 +786,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a paused import goes on when its time has come [4.3]",
     file: "src/scheduler/maintenance/healing.ts",
-    find: 'await this.#queue({ _flowId, trigger: "resume" })',
+    find: 'await this.#deps.queue.addUnasked({ _flowId, trigger: "resume" })',
     replace: "void _flowId",
     tests: ["test/run/pass/progress-by-import.test.ts", "test/scheduler/scheduler.test.ts"],
   },

@@ -17,9 +17,9 @@ import {
 import { mostListed } from "../../model/record/size.ts";
 import { isoOf, placeOf } from "../documents.ts";
 import { lockFlowsOfFailures } from "./locks.ts";
-import { storeValue } from "./record-text.ts";
+import { storeValue } from "./values/record-text.ts";
 import { type FailureRow, failureColumns, failureOf, failureValues, writtenFailureColumns } from "./rows.ts";
-import { type ReportUnreadable, UnreadableRowError, allReadable, objectIn, readable } from "./unreadable.ts";
+import { type ReportUnreadable, UnreadableRowError, allReadable, objectIn, readable } from "./values/unreadable.ts";
 import type { FailureQuery, OpenKey, OpenKeyQuery } from "../storage.ts";
 
 /** How many ids one statement names at most. */

@@ -13,7 +13,7 @@ import {
 } from "./database.ts";
 import { isoOf, optional } from "../documents.ts";
 import { type FlowRow, type RunRow, flowColumns, flowOf, flowText, runColumns, runOf } from "./rows.ts";
-import { readable } from "./unreadable.ts";
+import { readable } from "./values/unreadable.ts";
 import { resolveOfImports } from "./failures.ts";
 import { removeSettled } from "./inbox.ts";
 import { lockFlow, lockFlows } from "./locks.ts";

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { importIdsOf } from "../../model/flow/flow.ts";
 import { type RunStart, newRun } from "../../model/run.ts";
-import { type StoredValue, storeValue } from "./record-text.ts";
+import { type StoredValue, storeValue } from "./values/record-text.ts";
 import {
   type Transaction,
   type TransactionBody,
@@ -15,7 +15,7 @@ import {
 import { keepFailures } from "./failures.ts";
 import { lockFlow, lockFlows } from "./locks.ts";
 import { type FlowRow, failureValues, flowColumns, flowOf, storedIn } from "./rows.ts";
-import { UnreadableRowError, readable } from "./unreadable.ts";
+import { UnreadableRowError, readable } from "./values/unreadable.ts";
 import { enqueue } from "./runs.ts";
 import type { AppendInboxFlowResult, AppendInboxResult, Arrival, InboxDrop, InboxPage, InboxRule } from "../storage.ts";
 

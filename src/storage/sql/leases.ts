@@ -16,7 +16,7 @@ import {
 } from "./database.ts";
 import { isoOf, optional } from "../documents.ts";
 import { type FlowRow, type RunRow, failureValues, flowOf, positionOf, runColumns, runOf } from "./rows.ts";
-import { type ReportUnreadable, readable } from "./unreadable.ts";
+import { type ReportUnreadable, readable } from "./values/unreadable.ts";
 import { chainRun, closeUnreadable, enqueueUnlessCovered, keepRun, keepRunImports, runById } from "./runs.ts";
 import type {
   ChainResult,

@@ -18,7 +18,7 @@ import {
 } from "./database.ts";
 import { lockFlow } from "./locks.ts";
 import { type RunRow, runColumns, runOf } from "./rows.ts";
-import { type ReportUnreadable, UnreadableRowError, objectIn, readable } from "./unreadable.ts";
+import { type ReportUnreadable, UnreadableRowError, objectIn, readable } from "./values/unreadable.ts";
 
 /** One import's place. */
 export interface PlaceRow {

@@ -4,8 +4,8 @@ import { freezeRecord } from "../../model/record/copy.ts";
 import { type Run, hasEnded } from "../../model/run.ts";
 import type { SqlValue } from "./database.ts";
 import { isoOf } from "../documents.ts";
-import { type ReportUnreadable, UnreadableRowError, objectIn, readable } from "./unreadable.ts";
-import { type StoredValue, readValue, storeValue } from "./record-text.ts";
+import { type ReportUnreadable, UnreadableRowError, objectIn, readable } from "./values/unreadable.ts";
+import { type StoredValue, readValue, storeValue } from "./values/record-text.ts";
 import type { RunPosition } from "../storage.ts";
 
 /** The columns that make a flow's document. */

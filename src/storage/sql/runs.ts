@@ -24,7 +24,7 @@ import {
 } from "./database.ts";
 import { isoOf, placeOf } from "../documents.ts";
 import { type FlowRow, type RunRow, flowColumns, flowOf, runColumns, runOf, stageOf } from "./rows.ts";
-import { allReadable, readable } from "./unreadable.ts";
+import { allReadable, readable } from "./values/unreadable.ts";
 import { lockFlow, lockFlowOfRun, lockFlows } from "./locks.ts";
 import { discardPositions, hasBegunRun } from "./places.ts";
 import type {

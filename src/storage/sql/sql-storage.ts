@@ -65,7 +65,7 @@ import { claimDuty, releaseDuty } from "./processes/duties.ts";
 import type { Transaction, SqlDatabase, Statement } from "./database.ts";
 import { optional, own, placeOf } from "../documents.ts";
 import { type FailureRow, type FlowRow, type RunRow, failureOf, flowOf, runOf } from "./rows.ts";
-import { type ReportUnreadable, allReadable, readable } from "./unreadable.ts";
+import { type ReportUnreadable, allReadable, readable } from "./values/unreadable.ts";
 import { cancelRun, prune, queueDue, queueRun, runById, runsMatching } from "./runs.ts";
 import type {
   AppendInboxResult,
