@@ -1,7 +1,10 @@
 import { type Clock, delay } from "../../clock.ts";
 import type { SqlDatabase, SqlValue, Statement, Transaction, TransactionBody } from "../sql/database.ts";
 import { type PostgresClient, type PostgresPool, type PostgresQuery, ignoreErrors, types } from "./pool.ts";
-import { type SpelledStatement, Spelling, dialect } from "./spelling.ts";
+import { Batching, type StatementsOfMany } from "./batching.ts";
+import { type JoinedStatement, arrayOf, joinedStatement } from "./joined-statement.ts";
+import { JoinedReads } from "./joined-reads.ts";
+import { type SpelledStatement, Spelling, dialect, nameOf } from "./spelling.ts";
 
 /** What a database needs. */
 export interface PostgresParts {
@@ -26,6 +29,9 @@ const begin = [
   "set local jit = off",
 ].join("; ");
 
+/** Of several at once: each row of values is to be looked up by an index, however small the tables were at first. */
+const beginTogether = [begin, "set local enable_hashjoin = off", "set local enable_mergejoin = off"].join("; ");
+
 /** How often a transaction is executed again at most. */
 const mostReplays = 20;
 
@@ -38,23 +44,30 @@ export class PostgresDatabase implements SqlDatabase {
   readonly #parts: PostgresParts;
   readonly #spelling: Spelling;
   readonly #running = new Set<Promise<unknown>>();
+  readonly #batching: Batching;
+  readonly #reads: JoinedReads;
+  /** Statements for many, by those for one; undefined: there is none. */
+  readonly #joined = new Map<string, (JoinedStatement & SpelledStatement) | undefined>();
   #isClosed = false;
 
   constructor(parts: PostgresParts) {
     this.#parts = parts;
     this.#spelling = new Spelling(parts.schema);
+    this.#batching = new Batching({
+      clock: parts.clock,
+      alone: (transaction) => this.#untilDone(transaction),
+      together: (work) => inTransaction(parts.pool, beginTogether, (client) => work(this.#statementsOf(client))),
+    });
+    this.#reads = new JoinedReads(parts.clock, (sql, sets) => this.#each(parts.pool, sql, sets));
     ignoreErrors(parts.pool);
   }
 
   async runTransaction<T>(transaction: Transaction<T>): Promise<T> {
-    return this.#tracked(() => this.#untilDone(transaction));
+    return this.#tracked(() => this.#batching.run(transaction));
   }
 
-  async query({ sql, values }: Statement): Promise<readonly unknown[]> {
-    return this.#tracked(async () => {
-      const { rows } = await this.#parts.pool.query(this.#queryOf(this.#spelling.of(sql), values));
-      return rows;
-    });
+  async query(query: Statement): Promise<readonly unknown[]> {
+    return this.#tracked(() => this.#reads.read(query));
   }
 
   async close(): Promise<void> {
@@ -94,9 +107,61 @@ export class PostgresDatabase implements SqlDatabase {
     return step.value;
   }
 
+  #statementsOf(client: PostgresClient): StatementsOfMany {
+    return {
+      each: (sql, sets) => this.#each(client, sql, sets),
+      lockFlows: async (_flowIds) => {
+        const [rows = []] = await this.#each(client, lockFlows, [[arrayOf(_flowIds)]]);
+        return (rows as readonly { readonly id: string }[]).map(({ id }) => id);
+      },
+    };
+  }
+
+  async #each(
+    connection: PostgresPool | PostgresClient,
+    sql: string,
+    sets: readonly (readonly SqlValue[])[],
+  ): Promise<readonly (readonly unknown[])[]> {
+    const joined = sets.length === 1 ? undefined : await this.#joinedOf(connection, sql);
+    if (joined === undefined) {
+      const all: (readonly unknown[])[] = [];
+      for (const values of sets) all.push((await connection.query(this.#queryOf(this.#spelling.of(sql), values))).rows);
+      return all;
+    }
+    const { rows } = await connection.query(this.#queryOf(joined, joined.valuesOf(sets)));
+    return joined.rowsOf(rows, sets);
+  }
+
+  async #joinedOf(connection: PostgresPool | PostgresClient, sql: string) {
+    if (this.#joined.has(sql)) return this.#joined.get(sql);
+    // If its types cannot be asked for, it is executed for one set of values after the other from now on.
+    this.#joined.set(sql, undefined);
+    const { text } = this.#spelling.of(sql);
+    const joined = joinedStatement(text, await typesOfValues(connection, text));
+    if (joined !== undefined) this.#joined.set(sql, { ...joined, name: nameOf(joined.text) });
+    return this.#joined.get(sql);
+  }
+
   #queryOf({ text, name }: SpelledStatement, values: readonly SqlValue[]): PostgresQuery {
     return this.#parts.prepare ? { text, name, values: [...values], types } : { text, values: [...values], types };
   }
+}
+
+/** Locks the flows of its only value, an array, in the order that all locks keep. */
+const lockFlows = `select id from poundlock_flows where id = any (?::text::text[]) order by id for no key update`;
+
+/** What the database takes the values of a statement to be. */
+async function typesOfValues(connection: PostgresPool | PostgresClient, text: string): Promise<readonly string[]> {
+  // A pooler may give each statement another connection, unless they are in one transaction.
+  if (!("release" in connection)) return inTransaction(connection, "begin", (client) => typesOfValues(client, text));
+  await connection.query({ text: `prepare poundlock_asked as ${text}` });
+  const { rows } = await connection.query({
+    text: `select array_to_string(parameter_types::text[], '|') as types from pg_prepared_statements
+      where name = 'poundlock_asked'`,
+  });
+  await connection.query({ text: "deallocate poundlock_asked" });
+  const [row] = rows as readonly { readonly types: string }[];
+  return row === undefined || row.types === "" ? [] : row.types.split("|");
 }
 
 /** Does `work` between `first`, which begins a transaction, and its commit; or rolls it back. */

@@ -16,7 +16,7 @@ export const dialect: Dialect = {
 /** A statement as PostgreSQL reads it. */
 export interface SpelledStatement {
   readonly text: string;
-  /** Under which it is kept prepared: the same for the same text, also in another copy of this code. */
+  /** Under which it is kept prepared. @see nameOf */
   readonly name: string;
 }
 
@@ -67,6 +67,7 @@ function hashOf(value: string): string {
   return `hashtextextended(${value}, 0)`;
 }
 
-function nameOf(text: string): string {
+/** The name under which a text is kept prepared: the same for the same text, also in another copy of this code. */
+export function nameOf(text: string): string {
   return `poundlock_${createHash("sha256").update(text).digest("base64url").slice(0, 32)}`;
 }

@@ -8,8 +8,11 @@ export interface Statement {
   readonly values: readonly SqlValue[];
   /** Whether it returns rows: a query, or a change with `returning`. */
   readonly returnsRows: boolean;
-  /** Whether it only locks rows, for a database that executes transactions concurrently. Any other skips it. */
-  readonly locks: boolean;
+  /**
+   * What it locks if it does nothing else: rows of flows, whose `id` it returns, or other rows. For a database that
+   * executes transactions concurrently; any other skips it.
+   */
+  readonly locks: false | "flows" | "rows";
 }
 
 /**

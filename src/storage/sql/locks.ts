@@ -7,10 +7,11 @@ import type { SqlValue, TransactionBody } from "./database.ts";
 
 /** Comes first in a transaction that changes a flow, its places, its inbox, its failures or its runs. */
 export function lockFlow(_flowId: string): TransactionBody<readonly unknown[]> {
-  return lock(ofFlow, [_flowId]);
+  return lock(lockOfFlow, [_flowId]);
 }
 
-const ofFlow = `select id from poundlock_flows where id = ? for no key update`;
+/** Locks the flow whose id is its only value. */
+export const lockOfFlow = `select id from poundlock_flows where id = ? for no key update`;
 
 /** The same for several flows; those that are not there are left out. */
 export function* lockFlows(_flowIds: readonly string[]): TransactionBody<void> {
@@ -30,7 +31,7 @@ export function* lockFlowOfRun(_runId: string, further: readonly string[] = []):
   const sql = rest.length === 0 ? ofRun : ofRunAnd(`, ${marksOf(rest)}`);
   const rows = yield* lock(sql, [_runId, _runId, ...rest]);
   const isLocked = (rows as readonly { id: string; own: string | null }[]).some(({ id, own }) => id === own);
-  if (!isLocked) yield* lock(runItself, [_runId]);
+  if (!isLocked) yield* lock(runItself, [_runId], "rows");
 }
 
 function ofRunAnd(marks: string): string {
@@ -52,6 +53,7 @@ export function* lockFlowsOfRuns(
     yield* lock(
       `select seq from poundlock_runs where seq in (${marksOf(some)}) and orphaned = 1 order by seq for no key update`,
       some,
+      "rows",
     );
   }
 }
@@ -80,6 +82,13 @@ function marksOf(values: readonly SqlValue[]): string {
   return values.map(() => "?").join(", ");
 }
 
-function* lock(sql: string, values: readonly SqlValue[]): TransactionBody<readonly unknown[]> {
-  return yield { sql, values, returnsRows: true, locks: true };
+/** The end of a statement that locks what it selects, and may be taken off to see what it would lock. */
+export const lockClause = " for no key update";
+
+function* lock(
+  sql: string,
+  values: readonly SqlValue[],
+  locks: "flows" | "rows" = "flows",
+): TransactionBody<readonly unknown[]> {
+  return yield { sql, values, returnsRows: true, locks };
 }

@@ -52,7 +52,7 @@ for (const { driver, reason } of driversHere)
       yield* execute("insert into notes values (?)", text);
       yield* execute("insert into flowers values (?)", text);
     }
-    const notes = { sql: "select note from notes order by note", values: [], returnsRows: true, locks: false };
+    const notes = { sql: "select note from notes order by note", values: [], returnsRows: true, locks: false as const };
     const noted = async (connection: SqliteConnection) =>
       (await connection.query(notes)).map((row) => (row as { note: string }).note);
     const ends = (done: readonly string[]) => done.filter((sql) => /^(begin|commit|rollback)/.test(sql));
