@@ -21,7 +21,7 @@ export function joinedStatement(text: string, types: readonly string[]): JoinedS
   if (types.length === 0) return undefined;
   const values = `unnest(${types.map((type, index) => `$${index + 1}::text::${type}[]`).join(", ")})`;
   const names = [...types.map((_, index) => `p${index + 1}`), place].join(", ");
-  const sets = `${values} with ordinality as i (${names})`;
+  const sets = `${values} with ordinality as ${alias} (${names})`;
   const [verb = ""] = /^\s*\w+/.exec(text) ?? [];
   const join = joins.get(verb.trim().toLowerCase());
   const joined = join?.(text.trim(), { sets, types });
@@ -30,6 +30,8 @@ export function joinedStatement(text: string, types: readonly string[]): JoinedS
 }
 
 const place = "set_place";
+/** None of the names in a statement. */
+const alias = "value_sets";
 
 interface Sets {
   /** What the rows of values are selected from. */
@@ -47,32 +49,43 @@ const joins = new Map<string, (text: string, sets: Sets) => string | undefined>(
 // With an offset it is looked up for one row of values after the other, whatever the planner takes the tables to be.
 function joinQuery(text: string, { sets }: Sets): string {
   const query = /\boffset \S+$/.test(text) ? text : `${text} offset 0`;
-  return `select i.${place}, q.* from ${sets} cross join lateral (${fromSets(query)}) q`;
+  return `select ${alias}.${place}, q.* from ${sets} cross join lateral (${fromSets(query)}) q`;
 }
 
 function joinUpdate(text: string, { sets, types }: Sets): string | undefined {
   const where = topLevel(text, " where ");
-  if (where === undefined) return undefined;
-  return `${fromSets(where.before)} from ${sets} where ${conditionOf(where.after, types)}`;
+  const condition = where === undefined ? undefined : conditionOf(where.after, types);
+  if (where === undefined || condition === undefined) return undefined;
+  return `${fromSets(where.before)} from ${sets} where ${condition}`;
 }
 
 function joinDeletion(text: string, { sets, types }: Sets): string | undefined {
   const where = topLevel(text, " where ");
-  if (where === undefined) return undefined;
-  return `${where.before} using ${sets} where ${conditionOf(where.after, types)}`;
+  const condition = where === undefined ? undefined : conditionOf(where.after, types);
+  if (where === undefined || condition === undefined) return undefined;
+  return `${where.before} using ${sets} where ${condition}`;
 }
 
 /**
- * The condition, and what it returns if it does. Rows are named by an array beside the join: or the planner, which made
- * its plan while the table was empty, might walk through all of it.
+ * The condition, and what it returns if it does. Rows are named by an array beside the join, or the planner, which made
+ * its plan while the table was empty, might walk through all of it: undefined if no column has to be one value.
  */
-function conditionOf(text: string, types: readonly string[]): string {
-  const [, column, number] = /^(\w+) = \$(\d+)(?= |$)/.exec(text) ?? [];
-  const type = types[Number(number) - 1];
-  const named = column === undefined || type === undefined ? "" : `${column} = any ($${number}::text::${type}[]) and `;
+function conditionOf(text: string, types: readonly string[]): string | undefined {
   const returning = topLevel(text, " returning ");
-  if (returning === undefined) return `${named}${fromSets(text)}`;
-  return `${named}${fromSets(returning.before)} returning i.${place}, ${fromSets(returning.after)}`;
+  const condition = returning?.before ?? text;
+  const named = namedRows(condition, types);
+  if (named === undefined) return undefined;
+  const all = `${named} and ${fromSets(condition)}`;
+  return returning === undefined ? all : `${all} returning ${alias}.${place}, ${fromSets(returning.after)}`;
+}
+
+function namedRows(condition: string, types: readonly string[]): string | undefined {
+  for (let rest: string | undefined = condition; rest !== undefined; rest = topLevel(rest, " and ")?.after) {
+    const [, column, number] = /^\s*(\w+) (?:= |in \()\$(\d+)\)?(?= and |\s*$)/.exec(rest) ?? [];
+    const type = types[Number(number) - 1];
+    if (column !== undefined && type !== undefined) return `${column} = any ($${number}::text::${type}[])`;
+  }
+  return undefined;
 }
 
 // Of what an insertion returns, the row that it was made of is known by its id alone.
@@ -81,11 +94,13 @@ function joinInsertion(text: string, { sets }: Sets): string | undefined {
   if (found === undefined) return undefined;
   const tuple = topLevel(`(${found.after}`, ")");
   if (tuple === undefined || tuple.after.startsWith(",")) return undefined;
-  const rest = /returning/.test(tuple.after)
+  // What becomes of a row that is there already cannot depend on another value than the row that was to be added.
+  if (tuple.after.includes("$")) return undefined;
+  const rest = tuple.after.includes("returning")
     ? returningId(found.before, `${tuple.before.slice(1)} `, tuple.after)
     : tuple.after;
   if (rest === undefined) return undefined;
-  return `${found.before} select ${fromSets(tuple.before.slice(1))} from ${sets} order by i.${place}${fromSets(rest)}`;
+  return `${found.before} select ${fromSets(tuple.before.slice(1))} from ${sets} order by ${alias}.${place}${fromSets(rest)}`;
 }
 
 function returningId(before: string, values: string, after: string): string | undefined {
@@ -96,7 +111,7 @@ function returningId(before: string, values: string, after: string): string | un
 const placeId = "set_id";
 
 function fromSets(text: string): string {
-  return text.replaceAll(/\$(\d+)/g, "i.p$1");
+  return text.replaceAll(/\$(\d+)/g, `${alias}.p$1`);
 }
 
 /** The text before and after the first occurrence of `part` that is in no parentheses but those that it closes. */

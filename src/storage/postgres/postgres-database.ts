@@ -151,7 +151,10 @@ export class PostgresDatabase implements SqlDatabase {
 const lockFlows = `select id from poundlock_flows where id = any (?::text::text[]) order by id for no key update`;
 
 /** What the database takes the values of a statement to be. */
-async function typesOfValues(connection: PostgresPool | PostgresClient, text: string): Promise<readonly string[]> {
+export async function typesOfValues(
+  connection: PostgresPool | PostgresClient,
+  text: string,
+): Promise<readonly string[]> {
   // A pooler may give each statement another connection, unless they are in one transaction.
   if (!("release" in connection)) return inTransaction(connection, "begin", (client) => typesOfValues(client, text));
   await connection.query({ text: `prepare poundlock_asked as ${text}` });

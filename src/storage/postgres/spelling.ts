@@ -67,7 +67,7 @@ function hashOf(value: string): string {
   return `hashtextextended(${value}, 0)`;
 }
 
-/** The name under which a text is kept prepared: the same for the same text, also in another copy of this code. */
+/** The name under which a statement is kept prepared: the same for the same SQL, also in another copy of this code. */
 export function nameOf(text: string): string {
   return `poundlock_${createHash("sha256").update(text).digest("base64url").slice(0, 32)}`;
 }

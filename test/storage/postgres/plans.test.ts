@@ -1,6 +1,8 @@
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import type { PostgresPool, PostgresQuery } from "../../../src/storage/postgres/pool.ts";
+import { typesOfValues } from "../../../src/storage/postgres/postgres-database.ts";
+import { joinedStatement } from "../../../src/storage/postgres/joined-statement.ts";
 import { PostgresStorage } from "../../../src/storage/postgres/postgres-storage.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
 import { connectionTo } from "../../support/postgres-server.ts";
@@ -26,6 +28,8 @@ interface PlanNode {
 interface PlannedStatement {
   readonly text: string;
   readonly isScript: boolean;
+  /** Joined with rows of values, where the planner is made to look up one after the other. */
+  readonly isJoined?: boolean;
 }
 
 /** A pool that notes the statements it is given. */
@@ -51,12 +55,13 @@ function recording(noted: PlannedStatement[]): PostgresPool {
   };
 }
 
-async function planOf({ text, isScript }: PlannedStatement, isEmpty: boolean): Promise<PlanNode> {
+async function planOf({ text, isScript, isJoined = false }: PlannedStatement, isEmpty: boolean): Promise<PlanNode> {
   const client = await pool.connect();
   try {
     await client.query("begin");
     // A table without rows is read as a whole, whatever indexes it has.
     if (isScript || isEmpty) await client.query("set local enable_seqscan = off; set local jit = off");
+    if (isScript && isJoined) await client.query("set local enable_hashjoin = off; set local enable_mergejoin = off");
     const { rows } = await client.query<{ "QUERY PLAN": readonly [{ readonly Plan: PlanNode }] }>(
       `explain (generic_plan, format json) ${text}`,
     );
@@ -65,6 +70,13 @@ async function planOf({ text, isScript }: PlannedStatement, isEmpty: boolean): P
     await client.query("rollback");
     client.release();
   }
+}
+
+/** The statement as it is executed for many sets of values, if it can be. */
+async function joinedOf({ text, isScript }: PlannedStatement): Promise<readonly PlannedStatement[]> {
+  if (text.includes("for no key update")) return [];
+  const joined = joinedStatement(text, await typesOfValues(pool, text));
+  return joined === undefined ? [] : [{ text: joined.text, isScript, isJoined: true }];
 }
 
 /** Whether it finds one value of a column, or a range that begins and ends at the same one. */
@@ -145,7 +157,8 @@ describe.each([
 
       const statements = [...new Map(noted.map((one) => [one.text, one])).values()];
       const found: string[] = [];
-      for (const statement of statements)
+      const joined = (await Promise.all(statements.map(joinedOf))).flat();
+      for (const statement of [...statements, ...joined])
         for (const step of walks(await planOf(statement, state === "empty")))
           if (!few.test(step) && inOrder[title]?.test(step) !== true)
             found.push(`${step} in: ${statement.text.replace(/\s+/g, " ")}`);

@@ -1,0 +1,175 @@
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../../../src/clock.ts";
+import { Batching, type StatementsOfMany } from "../../../src/storage/postgres/batching.ts";
+import { JoinedReads } from "../../../src/storage/postgres/joined-reads.ts";
+import { type SqlValue, type Transaction, rowOf, statement } from "../../../src/storage/sql/database.ts";
+import { lockFlow, lockFlowOfRun } from "../../../src/storage/sql/locks.ts";
+
+/** What a database would be asked. A flow of a run is what stands before the dash of the run's id. */
+function fakeDatabase(deleted: readonly string[] = []) {
+  const asked: string[] = [];
+  let refuses: string | undefined;
+  const locked: string[][] = [];
+  const answer = (sql: string, values: readonly SqlValue[]): readonly unknown[] => {
+    if (sql.includes("as own")) {
+      const flow = String(values[0]).split("-")[0] ?? "";
+      return deleted.includes(flow) ? [] : [{ id: flow, own: flow }];
+    }
+    return [{ found: values[0] }];
+  };
+  const statements: StatementsOfMany = {
+    async each(sql, sets) {
+      asked.push(`${sets.length} × ${sql}`);
+      if (sets.some(([value]) => value === refuses)) throw new Error("refused");
+      return sets.map((values) => answer(sql, values));
+    },
+    async lockFlows(_flowIds) {
+      locked.push([..._flowIds]);
+      return _flowIds;
+    },
+  };
+  const aloneOnes: string[] = [];
+  const batching = new Batching({
+    clock: systemClock,
+    async alone<T>(transaction: Transaction<T>) {
+      const body = transaction();
+      let step = body.next([]);
+      aloneOnes.push(String(step.done === true ? "" : step.value.values[0]));
+      while (step.done !== true) {
+        const { sql, values } = step.value;
+        if (values[0] === refuses) throw new Error("refused");
+        step = body.next(answer(sql, values));
+      }
+      return step.value;
+    },
+    together: (work) => work(statements),
+  });
+  return { batching, asked, locked, aloneOnes, refuse: (value: string) => (refuses = value) };
+}
+
+/** Locks the flow, and looks twice. */
+const looking = (flow: string): Transaction<unknown> =>
+  function* () {
+    yield* lockFlow(flow);
+    const row = yield* rowOf<{ found: string }>("select ? as found", `first of ${flow}`);
+    yield* rowOf("select ? as again", `second of ${flow}`);
+    return row?.found;
+  };
+
+const ofRun = (run: string): Transaction<unknown> =>
+  function* () {
+    yield* lockFlowOfRun(run);
+    return (yield* rowOf<{ found: string }>("select ? as found", run))?.found;
+  };
+
+const all = (batching: Batching, transactions: readonly Transaction<unknown>[]) =>
+  Promise.all(transactions.map((one) => batching.run(one)));
+
+describe("transactions that lock a flow first", () => {
+  test("are executed together, each statement once for all", async () => {
+    const { asked, batching, locked, aloneOnes } = fakeDatabase();
+
+    const values = await all(batching, ["a", "b", "c"].map(looking));
+
+    expect(values).toEqual(["first of a", "first of b", "first of c"]);
+    expect(asked).toEqual(["3 × select ? as found", "3 × select ? as again"]);
+    expect(locked).toEqual([["a", "b", "c"]]);
+    expect(aloneOnes).toEqual([]);
+  });
+
+  test("of one flow are executed one after the other", async () => {
+    const { batching, locked, aloneOnes } = fakeDatabase();
+
+    await all(batching, ["a", "b", "a", "a"].map(looking));
+
+    expect(locked).toEqual([["a", "b"]]);
+    expect(aloneOnes).toEqual(["a", "a"]);
+  });
+
+  test("of one flow by its runs are executed one after the other", async () => {
+    const { batching, locked, aloneOnes } = fakeDatabase();
+
+    const values = await all(batching, [looking("b"), ofRun("a-1"), ofRun("a-2")]);
+
+    expect(values).toEqual(["first of b", "a-1", "a-2"]);
+    expect(locked).toEqual([["b", "a"]]);
+    expect(aloneOnes).toEqual(["a-2"]);
+  });
+
+  test("are executed by 50, and the rest after them or beside them", async () => {
+    const { asked, batching } = fakeDatabase();
+
+    const values = await all(
+      batching,
+      Array.from({ length: 120 }, (_, index) => looking(`flow ${index}`)),
+    );
+
+    expect(new Set(values).size).toBe(120);
+    expect(asked.filter((text) => text.endsWith("found"))).toEqual(
+      [50, 50, 20].map((size) => `${size} × select ? as found`),
+    );
+  });
+
+  test("are executed alone if one of them fails, which fails alone", async () => {
+    const { batching, aloneOnes, refuse } = fakeDatabase();
+    refuse("first of b");
+
+    const settled = await Promise.allSettled(["a", "b", "c"].map((flow) => batching.run(looking(flow))));
+
+    expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    expect(aloneOnes).toEqual(["a", "b", "c"]);
+  });
+
+  test("are executed alone if one of them has to lock more than at first", async () => {
+    const { batching, aloneOnes } = fakeDatabase(["gone"]);
+
+    const values = await all(batching, [looking("a"), ofRun("gone-1")]);
+
+    expect(values).toEqual(["first of a", "gone-1"]);
+    expect(aloneOnes).toEqual(["a", "gone-1"]);
+  });
+});
+
+test("a transaction that locks nothing first is executed alone", async () => {
+  const { asked, batching, aloneOnes } = fakeDatabase();
+  const transaction: Transaction<unknown> = function* () {
+    return yield* rowOf("select ? as found", "x");
+  };
+
+  await all(batching, [transaction, transaction]);
+
+  expect(asked).toEqual([]);
+  expect(aloneOnes).toEqual(["x", "x"]);
+});
+
+describe("queries of one turn", () => {
+  const reading = (refuses?: string) => {
+    const asked: string[] = [];
+    const reads = new JoinedReads(systemClock, async (sql, sets) => {
+      asked.push(`${sets.length} × ${sql}`);
+      if (sets.some(([value]) => value === refuses)) throw new Error("refused");
+      return sets.map(([value]) => [{ value }]);
+    });
+    const read = (sql: string, value: string) => reads.read(statement(sql, value));
+    return { asked, read };
+  };
+
+  test("that are the same but for their values are joined, by 50", async () => {
+    const { asked, read } = reading();
+
+    const one = read("select other", "z");
+    const rows = await Promise.all(Array.from({ length: 60 }, (_, index) => read("select ?", String(index))));
+
+    expect(rows).toEqual(Array.from({ length: 60 }, (_, index) => [{ value: String(index) }]));
+    expect(await one).toEqual([{ value: "z" }]);
+    expect(asked).toEqual(["1 × select other", "50 × select ?", "10 × select ?"]);
+  });
+
+  test("have their own results if they fail together", async () => {
+    const { read } = reading("b");
+
+    const settled = await Promise.allSettled(["a", "b", "c"].map((value) => read("select ?", value)));
+
+    expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+  });
+});
