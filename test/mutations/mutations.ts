@@ -70,9 +70,9 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "on PostgreSQL the changes of one flow are made one after the other",
     file: "src/storage/sql/locks.ts",
-    find: "return yield { sql, values, returnsRows: true, locks: true };",
+    find: "return yield { sql, values, returnsRows: true, locks };",
     replace:
-      "return yield { sql: `select ? as id where false`, values: values.slice(0, 1), returnsRows: true, locks: true };",
+      "return yield { sql: `select ? as id where false and '' = '${locks}'`, values: values.slice(0, 1), returnsRows: true, locks: false };",
     tests: [postgresStorage],
     only: "at once|two processes|by many",
   },
