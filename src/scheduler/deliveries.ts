@@ -56,9 +56,26 @@ export class Deliveries {
 
   /** Ends pauses now, and queues a run for the imports. Returns it, or undefined if nothing was paused. */
   async resume(flow: Flow, _importId: string | undefined): Promise<Run | undefined> {
+    return this.#resume(flow._id, chosen(flow, _importId));
+  }
+
+  /** The same for the flow's imports that are paused for too many failures, and have no more open now than they may. */
+  async resumeSettled(_flowId: string): Promise<void> {
+    const { storage } = this.#deps;
+    const places = await storage.findPlaces(_flowId);
+    const limits = new Map<string, number>();
+    for (const [_importId, { pause }] of Object.entries(places))
+      if (pause?.maxOpen !== undefined) limits.set(_importId, pause.maxOpen);
+    if (limits.size === 0) return;
+    const open = await storage.countOpenFailures(_flowId, Math.max(...limits.values()) + 1);
+    const settled = [...limits].filter(([_importId, maxOpen]) => (open[_importId] ?? 0) <= maxOpen);
+    const _importIds = settled.map(([_importId]) => _importId);
+    if (_importIds.length > 0) await this.#resume(_flowId, _importIds);
+  }
+
+  async #resume(_flowId: string, _importIds: readonly string[]): Promise<Run | undefined> {
     const { emit, queue, storage } = this.#deps;
-    const { _id: _flowId } = flow;
-    const resumed = await storage.endPauses(_flowId, chosen(flow, _importId));
+    const resumed = await storage.endPauses(_flowId, _importIds);
     for (const _id of resumed) emit("import:resumed", { _flowId, _importId: _id });
     if (resumed.length === 0) return undefined;
     return queue.addUnasked({ _flowId, trigger: "resume" });

@@ -9,7 +9,7 @@ import { failureFilters, inboxFilters, runFilters } from "../model/filters.ts";
 import { type Flow, importIdsOf } from "../model/flow/flow.ts";
 import { type Json, omitUndefined } from "../model/record/json.ts";
 import type { Logger } from "../model/logger.ts";
-import { type RetrySelection, type Run, hasEnded } from "../model/run.ts";
+import { type RetrySelection, type Run, hasEnded, hasOwnPosition } from "../model/run.ts";
 import { type Shape, objectWith, validate } from "../model/validate.ts";
 import { Runner } from "../run/runner.ts";
 import type { EndRunResult, ListResult, Storage } from "../storage/storage.ts";
@@ -260,7 +260,9 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    */
   async resolveFailures(_ids: readonly string[]): Promise<readonly Failure[]> {
     for (const _id of _ids) checkId("_ids", _id);
-    return this.#failures.resolve(_ids);
+    const resolved = await this.#failures.resolve(_ids);
+    for (const _flowId of new Set(resolved.map((failure) => failure._flowId))) this.#failuresSettled(_flowId);
+    return resolved;
   }
 
   /**
@@ -366,6 +368,15 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const mayHeal = run.numError > 0 || Object.values(run.imports).some(({ status }) => status !== "completed");
     if (mayHeal)
       this.#maintenance.lookAhead().catch((error: unknown) => this.#reportBackgroundError(error, "planning retries"));
+    const isSkipped = Object.values(run.imports).some(({ status }) => status === "skipped");
+    if (isSkipped || hasOwnPosition(run)) this.#failuresSettled(run._flowId);
+  }
+
+  // Fewer may be open than before: what is paused because of them may go on.
+  #failuresSettled(_flowId: string): void {
+    this.#deliveries
+      .resumeSettled(_flowId)
+      .catch((error: unknown) => this.#reportBackgroundError(error, `resuming imports of flow ${_flowId}`));
   }
 
   #ended(run: Run): void {

@@ -317,13 +317,16 @@ export class Simulation {
     if (one !== other) this.model.violate(invariant, `${what}: the storage has ${one}, expected ${other}`);
   }
 
+  // Each export that is in use is listened to by one of the processes.
   #checkListening(): void {
     const used = new Set(this.live().map(({ source }) => source.plan._id));
-    for (const [process, { listening }] of this.hosts)
-      if (process.state === "started")
-        for (const { plan } of this.sources.values())
-          if (plan.listens && used.has(plan._id) && !listening.has(plan._id))
-            this.model.violate("intake", `${process.name} does not listen on ${plan._id}`);
+    const hosts = [...this.hosts].filter(([process]) => process.state === "started");
+    for (const { plan } of this.sources.values()) {
+      if (!plan.listens || !used.has(plan._id) || hosts.length === 0) continue;
+      const listening = hosts.filter(([, host]) => host.listening.has(plan._id)).map(([{ name }]) => name);
+      if (listening.length !== 1)
+        this.model.violate("intake", `${plan._id} is listened to by ${listening.join(" and ") || "none"}`);
+    }
   }
 
   async #close(): Promise<void> {

@@ -7,8 +7,8 @@ export interface ClockWatchDeps {
   readonly emit: Emit<SchedulerEvents>;
 }
 
-/** How often it compares the clock with the time that passed, in milliseconds. */
-const tickMs = 30_000;
+/** How often it compares the clock with the time that passed, in milliseconds: the steps in which it measures. */
+export const tickMs = 30_000;
 
 /** A clock that is off by more than this has jumped, in milliseconds. */
 const jumpMs = 3_600_000;

@@ -1,6 +1,6 @@
 import { isAborted } from "../../clock.ts";
 import type { LeaseEnd, Storage } from "../../storage/storage.ts";
-import type { ClockWatch } from "./clock-watch.ts";
+import { type ClockWatch, tickMs } from "./clock-watch.ts";
 
 /** Everything a lease watch needs. */
 export interface LeaseWatchDeps {
@@ -42,7 +42,8 @@ export class LeaseWatch {
       for (const lease of leases) {
         const { _runId, until } = lease;
         const before = this.#seen.get(_runId);
-        const sinceMs = before?.until === until ? before.sinceMs : clockWatch.elapsedMs;
+        // The step under way may end a moment later: only whole ones from then on have passed for certain.
+        const sinceMs = before?.until === until ? before.sinceMs : clockWatch.elapsedMs + tickMs;
         seen.set(_runId, { until, sinceMs });
         if (clockWatch.elapsedMs - sinceMs >= 2 * leaseMs) expired.push(lease);
       }

@@ -2,6 +2,8 @@ import { expect, test } from "vitest";
 import { Scheduler } from "../../../src/index.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../../src/testing/index.ts";
 import { ManualClock } from "../../../src/testing/index.ts";
+import { ClockWatch } from "../../../src/scheduler/maintenance/clock-watch.ts";
+import { LeaseWatch } from "../../../src/scheduler/maintenance/lease-watch.ts";
 import { Gate, Harness, day, minute, noon, second, upTo } from "../../support/harness.ts";
 
 const exports = { from: arrayExport(upTo(2), { pageSize: 1 }) };
@@ -35,6 +37,25 @@ test("a lease that is renewed keeps its run, however far ahead its process's clo
     await Promise.all([here.clock.advance(5 * second), there.clock.advance(5 * second)]);
 
   expect(await here.scheduler.getRun(run._id)).toMatchObject({ status: "running", crashes: 0 });
+});
+
+test("a lease that is shorter than the steps of the measure is not taken for old a moment after it was seen first", async () => {
+  const clock = new ManualClock(noon);
+  const clockWatch = new ClockWatch({ clock, emit: () => undefined });
+  const lease = { _runId: "run", until: noon + day };
+  const watch = new LeaseWatch({ storage: { listLeases: async () => [lease] }, leaseMs: 10 * second, clockWatch });
+  const { signal } = new AbortController();
+  clockWatch.start(signal);
+  await clock.advance(29 * second);
+
+  const first = await watch.unchanged(signal);
+  await clock.advance(2 * second);
+  const soon = await watch.unchanged(signal);
+  await clock.advance(minute);
+  const later = await watch.unchanged(signal);
+
+  expect([first, soon, later]).toEqual([[], [], [lease]]);
+  clockWatch.stop();
 });
 
 test("a run that ended is not watched any more", async () => {
