@@ -726,7 +726,7 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/run/pass/positions.test.ts"],
   },
   {
-    promise: "an export is told where the others stand [4.1]",
+    promise: "an export is given the checkpoint where the others stand [4.1]",
     file: "src/run/source/read-context.ts",
     find: "if (given.until !== undefined) this.until = given.until;",
     replace: "",
