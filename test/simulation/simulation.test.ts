@@ -29,7 +29,8 @@ describe("in chaos of faults, outages, cancels, crashes and stolen leases every 
 });
 
 test("seeds that once broke a promise keep all of them", async () => {
-  for (const seed of [684, 1455, 10_705, 25_212]) expect((await simulate(seed)).violation, `seed ${seed}`).toBeUndefined();
+  for (const seed of [684, 1455, 10_705, 25_212])
+    expect((await simulate(seed)).violation, `seed ${seed}`).toBeUndefined();
 });
 
 test("the same seed is the same chaos, step by step", async () => {
