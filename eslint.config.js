@@ -29,6 +29,7 @@ const mayImport = {
   connectors: ["model", "errors.ts", "clock.ts"],
   http: ["model", "errors.ts", "type clock.ts", "type events.ts", "type flow-registry.ts", "type scheduler"],
   testing: ["model", "errors.ts", "events.ts", "clock.ts", ...contracts],
+  dashboard: ["model", "errors.ts", "type http"],
   "index.ts": [...parts, "flow-registry.ts", "registry-options.ts", "scheduler"],
 };
 
@@ -85,14 +86,19 @@ const zones = [
 
 const importer = {
   "@hono/node-server": "src/http/node.ts",
+  "@preact/signals": "src/dashboard/app/view.ts",
   "@valibot/to-json-schema": "src/http/openapi.ts",
   "cron-parser": "src/cron/fields.ts",
+  cronstrue: "src/dashboard/app/format/schedule.ts",
+  esbuild: "src/dashboard/build-assets.ts",
   eventemitter3: "src/events.ts",
+  "eventsource-parser": "src/dashboard/app/api/live.ts",
   "fastest-levenshtein": "src/model/suggest.ts",
   hono: "src/http/router.ts",
   oauth4webapi: "src/connectors/http/oauth/oauth.ts",
   "p-queue": "src/executor/flow-slots.ts",
   picomatch: "src/connectors/files/file-export.ts",
+  preact: "src/dashboard/app/view.ts",
   undici: "src/connectors/http/public-fetch/public-fetch.ts",
   uuidv7: "src/flow-registry.ts",
   valibot: "src/model/validate.ts",
@@ -276,6 +282,10 @@ export default tseslint.config(
   {
     files: ["src/clock.ts"],
     rules: { "no-restricted-globals": "off", "no-restricted-properties": "off", ...syntax(...loadsDrivers, getters) },
+  },
+  {
+    files: ["src/dashboard/app/browser/clock.ts"], // the clock of the page
+    rules: { "no-restricted-globals": "off", "no-restricted-properties": "off" },
   },
   {
     files: ["src/testing/manual-clock.ts"], // lets promises settle

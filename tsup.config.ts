@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { transform } from "esbuild";
 import { type Options, defineConfig } from "tsup";
+import { dashboardAssets } from "./src/dashboard/build-assets.ts";
 
 type Plugin = NonNullable<Options["esbuildPlugins"]>[number];
 
@@ -73,6 +74,7 @@ export default defineConfig({
     connectors: "src/connectors/index.ts",
     http: "src/http/index.ts",
     "http/node": "src/http/node.ts",
+    dashboard: "src/dashboard/index.ts",
     "connectors/sql": "src/connectors/sql/index.ts",
     "connectors/files": "src/connectors/files/index.ts",
     "connectors/http": "src/connectors/http/index.ts",
@@ -91,7 +93,7 @@ export default defineConfig({
   target: "node20",
   removeNodeProtocol: false,
   noExternal: ["p-queue", "oauth4webapi"],
-  esbuildPlugins: [esmOnly, cronParser, licenses],
+  esbuildPlugins: [esmOnly, cronParser, dashboardAssets((folder) => bundled.add(folder)), licenses],
   // CommonJS has no import.meta, and what tools put in its place asks whether there is a `document`, as test runners have.
   esbuildOptions(options, { format }) {
     if (format === "cjs") options.define = { ...options.define, "import.meta.url": "__filename" };

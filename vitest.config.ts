@@ -14,6 +14,9 @@ const long = [
   "test/storage/sqlite/full.test.ts",
 ];
 
+/** What is tested in a browser. */
+const inBrowser = ["test/browser/**/*.test.ts"];
+
 /** What is tested on a PostgreSQL, and on a MariaDB if there is one. */
 const onPostgres = ["test/connectors/sql/**/*.test.ts", "test/storage/postgres/**/*.test.ts"];
 
@@ -30,6 +33,7 @@ export default defineConfig({
         replacement: source("storage/postgres/postgres-storage.ts"),
       },
       { find: /^poundlock\/http$/, replacement: source("http/index.ts") },
+      { find: /^poundlock\/dashboard$/, replacement: source("dashboard/index.ts") },
       { find: /^poundlock\/http\/node$/, replacement: source("http/node.ts") },
       { find: /^poundlock\/connectors\/sql$/, replacement: source("connectors/sql/index.ts") },
       { find: /^poundlock\/connectors\/files$/, replacement: source("connectors/files/index.ts") },
@@ -55,7 +59,7 @@ export default defineConfig({
         test: {
           name: "quick",
           include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, ...long, ...onPostgres],
+          exclude: [...configDefaults.exclude, ...long, ...onPostgres, ...inBrowser],
           // Type tests count as tests; an unmet `@ts-expect-error` in one fails it.
           typecheck: { enabled: true, include: ["test/**/*.test-d.ts"], ignoreSourceErrors: true },
         },
@@ -65,6 +69,16 @@ export default defineConfig({
         test: { name: "postgres", include: onPostgres, globalSetup: ["test/support/database-servers.ts"] },
       },
       { extends: true, test: { name: "long", include: long } },
+      {
+        extends: true,
+        // One browser, shared by all of them.
+        test: {
+          name: "browser",
+          include: inBrowser,
+          globalSetup: ["test/browser/browser-server.ts"],
+          fileParallelism: false,
+        },
+      },
     ],
     coverage: {
       include: ["src/**/*.ts"],

@@ -16,7 +16,7 @@ failed=()
 for example in "${examples[@]}"; do
   echo "── $example"
   started=$SECONDS
-  node_modules/.bin/tsx "$example" </dev/null | tee "$output" || failed+=("$example")
+  EXAMPLE_SECONDS=3 node_modules/.bin/tsx "$example" </dev/null | tee "$output" || failed+=("$example")
   # What a newcomer runs first fits into a terminal, the host's code included.
   if [[ $example == examples/first-flow.ts ]] && (($(wc -l <"$output") > 40)); then failed+=("$example: over 40 lines"); fi
   echo "── $example: $((SECONDS - started)) s"

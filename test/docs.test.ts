@@ -240,6 +240,7 @@ describe("the documents", () => {
     ["Registry options", () => membersOf(read("src/registry-options.ts"), "RegistryOptions")],
     ["SqliteStorage options", () => membersOf(read("src/storage/sqlite/sqlite-storage.ts"), "SqliteOptions")],
     ["SqliteStorage drivers", () => sqliteDrivers],
+    ["Dashboard options", () => membersOf(read("src/dashboard/options.ts"), "DashboardOptions")],
     ["PostgresStorage options", () => membersOf(read("src/storage/postgres/postgres-storage.ts"), "PostgresOptions")],
   ])("the reference names what the source has, and nothing else, under %s", (heading, names) => {
     expect(disagreements(namesInTable(reference, heading), names())).toEqual([]);

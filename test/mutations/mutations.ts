@@ -1567,4 +1567,42 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/run/pages-and-finish.test.ts"],
     only: "a retry sends every failure",
   },
+  // ── the dashboard
+  {
+    promise: "the page has a policy that lets it load only what is its own",
+    file: "src/dashboard/page.ts",
+    find: `"content-security-policy": policy.join("; "),`,
+    replace: `"content-security-policy": "",`,
+    tests: ["test/dashboard/dashboard.test.ts"],
+  },
+  {
+    promise: "no string of the host becomes markup of the page",
+    file: "src/dashboard/page.ts",
+    find: `return text.replace(/[&<>"']/g, (character) => entities[character] ?? "");`,
+    replace: "void entities; return text;",
+    tests: ["test/dashboard/dashboard.test.ts"],
+  },
+  {
+    promise: "a read-only dashboard asks its handler to change nothing",
+    file: "src/dashboard/dashboard.ts",
+    find: "if (!readOnly || safeMethods.includes(request.method)) return handler(request);",
+    replace: "void readOnly; return handler(request);",
+    tests: ["test/dashboard/dashboard.test.ts"],
+  },
+  {
+    promise: "a color of the theme cannot end its rule",
+    file: "src/dashboard/options.ts",
+    find: "for (const [scheme, colors] of Object.entries(theme))",
+    replace: "for (const [scheme, colors] of [] as [string, object][])",
+    tests: ["test/dashboard/dashboard.test.ts"],
+  },
+  {
+    promise: "a bulk action of the dashboard leaves alone what failed after it was asked for",
+    file: "src/dashboard/app/api/bulk.ts",
+    find: 'call<{ resolved: number; next?: string }>("PUT", "/failures/resolved", { body });',
+    replace:
+      'call<{ resolved: number; next?: string }>("PUT", "/failures/resolved", { body: { ...body, through: "zzzz" } });',
+    tests: ["test/browser/failures.test.ts"],
+    only: "a bulk action names its number",
+  },
 ];

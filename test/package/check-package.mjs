@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { cp, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join, posix } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { build as esbuild } from "esbuild";
 import { tsImport } from "tsx/esm/api";
 import { checkExportedNames } from "./exported-names.mjs";
@@ -94,6 +95,8 @@ const matches = (pattern, end) =>
     .flatMap((path) => [...sources.get(path).matchAll(pattern)].map(([, name]) => name));
 
 async function bundlesWhatIsLicensed() {
+  // The page is inside as strings, in which no comments are left.
+  const inThePage = ["@preact/signals", "@preact/signals-core", "cronstrue", "eventsource-parser", "preact"];
   assert.deepEqual([...new Set(matches(inside, ".js"))].sort(), ["cron-parser"]);
   assert.deepEqual([...new Set(matches(inside, ".cjs"))].sort(), [
     "cron-parser",
@@ -105,7 +108,7 @@ async function bundlesWhatIsLicensed() {
   const licensed = [...licenses.matchAll(/^(\S+) \d+\.\d+\.\d+ \(([\w.-]+)\)\n\n(?=[^]{500})/gm)].map(
     ([, name]) => name,
   );
-  assert.deepEqual(licensed, ["cron-parser", "oauth4webapi", "p-queue", "p-timeout"]);
+  assert.deepEqual(licensed.sort(), [...inThePage, "cron-parser", "oauth4webapi", "p-queue", "p-timeout"].sort());
 }
 
 function importsWhatIsInstalled() {
@@ -115,6 +118,20 @@ function importsWhatIsInstalled() {
   assert.ok(names.has("valibot") && names.has("hono"), `found only ${[...names].join()}`);
   const others = [...names].filter((name) => !installed.includes(name));
   assert.deepEqual(others, [], "imported, but no dependency");
+}
+
+/** As browsers get it, compressed. */
+async function pageIsInBudget() {
+  const { createDashboard } = await import("../../dist/dashboard.js");
+  const dashboard = createDashboard({ handler: async () => new Response() });
+  const get = (path) => dashboard(new Request(`http://host${path}`, { headers: { "accept-encoding": "gzip" } }));
+  const page = gunzipSync(await (await get("/")).arrayBuffer()).toString();
+  const sizes = {};
+  for (const [, name] of page.matchAll(/(assets\/[\w-]+\.\w+)/g))
+    sizes[name.endsWith(".css") ? "css" : "js"] = (await (await get(`/${name}`)).arrayBuffer()).byteLength;
+  assert.ok(sizes.js > 10_000 && sizes.js <= 45 * 1_024, `the script that the page begins with: ${sizes.js} bytes`);
+  assert.ok(sizes.css > 1_000 && sizes.css <= 6 * 1_024, `the style of the page: ${sizes.css} bytes`);
+  return `${sizes.js} bytes of script, ${sizes.css} of style`;
 }
 
 /** The build has cron-parser without luxon inside, the sources import both as they are. */
@@ -294,6 +311,7 @@ await runChecks("package", [
   ],
   ["every package that is bundled has its licence in dist/licenses.txt", bundlesWhatIsLicensed],
   ["every package that is imported is a dependency", importsWhatIsInstalled],
+  ["the page of the dashboard is no larger than its budget", pageIsInBudget],
   ["the build reads schedules as the sources do", schedulesAsTheSourcesDo],
   ["publint finds nothing, even when strict", () => tool("publint/src/cli.js", "run", tarball, "--strict")],
   ["the types resolve in every way, node10 included", () => tool("@arethetypeswrong/cli/dist/index.js", tarball)],

@@ -1,0 +1,96 @@
+import { can } from "../api/permissions.ts";
+import type { QueryValues } from "../browser/query-values.ts";
+import type { Cause } from "../api/documents.ts";
+import { href } from "../browser/address.ts";
+import { exact } from "../format/numbers.ts";
+import { say } from "../strings.ts";
+import { useState } from "../view.ts";
+import { BulkDialog, type BulkQuestion } from "./bulk-dialog.tsx";
+import { FaultBadge } from "./status.tsx";
+import { type Column, Table } from "./table.tsx";
+import { Time } from "./time.tsx";
+
+interface CausesProps {
+  readonly causes: readonly Cause[];
+  /** What the causes are of, beside their own: a flow. */
+  readonly filter?: QueryValues;
+  readonly changed: () => void;
+}
+
+/** Open failures grouped by what was wrong, with what can be done about all of them. */
+export function Causes({ causes, filter = {}, changed }: CausesProps) {
+  const [question, ask] = useState<BulkQuestion | undefined>(undefined);
+  const isOfFlow = filter._flowId !== undefined;
+  return (
+    <>
+      <Table
+        label={say.overview.causes}
+        columns={columnsOf(isOfFlow, filter, ask)}
+        rows={causes}
+        idOf={({ cause, _importId = "" }) => `${cause} ${_importId}`}
+      />
+      {question !== undefined && <BulkDialog question={question} close={() => ask(undefined)} done={changed} />}
+    </>
+  );
+}
+
+/** The filter of one cause. */
+export function filterOf({ cause, _importId }: Cause, filter: QueryValues): QueryValues {
+  return { ...filter, cause, ...(_importId === undefined ? {} : { _importId }), status: "open" };
+}
+
+function columnsOf(
+  isOfFlow: boolean,
+  filter: QueryValues,
+  ask: (question: BulkQuestion) => void,
+): readonly Column<Cause>[] {
+  const start = (kind: BulkQuestion["kind"], row: Cause) =>
+    ask({
+      kind,
+      count: row.open,
+      flows: isOfFlow ? 1 : row.flows,
+      faults: [row.fault],
+      what: { filter: filterOf(row, filter), words: `${say.failures.cause} “${row.pattern}”` },
+    });
+  return [
+    { title: say.failures.fault, cell: ({ fault }) => <FaultBadge fault={fault} /> },
+    {
+      title: say.failures.cause,
+      isName: true,
+      cell: (row) => (
+        <a class="pattern" href={href(["failures"], addressOf(filterOf(row, filter)))}>
+          {row.code !== undefined && <code>{row.code}</code>} {row.pattern}
+        </a>
+      ),
+    },
+    ...(isOfFlow
+      ? [{ title: say.failures.import, cell: ({ _importId = "" }: Cause) => _importId }]
+      : [{ title: say.failures.flows, isNumber: true, isMinor: true, cell: ({ flows = 0 }: Cause) => exact(flows) }]),
+    { title: say.failures.last, isMinor: true, cell: ({ lastAt }) => <Time at={lastAt} show="relative" /> },
+    { title: say.failures.open, isNumber: true, cell: ({ open }) => exact(open) },
+    {
+      title: "",
+      isMinor: true,
+      cell: (row) => (
+        <div class="row-actions">
+          {can("failures.retry") && (
+            <button type="button" class="quiet" onClick={() => start("retry", row)}>
+              {say.failures.retry}
+            </button>
+          )}
+          {can("failures.resolve") && (
+            <button type="button" class="quiet" onClick={() => start("resolve", row)}>
+              {say.failures.resolve}
+            </button>
+          )}
+        </div>
+      ),
+    },
+  ];
+}
+
+/** The parameters of the screen of failures for those of the API. */
+export function addressOf({ _flowId, _importId, ...rest }: QueryValues): QueryValues {
+  const { status, ...others } = rest;
+  return { ...others, flow: _flowId, import: _importId, ...(status === "open" ? {} : { status }) };
+}

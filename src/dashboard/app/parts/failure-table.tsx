@@ -1,0 +1,83 @@
+import type { Failure } from "../api/documents.ts";
+import { href } from "../browser/address.ts";
+import { exact } from "../format/numbers.ts";
+import { say } from "../strings.ts";
+import { FlowLink } from "./links.tsx";
+import { Badge, FaultBadge } from "./status.tsx";
+import { type Column, Table } from "./table.tsx";
+import { Time } from "./time.tsx";
+
+interface FailureTableProps {
+  readonly failures: readonly Failure[];
+  readonly gone?: ReadonlySet<string>;
+  /** Which are chosen, and how to choose; without it none can be. */
+  readonly choice?: FailureChoice;
+}
+
+/** Which failures are chosen. */
+export interface FailureChoice {
+  readonly has: (failure: Failure) => boolean;
+  readonly toggle: (failure: Failure) => void;
+  /** All of them are chosen, whatever the boxes say. */
+  readonly isAll: boolean;
+}
+
+/** Failures, each with what was wrong. */
+export function FailureTable({ failures, gone, choice }: FailureTableProps) {
+  const shown = choice === undefined ? columns : [choiceColumn(choice), ...columns];
+  return (
+    <Table
+      label={say.failures.title}
+      columns={shown}
+      rows={failures}
+      idOf={({ _id }) => _id}
+      {...(gone === undefined ? {} : { gone })}
+    />
+  );
+}
+
+function choiceColumn({ has, toggle, isAll }: FailureChoice): Column<Failure> {
+  return {
+    title: say.failures.choose,
+    cell: (failure) =>
+      failure.status === "open" && (
+        <label class="check">
+          <input
+            type="checkbox"
+            aria-label={say.failures.chooseOne(failure.key)}
+            checked={isAll || has(failure)}
+            disabled={isAll}
+            onChange={() => toggle(failure)}
+          />
+        </label>
+      ),
+  };
+}
+
+const columns: readonly Column<Failure>[] = [
+  {
+    title: say.failures.key,
+    isName: true,
+    cell: ({ _id, key, status }) => (
+      <>
+        <a class="key-link" href={href(["failures", _id])}>
+          {key}
+        </a>
+        {status === "resolved" && <Badge tone="calm">{say.failures.resolvedOnes}</Badge>}
+      </>
+    ),
+  },
+  {
+    title: say.failures.flow,
+    isMinor: true,
+    cell: ({ _flowId, _importId }) => (
+      <>
+        <FlowLink _id={_flowId} /> → {_importId}
+      </>
+    ),
+  },
+  { title: say.failures.fault, cell: ({ fault }) => <FaultBadge fault={fault} /> },
+  { title: say.failures.message, cell: ({ message }) => <span class="message">{message}</span> },
+  { title: say.failures.last, isMinor: true, cell: ({ lastFailedAt }) => <Time at={lastFailedAt} show="relative" /> },
+  { title: say.failures.attempts, isNumber: true, isMinor: true, cell: ({ attempts }) => exact(attempts) },
+];

@@ -1,0 +1,20 @@
+import { address, hrefWith } from "../browser/address.ts";
+import { say } from "../strings.ts";
+import { Icon } from "./icons.tsx";
+
+/** Leads to the next page of a list; the browser leads back. */
+export function Pager({ next }: { readonly next: string | undefined }) {
+  const isFirst = !address.value.query.has("after");
+  if (next === undefined && isFirst) return null;
+  return (
+    <div class="pager">
+      {!isFirst && <a href={hrefWith({})}>{say.flows.firstPage}</a>}
+      {next !== undefined && (
+        <a class="pager-next" href={hrefWith({ after: next })}>
+          {say.flows.nextPage}
+          <Icon name="next" />
+        </a>
+      )}
+    </div>
+  );
+}

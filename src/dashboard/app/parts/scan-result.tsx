@@ -1,0 +1,27 @@
+import type { Scan } from "../api/scan.ts";
+import { say } from "../strings.ts";
+import { FailureTable } from "./failure-table.tsx";
+import { Refusal } from "./states.tsx";
+
+/** What a search has found so far, and how far it has looked. */
+export function ScanResult({ scan, open }: { readonly scan: Scan; readonly open: number | undefined }) {
+  const [found, isSearching, error] = [scan.found.value, scan.isSearching.value, scan.error.value];
+  return (
+    <>
+      <p class="choice-bar">
+        <span role="status">
+          {isSearching && `${say.find.searching} `}
+          {say.find.looked(scan.examined.value, open)}
+        </span>
+        {isSearching && (
+          <button type="button" class="quiet" onClick={() => scan.stop()}>
+            {say.find.stop}
+          </button>
+        )}
+      </p>
+      {error !== undefined && <Refusal error={error} />}
+      {found.length > 0 && <FailureTable failures={found} />}
+      {found.length === 0 && !isSearching && error === undefined && <p class="empty">{say.find.nothingIn}</p>}
+    </>
+  );
+}

@@ -1,0 +1,105 @@
+import { type ApiError, apiPath, call } from "../../api/client.ts";
+import type { Failure } from "../../api/documents.ts";
+import { can } from "../../api/permissions.ts";
+import { pretty } from "../../format/json.ts";
+import { Diff } from "../../parts/diff.tsx";
+import { errorOf } from "../../parts/dialog.tsx";
+import { notify } from "../../parts/notices.tsx";
+import { Refusal } from "../../parts/states.tsx";
+import { Section } from "../../parts/title.tsx";
+import { say } from "../../strings.ts";
+import { useState } from "../../view.ts";
+import { parsed } from "../parsed.ts";
+import { retry } from "./failure.tsx";
+
+interface EditProps {
+  readonly failure: Failure;
+  readonly etag: string | undefined;
+  readonly reload: () => Promise<void>;
+}
+
+/** Begins to edit on demand. */
+export function EditRecord(props: EditProps) {
+  const [isEditing, setEditing] = useState(false);
+  if (!isEditing)
+    return (
+      <p class="after">
+        <button type="button" onClick={() => setEditing(true)}>
+          {say.failure.edit}
+        </button>
+      </p>
+    );
+  return <Editor {...props} close={() => setEditing(false)} />;
+}
+
+/** The record as JSON, what has changed in it, and whether it can be saved. */
+function Editor({ failure, etag, reload, close }: EditProps & { readonly close: () => void }) {
+  // What was there when editing began: another change since then must not be overwritten.
+  const [begun] = useState({ text: pretty(failure.record), etag });
+  const [text, setText] = useState(begun.text);
+  const [error, setError] = useState<ApiError | undefined>(undefined);
+  const { value, problem } = parsed(text);
+  const before = pretty(failure.original ?? failure.record);
+  const save = async (isRetried: boolean) => {
+    try {
+      const headers = { "if-match": begun.etag ?? "" };
+      await call("PATCH", apiPath(["failures", failure._id]), { body: { record: value }, headers });
+      if (isRetried) await retry(failure);
+      else notify(say.flow.saved);
+      close();
+      await reload();
+    } catch (thrown) {
+      setError(errorOf(thrown));
+    }
+  };
+  const isBlocked = problem !== undefined || text === begun.text;
+  return (
+    <Section title={say.failure.edit}>
+      <div class="editor">
+        <textarea
+          class="code"
+          aria-label={say.failure.editLabel}
+          rows={Math.min(30, text.split("\n").length + 1)}
+          spellcheck={false}
+          value={text}
+          onInput={({ currentTarget }) => setText(currentTarget.value)}
+        />
+        <div>
+          <h3>{say.failure.changes}</h3>
+          {text === before ? <p class="empty">{say.failure.noChanges}</p> : <Diff before={before} after={text} />}
+        </div>
+      </div>
+      {problem !== undefined && (
+        <p class="refusal" role="alert">
+          {say.flow.notJson(problem)}
+        </p>
+      )}
+      {error !== undefined &&
+        (error.status === 412 ? <Conflict reload={() => void reload().then(close)} /> : <Refusal error={error} />)}
+      <div class="inline">
+        {can("failures.retry") && (
+          <button type="button" class="main" disabled={isBlocked} onClick={() => void save(true)}>
+            {say.failure.saveAndRetry}
+          </button>
+        )}
+        <button type="button" disabled={isBlocked} onClick={() => void save(false)}>
+          {say.failure.save}
+        </button>
+        <button type="button" class="quiet" onClick={close}>
+          {say.failure.discard}
+        </button>
+      </div>
+    </Section>
+  );
+}
+
+function Conflict({ reload }: { readonly reload: () => void }) {
+  return (
+    <div class="refusal" role="alert">
+      <p>{say.failure.conflict}</p>
+      <button type="button" class="quiet" onClick={reload}>
+        {say.failure.reload}
+      </button>
+    </div>
+  );
+}

@@ -1,0 +1,186 @@
+import { apiPath, call } from "../../api/client.ts";
+import type { Failure, Run } from "../../api/documents.ts";
+import type { LiveEvent } from "../../api/live.ts";
+import { can } from "../../api/permissions.ts";
+import { type Resource, useResource } from "../../api/resource.ts";
+import { href } from "../../browser/address.ts";
+import { exact } from "../../format/numbers.ts";
+import { Dialog, errorOf } from "../../parts/dialog.tsx";
+import { type Fact, Facts } from "../../parts/facts.tsx";
+import { JsonView } from "../../parts/json.tsx";
+import { FlowLink } from "../../parts/links.tsx";
+import { notify } from "../../parts/notices.tsx";
+import { Part } from "../../parts/states.tsx";
+import { Badge, FaultBadge } from "../../parts/status.tsx";
+import { Time } from "../../parts/time.tsx";
+import { Section, Title } from "../../parts/title.tsx";
+import { say } from "../../strings.ts";
+import { useState } from "../../view.ts";
+import { EditRecord } from "./edit.tsx";
+
+/** One record that was not delivered: why, and what can be done about it. */
+export function FailureScreen({ _id }: { readonly _id: string }) {
+  const [flowId, setFlowId] = useState<string | undefined>(undefined);
+  const changes = ({ name, data }: LiveEvent) =>
+    data.run?._flowId === flowId && /^run:(completed|failed|canceled)$/.test(name);
+  const failure = useResource<Failure>(apiPath(["failures", _id]), changes);
+  const value = failure.value.value;
+  if (value !== undefined && flowId === undefined) setFlowId(value._flowId);
+  const isGone = failure.error.value?.status === 404;
+  if (isGone && value === undefined)
+    return (
+      <>
+        <Title name={say.failure.title} />
+        <p class="empty">{say.failure.gone}</p>
+      </>
+    );
+  return (
+    <>
+      <Title
+        name={value?.key ?? say.failure.title}
+        actions={
+          value !== undefined && !isGone && value.status === "open" ? (
+            <Actions failure={value} resource={failure} />
+          ) : null
+        }
+      >
+        {value !== undefined && (
+          <p class="subtitle">
+            <FaultBadge fault={value.fault} />
+            <Badge tone={value.status === "open" ? "bad" : "calm"}>{value.status}</Badge>
+            <span>
+              <FlowLink _id={value._flowId} /> → {value._importId}
+            </span>
+          </p>
+        )}
+      </Title>
+      {isGone ? (
+        <p class="empty" role="status">
+          {say.failure.gone}
+        </p>
+      ) : (
+        <Part of={failure}>{(shown) => <Body failure={shown} resource={failure} />}</Part>
+      )}
+    </>
+  );
+}
+
+interface ShownFailure {
+  readonly failure: Failure;
+  readonly resource: Resource<Failure>;
+}
+
+function Actions({ failure, resource }: ShownFailure) {
+  const [isAsking, setAsking] = useState(false);
+  const resolve = async () => {
+    await call("PUT", apiPath(["flows", failure._flowId, "failures", "resolved"]), { body: { _ids: [failure._id] } });
+    notify(say.failure.resolved);
+    void resource.reload();
+  };
+  return (
+    <>
+      {can("failures.retry") && failure.unstorable !== true && (
+        <button type="button" class="main" onClick={() => void retry(failure)}>
+          {say.failure.retry}
+        </button>
+      )}
+      {can("failures.resolve") && (
+        <button type="button" onClick={() => setAsking(true)}>
+          {say.failure.resolve}
+        </button>
+      )}
+      {isAsking && (
+        <Dialog
+          title={say.failure.resolveTitle}
+          confirm={say.failure.resolveConfirm}
+          isDangerous
+          act={resolve}
+          close={() => setAsking(false)}
+        >
+          <p>{say.failures.resolveWhy}</p>
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+/** Queues a retry run for one failure, and says so, or why it was refused. */
+export async function retry({ _id, _flowId }: Failure): Promise<void> {
+  try {
+    const path = apiPath(["flows", _flowId, "failures", "retry"]);
+    const { value } = await call<Run>("POST", path, { body: { _ids: [_id] } });
+    notify(
+      <>
+        {say.failure.retried} <a href={href(["runs", value._id])}>{say.show}</a>
+      </>,
+    );
+  } catch (error) {
+    notify(errorOf(error).message, true);
+  }
+}
+
+function Body({ failure, resource }: ShownFailure) {
+  return (
+    <>
+      <div class="box bad-box">
+        <p class="message">
+          {failure.code !== undefined && <code>{failure.code}</code>} {failure.message}
+        </p>
+        <p>{say.faults[failure.fault]}</p>
+      </div>
+      <Facts facts={factsOf(failure)} />
+      <Section title={say.failure.record}>
+        {failure.unstorable === true ? (
+          <p class="empty">{say.failure.noRecord}</p>
+        ) : (
+          <JsonView value={failure.record} name={failure.key} />
+        )}
+      </Section>
+      {failure.original !== undefined && (
+        <details>
+          <summary>{say.failure.original}</summary>
+          <JsonView value={failure.original} name={failure.key} />
+        </details>
+      )}
+      {failure.status === "open" && failure.unstorable !== true && can("failures.edit") && (
+        <EditRecord failure={failure} etag={resource.etag.value} reload={() => resource.reload()} />
+      )}
+    </>
+  );
+}
+
+function factsOf(failure: Failure): readonly Fact[] {
+  const {
+    _runId,
+    key,
+    version,
+    attempts,
+    occurrences,
+    createdAt,
+    lastFailedAt,
+    retryAt,
+    editedAt,
+    resolvedAt,
+    resolvedBy,
+  } = failure;
+  const at = (time: string | undefined) => time !== undefined && <Time at={time} />;
+  return [
+    [say.failure.key, <code key="key">{key}</code>],
+    [say.failure.version, version !== undefined && String(version)],
+    [say.failure.run, _runId !== "" && <a href={href(["runs", _runId])}>{_runId}</a>],
+    [say.failure.attempts, exact(attempts)],
+    [say.failure.occurrences, exact(occurrences)],
+    [say.failure.firstFailed, at(createdAt)],
+    [say.failure.lastFailed, at(lastFailedAt)],
+    [say.failure.retriesAt, failure.status === "open" && at(retryAt)],
+    [say.failure.editedAt, at(editedAt)],
+    [
+      say.failure.resolvedAt,
+      resolvedAt !== undefined && resolvedBy !== undefined && (
+        <>
+          {at(resolvedAt)} {say.failure.resolvedBy[resolvedBy]}
+        </>
+      ),
+    ],
+  ];
+}

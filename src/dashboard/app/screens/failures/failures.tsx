@@ -1,0 +1,123 @@
+import { apiPath } from "../../api/client.ts";
+import type { Cause } from "../../api/documents.ts";
+import type { LiveEvent } from "../../api/live.ts";
+import { flowName } from "../../api/names.ts";
+import { type Resource, useResource } from "../../api/resource.ts";
+import { address, hrefWith } from "../../browser/address.ts";
+import { Causes } from "../../parts/causes.tsx";
+import { Chip, ChoiceFilter, Filters, WordsFilter } from "../../parts/filters.tsx";
+import { Part } from "../../parts/states.tsx";
+import { Title } from "../../parts/title.tsx";
+import { say } from "../../strings.ts";
+import { type FailureFilter, filterIn, isByCause, matching } from "./filter.ts";
+import { FailureList } from "./list.tsx";
+import { TextSearch } from "./text-search.tsx";
+
+/** What may have changed which failures there are. */
+export const failuresChange = ({ name }: LiveEvent) =>
+  /^(run:(progress|completed|failed|canceled)|flow:deleted)$/.test(name);
+
+/** Records that were not delivered: by cause, or one by one. */
+export function FailuresScreen() {
+  const filter = filterIn(address.value.query);
+  const causes = useResource<readonly Cause[]>(
+    apiPath(["causes"], { _flowId: filter.flow, _importId: filter.import, limit: "1000" }),
+    failuresChange,
+  );
+  // An API that is older than this page does not group them.
+  const byCause = isByCause(filter) && causes.error.value?.status !== 404;
+  return (
+    <>
+      <Title name={say.failures.title} />
+      <FilterBar filter={filter} causes={causes} byCause={byCause} />
+      {byCause && <ByCause filter={filter} causes={causes} />}
+      {!byCause &&
+        (filter.text === undefined ? (
+          <FailureList filter={filter} causes={causes} />
+        ) : (
+          <TextSearch filter={filter} text={filter.text} />
+        ))}
+    </>
+  );
+}
+
+interface FilteredProps {
+  readonly filter: FailureFilter;
+  readonly causes: Resource<readonly Cause[]>;
+}
+
+function FilterBar({ filter, causes, byCause }: FilteredProps & { readonly byCause: boolean }) {
+  const { cause, flow, import: importId, run } = filter;
+  const pattern = causes.value.value?.find((row) => row.cause === cause)?.pattern;
+  return (
+    <>
+      <span class="switch" role="group" aria-label={say.failures.grouping}>
+        <a
+          href={hrefWith({
+            view: undefined,
+            cause: undefined,
+            key: undefined,
+            text: undefined,
+            run: undefined,
+            status: undefined,
+          })}
+          aria-current={byCause ? "true" : undefined}
+        >
+          {say.failures.byCause}
+        </a>
+        <a href={hrefWith({ view: "list" })} aria-current={byCause ? undefined : "true"}>
+          {say.failures.oneByOne}
+        </a>
+      </span>
+      <Filters label={say.failures.filter}>
+        <ChoiceFilter
+          name="fault"
+          label={say.failures.fault}
+          options={{ "": say.any, retry: "retry", reject: "reject", unknown: "unknown" }}
+        />
+        <ChoiceFilter
+          name="status"
+          label={say.failures.status}
+          options={{ "": say.failures.openOnes, resolved: say.failures.resolvedOnes }}
+        />
+        <WordsFilter name="key" label={say.failures.keyLabel} />
+        <WordsFilter name="text" label={say.failures.textLabel} />
+        <Chip name="cause" label={say.failures.cause}>
+          {pattern ?? cause ?? ""}
+        </Chip>
+        <Chip name="flow" label={say.failures.flow}>
+          {flow === undefined ? "" : flowName(flow).value}
+        </Chip>
+        <Chip name="import" label={say.failures.import}>
+          {importId ?? ""}
+        </Chip>
+        <Chip name="run" label={say.failure.run}>
+          {run ?? ""}
+        </Chip>
+      </Filters>
+    </>
+  );
+}
+
+function ByCause({ filter, causes }: FilteredProps) {
+  const empty = (rows: readonly Cause[]) => {
+    if (matching(rows, filter).length > 0) return undefined;
+    return [filter.fault, filter.flow, filter.import].every((value) => value === undefined)
+      ? say.failures.empty
+      : say.failures.emptyFiltered;
+  };
+  return (
+    <Part of={causes} empty={empty}>
+      {(rows) => (
+        <>
+          {causes.isPartial.value && <p class="empty">{say.failures.counting}</p>}
+          <Causes
+            causes={matching(rows, filter)}
+            filter={{ _flowId: filter.flow, _importId: filter.import }}
+            changed={() => causes.reloadSoon()}
+          />
+        </>
+      )}
+    </Part>
+  );
+}

@@ -1,0 +1,70 @@
+import type { Cause } from "../../api/documents.ts";
+import type { QueryValues } from "../../browser/query-values.ts";
+import { say } from "../../strings.ts";
+
+/** What the address of the screen says is shown. */
+export interface FailureFilter {
+  readonly view?: string;
+  readonly flow?: string;
+  readonly import?: string;
+  readonly run?: string;
+  readonly fault?: string;
+  readonly cause?: string;
+  readonly status: "open" | "resolved";
+  readonly key?: string;
+  readonly text?: string;
+  readonly after?: string;
+}
+
+/** Reads the filter; it is in the address only, so that back, forward and reload keep it. */
+export function filterIn(query: URLSearchParams): FailureFilter {
+  const given = Object.fromEntries([...query].filter(([, value]) => value !== ""));
+  return { ...given, status: given.status === "resolved" ? "resolved" : "open" };
+}
+
+/** Whether failures are grouped: as long as nothing asks for single ones. */
+export function isByCause({ view, cause, key, text, run, status }: FailureFilter): boolean {
+  if (view === "list" || status === "resolved") return false;
+  return [cause, key, text, run].every((value) => value === undefined);
+}
+
+/** The parameters of the API. */
+export function apiFilter(filter: FailureFilter): QueryValues {
+  const { flow, import: importId, run, fault, cause, status, key } = filter;
+  return { _flowId: flow, _importId: importId, _runId: run, fault, cause, status, key };
+}
+
+/** The causes that the filter lets through; they are of its flow and import already. */
+export function matching(causes: readonly Cause[], filter: FailureFilter): readonly Cause[] {
+  return causes.filter(
+    ({ cause, fault }) =>
+      (filter.cause === undefined || cause === filter.cause) && (filter.fault === undefined || fault === filter.fault),
+  );
+}
+
+/** How many failures the filter means, if the causes say so. */
+export function countOf(causes: readonly Cause[] | undefined, filter: FailureFilter): number | undefined {
+  const { key, text, run, status, flow, import: importId, fault, cause } = filter;
+  const isKnown = [key, text, run].every((value) => value === undefined);
+  const isLimited = [flow, importId, fault, cause].some((value) => value !== undefined);
+  if (causes === undefined || !isKnown || !isLimited || status !== "open") return undefined;
+  return matching(causes, filter).reduce((sum, { open }) => sum + open, 0);
+}
+
+/** The filter in words. */
+export function filterInWords(
+  filter: FailureFilter,
+  causes: readonly Cause[],
+  nameOf: (_flowId: string) => string,
+): string {
+  const { flow, import: importId, fault, cause } = filter;
+  const pattern = causes.find((row) => row.cause === cause)?.pattern ?? cause;
+  const parts = [
+    cause === undefined ? undefined : `${say.failures.cause} “${pattern ?? ""}”`,
+    flow === undefined ? undefined : `${say.failures.flow} ${nameOf(flow)}`,
+    importId === undefined ? undefined : `${say.failures.import} ${importId}`,
+    fault === undefined ? undefined : `${say.failures.fault} ${fault}`,
+    say.failures.openOnes,
+  ];
+  return parts.filter((part) => part !== undefined).join(", ");
+}

@@ -1,0 +1,110 @@
+import { apiPath } from "../api/client.ts";
+import type { Failure, Overview } from "../api/documents.ts";
+import { has } from "../api/permissions.ts";
+import { useResource } from "../api/resource.ts";
+import { useScan } from "../api/scan.ts";
+import { address, href, navigate } from "../browser/address.ts";
+import { counted } from "../format/numbers.ts";
+import { FailureTable } from "../parts/failure-table.tsx";
+import { ScanResult } from "../parts/scan-result.tsx";
+import { Part } from "../parts/states.tsx";
+import { Section, Title } from "../parts/title.tsx";
+import { say } from "../strings.ts";
+import { useEffect, useState } from "../view.ts";
+import { WhyNot } from "./why-not.tsx";
+
+/** From "order 1234 did not arrive" to why: by key at once, else by what is written in it, else what else it can be. */
+export function FindScreen() {
+  const key = address.value.query.get("key") ?? "";
+  return (
+    <>
+      <Title name={say.find.title} />
+      <KeyForm given={key} />
+      {key === "" ? <p class="empty">{say.find.intro}</p> : <Found key={key} wanted={key} />}
+    </>
+  );
+}
+
+function KeyForm({ given }: { readonly given: string }) {
+  const [key, setKey] = useState(given);
+  useEffect(() => setKey(given), [given]);
+  return (
+    <form
+      class="inline"
+      onSubmit={(event) => {
+        event.preventDefault();
+        navigate(href(["find"], { key: key.trim() }));
+      }}
+    >
+      <label class="field wide">
+        <span>{say.find.label}</span>
+        <input
+          id="find-key"
+          type="search"
+          autocomplete="off"
+          value={key}
+          onInput={({ currentTarget }) => setKey(currentTarget.value)}
+        />
+      </label>
+      <button type="submit" class="main">
+        {say.find.submit}
+      </button>
+    </form>
+  );
+}
+
+function Found({ wanted }: { readonly wanted: string }) {
+  const exactly = useResource<readonly Failure[]>(apiPath(["failures"], { key: wanted }));
+  const rows = exactly.value.value;
+  const isMissing = rows?.length === 0;
+  const prefix = useResource<readonly Failure[]>(
+    isMissing ? apiPath(["failures"], { keyPrefix: wanted, limit: "20" }) : undefined,
+  );
+  const isUnknown = isMissing && (prefix.value.value?.length === 0 || prefix.error.value !== undefined);
+  return (
+    <div aria-live="polite">
+      <Part of={exactly}>
+        {(failures) =>
+          failures.length > 0 && (
+            <Section title={say.find.exact(counted(failures.length, "failure"), wanted)}>
+              <FailureTable failures={failures} />
+            </Section>
+          )
+        }
+      </Part>
+      {isMissing && prefix.error.value === undefined && (
+        <Part of={prefix}>
+          {(failures) =>
+            failures.length > 0 && (
+              <Section title={say.find.prefix(counted(failures.length, "failure"), wanted)}>
+                <FailureTable failures={failures} />
+              </Section>
+            )
+          }
+        </Part>
+      )}
+      {isUnknown && <p class="empty">{say.find.nothing(wanted)}</p>}
+      {rows !== undefined && (isUnknown || isMissing) && <SearchText wanted={wanted} />}
+      {isUnknown && <WhyNot wanted={wanted} />}
+    </div>
+  );
+}
+
+function SearchText({ wanted }: { readonly wanted: string }) {
+  const [isWanted, setWanted] = useState(false);
+  const scan = useScan(isWanted ? { text: wanted } : undefined);
+  const overview = useResource<Overview>(isWanted && has("overview.read") ? "/overview" : undefined);
+  if (!isWanted)
+    return (
+      <p class="after">
+        <button type="button" onClick={() => setWanted(true)}>
+          {say.find.searchText}
+        </button>
+      </p>
+    );
+  return (
+    <Section title={say.find.searchText}>
+      <ScanResult scan={scan} open={overview.value.value?.openFailures} />
+    </Section>
+  );
+}

@@ -1,0 +1,136 @@
+import { apiPath, call } from "../../api/client.ts";
+import type { Delivery, ShownRun } from "../../api/documents.ts";
+import { can } from "../../api/permissions.ts";
+import type { Resource } from "../../api/resource.ts";
+import { pretty } from "../../format/json.ts";
+import { Dialog } from "../../parts/dialog.tsx";
+import { notify } from "../../parts/notices.tsx";
+import { Part } from "../../parts/states.tsx";
+import { type Column, Table } from "../../parts/table.tsx";
+import { Time } from "../../parts/time.tsx";
+import { Section } from "../../parts/title.tsx";
+import { say } from "../../strings.ts";
+import { useState } from "../../view.ts";
+import { parsed } from "../parsed.ts";
+
+interface CheckpointsProps {
+  readonly _id: string;
+  readonly deliveries: Resource<readonly Delivery[]>;
+  readonly runs: Resource<readonly ShownRun[]>;
+  readonly isRunning: boolean;
+}
+
+/** Where reading for each import resumes, and how to change that. */
+export function Checkpoints({ _id, deliveries, runs, isRunning }: CheckpointsProps) {
+  const [asked, ask] = useState<Delivery | undefined>(undefined);
+  const lastFull = runs.value.value?.find(({ status, trigger }) => status === "completed" && trigger !== "retry");
+  return (
+    <Section title={say.flow.deliveries}>
+      <Part of={deliveries}>
+        {(rows) => (
+          <Table
+            label={say.flow.deliveries}
+            columns={columnsOf(isRunning, ask)}
+            rows={rows}
+            idOf={({ _importId }) => _importId}
+          />
+        )}
+      </Part>
+      {asked !== undefined && (
+        <CheckpointDialog
+          _id={_id}
+          delivery={asked}
+          lastFull={lastFull}
+          close={() => ask(undefined)}
+          changed={() => void deliveries.reload()}
+        />
+      )}
+    </Section>
+  );
+}
+
+function columnsOf(isRunning: boolean, ask: (delivery: Delivery) => void): readonly Column<Delivery>[] {
+  return [
+    { title: say.run.import, isName: true, cell: ({ _importId }) => _importId },
+    {
+      title: say.flow.checkpoint,
+      cell: ({ checkpoint }) =>
+        checkpoint === undefined ? (
+          <span class="muted">{say.flow.fromStart}</span>
+        ) : (
+          <code class="clip">{JSON.stringify(checkpoint)}</code>
+        ),
+    },
+    { title: say.flow.movedAt, isMinor: true, cell: ({ movedAt }) => <Time at={movedAt} /> },
+    {
+      title: "",
+      cell: (delivery) =>
+        can("checkpoints.write") && (
+          <div class="row-actions">
+            <button
+              type="button"
+              class="quiet"
+              disabled={isRunning}
+              title={isRunning ? say.flow.setRunning : undefined}
+              onClick={() => ask(delivery)}
+            >
+              {say.flow.setCheckpoint}
+            </button>
+          </div>
+        ),
+    },
+  ];
+}
+
+interface CheckpointDialogProps {
+  readonly _id: string;
+  readonly delivery: Delivery;
+  readonly lastFull: ShownRun | undefined;
+  readonly close: () => void;
+  readonly changed: () => void;
+}
+
+function CheckpointDialog({
+  _id,
+  delivery: { _importId, checkpoint },
+  lastFull,
+  close,
+  changed,
+}: CheckpointDialogProps) {
+  const [text, setText] = useState(checkpoint === undefined ? "" : pretty(checkpoint));
+  const isReset = text.trim() === "";
+  const { value, problem } = isReset ? { value: undefined, problem: undefined } : parsed(text);
+  const act = async () => {
+    const body = isReset ? { _importId } : { _importId, value };
+    await call("PUT", apiPath(["flows", _id, "checkpoint"]), { body });
+    notify(say.flow.setDone);
+    changed();
+  };
+  const records = lastFull === undefined ? 0 : lastFull.numSuccess + lastFull.numError + lastFull.numIgnore;
+  return (
+    <Dialog
+      title={say.flow.setTitle(_importId)}
+      confirm={say.flow.setConfirm}
+      isDangerous
+      isBlocked={problem !== undefined}
+      act={act}
+      close={close}
+    >
+      <label>
+        <span>{say.flow.setValue}</span>
+        <textarea
+          rows={6}
+          spellcheck={false}
+          value={text}
+          onInput={({ currentTarget }) => setText(currentTarget.value)}
+        />
+      </label>
+      {problem !== undefined && (
+        <p class="refusal" role="alert">
+          {say.flow.notJson(problem)}
+        </p>
+      )}
+      <p>{isReset ? say.flow.setAgain(records) : say.flow.setWhy}</p>
+    </Dialog>
+  );
+}

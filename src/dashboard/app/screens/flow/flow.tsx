@@ -1,0 +1,107 @@
+import { apiPath } from "../../api/client.ts";
+import type { Cause, Delivery, ShownRun } from "../../api/documents.ts";
+import type { LiveEvent } from "../../api/live.ts";
+import { knowFlow } from "../../api/names.ts";
+import { type Resource, useResource } from "../../api/resource.ts";
+import type { Flow } from "../../../../model/flow/flow.ts";
+import { scheduleInWords } from "../../format/schedule.ts";
+import { Causes } from "../../parts/causes.tsx";
+import { Part } from "../../parts/states.tsx";
+import { Badge } from "../../parts/status.tsx";
+import { Time } from "../../parts/time.tsx";
+import { Section, Title } from "../../parts/title.tsx";
+import { say } from "../../strings.ts";
+import { FlowActions } from "./actions.tsx";
+import { Checkpoints } from "./checkpoints.tsx";
+import { Definition } from "./definition.tsx";
+import { Diagram } from "./diagram.tsx";
+import { Inbox } from "./inbox.tsx";
+import { FlowRuns } from "./runs.tsx";
+import { Schedule } from "./schedule.tsx";
+
+/** One flow: what it links, how it fares, and what can be done about it. */
+export function FlowScreen({ _id }: { readonly _id: string }) {
+  const changes = ({ name, data }: LiveEvent) =>
+    data.flow?._id === _id || (data.run?._flowId === _id && name !== "run:retrying");
+  const flow = useResource<Flow>(apiPath(["flows", _id]), ({ data }) => data.flow?._id === _id);
+  const deliveries = useResource<readonly Delivery[]>(apiPath(["flows", _id, "deliveries"]), changes);
+  const runs = useResource<readonly ShownRun[]>(apiPath(["runs"], { _flowId: _id, limit: "30" }), changes);
+  const value = flow.value.value;
+  if (value !== undefined) knowFlow(value);
+  if (flow.error.value?.status === 404)
+    return (
+      <>
+        <Title name={_id} />
+        <p class="empty">{say.flow.gone}</p>
+      </>
+    );
+  const reload = () => {
+    void flow.reload();
+    deliveries.reloadSoon();
+  };
+  const isRunning = runs.value.value?.some(({ status }) => status === "running" || status === "canceling") ?? false;
+  return (
+    <>
+      <Title
+        name={value?.name ?? _id}
+        actions={value === undefined ? null : <FlowActions flow={value} changed={reload} />}
+      >
+        {value !== undefined && <Facts flow={value} />}
+      </Title>
+      <Part of={flow}>
+        {(shown) => (
+          <Part of={deliveries}>
+            {(rows) => <Diagram flow={shown} deliveries={rows} changed={() => deliveries.reloadSoon()} />}
+          </Part>
+        )}
+      </Part>
+      <FlowRuns _flowId={_id} runs={runs} />
+      <FlowFailures _id={_id} changes={changes} />
+      <Checkpoints _id={_id} deliveries={deliveries} runs={runs} isRunning={isRunning} />
+      <Inbox _id={_id} changes={changes} />
+      {value !== undefined && <Schedule flow={value} />}
+      {value !== undefined && (
+        <Definition flow={value} etag={flow.etag.value} changed={reload} reload={() => flow.reload()} />
+      )}
+    </>
+  );
+}
+
+function Facts({ flow: { disabled, schedule, timezone, nextRunAt } }: { readonly flow: Flow }) {
+  return (
+    <p class="subtitle">
+      {disabled ? (
+        <Badge tone="calm">{say.flow.disabled}</Badge>
+      ) : (
+        <Badge tone="good" icon="ok">
+          {say.flow.enabled}
+        </Badge>
+      )}
+      {schedule === undefined ? (
+        <span>{say.flow.onDemand}</span>
+      ) : (
+        <span title={schedule}>
+          {scheduleInWords(schedule)}
+          {timezone !== undefined && ` (${timezone})`}
+        </span>
+      )}
+      {nextRunAt !== undefined && (
+        <span>
+          {say.flow.nextRun} <Time at={nextRunAt} />
+        </span>
+      )}
+    </p>
+  );
+}
+
+function FlowFailures({ _id, changes }: { readonly _id: string; readonly changes: (event: LiveEvent) => boolean }) {
+  const causes: Resource<readonly Cause[]> = useResource(apiPath(["causes"], { _flowId: _id, limit: "20" }), changes);
+  if (causes.error.value?.status === 404) return null;
+  return (
+    <Section title={say.flow.failures}>
+      <Part of={causes} empty={(rows) => (rows.length === 0 ? say.flow.noFailures : undefined)}>
+        {(rows) => <Causes causes={rows} filter={{ _flowId: _id }} changed={() => causes.reloadSoon()} />}
+      </Part>
+    </Section>
+  );
+}

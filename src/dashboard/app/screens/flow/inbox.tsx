@@ -1,0 +1,73 @@
+import { apiPath, call } from "../../api/client.ts";
+import type { InboxPage } from "../../api/documents.ts";
+import type { LiveEvent } from "../../api/live.ts";
+import { can } from "../../api/permissions.ts";
+import { useResource } from "../../api/resource.ts";
+import { exact } from "../../format/numbers.ts";
+import { Dialog } from "../../parts/dialog.tsx";
+import { notify } from "../../parts/notices.tsx";
+import { Part } from "../../parts/states.tsx";
+import { type Column, Table } from "../../parts/table.tsx";
+import { Time } from "../../parts/time.tsx";
+import { Section } from "../../parts/title.tsx";
+import { say } from "../../strings.ts";
+import { useState } from "../../view.ts";
+
+interface InboxProps {
+  readonly _id: string;
+  readonly changes: (event: LiveEvent) => boolean;
+}
+
+/** The pages that wait, oldest first. */
+export function Inbox({ _id, changes }: InboxProps) {
+  const path = apiPath(["flows", _id, "inbox"], { limit: "20", include: "_id,arrivedAt,keys,_importIds" });
+  const inbox = useResource<readonly InboxPage[]>(path, changes);
+  const [asked, ask] = useState<InboxPage | undefined>(undefined);
+  const drop = async (page: InboxPage) => {
+    await call("POST", apiPath(["flows", _id, "inbox", "drop"]), { body: { _ids: [page._id] } });
+    notify(say.flow.dropped(page.keys.length));
+    void inbox.reload();
+  };
+  return (
+    <Section title={say.flow.inbox}>
+      <Part of={inbox} empty={(pages) => (pages.length === 0 ? say.flow.inboxEmpty : undefined)}>
+        {(pages) => <Table label={say.flow.inbox} columns={columnsOf(ask)} rows={pages} idOf={({ _id: id }) => id} />}
+      </Part>
+      {asked !== undefined && (
+        <Dialog
+          title={say.flow.dropTitle(asked.keys.length)}
+          confirm={say.flow.dropConfirm(asked.keys.length)}
+          isDangerous
+          act={() => drop(asked)}
+          close={() => ask(undefined)}
+        >
+          <p>{say.flow.dropWhy}</p>
+        </Dialog>
+      )}
+    </Section>
+  );
+}
+
+function columnsOf(ask: (page: InboxPage) => void): readonly Column<InboxPage>[] {
+  return [
+    { title: say.flow.inboxPage, isName: true, cell: ({ arrivedAt }) => <Time at={arrivedAt} /> },
+    { title: say.flow.inboxRecords, isNumber: true, cell: ({ keys }) => exact(keys.length) },
+    {
+      title: say.failures.key,
+      isMinor: true,
+      cell: ({ keys }) => <code class="clip">{keys.slice(0, 5).join(", ")}</code>,
+    },
+    { title: say.flow.inboxFor, cell: ({ _importIds }) => _importIds.join(", ") },
+    {
+      title: "",
+      cell: (page) =>
+        can("inbox.drop") && (
+          <div class="row-actions">
+            <button type="button" class="quiet" onClick={() => ask(page)}>
+              {say.flow.drop}
+            </button>
+          </div>
+        ),
+    },
+  ];
+}

@@ -1,0 +1,55 @@
+import type { ShownRun } from "../../api/documents.ts";
+import type { Resource } from "../../api/resource.ts";
+import { href } from "../../browser/address.ts";
+import { currentTime } from "../../browser/clock.ts";
+import { absolute, duration } from "../../format/times.ts";
+import { Chart } from "../../parts/chart.tsx";
+import { RunTable } from "../../parts/run-table.tsx";
+import { Part } from "../../parts/states.tsx";
+import { Section } from "../../parts/title.tsx";
+import { say } from "../../strings.ts";
+
+interface FlowRunsProps {
+  readonly _flowId: string;
+  readonly runs: Resource<readonly ShownRun[]>;
+}
+
+const inTable = 8;
+
+/** How long a flow's newest runs took and how they ended. */
+export function FlowRuns({ _flowId, runs }: FlowRunsProps) {
+  return (
+    <Section title={say.flow.runs} aside={<a href={href(["runs"], { flow: _flowId })}>{say.all}</a>}>
+      <Part of={runs} empty={(rows) => (rows.length === 0 ? say.flow.noRuns : undefined)}>
+        {(rows) => (
+          <>
+            <Durations runs={rows} />
+            <RunTable label={say.flow.runs} runs={rows.slice(0, inTable)} withoutFlow />
+          </>
+        )}
+      </Part>
+    </Section>
+  );
+}
+
+/** How long a run has taken, so far if it is still going on. */
+export const tookMs = ({ startedAt, endedAt }: ShownRun): number | undefined =>
+  startedAt === undefined
+    ? undefined
+    : (endedAt === undefined ? currentTime() : Date.parse(endedAt)) - Date.parse(startedAt);
+
+function Durations({ runs }: { readonly runs: readonly ShownRun[] }) {
+  const begun = runs.filter(({ startedAt }) => startedAt !== undefined);
+  if (begun.length < 3) return null;
+  const failed = begun.filter(({ status }) => status === "failed").length;
+  const bars = [...begun].reverse().map((run) => {
+    const ms = tookMs(run) ?? 0;
+    const words = say.flow.runBar(say.runStatus[run.status], duration(ms));
+    return { key: run._id, title: `${absolute(run.queuedAt)}: ${words}`, parts: [[run.status, ms]] as const };
+  });
+  return (
+    <div class="box durations">
+      <Chart bars={bars} summary={say.flow.runsSummary(begun.length, failed)} inUnits={(ms) => duration(ms)} />
+    </div>
+  );
+}

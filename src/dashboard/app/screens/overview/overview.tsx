@@ -1,0 +1,137 @@
+import { useResource } from "../../api/resource.ts";
+import { apiPath } from "../../api/client.ts";
+import type { Cause, Overview, ShownRun } from "../../api/documents.ts";
+import type { LiveEvent } from "../../api/live.ts";
+import { can, has } from "../../api/permissions.ts";
+import { href } from "../../browser/address.ts";
+import { exact } from "../../format/numbers.ts";
+import { Causes } from "../../parts/causes.tsx";
+import { FlowLink } from "../../parts/links.tsx";
+import { Progress, useLiveRun } from "../../parts/progress.tsx";
+import { Part } from "../../parts/states.tsx";
+import { type Tone } from "../../parts/status.tsx";
+import { Time } from "../../parts/time.tsx";
+import { Section, Title } from "../../parts/title.tsx";
+import { say } from "../../strings.ts";
+import { type ComponentChildren } from "../../view.ts";
+import { CancelRun } from "../cancel-run.tsx";
+import { Attention } from "./attention.tsx";
+import { Records } from "./records.tsx";
+
+const changes = ({ name }: LiveEvent) =>
+  /^(run:(queued|started|completed|failed|canceled|requeued)|flow:.*)$/.test(name);
+
+/** What is broken, since when, and what goes on. */
+export function OverviewScreen() {
+  const overview = useResource<Overview>(has("overview.read") ? "/overview" : undefined, changes);
+  return (
+    <>
+      <Title name={say.overview.title} />
+      {has("overview.read") && <Part of={overview}>{(value) => <Tiles overview={value} />}</Part>}
+      <Attention overview={overview} changes={changes} />
+      {has("statistics.read") && <Records />}
+      <RunningNow />
+      <OpenCauses />
+    </>
+  );
+}
+
+function Tiles({
+  overview: { failing, overdue, paused, openFailures, runs, oldestQueuedAt },
+}: {
+  readonly overview: Overview;
+}) {
+  const queued =
+    oldestQueuedAt === undefined ? null : (
+      <>
+        {say.overview.oldest("")}
+        <Time at={oldestQueuedAt} show="relative" />
+      </>
+    );
+  return (
+    <ul class="tiles">
+      <Tile name={say.overview.failing} value={failing} tone="bad" to={href(["flows"], { state: "failing" })} />
+      <Tile name={say.overview.overdue} value={overdue} tone="warn" to={href(["flows"], { state: "overdue" })} />
+      <Tile name={say.overview.paused} value={paused} tone="warn" to={href(["flows"], { state: "paused" })} />
+      <Tile name={say.overview.openFailures} value={openFailures} tone="bad" to={href(["failures"])} />
+      <Tile name={say.overview.running} value={runs.running} tone="busy" to={href(["runs"], { status: "running" })} />
+      <Tile
+        name={say.overview.queued}
+        value={runs.queued}
+        tone="calm"
+        to={href(["runs"], { status: "queued" })}
+        note={queued}
+      />
+    </ul>
+  );
+}
+
+interface TileProps {
+  readonly name: string;
+  readonly value: number;
+  readonly tone: Tone;
+  readonly to: string;
+  readonly note?: ComponentChildren;
+}
+
+function Tile({ name, value, tone, to, note }: TileProps) {
+  return (
+    <li>
+      <a class={value === 0 ? "tile" : `tile ${tone}`} href={to}>
+        <span class="tile-name">{name}</span>
+        <span>
+          <span class="tile-value">{exact(value)}</span> <span class="tile-note">{note}</span>
+        </span>
+      </a>
+    </li>
+  );
+}
+
+function RunningNow() {
+  const running = useResource<readonly ShownRun[]>(apiPath(["runs"], { status: "running", limit: "10" }), changes);
+  return (
+    <Section title={say.overview.runningNow}>
+      <Part of={running} empty={(runs) => (runs.length === 0 ? say.overview.nothingRuns : undefined)}>
+        {(runs) => (
+          <ul class="rows">
+            {[...runs].reverse().map((run) => (
+              <RunningRun key={run._id} run={run} />
+            ))}
+          </ul>
+        )}
+      </Part>
+    </Section>
+  );
+}
+
+function RunningRun({ run: loaded }: { readonly run: ShownRun }) {
+  const live = useLiveRun(loaded);
+  const { _id, _flowId, numError, startedAt, status } = live.run;
+  return (
+    <li class="running-row">
+      <span class="row-name">
+        <FlowLink _id={_flowId} />
+      </span>
+      <Progress live={live} />
+      <a class="muted" href={href(["runs", _id])}>
+        <Time at={startedAt} show="relative" />
+      </a>
+      <span
+        class={numError > 0 ? "number bad-text" : "number muted"}
+      >{`${exact(numError)} ${say.overview.failed}`}</span>
+      {can("runs.cancel") && status === "running" && <CancelRun _id={_id} />}
+    </li>
+  );
+}
+
+function OpenCauses() {
+  const causes = useResource<readonly Cause[]>(apiPath(["causes"], { limit: "10" }), changes);
+  if (causes.error.value?.status === 404) return null;
+  return (
+    <Section title={say.overview.causes} aside={<a href={href(["failures"])}>{say.all}</a>}>
+      <Part of={causes} empty={(rows) => (rows.length === 0 ? say.overview.noCauses : undefined)}>
+        {(rows) => <Causes causes={rows} changed={() => causes.reloadSoon()} />}
+      </Part>
+    </Section>
+  );
+}

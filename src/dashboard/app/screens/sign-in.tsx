@@ -1,0 +1,67 @@
+import { isTokenRefused, signIn } from "../browser/session.ts";
+import { settings } from "../browser/settings.ts";
+import { Icon } from "../parts/icons.tsx";
+import { say } from "../strings.ts";
+import { useEffect, useState } from "../view.ts";
+
+/** Asks for a token, or says that the browser has to bring something by itself. */
+export function SignIn() {
+  useEffect(() => {
+    document.title = say.signIn.title(settings.title);
+  }, []);
+  return (
+    <main class="sign-in">
+      <p class="brand">
+        <Icon name="lock" />
+        {settings.title}
+      </p>
+      <h1>{say.signIn.title(settings.title)}</h1>
+      {settings.signIn === "token" ? <TokenForm /> : <BySite />}
+    </main>
+  );
+}
+
+function TokenForm() {
+  const [given, setGiven] = useState("");
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (given.trim() !== "") signIn(given.trim());
+      }}
+    >
+      <label>
+        <span>{say.signIn.token}</span>
+        <input
+          type="password"
+          autocomplete="off"
+          value={given}
+          aria-describedby="token-hint"
+          onInput={({ currentTarget }) => setGiven(currentTarget.value)}
+        />
+      </label>
+      {isTokenRefused.value && (
+        <p class="refusal" role="alert">
+          {say.signIn.refused}
+        </p>
+      )}
+      <p id="token-hint" class="muted">
+        {say.signIn.hint}
+      </p>
+      <button type="submit" class="main">
+        {say.signIn.submit}
+      </button>
+    </form>
+  );
+}
+
+function BySite() {
+  return (
+    <>
+      <p>{say.signIn.bySite}</p>
+      <button type="button" class="main" onClick={() => location.reload()}>
+        {say.signIn.reload}
+      </button>
+    </>
+  );
+}

@@ -1,0 +1,120 @@
+import { apiPath } from "../api/client.ts";
+import type { Delivery, InboxPage, ListedFlow, ShownRun } from "../api/documents.ts";
+import { has } from "../api/permissions.ts";
+import { useResource } from "../api/resource.ts";
+import { href } from "../browser/address.ts";
+import { Part } from "../parts/states.tsx";
+import { Time } from "../parts/time.tsx";
+import { Section } from "../parts/title.tsx";
+import { say } from "../strings.ts";
+import { type ComponentChildren, useState } from "../view.ts";
+
+/** For a record that no failure is of: what else it can be, of one flow. */
+export function WhyNot({ wanted }: { readonly wanted: string }) {
+  const [words, setWords] = useState("");
+  const [flow, choose] = useState<ListedFlow | undefined>(undefined);
+  const flows = useResource<readonly ListedFlow[]>(
+    apiPath(["flows"], {
+      ...(has("overview.read") ? { q: words } : {}),
+      limit: "20",
+      include: "_id,name,disabled,nextRunAt",
+    }),
+  );
+  return (
+    <Section title={say.find.why}>
+      <div class="filters">
+        <label class="field">
+          <span>{say.find.whyFlow}</span>
+          <input
+            type="search"
+            value={words}
+            placeholder={say.flows.search}
+            onInput={({ currentTarget }) => setWords(currentTarget.value)}
+          />
+        </label>
+        <Part of={flows}>
+          {(rows) => (
+            <label class="field">
+              <span>{say.find.chooseFlow}</span>
+              <select
+                value={flow?._id ?? ""}
+                onChange={({ currentTarget }) => choose(rows.find(({ _id }) => _id === currentTarget.value))}
+              >
+                <option value="">–</option>
+                {rows.map(({ _id, name }) => (
+                  <option key={_id} value={_id}>
+                    {name}
+                  </option>
+                ))}
+              </select>
+            </label>
+          )}
+        </Part>
+      </div>
+      {flow !== undefined && <Reasons key={flow._id} flow={flow} wanted={wanted} />}
+    </Section>
+  );
+}
+
+interface ReasonsProps {
+  readonly flow: ListedFlow;
+  readonly wanted: string;
+}
+
+/** Newest runs that are looked at. */
+const runsLookedAt = 10;
+
+function Reasons({ flow, wanted }: ReasonsProps) {
+  const { _id } = flow;
+  const inbox = useResource<readonly InboxPage[]>(apiPath(["flows", _id, "inbox"], { limit: "100" }));
+  const deliveries = useResource<readonly Delivery[]>(apiPath(["flows", _id, "deliveries"]));
+  const runs = useResource<readonly ShownRun[]>(apiPath(["runs"], { _flowId: _id, limit: String(runsLookedAt) }));
+  return (
+    <Part of={inbox}>
+      {(pages) => (
+        <Part of={deliveries}>
+          {(rows) => (
+            <Part of={runs}>
+              {(newest) => (
+                <ol class="reasons">
+                  {reasonsOf(flow, pages, rows, newest, wanted).map((reason, index) => (
+                    <li key={index}>{reason}</li>
+                  ))}
+                </ol>
+              )}
+            </Part>
+          )}
+        </Part>
+      )}
+    </Part>
+  );
+}
+
+function reasonsOf(
+  flow: ListedFlow,
+  pages: readonly InboxPage[],
+  deliveries: readonly Delivery[],
+  runs: readonly ShownRun[],
+  wanted: string,
+): readonly ComponentChildren[] {
+  const isIn = pages.some(({ keys, records }) => keys.includes(wanted) || JSON.stringify(records).includes(wanted));
+  const [last] = runs.filter(({ status }) => status === "completed" || status === "failed");
+  const ignored = runs.reduce((sum, { numIgnore }) => sum + numIgnore, 0);
+  return [
+    isIn ? say.find.inInbox : pages.length > 0 && say.find.inboxSome(pages.length),
+    flow.disabled && say.find.disabled,
+    runs.some(({ status }) => status === "running") && say.find.running,
+    last?.status === "failed" && <a href={href(["runs", last._id])}>{say.find.lastFailed}</a>,
+    ...deliveries.flatMap(({ _importId, paused, behind }) => [
+      paused !== undefined && `${say.find.paused(_importId)} ${paused.reason.message}`,
+      behind && say.find.behind(_importId),
+    ]),
+    flow.nextRunAt !== undefined && (
+      <>
+        {say.find.nextDue} <Time at={flow.nextRunAt} />
+      </>
+    ),
+    ignored > 0 && say.find.filtered(ignored),
+    say.find.delivered,
+  ].filter((reason) => reason !== false);
+}

@@ -1,0 +1,2 @@
+export { createDashboard } from "./dashboard.ts";
+export { type DashboardOptions, type ThemeColors } from "./options.ts";

@@ -1,0 +1,158 @@
+import { expect } from "vitest";
+import { hasCauses, hostWithFlows, loaded, siteOf, test, visit } from "./site.ts";
+
+test("with the keyboard only, an order that did not arrive is found, looked at and sent again", async () => {
+  const { host, scheduler, script, picky } = await hostWithFlows();
+  const page = await visit(await siteOf(scheduler), "");
+  script.refuses = false;
+
+  await page.keyboard.press("/");
+  await page.keyboard.type("1234");
+  await page.keyboard.press("Enter");
+  await page.getByText("1 failure with the key “1234”").waitFor();
+  const focused = () => page.evaluate("document.activeElement.textContent");
+  for (let presses = 0; presses < 40 && (await focused()) !== "1234"; presses++) await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "1234", level: 1 }).waitFor();
+  // After navigation the heading has the focus; the button is the next thing.
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await page.getByText("A retry run was queued").waitFor();
+
+  await expect.poll(() => host.clock.settle().then(() => host.failures())).toHaveLength(2);
+  expect(picky.calls.at(-1)?.records).toEqual([{ id: "1234", customer: 0 }]);
+});
+
+test("a record is corrected, with what changes shown, and sent again", async () => {
+  const { host, scheduler } = await hostWithFlows();
+  const failure = (await host.failures()).find(({ key }) => key === "1234");
+  // Once it is delivered, the failure is there no more.
+  const page = await visit(await siteOf(scheduler), `failures/${failure?._id ?? ""}`, { allowed: /status of 404/ });
+
+  await page.getByRole("button", { name: "Edit and retry" }).click();
+  const editor = page.getByLabel("Record as JSON");
+  await editor.fill("{ not JSON");
+  await page.getByText("This is not JSON").waitFor();
+  expect(await page.getByRole("button", { name: "Save and retry" }).isDisabled()).toBe(true);
+  await editor.fill('{\n  "id": "1234",\n  "customer": 777\n}');
+  expect(await page.locator(".diff-removed").textContent()).toContain('"customer": 0');
+  expect(await page.locator(".diff-added").textContent()).toContain('"customer": 777');
+  await page.getByRole("button", { name: "Save and retry" }).click();
+  await page.getByText("A retry run was queued").waitFor();
+
+  await expect.poll(() => host.clock.settle().then(() => host.failures())).toHaveLength(2);
+});
+
+test("an edit over what somebody else has changed meanwhile is refused, and nothing is overwritten", async () => {
+  const { host, scheduler } = await hostWithFlows();
+  const [failure] = await host.failures();
+  const _id = failure?._id ?? "";
+  const page = await visit(await siteOf(scheduler), `failures/${_id}`, { allowed: /status of 412/ });
+  await page.getByRole("button", { name: "Edit and retry" }).click();
+  await page.getByLabel("Record as JSON").fill('{ "mine": true }');
+
+  await scheduler.editFailure(_id, { theirs: true });
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+
+  await page.getByText("The failure has changed since it was opened").waitFor();
+  expect((await scheduler.getFailure(_id)).record).toEqual({ theirs: true });
+});
+
+test("what was chosen is what is retried, though more has failed since", async () => {
+  const { host, scheduler, script, picky } = await hostWithFlows();
+  const page = await visit(await siteOf(scheduler), "failures?view=list");
+  for (const key of ["1231", "1237"]) await page.getByLabel(`Choose ${key}`).check();
+  await page.getByRole("button", { name: "Retry…" }).click();
+  await page.getByRole("heading", { name: "Retry 2 failures?" }).waitFor();
+
+  await scheduler.setCheckpoint("orders", undefined);
+  await host.run("orders");
+  script.refuses = false;
+  await page.getByRole("button", { name: "Retry 2", exact: true }).click();
+  await page.getByText("1 retry run queued").waitFor();
+
+  await expect.poll(() => host.clock.settle().then(() => host.failures())).toHaveLength(1);
+  expect(picky.calls.at(-1)?.records.map(({ id }) => id)).toEqual(["1231", "1237"]);
+});
+
+(hasCauses ? test : test.skip)(
+  "a bulk action names its number and its filter, and leaves alone what failed after it was asked for",
+  async () => {
+    const { host, registry, scheduler } = await hostWithFlows({ count: 6 });
+    const page = await visit(await siteOf(scheduler), "failures");
+    await page.getByRole("button", { name: "Resolve…" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("heading", { name: "Resolve 2 failures?" }).waitFor();
+    await dialog.getByText("customer of order # has no VAT number").waitFor();
+    await dialog.getByText("stored up to").waitFor();
+
+    await registry.define("second", { name: "Second", _exportId: "orders", _importId: "ledger" });
+    await host.run("second");
+    await dialog.getByRole("button", { name: "Resolve 2", exact: true }).click();
+    await page.getByText("2 resolved").waitFor();
+
+    expect((await host.failures()).map(({ _flowId }) => _flowId)).toEqual(["second", "second"]);
+  },
+);
+
+test("back, forward and reload keep the filter of an action", async () => {
+  const { host, registry, scheduler } = await hostWithFlows();
+  await registry.define("second", { name: "Second", _exportId: "orders", _importId: "ledger" });
+  await host.run("second");
+  const site = await siteOf(scheduler);
+  const page = await visit(site, "failures?view=list&flow=second");
+  const boxes = page.getByRole("checkbox");
+  const chooseAll = () => page.getByRole("button", { name: "Choose all of this page" }).click();
+  const heading = (count: number) => page.getByRole("heading", { name: `Resolve ${count} failures?` }).waitFor();
+  const leave = async () => {
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+  };
+  await boxes.first().waitFor();
+  await chooseAll();
+  await page.getByRole("button", { name: "Resolve…" }).click();
+  await heading(3);
+  await leave();
+
+  await page.getByRole("link", { name: "Remove the filter Flow" }).click();
+  await expect.poll(() => boxes.count()).toBe(6);
+  expect(await page.getByText("3 chosen").count()).toBe(0);
+  await page.goBack();
+  await expect.poll(() => boxes.count()).toBe(3);
+  await page.reload();
+  await boxes.first().waitFor();
+  await chooseAll();
+  await page.getByRole("button", { name: "Resolve…" }).click();
+  await heading(3);
+  await page.getByRole("dialog").getByRole("button", { name: "Resolve 3", exact: true }).click();
+  await page.getByText("3 resolved").waitFor();
+
+  expect(new Set((await host.failures()).map(({ _flowId }) => _flowId))).toEqual(new Set(["orders"]));
+});
+
+test("a failure that is delivered meanwhile is said to be there no more, and its row stays where it is", async () => {
+  const { host, scheduler, script } = await hostWithFlows();
+  const page = await visit(await siteOf(scheduler), "failures?view=list");
+  await page.getByRole("link", { name: "1231" }).waitFor();
+  script.refuses = false;
+  await host.end(await scheduler.retryFailures("orders"));
+
+  await page.evaluate(`document.dispatchEvent(new Event("visibilitychange"))`);
+  await expect.poll(() => page.locator("tr.gone").count(), { timeout: 30_000 }).toBe(3);
+  expect(await page.getByRole("row").count()).toBe(4);
+});
+
+test("a page without permission to change anything shows no actions, and a refusal is shown well", async () => {
+  const { scheduler } = await hostWithFlows();
+  const readOnly = await siteOf(scheduler, { dashboard: { readOnly: true } });
+  // The refusal of what the test itself asks for.
+  const page = await visit(readOnly, "flows/orders", { allowed: /status of 403/ });
+  await page.getByText("Definition").waitFor();
+  await loaded(page);
+
+  expect(await page.getByRole("button", { name: /Run now|Disable|Clone|Change|Retry|Resolve/ }).count()).toBe(0);
+  const response = await page.evaluate(
+    `fetch("api/flows/orders/run", { method: "POST" }).then(({ status }) => status)`,
+  );
+  expect(response).toBe(403);
+}, 60_000);
