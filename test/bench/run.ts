@@ -2,6 +2,7 @@ import { cpus, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import { bodyCases } from "./body-cases.ts";
 import { cases as memoryCases } from "./cases.ts";
+import { connectorCases } from "./connector-cases.ts";
 import { durableCases } from "./durable-cases.ts";
 import { httpCases } from "./http-cases.ts";
 import { type Figures, measureInChild, summary } from "./measure.ts";
@@ -10,7 +11,7 @@ import { type Figures, measureInChild, summary } from "./measure.ts";
 // a machine whose speed drifts slows all of them alike; medians and spread of the rounds.
 const file = fileURLToPath(import.meta.url);
 const isChild = process.channel !== undefined;
-const cases = [...memoryCases, ...durableCases, ...httpCases, ...bodyCases];
+const cases = [...memoryCases, ...durableCases, ...httpCases, ...bodyCases, ...connectorCases];
 
 if (!isChild) await measureAll(process.argv.slice(2));
 else await measureOne(process.argv[2] ?? "");

@@ -14,6 +14,9 @@ test.each<[page: string, heading: string, names: () => string[]]>([
   ["files.md", "Options of jsonArray", () => optionsInSource("files/formats/json-format.ts", "JsonArrayOptions")],
   ["files.md", "Options of fileExport", () => optionsInSource("files/file-export.ts", "FileExportOptions")],
   ["files.md", "Options of fileImport", () => optionsInSource("files/file-import.ts", "FileImportOptions")],
+  ["files.md", "Options of parquet", () => optionsInSource("files/parquet/parquet-format.ts", "ParquetOptions")],
+  ["files.md", "Options of s3Files", () => optionsInSource("files/s3/s3-files.ts", "S3FilesOptions")],
+  ["files.md", "Options of sftpFiles", () => optionsInSource("files/sftp/sftp-files.ts", "SftpFilesOptions")],
   ["http.md", "Options of connection", () => optionsInSource("http/connection.ts", "ConnectionOptions")],
   [
     "oauth.md",

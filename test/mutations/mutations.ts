@@ -327,6 +327,27 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/connectors/files/file-import.test.ts"],
   },
   {
+    promise: "a listing of a bucket goes on beyond its first page [s3]",
+    file: "src/connectors/files/s3/s3-files.ts",
+    find: "token = found.IsTruncated === true ? found.NextContinuationToken : undefined;",
+    replace: "token = undefined;",
+    tests: ["test/connectors/files/s3-files.test.ts"],
+  },
+  {
+    promise: "a file in a bucket is read from a byte on [s3]",
+    file: "src/connectors/files/s3/s3-files.ts",
+    find: "Range: `bytes=${start}-",
+    replace: "Range: `bytes=${start + 1}-",
+    tests: ["test/connectors/files/s3-files.test.ts"],
+  },
+  {
+    promise: "another session is made when the one before has ended [sftp]",
+    file: "src/connectors/files/sftp/session.ts",
+    find: "void session.ended.then(() => (this.#current = undefined));",
+    replace: "",
+    tests: ["test/connectors/files/sftp-files.test.ts"],
+  },
+  {
     promise: "a quote opens a field only at its beginning [csv]",
     file: "src/connectors/files/formats/csv-reader.ts",
     find: "if (at === 0 || bytes[at - 1] === this.#delimiter) return at;",

@@ -7,7 +7,7 @@ import { rejected } from "../composed.ts";
 import { AppendedFile } from "./appended-file.ts";
 import { type FileSystem, codeOfFileError } from "./file-system.ts";
 import { type Format, RecordFormatError } from "./format.ts";
-import { isAppendable, isPacked, packed } from "./packed.ts";
+import { isAppendable, packed } from "./packed.ts";
 
 /** Where records are written. Exactly one of `path` and `append`. */
 export interface FileImportOptions<T> {
@@ -40,6 +40,8 @@ export function fileImport<T>(options: FileImportOptions<T>): ImportMembers<T> {
   const { files, format, path, append, sync = "full" } = options;
   if ((path === undefined) === (append === undefined))
     throw new InvalidOptionError("fileImport", "exactly one of path and append", path === undefined ? "none" : "both");
+  if (format.groups !== undefined)
+    throw new InvalidOptionError("fileImport.format", "one that can be written: csv, ndjson or jsonArray", format);
   if (append !== undefined) checkAppend(files, format, append);
   const appended = append === undefined ? undefined : new AppendedFile(files, append, { sync });
   const write = async (records: readonly T[], context: ImportContext) => {
@@ -88,7 +90,7 @@ function checkAppend<T>(files: FileSystem, format: Format<T>, path: string): voi
     throw new InvalidOptionError("fileImport.files", "a file system with append and sizeOf", files);
   if (!format.appends)
     throw new InvalidOptionError("fileImport.format", "one that can be added to: ndjson, or csv with columns", format);
-  if (isPacked(path) && !isAppendable(path))
+  if (!isAppendable(path))
     throw new InvalidOptionError("fileImport.append", "a file that is not packed, or one of .gz", path);
 }
 

@@ -2,7 +2,7 @@ import { isAborted } from "../../clock.ts";
 import { messageOf } from "../../model/message.ts";
 import type { UnreadableRecord } from "../../model/host/page.ts";
 import { type FileEntry, type FileSystem, codeOfFileError } from "./file-system.ts";
-import { type Format, type FormatReader, FoundRecords } from "./format.ts";
+import { type Format, type FormatReader, FoundRecords, type RandomFile } from "./format.ts";
 import { isPacked, unpacked } from "./packed.ts";
 
 /** Which part of which file is read. */
@@ -56,7 +56,28 @@ export class FileReading<T> {
   }
 
   /** Its records in parts of `size`, and at least one part, which says that the file is read. */
-  async *parts(size: number, signal: AbortSignal): AsyncGenerator<FilePart<T>> {
+  parts(size: number, signal: AbortSignal): AsyncGenerator<FilePart<T>> {
+    return this.#format.groups === undefined ? this.#readParts(size, signal) : this.#groupParts(size, signal);
+  }
+
+  async *#groupParts(size: number, signal: AbortSignal): AsyncGenerator<FilePart<T>> {
+    const { file, read } = this.#place;
+    if (isPacked(file.path)) throw new Error("Parquet is packed inside, and cannot be read in a packed file");
+    this.#toSkip = 0;
+    let found = new FoundRecords<T>();
+    for await (const addTo of this.#format.groups?.(sliced(this.#files, file), read) ?? []) {
+      if (isAborted(signal)) return;
+      addTo(found);
+      found = this.#wanted(found);
+      let from = 0;
+      for (; found.records.length - from > size; from += size) yield this.#part(found, from, from + size, false);
+      if (from > 0) found = rest(found, from);
+      if (this.#count + found.records.length >= this.#countAtEnd) break;
+    }
+    yield this.#part(found, 0, found.records.length, true);
+  }
+
+  async *#readParts(size: number, signal: AbortSignal): AsyncGenerator<FilePart<T>> {
     const { maxRecordBytes, grows } = this.#place;
     const reader = this.#format.reader({ maxRecordBytes });
     let found = new FoundRecords<T>();
@@ -132,6 +153,18 @@ export class FileReading<T> {
       throw new Error(`${path}, ${messageOf(error)}`, { cause: error });
     }
   }
+}
+
+/** Parts of a file, each of which is read by itself. */
+function sliced(files: FileSystem, { path, size }: FileEntry): RandomFile {
+  return {
+    size,
+    async slice(start, end) {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of upTo(files.read(path, start, end), end - start)) chunks.push(chunk);
+      return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+    },
+  };
 }
 
 // A call, as it changes with each chunk.

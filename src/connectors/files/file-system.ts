@@ -2,8 +2,12 @@
 export interface FileSystem {
   /** The files below a folder, "" being the topmost, however deep, in any order; none if there is no such folder. */
   list(folder: string, signal: AbortSignal): Promise<readonly FileEntry[]>;
-  /** The bytes from `start` on. A chunk is not changed later. @throws an error with the code `ENOENT` if there is no such file. */
-  read(path: string, start: number): AsyncIterable<Uint8Array>;
+  /**
+   * The bytes from `start` on; those from `end` on may be left out. A chunk is not changed later.
+   *
+   * @throws an error with the code `ENOENT` if there is no such file.
+   */
+  read(path: string, start: number, end?: number): AsyncIterable<Uint8Array>;
   /** Makes or replaces a file, with its folders: afterwards it is either as it was, or has all of these bytes. */
   write(path: string, bytes: Uint8Array, options: WriteFileOptions): Promise<void>;
   /** Cuts a file back to `at` bytes, or makes it, and adds these. */

@@ -12,6 +12,19 @@ export interface Format<T> {
    * @throws RecordFormatError for a record that cannot be written.
    */
   write(records: readonly T[], options: { readonly first: boolean }): Uint8Array;
+  /**
+   * For a format that begins with its end, such as Parquet: reads a file in groups of records, in order, without the first
+   * `skip` records, and is asked instead of `reader`. Each group is a function that adds its records.
+   */
+  readonly groups?: (file: RandomFile, skip: number) => AsyncIterable<(into: FoundRecords<T>) => void>;
+}
+
+/** A file any part of which can be read. */
+export interface RandomFile {
+  /** Bytes. */
+  readonly size: number;
+  /** The bytes from `start` up to `end`. */
+  slice(start: number, end: number): Promise<Uint8Array>;
 }
 
 /** How a file is read. */
@@ -57,7 +70,7 @@ export class FoundRecords<T> {
     this.lines.push(line);
   }
 
-  addUnreadable(raw: string, error: RecordFormatError, end: number, line: number): void {
+  addUnreadable(raw: unknown, error: RecordFormatError, end: number, line: number): void {
     this.unreadable.set(this.records.length, error);
     this.add(raw as T, end, line);
   }
@@ -71,12 +84,20 @@ export class RecordFormatError extends Error {
   readonly column: number | undefined;
   readonly index: number | undefined;
 
-  constructor(problem: string, at: { readonly line?: number; readonly column?: number; readonly index?: number }) {
-    const { line, column } = at;
+  constructor(problem: string, at: RecordPlace) {
+    const { line, column, row } = at;
     const place = line === undefined ? "" : `line ${line}${column === undefined ? "" : `, column ${column}`}: `;
-    super(place + problem);
-    this.line = line;
+    super((row === undefined ? place : `row ${row}: `) + problem);
+    this.line = line ?? row;
     this.column = column;
     this.index = at.index;
   }
+}
+
+/** Where a record stands: in a file of lines, in one of rows, both from 1 on, or in what is written. */
+export interface RecordPlace {
+  readonly line?: number;
+  readonly column?: number;
+  readonly row?: number;
+  readonly index?: number;
 }

@@ -21,7 +21,7 @@ export function localFiles(folder: string): FileSystem {
   const root = resolve(folder);
   return {
     list: (below, signal) => listFiles(root, below, signal),
-    read: (path, start) => readChunks(pathBelow(root, path), start),
+    read: (path, start, end) => readChunks(pathBelow(root, path), start, end),
     write: (path, bytes, options) => replaceFile(pathBelow(root, path), bytes, options),
     append: (path, at, bytes, options) => appendBytes(pathBelow(root, path), at, bytes, options),
     sizeOf: (path) => sizeOfFile(pathBelow(root, path)),
@@ -71,12 +71,13 @@ async function unlessGone<T, U>(work: Promise<T>, otherwise: U): Promise<T | U> 
 }
 
 // A loop over a handle: a stream that is aborted before it is read throws where nobody listens.
-async function* readChunks(path: string, start: number): AsyncGenerator<Uint8Array> {
+async function* readChunks(path: string, start: number, end = Infinity): AsyncGenerator<Uint8Array> {
   const file = await open(path, "r");
   try {
-    for (let at = start; ;) {
-      const buffer = Buffer.allocUnsafe(chunkBytes);
-      const { bytesRead } = await file.read(buffer, 0, chunkBytes, at);
+    for (let at = start; at < end;) {
+      const length = Math.min(chunkBytes, end - at);
+      const buffer = Buffer.allocUnsafe(length);
+      const { bytesRead } = await file.read(buffer, 0, length, at);
       if (bytesRead === 0) return;
       at += bytesRead;
       yield buffer.subarray(0, bytesRead);

@@ -1,7 +1,7 @@
 import { type Duplex, pipeline } from "node:stream";
 import { promisify } from "node:util";
 import * as zlib from "node:zlib";
-import { InvalidOptionError } from "../../errors.ts";
+import { unusable } from "./file-error.ts";
 
 /** Node 22.15 and newer. */
 interface ZstdParts {
@@ -12,32 +12,30 @@ interface ZstdParts {
 interface Packing {
   readonly unpack: () => Duplex;
   readonly pack: (bytes: Uint8Array) => Promise<Buffer>;
-  /** Whether one packed part after the other is read as one. */
-  readonly joins: boolean;
 }
 
 const zstd = zlib as ZstdParts;
 
 const packings: Readonly<Record<string, Packing | undefined>> = {
-  ".gz": { unpack: () => zlib.createGunzip(), pack: promisify(zlib.gzip), joins: true },
-  ".br": { unpack: () => zlib.createBrotliDecompress(), pack: promisify(zlib.brotliCompress), joins: false },
+  ".gz": { unpack: () => zlib.createGunzip(), pack: promisify(zlib.gzip) },
+  ".br": { unpack: () => zlib.createBrotliDecompress(), pack: promisify(zlib.brotliCompress) },
   ".zst":
     zstd.createZstdDecompress === undefined || zstd.zstdCompress === undefined
       ? undefined
-      : { unpack: zstd.createZstdDecompress, pack: promisify(zstd.zstdCompress), joins: false },
+      : { unpack: zstd.createZstdDecompress, pack: promisify(zstd.zstdCompress) },
 };
 
 /**
  * How a file is packed, by its name; undefined: it is not.
  *
- * @throws `invalid_option` for `.zst` where Node has no Zstandard.
+ * @throws an error with the code `EINVAL` for `.zst` where Node has no Zstandard.
  */
 function packingOf(path: string): Packing | undefined {
   const [suffix] = /\.(gz|br|zst)$/i.exec(path) ?? [];
   if (suffix === undefined) return undefined;
   const packing = packings[suffix.toLowerCase()];
-  if (packing === undefined) throw new InvalidOptionError("path", "no .zst, which takes Node 22.15", path);
-  return packing;
+  if (packing !== undefined) return packing;
+  throw unusable(path, "EINVAL", `.zst takes Node 22.15 or newer, and this is ${process.versions.node}`);
 }
 
 /** Whether a file of this name is packed, so that no byte of it can be gone to. */
@@ -45,9 +43,9 @@ export function isPacked(path: string): boolean {
   return packingOf(path) !== undefined;
 }
 
-/** Whether a file of this name can be added to. */
+/** Whether a file of this name can be added to: one packed part after the other is read as one of `.gz` only. */
 export function isAppendable(path: string): boolean {
-  return packingOf(path)?.joins !== false;
+  return !/\.(br|zst)$/i.test(path);
 }
 
 /** The content of a file, unpacked if its name says that it is packed. */
