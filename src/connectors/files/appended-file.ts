@@ -11,7 +11,8 @@ interface PageNote {
 
 /**
  * A file that pages are added to. Beside it lies a note of the last page, made durable before the page itself: a page that
- * comes again is cut off and written anew.
+ * comes again is cut off and written anew. The note is written in place: one that broke off is of a page of which nothing has
+ * been added yet, and the page before it is committed, so that it counts as none.
  */
 export class AppendedFile {
   readonly #files: FileSystem;
@@ -58,7 +59,7 @@ export class AppendedFile {
 
   async #writeNote(note: PageNote): Promise<void> {
     this.#note = undefined;
-    await this.#files.write(this.#notePath, Buffer.from(JSON.stringify(note)), this.#options);
+    await this.#files.append?.(this.#notePath, 0, Buffer.from(JSON.stringify(note)), this.#options);
     this.#note = note;
   }
 
@@ -70,8 +71,15 @@ export class AppendedFile {
       if (codeOfFileError(error) === "ENOENT") return null;
       throw error;
     }
-    const note: unknown = JSON.parse(Buffer.concat(chunks).toString());
-    if (typeof note === "object" && note !== null && isPlainObject(note)) return note as PageNote;
-    throw new TypeError(`${this.#notePath} is no note of a page`);
+    return noteIn(Buffer.concat(chunks).toString());
+  }
+}
+
+function noteIn(text: string): PageNote | null {
+  try {
+    const note: unknown = JSON.parse(text);
+    return typeof note === "object" && note !== null && isPlainObject(note) ? (note as PageNote) : null;
+  } catch {
+    return null;
   }
 }

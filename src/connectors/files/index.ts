@@ -22,6 +22,7 @@ export {
   type ParquetMetadata,
   type ParquetOptions,
   type ParquetReader,
+  type ParquetReadOptions,
   parquet,
 } from "./parquet/parquet-format.ts";
 export {

@@ -91,10 +91,9 @@ let lastTemporary = 0;
 
 async function replaceFile(path: string, bytes: Uint8Array, { sync }: WriteFileOptions): Promise<void> {
   const folder = dirname(path);
-  await mkdir(folder, { recursive: true });
   const draft = join(folder, `${temporary}${process.pid}-${++lastTemporary}`);
   try {
-    await usingFile(draft, "wx", async (file) => {
+    await usingNewFile(draft, "wx", async (file) => {
       await writeAll(file, bytes, 0);
       if (sync === "full") await file.sync();
     });
@@ -107,13 +106,27 @@ async function replaceFile(path: string, bytes: Uint8Array, { sync }: WriteFileO
 }
 
 async function appendBytes(path: string, at: number, bytes: Uint8Array, { sync }: WriteFileOptions): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  await usingFile(path, constants.O_RDWR | constants.O_CREAT, async (file) => {
+  await usingNewFile(path, constants.O_RDWR | constants.O_CREAT, async (file) => {
     await file.truncate(at);
     await writeAll(file, bytes, at);
     if (sync === "full") await file.datasync();
   });
   if (sync === "full" && at === 0) await syncFolder(dirname(path));
+}
+
+// Its folders are there but for the first file in them.
+async function usingNewFile(
+  path: string,
+  flags: string | number,
+  work: (file: FileHandle) => Promise<void>,
+): Promise<void> {
+  try {
+    await usingFile(path, flags, work);
+  } catch (error) {
+    if (codeOfFileError(error) !== "ENOENT") throw error;
+    await mkdir(dirname(path), { recursive: true });
+    await usingFile(path, flags, work);
+  }
 }
 
 async function usingFile(

@@ -134,6 +134,21 @@ describe("a file that is written", () => {
     expect(JSON.parse(gunzipSync(await read("1.json.gz")).toString())).toEqual([{ id: 1 }, { id: 2 }]);
   });
 
+  test("goes on where it is after a process that died while it wrote the note of a page", async () => {
+    const files = new FilesInMemory();
+    const options = { files, format: ndjson<Line>(), append: "all.ndjson" };
+    await write(options, [[{ id: 1 }], [{ id: 2 }]]);
+
+    for (const torn of ["", '{"run":"run","pa', "null"]) {
+      files.set(".all.ndjson.page", torn);
+      const into = fileImport(options);
+      await into.write([{ id: 3 }], importContext(1, { page: 3 }));
+      await into.write([{ id: 4 }], importContext(1, { page: 3 }));
+    }
+
+    expect(contentsOf(files)).toEqual(['{"id":1}', '{"id":2}', '{"id":4}', '{"id":4}', '{"id":4}']);
+  });
+
   test("is cut back when adding a page fails, so that another run leaves nothing twice", async () => {
     const files = new FilesInMemory();
     files.onChange = (path, when) => {

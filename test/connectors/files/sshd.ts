@@ -53,7 +53,7 @@ export class Sshd {
     };
     const args = Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
     this.#process = spawn(program, ["-D", "-e", "-f", "/dev/null", ...args], { stdio: "ignore" });
-    for (let tries = 0; tries < 200; tries++, await pause(25)) if (await answers(this.port)) return;
+    for (let tries = 0; tries < 200; tries++, await pause(25)) if (await isOpen(this.port)) return;
     throw new Error("sshd does not start");
   }
 
@@ -62,7 +62,12 @@ export class Sshd {
     new Promise((resolve, reject) => {
       const client = new ssh2.Client();
       this.#clients.add(client);
-      client.on("ready", () => client.sftp((error, sftp) => (error ? reject(error) : resolve(sftp))));
+      client.on("ready", () => {
+        client.sftp((error, sftp) => {
+          if (error) reject(error);
+          else resolve(sftp);
+        });
+      });
       client.on("error", reject);
       const { username } = userInfo();
       client.connect({ host: "127.0.0.1", port: this.port, username, privateKey: this.#key, ...how });
@@ -76,7 +81,7 @@ export class Sshd {
 
   async kill(): Promise<void> {
     const running = this.#process;
-    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return;
+    if (running?.exitCode !== null || running.signalCode !== null) return;
     const ended = once(running, "exit");
     running.kill("SIGKILL");
     await ended;
@@ -97,7 +102,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-function answers(port: number): Promise<boolean> {
+function isOpen(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1", () => resolve(true));
     socket.once("error", () => resolve(false)).once("connect", () => socket.destroy());

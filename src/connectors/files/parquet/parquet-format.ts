@@ -4,22 +4,25 @@ import { callable, objectWith, string, v, validate } from "../../../model/valida
 import { type Format, type FoundRecords, type RandomFile, RecordFormatError } from "../format.ts";
 
 /** What is used of `hyparquet`. */
-export interface ParquetReader<M extends ParquetMetadata = ParquetMetadata> {
-  parquetMetadataAsync(file: ParquetBuffer): Promise<M>;
-  parquetReadObjects(options: {
-    file: ParquetBuffer;
-    metadata: M;
-    rowStart: number;
-    rowEnd: number;
-    columns?: string[];
-    compressors?: object;
-  }): Promise<Record<string, unknown>[]>;
+export interface ParquetReader {
+  parquetMetadataAsync(file: ParquetBuffer): Promise<ParquetMetadata>;
+  parquetReadObjects(options: ParquetReadOptions): Promise<Record<string, unknown>[]>;
+}
+
+/** Which rows are read. */
+export interface ParquetReadOptions {
+  file: ParquetBuffer;
+  metadata?: ParquetMetadata;
+  rowStart?: number;
+  rowEnd?: number;
+  columns?: string[];
+  compressors?: object;
 }
 
 /** What a reader is given. */
 export interface ParquetBuffer {
   byteLength: number;
-  slice(start: number, end?: number): Promise<ArrayBuffer>;
+  slice(start: number, end?: number): ArrayBuffer | Promise<ArrayBuffer>;
 }
 
 /** What is used of a file's metadata. */
@@ -30,7 +33,7 @@ export interface ParquetMetadata {
 /** How Parquet files are read. */
 export interface ParquetOptions<T> {
   /** The module `hyparquet`: `import * as hyparquet from "hyparquet"`. */
-  readonly reader: ParquetReader<never>;
+  readonly reader: ParquetReader;
   /** Decompressors beside Snappy, as `hyparquet-compressors` has them. @default none: files with another compression are an error */
   readonly compressors?: object;
   /** The columns that are read. @default all */
@@ -73,14 +76,13 @@ async function* readGroups<T>(
   skip: number,
 ): AsyncGenerator<(into: FoundRecords<T>) => void> {
   const buffer = bufferOf(file);
-  const parquetReader = reader as ParquetReader;
-  const metadata = await parquetReader.parquetMetadataAsync(buffer);
+  const metadata = await reader.parquetMetadataAsync(buffer);
   let first = 0;
   for (const { num_rows } of metadata.row_groups) {
     const [rowStart, rowEnd] = [Math.max(first, skip), first + Number(num_rows)];
     first = rowEnd;
     if (rowStart >= rowEnd) continue;
-    const rows = await parquetReader.parquetReadObjects({
+    const rows = await reader.parquetReadObjects({
       ...{ file: buffer, metadata, rowStart, rowEnd },
       ...(columns === undefined ? {} : { columns: [...columns] }),
       ...(compressors === undefined ? {} : { compressors }),

@@ -226,5 +226,5 @@ function isTransient(status: number, name: string): boolean {
 }
 
 function nameOf(error: unknown): string {
-  return String((error as { name?: unknown } | null | undefined)?.name ?? "");
+  return error instanceof Error ? error.name : "";
 }

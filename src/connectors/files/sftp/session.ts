@@ -10,7 +10,6 @@ export interface SftpSession {
   readdir(path: string, done: DoneWith<readonly SftpEntry[]>): void;
   stat(path: string, done: DoneWith<SftpAttributes>): void;
   open(path: string, flags: "r" | "r+" | "wx" | "a", done: DoneWith<Buffer>): void;
-  // eslint-disable-next-line max-params -- the signature of ssh2
   read(
     handle: Buffer,
     into: Buffer,
@@ -19,7 +18,6 @@ export interface SftpSession {
     position: number,
     done: (error: Error | undefined, bytesRead: number, buffer: Buffer, position: number) => void,
   ): void;
-  // eslint-disable-next-line max-params -- the signature of ssh2
   write(handle: Buffer, bytes: Buffer, offset: number, length: number, position: number, done: Done): void;
   fsetstat(handle: Buffer, attributes: { size: number }, done: Done): void;
   close(handle: Buffer, done: Done): void;

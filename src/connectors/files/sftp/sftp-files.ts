@@ -4,7 +4,7 @@ import { callable, string, v, validate } from "../../../model/validate.ts";
 import type { FileEntry, FileSystem, WriteFileOptions } from "../file-system.ts";
 import { codeOfFileError } from "../file-system.ts";
 import { unusable } from "../file-error.ts";
-import { type SftpAttributes, type SftpSession, Session, Sessions } from "./session.ts";
+import { type Session, Sessions, type SftpAttributes, type SftpSession } from "./session.ts";
 
 /** Which files of which server. */
 export interface SftpFilesOptions {
