@@ -70,11 +70,9 @@ const units = {
 
 /** A run of a flow. */
 async function run<In, C>(storage: Storage, from: Export<In, C>, into: Import<In>): Promise<Took> {
-  const registry = new FlowRegistry({
-    exports: { from },
-    imports: { into },
-    storage,
-  });
+  const registry = new FlowRegistry({ storage });
+  registry.addExport("from", from);
+  registry.addImport("into", into);
   const scheduler = new Scheduler(registry);
   const { _id } = await registry.create({ name: "bench", _exportId: "from", _importId: "into" });
   await scheduler.start();

@@ -1,5 +1,4 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { S3 } from "@aws-sdk/client-s3";
@@ -18,7 +17,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "poundlock-s3-"));
   const options = { port: 0, address: "127.0.0.1", silent: true, directory: folder };
   server = new S3rver({ ...options, configureBuckets: [{ name: "drop", configs: [] }] });
-  const { port } = (await server.run()) as AddressInfo;
+  const { port } = await server.run();
   client = new S3({
     endpoint: `http://127.0.0.1:${port}`,
     region: "us-east-1",
@@ -36,7 +35,7 @@ let folders = 0;
 /** A folder of the bucket that nothing else uses. */
 const open = async () => {
   let isDown = false;
-  const down: S3Client = new Proxy(client, {
+  const down: S3Client = new Proxy<S3Client>(client, {
     get(target, name: keyof S3Client) {
       if (name !== "putObject" || !isDown) return target[name].bind(target);
       isDown = false;
@@ -74,7 +73,7 @@ describe("files in a bucket", () => {
       const from = Number(token ?? 0);
       return { Contents: page(from), IsTruncated: from < 4, NextContinuationToken: String(from + 2) };
     };
-    const stub = new Proxy(client, {
+    const stub = new Proxy<S3Client>(client, {
       get: (target, name: keyof S3Client) => (name === "listObjectsV2" ? listObjectsV2 : target[name].bind(target)),
     });
 
@@ -86,7 +85,7 @@ describe("files in a bucket", () => {
     const bytes = Buffer.alloc(17 * 1024 * 1024, "0123456789");
     const { files } = await open();
     const aborted: unknown[] = [];
-    const parts: S3Client = new Proxy(client, {
+    const parts: S3Client = new Proxy<S3Client>(client, {
       get(target, name: keyof S3Client) {
         if (name === "uploadPart") return () => Promise.reject(failing("InternalError", 500));
         if (name === "abortMultipartUpload") return async (request: unknown) => aborted.push(request);

@@ -53,7 +53,10 @@ export class Sshd {
     };
     const args = Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
     this.#process = spawn(program, ["-D", "-e", "-f", "/dev/null", ...args], { stdio: "ignore" });
-    for (let tries = 0; tries < 200; tries++, await pause(25)) if (await isOpen(this.port)) return;
+    for (let tries = 0; tries < 200; tries++) {
+      if (await isOpen(this.port)) return;
+      await pause(25);
+    }
     throw new Error("sshd does not start");
   }
 
