@@ -12,11 +12,13 @@ import { say } from "../../strings.ts";
 interface DiagramProps {
   readonly flow: Flow;
   readonly deliveries: readonly Delivery[];
+  /** In the middle of a reading each import is behind what is being read. */
+  readonly isRunning: boolean;
   readonly changed: () => void;
 }
 
 /** The export and the imports that a flow links, and how delivery to each stands. Lists, which the style draws as boxes. */
-export function Diagram({ flow: { _id, _exportId }, deliveries, changed }: DiagramProps) {
+export function Diagram({ flow: { _id, _exportId }, deliveries, isRunning, changed }: DiagramProps) {
   return (
     <section class="diagram" aria-label={say.flow.diagram}>
       <div class="end end-export">
@@ -25,7 +27,7 @@ export function Diagram({ flow: { _id, _exportId }, deliveries, changed }: Diagr
       <ol>
         {deliveries.map((delivery) => (
           <li key={delivery._importId}>
-            <Destination _flowId={_id} delivery={delivery} changed={changed} />
+            <Destination _flowId={_id} delivery={delivery} isRunning={isRunning} changed={changed} />
           </li>
         ))}
       </ol>
@@ -36,11 +38,13 @@ export function Diagram({ flow: { _id, _exportId }, deliveries, changed }: Diagr
 interface DestinationProps {
   readonly _flowId: string;
   readonly delivery: Delivery;
+  readonly isRunning: boolean;
   readonly changed: () => void;
 }
 
-function Destination({ _flowId, delivery, changed }: DestinationProps) {
-  const { _importId, paused, behind, openFailures } = delivery;
+function Destination({ _flowId, delivery, isRunning, changed }: DestinationProps) {
+  const { _importId, paused, openFailures } = delivery;
+  const behind = delivery.behind && !isRunning;
   const sign = paused !== undefined ? "paused" : openFailures > 0 ? "failed" : "ok";
   return (
     <div class={`end end-${sign}`}>
@@ -60,7 +64,7 @@ function Destination({ _flowId, delivery, changed }: DestinationProps) {
   );
 }
 
-function Paused({ _flowId, delivery: { _importId, paused }, changed }: DestinationProps) {
+function Paused({ _flowId, delivery: { _importId, paused }, changed }: Omit<DestinationProps, "isRunning">) {
   if (paused === undefined) return null;
   const resume = async () => {
     try {

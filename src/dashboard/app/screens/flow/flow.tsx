@@ -51,7 +51,9 @@ export function FlowScreen({ _id }: { readonly _id: string }) {
       <Part of={flow}>
         {(shown) => (
           <Part of={deliveries}>
-            {(rows) => <Diagram flow={shown} deliveries={rows} changed={() => deliveries.reloadSoon()} />}
+            {(rows) => (
+              <Diagram flow={shown} deliveries={rows} isRunning={isRunning} changed={() => deliveries.reloadSoon()} />
+            )}
           </Part>
         )}
       </Part>
