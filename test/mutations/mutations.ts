@@ -1618,6 +1618,14 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/dashboard/dashboard.test.ts"],
   },
   {
+    promise: "what was chosen on the dashboard is what is retried",
+    file: "src/dashboard/app/api/bulk.ts",
+    find: 'apiPath(["flows", _flowId, "failures", "retry"]), { body: { _ids } });',
+    replace: 'apiPath(["flows", _flowId, "failures", "retry"]), { body: _ids.length > 0 ? {} : { _ids } });',
+    tests: ["test/browser/failures.test.ts"],
+    only: "what was chosen is what is retried",
+  },
+  {
     promise: "a bulk action of the dashboard leaves alone what failed after it was asked for",
     file: "src/dashboard/app/api/bulk.ts",
     find: 'call<{ resolved: number; next?: string }>("PUT", "/failures/resolved", { body });',
