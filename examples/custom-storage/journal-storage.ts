@@ -9,7 +9,7 @@ type Method = (...args: readonly unknown[]) => Promise<unknown>;
 
 /** The methods that change nothing. Whatever else there is goes into the journal, so that none can be forgotten. */
 const reading: ReadonlySet<string> = new Set([
-  ...["findFlow", "listFlows", "dueFlows", "nextDueAt", "findRun", "listRuns", "waitingFlows"],
+  ...["findFlow", "listFlows", "dueFlows", "nextDueAt", "findRun", "listRuns", "waitingFlows", "listProcesses"],
   ...["findCheckpoint", "findFailure", "listFailures", "readInbox", "unreadInboxes"],
 ]);
 

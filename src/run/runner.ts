@@ -130,6 +130,11 @@ export class Runner {
     }
   }
 
+  /** How many runs it executes. */
+  get size(): number {
+    return this.#running.size;
+  }
+
   /** Aborts a run if it is running here; the first reason stands, but a lost lease is final. */
   abort(_runId: string, reason: AbortReason): void {
     const running = this.#running.get(_runId);

@@ -19,6 +19,8 @@ export interface Part {
 export interface LifecycleDeps {
   readonly clock: Clock;
   readonly executor: Executor;
+  /** Whether runs are executed here. If not, the executor only wakes others. */
+  readonly executes: boolean;
   readonly concurrency: number;
   readonly exports: { readonly exportIds: readonly string[] };
   readonly runner: Pick<Runner, "runNext" | "abortAll" | "stop">;
@@ -82,9 +84,9 @@ export class Lifecycle {
   }
 
   async #startInOrder(signal: AbortSignal): Promise<void> {
-    const { executor, parts } = this.#deps;
+    const { executes, executor, parts } = this.#deps;
     try {
-      await executor.start(new Work(this.#deps)).catch(throwExecutorFailed);
+      if (executes) await executor.start(new Work(this.#deps)).catch(throwExecutorFailed);
       signal.throwIfAborted();
       this.#state = "started";
       for (const part of parts) {

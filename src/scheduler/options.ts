@@ -2,6 +2,7 @@ import type { Clock } from "../clock.ts";
 import { InvalidOptionError } from "../errors.ts";
 import type { Executor } from "../executor/executor.ts";
 import { LocalExecutor } from "../executor/local-executor.ts";
+import { SharedExecutor } from "../executor/shared-executor.ts";
 import { type Logger, consoleLogger, harmlessLogger } from "../model/logger.ts";
 import {
   type Shape,
@@ -14,6 +15,9 @@ import {
   validate,
   wholeNumber,
 } from "../model/validate.ts";
+import { type Role, roles } from "../model/worker-process.ts";
+import type { Storage } from "../storage/storage.ts";
+import { aliveMs } from "./maintenance/heartbeat.ts";
 
 /** How a scheduler works. Durations are milliseconds. */
 export interface SchedulerOptions {
@@ -81,7 +85,16 @@ export interface SchedulerOptions {
   readonly dedupeWindowMs?: number;
   /** Ended runs and resolved failures that are kept: not older than `days`, and `runsPerFlow` of each flow. @default { days: 30, runsPerFlow: 1000 } */
   readonly retention?: Retention;
-  /** Where runs execute. @default new LocalExecutor() */
+  /**
+   * What this process does for all that share the storage: `schedule` looks for due times, `run` executes runs, `listen`
+   * listens on exports. With none of them it still queues, cancels, takes records in and lists.
+   *
+   * @default all of them
+   */
+  readonly roles?: readonly Role[];
+  /** A name for this process among others, in `processes()`; 1 to 255 characters. @default none */
+  readonly name?: string;
+  /** Where runs execute. @default the storage's wake-ups carried by its own executor if it has any, else new LocalExecutor() */
   readonly executor?: Executor;
   /** Tells the time. @default the registry's */
   readonly clock?: Clock;
@@ -116,16 +129,20 @@ export interface AutoRetryOptions {
 }
 
 /** Options with every default filled in. */
-export interface ResolvedOptions extends Required<Omit<SchedulerOptions, "retention" | "autoRetry">> {
+export interface ResolvedOptions extends Required<Omit<SchedulerOptions, "retention" | "autoRetry" | "name">> {
+  readonly name: string | undefined;
   readonly autoRetry: Required<AutoRetryOptions> | false;
   readonly retention: Required<Retention>;
 }
 
 /** Where the registry's own parts stand in for options that are not given. */
 interface RegistryDefaults {
+  readonly storage: Pick<Storage, "wakes" | "listProcesses">;
   readonly clock: Clock;
   readonly newId: () => string;
 }
+
+const nameWords = "1 to 255 characters";
 
 const optionRules: Shape<SchedulerOptions> = {
   concurrency: v.optional(wholeNumber(1)),
@@ -155,6 +172,10 @@ const optionRules: Shape<SchedulerOptions> = {
   retention: v.optional(
     v.custom((value) => typeof value === "object" && value !== null, "an object with days and runsPerFlow"),
   ),
+  roles: v.optional(
+    v.custom(areRoles, `an array of ${roles.map((role) => `"${role}"`).join(", ")}, each at most once`),
+  ),
+  name: v.optional(v.pipe(v.string(nameWords), v.minLength(1, nameWords), v.maxLength(255, nameWords))),
   executor: v.optional(objectWith(["start", "wake", "stop"])),
   clock: v.optional(objectWith(["now", "setTimer", "yieldToEventLoop"])),
   logger: v.optional(objectWith(["debug", "info", "warn", "error"])),
@@ -190,16 +211,34 @@ export function resolveOptions(options: SchedulerOptions, inherited: RegistryDef
   const { maxFailures = 1_000, maxOpenFailures = 10_000 } = options;
   const { freezeRecords = true, positionMaxAgeMs = 86_400_000, waitTimeoutMs = Infinity } = options;
   const { maxInboxPages = 10_000, dedupeWindowMs = 86_400_000 } = options;
-  const { executor = new LocalExecutor({ clock }), random = Math.random } = options;
+  const { executor = executorFor(inherited.storage, clock), random = Math.random, name } = options;
+  const { roles: own = roles } = options;
   const logger = harmlessLogger(options.logger ?? consoleLogger);
   const { days = 30, runsPerFlow = 1_000 } = retention;
   return Object.freeze({
     ...{ concurrency, overlap, maxQueued, catchUpWindowMs, leaseMs, maxCrashes, graceMs, prefetch, maxAttempts },
     ...{ retryDelayMs, maxFailures, maxInboxPages, dedupeWindowMs, executor, clock, logger, newId, random },
+    ...{ roles: Object.freeze([...own]), name },
     ...{ maxWaitMs, maxOpenFailures, freezeRecords, positionMaxAgeMs, waitTimeoutMs },
     autoRetry: autoRetry === false ? autoRetry : resolvedAutoRetry(autoRetry),
     retention: Object.freeze({ days, runsPerFlow }),
   });
+}
+
+// Processes that hear each other share everything; others only while there are some.
+function executorFor(storage: RegistryDefaults["storage"], clock: Clock): Executor {
+  const { wakes } = storage;
+  if (wakes === undefined) return new LocalExecutor({ clock });
+  const isAlone = async () => (await storage.listProcesses(clock.now() - aliveMs)).length < 2;
+  return new SharedExecutor(wakes, { clock, ...(wakes.onBell === undefined ? { isAlone } : {}) });
+}
+
+function areRoles(value: unknown): boolean {
+  return (
+    Array.isArray(value) &&
+    new Set(value).size === value.length &&
+    value.every((role) => (roles as readonly unknown[]).includes(role))
+  );
 }
 
 function resolvedAutoRetry(given: AutoRetryOptions): Required<AutoRetryOptions> {

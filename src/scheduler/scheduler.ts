@@ -11,17 +11,21 @@ import { type Json, omitUndefined } from "../model/record/json.ts";
 import type { Logger } from "../model/logger.ts";
 import { type RetrySelection, type Run, hasEnded, hasOwnPosition } from "../model/run.ts";
 import { type Shape, objectWith, validate } from "../model/validate.ts";
+import type { WorkerProcess } from "../model/worker-process.ts";
 import { Runner } from "../run/runner.ts";
 import type { EndRunResult, ListResult, Storage } from "../storage/storage.ts";
-import { CatalogCheck } from "./maintenance/catalog-check.ts";
+import { CancelWatch, type CancelWatchDeps } from "./maintenance/cancel-watch.ts";
+import { CatalogCheck, type CatalogCheckDeps } from "./maintenance/catalog-check.ts";
 import { ClockWatch } from "./maintenance/clock-watch.ts";
 import { Deliveries, type WaitingPage } from "./deliveries.ts";
 import { Duties } from "./duties.ts";
 import { Failures } from "./failures.ts";
 import { FlowWatch } from "./flow-watch.ts";
+import { Heartbeat, type HeartbeatDeps } from "./maintenance/heartbeat.ts";
+import { UnclaimedRuns } from "./maintenance/unclaimed-runs.ts";
 import { Healing } from "./maintenance/healing.ts";
 import { Intake } from "./intake/intake.ts";
-import { Lifecycle, type SchedulerState } from "./lifecycle.ts";
+import { Lifecycle, type Part, type SchedulerState } from "./lifecycle.ts";
 import { LiveScheduler } from "./live-schedulers.ts";
 import { LeaseWatch } from "./maintenance/lease-watch.ts";
 import { logEvent } from "./log-lines.ts";
@@ -54,6 +58,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   readonly #intake: Intake;
   readonly #maintenance: Maintenance;
   readonly #lifecycle: Lifecycle;
+  readonly #heartbeat: Heartbeat;
   readonly #waiters: RunWaiters;
   readonly #queue: RunQueue;
   readonly #deliveries: Deliveries;
@@ -73,8 +78,9 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const emit: Emit<SchedulerEvents> = (name, payload) => this.#emit(name, payload);
     const clockWatch = new ClockWatch({ clock: rest.clock, emit });
     const processId = rest.newId();
-    const duties = new Duties({ storage, clock: rest.clock, processId });
-    const shared = { storage, log, emit, clockWatch, duties, processId };
+    const own = { storage, clock: rest.clock, processId };
+    this.#heartbeat = new Heartbeat({ ...own, emit, describe: () => this.#describe() });
+    const shared = { storage, log, emit, clockWatch, processId, duties: new Duties(own), heartbeat: this.#heartbeat };
     const common = { ...rest, ...shared, wake: (flow: Pick<Run, "_flowId" | "_exportId">) => this.#wake(flow) };
     this.#queue = new RunQueue(common);
     this.#unreadableRows = new UnreadableRows(common);
@@ -90,6 +96,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     this.#intake = new Intake({ ...deps, exports: registry });
     this.#maintenance = new Maintenance({
       ...{ ...deps, check, healing: new Healing(deps), leaseWatch: new LeaseWatch(deps) },
+      unclaimed: rest.executor.capabilities.routes ? new UnclaimedRuns({ ...deps, catalog: registry }) : undefined,
       onReclaimed: (run) => this.#reclaimed(run),
       onRound: () => this.#refreshAllListening(),
     });
@@ -97,9 +104,9 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     this.#deliveries = new Deliveries(deps);
     this.#failures = new Failures(deps);
     const watchers = [new LiveScheduler(deps), clockWatch, this.#unreadableRows, this.#flowWatch()];
-    const catalogCheck = new CatalogCheck({ ...deps, catalog: registry });
-    const parts = [...watchers, this.#maintenance, this.#timetable, this.#intake, catalogCheck];
-    this.#lifecycle = new Lifecycle({ ...deps, exports: registry, runner: this.#runner, parts });
+    const parts = [...watchers, ...this.#parts(deps)];
+    const executes = rest.roles.includes("run");
+    this.#lifecycle = new Lifecycle({ ...deps, exports: registry, runner: this.#runner, executes, parts });
   }
 
   /** The registry whose flows it runs. */
@@ -344,14 +351,40 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     return this.#deliveries.dropInbox(await this.#flow(_flowId), _ids, options._importId);
   }
 
+  /** The processes whose schedulers are started on this storage, this one included, as each described itself last. */
+  async processes(): Promise<readonly WorkerProcess[]> {
+    return this.#heartbeat.living();
+  }
+
   /** @throws `not_found` */
   async #flow(_flowId: string): Promise<Flow> {
     checkId("_flowId", _flowId);
     return this.#registry.get(_flowId);
   }
 
+  #parts(deps: Omit<CancelWatchDeps, "runner"> & Omit<CatalogCheckDeps, "catalog">): readonly Part[] {
+    const { roles } = this.#options;
+    const ofRuns = () => [
+      new CancelWatch({ ...deps, runner: this.#runner }),
+      new CatalogCheck({ ...deps, catalog: this.#registry }),
+    ];
+    return [
+      ...[this.#heartbeat, this.#maintenance],
+      ...(roles.includes("schedule") ? [this.#timetable] : []),
+      ...(roles.includes("listen") ? [this.#intake] : []),
+      ...(roles.includes("run") ? ofRuns() : []),
+    ];
+  }
+
+  #describe(): ReturnType<HeartbeatDeps["describe"]> {
+    const { concurrency, name, roles } = this.#options;
+    const { exportIds, importIds } = this.#registry;
+    return { ...omitUndefined({ name }), roles, exportIds, importIds, concurrency, running: this.#runner.size };
+  }
+
   #wake({ _exportId, _flowId }: Pick<Run, "_flowId" | "_exportId">): void {
-    if (this.state !== "started") return;
+    // A process that executes nothing can still wake others.
+    if (this.state !== "started" && !this.#options.executor.capabilities.durable) return;
     // A wake-up that fails is made up for by the next round of maintenance.
     this.#options.executor
       .wake(_flowId, _exportId)

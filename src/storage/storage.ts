@@ -4,9 +4,12 @@ import type { FailureStorage } from "./failures.ts";
 import type { FlowStorage } from "./flows.ts";
 import type { InboxStorage } from "./inbox.ts";
 import type { LeaseStorage } from "./leases.ts";
+import type { ProcessStorage } from "./processes.ts";
 import type { PlaceStorage } from "./places.ts";
 import type { RunStorage } from "./runs.ts";
+import type { WakeStorage } from "./wakes.ts";
 
+export type { Role, WorkerProcess } from "../model/worker-process.ts";
 export type { ImportPlace, ImportPosition, PlaceChange, Places, StoredCheckpoint } from "../model/place.ts";
 export type * from "./duties.ts";
 export type * from "./failures.ts";
@@ -15,7 +18,9 @@ export type * from "./inbox.ts";
 export type * from "./leases.ts";
 export type * from "./lists.ts";
 export type * from "./places.ts";
+export type * from "./processes.ts";
 export type * from "./runs.ts";
+export type * from "./wakes.ts";
 
 /**
  * What must outlive a run: the contract that `memory/`, `sql/` and storages of others implement, one part in each file
@@ -31,7 +36,15 @@ export type * from "./runs.ts";
  * Instants are epoch milliseconds; documents carry ISO 8601 UTC.
  */
 export interface Storage
-  extends FlowStorage, RunStorage, LeaseStorage, PlaceStorage, FailureStorage, InboxStorage, DutyStorage {
+  extends
+    FlowStorage,
+    RunStorage,
+    LeaseStorage,
+    PlaceStorage,
+    FailureStorage,
+    InboxStorage,
+    DutyStorage,
+    ProcessStorage {
   /** Decides which conformance cases apply. */
   readonly capabilities: StorageCapabilities;
   /** Where it is, for reports: storages of one process that have the same one have the same content. Absent: unknown. */
@@ -40,6 +53,8 @@ export interface Storage
   readonly unreadable?: UnreadableRows;
   /** The time that all processes of a shared storage go by; absent: each goes by its own. A registry takes it by default. */
   readonly clock?: Clock;
+  /** Wake-ups for all processes that share it; absent: each process finds what it did not queue itself by its maintenance. */
+  readonly wakes?: WakeStorage;
   /** Releases connections and files. Closing twice is allowed. */
   close(): Promise<void>;
 }

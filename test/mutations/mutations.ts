@@ -186,6 +186,63 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/scheduler/duties.test.ts"],
   },
 
+  {
+    promise: "a wake-up that finds no free slot leads to a call in another process",
+    file: "src/executor/shared-executor.ts",
+    find: "await this.#wakes.addWakes(flows.slice(start, start + portion));",
+    replace: "await Promise.resolve(flows.slice(start, start + portion));",
+    tests: ["test/executor/shared-executor.test.ts"],
+    only: "no free slot",
+  },
+  {
+    promise: "a wake-up goes only to a process that has its export",
+    file: "src/executor/shared-executor.ts",
+    find: "return this.#work?.exportIds.includes(_exportId) === true;",
+    replace: "return _exportId !== '';",
+    tests: ["test/executor/shared-executor.test.ts"],
+    only: "has its export",
+  },
+  {
+    promise: "a process that is alone on a file keeps its wake-ups to itself",
+    file: "src/executor/shared-executor.ts",
+    find: "if (this.#isAlone && this.#isOurs(flow)) return Promise.resolve();",
+    replace: "",
+    tests: ["test/executor/shared-executor.test.ts"],
+    only: "is alone keeps",
+  },
+  {
+    promise: "each wake-up is given to one process",
+    file: "src/storage/sql/processes/wakes.ts",
+    find: "`delete from poundlock_wakes where seq in (",
+    replace: "`update poundlock_wakes set seq = seq where seq in (",
+    tests: [sqliteStorage],
+    only: "claimWakes|at once get each",
+  },
+  {
+    promise: "PostgreSQL notifies other processes of wake-ups",
+    file: "src/storage/postgres/postgres-wakes.ts",
+    find: `    bell.ring("wakes");`,
+    replace: `    bell.ring("flows");`,
+    tests: ["test/storage/postgres/bell.test.ts"],
+    only: "1,000 waiting runs|free slot",
+  },
+  {
+    promise: "a run that another process cancels ends within two seconds",
+    file: "src/scheduler/maintenance/cancel-watch.ts",
+    find: `for (const { _id } of items) runner.abort(_id, "cancel");`,
+    replace: `for (const { _id } of items) void _id;`,
+    tests: ["test/scheduler/processes.test.ts"],
+    only: "cancel each other",
+  },
+  {
+    promise: "a process without the role `run` executes nothing",
+    file: "src/scheduler/lifecycle.ts",
+    find: "if (executes) await executor.start",
+    replace: "await executor.start",
+    tests: ["test/scheduler/processes.test.ts"],
+    only: "do by their roles",
+  },
+
   // ── flows and schedules
   {
     promise:

@@ -1,12 +1,14 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { InvalidOptionError, LocalExecutor, type SchedulerOptions } from "../../src/index.ts";
+import { InvalidOptionError, LocalExecutor, MemoryStorage, type SchedulerOptions } from "../../src/index.ts";
+import { SharedExecutor } from "../../src/executor/shared-executor.ts";
 import { silentLogger } from "../../src/model/logger.ts";
 import { resolveOptions } from "../../src/scheduler/options.ts";
 import { ManualClock } from "../../src/testing/index.ts";
 import { Harness, day } from "../support/harness.ts";
+import { SharedMemory } from "../support/shared-memory.ts";
 
-const inherited = { clock: new ManualClock(), newId: () => "id" };
+const inherited = { storage: new MemoryStorage(), clock: new ManualClock(), newId: () => "id" };
 const resolve = (options: object = {}) => resolveOptions(options, inherited);
 
 /** The option that is found wrong, and what is said about it. */
@@ -44,6 +46,8 @@ test("every option has its default", () => {
     positionMaxAgeMs: 86_400_000,
     waitTimeoutMs: Infinity,
     freezeRecords: true,
+    roles: ["schedule", "run", "listen"],
+    name: undefined,
     clock: inherited.clock,
     newId: inherited.newId,
     random: Math.random,
@@ -84,6 +88,7 @@ test("what is given is taken, and what is resolved is frozen", () => {
     ...{ concurrency: 1, overlap: "skip", maxQueued: 1, catchUpWindowMs: 0, leaseMs: 1_000, maxCrashes: 0, graceMs: 0 },
     ...{ prefetch: 0, maxAttempts: 1, retryDelayMs: 0, maxFailures: 0, maxInboxPages: 1, dedupeWindowMs: 0 },
     ...{ retention: { days: 0.5, runsPerFlow: 1 }, autoRetry: { afterMs: 0, maxDelayMs: 0, days: 0.5 } },
+    ...{ roles: ["run"], name: "worker" },
     ...{ maxWaitMs: 0, maxOpenFailures: 0, positionMaxAgeMs: 0, waitTimeoutMs: 0, freezeRecords: false },
     ...{ executor, clock, newId: () => "other", random: () => 0 },
   } as const;
@@ -92,6 +97,13 @@ test("what is given is taken, and what is resolved is frozen", () => {
 
   expect(resolved).toStrictEqual(given);
   expect([resolved.retention, resolved.autoRetry].every(Object.isFrozen)).toBe(true);
+});
+
+test("a storage with wake-ups has them shared, and one without has none", () => {
+  const storage = new SharedMemory();
+
+  expect(resolveOptions({}, { ...inherited, storage }).executor).toBeInstanceOf(SharedExecutor);
+  expect(resolve().executor).toBeInstanceOf(LocalExecutor);
 });
 
 test("automatic retries can be turned off, and one setting of them leaves the others at their defaults", () => {
@@ -146,6 +158,8 @@ describe("out of range is", () => {
     maxInboxPages: [0, ...notWhole],
     dedupeWindowMs: noDuration,
     retention: [null, 30, "30 days"],
+    roles: [null, "run", ["run", "run"], ["work"], [1]],
+    name: ["", "x".repeat(256), 5, null],
     executor: [...noParts, { start: () => undefined, wake: () => undefined }],
     clock: [...noParts, { now: () => 0 }, Date],
     logger: [...noParts, { info: () => undefined }, () => undefined],

@@ -68,6 +68,9 @@ export class StorageChecks {
         break;
       // They read, or change nothing that is modelled.
       case "claimDuty":
+      case "keepProcess":
+      case "listProcesses":
+      case "removeProcess":
       case "countOpenFailures":
       case "dropInbox":
       case "dueFlows":

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { MemoryStorage } from "../../src/index.ts";
 import type { Run } from "../../src/model/run.ts";
 import type { ListResult, Storage } from "../../src/storage/storage.ts";
 import { type OpenStorage, type TestCase, storageCases } from "../../src/testing/index.ts";
+import { SharedMemory } from "../support/shared-memory.ts";
 import { type Spoil, importSaboteurs } from "./storage-saboteurs.ts";
 
-// MemoryStorage, but for the methods that are spoiled.
-function spoiled(honest: MemoryStorage, spoil: Spoil): Storage {
+// SharedMemory, but for the methods that are spoiled.
+function spoiled(honest: SharedMemory, spoil: Spoil): Storage {
   const spoiledParts: object = spoil(honest);
   return new Proxy<Storage>(honest, {
     get(_, name) {
@@ -20,7 +20,7 @@ function spoiled(honest: MemoryStorage, spoil: Spoil): Storage {
 function lasting(spoil: Spoil = () => ({})): OpenStorage {
   const places = new Map<string, Storage>();
   return (place) => {
-    const stored = places.get(place) ?? spoiled(new MemoryStorage(), spoil);
+    const stored = places.get(place) ?? spoiled(new SharedMemory(), spoil);
     places.set(place, stored);
     return new Proxy(stored, {
       get: (_, name) =>
@@ -39,7 +39,7 @@ async function failuresOf(cases: readonly TestCase[]): Promise<readonly string[]
 }
 
 const everyRun = { limit: 1_000 };
-const waitingRun = async (honest: MemoryStorage, _flowId: string): Promise<Run | undefined> =>
+const waitingRun = async (honest: SharedMemory, _flowId: string): Promise<Run | undefined> =>
   (await honest.listRuns({ ...everyRun, _flowId, status: "queued" })).items.at(-1);
 
 /** Title of a case that has to fail → what a storage does that breaks this promise. */
@@ -398,7 +398,7 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
 
 describe("storageCases", () => {
   test.each(Object.entries({ ...saboteurs, ...importSaboteurs }))("catch what breaks: %s", async (title, spoil) => {
-    const cases = storageCases(() => spoiled(new MemoryStorage(), spoil));
+    const cases = storageCases(() => spoiled(new SharedMemory(), spoil), { wakes: true });
 
     const failed = await failuresOf(cases.filter((each) => each.title === title));
 
@@ -406,13 +406,13 @@ describe("storageCases", () => {
   });
 
   test("pass a storage that keeps every promise, through the same wrapper", async () => {
-    const failed = await failuresOf(storageCases(() => spoiled(new MemoryStorage(), () => ({}))));
+    const failed = await failuresOf(storageCases(() => spoiled(new SharedMemory(), () => ({})), { wakes: true }));
 
     expect(failed).toEqual([]);
   });
 
   test("pass a durable and shared storage, and leave none out", async () => {
-    const cases = storageCases(lasting(), { durable: true, shared: true });
+    const cases = storageCases(lasting(), { durable: true, shared: true, wakes: true });
 
     expect(await failuresOf(cases)).toEqual([]);
     expect(cases.skipped).toEqual([]);
@@ -420,11 +420,11 @@ describe("storageCases", () => {
 
   test("catch a storage that says it is durable and shared, and is neither", async () => {
     const forgetful: OpenStorage = () =>
-      spoiled(new MemoryStorage(), () => ({ capabilities: { durable: true, shared: true } }));
+      spoiled(new SharedMemory(), () => ({ capabilities: { durable: true, shared: true } }));
 
-    const failed = await failuresOf(storageCases(forgetful, { durable: true, shared: true }));
+    const failed = await failuresOf(storageCases(forgetful, { durable: true, shared: true, wakes: true }));
 
-    const { skipped } = storageCases(forgetful);
+    const { skipped } = storageCases(forgetful, { wakes: true });
     expect(skipped.map(({ title }) => title).filter((title) => !failed.includes(title))).toEqual([]);
   });
 
@@ -438,7 +438,7 @@ describe("storageCases", () => {
       },
     }));
 
-    const failed = await failuresOf(storageCases(racing, { durable: true, shared: true }));
+    const failed = await failuresOf(storageCases(racing, { durable: true, shared: true, wakes: true }));
 
     expect(failed).toContain("claimRun by many at once starts one run of the flow");
   });
@@ -452,10 +452,10 @@ describe("storageCases", () => {
         if (!closed) open--;
         closed = true;
       };
-      return spoiled(new MemoryStorage(), () => ({ close }));
+      return spoiled(new SharedMemory(), () => ({ close }));
     };
 
-    await failuresOf(storageCases(counting, { durable: true, shared: true }));
+    await failuresOf(storageCases(counting, { durable: true, shared: true, wakes: true }));
 
     expect(open).toBe(0);
   });
@@ -464,7 +464,7 @@ describe("storageCases", () => {
     const places: string[] = [];
     const cases = storageCases((place) => {
       places.push(place);
-      return new MemoryStorage();
+      return new SharedMemory();
     });
 
     await failuresOf(cases);
@@ -474,7 +474,7 @@ describe("storageCases", () => {
   });
 
   test("have titles that are all different", () => {
-    const cases = storageCases(lasting(), { durable: true, shared: true });
+    const cases = storageCases(lasting(), { durable: true, shared: true, wakes: true });
 
     const titles = cases.map(({ title }) => title);
 

@@ -1,16 +1,16 @@
-import type { MemoryStorage } from "../../src/index.ts";
 import type { RunStart } from "../../src/model/run.ts";
-import type { DueRetry, PageCommit, PlaceChange, Places, Storage } from "../../src/storage/storage.ts";
+import { type SharedMemory, changedWakes } from "../support/shared-memory.ts";
+import type { DueRetry, PageCommit, PlaceChange, Places, Storage, Wake } from "../../src/storage/storage.ts";
 
 /** What a saboteur does otherwise than the storage it wraps. */
-export type Spoil = (honest: MemoryStorage) => Partial<Storage>;
+export type Spoil = (honest: SharedMemory) => Partial<Storage>;
 
 const all = { limit: 1_000 };
 const both = ["ledger", "mailer"];
 
 /** Commits something else than it is given. */
 const committing =
-  (change: (page: PageCommit, honest: MemoryStorage) => PageCommit | Promise<PageCommit>): Spoil =>
+  (change: (page: PageCommit, honest: SharedMemory) => PageCommit | Promise<PageCommit>): Spoil =>
   (honest) => ({ commitPage: async (lease, page) => honest.commitPage(lease, await change(page, honest)) });
 
 const withFailures = (change: (failure: PageCommit["failures"][number]) => PageCommit["failures"][number]): Spoil =>
@@ -373,6 +373,52 @@ const ofProcesses: Readonly<Record<string, Spoil>> = {
         return honest.claimDuty(claim);
       },
     };
+  },
+
+  "listProcesses returns, ascending, what processes said last, of those that said it since an instant": (honest) => ({
+    listProcesses: (since) => honest.listProcesses(since + 1),
+  }),
+
+  "keepProcess forgets processes that said nothing since an instant, and removeProcess the one it names": (honest) => ({
+    keepProcess: (process) => honest.keepProcess(process, 0),
+  }),
+
+  "claimWakes returns wake-ups oldest first, at most so many, each once": ({ wakes }) => ({
+    wakes: changedWakes(wakes, { claimWakes: async (...call) => (await wakes.claimWakes(...call)).toReversed() }),
+  }),
+
+  "addWakes leaves a flow that waits already where it is, and takes the export that it names last": ({ wakes }) => ({
+    wakes: changedWakes(wakes, {
+      addWakes: (given) => wakes.addWakes(given.filter(({ _flowId }) => !wakes.flowIds.includes(_flowId))),
+    }),
+  }),
+
+  "claimWakes leaves wake-ups of other exports where they are": ({ wakes }) => ({
+    wakes: changedWakes(wakes, { claimWakes: (limit) => wakes.claimWakes(limit, ["orders", "parcels"]) }),
+  }),
+
+  "a flow that was claimed can be woken again": ({ wakes }) => {
+    const known = new Set<string>();
+    return {
+      wakes: changedWakes(wakes, {
+        async addWakes(given) {
+          await wakes.addWakes(given.filter(({ _flowId }) => !known.has(_flowId)));
+          for (const { _flowId } of given) known.add(_flowId);
+        },
+      }),
+    };
+  },
+
+  "many that add the same wake-ups and claim them at once get each of them once": ({ wakes }) => {
+    // The ones that were claimed last are claimed once more.
+    let last: readonly Wake[] = [];
+    const claimWakes: typeof wakes.claimWakes = async (...call) => {
+      const found = await wakes.claimWakes(...call);
+      const again = last;
+      last = found;
+      return [...found, ...again];
+    };
+    return { wakes: changedWakes(wakes, { claimWakes }) };
   },
 
   "releaseDuty gives a duty up, of its holder alone": (honest) => ({

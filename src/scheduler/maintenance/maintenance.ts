@@ -1,12 +1,13 @@
 import { type CancelTimer, type Clock, isAborted } from "../../clock.ts";
 import type { Emit, SchedulerEvents } from "../../events.ts";
 import type { Run } from "../../model/run.ts";
-import type { Storage } from "../../storage/storage.ts";
+import type { Storage, WaitingFlow } from "../../storage/storage.ts";
 import type { ClockWatch } from "./clock-watch.ts";
 import type { Healing } from "./healing.ts";
 import type { Duties } from "../duties.ts";
 import type { LeaseWatch } from "./lease-watch.ts";
 import type { RunQueue } from "../run-queue.ts";
+import type { UnclaimedRuns } from "./unclaimed-runs.ts";
 import type { ScheduleCheck } from "../timetable/schedule-check.ts";
 import { unlessUnreadable } from "./unreadable-rows.ts";
 
@@ -24,6 +25,8 @@ export interface MaintenanceDeps {
   readonly wake: (flow: Pick<Run, "_flowId" | "_exportId">) => void;
   /** A run whose lease had expired was reclaimed: it waits again, or has ended. */
   readonly onReclaimed: (run: Run) => void;
+  /** Reports runs that no process can execute; absent: the executor's calls do. */
+  readonly unclaimed: Pick<UnclaimedRuns, "report"> | undefined;
   readonly duties: Pick<Duties, "claim" | "release">;
   /** What goes on by itself. */
   readonly healing: Pick<Healing, "run" | "nextAt">;
@@ -174,14 +177,23 @@ export class Maintenance {
   }
 
   async #wakeWaiting(signal: AbortSignal): Promise<void> {
-    const { clock, storage, wake } = this.#deps;
+    const { clock, storage, unclaimed, wake } = this.#deps;
     const now = clock.now();
+    const all: WaitingFlow[] = [];
     await this.#each(
       signal,
       (after) => storage.waitingFlows(pageSize, after),
       ({ _flowId }) => _flowId,
-      ({ notBefore = 0, ...flow }) => (notBefore > now ? this.expect(notBefore) : wake(flow)),
+      (flow) => {
+        const { notBefore = 0 } = flow;
+        if (notBefore > now) this.expect(notBefore);
+        else {
+          all.push(flow);
+          wake(flow);
+        }
+      },
     );
+    await unclaimed?.report(all);
   }
 
   async #reclaim(signal: AbortSignal): Promise<void> {

@@ -5,6 +5,7 @@ import type { Flow } from "../../model/flow/flow.ts";
 import type { Run } from "../../model/run.ts";
 import type { OverlapRule, QueueDueResult, Storage, Tick } from "../../storage/storage.ts";
 import type { Duties } from "../duties.ts";
+import type { Heartbeat } from "../maintenance/heartbeat.ts";
 import type { ScheduleCheck } from "./schedule-check.ts";
 
 /** Everything a timetable needs. */
@@ -19,6 +20,8 @@ export interface TimetableDeps {
   readonly emit: Emit<SchedulerEvents>;
   /** Runs of this flow wait: some process is to execute them. */
   readonly wake: (flow: Pick<Run, "_flowId" | "_exportId">) => void;
+  /** Whether another process may change when a flow is due. */
+  readonly heartbeat: Pick<Heartbeat, "hasOthers">;
   readonly duties: Pick<Duties, "claim" | "release">;
   /** Computes stored due times anew where they are wrong. */
   readonly check: Pick<ScheduleCheck, "all" | "reportUnreadable">;
@@ -32,6 +35,9 @@ export const latenessMs = 60_000;
 
 /** The duty of looking for what is due, and how long it is claimed for, in milliseconds. */
 const duty = { name: "timetable", lengthMs: 10_000 };
+
+/** How often the process that has the duty looks for what others have changed, in milliseconds. */
+const pollMs = 1_000;
 
 /** How late something is, in milliseconds, before a process that does not have the duty queues it. */
 const overdueMs = 10_000;
@@ -55,6 +61,7 @@ export class Timetable {
   #lastRoundAt = 0;
   /** Until when this process looks at everything, though another one has the duty. */
   #looksUntil = 0;
+  #hasDuty = false;
   /** The round that goes on; that of an earlier start is none of this one's. */
   #current: Promise<void> | undefined;
   #isToRepeat = false;
@@ -92,7 +99,7 @@ export class Timetable {
     this.#disarm();
     const { clock } = this.#deps;
     const now = clock.now();
-    this.#armedFor = Math.min(dueAt, now + maxTimerMs);
+    this.#armedFor = Math.min(dueAt, now + (this.#hasDuty && this.#deps.heartbeat.hasOthers ? pollMs : maxTimerMs));
     this.#cancelTimer = clock.setTimer(() => void this.#round(signal), Math.max(0, this.#armedFor - now));
   }
 
@@ -135,7 +142,8 @@ export class Timetable {
     // What is due next was computed by a clock that was ahead.
     if (now < this.#lastRoundAt) await check.all(signal);
     this.#lastRoundAt = now;
-    const looksAtAll = (await duties.claim(duty.name, duty.lengthMs)) || now <= this.#looksUntil;
+    this.#hasDuty = await duties.claim(duty.name, duty.lengthMs);
+    const looksAtAll = this.#hasDuty || now <= this.#looksUntil;
     const lateMs = looksAtAll ? 0 : overdueMs;
     const next = await this.#queueUntil(now - lateMs, now, signal);
     return next + lateMs;

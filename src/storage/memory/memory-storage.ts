@@ -44,6 +44,7 @@ import type {
   StoredCheckpoint,
   Tick,
   WaitingFlow,
+  WorkerProcess,
 } from "../storage.ts";
 import { appendInbox, dropInbox, readInbox, unreadInboxes } from "./arrivals.ts";
 import {
@@ -67,7 +68,7 @@ import {
   waitingFlows,
 } from "./leases.ts";
 import { endPauses, findPlaces, nextResumeAt, resumableFlows, setCheckpoint } from "./places.ts";
-import { claimDuty, releaseDuty } from "./processes.ts";
+import { claimDuty, keepProcess, listProcesses, releaseDuty } from "./processes.ts";
 import { cancelRun, listRuns, prune, queueDue, queueRun } from "./runs.ts";
 import { MemoryState } from "./state.ts";
 
@@ -261,5 +262,17 @@ export class MemoryStorage implements Storage {
 
   async releaseDuty(duty: Duty): Promise<void> {
     releaseDuty(this.#state, duty);
+  }
+
+  async keepProcess(process: WorkerProcess, forgetBefore: number): Promise<void> {
+    keepProcess(this.#state, process, forgetBefore);
+  }
+
+  async listProcesses(since: number): Promise<readonly WorkerProcess[]> {
+    return listProcesses(this.#state, since);
+  }
+
+  async removeProcess(_id: string): Promise<void> {
+    this.#state.processes.delete(_id);
   }
 }

@@ -1,4 +1,5 @@
-import type { Duty, DutyClaim } from "../storage.ts";
+import { own } from "../documents.ts";
+import type { Duty, DutyClaim, WorkerProcess } from "../storage.ts";
 import type { MemoryState } from "./state.ts";
 
 /** @see DutyStorage.claimDuty */
@@ -13,4 +14,17 @@ export function claimDuty({ duties }: MemoryState, { name, holder, at, until }: 
 /** @see DutyStorage.releaseDuty */
 export function releaseDuty({ duties }: MemoryState, { name, holder }: Duty): void {
   if (duties.get(name)?.holder === holder) duties.delete(name);
+}
+
+/** @see ProcessStorage.keepProcess */
+export function keepProcess({ processes }: MemoryState, process: WorkerProcess, forgetBefore: number): void {
+  processes.set(process._id, own(process));
+  for (const { _id, seenAt } of processes.values()) if (Date.parse(seenAt) < forgetBefore) processes.delete(_id);
+}
+
+/** @see ProcessStorage.listProcesses */
+export function listProcesses({ processes }: MemoryState, since: number): readonly WorkerProcess[] {
+  return [...processes.values()]
+    .filter(({ seenAt }) => Date.parse(seenAt) >= since)
+    .sort((one, other) => (one._id < other._id ? -1 : 1));
 }

@@ -1,6 +1,7 @@
 import type { Failure } from "../../model/failure.ts";
 import type { Flow } from "../../model/flow/flow.ts";
 import type { Run } from "../../model/run.ts";
+import type { WorkerProcess } from "../../model/worker-process.ts";
 import type { ImportPlace, ListResult, RunPosition } from "../storage.ts";
 import { isoOf, optional } from "../documents.ts";
 import { DueTimes } from "./due-times.ts";
@@ -25,6 +26,7 @@ export class MemoryState {
   /** Flow → import → export → its open failures by key. */
   readonly open = new Map<string, Map<string, Map<string, Map<string, FailureEntry>>>>();
   readonly inboxes = new Map<string, Inbox>();
+  readonly processes = new Map<string, WorkerProcess>();
   readonly duties = new Map<string, { readonly holder: string; readonly until: number }>();
   #seq = 0;
 

@@ -14,8 +14,15 @@ export interface PostgresClient {
   query(query: PostgresQuery): Promise<PostgresResult>;
   /** Returns the connection to its pool, or closes it if it failed with `error`. */
   release(error?: Error): void;
-  /** Takes a listener for the connection's errors. */
-  on?(event: "error", listener: (error: Error) => void): unknown;
+  /** Takes listeners for the connection's errors, its end and its notifications. */
+  on?: PostgresClientEvents;
+}
+
+/** What a connection emits. */
+export interface PostgresClientEvents {
+  (event: "error", listener: (error: Error) => void): unknown;
+  (event: "end", listener: () => void): unknown;
+  (event: "notification", listener: (message: { readonly channel: string }) => void): unknown;
 }
 
 /** A statement as a pool takes it. */

@@ -3,10 +3,12 @@ import { InvalidOptionError, StorageFailedError } from "../../errors.ts";
 import { type Shape, boolean, objectWith, oneOf, v, validate } from "../../model/validate.ts";
 import { schemaVersion } from "../sql/schema.ts";
 import { SqlStorage } from "../sql/sql-storage.ts";
+import { Bell } from "./bell.ts";
 import { DatabaseClock } from "./database-clock.ts";
 import { migrateSchema, versionOf } from "./migration.ts";
 import type { PostgresPool } from "./pool.ts";
 import { PostgresDatabase } from "./postgres-database.ts";
+import { PostgresWakes } from "./postgres-wakes.ts";
 
 export { copyStorage } from "../sql/copy-storage.ts";
 export type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult, PostgresTypes } from "./pool.ts";
@@ -20,6 +22,14 @@ export interface MigrateOptions {
    * @default "poundlock"
    */
   readonly schema?: string;
+}
+
+interface PostgresParts {
+  readonly database: PostgresDatabase;
+  readonly clock: DatabaseClock;
+  readonly bell: Bell;
+  readonly pool: PostgresPool;
+  readonly schema: string;
 }
 
 /** How a database is used. */
@@ -38,6 +48,14 @@ export interface PostgresOptions extends MigrateOptions {
    * @default true
    */
   readonly prepare?: boolean;
+  /**
+   * Lends one connection, while a scheduler runs, on which other processes are heard that have work to share: a pool of its
+   * own, with a direct connection, behind a pooler that gives each transaction another connection; `false`: none, and
+   * work of other processes is found within a second.
+   *
+   * @default the pool
+   */
+  readonly listen?: PostgresPool | false;
 }
 
 /**
@@ -48,10 +66,12 @@ export class PostgresStorage extends SqlStorage {
   /** The database's: the same for all processes, whatever their computers take the time to be. */
   readonly clock: Clock;
   readonly #clock: DatabaseClock;
+  readonly #bell: Bell;
 
-  private constructor(database: PostgresDatabase, clock: DatabaseClock) {
-    super(database);
+  private constructor({ bell, clock, database, pool, schema }: PostgresParts) {
+    super(database, new PostgresWakes({ pool, schema, bell }));
     this.#clock = clock;
+    this.#bell = bell;
     this.clock = clock;
   }
 
@@ -63,19 +83,21 @@ export class PostgresStorage extends SqlStorage {
    */
   static async open(pool: PostgresPool, options: PostgresOptions = {}): Promise<PostgresStorage> {
     validate({ pool, ...options }, { pool: poolRule, ...openRules }, InvalidOptionError);
-    const { schema = defaultSchema, migrate = "auto", prepare = true } = options;
+    const { schema = defaultSchema, migrate = "auto", prepare = true, listen = pool } = options;
     const database = new PostgresDatabase({ pool, schema, prepare, clock: systemClock });
     const clock = new DatabaseClock(pool);
     return guarded(schema, async () => {
       if (migrate === "check") await checkSchema(pool, schema);
       else await migrateSchema(pool, schema);
       await clock.measure();
-      return new PostgresStorage(database, clock);
+      const bell = new Bell({ pool, listen: listen === false ? undefined : listen, schema, clock: systemClock });
+      return new PostgresStorage({ bell, clock, database, pool, schema });
     });
   }
 
   override async close(): Promise<void> {
     await this.#clock.close();
+    await this.#bell.close();
     await super.close();
   }
 }
@@ -112,10 +134,17 @@ const defaultSchema = "poundlock";
 
 const schemaWords = "a name of 1 to 63 letters, digits and underscores that begins with none of the digits";
 const schemaRule = v.pipe(v.string(schemaWords), v.regex(/^[a-z_]\w{0,62}$/i, schemaWords));
-const poolRule = objectWith(["query", "connect"], "a pool with query and connect, such as a pg.Pool");
+const poolWords = "a pool with query and connect, such as a pg.Pool";
+const poolRule = objectWith(["query", "connect"], poolWords);
 const migrateRules: Shape<MigrateOptions> = { schema: v.optional(schemaRule) };
 const openRules: Shape<PostgresOptions> = {
   ...migrateRules,
   migrate: v.optional(oneOf("auto", "check")),
   prepare: v.optional(boolean),
+  listen: v.optional(v.custom((value) => value === false || isPool(value), `false, or ${poolWords}`)),
 };
+
+function isPool(value: unknown): boolean {
+  const { query, connect } = (value ?? {}) as Partial<Record<keyof PostgresPool, unknown>>;
+  return typeof query === "function" && typeof connect === "function";
+}

@@ -8,6 +8,7 @@ export const dialect: Dialect = {
   text: `text collate "C"`,
   // An index takes 2,700 bytes, and a key may have 3,000.
   indexed: (column) => hashOf(column),
+  unlogged: "unlogged ",
   withRoom: " with (fillfactor = 70)",
   inKeyOrder: "",
   numberAfter: (table) => [`select setval(pg_get_serial_sequence('${table}', 'seq'), ?)`],

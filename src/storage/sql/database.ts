@@ -37,6 +37,8 @@ export interface Dialect {
   readonly text: string;
   /** What an index has of a column of text that may be too long for one; it is looked up by `column = ?` all the same. */
   readonly indexed: (column: string) => string;
+  /** Before `table` where one is made that may be empty after a crash: saves what it costs to keep it, if it can. */
+  readonly unlogged: string;
   /** After the columns of a table whose rows change often: leaves room for that, if it can. */
   readonly withRoom: string;
   /** Statements after which the rows of a table are numbered from the one after their only value, or a later one. */

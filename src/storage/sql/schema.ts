@@ -1,5 +1,5 @@
 import { type Dialect, type TransactionBody, execute, rowsOf } from "./database.ts";
-import { dutyTable } from "./processes/tables.ts";
+import { dutyTable, processTables } from "./processes/tables.ts";
 import { moveToImports } from "./second-version.ts";
 
 /** One version: what it makes, what it moves there, and what it makes of that. */
@@ -19,6 +19,7 @@ const versions: readonly Version[] = [
   { statements: secondVersion, move: moveToImports, last: lastOfSecondVersion },
   // What processes share beside the flows.
   { statements: dutyTable },
+  { statements: processTables },
 ];
 
 function firstVersion(dialect: Dialect): readonly string[] {

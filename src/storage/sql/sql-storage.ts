@@ -1,4 +1,3 @@
-import { StorageFailedError, isPoundlockError } from "../../errors.ts";
 import type { Failure } from "../../model/failure.ts";
 import type { Flow } from "../../model/flow/flow.ts";
 import type { Run, RunStart } from "../../model/run.ts";
@@ -61,7 +60,7 @@ import {
   placesOf,
   setCheckpoint,
 } from "./places.ts";
-import { claimDuty, releaseDuty } from "./processes/duties.ts";
+import { SqlProcessStorage, guarded } from "./processes/process-storage.ts";
 import type { Transaction, SqlDatabase, Statement } from "./database.ts";
 import { optional, own, placeOf } from "../documents.ts";
 import { type FailureRow, type FlowRow, type RunRow, failureOf, flowOf, runOf } from "./rows.ts";
@@ -77,8 +76,6 @@ import type {
   DuePlace,
   DueRetry,
   DueTimeChange,
-  Duty,
-  DutyClaim,
   EndRunResult,
   FailureQuery,
   FlowChange,
@@ -113,6 +110,7 @@ import type {
   UnreadableRow,
   UnreadableRows,
   WaitingFlow,
+  WakeStorage,
 } from "../storage.ts";
 
 const databases = new WeakMap<Storage, SqlDatabase>();
@@ -123,7 +121,7 @@ export function databaseOf(storage: Storage): SqlDatabase | undefined {
 }
 
 /** Keeps everything in an SQL database: each method one transaction, or one query. An adapter of a database extends it. */
-export class SqlStorage implements Storage {
+export class SqlStorage extends SqlProcessStorage implements Storage {
   readonly capabilities: StorageCapabilities = Object.freeze({ durable: true, shared: true });
   readonly unreadable: UnreadableRows = {
     listen: (listener) => {
@@ -134,13 +132,14 @@ export class SqlStorage implements Storage {
   readonly #database: SqlDatabase;
   readonly #listeners = new Set<(row: UnreadableRow) => void>();
 
-  constructor(database: SqlDatabase) {
+  constructor(database: SqlDatabase, wakes: WakeStorage) {
+    super(database, wakes);
     this.#database = database;
     databases.set(this, database);
   }
 
   async close(): Promise<void> {
-    await this.#guard("close", () => this.#database.close());
+    await guarded("close", () => this.#database.close());
   }
 
   /** Closes, at the end of an `await using`. */
@@ -264,9 +263,7 @@ export class SqlStorage implements Storage {
   }
 
   async findPlaces(_flowId: string): Promise<Places> {
-    return this.#guard("findPlaces", async () =>
-      placesOf(await this.#read<PlaceRow>("findPlaces", placesById(_flowId))),
-    );
+    return guarded("findPlaces", async () => placesOf(await this.#read<PlaceRow>("findPlaces", placesById(_flowId))));
   }
 
   setCheckpoint(_flowId: string, checkpoint: StoredCheckpoint | undefined, change: CheckpointChange): Promise<boolean> {
@@ -369,14 +366,6 @@ export class SqlStorage implements Storage {
     return rows.map(({ id }) => id);
   }
 
-  claimDuty(claim: DutyClaim): Promise<boolean> {
-    return this.#write("claimDuty", () => claimDuty(claim));
-  }
-
-  releaseDuty(duty: Duty): Promise<void> {
-    return this.#write("releaseDuty", () => releaseDuty(duty));
-  }
-
   readonly #report: ReportUnreadable = (error) => {
     const { _id, table } = error;
     for (const listener of this.#listeners) listener({ table, _id, error });
@@ -401,11 +390,11 @@ export class SqlStorage implements Storage {
 
   // `prepare` takes out of the arguments what the script needs, now: their owner may change them afterwards.
   async #write<T>(operation: string, prepare: () => Transaction<T>): Promise<T> {
-    return this.#guard(operation, () => this.#database.runTransaction(prepare()));
+    return guarded(operation, () => this.#database.runTransaction(prepare()));
   }
 
   async #read<Row>(operation: string, query: Statement): Promise<readonly Row[]> {
-    return (await this.#guard(operation, () => this.#database.query(query))) as readonly Row[];
+    return (await guarded(operation, () => this.#database.query(query))) as readonly Row[];
   }
 
   // The first row, which the call is about: it is an error if it cannot be read.
@@ -414,7 +403,7 @@ export class SqlStorage implements Storage {
     query: () => Promise<readonly Row[]>,
     read: (row: Row) => T,
   ): Promise<T | undefined> {
-    return this.#guard(operation, async () => {
+    return guarded(operation, async () => {
       const [row] = await query();
       return row === undefined ? undefined : read(row);
     });
@@ -428,14 +417,6 @@ export class SqlStorage implements Storage {
     const rows: Row[] = [];
     for (const query of queries) rows.push(...(await this.#read<Row>(operation, query)));
     return queries.length === 1 ? rows : rows.sort((one, other) => one.seq - other.seq);
-  }
-
-  async #guard<T>(operation: string, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      throw isPoundlockError(error) ? error : new StorageFailedError(operation, error);
-    }
   }
 }
 

@@ -42,6 +42,7 @@ export class SqliteConnection implements SqlDatabase {
     identity: "integer primary key autoincrement",
     bytes: "blob",
     text: "text",
+    unlogged: "",
     withRoom: "",
     indexed: (column) => column,
     inKeyOrder: " without rowid",

@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import { systemClock } from "../../clock.ts";
 import { InvalidOptionError, StorageFailedError } from "../../errors.ts";
 import { type Shape, duration, objectWith, oneOf, v, validate } from "../../model/validate.ts";
+import { PolledWakes } from "../sql/processes/wakes.ts";
 import { SqlStorage } from "../sql/sql-storage.ts";
 import { SqliteConnection } from "./database.ts";
 import { type SqliteDatabase, type SqliteDriver, openDatabase, sqliteDrivers } from "./drivers.ts";
@@ -46,7 +47,9 @@ export class SqliteStorage extends SqlStorage {
     const shape = { database: objectWith(["exec", "prepare", "close"]), ...connectionRules };
     validate({ database, ...options }, shape, InvalidOptionError);
     const { busyTimeoutMs = defaultBusyTimeoutMs } = options;
-    super(opened.get(database) ?? new SqliteConnection({ database, busyTimeoutMs, clock: systemClock, owned: false }));
+    const connection =
+      opened.get(database) ?? new SqliteConnection({ database, busyTimeoutMs, clock: systemClock, owned: false });
+    super(connection, new PolledWakes(connection, pollMs));
   }
 
   /** The path of its file; undefined if that was not given as one. */
@@ -94,6 +97,9 @@ function reasonOf(file: string, error: unknown): unknown {
 }
 
 const defaultBusyTimeoutMs = 5_000;
+
+/** How often processes look whether another one has woken a flow, in milliseconds. */
+const pollMs = 250;
 
 /** The connections that `open` made. */
 const opened = new WeakMap<SqliteDatabase, SqliteConnection>();

@@ -9,6 +9,7 @@ import { leaseStorageCases } from "./lease-cases.ts";
 import { endingStorageCases } from "./ending-cases.ts";
 import { keyStorageCases } from "./key-cases.ts";
 import { placeStorageCases } from "./place-cases.ts";
+import { wakeStorageCases } from "./processes/wake-cases.ts";
 import { dutyStorageCases } from "./processes/duty-cases.ts";
 import { queueStorageCases } from "./queue-cases.ts";
 import { runStorageCases } from "./run-cases.ts";
@@ -34,10 +35,16 @@ export type OpenStorage = (place: string) => Promise<Storage> | Storage;
  * for (const { title, run } of storageCases((place) => openMyStorage(`${folder}/${place}.db`), { durable: true }))
  *   test(title, run);
  */
-export function storageCases(open: OpenStorage, capabilities: Partial<StorageCapabilities> = {}): TestCases {
-  const { durable = false, shared = false } = capabilities;
-  const has: StorageCapabilities = { durable, shared };
+export function storageCases(open: OpenStorage, capabilities: Partial<TestedCapabilities> = {}): TestCases {
+  const { durable = false, shared = false, wakes = false } = capabilities;
+  const has: TestedCapabilities = { durable, shared, wakes };
   return chooseCases([capabilitiesCase(open, has), ...cases.map((each) => candidateOf(each, open, has))]);
+}
+
+/** What a storage can do beyond the contract, and the optional parts that it has. */
+export interface TestedCapabilities extends StorageCapabilities {
+  /** Whether it has `wakes`. */
+  readonly wakes: boolean;
 }
 
 const cases: readonly StorageCase[] = [
@@ -54,27 +61,29 @@ const cases: readonly StorageCase[] = [
   ...inboxStorageCases,
   ...inboxImportStorageCases,
   ...dutyStorageCases,
+  ...wakeStorageCases,
   ...durableStorageCases,
   ...sharedStorageCases,
 ];
 
 // Without this one, cases would be left out because their author forgot to ask for them.
-function capabilitiesCase(open: OpenStorage, has: StorageCapabilities): Candidate {
+function capabilitiesCase(open: OpenStorage, has: TestedCapabilities): Candidate {
   return {
     title: "it has the capabilities that it is tested for, and says so",
     run: () =>
-      withHarness(open, { durable: false, shared: false }, async ({ storage }) =>
-        assert.deepEqual({ ...storage.capabilities }, has),
+      withHarness(open, { durable: false, shared: false, wakes: false }, async ({ storage }) =>
+        assert.deepEqual({ ...storage.capabilities, wakes: storage.wakes !== undefined }, has),
       ),
   };
 }
 
-function candidateOf({ title, run, needs }: StorageCase, open: OpenStorage, has: StorageCapabilities): Candidate {
-  const skip = needs === undefined || has[needs] ? undefined : `the storage is not ${needs}`;
+function candidateOf({ title, run, needs }: StorageCase, open: OpenStorage, has: TestedCapabilities): Candidate {
+  const lack = needs === "wakes" ? "has no wakes" : `is not ${needs}`;
+  const skip = needs === undefined || has[needs] ? undefined : `the storage ${lack}`;
   return { title, skip, run: () => withHarness(open, has, run) };
 }
 
-async function withHarness(open: OpenStorage, has: StorageCapabilities, run: StorageCase["run"]): Promise<void> {
+async function withHarness(open: OpenStorage, has: TestedCapabilities, run: StorageCase["run"]): Promise<void> {
   const place = `case_${crypto.randomUUID().replaceAll("-", "")}`;
   const opened: Storage[] = [];
   const openOne = async () => {

@@ -103,7 +103,7 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   listFailures: /^walks failures_pkey \(\(?seq >/,
 };
 const few =
-  /^walks (flows_(due|scheduled|unread)|runs_(waiting|active|leases|buffered|ended|failed|canceled)|places_(resumable|paused)|failures_(retries|resolved)|histories_by_runs)\b/;
+  /^walks (flows_(due|scheduled|unread)|runs_(waiting|active|leases|buffered|ended|failed|canceled)|places_(resumable|paused)|failures_(retries|resolved)|histories_by_runs|processes_seen|processes)\b/;
 
 async function fill(schema: string): Promise<void> {
   await pool.query(`set local search_path to ${schema};

@@ -33,6 +33,10 @@ const page = pageOf(1, { failures: [failureOf("1")], delivered: ["2"], supersede
 const folded = pageOf(2, { failures: [failureOf("4", { key: failureOf("1").key })] });
 const chained = { starts: [startOf("chained")], maxQueued: 10 };
 const arrival = { _id: "a", _exportId: "orders", records: [1], ids: ["x"], at, starts: [realtime] };
+const me = {
+  ...{ _id: "me", roles: [], exportIds: [], importIds: [], concurrency: 1, running: 0 },
+  ...{ startedAt: new Date(at).toISOString(), seenAt: new Date(at).toISOString() },
+};
 const all = { limit: 10, after: "5" };
 
 /** Every method of a storage; some with each filter or rule that has statements of its own. */
@@ -136,6 +140,9 @@ export const calls: Readonly<Record<string, (storage: Storage) => Promise<unknow
   deleteFlow: (s) => s.deleteFlow("flow", { at }),
   claimDuty: (s) => s.claimDuty({ name: "listen:orders", holder: "me", at, until: at + 1 }),
   "claimDuty again": (s) => s.claimDuty({ name: "listen:orders", holder: "me", at, until: at + 2 }),
+  keepProcess: (s) => s.keepProcess(me, at),
+  listProcesses: (s) => s.listProcesses(at),
+  removeProcess: (s) => s.removeProcess("me"),
   releaseDuty: (s) => s.releaseDuty({ name: "listen:orders", holder: "me" }),
 };
 

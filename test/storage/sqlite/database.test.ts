@@ -7,6 +7,7 @@ import type { Clock } from "../../../src/clock.ts";
 import { type TransactionBody, execute, rowsOf } from "../../../src/storage/sql/database.ts";
 import { type ConnectionParts, SqliteConnection } from "../../../src/storage/sqlite/database.ts";
 import { openDatabase } from "../../../src/storage/sqlite/drivers.ts";
+import { PolledWakes } from "../../../src/storage/sql/processes/wakes.ts";
 import { SqlStorage } from "../../../src/storage/sql/sql-storage.ts";
 import { SqliteStorage } from "../../../src/storage/sqlite/sqlite-storage.ts";
 import { failureOf, flowOf, pageOf, roomy, startOf } from "../../../src/testing/storage/harness.ts";
@@ -70,7 +71,7 @@ for (const { driver, reason } of driversHere)
 
       test("of a storage, too: each of its methods takes part", async () => {
         const { connection, done, close } = await connected();
-        const storage = new SqlStorage(connection);
+        const storage = new SqlStorage(connection, new PolledWakes(connection, 250));
 
         await Promise.all([
           ...upTo(20).map((nth) => storage.insertFlow(flowOf(`f${nth}`))),

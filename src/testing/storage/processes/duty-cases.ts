@@ -1,9 +1,16 @@
 import assert from "node:assert/strict";
-import { type StorageCase, at, on } from "../harness.ts";
+import { type StorageCase, at, iso, on } from "../harness.ts";
 
 /** A claim of the duty `timetable`, at one second for ten. */
 function claim(holder: string, seconds: number, name = "timetable") {
   return { name, holder, at: at(seconds), until: at(seconds + 10) };
+}
+
+/** What a process says of itself, seen at second `seenAt`. */
+function processOf(_id: string, seenAt: number) {
+  const exportIds = ["orders"];
+  const rest = { roles: ["run" as const], exportIds, importIds: ["ledger"], concurrency: 10, running: 0 };
+  return { _id, ...rest, startedAt: iso(0), seenAt: iso(seenAt) };
 }
 
 /** What storages promise of what processes share beside the flows. */
@@ -49,4 +56,36 @@ export const dutyStorageCases: readonly StorageCase[] = [
 
     assert.deepEqual([early, await storage.claimDuty(claim("b", 1))], [false, true]);
   }),
+
+  on(
+    "listProcesses returns, ascending, what processes said last, of those that said it since an instant",
+    async (storage) => {
+      for (const [_id, seenAt] of [
+        ["b", 1],
+        ["a", 2],
+        ["c", 0],
+        ["b", 3],
+      ] as const)
+        await storage.keepProcess(processOf(_id, seenAt), at(0));
+
+      assert.deepEqual(await storage.listProcesses(at(2)), [processOf("a", 2), processOf("b", 3)]);
+      assert.deepEqual(
+        (await storage.listProcesses(at(0))).map(({ _id }) => _id),
+        ["a", "b", "c"],
+      );
+    },
+  ),
+
+  on(
+    "keepProcess forgets processes that said nothing since an instant, and removeProcess the one it names",
+    async (storage) => {
+      await storage.keepProcess(processOf("old", 1), at(0));
+      await storage.keepProcess(processOf("there", 2), at(0));
+      await storage.keepProcess(processOf("ends", 3), at(2));
+      await storage.removeProcess("ends");
+      await storage.removeProcess("nobody");
+
+      assert.deepEqual(await storage.listProcesses(0), [processOf("there", 2)]);
+    },
+  ),
 ];
