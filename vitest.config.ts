@@ -18,7 +18,11 @@ const long = [
 const inBrowser = ["test/browser/**/*.test.ts"];
 
 /** What is tested on a PostgreSQL, and on a MariaDB if there is one. */
-const onPostgres = ["test/connectors/sql/**/*.test.ts", "test/storage/postgres/**/*.test.ts"];
+const onPostgres = [
+  "test/connectors/http/database/**/*.test.ts",
+  "test/connectors/sql/**/*.test.ts",
+  "test/storage/postgres/**/*.test.ts",
+];
 
 export default defineConfig({
   resolve: {

@@ -26,6 +26,7 @@ test.each<[page: string, heading: string, names: () => string[]]>([
   ["singer.md", "Options of both", () => optionsInSource("singer/command.ts", "CommandOptions")],
   ["singer.md", "Options of singerTap", () => optionsInSource("singer/singer-tap.ts", "TapOptions")],
   ["singer.md", "Options of singerTarget", () => optionsInSource("singer/singer-target.ts", "TargetOptions")],
+  ["oauth.md", "Options of sqlTokens", () => optionsInSource("http/oauth/sql-tokens.ts", "SqlTokensOptions")],
   ["oauth.md", "Options of refreshToken", () => optionsInSource("http/oauth/oauth.ts", "RefreshTokenOptions")],
   [
     "public-fetch.md",
@@ -33,6 +34,7 @@ test.each<[page: string, heading: string, names: () => string[]]>([
     () => optionsInSource("http/public-fetch/public-fetch.ts", "PublicFetchOptions"),
   ],
   ["http.md", "Options of limits", () => optionsInSource("http/limits.ts", "LimitOptions")],
+  ["http.md", "Options of sqlLimits", () => optionsInSource("http/sql-limits.ts", "SqlLimitOptions")],
   ["http.md", "Options of httpExport", () => optionsInSource("http/http-export.ts", "HttpExportOptions")],
   ["http.md", "Options of httpImport", () => optionsInSource("http/http-import.ts", ...httpImportOptions)],
 ])("%s names what the source has, and nothing else, under %s", (page, heading, names) => {

@@ -41,3 +41,4 @@ export {
   sinceLast,
 } from "./paging.ts";
 export type { HttpRequest, PreparedRequest, QueryValue, RequestBody } from "./request.ts";
+export { type SqlLimitOptions, sqlLimits } from "./sql-limits.ts";

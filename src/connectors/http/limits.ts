@@ -204,7 +204,7 @@ class Window {
 }
 
 /** The clock's time, which stands still while the clock is set back: nobody is to wait an hour for that. */
-class SteadyTime {
+export class SteadyTime {
   readonly #clock: Clock;
   #last: number;
   #behindMs = 0;

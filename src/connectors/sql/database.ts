@@ -58,6 +58,8 @@ export interface SqlDialect {
   cursorText(column: string): string;
   /** True for rows whose `column` is at least `ms` old, by the database's own clock. */
   isSettled(column: string, ms: number): string;
+  /** What stands at the end of a query that locks its rows; "" where a transaction locks everything. */
+  readonly forUpdate: string;
   /** The database's clock in epoch milliseconds. */
   readonly nowMs: string;
   faultOf(error: unknown): SqlFault;

@@ -100,9 +100,11 @@ export const mysqlDialect: SqlDialect = {
   place: () => "?",
   // Comparisons of rows do not use an index.
   comparesRows: false,
+  forUpdate: " for update",
   cursorText: (column) => `cast(${column} as char)`,
   isSettled: (column, ms) => `${column} <= now(6) - interval ${Math.ceil(ms * 1_000)} microsecond`,
-  nowMs: "unix_timestamp() * 1000",
+  // Whatever the time zone of the session is.
+  nowMs: "(unix_timestamp() * 1000 + microsecond(now(6)) div 1000)",
   faultOf,
   async columnsOf(queries, table) {
     const [name = "", schema = null] = [...table].reverse();
@@ -118,7 +120,7 @@ export const mysqlDialect: SqlDialect = {
     const find = `select idempotency_key from ${table} where idempotency_key in (${places})`;
     // Nothing is locked to begin with: locks on keys that are not there would make others wait for each other.
     if ((await tx.query(find, keys)).length > 0)
-      for (const row of await tx.query(`${find} for update`, keys)) marked.add(row.idempotency_key);
+      for (const row of await tx.query(`${find}${mysqlDialect.forUpdate}`, keys)) marked.add(row.idempotency_key);
     const fresh = keys.filter((key) => !marked.has(key));
     if (fresh.length === 0) return [];
     const rows = fresh.map(() => `(?, ${mysqlDialect.nowMs})`).join(", ");

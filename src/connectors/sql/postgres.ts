@@ -66,6 +66,7 @@ export const postgresDialect: SqlDialect = {
   quote,
   place: (nth) => `$${nth}`,
   comparesRows: true,
+  forUpdate: " for update",
   cursorText: (column) => `${column}::text`,
   isSettled: (column, ms) => `${column} <= now() - ${ms} * interval '1 millisecond'`,
   nowMs: "(extract(epoch from clock_timestamp()) * 1000)::bigint",

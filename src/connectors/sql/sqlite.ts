@@ -103,6 +103,7 @@ export const sqliteDialect: SqlDialect = {
   quote,
   place: () => "?",
   comparesRows: true,
+  forUpdate: "",
   // Fewer digits would not be the same number again.
   cursorText: (column) =>
     `case typeof(${column}) when 'real' then printf('%!.17g', ${column}) else cast(${column} as text) end`,

@@ -219,7 +219,7 @@ describe.skipIf("missing" in server)(`MariaDB${"missing" in server ? `: ${server
       expect(inspect(error, { depth: 20 })).not.toContain("s3cret");
     });
 
-    test("of a write whose connection is killed is retryLater before its commit, and unknown after it", async () => {
+    test("of a write whose connection is killed at its commit is unknown, whether it was committed or not", async () => {
       const table = await create("id int primary key");
       for (const last of [false, true]) {
         const pool = open();

@@ -3,9 +3,8 @@ import { open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { type Clock, systemClock } from "../../../clock.ts";
 import { InvalidOptionError } from "../../../errors.ts";
-import { isPlainObject } from "../../../model/record/json.ts";
 import { underLock } from "./file-lock.ts";
-import type { TokenStore, Tokens } from "./token-store.ts";
+import { type TokenStore, type Tokens, tokensIn } from "./token-store.ts";
 
 /**
  * Tokens in a file that only its owner can read (0600), for all processes of this computer that use them. Beside it is a
@@ -38,19 +37,10 @@ async function read(file: string): Promise<Tokens | undefined> {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
-  const tokens = parse(text);
+  const tokens = tokensIn(text);
   // Neither what it has nor what is wrong with it: both may quote a token.
   if (tokens === undefined) throw new Error(`${file} has no tokens: expected JSON such as {"refreshToken": "…"}`);
   return tokens;
-}
-
-function parse(text: string): Tokens | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && isPlainObject(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Resolves when they are durable: after a loss of power there are either the old tokens or the new ones. */

@@ -1,3 +1,5 @@
+import { isPlainObject } from "../../../model/record/json.ts";
+
 /** What a token server gave. */
 export interface Tokens {
   readonly accessToken?: string;
@@ -33,5 +35,15 @@ export class MemoryTokens implements TokenStore {
     const changed = this.#last.then(async () => (this.#tokens = await change(this.#tokens)));
     this.#last = changed.catch(() => undefined);
     return changed;
+  }
+}
+
+/** The tokens in a JSON text; undefined if it has none. */
+export function tokensIn(text: string): Tokens | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && isPlainObject(value) ? value : undefined;
+  } catch {
+    return undefined;
   }
 }
