@@ -224,7 +224,7 @@ export const mutations: readonly Mutation[] = [
     find: `    bell.ring("wakes");`,
     replace: `    bell.ring("flows");`,
     tests: ["test/storage/postgres/bell.test.ts"],
-    only: "1,000 waiting runs|free slot",
+    only: "ring in another one",
   },
   {
     promise: "a run that another process cancels ends within two seconds",

@@ -63,6 +63,20 @@ test("a bell that one process rings is heard in another one, on the topic that i
   await other?.close();
 });
 
+test("wake-ups that one process adds ring in another one", async () => {
+  const [one, other] = [await open("rung"), await open("rung")];
+  let heard = 0;
+  const end = other.wakes.onBell?.(() => heard++);
+  await until(() => heard > 0);
+  const before = heard;
+
+  await one.wakes.addWakes([{ _flowId: "flow", _exportId: "orders" }]);
+  await until(() => heard > before);
+
+  end?.();
+  expect(heard).toBe(before + 1);
+});
+
 test("rings of one process within 20 ms are one at once and one after them", async () => {
   const sent: unknown[] = [];
   const counting = { query: async (query: pg.QueryConfig) => (sent.push(query.values), { rows: [] }) };
