@@ -1,6 +1,7 @@
 import { InvalidRequestError } from "../errors.ts";
 import { type Json, copyJson } from "../model/record/json.ts";
 import { messageOf } from "../model/message.ts";
+import { roughSize } from "../model/record/size.ts";
 import type { Run } from "../model/run.ts";
 import type { FailureQuery, RunQuery } from "../storage/storage.ts";
 
@@ -8,7 +9,7 @@ import type { FailureQuery, RunQuery } from "../storage/storage.ts";
 export interface RunOptions {
   /** A sample: at most this many records for each import, and no checkpoint moves; 1 or more. @default all */
   readonly limit?: number;
-  /** JSON handed to the export's `pages` as `run.parameters`, such as the window of a backfill. */
+  /** JSON handed to the export's `pages` as `run.parameters`, such as the window of a backfill; at most 64 KB. */
   readonly parameters?: Json;
   /** False: it reads from no checkpoint, in one pass, and leaves all checkpoints where they are. @default true */
   readonly moveCheckpoint?: boolean;
@@ -59,20 +60,37 @@ export function readRunOptions(options: RunOptions): Partial<Pick<Run, "limit" |
     throw new InvalidRequestError("moveCheckpoint", "true or false", moveCheckpoint);
   return {
     ...(limit === undefined ? {} : { limit }),
-    ...(parameters === undefined ? {} : { parameters: readJson("parameters", parameters) }),
+    ...(parameters === undefined ? {} : { parameters: readJson("parameters", parameters, mostParameters) }),
     ...(moveCheckpoint === false ? { moveCheckpoint } : {}),
   };
 }
 
+/** Bytes of JSON that a run's parameters may have: every list of runs has them in it. */
+const mostParameters = 64 * 1_024;
+
+/** Bytes of JSON that a checkpoint may have that is set by hand. */
+export const mostCheckpoint = 16 * 2 ** 20;
+
+/** Failures that are chosen for one retry at most: the run keeps their ids. */
+export const mostChosen = 10_000;
+
 /**
- * A frozen copy.
+ * A frozen copy. `most`: bytes of its JSON, in UTF-8.
  *
- * @throws `invalid_request` if it is not JSON.
+ * @throws `invalid_request` if it is not JSON, or longer than that.
  */
-export function readJson(field: string, value: Json): Json {
+export function readJson(field: string, value: Json, most: number): Json {
+  const limit = `JSON of at most ${most >= 2 ** 20 ? `${most / 2 ** 20} MB` : `${most / 1_024} KB`}`;
+  // Each value and comma is a byte or more, and counted as eight: what measures this much is too long for certain, and
+  // is not walked to its end.
+  if (roughSize(value, most * 8) > most * 8) throw new InvalidRequestError(field, limit, value);
+  let copy: Json;
   try {
-    return copyJson(value, field);
+    copy = copyJson(value, field);
   } catch (error) {
     throw new InvalidRequestError(field, `JSON (${messageOf(error)})`, value);
   }
+  const bytes = new TextEncoder().encode(JSON.stringify(copy)).length;
+  if (bytes > most) throw new InvalidRequestError(field, `${limit} (this has ${bytes} bytes)`, value);
+  return copy;
 }

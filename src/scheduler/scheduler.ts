@@ -38,6 +38,8 @@ import {
   type InboxFilter,
   type RunFilter,
   type RunOptions,
+  mostCheckpoint,
+  mostChosen,
   readJson,
   readRunOptions,
 } from "./requests.ts";
@@ -218,7 +220,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    * as durably as the storage keeps them. Only then may their sender get an OK.
    *
    * @throws `not_found`, `invalid_request`; `flow_disabled` if no enabled flow uses the export; `busy` if an inbox is
-   * full. Nothing has been taken in then.
+   * full. Nothing has been taken in then. `storage_failed`: send them again; with event ids none is delivered twice.
    */
   async accept<E extends string>(
     _exportId: ExportIdFor<X, E>,
@@ -250,12 +252,15 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    * Queues a run that sends the flow's open failures, or those selected, to the import that did not take them, under
    * the same keys. What it delivers is a failure no more.
    *
-   * @throws `not_found`, also for an import that is none of the flow's; `flow_disabled`, `busy`.
+   * @throws `not_found`, also for an import that is none of the flow's; `flow_disabled`, `busy`; `invalid_request` if more
+   * than 10,000 are selected by their ids.
    */
   async retryFailures(_flowId: string, selection: RetrySelection = {}): Promise<Run> {
     const flow = await this.#flow(_flowId);
     const { _importId, _ids, _integrationId } = selection;
     if (_importId !== undefined && !importIdsOf(flow).includes(_importId)) throw new NotFoundError("import", _importId);
+    if (_ids !== undefined && _ids.length > mostChosen)
+      throw new InvalidRequestError("_ids", `at most ${mostChosen} ids`, _ids);
     await this.#failures.expect(_ids ?? [], { _flowId, ...omitUndefined({ _integrationId }) });
     return this.#queue.add(_flowId, { trigger: "retry", retry: Object.freeze(omitUndefined(selection)) });
   }
@@ -316,12 +321,13 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    * the start. Positions of readings that are not through are given up.
    *
    * @throws `not_found`; `conflict` while a run of the flow is active or waits to be resumed; `invalid_request` if it is
-   * not JSON.
+   * not JSON, or more than 16 MB of it.
    */
   async setCheckpoint(_flowId: string, checkpoint: Json | undefined, options: CheckpointOptions = {}): Promise<void> {
     const flow = await this.#flow(_flowId);
     const version = this.#registry.findExport(flow._exportId)?.checkpointVersion ?? 1;
-    const stored = checkpoint === undefined ? undefined : { value: readJson("checkpoint", checkpoint), version };
+    const stored =
+      checkpoint === undefined ? undefined : { value: readJson("checkpoint", checkpoint, mostCheckpoint), version };
     await this.#deliveries.setCheckpoint(flow, stored, options._importId);
   }
 

@@ -27,7 +27,9 @@ export const runShape = v.strictObject({
       "Sample run: at most this many records for each import, and no checkpoint moves; all if it is left out.",
     ),
   ),
-  parameters: v.optional(described(v.unknown(), "JSON handed to the export, such as the window of a backfill.")),
+  parameters: v.optional(
+    described(v.unknown(), "JSON handed to the export, such as the window of a backfill; at most 64 KB."),
+  ),
   moveCheckpoint: v.optional(
     described(v.boolean("true or false"), "False: the run neither reads from checkpoints nor moves them."),
   ),

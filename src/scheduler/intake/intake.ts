@@ -9,6 +9,7 @@ import type { Run } from "../../model/run.ts";
 import type { AppendInboxFlowResult, Arrival, Storage } from "../../storage/storage.ts";
 import { type ArrivalPage, arrivalOf, failuresOf, sortArrival } from "./arrival.ts";
 import type { Duties } from "../duties.ts";
+import { slicesOf } from "./slices.ts";
 import type { ClockWatch } from "../maintenance/clock-watch.ts";
 import { type ExportCatalog, Listeners } from "./listeners.ts";
 
@@ -60,7 +61,8 @@ export class Intake {
   }
 
   /**
-   * Resolves when the records are kept. None of them is if it rejects.
+   * Resolves when the records are kept. None of them is if it rejects; but if the storage fails in the middle of many
+   * records with event ids some may be, which are known when all of them are sent again.
    *
    * @throws `not_found`, `invalid_request`, `flow_disabled` if no enabled flow uses the export, `busy` if an inbox is full.
    */
@@ -69,7 +71,7 @@ export class Intake {
   }
 
   async #accept(_exportId: string, records: readonly unknown[], options: Arriving): Promise<AcceptResult> {
-    const { storage, maxInboxPages, dedupeWindowMs } = this.#deps;
+    const { maxInboxPages } = this.#deps;
     const source = this.#deps.exports.findExport(_exportId);
     if (source === undefined) throw new NotFoundError("export", _exportId);
     checkArrival(records, options.ids);
@@ -79,21 +81,30 @@ export class Intake {
     const { flows, unreadable } = await this.#flows(_exportId, options._integrationId);
     if (records.length === 0) return { accepted: 0, duplicates: 0 };
     const arrival = this.#arrival(arrived, { _exportId, flows, unreadable, ids: options.ids });
-    const appended = await storage.appendInbox(arrival, {
-      maxInboxPages,
-      dedupeAfter: this.#deps.clockWatch.retentionNow() - dedupeWindowMs,
-    });
+    const { slices, repeated } = slicesOf(arrival, this.#deps.newId);
+    const duplicates = new Map<string, number>();
+    for (const [index, slice] of slices.entries())
+      for (const flow of await this.#append(slice, index === 0 ? maxInboxPages : Infinity))
+        duplicates.set(flow._flowId, (duplicates.get(flow._flowId) ?? repeated) + flow.duplicates);
+    const fewest = Math.min(...duplicates.values());
+    return { accepted: arrived.copies.length - fewest, duplicates: fewest };
+  }
+
+  // What follows the first slice is not refused for want of room: its sender would have to know what was taken in.
+  async #append(arrival: Arrival, maxInboxPages: number): Promise<readonly AppendInboxFlowResult[]> {
+    const { clockWatch, dedupeWindowMs, storage } = this.#deps;
+    const rule = { maxInboxPages, dedupeAfter: clockWatch.retentionNow() - dedupeWindowMs };
+    const appended = await storage.appendInbox(arrival, rule);
     if (appended.outcome === "full") {
       const inbox = `The inbox of flow ${appended._flowId} holds ${maxInboxPages} pages`;
       throw new BusyError(`${inbox}, import ${appended._importId} has the most left: try again later`);
     }
-    if (appended.flows.length === 0) throw new FlowDisabledError(`No enabled flow uses export ${_exportId}`);
+    if (appended.flows.length === 0) throw new FlowDisabledError(`No enabled flow uses export ${arrival._exportId}`);
     for (const flow of appended.flows) {
       this.#watchFilling(flow);
       if (flow.run !== undefined) this.#queued(flow.run);
     }
-    const duplicates = Math.min(...appended.flows.map((flow) => flow.duplicates));
-    return { accepted: arrived.copies.length - duplicates, duplicates };
+    return appended.flows;
   }
 
   #arrival(

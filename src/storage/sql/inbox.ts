@@ -331,17 +331,23 @@ function* unseen(
   { ids, size, at, dedupeAfter }: { ids: readonly string[] | undefined; size: number; at: number; dedupeAfter: number },
 ): TransactionBody<readonly number[]> {
   if (ids === undefined) return Array.from({ length: size }, (_, index) => index);
-  const fresh: number[] = [];
+  // The first record of each id in this arrival: a second one is known, however short the window is.
+  const places = new Map<string, number>();
   for (const [index, id] of ids.entries()) {
-    const row = yield* rowOf(
-      `insert into poundlock_events (flow_id, id, seen_at) values (?, ?, ?)
-        on conflict (flow_id, id) do update set seen_at = excluded.seen_at where poundlock_events.seen_at < ?
-        returning seen_at`,
-      ...[_flowId, eventIdOf(id), at, dedupeAfter],
-    );
-    // Seen within this very arrival, before the window, it was written a moment ago with the same time.
-    if (row !== undefined && !(at < dedupeAfter && ids.indexOf(id) < index)) fresh.push(index);
+    const stored = eventIdOf(id);
+    if (!places.has(stored)) places.set(stored, index);
   }
+  const fresh: number[] = [];
+  for (const some of portionsOf([...places.keys()])) {
+    const rows = yield* rowsOf<{ id: string }>(
+      rememberEvents(some.length),
+      ...some.flatMap((id) => [_flowId, id, at]),
+      dedupeAfter,
+    );
+    for (const { id } of rows) fresh.push(places.get(id) ?? 0);
+  }
+  // Rows are returned in an order of the database's.
+  fresh.sort((one, other) => one - other);
   // As many as came, and some more: what is outdated never grows, and no arrival pays for all of it.
   yield* execute(
     `delete from poundlock_events where flow_id = ? and id in (
@@ -349,6 +355,21 @@ function* unseen(
     ...[_flowId, _flowId, dedupeAfter, ids.length + 10],
   );
   return fresh;
+}
+
+function rememberEvents(size: number): string {
+  const rows = Array.from({ length: size }, () => "(?, ?, ?)").join(", ");
+  return `insert into poundlock_events (flow_id, id, seen_at) values ${rows}
+    on conflict (flow_id, id) do update set seen_at = excluded.seen_at where poundlock_events.seen_at < ? returning id`;
+}
+
+/** Event ids of one statement. Few sizes, as statements are kept prepared. */
+const eventPortions = [256, 16, 1];
+
+function* portionsOf(ids: readonly string[]): Generator<readonly string[], void> {
+  let start = 0;
+  for (const size of eventPortions)
+    for (; start + size <= ids.length; start += size) yield ids.slice(start, start + size);
 }
 
 function* addPage(

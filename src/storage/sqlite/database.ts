@@ -2,6 +2,7 @@ import { type Clock, delay } from "../../clock.ts";
 import type { Dialect, Transaction, TransactionBody, SqlDatabase, Statement } from "../sql/database.ts";
 import { checkVersion, migrate } from "../sql/schema.ts";
 import type { SqliteDatabase, SqliteStatement } from "./drivers.ts";
+import { OpenFile } from "./open-file.ts";
 
 /** What a connection needs. */
 export interface ConnectionParts {
@@ -13,6 +14,8 @@ export interface ConnectionParts {
   readonly clock: Clock;
   /** Whether closing closes the connection. */
   readonly owned: boolean;
+  /** Where the file is; absent: in memory, or a host's own connection, which is the host's to watch. */
+  readonly file?: string;
 }
 
 /** How long the driver itself may wait for a lock, which blocks all of the process. */
@@ -58,6 +61,7 @@ export class SqliteConnection implements SqlDatabase {
   #line: Entry[] = [];
   #opening: Promise<void> | undefined;
   #isOpen = false;
+  #openFile: OpenFile | undefined;
   #writing: Promise<void> | undefined;
   readonly #reading = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
@@ -134,6 +138,8 @@ export class SqliteConnection implements SqlDatabase {
       this.#database.exec("pragma foreign_keys = on");
     }
     await this.#whenFree(() => this.#transact([() => migrate(this.dialect)]));
+    const { clock, file } = this.#parts;
+    if (file !== undefined) this.#openFile = new OpenFile(file, clock);
     this.#isOpen = true;
   }
 
@@ -190,6 +196,7 @@ export class SqliteConnection implements SqlDatabase {
   // All or none of those it returns results for. At least one, then as many as there is time for.
   #transact(bodies: readonly Transaction<unknown>[], isSpent = () => false): readonly unknown[] {
     const results: unknown[] = [];
+    this.#openFile?.expectInPlace();
     this.#prepared("begin immediate").run();
     try {
       for (const transaction of bodies) {

@@ -61,7 +61,9 @@ export class SqliteStorage extends SqlStorage {
    * Opens the file, or makes it, and brings its schema up to date.
    *
    * @throws `invalid_option` if this computer has no driver for it; `storage_failed` if the file is damaged, no
-   * database, or of a newer version of poundlock, and then it is left as it is.
+   * database, or of a newer version of poundlock, and then it is left as it is. Once it is open, every change rejects with
+   * `storage_failed` while its path leads to another file or to none: what is written to a file that was renamed or
+   * deleted under its process would be lost with the process.
    */
   static async open(file: string, options: SqliteOptions = {}): Promise<SqliteStorage> {
     validate({ file, ...options }, { file: fileRule, ...openRules }, InvalidOptionError);
@@ -75,11 +77,12 @@ export class SqliteStorage extends SqlStorage {
         busyTimeoutMs,
         clock: systemClock,
         owned: true,
+        ...(isPath(file) ? { file: resolve(file) } : {}),
       });
       await connection.open();
       opened.set(database, connection);
       const storage = new SqliteStorage(database);
-      if (!/^$|:memory:|^file:/.test(file)) storage.#location = resolve(file);
+      if (isPath(file)) storage.#location = resolve(file);
       return storage;
     } catch (error) {
       database?.close();
@@ -87,6 +90,10 @@ export class SqliteStorage extends SqlStorage {
       throw new StorageFailedError(`open of ${file}`, reasonOf(file, error));
     }
   }
+}
+
+function isPath(file: string): boolean {
+  return !/^$|:memory:|^file:/.test(file);
 }
 
 // What drivers say of a folder that is missing does not name it.
