@@ -1,4 +1,5 @@
 import { InvalidOptionError } from "../errors.ts";
+import { itemAt } from "../model/item-at.ts";
 import type { ImportMembers, Result } from "../model/host/import.ts";
 import { callable, objectWith, validate } from "../model/validate.ts";
 import { type WritingImport, refuseShaping, rejected, settingsOf, writeEach } from "./composed.ts";
@@ -39,7 +40,7 @@ export function inSequence<In, Mid, R = unknown, S = unknown>(
         }
       }
       const written = await writeEach(then, following, new PartContext(context, origins));
-      for (const [place, { index }] of origins.entries()) results[index] = written[place] ?? { ok: true };
+      for (const [place, { index }] of origins.entries()) results[index] = itemAt(written, place);
       return results;
     },
   };

@@ -2,6 +2,7 @@ import type { Flow } from "../model/flow/flow.ts";
 import type { ImportContext } from "../model/host/import.ts";
 import type { Logger } from "../model/logger.ts";
 import type { Run } from "../model/run.ts";
+import { itemAt } from "../model/item-at.ts";
 
 /** Where a record of a part comes from: its place in the batch, and which of its items it is. */
 export interface Origin {
@@ -48,7 +49,7 @@ export class PartContext implements ImportContext {
   }
 
   #of(keys: readonly string[]): readonly string[] {
-    const keyOf = ({ index, item }: Origin) => (keys[index] ?? "") + (item === undefined ? "" : `/${item}`);
+    const keyOf = ({ index, item }: Origin) => itemAt(keys, index) + (item === undefined ? "" : `/${item}`);
     return Object.freeze(this.#origins.map(keyOf));
   }
 }

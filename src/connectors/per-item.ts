@@ -1,4 +1,5 @@
 import { InvalidOptionError } from "../errors.ts";
+import { itemAt } from "../model/item-at.ts";
 import type { ImportContext, ImportMembers, Result } from "../model/host/import.ts";
 import { outcomeOf } from "../model/host/outcome.ts";
 import { callable, objectWith, validate } from "../model/validate.ts";
@@ -26,7 +27,7 @@ export function perItem<In, Item, R = unknown>(
       const { items, origins, broken } = itemsIn(records, itemsOf);
       const results = await writeItems(into, { items, origins }, context);
       const byRecord = records.map((): Result<R>[] => []);
-      for (const [place, { index }] of origins.entries()) byRecord[index]?.push(results[place] ?? { ok: true });
+      for (const [place, { index }] of origins.entries()) itemAt(byRecord, index).push(itemAt(results, place));
       return byRecord.map((each, index) => broken.get(index) ?? worstOf(each, into.idempotent));
     },
     ...(into.find === undefined ? {} : { find: findItems(into, itemsOf) }),

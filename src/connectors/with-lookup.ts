@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from "../clock.ts";
 import { InvalidOptionError, retryLater } from "../errors.ts";
+import { itemAt } from "../model/item-at.ts";
 import type { ImportContext, ImportMembers, Result } from "../model/host/import.ts";
 import { outcomeOf } from "../model/host/outcome.ts";
 import { type Shape, callable, duration, objectWith, oneOf, v, validate, wholeNumber } from "../model/validate.ts";
@@ -66,7 +67,7 @@ export function withLookup<In, Out, F, R = unknown>(
     async write(records, context) {
       const { found, results, origins } = await lookup.merged<R>(records, context);
       const written = await writeEach(into, found, new PartContext(context, origins));
-      for (const [place, { index }] of origins.entries()) results[index] = written[place] ?? results[index];
+      for (const [place, { index }] of origins.entries()) results[index] = itemAt(written, place);
       return results as readonly Result<R>[];
     },
     ...(into.find === undefined ? {} : { find: findThrough(into, lookup) }),

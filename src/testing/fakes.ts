@@ -1,5 +1,6 @@
 import type { Export } from "../model/host/export.ts";
 import type { ImportContext, ImportMembers, Result } from "../model/host/import.ts";
+import { itemAt } from "../model/item-at.ts";
 
 /** How an {@link arrayExport} behaves. */
 export interface ArrayExportOptions<T> {
@@ -85,7 +86,7 @@ export function scriptedImport<T>(script: WriteScript<T>, settings: ImportSettin
       for (const [index, record] of records.entries()) {
         if (results?.[index]?.ok === false) continue;
         written.push(record);
-        byKey.set(context.keys[index] ?? "", record);
+        byKey.set(itemAt(context.keys, index), record);
       }
       return results;
     },

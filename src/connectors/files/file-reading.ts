@@ -1,6 +1,7 @@
 import { isAborted } from "../../clock.ts";
 import { messageOf } from "../../model/message.ts";
 import type { UnreadableRecord } from "../../model/host/page.ts";
+import { itemAt } from "../../model/item-at.ts";
 import { type FileEntry, type FileSystem, codeOfFileError } from "./file-system.ts";
 import { type Format, type FormatReader, FoundRecords, type RandomFile } from "./format.ts";
 import { isPacked, unpacked } from "./packed.ts";
@@ -124,7 +125,7 @@ export class FileReading<T> {
       if (problem === undefined) records.push(found.records[index] as T);
       else {
         const error = new Error(`${path}, ${problem.message}`);
-        const key = `${path}, line ${problem.line ?? 0}, ${found.ends[index] ?? 0}`;
+        const key = `${path}, line ${problem.line ?? 0}, ${itemAt(found.ends, index)}`;
         unreadable.push({ raw: found.records[index], error, ...(key.length > 1_000 ? {} : { key }) });
       }
     }
@@ -188,7 +189,7 @@ function rest<T>(found: FoundRecords<T>, from: number, to = Infinity): FoundReco
   for (let index = from; index < Math.min(to, found.records.length); index++) {
     const problem = found.unreadable.get(index);
     if (problem !== undefined) left.unreadable.set(left.records.length, problem);
-    left.add(found.records[index] as T, found.ends[index] ?? 0, found.lines[index] ?? 0);
+    left.add(found.records[index] as T, itemAt(found.ends, index), itemAt(found.lines, index));
   }
   return left;
 }

@@ -4,6 +4,7 @@ import { type ImportContext, type ImportMembers, type Result, importRules } from
 import { formatValue } from "../../model/record/json.ts";
 import { outcomeOf } from "../../model/host/outcome.ts";
 import { type Shape, callable, objectWith, string, v, validate, wholeNumber } from "../../model/validate.ts";
+import { itemAt } from "../../model/item-at.ts";
 import { type Answer, type BodyCheck, type Fate, type Verdict, fateOf, judge, judgeBody, thrownAs } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import type { HttpRequest } from "./request.ts";
@@ -208,8 +209,8 @@ function withKey(request: HttpRequest, header: string | undefined, key: string):
 /** One key for the same records in the same states and order. */
 function batchKey(keys: readonly string[]): string {
   const hash = createHash("sha256").update(JSON.stringify(keys)).digest();
-  hash[6] = ((hash[6] ?? 0) & 0x0f) | 0x80;
-  hash[8] = ((hash[8] ?? 0) & 0x3f) | 0x80;
+  hash[6] = (itemAt(hash, 6) & 0x0f) | 0x80;
+  hash[8] = (itemAt(hash, 8) & 0x3f) | 0x80;
   return hash.toString("hex", 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }
 
@@ -232,11 +233,11 @@ class OneRecord implements RecordContext {
   }
 
   get key(): string {
-    return this.#batch.keys[this.#index] ?? "";
+    return itemAt(this.#batch.keys, this.#index);
   }
 
   get idempotencyKey(): string {
-    return this.#batch.idempotencyKeys[this.#index] ?? "";
+    return itemAt(this.#batch.idempotencyKeys, this.#index);
   }
 
   get signal(): AbortSignal {

@@ -1,5 +1,6 @@
 import type { Clock } from "../../clock.ts";
 import { type SqlDatabase, type SqlQueries, tableName } from "./database.ts";
+import { itemAt } from "../../model/item-at.ts";
 
 /** Where it is remembered what has been applied. */
 export interface OnceRule {
@@ -38,7 +39,7 @@ export class OnceMarks {
     for (let start = 0; start < distinct.length; start += most)
       for (const key of await this.#mark(tx, distinct.slice(start, start + most))) fresh.add(key);
     // Of two records under one key the first is applied.
-    return records.filter((_, index) => fresh.delete(keys[index] ?? ""));
+    return records.filter((_, index) => fresh.delete(itemAt(keys, index)));
   }
 
   /** Removes marks that are too old, now and then. */

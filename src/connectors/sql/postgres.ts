@@ -1,5 +1,7 @@
 import { InvalidOptionError } from "../../errors.ts";
+import { messageOf } from "../../model/message.ts";
 import { objectWith, expectation } from "../../model/validate.ts";
+import { itemAt } from "../../model/item-at.ts";
 import {
   type RowStatement,
   type SqlDatabase,
@@ -90,8 +92,7 @@ function sqlStateOf(error: unknown): string | undefined {
 /** @see https://www.postgresql.org/docs/current/errcodes-appendix.html */
 function faultOf(error: unknown): SqlFault {
   const state = sqlStateOf(error);
-  if (state === undefined)
-    return isNetworkError(error) || /terminat/i.test((error as Error | undefined)?.message ?? "") ? "retry" : undefined;
+  if (state === undefined) return isNetworkError(error) || /terminat/i.test(messageOf(error)) ? "retry" : undefined;
   if (/^(22|23|21000|P0001)/.test(state)) return "reject";
   if (/^(08|40|53|55|57|58)/.test(state)) return "retry";
   return /^(28|3D|3F|42|0A)/.test(state) ? "stop" : undefined;
@@ -112,7 +113,7 @@ async function writeRows(
   const unwritable = new Map<number, unknown>();
   const written = rows.map((row, index) => {
     try {
-      return JSON.stringify(Object.fromEntries(row.map((value, nth) => [to.columns[nth] ?? "", value])));
+      return JSON.stringify(Object.fromEntries(row.map((value, nth) => [itemAt(to.columns, nth), value])));
     } catch (error) {
       unwritable.set(index, error);
       return undefined;
@@ -133,7 +134,7 @@ async function writeRows(
       return error;
     }
   });
-  for (const [place, error] of atFault) unwritable.set(places[place] ?? 0, error);
+  for (const [place, error] of atFault) unwritable.set(itemAt(places, place), error);
   return unwritable;
 }
 

@@ -1,5 +1,6 @@
 import type { ImportContext } from "../../model/host/import.ts";
 import { formatValue } from "../../model/record/json.ts";
+import { itemAt } from "../../model/item-at.ts";
 import type { SqlDatabase, SqlQueries, WriteMode } from "./database.ts";
 
 /** What a {@link RowWriter} goes by. */
@@ -66,7 +67,7 @@ export class RowWriter {
     for (const { columns, rows, indexes } of groups) {
       const to = { ...rule, columns, ...(keyColumn === undefined ? {} : { keyColumn }) };
       for (const [place, error] of await this.#database.dialect.writeRows(tx, to, rows))
-        atFault.set(indexes[place] ?? 0, error);
+        atFault.set(itemAt(indexes, place), error);
     }
     return atFault;
   }

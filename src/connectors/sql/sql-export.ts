@@ -2,6 +2,7 @@ import { InvalidOptionError, retryLater } from "../../errors.ts";
 import { type Export, type ExportContext, exportRules } from "../../model/host/export.ts";
 import type { Page } from "../../model/host/page.ts";
 import { duration, objectWith, oneOf, string, v, validate } from "../../model/validate.ts";
+import { itemAt } from "../../model/item-at.ts";
 import { type SqlDatabase, type SqlRow, tableName } from "./database.ts";
 
 /** What is read of a table. */
@@ -77,7 +78,7 @@ export function sqlExport<T = SqlRow>(options: SqlExportOptions<T>): Export<T, S
   } = options;
   if (read === "changes" && settleMs === undefined && settled === undefined)
     throw new InvalidOptionError("sqlExport.settleMs", "how old a row has to be, in milliseconds", settleMs);
-  const last = cursor.at(-1) ?? "";
+  const last = itemAt(cursor, cursor.length - 1);
   const key = (row: T) => String((row as SqlRow)[last]);
   return {
     ...(columns === undefined || columns.includes(last) ? { key } : {}),
@@ -165,7 +166,7 @@ class TableReading<T> {
   }
 
   #settled(): readonly string[] {
-    const { database, cursor, read, settleColumn = cursor[0] ?? "", settleMs, settled } = this.#options;
+    const { database, cursor, read, settleColumn = itemAt(cursor, 0), settleMs, settled } = this.#options;
     if (settled !== undefined) return [`(${settled})`];
     if (settleMs === undefined || (settleMs === 0 && read === "all")) return [];
     return [database.dialect.isSettled(database.dialect.quote(settleColumn), settleMs)];
@@ -193,7 +194,7 @@ class TableReading<T> {
       const text = `select 1 as found from ${name} where ${column} is null${condition} limit 1`;
       if ((await this.#query({ text, values: [] })).length > 0)
         throw new Error(
-          `${tableParts(table).join(".")}.${cursor[nth] ?? ""} is null in a row: such rows can be neither ordered nor found again`,
+          `${tableParts(table).join(".")}.${itemAt(cursor, nth)} is null in a row: such rows can be neither ordered nor found again`,
         );
     }
   }

@@ -1,3 +1,4 @@
+import { itemAt } from "../../model/item-at.ts";
 import { type SqlDatabase, type SqlQueries, tableName } from "./database.ts";
 
 /** Which rows are deleted when a run has read the whole source. */
@@ -31,7 +32,7 @@ export async function sweepTable(
   const [name, by] = [tableName(dialect, table), dialect.quote(column)];
   const prefix = `${stamp.flow}/`;
   const count = async (condition: string, values: readonly string[]) =>
-    Number((await tx.query(`select count(*) as n from ${name} where ${condition}`, values))[0]?.n ?? 0);
+    Number(itemAt(await tx.query(`select count(*) as n from ${name} where ${condition}`, values), 0).n);
   const ofFlow = `substr(${by}, 1, ${Array.from(prefix).length}) = ${dialect.place(1)}`;
   const ofOthers = `${ofFlow} and ${by} <> ${dialect.place(2)}`;
   const values = [prefix, prefix + stamp.run];

@@ -4,6 +4,7 @@ import { type FlowIssue, FlowIssues, addUnknownId, addUnknownRefs } from "../../
 import { formatValue } from "../../model/record/json.ts";
 import { patched } from "../../model/flow/patch.ts";
 import type { Run } from "../../model/run.ts";
+import { itemAt } from "../../model/item-at.ts";
 import { type TenantScope, sees } from "../authorization.ts";
 import { HttpError } from "../http-error.ts";
 import type { Viewer } from "../redaction.ts";
@@ -90,6 +91,6 @@ async function foreignRefs(
   const flows = await Promise.all(next.map(async (_id) => (_id === "" ? undefined : find(_id))));
   for (const [index, flow] of flows.entries())
     if (next[index] !== "" && (flow === undefined || !sees(scope, flow)))
-      addUnknownId(issues, { field: `_runNextFlowIds.${index}`, kind: "flow", _id: next[index] ?? "" });
+      addUnknownId(issues, { field: `_runNextFlowIds.${index}`, kind: "flow", _id: itemAt(next, index) });
   return issues.all;
 }

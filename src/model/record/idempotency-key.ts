@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { canonicalHash } from "./canonical.ts";
+import { itemAt } from "../item-at.ts";
 
 /** What an idempotency key is made of. */
 export interface RecordIdentity {
@@ -24,7 +25,7 @@ export function idempotencyKey({ _flowId, _importId, key, version, record }: Rec
 }
 
 function uuidOf(bytes: Buffer): string {
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80;
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  bytes[6] = (itemAt(bytes, 6) & 0x0f) | 0x80;
+  bytes[8] = (itemAt(bytes, 8) & 0x3f) | 0x80;
   return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }

@@ -49,7 +49,6 @@ export class Departures {
   /** How it leaves once the page is committed for it; undefined if it goes on. */
   async after(recipient: Recipient, result: ImportResult, settled: SettledPage): Promise<Departure | undefined> {
     if (result.pause !== undefined) return this.unavailable(recipient, result.pause);
-    if (settled.numNew === 0) return undefined;
     const { countOpen, maxFailures, maxOpenFailures } = this.#deps;
     const { _importId } = recipient;
     const message = messageOf(result.errors.at(-1)?.error);

@@ -1,5 +1,6 @@
 import { delay } from "../../clock.ts";
 import { ExportFailedError } from "../../errors.ts";
+import { itemAt } from "../../model/item-at.ts";
 import type { Json } from "../../model/record/json.ts";
 import { importIdsOf } from "../../model/flow/flow.ts";
 import type { ImportPlace, StoredCheckpoint } from "../../model/place.ts";
@@ -87,10 +88,11 @@ export class PassReader {
   // The page token of the position is not valid any more: reading begins at the checkpoint again.
   async #withoutPosition(start: PassStart): Promise<PassStart> {
     const { _importIds } = start;
-    const [first = ""] = _importIds;
     if (this.#ownPosition) await this.#progress.commit({ position: { pages: 0 } });
     else await this.#progress.commit({ places: [{ _importIds, position: null }] });
-    const checkpoint = this.#ownPosition ? this.ownCheckpoint() : this.#progress.placeOf(first).checkpoint;
+    const checkpoint = this.#ownPosition
+      ? this.ownCheckpoint()
+      : this.#progress.placeOf(itemAt(_importIds, 0)).checkpoint;
     const { checkpoint: _, ...rest } = start;
     return { ...rest, ...(checkpoint === undefined ? {} : { checkpoint }), _runId: this.#progress.run._id, pages: 0 };
   }

@@ -1,3 +1,4 @@
+import { itemAt } from "../../model/item-at.ts";
 import type { Codec } from "../../model/host/export.ts";
 import type { Failure } from "../../model/failure.ts";
 import type { Flow } from "../../model/flow/flow.ts";
@@ -112,9 +113,9 @@ export class FailureSource implements Source {
     const problems = new Map<number, Error>([...unreadable, ...undecoded]);
     const keys = {
       ...(problems.size === 0 ? {} : { problems }),
-      keyOf: (index: number) => items[index]?.key ?? "",
+      keyOf: (index: number) => itemAt(items, index).key,
       // An edit is a state of its own.
-      versionOf: (index: number) => editedVersion(items[index]),
+      versionOf: (index: number) => editedVersion(itemAt(items, index)),
       mutable,
       page: ++this.#pages,
     };
@@ -149,7 +150,6 @@ interface FailureCheckpoint {
   readonly asked?: number;
 }
 
-function editedVersion(failure: Failure | undefined): string | number | undefined {
-  const { editedAt, version } = failure ?? {};
+function editedVersion({ editedAt, version }: Failure): string | number | undefined {
   return editedAt === undefined ? version : `${version ?? ""}/edited ${editedAt}`;
 }

@@ -1,4 +1,5 @@
 import type { Export } from "../../model/host/export.ts";
+import { itemAt } from "../../model/item-at.ts";
 import type { InboxPage, Storage } from "../../storage/storage.ts";
 import { Batch } from "../destination/batch.ts";
 import { decodeRecords } from "./decode.ts";
@@ -41,7 +42,7 @@ export class InboxSource implements Source {
     const stored = entries.flatMap((entry) => entry.records);
     const { mutable, problems, records } = decodeRecords(stored, this.#from.export.codec, this.#from);
     const eventKeys = entries.flatMap((entry) => entry.keys);
-    const defaultKeyOf = (index: number) => eventKeys[index] ?? "";
+    const defaultKeyOf = (index: number) => itemAt(eventKeys, index);
     const keys = pageKeys(records, this.#from.export, { defaultKeyOf, problems, name: `inbox page ${through}` });
     const excluded = new Set(entries.flatMap(({ droppedFor = [] }) => droppedFor));
     return {

@@ -6,6 +6,7 @@ import type { Logger } from "../../model/logger.ts";
 import type { Flow } from "../../model/flow/flow.ts";
 import { longestKey, unstorable } from "../../model/validate.ts";
 import type { Run } from "../../model/run.ts";
+import { itemAt } from "../../model/item-at.ts";
 import type { AppendInboxFlowResult, Arrival, Storage } from "../../storage/storage.ts";
 import { type ArrivalPage, arrivalOf, failuresOf, sortArrival } from "./arrival.ts";
 import type { Duties } from "../duties.ts";
@@ -130,7 +131,7 @@ export class Intake {
       );
     return {
       ...{ _id, _exportId, records: copies, at: now, starts },
-      ...(ids === undefined ? {} : { ids: kept.map((index) => ids[index] ?? "") }),
+      ...(ids === undefined ? {} : { ids: kept.map((index) => itemAt(ids, index)) }),
       ...(failures.length === 0 ? {} : { failures }),
     };
   }

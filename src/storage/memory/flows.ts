@@ -1,6 +1,7 @@
 import { type Flow, importIdsOf } from "../../model/flow/flow.ts";
 import type { Run } from "../../model/run.ts";
 import { transitionRun } from "../../model/run.ts";
+import { itemAt } from "../../model/item-at.ts";
 import { isoOf, optional, own } from "../documents.ts";
 import type {
   DeleteFlowResult,
@@ -87,7 +88,7 @@ export function deleteFlow(
 export function scheduledFlows(state: MemoryState, limit: number, after: string | undefined): readonly ScheduledFlow[] {
   const found: ScheduledFlow[] = [];
   for (let index = after === undefined ? 0 : indexAfter(state.flowIds, after); index < state.flowIds.length; index++) {
-    const flow = state.flows.get(state.flowIds[index] ?? "");
+    const flow = state.flows.get(itemAt(state.flowIds, index));
     if (flow === undefined || flow.disabled || flow.schedule === undefined) continue;
     found.push({ flow, ...optional("basis", state.bases.get(flow._id)) });
     if (found.length === limit) break;
@@ -145,7 +146,7 @@ const filters = ["_integrationId", "_connectorId", "_exportId", "disabled", "gro
 function* matchingFlows(state: MemoryState, ids: readonly string[], start: number, query: FlowQuery): Iterable<Flow> {
   const { _importId } = query;
   for (let index = start; index < ids.length; index++) {
-    const flow = state.flows.get(ids[index] ?? "");
+    const flow = state.flows.get(itemAt(ids, index));
     if (flow === undefined || !matches(flow, query, filters)) continue;
     if (_importId === undefined || importIdsOf(flow).includes(_importId)) yield flow;
   }

@@ -2,6 +2,7 @@ import { ConflictError, InvalidOptionError } from "../../errors.ts";
 import type { Storage } from "../storage.ts";
 import { type SqlDatabase, type SqlValue, type TransactionBody, execute, statement } from "./database.ts";
 import { databaseOf } from "./sql-storage.ts";
+import { itemAt } from "../../model/item-at.ts";
 
 /** A table, and the columns that no two of its rows have alike. */
 interface Table {
@@ -79,7 +80,7 @@ async function copyTable(source: SqlDatabase, target: SqlDatabase, table: Table)
 }
 
 function* insertRows(name: string, rows: readonly Row[]): TransactionBody<void> {
-  const columns = Object.keys(rows[0] ?? {});
+  const columns = Object.keys(itemAt(rows, 0));
   const marks = `(${columns.map(() => "?").join(", ")})`;
   const values = rows.flatMap((row) => columns.map((column) => valueOf(row[column])));
   const sql = `insert into poundlock_${name} (${columns.join(", ")}) values ${rows.map(() => marks).join(", ")}`;

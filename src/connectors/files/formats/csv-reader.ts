@@ -1,4 +1,5 @@
 import { messageOf } from "../../../model/message.ts";
+import { itemAt } from "../../../model/item-at.ts";
 import { type FilePlace, type FormatReader, type FoundRecords, RecordFormatError } from "../format.ts";
 import { ByteQueue, type Decode, decoderOf, newline, newlinesIn } from "./text-runs.ts";
 
@@ -199,7 +200,7 @@ export class CsvReader<T> implements FormatReader<T> {
     let record: T;
     try {
       const row: Record<string, string> = {};
-      for (let index = 0; index < columns.length; index++) row[columns[index] ?? ""] = fields[index] ?? "";
+      for (let index = 0; index < columns.length; index++) row[itemAt(columns, index)] = itemAt(fields, index);
       record = this.#rule.read(row);
     } catch (error) {
       into.addUnreadable(raw, new RecordFormatError(messageOf(error), { line }), end, this.#line);
