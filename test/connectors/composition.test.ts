@@ -1,7 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { childrenOf, firstMatch, inSequence, mapPages, perItem } from "../../src/connectors/index.ts";
-import { type Export, type Import, type Result, reject, retryLater } from "../../src/index.ts";
+import { childrenOf, firstMatch, inSequence, mapPages, perItem, withLookup } from "../../src/connectors/index.ts";
+import { type Export, type Import, type Result, reject, retryLater, stop } from "../../src/index.ts";
 import { arrayExport, collectingImport, exportCases, importCases, scriptedImport } from "../../src/testing/index.ts";
+import { silentLogger } from "../../src/model/logger.ts";
+import { outcomeOf } from "../../src/model/host/outcome.ts";
+import { sampleFlow, sampleRun } from "../../src/testing/connector-harness.ts";
 import { Harness, pagesExport } from "../support/harness.ts";
 
 const good: Result = { ok: true };
@@ -298,5 +301,95 @@ describe("rules of which the first match counts", () => {
     [{ big: true }, "firstMatch.big: expected a function, found true"],
   ])("refuse %o", (rules, message) => {
     expect(() => firstMatch(rules as never)).toThrow(message);
+  });
+});
+
+describe("what composes imports", () => {
+  const context = {
+    ...{ attempt: 1, page: 1, run: sampleRun(), flow: sampleFlow, log: silentLogger },
+    ...{ signal: new AbortController().signal, keys: ["a", "b"], idempotencyKeys: ["i a", "i b"] },
+  };
+
+  test("hands its import the keys, idempotency keys and the signal of what each record was made of", async () => {
+    const seen: unknown[] = [];
+    const into: Import<number> = {
+      idempotent: true,
+      write: async (_records, { keys, idempotencyKeys, signal }) => void seen.push([keys, idempotencyKeys, signal]),
+    };
+
+    await perItem(into, (record: readonly number[]) => record).write([[1, 2], [3]], context);
+
+    expect(seen).toEqual([[["a/0", "a/1", "b/0"], ["i a/0", "i a/1", "i b/0"], context.signal]]);
+  });
+
+  test("takes another number of results than records for an unknown outcome", async () => {
+    const into: Import<number> = { idempotent: true, write: async () => [good] };
+    const writing = perItem(into, (record: readonly number[]) => record).write([[1, 2]], context);
+
+    expect(await Promise.resolve(writing).catch(String)).toContain("returned another number of results");
+  });
+
+  test("asks nothing of its import for records that come to nothing", async () => {
+    let calls = 0;
+    const into: Import<number> = {
+      idempotent: false,
+      write: async () => void calls++,
+      find: async () => (calls++, []),
+    };
+    const items = perItem(into, (record: readonly number[]) => record);
+    const looked = withLookup(into, { keyOf: String, find: async () => new Map<string, number>(), merge: Number });
+
+    expect(await items.write([[], []], context)).toMatchObject([{ ignored: true }, { ignored: true }]);
+    expect(await items.find?.([[], []], context)).toEqual([undefined, undefined]);
+    expect(await looked.write([1, 2], context)).toMatchObject([{ fault: "reject" }, { fault: "reject" }]);
+    expect(await looked.find?.([1, 2], context)).toEqual([undefined, undefined]);
+    expect(calls).toBe(0);
+  });
+
+  test("gives no value for an item that was left out, and stops where its import does", async () => {
+    const some: Import<number, number, string> = {
+      idempotent: true,
+      write: async (records) =>
+        records.map((each) => (each === 1 ? { ok: true, ignored: true } : { ok: true, value: "v" })),
+    };
+    const stopping: Import<number> = { idempotent: true, write: () => Promise.reject(stop("no")) };
+    const items = (record: readonly number[]) => record;
+
+    expect(await perItem(some, items).write([[1, 2]], context)).toEqual([{ ok: true, value: [undefined, "v"] }]);
+    expect(await Promise.resolve(perItem(stopping, items).write([[1]], context)).catch(outcomeOf)).toEqual({
+      kind: "stop",
+    });
+  });
+
+  test("has the time of both in sequence, and the settings that both have", () => {
+    const [plain, slow] = [collectingImport<number>(), collectingImport<number>({ writeTimeoutMs: 7 })];
+    const together = { ...plain, sameKey: "together" as const };
+    const of = (first: Import<number>, then: Import<number>) => inSequence(first, (each: number) => each, then);
+
+    expect(of(plain, plain).writeTimeoutMs).toBeUndefined();
+    expect([of(slow, slow).writeTimeoutMs, of(plain, slow).writeTimeoutMs]).toEqual([14, 300_007]);
+    expect([of(together, together).sameKey, of(plain, together).sameKey]).toEqual(["together", undefined]);
+  });
+
+  test("migrates checkpoints as the export that it is made of", () => {
+    const from: Export<number> = { ...pagesExport([[1]]), migrate: (checkpoint) => [checkpoint, "new"] as never };
+
+    expect(mapPages(from, (records) => records).migrate?.("old", 1)).toEqual(["old", "new"]);
+    expect(mapPages(pagesExport([[1]]), (records) => records).migrate).toBeUndefined();
+  });
+
+  test("ends a reading of children between two parents once its signal has aborted", async () => {
+    const abort = new AbortController();
+    const parents = pagesExport([[1, 2]]);
+    const read = async function* (parent: number) {
+      yield [parent * 10];
+      abort.abort();
+    };
+    const pages: unknown[] = [];
+
+    for await (const page of childrenOf(parents, read).pages?.({ ...context, signal: abort.signal } as never) ?? [])
+      pages.push(page);
+
+    expect(pages).toEqual([]);
   });
 });

@@ -274,3 +274,37 @@ test("a page of a thousand records costs no more when a thousand are remembered"
     expect(reading.checkpoint().seen).toHaveLength(1_000);
   }
 });
+
+test("a change time may be a date, and a record without a key or with an invalid date is a failure", async () => {
+  const of = [
+    { id: "a", at: new Date("2030-01-01T00:00:00Z") },
+    { id: "b", at: new Date(Number.NaN) },
+    { id: 7, at: new Date(Number.NaN) },
+    { id: 8, at: new Date("2030-01-01T00:00:01Z") },
+  ];
+  const from = delta<(typeof of)[number]>({
+    at: ({ at }) => at,
+    key: ({ id }) => id as string,
+    async *read() {
+      yield of;
+    },
+  });
+
+  const [page] = await read(from);
+
+  expect(page?.records.map(({ id }) => id)).toEqual(["a", 8]);
+  expect(page?.unreadable?.map(({ key }) => key)).toEqual(["b", undefined]);
+  expect(readChangeTime(new Date(5))).toBe(5);
+});
+
+test("a reading that catches up with one that is still open reads on as any other", async () => {
+  const from = rows([
+    { id: "a", at: 1 },
+    { id: "b", at: 2 },
+  ]);
+  const until: DeltaCheckpoint = { high: 1, seen: [], open: { low: null, startedAt: 3 } };
+
+  const pages = await read(from, { until });
+
+  expect(pages.flatMap(({ records }) => records.map(({ id }) => id))).toEqual(["a", "b"]);
+});

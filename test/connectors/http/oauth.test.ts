@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readlinkSync } from "node:fs";
-import { readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,7 +12,7 @@ import { type TokenStore, type Tokens, clientCredentials, refreshToken, tokenFil
 import { ManualClock } from "poundlock/testing";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { errorOf, fateOf } from "./contexts.ts";
-import { type TestServer, closedPort, startServer } from "./server.ts";
+import { type Reply, type TestServer, closedPort, startServer } from "./server.ts";
 import { TokenServer } from "./token-server.ts";
 
 interface Setting {
@@ -210,6 +211,73 @@ describe("a refresh token", () => {
   });
 });
 
+describe("a client without a secret", () => {
+  const publicServer = async (reply: Reply = { body: { access_token: "a", token_type: "Bearer" } }) => {
+    const server = await startServer(() => reply);
+    const api = await startServer(() => ({ body: {} }));
+    return { server, api, client: { tokenUrl: `${server.url}/token`, clientId: "public" } };
+  };
+
+  test.each([{}, { authentication: "none" as const }])("sends its id alone: %o", async (authentication) => {
+    const { server, api, client } = await publicServer();
+
+    await connection({ baseUrl: api.url, auth: clientCredentials({ ...client, ...authentication }) }).send({});
+
+    expect(server.seen[0]?.headers.authorization).toBeUndefined();
+    expect(new URLSearchParams(server.seen[0]?.body).get("client_id")).toBe("public");
+    expect(api.seen[0]?.headers.authorization).toBe("Bearer a");
+  });
+
+  test.each<[title: string, reply: Reply, message: string]>([
+    [
+      "a refusal without a description",
+      { status: 400, body: { error: "invalid_grant" } },
+      "answered 400: invalid_grant",
+    ],
+    ["nothing", { status: 200, body: "" }, "127.0.0.1"],
+  ])("is refused by %s", async (_title, reply, message) => {
+    const { api, client } = await publicServer(reply);
+    const to = connection({ baseUrl: api.url, attempts: 1, auth: clientCredentials(client) });
+
+    expect((await errorOf(to.send({}))).message).toContain(message);
+    expect(api.seen).toEqual([]);
+  });
+
+  test("takes an answer without a content type for JSON, and tries a server again that is broken", async () => {
+    let status = 500;
+    const { api, client } = await publicServer();
+    const fetch = async () => {
+      const response = new Response('{"access_token":"b","token_type":"Bearer"}', { status });
+      response.headers.delete("content-type");
+      return response;
+    };
+    const to = connection({ baseUrl: api.url, attempts: 1, auth: clientCredentials({ ...client, fetch }) });
+
+    expect(await fateOf(to.send({}))).toBe("retryLater");
+    status = 200;
+    await to.send({});
+
+    expect(api.seen[0]?.headers.authorization).toBe("Bearer b");
+  });
+});
+
+test("a token that another connection has renewed in the same file is used, and not renewed again", async () => {
+  const { tokens, server, api, client } = await setUp();
+  const file = await fileWith({ refreshToken: "refresh-0" });
+  const open = () => connection({ baseUrl: api.url, auth: refreshToken({ ...client, store: tokenFile(file) }) });
+  const [one, other] = [open(), open()];
+  await one.send({});
+  await other.send({});
+  // The token that both have is valid no more.
+  tokens.respond({ ...(server.seen[0] ?? expect.unreachable()), body: "grant_type=client_credentials" });
+
+  await one.send({});
+  const renewed = server.seen.length;
+  await other.send({});
+
+  expect(server.seen.length).toBe(renewed);
+});
+
 describe("a token server", () => {
   const failing = async (
     auth: (client: Setting["client"]) => Auth,
@@ -384,6 +452,49 @@ describe("tokenFile", () => {
     expect(await readdir(join(file, ".."))).toEqual(["tokens.json"]);
   });
 
+  test("is left to another process that is just taking over, unless that one died, too", async () => {
+    const file = join(folder(), "tokens.json");
+    const dead = spawn(process.execPath, ["-e", ""]);
+    await once(dead, "close");
+    await lockOf(file, dead.pid ?? 0);
+    const content = await readFile(`${file}.lock`, "utf8");
+    const marker = `${file}.lock.${createHash("sha256").update(content).digest("hex").slice(0, 16)}`;
+    await writeFile(marker, "another one");
+    const clock = new ManualClock(Date.now());
+
+    const updating = tokenFile(file, clock).update(change);
+    while (clock.timers === 0) await clock.settle();
+    expect(await readFile(`${file}.lock`, "utf8")).toBe(content);
+    clock.jumpTo(Date.now() + 130_000);
+    for (let isOver = false; !isOver;) {
+      isOver = await Promise.race([updating.then(() => true), clock.advance(50).then(() => false)]);
+    }
+
+    expect(await readdir(join(file, ".."))).toEqual(["tokens.json"]);
+  });
+
+  test("rejects if its folder is not there, or a folder is in its place or in that of its lock", async () => {
+    const file = join(folder(), "tokens.json");
+    expect(await errorOf(tokenFile(join(file, "none", "tokens.json")).update(change))).toMatchObject({
+      code: "ENOENT",
+    });
+    await mkdir(`${file}.lock`);
+    expect(await errorOf(tokenFile(file).update(change))).toMatchObject({ code: "EISDIR" });
+    await mkdir(file);
+    expect(await errorOf(tokenFile(file).load())).toMatchObject({ code: "EISDIR" });
+  });
+
+  test.each(["", 7])("refuses the path %o", (path) => {
+    expect(() => tokenFile(path as string)).toThrow("tokenFile.path: expected a path");
+  });
+
+  test.each(["[]", "7", "null"])("has no tokens with the content %s", async (content) => {
+    const file = join(folder(), "tokens.json");
+    await writeFile(file, content);
+
+    expect((await errorOf(tokenFile(file).load())).message).toContain("has no tokens");
+  });
+
   test("does not quote a file that has no tokens", async () => {
     const file = join(folder(), "tokens.json");
     await writeFile(file, '"refresh-s3cret');
@@ -403,6 +514,7 @@ describe("OAuth refuses", () => {
       () => clientCredentials({ ...good, tokenUrl: "http://erp.example/token" }),
       "clientCredentials.tokenUrl: expected an https URL",
     ],
+    [() => clientCredentials({ ...good, tokenUrl: "erp" }), "clientCredentials.tokenUrl: expected an https URL"],
     [() => clientCredentials({ ...good, clientSecret: "" }), "clientCredentials.clientSecret: expected a string"],
     [
       () => clientCredentials({ tokenUrl: good.tokenUrl, clientId: "a", authentication: "post" }),

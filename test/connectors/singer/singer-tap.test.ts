@@ -198,3 +198,65 @@ describe("singerTap refuses", () => {
     expect(() => singerTap(options as TapOptions)).toThrow(message);
   });
 });
+
+describe("messages of taps that go their own way", () => {
+  /** A tap that writes these lines and ends with this exit code. */
+  const lines = (all: readonly unknown[], code = 0, more: Partial<TapOptions> = {}) => {
+    const text = all.map((line) => (typeof line === "string" ? line : JSON.stringify(line))).join("\n");
+    const program = `process.stdout.write(${JSON.stringify(text)}, () => process.exit(${code}))`;
+    return singerTap({ command: process.execPath, args: ["-e", program, "--"], ...more });
+  };
+  const record = { type: "RECORD", stream: "orders", record: { id: 1 } };
+
+  test("a record before any schema is known by its content, with or without a time", async () => {
+    const from = lines([record, { ...record, time_extracted: "2030-01-01T00:00:00Z" }]);
+
+    const { pages } = await pagesOf(from);
+
+    expect(pages.flatMap(({ records }) => records)).toEqual([
+      { stream: "orders", record: { id: 1 } },
+      { stream: "orders", record: { id: 1 }, timeExtracted: "2030-01-01T00:00:00Z" },
+    ]);
+    expect(from.key?.(pages[0]?.records[0] ?? expect.unreachable())).toMatch(/^orders\/[\w-]{43}$/);
+  });
+
+  test("a schema without a stream, or with key properties that are no names, makes no key", async () => {
+    const schema = { type: "SCHEMA", schema: {} };
+    const from = lines([schema, { ...schema, stream: "orders", key_properties: "id" }, record]);
+
+    const [page] = (await pagesOf(from)).pages;
+
+    expect(from.key?.(page?.records[0] ?? expect.unreachable())).toMatch(/^orders\/[\w-]{43}$/);
+  });
+
+  test.each([
+    ["without a type", { stream: "orders" }, "it has no type"],
+    ["that is no object", "7", "it has no type"],
+    ["of a record without a stream", { type: "RECORD", record: {} }, "has no stream, or no record"],
+    ["of a record that is none", { type: "RECORD", stream: "orders", record: null }, "has no stream, or no record"],
+  ])("a message %s is a failure, and the others are read", async (_title, message, words) => {
+    const { ids, pages } = await pagesOf(lines([message, record]));
+
+    expect(ids).toEqual([1]);
+    expect(pages.flatMap(({ unreadable = [] }) => unreadable.map(({ error }) => String(error)))).toEqual([
+      expect.stringContaining(words),
+    ]);
+  });
+
+  test("a state that is no object ends the reading, and says so", async () => {
+    const { error } = await pagesOf(lines([record, { type: "STATE", value: 7 }]));
+
+    expect((error as Error).message).toContain("sent a STATE that is no object, but 7");
+  });
+
+  test("records that no state stands for are read only if the tap ended well", async () => {
+    const state = { type: "STATE", value: { orders: 1 } };
+
+    expect((await pagesOf(lines([record, state, record]))).ids).toEqual([1, 1]);
+    expect((await pagesOf(lines([record, state, record], 3))).ids).toEqual([1]);
+  });
+
+  test("a time limit of its own is the export's", () => {
+    expect(lines([], 0, { readTimeoutMs: 7 }).readTimeoutMs).toBe(7);
+  });
+});

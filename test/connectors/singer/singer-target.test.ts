@@ -105,3 +105,32 @@ describe("singerTarget refuses", () => {
     expect(() => singerTarget(options as TargetOptions)).toThrow(message);
   });
 });
+
+describe("a target that goes its own way", () => {
+  const program = (code: string, more: Partial<TargetOptions> = {}) =>
+    singerTarget({ command: process.execPath, args: ["-e", code, "--"], idempotent: true, streams: { orders: { schema: {} } }, ...more }); // prettier-ignore
+  const echoing = 'process.stdin.on("data", (data) => process.stdout.write(String(data).split("\\n").filter((line) => line.includes("STATE")).map((line) => JSON.stringify(JSON.parse(line).value)).join("") + END))'; // prettier-ignore
+
+  test.each(['""', '"\\n"', '"\\n\\n  \\n"'])("has sent the state back, whatever blank follows it: %s", async (end) => {
+    const into = program(`const END = ${end};${echoing}`, { batchSize: 2, writeTimeoutMs: 60_000 });
+
+    expect(await into.write([order(1)], importContext(1))).toEqual([{ ok: true }]);
+    expect([into.batchSize, into.writeTimeoutMs]).toEqual([2, 60_000]);
+  });
+
+  test("is not started for records of streams that it does not have", async () => {
+    const into = program("process.exit(7)");
+
+    expect(await into.write([{ stream: "lines", record: {} }], importContext(1))).toMatchObject([
+      { ok: false, fault: "reject" },
+    ]);
+  });
+
+  test("is not started once the run is aborted: nothing was written", async () => {
+    const abort = new AbortController();
+    abort.abort(new Error("canceled"));
+    const into = program("process.exit(7)");
+
+    expect(await fateOf(into.write([order(1)], importContext(1, { signal: abort.signal })))).toBe("retryLater");
+  });
+});
