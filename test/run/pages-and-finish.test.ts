@@ -321,6 +321,28 @@ describe("committed", () => {
     expect(calls).toEqual([1, 2, 3]);
     expect(JSON.stringify(lines)).toContain("cannot be moved");
   });
+
+  test("that does not return in time is left behind with a warning, and without one if the run is aborted", async () => {
+    const lines: unknown[] = [];
+    const silent = () => undefined;
+    const logger = { debug: silent, info: silent, error: silent, warn: (...line: unknown[]) => lines.push(line) };
+    const settings = { committed: () => new Promise<void>(() => undefined), readTimeoutMs: 1_000 };
+    const from = numbers({ last: 2, settings });
+    const harness = new Harness({ exports: { from }, imports: { into: collectingImport<number>() }, options: { logger } }); // prettier-ignore
+    await harness.scheduler.start();
+    const flow = await harness.flow();
+    const { _id } = await harness.scheduler.run(flow._id);
+    await harness.clock.settle();
+    await harness.scheduler.cancel(_id);
+    const canceled = await harness.end({ _id });
+    const warned = lines.length;
+
+    const completed = await harness.run(flow._id);
+
+    expect([canceled.status, warned, completed.status]).toEqual(["canceled", 0, "completed"]);
+    expect(JSON.stringify(lines)).toContain("committed did not return in time, and is left behind");
+    expect(lines).toHaveLength(1);
+  });
 });
 
 function fail(record: number): never {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { Import } from "../../../src/index.ts";
 import { Batch, type PageKeys } from "../../../src/run/destination/batch.ts";
+import { AttemptSignals, WriteContext } from "../../../src/run/destination/write-context.ts";
+import { ReadSignal } from "../../../src/run/source/read-signal.ts";
 import { DirectImport, aborted, byPlace } from "../../support/destination.ts";
 
 const to = { _flowId: "flow", _importId: "sink" };
@@ -146,4 +148,53 @@ test("each attempt has a signal of its own, which aborts with the run and is non
 
   expect(signals.map(({ aborted }) => aborted)).toEqual([false, true]);
   expect(signals[1]?.reason).toEqual(new Error("canceled"));
+});
+
+test("the whole of a batch is the batch itself, and so is its only part if no key repeats", () => {
+  const page = new Batch([0, 1], letters);
+
+  expect(page.slice(0, 2)).toBe(page);
+  expect(page.byOccurrence()).toEqual([page]);
+});
+
+describe("the signal of a call", () => {
+  const callOf = (run: AbortController) => {
+    const origin = { _importId: "sink", run: {}, flow: {}, log: {}, attempts: new AttemptSignals(run.signal) };
+    return new WriteContext(new Batch([0], letters), 1, origin as never);
+  };
+
+  test("has aborted if it is asked for after the run was", () => {
+    const run = new AbortController();
+    const call = callOf(run);
+    run.abort(new Error("canceled"));
+
+    expect(call.signal.reason).toEqual(new Error("canceled"));
+  });
+
+  test("has aborted if it is asked for after the call was given up, whose reason it has", () => {
+    const call = callOf(new AbortController());
+    call.abort(new Error("late"));
+
+    expect(call.signal.reason).toEqual(new Error("late"));
+  });
+
+  test("of a call that has ended aborts with nothing", () => {
+    const run = new AbortController();
+    const call = callOf(run);
+    call.end();
+    const { signal } = call;
+    run.abort();
+
+    expect(signal.aborted).toBe(false);
+  });
+});
+
+test("the signal of a reading has aborted if it is asked for after the reading has ended", () => {
+  const run = new AbortController();
+  const [ended, aborted] = [new ReadSignal(run.signal), new ReadSignal(run.signal)];
+  ended.end();
+
+  expect(ended.signal.aborted).toBe(true);
+  run.abort(new Error("canceled"));
+  expect(aborted.signal.reason).toEqual(new Error("canceled"));
 });

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { type Export, type Import, reject } from "../../../src/index.ts";
 import type { Codec } from "../../../src/model/host/export.ts";
+import { decodeRecords } from "../../../src/run/source/decode.ts";
 import { collectingImport } from "../../../src/testing/index.ts";
 import { Harness, minute } from "../../support/harness.ts";
 
@@ -94,3 +95,23 @@ test("decoded records are frozen, so that no import changes what another gets to
 
   expect(seen).toEqual([{ id: 1 }, { id: 1 }]);
 });
+
+test.each([true, false])(
+  "what no codec is to read stays as it is, and nothing is frozen unless (%s) it is asked for",
+  (freeze) => {
+    const decoded: object[] = [];
+    const decode = (value: unknown) => {
+      decoded.push({ value });
+      return decoded.at(-1);
+    };
+
+    const { records, problems } = decodeRecords(
+      ["a", "b"],
+      { encode: String, decode },
+      { freeze, isDecoded: (at) => at === 1 },
+    );
+
+    expect(records).toEqual([{ value: "a" }, "b"]);
+    expect([decoded.length, Object.isFrozen(records[0]), problems.size]).toEqual([1, freeze, 0]);
+  },
+);

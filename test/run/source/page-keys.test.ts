@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { pageKeys } from "../../../src/run/source/page-keys.ts";
+import { pageKeys, recordProblems } from "../../../src/run/source/page-keys.ts";
 
 const place = { defaultKeyOf: (position: number) => `run/3/${position}`, name: "page 3" };
 const throwing = () => {
@@ -65,4 +65,33 @@ test("so does a record that the export's schema refuses, or cannot check at once
   expect(pageKeys([1], { schema: schema(async () => ({ value: 1 })) }, place).problems?.get(0)?.message).toMatch(
     "the export's schema is asynchronous",
   );
+});
+
+test("a record that is a problem already is asked for nothing", () => {
+  const asked: unknown[] = [];
+  const from = { key: (n: unknown) => (asked.push(n), `#${String(n)}`) };
+
+  const keys = pageKeys([1, 2], from, { ...place, problems: new Map([[1, new Error("not decoded")]]) });
+
+  expect([asked, keys.keyOf(0), keys.keyOf(1), keys.problems?.get(1)?.message]).toEqual([
+    [1],
+    "#1",
+    "run/3/1",
+    "not decoded",
+  ]);
+});
+
+test("the problems of one record name the places that its schema does, keys and symbols of paths alike", () => {
+  const issues = [
+    { message: "no total", path: ["lines", { key: 2 }, "total"] },
+    { message: "no order" },
+    { message: "no tag", path: [Symbol("tag")] },
+  ];
+  const schema = { "~standard": { version: 1, vendor: "test", validate: () => ({ issues }) } } as never;
+
+  expect(recordProblems({}, { schema })).toEqual([
+    { place: "lines.2.total", message: "no total" },
+    { place: "", message: "no order" },
+    { place: "Symbol(tag)", message: "no tag" },
+  ]);
 });
