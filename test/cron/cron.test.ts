@@ -2,6 +2,9 @@ import { CronExpressionParser } from "cron-parser";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { checkCron, cronOf } from "../../src/cron/cron.ts";
+import { fieldAt } from "../../src/cron/fields.ts";
+import { Pattern } from "../../src/cron/pattern.ts";
+import { tzDataVersion } from "../../src/cron/zone.ts";
 
 const iso = (at: number | undefined) => (at === undefined ? undefined : new Date(at).toISOString().slice(0, -5) + "Z");
 const at = (time: string) => Date.parse(time);
@@ -522,5 +525,31 @@ describe("sharing", () => {
         }
       }),
     );
+  });
+});
+
+describe("what no expression that was checked comes to", () => {
+  test("a zone that the runtime does not know is refused", () => {
+    expect(() => cronOf("0 2 * * *", "Nowhere/Land", "flow").next(0)).toThrow(RangeError);
+  });
+
+  test("there is no seventh field, and no pattern of fewer than six", () => {
+    expect(() => fieldAt(6)).toThrow(new RangeError("a schedule has no field 6"));
+    expect(() => new Pattern([])).toThrow(new RangeError("a schedule has six fields"));
+  });
+
+  test("where the runtime has no process, the version of its tz data is unknown", () => {
+    const { process } = globalThis;
+    let version = "";
+    try {
+      Object.assign(globalThis, { process: undefined });
+      version = tzDataVersion();
+      Object.assign(globalThis, { process: { versions: {} } });
+      version += `, ${tzDataVersion()}`;
+    } finally {
+      Object.assign(globalThis, { process });
+    }
+
+    expect(version).toBe("unknown, unknown");
   });
 });

@@ -1,6 +1,13 @@
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
-import { copyForImport, freezeRecord, freezeRecords, holdsMutable } from "../../../src/model/record/copy.ts";
+import {
+  copyForImport,
+  copyLeaf,
+  freezeAndSearch,
+  freezeRecord,
+  freezeRecords,
+  holdsMutable,
+} from "../../../src/model/record/copy.ts";
 
 const throwing = () => {
   throw new Error("hostile");
@@ -180,5 +187,52 @@ describe("a copy for one import", () => {
 
     expect(Object.keys(copy)).toEqual(["__proto__"]);
     expect(Object.getPrototypeOf(copy)).toBe(Object.prototype);
+  });
+});
+
+describe("a copy of what has no parts", () => {
+  const withoutClass = (value: object) => Object.setPrototypeOf(value, null) as object;
+
+  test.each([
+    new Date(7),
+    /a+/g,
+    new Uint8Array([1, 2]).buffer,
+    Buffer.from("ab"),
+    new Uint16Array([1, 2]),
+    new DataView(new ArrayBuffer(2)),
+  ])("is equal to %o, and another one", (value) => {
+    const copy = copyLeaf(value);
+
+    expect(copy).toStrictEqual(value);
+    expect(copy).not.toBe(value);
+  });
+
+  class Times extends Date {}
+  class Bytes extends Uint8Array {}
+  class Pattern extends RegExp {}
+  test.each<[title: string, value: object]>([
+    ["a date of a class of the host's", new Times()],
+    ["bytes of one", new Bytes(2)],
+    ["a pattern of one", new Pattern("a")],
+    ["a buffer without a class", withoutClass(new ArrayBuffer(1))],
+    ["a Buffer without a class", withoutClass(Buffer.from("a"))],
+    ["memory that is shared", new Uint8Array(new SharedArrayBuffer(2))],
+    ["a plain object", {}],
+  ])("is not made of %s", (_title, value) => {
+    expect(copyLeaf(value)).toBeUndefined();
+  });
+});
+
+describe("far below the levels that are frozen one call each", () => {
+  test.each<[title: string, leaf: unknown, thorough: boolean, mutable: boolean]>([
+    ["bytes can be changed", new Uint8Array(1), false, true],
+    ["what was frozen before may hold anything, where that matters", Object.freeze({}), true, true],
+    ["and does not count where it does not", Object.freeze({}), false, false],
+    ["plain objects are frozen", { a: { b: 1 } }, true, false],
+  ])("%s", (_title, leaf, thorough, mutable) => {
+    const record = nested(3_000, leaf);
+
+    expect(freezeAndSearch(record, thorough)).toBe(mutable);
+    expect(Object.isFrozen(record.reply)).toBe(true);
   });
 });

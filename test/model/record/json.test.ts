@@ -118,3 +118,13 @@ test("a message shows also what throws when it is looked at, and never half of a
   expect(formatValue({ ["k".repeat(1_000)]: 1 })).toBe(`an object (${"k".repeat(40)}…)`);
   expect(formatValue(`${"x".repeat(79)}🚚`)).toBe(`"${"x".repeat(79)}…"`);
 });
+
+test("a copy of JSON without an end is refused: so deep, or so large", () => {
+  let deep: unknown = 1;
+  for (let level = 0; level < 2_000; level++) deep = [deep];
+  const level = Array.from({ length: 1_100 }, () => [] as unknown[]);
+  const large = Array.from({ length: 1_100 }, () => level);
+
+  expect(() => copyJson(deep)).toThrow("levels deep");
+  expect(() => copyJson(large)).toThrow("is one of more than");
+});
