@@ -237,7 +237,7 @@ export class Events<Map extends { "listener:error": ListenerError }> {
   }
 
   #report(event: string, error: unknown): void {
-    // A listener of `listener:error` that throws has nobody left to be reported to.
+    // If a listener of `listener:error` throws, there is nowhere left to report it.
     if (event !== "listener:error") this.#emitter.emit("listener:error", { event, error });
   }
 }

@@ -51,7 +51,7 @@ export interface DefineAllOptions {
 export const optionRules: Shape<RegistryOptions> = {
   exports: v.optional(v.custom(isObject, "an object of exports by their ids")),
   imports: v.optional(v.custom(isObject, "an object of imports by their ids")),
-  // Not all it has to have: enough to tell it from a class, a path or a promise that nobody awaited.
+  // Not all of its methods: enough to distinguish it from a class, a path or a promise that was not awaited.
   storage: v.optional(objectWith(["insertFlow", "queueRun", "commitPage"], "a storage that is open")),
   timezone: v.optional(
     v.custom(

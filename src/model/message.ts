@@ -131,7 +131,7 @@ function isDomException(error: unknown): boolean {
   }
 }
 
-// Reading a property may run code of anybody's.
+// Reading a property may run foreign code.
 function field(value: unknown, name: string | number): unknown {
   if (!isObject(value)) return undefined;
   try {

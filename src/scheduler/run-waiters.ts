@@ -28,7 +28,7 @@ export class RunWaiters {
     this.#deps = deps;
   }
 
-  /** A run has ended: whoever waits for it gets it. */
+  /** Resolves all calls that wait for this run, which has ended. */
   resolve(run: Run): void {
     for (const resolve of this.#waiters.get(run._id) ?? []) resolve(run);
   }

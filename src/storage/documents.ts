@@ -1,7 +1,7 @@
 import { InvalidRequestError } from "../errors.ts";
 import { copyRecord } from "../model/record/storable.ts";
 
-/** Frozen, and nobody else's: a copy, unless it is frozen already. */
+/** A frozen copy; the value itself if it is frozen already. */
 export function own<T>(given: T): T {
   return Object.isFrozen(given) ? given : copyRecord(given);
 }

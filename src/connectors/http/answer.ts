@@ -54,7 +54,7 @@ export class HttpError extends Error {
 /** What a `verdict` may say of an answer; undefined leaves it to the outcomes table. */
 export type Verdict = "ok" | "retryLater" | "reject" | "stop" | Error | undefined;
 
-/** What became of a request, as far as it concerns whoever sent it. */
+/** The outcome of a request, as far as it concerns its sender. */
 export type Fate = "ok" | "retryLater" | "reject" | "stop" | "unknown" | "error";
 
 /** An answer, whatever its status. */
@@ -98,7 +98,7 @@ export class Answer<B = unknown> {
     return this.status >= 200 && this.status < 300;
   }
 
-  /** Whether the server asks to wait for longer than anybody does. */
+  /** Whether the server asks to wait for longer than `giveUpAfterMs`. */
   get waitsTooLong(): boolean {
     return (this.waitMs ?? 0) > this.#giveUpAfterMs;
   }

@@ -77,7 +77,7 @@ export interface ExchangeOptions<B = unknown> {
   readonly fateOf?: ((answer: Answer<B>) => Fate) | undefined;
   /** True: the body of a success is read piece by piece, from `stream`, which has to be read or canceled. @default false */
   readonly streams?: boolean | undefined;
-  /** Names of more headers that may go to any origin, in lower case. @default those that tell nothing of the caller */
+  /** Names of more headers that may go to any origin, in lower case. @default those that say nothing about the caller */
   readonly plainHeaders?: readonly string[] | undefined;
 }
 
@@ -262,7 +262,7 @@ class HttpConnection {
     }
   }
 
-  /** How long the server asks to wait; the whole connection does so, unless it is asked for more than anybody waits. */
+  /** How long the server asks to wait; the whole connection does so, unless that is longer than `giveUpAfterMs`. */
   #waitOf(status: number, headers: Headers): number | undefined {
     const now = this.#clock.now();
     const own = this.#options.waitOf?.({ status, headers });

@@ -1,6 +1,6 @@
 import type { PreparedRequest } from "./request.ts";
 
-/** Headers that tell nothing of the caller, and may go to any origin. */
+/** Headers that say nothing about the caller, and may go to any origin. */
 const plainHeaders = new Set(
   "accept accept-encoding accept-language content-encoding content-language content-type if-match if-none-match prefer user-agent".split(
     " ",

@@ -56,7 +56,7 @@ export async function transport(
   }
 }
 
-/** A body, piece by piece. Time counts only while a piece is waited for: whoever reads may take as long as it likes. */
+/** A body, piece by piece. The timeout counts only while a piece is awaited: the reader may take any time in between. */
 export class BodyStream {
   readonly #chunks: AsyncGenerator<Uint8Array, void>;
   readonly #watch: Watch;

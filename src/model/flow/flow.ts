@@ -63,7 +63,7 @@ export interface FlowInput<E extends string = string, I extends string = string>
   readonly _connectorId?: string | null;
   /**
    * Handed to the export and the imports as `flow.settings`: the tenant's table, filter or account. An object of JSON,
-   * at most 64 KB. Not for secrets: whoever reads the flow reads them.
+   * at most 64 KB. Not for secrets: everyone who can read the flow can read them.
    */
   readonly settings?: object | null;
   /**

@@ -1,7 +1,7 @@
 import { types } from "node:util";
 import { isPlainObject } from "./json.ts";
 
-/** The records of a page, in an array that nobody can change. */
+/** The records of a page, in an array that cannot be changed. */
 export interface FrozenRecords {
   readonly records: readonly unknown[];
   /** Whether a record may contain what cannot be frozen: dates, maps, sets, bytes. Not looked for without `freeze`. */

@@ -83,7 +83,7 @@ export function formatValue(value: unknown): string {
   return typeof value === "bigint" ? `${shorten(String(value), 80)}n` : shorten(String(value), 80);
 }
 
-// Reading anything of an object may run code of anybody's.
+// Reading anything of an object may run foreign code.
 function formatObject(value: object): string {
   try {
     if (Array.isArray(value)) return `an array of ${value.length}`;

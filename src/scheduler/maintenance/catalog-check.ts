@@ -34,7 +34,7 @@ export class CatalogCheck {
     this.#deps = deps;
   }
 
-  /** Looks at all flows, without anybody waiting for it. */
+  /** Looks at all flows, in the background. */
   start(signal: AbortSignal): void {
     this.#check(signal).catch((error: unknown) =>
       this.#deps.emit("background:error", { error, during: "looking for exports and imports" }),

@@ -9,7 +9,7 @@ const freshMs = 30_000;
 
 /**
  * The time of the database's computer, which is the same for all processes that use it. It is measured, and goes on from
- * there by elapsed time: nobody asks what this computer takes the time to be.
+ * there by elapsed time: the clock of this computer does not matter.
  */
 export class DatabaseClock implements Clock {
   readonly #pool: Pick<PostgresPool, "query">;

@@ -25,7 +25,7 @@ export async function migrateSchema(pool: PostgresPool, schema: string): Promise
   if ((await versionOf(pool, schema)) === schemaVersion) return;
   await inTransaction(pool, "begin isolation level read committed read write", async (client) => {
     await rowsOf(client, `select pg_advisory_xact_lock(hashtext($1))`, [`poundlock/${schema}`]);
-    // Looked up first: whoever may not make one may use one that is there.
+    // Looked up first: a role that may not create schemas may still use one that exists.
     const known = await rowsOf(client, `select 1 from pg_namespace where nspname = $1`, [schema]);
     if (known.length === 0) await rowsOf(client, `create schema ${quoted(schema)}`);
     await rowsOf(client, `set local search_path to ${quoted(schema)}`);

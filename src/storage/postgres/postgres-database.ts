@@ -189,7 +189,7 @@ export async function inTransaction<T>(
   }
 }
 
-// What cannot be rolled back is a connection that is gone, or that nobody may use again.
+// A connection that cannot roll back is broken, and must not be used again.
 async function rollBack(client: PostgresClient): Promise<Error | undefined> {
   try {
     await client.query({ text: "rollback" });
