@@ -58,7 +58,7 @@ export class SqliteConnection implements SqlDatabase {
   readonly #parts: ConnectionParts;
   readonly #database: SqliteDatabase;
   readonly #statements = new Map<string, SqliteStatement>();
-  #line: Entry[] = [];
+  #queue: Entry[] = [];
   #opening: Promise<void> | undefined;
   #isOpen = false;
   #openFile: OpenFile | undefined;
@@ -81,7 +81,7 @@ export class SqliteConnection implements SqlDatabase {
   runTransaction<T>(transaction: Transaction<T>): Promise<T> {
     if (this.#closing !== undefined) return Promise.reject(closed());
     return new Promise<T>((resolve, reject) => {
-      this.#line.push({ transaction, resolve: (value) => resolve(value as T), reject });
+      this.#queue.push({ transaction, resolve: (value) => resolve(value as T), reject });
       this.#writing ??= this.#writeAll();
     });
   }
@@ -154,7 +154,7 @@ export class SqliteConnection implements SqlDatabase {
   async #writeAll(): Promise<void> {
     // What comes in this turn goes together.
     await this.#parts.clock.yieldToEventLoop();
-    while (this.#line.length > 0) {
+    while (this.#queue.length > 0) {
       await this.#writeGroup();
       // Whoever was answered has had its say by then, and most of them ask for the next thing.
       await this.#parts.clock.yieldToEventLoop();
@@ -163,13 +163,13 @@ export class SqliteConnection implements SqlDatabase {
   }
 
   async #writeGroup(): Promise<void> {
-    const group = this.#line;
-    this.#line = [];
+    const group = this.#queue;
+    this.#queue = [];
     try {
       if (!this.#isOpen) await this.open();
       const { done, left } = await this.#whenFree(() => this.#runGroup(group));
       for (const [index, value] of done.entries()) group[index]?.resolve(value);
-      this.#line = [...left, ...this.#line];
+      this.#queue = [...left, ...this.#queue];
     } catch (error) {
       if (group.length === 1 || !this.#isOpen || isBusy(error)) for (const entry of group) entry.reject(error);
       else for (const entry of group) await this.#writeAlone(entry);
