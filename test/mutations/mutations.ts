@@ -436,8 +436,8 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a record that has a mark is not applied again [sql]",
     file: "src/connectors/sql/once-marks.ts",
-    find: 'fresh.delete(keys[index] ?? "")',
-    replace: 'fresh.delete(keys[index] ?? "") || true',
+    find: "fresh.delete(itemAt(keys, index))",
+    replace: "fresh.delete(itemAt(keys, index)) || true",
     tests: ["test/connectors/sql/sql.test.ts"],
   },
   {
