@@ -1,3 +1,4 @@
+import { itemAt } from "../../model/item-at.ts";
 import { isPlainObject } from "../../model/record/json.ts";
 import type { ImportContext } from "../../model/host/import.ts";
 import { type FileSystem, type WriteFileOptions, codeOfFileError } from "./file-system.ts";
@@ -54,7 +55,7 @@ export class AppendedFile {
 
   get #notePath(): string {
     const parts = this.#path.split("/");
-    return [...parts.slice(0, -1), `.${parts.at(-1) ?? ""}.page`].join("/");
+    return [...parts.slice(0, -1), `.${itemAt(parts, parts.length - 1)}.page`].join("/");
   }
 
   async #writeNote(note: PageNote): Promise<void> {

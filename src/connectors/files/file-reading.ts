@@ -131,8 +131,8 @@ export class FileReading<T> {
     }
     this.#count += to - from;
     if (to > from) {
-      this.#line = found.lines[to - 1] ?? this.#line;
-      this.#read = this.#seeks ? (found.ends[to - 1] ?? this.#read) : this.#count;
+      this.#line = itemAt(found.lines, to - 1);
+      this.#read = this.#seeks ? itemAt(found.ends, to - 1) : this.#count;
     }
     return { records, unreadable, read: this.#read, line: this.#line, isLast };
   }

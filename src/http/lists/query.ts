@@ -1,3 +1,4 @@
+import { itemAt } from "../../model/item-at.ts";
 import { failureStatuses, faults } from "../../model/failure.ts";
 import { formatValue } from "../../model/record/json.ts";
 import { runStatuses, triggers } from "../../model/run.ts";
@@ -48,7 +49,7 @@ function projection(document: { readonly entries: Readonly<Record<string, unknow
     v.string(),
     v.transform((list) => list.split(",")),
     v.array(v.string()),
-    v.check((list) => list.every((path) => fields.includes(path.split(".", 1)[0] ?? "")), expected),
+    v.check((list) => list.every((path) => fields.includes(itemAt(path.split(".", 1), 0))), expected),
   );
   return {
     include: v.optional(described(paths, "Only these fields: names or dotted paths, separated by commas.")),
@@ -176,7 +177,7 @@ function collect(given: URLSearchParams, known: readonly string[], problems: Pro
     if (!known.includes(name)) problems.push(problem(name, `expected ${oneOf(known)}, found ${formatValue(name)}`));
     else if (all.length > 1 && !repeatable.has(name))
       problems.push(problem(name, "expected once, found several times"));
-    single[name] = repeatable.has(name) ? all.join() : (all.at(-1) ?? "");
+    single[name] = repeatable.has(name) ? all.join() : itemAt(all, all.length - 1);
   }
   return single;
 }

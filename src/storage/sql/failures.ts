@@ -1,3 +1,4 @@
+import { itemAt } from "../../model/item-at.ts";
 import { type Failure, type FailureStatus, foldedFailure } from "../../model/failure.ts";
 import {
   type Condition,
@@ -296,7 +297,7 @@ function portionsOf(_ids: readonly string[]): readonly (readonly string[])[] {
   for (let start = 0; start < _ids.length; start += idsPerStatement) {
     const portion = _ids.slice(start, start + idsPerStatement);
     const size = 2 ** Math.ceil(Math.log2(portion.length));
-    const last = portion.at(-1) ?? "";
+    const last = itemAt(portion, portion.length - 1);
     portions.push([...portion, ...Array.from({ length: size - portion.length }, () => last)]);
   }
   return portions;

@@ -1,3 +1,4 @@
+import { itemAt } from "../../model/item-at.ts";
 import { createHash } from "node:crypto";
 import { importIdsOf } from "../../model/flow/flow.ts";
 import { type RunStart, newRun } from "../../model/run.ts";
@@ -69,7 +70,7 @@ function* appendFor(
   const duplicates = row.known === null ? records.length - fresh.length : 0;
   if (fresh.length > 0) {
     const kept = duplicates === 0 ? whole : storeValue(fresh.map((index) => records[index]));
-    const freshIds = ids && fresh.map((index) => ids[index] ?? "");
+    const freshIds = ids && fresh.map((index) => itemAt(ids, index));
     yield* addPage(_flowId, { arrivalId: _id, at, ids: freshIds, size: fresh.length, kept });
   }
   const appended = { _flowId, duplicates, pages: row.inbox_pages + (fresh.length > 0 ? 1 : 0) };

@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { type Export, type ListenContext, MemoryStorage } from "../../../src/index.ts";
 import type { Codec } from "../../../src/model/host/export.ts";
+import { sortArrival } from "../../../src/scheduler/intake/arrival.ts";
 import { SqliteStorage } from "../../../src/storage/sqlite/sqlite-storage.ts";
 import { collectingImport } from "../../../src/testing/index.ts";
 import { Harness } from "../../support/harness.ts";
@@ -164,4 +165,13 @@ test("records that a listening export hands over become failures at once if they
       message: expect.stringContaining("send is a function") as unknown,
     },
   ]);
+});
+
+test("what cannot be kept is known by its own key, or by its place if it has none", () => {
+  const bad = () => 1;
+
+  expect(sortArrival([1, bad], {}).unstorable).toMatchObject([{ index: 1, key: undefined }]);
+  expect(sortArrival([bad], { key: () => "" }).unstorable).toMatchObject([{ index: 0, key: undefined }]);
+  expect(sortArrival([bad], { key: () => "k" }).unstorable).toMatchObject([{ index: 0, key: "k" }]);
+  expect(sortArrival([1, bad], {})).toMatchObject({ copies: [1], kept: [0] });
 });
