@@ -32,7 +32,7 @@ describe("importCases find an import that", () => {
     const found = cases.find((each) => each.title.startsWith(title)) ?? expect.unreachable(title);
     return (async () => found.run())().then(
       () => "",
-      (error: unknown) => String((error as Error).message),
+      (error: unknown) => (error as Error).message,
     );
   }
 

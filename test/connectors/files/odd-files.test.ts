@@ -68,8 +68,13 @@ describe("an import into files", () => {
   });
 
   test("cannot be added to where the file system cannot", () => {
-    const { list, read, write } = new FilesInMemory() as FileSystem;
-    const options = { files: { list, read, write }, format: ndjson<Line>(), append: "a" };
+    const memory = new FilesInMemory();
+    const files: FileSystem = {
+      list: (folder) => memory.list(folder),
+      read: (path, start) => memory.read(path, start),
+      write: (path, bytes) => memory.write(path, bytes),
+    };
+    const options = { files, format: ndjson<Line>(), append: "a" };
 
     expect(() => fileImport(options)).toThrow("fileImport.files: expected a file system with append and sizeOf");
   });

@@ -1,4 +1,4 @@
-// What requests may be, and what odd answers, limits and errors of a fetch come to.
+// What requests may be, and what odd responses, limits and errors of a fetch come to.
 import {
   apiKey,
   bearer,
@@ -17,8 +17,7 @@ import { startServer } from "./server.ts";
 
 const base = "https://erp.example";
 const answering = (make: () => Response) => connection({ baseUrl: base, attempts: 1, fetch: async () => make() });
-const failing = (error: unknown) =>
-  connection({ baseUrl: base, attempts: 1, fetch: () => Promise.reject(error as Error) });
+const failing = (error: Error) => connection({ baseUrl: base, attempts: 1, fetch: () => Promise.reject(error) });
 
 describe("connection refuses", () => {
   test.each<[baseUrl: unknown, found: string]>([
@@ -86,7 +85,12 @@ describe("an answer", () => {
 
   test("of 401 that a verdict takes is no reason for other credentials", async () => {
     let renewals = 0;
-    const auth = { apply: () => undefined, renew: async () => void renewals++ };
+    const auth = {
+      apply: () => undefined,
+      renew: async () => {
+        renewals++;
+      },
+    };
     const to = connection({ baseUrl: base, auth, fetch: async () => Response.json([], { status: 401 }) });
     const from = httpExport({ connection: to, request: () => ({}), records: () => [], verdict: () => "ok" });
 
@@ -174,7 +178,7 @@ describe("an error of fetch", () => {
       "ECONNREFUSED, no",
     ],
   ])("%s", async (_title, error, code, words) => {
-    const thrown = await errorOf(failing(error).read({}));
+    const thrown = await errorOf(failing(error as Error).read({}));
 
     expect(thrown.cause ?? thrown).toMatchObject({ code });
     expect(thrown.message).toContain(words);

@@ -159,7 +159,8 @@ for (const { name, skip, open } of testDatabases) {
     };
 
     test("rejects each record that cannot be a row, and writes the others", async () => {
-      const { database, types, close } = await open();
+      const opened = await open();
+      const { database, types } = opened;
       await database.query(`create table t (id ${types.key} primary key, more text)`);
       const into = sqlImport<object>({ database, table: ["t"], mode: "insert" });
       const circular: { self?: unknown } = {};
@@ -171,11 +172,12 @@ for (const { name, skip, open } of testDatabases) {
       expect(results?.map(({ ok }) => ok)).toEqual([true, false, false]);
       expect(alone?.map(({ ok }) => ok)).toEqual([false]);
       expect((await database.query("select id from t")).map(({ id }) => id)).toEqual(["a"]);
-      await close();
+      await opened.close();
     });
 
     test("writes the last of several records of one row, also by the time that identifies it", async () => {
-      const { database, types, close } = await open();
+      const opened = await open();
+      const { database, types } = opened;
       await database.query(`create table t (id ${types.key} primary key, n integer)`);
       const into = sqlImport<object>({ database, table: "t", key: ["id"] });
       const time = () => new Date("2026-11-23T17:05:00Z");
@@ -186,18 +188,19 @@ for (const { name, skip, open } of testDatabases) {
       expect(results).toBeUndefined();
       expect((await database.query("select n from t where n is not null")).map(({ n }) => n)).toEqual([2]);
       expect(await database.query("select 1 from t")).toHaveLength(2);
-      await close();
+      await opened.close();
     });
 
     test("updates a row of which there is nothing but its key", async () => {
-      const { database, types, close } = await open();
+      const opened = await open();
+      const { database, types } = opened;
       await database.query(`create table t (id ${types.key} primary key)`);
       await database.query("insert into t values ('a')");
       const into = sqlImport<object>({ database, table: "t", mode: "update", key: ["id"] });
 
       expect(await into.write([{ id: "a" }, { id: "b" }], context)).toBeUndefined();
       expect((await database.query("select id from t")).map(({ id }) => id)).toEqual(["a"]);
-      await close();
+      await opened.close();
     });
 
     test("writes rows in a transaction of another kind, and ends with what is no record's fault", async () => {
@@ -221,7 +224,8 @@ for (const { name, skip, open } of testDatabases) {
     });
 
     test("classifies what the host's own statements throw, without marks", async () => {
-      const { database, types, close } = await open();
+      const opened = await open();
+      const { database, types } = opened;
       await database.query(`create table t (id ${types.key} primary key)`);
       const into = sqlImport<{ id: string }>({
         database,
@@ -236,11 +240,12 @@ for (const { name, skip, open } of testDatabases) {
 
       expect(outcomeOf(error)?.kind).toBe("reject");
       expect(await database.query("select id from t")).toHaveLength(1);
-      await close();
+      await opened.close();
     });
 
     test("reads a whole table without a condition, under no key if its columns are left out", async () => {
-      const { database, close } = await open();
+      const opened = await open();
+      const { database } = opened;
       await database.query("create table t (id integer primary key, n integer)");
       await database.query("insert into t values (1, 2)");
       const options = { database, table: ["t"], cursor: ["id"], read: "all" } as const;
@@ -250,11 +255,12 @@ for (const { name, skip, open } of testDatabases) {
 
       expect([whole.key?.({ id: 1 }), without.key]).toEqual(["1", undefined]);
       expect(await reading(without)).toEqual([{ n: 2 }]);
-      await close();
+      await opened.close();
     });
 
     test("reads again later if the database is away, and fails if it is not", async () => {
-      const { database, close } = await open();
+      const opened = await open();
+      const { database } = opened;
       const away = { ...database, query: async () => Promise.reject(withCode("ECONNREFUSED")) };
       const options = { table: "t", cursor: ["id"], settleMs: 0 };
       const errorOf = (from: ReturnType<typeof sqlExport>) => reading(from).catch((error: unknown) => error);
@@ -263,7 +269,7 @@ for (const { name, skip, open } of testDatabases) {
       const withoutTable = await errorOf(sqlExport({ ...options, database }));
 
       expect([outcomeOf(whileAway)?.kind, outcomeOf(withoutTable)]).toEqual(["retryLater", undefined]);
-      await close();
+      await opened.close();
     });
   });
 }

@@ -226,7 +226,7 @@ describe("a copy of what has no parts", () => {
 describe("far below the levels that are frozen one call each", () => {
   test.each<[title: string, leaf: unknown, thorough: boolean, mutable: boolean]>([
     ["bytes can be changed", new Uint8Array(1), false, true],
-    ["what was frozen before may hold anything, where that matters", Object.freeze({}), true, true],
+    ["what was frozen before may contain anything, where that matters", Object.freeze({}), true, true],
     ["and does not count where it does not", Object.freeze({}), false, false],
     ["plain objects are frozen", { a: { b: 1 } }, true, false],
   ])("%s", (_title, leaf, thorough, mutable) => {

@@ -66,7 +66,6 @@ describe("a position that has expired", () => {
 
   test("fails the run if reading began at no position, and says why", async () => {
     const from: Export<number> = {
-      // eslint-disable-next-line require-yield -- it cannot be read at all
       async *pages() {
         throw expired("the cursor is 100 days old");
       },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type Export, type Import, MemoryStorage, reject } from "../../../src/index.ts";
+import { type Import, MemoryStorage, reject } from "../../../src/index.ts";
 import { collectingImport, scriptedImport } from "../../../src/testing/index.ts";
 import { Harness, hour, pagesExport, upTo } from "../../support/harness.ts";
 
@@ -10,7 +10,7 @@ function picky(isGood: (record: number) => boolean) {
   );
 }
 
-/** As storages do whose answers would otherwise be too large: one document at a time. */
+/** As storages do whose results would otherwise be too large: one document at a time. */
 class FrugalStorage extends MemoryStorage {
   override listFailures(query: Parameters<MemoryStorage["listFailures"]>[0]) {
     return super.listFailures({ ...query, limit: 1 });
@@ -124,7 +124,7 @@ describe("a retry that is to come by itself", () => {
         );
       },
     };
-    const from: Export<number> = pagesExport([[1, 2]], { key: String });
+    const from = pagesExport([[1, 2]], { key: (record) => String(record) });
     const options = { maxAttempts: 1, autoRetry: { afterMs: hour, maxDelayMs: 4 * hour, days: 1 } };
     const harness = new Harness({ exports: { from }, imports: { into }, options });
     const { _flowId } = await harness.move();
