@@ -26,7 +26,7 @@ describe("the string by which records are counted", () => {
 describe("importCases find an import that", () => {
   /** What the case says of an import that behaves so. */
   async function failure(title: string, into: Partial<ImportMembers<number>>): Promise<string> {
-    const cases = importCases<number>(() => ({ idempotent: true, write: async () => undefined, ...into }) as never, {
+    const cases = importCases<number>(() => ({ idempotent: true, write: async () => undefined, ...into }), {
       record: (nth) => nth,
     });
     const found = cases.find((each) => each.title.startsWith(title)) ?? expect.unreachable(title);

@@ -94,7 +94,7 @@ describe("an import into files", () => {
   test("is packed with Zstandard where Node has it, and refused where it does not", async () => {
     const files = new FilesInMemory();
     const path = () => "a.ndjson.zst";
-    const from = () => fileExport<Line>({ files, match: "*.zst", format: ndjson<Line>(), settleMs: 0 } as never);
+    const from = () => fileExport<Line>({ files, match: "*.zst", format: ndjson<Line>(), settleMs: 0 });
 
     if ("createZstdDecompress" in zlib) {
       expect(await write({ path }, files)).toBe("ok");
@@ -105,7 +105,7 @@ describe("an import into files", () => {
 
 describe("an export of files", () => {
   const exportOf = (files: FileSystem, options: object = {}) =>
-    fileExport<Line>({ files, match: "**/*.ndjson", format: ndjson<Line>(), settleMs: 0, ...options } as never);
+    fileExport<Line>({ files, match: "**/*.ndjson", format: ndjson<Line>(), settleMs: 0, ...options });
 
   test("gives no key to an unreadable line of a file with a very long name", async () => {
     const files = new FilesInMemory();

@@ -55,7 +55,7 @@ test("a request has bytes, numbers in its path, its own content type, and no hea
 
   await to.send({ path: ["items", 7n, 8], body: new TextEncoder().encode("bytes").buffer });
   await to.send({
-    headers: { "content-type": "application/vnd.erp+json", "x-none": undefined } as never,
+    headers: { "content-type": "application/vnd.erp+json", "x-none": undefined },
     body: { a: 1 },
   });
 
@@ -127,7 +127,7 @@ describe("an answer", () => {
     ["stop", stop],
   ])("of which check says %s is an error to an export, and that to an import", async (name, outcome) => {
     const to = answering(() => Response.json([]));
-    const check = () => outcome("no") as Error;
+    const check = () => outcome("no");
 
     const from = httpExport({ connection: to, request: () => ({}), records: () => [], check });
     const into = httpImport({ connection: to, idempotent: true, batch: () => ({}), check });
@@ -194,7 +194,7 @@ describe("limits of the host's own", () => {
   ])("put a request off %s", async (_title, error, afterMs) => {
     const limits = { enter: () => Promise.reject(error), pause: () => undefined };
     const clock = new ManualClock("2030-01-01T00:00:00Z");
-    const to = connection({ baseUrl: base, attempts: 1, clock, limits: limits as never });
+    const to = connection({ baseUrl: base, attempts: 1, clock, limits: limits });
 
     const thrown = await errorOf(to.send({}));
 
