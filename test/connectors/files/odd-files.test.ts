@@ -79,16 +79,22 @@ describe("an import into files", () => {
     expect(() => fileImport(options)).toThrow("fileImport.files: expected a file system with append and sizeOf");
   });
 
-  test("does not add to a file whose note it cannot read", async () => {
+  test("does not add to a file whose note it may not read", async () => {
     const files = new FilesInMemory();
-    files.set("out/.a.page", "7");
-    expect(await write({ append: "out/a" }, files)).toBe("retryLater");
-
     files.onRead = () => {
       throw withCode("EACCES");
     };
+
     expect(await write({ append: "out/a" }, files)).toBe("stop");
     expect(files.text("out/a")).toBe("");
+  });
+
+  test.each(["7", "null", '{"run":'])("takes the note %s for none, as after a loss of power", async (note) => {
+    const files = new FilesInMemory();
+    files.set("out/.a.page", note);
+
+    expect(await write({ append: "out/a" }, files)).toBe("ok");
+    expect(files.text("out/a")).toBe('{"id":1}\n');
   });
 
   test("is packed with Zstandard where Node has it, and refused where it does not", async () => {
