@@ -91,6 +91,12 @@ export const runDocument = v.object({
         _importId: v.optional(described(string, "Those at this import.")),
         _ids: v.optional(described(v.array(string), "These failures.")),
         _integrationId: v.optional(described(string, "Those of flows of this integration.")),
+        _connectorId: v.optional(described(string, "Those of flows of this connector.")),
+        _runId: v.optional(described(string, "Those of this run.")),
+        fault: v.optional(described(v.picklist(faults), "Those of this kind.")),
+        cause: v.optional(described(string, "Those with this cause.")),
+        key: v.optional(described(string, "Those of records with this key.")),
+        through: v.optional(described(string, "Those up to this one.")),
         dueBy: v.optional(timeOf("Those that were to be retried automatically by this time.")),
       }),
       "Which failures a retry sends; all open ones if nothing is named.",
@@ -258,6 +264,41 @@ export const schedulePreviewDocument = v.object({
   ),
   timezone: described(string, "IANA time zone in which it is due."),
   dueAt: described(v.array(time), "The next due times."),
+});
+
+/** Open failures of one cause. */
+export const causeDocument = v.object({
+  cause: described(string, "What failures are listed, retried and resolved by."),
+  pattern: described(string, "What their messages have in common."),
+  fault: described(v.picklist(faults), "How their last attempt ended."),
+  code: v.optional(described(string, "Error code of their last attempt.")),
+  _importId: v.optional(described(string, "Only with `_flowId`: the import.")),
+  open: described(count, "How many are open."),
+  flows: described(count, "Flows that have some."),
+  firstAt: timeOf("When the first of them failed first."),
+  lastAt: timeOf("When one of them failed last."),
+  sample: described(string, "The `_id` of one of them."),
+});
+
+/** Retry runs of several flows. */
+export const retriedBatchDocument = v.object({
+  runs: described(v.array(string), "The runs that were queued, one for each flow."),
+  refused: described(
+    v.array(
+      v.object({
+        _flowId: described(string, "A flow that got no run."),
+        code: described(string, "Why: the code of an error, such as `flow_disabled`."),
+      }),
+    ),
+    "Flows that got none.",
+  ),
+  next: v.optional(described(string, "Send it as `after` for the rest; absent: there is none.")),
+});
+
+/** Failures that were resolved together. */
+export const resolvedBatchDocument = v.object({
+  resolved: described(count, "How many were open."),
+  next: v.optional(described(string, "Send it as `after` for the rest; absent: there is none.")),
 });
 
 /** Whether the service can do its work. */

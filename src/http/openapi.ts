@@ -2,6 +2,7 @@ import { toJsonSchema } from "@valibot/to-json-schema";
 import type { Schema } from "./documents.ts";
 import {
   acceptedDocument,
+  causeDocument,
   deliveryDocument,
   droppedDocument,
   inboxPageDocument,
@@ -16,12 +17,15 @@ import {
   healthDocument,
   importDocument,
   permissionsDocument,
+  resolvedBatchDocument,
   resolvedDocument,
+  retriedBatchDocument,
   runDocument,
   schedulePreviewDocument,
 } from "./documents.ts";
 import { envelope } from "./routes/catalog.ts";
 import { checkpointShape, dropShape, resumeShape } from "./routes/deliveries.ts";
+import { batchShape } from "./routes/failure-batches.ts";
 import { editShape, resolveShape, retryShape } from "./routes/failures.ts";
 import { cloneShape, jsonPatch, mergePatch } from "./routes/flows.ts";
 import { previewShape } from "./routes/schedules.ts";
@@ -42,6 +46,10 @@ const shapes = {
   FailureEdit: [editShape, "The record instead of the one that failed."],
   FailureRetry: [retryShape, "Which failures are retried; all open ones of the flow if nothing is named."],
   FailureIds: [resolveShape, "Which failures are resolved."],
+  Cause: [causeDocument, "Open failures that have one cause."],
+  FailureBatch: [batchShape, "Open failures that somebody has seen, by what they have in common."],
+  RetriedBatch: [retriedBatchDocument, "Retry runs of several flows."],
+  ResolvedBatch: [resolvedBatchDocument, "Failures that were resolved together."],
   Export: [exportDocument, "A source that the application has registered."],
   Import: [importDocument, "A destination that the application has registered."],
   Delivery: [deliveryDocument, "Where one import of a flow stands."],

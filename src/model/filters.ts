@@ -32,6 +32,10 @@ export const runFilters = {
   ...paging,
 };
 
+const partWords = "a string of 1 to 200 characters";
+/** Something to look for. */
+export const partOfText = v.pipe(v.string(partWords), v.minLength(1, partWords), v.maxLength(200, partWords));
+
 /** The filters of the list of failures. */
 export const failureFilters = {
   _ids: v.optional(strings),
@@ -46,8 +50,37 @@ export const failureFilters = {
   ),
   fault: v.optional(v.pipe(oneOf(...faults), v.description("Failures of this kind."))),
   key: by("Failures of the record with this key."),
+  keyPrefix: v.optional(v.pipe(partOfText, v.description("Failures of records whose key begins so."))),
+  cause: by("Failures with this cause."),
+  text: v.optional(
+    v.pipe(partOfText, v.description("Failures with this in their message or record, in any case of ASCII letters.")),
+  ),
+  through: by("Failures up to this one in the order in which they were stored."),
+  newestFirst: v.optional(v.pipe(boolean, v.description("The newest first; the oldest first if it is left out."))),
   retryUntil: v.optional(v.pipe(duration, v.description("Failures that are sent again by themselves until then."))),
   ...paging,
+};
+
+/** What open failures that are retried or resolved together have in common. */
+export const openFailureFilters = {
+  _flowId: by("Failures of this flow."),
+  _importId: by("Failures at this import."),
+  _runId: by("Failures of this run."),
+  _integrationId: by("Failures of flows of this integration."),
+  _connectorId: by("Failures of flows of this connector."),
+  fault: v.optional(v.pipe(oneOf(...faults), v.description("Failures of this kind."))),
+  cause: by("Failures with this cause."),
+  key: by("Failures of records with this key."),
+  through: v.pipe(string, v.description("The newest `_id` that was seen: later failures are left alone.")),
+  after: v.optional(string),
+};
+
+/** The filters of the list of causes. */
+export const causeFilters = {
+  _flowId: by("Failures of this flow."),
+  _importId: by("Failures at this import."),
+  _integrationId: by("Failures of flows of this integration."),
+  limit: v.optional(pageLimit),
 };
 
 /** The filters of the list of an inbox's pages. */

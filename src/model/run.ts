@@ -1,3 +1,4 @@
+import type { Fault } from "./failure.ts";
 import { type Flow, importIdsOf } from "./flow/flow.ts";
 import type { Json } from "./record/json.ts";
 
@@ -111,6 +112,13 @@ export interface RetrySelection {
   readonly _ids?: readonly string[];
   /** Failures that carry this integration: a flow may have moved since, and its failures keep theirs. */
   readonly _integrationId?: string;
+  readonly _runId?: string;
+  readonly _connectorId?: string;
+  readonly fault?: Fault;
+  readonly cause?: string;
+  readonly key?: string;
+  /** What was stored after the failure with this id is left alone. */
+  readonly through?: string;
   /** Those whose time for an automatic retry has come when the run reads; ISO 8601 UTC. */
   readonly dueBy?: string;
 }

@@ -2,8 +2,9 @@ import type { Clock } from "../clock.ts";
 import { ConflictError, InvalidRequestError, NotFoundError } from "../errors.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Failure } from "../model/failure.ts";
+import { mostListed, roughSize } from "../model/record/size.ts";
 import { storable } from "../model/record/storable.ts";
-import type { FailureQuery, Storage } from "../storage/storage.ts";
+import type { FailureList, FailureQuery, Storage } from "../storage/storage.ts";
 
 /** Everything failures need. */
 export interface FailuresDeps {
@@ -11,6 +12,9 @@ export interface FailuresDeps {
   readonly clock: Clock;
   readonly emit: Emit<SchedulerEvents>;
 }
+
+/** How many failures one search looks at, or a few more. */
+const mostSearched = 20_000;
 
 /** How many ids are looked up in one call. */
 const lookupSize = 1_000;
@@ -31,6 +35,31 @@ export class Failures {
     const failure = await this.#deps.storage.findFailure(_id);
     if (failure === undefined) throw new NotFoundError("failure", _id);
     return failure;
+  }
+
+  /**
+   * A page of failures. A search goes on, with other work in between, until it has found enough or looked at 20,000: then
+   * `examined` says at how many, and `next` where the rest begins.
+   */
+  async list(query: FailureQuery): Promise<FailureList> {
+    const { clock, storage } = this.#deps;
+    const items: Failure[] = [];
+    let examined = 0;
+    let size = 0;
+    for (let after = query.after; ;) {
+      const page = after === undefined ? query : { ...query, after };
+      const found = await storage.listFailures({ ...page, limit: query.limit - items.length });
+      if (found.examined === undefined) return found;
+      items.push(...found.items);
+      examined += found.examined;
+      for (const { record } of found.items) size += roughSize(record, mostListed);
+      const { next } = found;
+      if (next === undefined) return { items, examined };
+      if (items.length === query.limit || examined >= mostSearched || size > mostListed)
+        return { items, examined, next };
+      after = next;
+      await clock.yieldToEventLoop();
+    }
   }
 
   /** @throws `not_found` naming the first id that is no failure's, or not one that the filter matches. */
@@ -57,6 +86,11 @@ export class Failures {
    */
   async resolve(_ids: readonly string[]): Promise<readonly Failure[]> {
     await this.expect(_ids, {});
+    return this.resolveKnown(_ids);
+  }
+
+  /** The same for ids that are failures'. */
+  async resolveKnown(_ids: readonly string[]): Promise<readonly Failure[]> {
     const { clock, emit, storage } = this.#deps;
     const at = clock.now();
     const resolved: Failure[] = [];

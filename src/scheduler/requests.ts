@@ -3,7 +3,7 @@ import { type Json, copyJson } from "../model/record/json.ts";
 import { messageOf } from "../model/message.ts";
 import { roughSize } from "../model/record/size.ts";
 import type { Run } from "../model/run.ts";
-import type { FailureQuery, RunQuery } from "../storage/storage.ts";
+import type { CauseQuery, FailureQuery, RunQuery } from "../storage/storage.ts";
 
 /** How a run on demand goes. */
 export interface RunOptions {
@@ -43,6 +43,12 @@ export interface RunFilter extends Omit<RunQuery, "limit"> {
 
 /** Which failures to list. */
 export interface FailureFilter extends Omit<FailureQuery, "limit"> {
+  /** 1 to 1000. @default 100 */
+  readonly limit?: number;
+}
+
+/** Whose causes to list. */
+export interface CauseFilter extends Omit<CauseQuery, "limit"> {
   /** 1 to 1000. @default 100 */
   readonly limit?: number;
 }

@@ -1,11 +1,11 @@
 import { ExecutorFailedError, InvalidOptionError, InvalidRequestError, NotFoundError } from "../errors.ts";
-import { type Emit, Events, type SchedulerEvents, schedulerEventNames } from "../events.ts";
+import type { Emit, SchedulerEvents } from "../events.ts";
 import { type FlowRegistry, checkId } from "../flow-registry.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { AcceptOptions, AcceptResult } from "../model/host/export.ts";
 import type { Failure } from "../model/failure.ts";
 import type { ExportIdFor, Exports, Imports, RecordFor } from "../model/host/fitting.ts";
-import { failureFilters, inboxFilters, runFilters } from "../model/filters.ts";
+import { failureFilters, inboxFilters } from "../model/filters.ts";
 import { type Flow, importIdsOf } from "../model/flow/flow.ts";
 import { type Json, omitUndefined } from "../model/record/json.ts";
 import type { Logger } from "../model/logger.ts";
@@ -13,12 +13,13 @@ import { type RetrySelection, type Run, hasEnded, hasOwnPosition } from "../mode
 import { type Shape, objectWith, validate } from "../model/validate.ts";
 import type { WorkerProcess } from "../model/worker-process.ts";
 import { Runner } from "../run/runner.ts";
-import type { EndRunResult, ListResult, Storage } from "../storage/storage.ts";
+import type { EndRunResult, FailureList, ListResult, Storage } from "../storage/storage.ts";
 import { CancelWatch, type CancelWatchDeps } from "./maintenance/cancel-watch.ts";
 import { CatalogCheck, type CatalogCheckDeps } from "./maintenance/catalog-check.ts";
 import { ClockWatch } from "./maintenance/clock-watch.ts";
 import { Deliveries, type WaitingPage } from "./deliveries.ts";
 import { Duties } from "./duties.ts";
+import { FailureBatches } from "./failure-batches.ts";
 import { Failures } from "./failures.ts";
 import { FlowWatch } from "./flow-watch.ts";
 import { Heartbeat, type HeartbeatDeps } from "./maintenance/heartbeat.ts";
@@ -36,22 +37,21 @@ import {
   type CheckpointOptions,
   type FailureFilter,
   type InboxFilter,
-  type RunFilter,
   type RunOptions,
   mostCheckpoint,
   mostChosen,
   readJson,
   readRunOptions,
 } from "./requests.ts";
+import { RunHistory } from "./run-history.ts";
 import { RunQueue } from "./run-queue.ts";
 import { RunWaiters } from "./run-waiters.ts";
-import { type SchedulePreview, type SchedulePreviewInput, previewSchedule } from "./timetable/preview.ts";
 import { ScheduleCheck } from "./timetable/schedule-check.ts";
 import { Timetable } from "./timetable/timetable.ts";
 import { UnreadableRows } from "./maintenance/unreadable-rows.ts";
 
 /** Moves records: runs flows by their schedules, on demand and as events arrive, one run of a flow at a time. */
-export class Scheduler<X extends Exports = Exports, M extends Imports = Imports> extends Events<SchedulerEvents> {
+export class Scheduler<X extends Exports = Exports, M extends Imports = Imports> extends RunHistory {
   readonly #registry: FlowRegistry;
   readonly #storage: Storage;
   readonly #options: ResolvedOptions;
@@ -66,12 +66,11 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   readonly #deliveries: Deliveries;
   readonly #failures: Failures;
   readonly #unreadableRows: UnreadableRows;
+  protected readonly batches: FailureBatches;
 
   /** @throws `invalid_option` naming the first option that is out of range. */
   constructor(registry: FlowRegistry<X, M>, options: SchedulerOptions = {}) {
-    super(schedulerEventNames);
-    const registryRules = { registry: objectWith(["findExport", "findImport"], "a FlowRegistry") };
-    validate({ registry }, registryRules, InvalidOptionError);
+    super(checked(registry), options.clock);
     this.#registry = registry;
     this.#storage = registry.storage;
     this.#options = resolveOptions(options, registry);
@@ -105,6 +104,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     this.#waiters = new RunWaiters({ ...deps, state: () => this.state });
     this.#deliveries = new Deliveries(deps);
     this.#failures = new Failures(deps);
+    this.batches = new FailureBatches({ ...deps, queue: this.#queue, failures: this.#failures });
     const watchers = [new LiveScheduler(deps), clockWatch, this.#unreadableRows, this.#flowWatch()];
     const parts = [...watchers, ...this.#parts(deps)];
     const executes = rest.roles.includes("run");
@@ -187,34 +187,6 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     return this.#waiters.waitFor(_runId, options.signal);
   }
 
-  /** @throws `not_found` */
-  async getRun(_runId: string): Promise<Run> {
-    checkId("_runId", _runId);
-    const run = await this.#storage.findRun(_runId);
-    if (run === undefined) throw new NotFoundError("run", _runId);
-    return run;
-  }
-
-  /**
-   * Newest first. `next`, if there is one, is the `after` of the next page.
-   *
-   * @throws `invalid_request` naming the filter that is unknown or out of range.
-   */
-  async listRuns(filter: RunFilter = {}): Promise<ListResult<Run>> {
-    const { limit = 100, ...rest } = filter;
-    validate({ ...rest, limit }, runFilters satisfies Shape<RunFilter>, InvalidRequestError);
-    return this.#storage.listRuns({ ...omitUndefined(rest), limit });
-  }
-
-  /**
-   * When a schedule would be due from now on, and what its `H` means for a flow.
-   *
-   * @throws `invalid_flow` with everything wrong with it; `invalid_request` for a field that is unknown or out of range.
-   */
-  previewSchedule(input: SchedulePreviewInput): SchedulePreview {
-    return previewSchedule(input, { now: this.#options.clock.now(), zone: this.#registry.timezone });
-  }
-
   /**
    * Takes records in as they arrive; resolves when they are in the inbox of every enabled flow that uses the export,
    * as durably as the storage keeps them. Only then may their sender get an OK.
@@ -238,14 +210,15 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   }
 
   /**
-   * Oldest first. `next`, if there is one, is the `after` of the next page.
+   * Oldest first, unless `newestFirst`. `next`, if there is one, is the `after` of the next page; with `text` that page
+   * may contain fewer than there are, and `examined` says how many it looked at.
    *
    * @throws `invalid_request` naming the filter that is unknown or out of range.
    */
-  async listFailures(filter: FailureFilter = {}): Promise<ListResult<Failure>> {
+  async listFailures(filter: FailureFilter = {}): Promise<FailureList> {
     const { limit = 100, ...rest } = filter;
     validate({ ...rest, limit }, failureFilters satisfies Shape<FailureFilter>, InvalidRequestError);
-    return this.#storage.listFailures({ ...omitUndefined(rest), limit });
+    return this.#failures.list({ ...omitUndefined(rest), limit });
   }
 
   /**
@@ -465,4 +438,11 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       .refresh(_exportId)
       .catch((error: unknown) => this.#reportBackgroundError(error, `listening on ${_exportId}`));
   }
+}
+
+/** @throws `invalid_option` */
+function checked<Registry extends object>(registry: Registry): Registry {
+  const rules = { registry: objectWith(["findExport", "findImport"], "a FlowRegistry") };
+  validate({ registry }, rules, InvalidOptionError);
+  return registry;
 }

@@ -20,6 +20,9 @@ export function isoOf(at: number): string {
   return lastInstant.text;
 }
 
+/** How many failures one search looks at: in SQLite about a millisecond. */
+export const mostExamined = 2_000;
+
 /**
  * The place in a list that a `next` stands for, or `otherwise` without one.
  *

@@ -8,9 +8,13 @@ export interface FailureStorage {
   /**
    * In the order they were first stored, at most `limit` or about 16 MB, whatever is less, but one at least. A failure
    * that is there all the while is listed exactly once. A record reads
-   * back deeply equal: dates, maps, sets, big integers and bytes (Uint8Array, Buffer) included.
+   * back deeply equal: dates, maps, sets, big integers and bytes (Uint8Array, Buffer) included. A search, by `text` or by
+   * the beginning of a key that many have, looks at 2,000 of those that an index finds at most: then the page may contain
+   * fewer than `limit`, `examined` says how many were looked at, and `next` where to go on.
    */
-  listFailures(query: FailureQuery): Promise<ListResult<Failure>>;
+  listFailures(query: FailureQuery): Promise<FailureList>;
+  /** The ids of the same failures, without a search. */
+  listFailureIds(query: Omit<FailureQuery, "text" | "keyPrefix" | "_ids">): Promise<ListResult<string>>;
   /** Marks open failures as resolved by a person at `at`; returns those that were open, each once. */
   resolveFailures(_ids: readonly string[], at: number): Promise<readonly Failure[]>;
   /**
@@ -44,8 +48,24 @@ export interface FailureQuery extends Paging {
   readonly fault?: Fault;
   /** The whole key. */
   readonly key?: string;
+  /** What the key begins with, 1 to 200 characters. */
+  readonly keyPrefix?: string;
+  /** See `causeOf`. */
+  readonly cause?: string;
+  /** A part of the message, or of the record as JSON, in any case of ASCII letters. Not together with `_ids`. */
+  readonly text?: string;
+  /** Up to the place of the failure with this id; if it is gone, of the one whose id comes before it. */
+  readonly through?: string;
+  /** In the other order. @default false */
+  readonly newestFirst?: boolean;
   /** Those whose `retryAt` is at or before this instant. */
   readonly retryUntil?: number;
+}
+
+/** A page of failures. */
+export interface FailureList extends ListResult<Failure> {
+  /** Of a search: how many were looked at. */
+  readonly examined?: number;
 }
 
 /** Whose keys are wanted. */

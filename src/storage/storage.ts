@@ -1,5 +1,6 @@
 import type { Clock } from "../clock.ts";
 import type { DutyStorage } from "./duties.ts";
+import type { CauseStorage } from "./causes.ts";
 import type { FailureStorage } from "./failures.ts";
 import type { FlowStorage } from "./flows.ts";
 import type { InboxStorage } from "./inbox.ts";
@@ -12,6 +13,7 @@ import type { WakeStorage } from "./wakes.ts";
 export type { Role, WorkerProcess } from "../model/worker-process.ts";
 export type { ImportPlace, ImportPosition, PlaceChange, Places, StoredCheckpoint } from "../model/place.ts";
 export type * from "./duties.ts";
+export type * from "./causes.ts";
 export type * from "./failures.ts";
 export type * from "./flows.ts";
 export type * from "./inbox.ts";
@@ -42,6 +44,7 @@ export interface Storage
     LeaseStorage,
     PlaceStorage,
     FailureStorage,
+    CauseStorage,
     InboxStorage,
     DutyStorage,
     ProcessStorage {

@@ -118,7 +118,7 @@ describe("a failure", () => {
     const { api, flow, failures } = await createApiWithFailures();
     const path = `/failures/${failures[0]?._id ?? ""}`;
 
-    const all = await api.send("GET", `/failures?_flowId=${flow._id}&limit=1`);
+    const all = await api.send("GET", `/failures?_flowId=${flow._id}&limit=1&order=oldest`);
     const read = await api.send("GET", path);
     const known = await api.send("GET", path, { headers: { "if-none-match": read.headers.get("etag") ?? "" } });
 

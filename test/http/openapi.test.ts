@@ -168,6 +168,7 @@ describe("the document", () => {
       ["GET /runs", "Run"],
       ["GET /failures", "Failure"],
       ["GET /flows/{_id}/failures", "Failure"],
+      ["GET /causes", "Cause"],
       ["GET /exports", "Export"],
       ["GET /imports", "Import"],
     ]);
@@ -449,6 +450,9 @@ describe("a client that is generated from the document", () => {
     `await client.POST("/exports/{_id}/records", { ${params}, body: [{ id: 1 }] })`,
     'await client.POST("/schedules/preview", { body: { schedule: "H * * * *", count: 3 } })',
     'await client.GET("/permissions")',
+    'await client.GET("/causes", { params: { query: { _flowId: "x" } } })',
+    'await client.POST("/failures/retry", { body: { cause: "c", through: "x" } })',
+    'await client.PUT("/failures/resolved", { body: { cause: "c", through: "x" } })',
     'await client.GET("/events", { parseAs: "stream" })',
     'await client.GET("/health")',
     'await client.GET("/openapi.json")',

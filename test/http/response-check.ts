@@ -60,9 +60,10 @@ export class ResponseCheck {
     const fits = (template: string) =>
       new RegExp(`^${template.replace(/[.]/g, "\\.").replace(/\{\w+\}/g, "[^/]+")}$`).test(path);
     // A path without ids is the closer one.
+    const ids = (template: string) => template.split("{").length;
     return Object.keys(this.#document.paths)
       .filter(fits)
-      .sort((one, other) => one.length - other.length)[0];
+      .sort((one, other) => ids(one) - ids(other) || one.length - other.length)[0];
   }
 
   /** Of responses that belong to no operation: nothing there, another method, or which methods there are. */

@@ -1,10 +1,11 @@
 import { expect } from "vitest";
 import { MemoryStorage } from "../../src/index.ts";
+import { causeOf } from "../../src/model/cause.ts";
 import type { Failure } from "../../src/model/failure.ts";
 import type { Pause } from "../../src/model/delivery.ts";
 import type { Flow } from "../../src/model/flow/flow.ts";
 import { type RunStart, runStatuses, triggers } from "../../src/model/run.ts";
-import type { ListResult, Paging, Places, RunEnding, Storage, Tick } from "../../src/storage/storage.ts";
+import type { CauseCount, ListResult, Paging, Places, RunEnding, Storage, Tick } from "../../src/storage/storage.ts";
 import { at, failureOf, flowOf, iso } from "../../src/testing/storage/harness.ts";
 import { Chance } from "../support/chance.ts";
 
@@ -24,6 +25,7 @@ const eventIds = ["e1", "e2", "e3", "e4", "\ud800"] as const;
 const failureIds = ["f1", "f2", "f3", "f4"] as const;
 const tokens = ["t1", "t2", "t3", "t4"] as const;
 const records = [1, { order: 1 }, { on: new Date(0) }, "text", null, new Map([["k", 1n]]), { n: -0 }] as const;
+const messages = [{}, { message: "customer 17 has no name" }, { message: "no", code: "E1", fault: "reject" }] as const;
 const bools = [true, false] as const;
 const error = { code: "lease_lost", message: "it died" };
 
@@ -114,6 +116,18 @@ class Model {
     ] as const)
       for (const value of choices)
         await this.#listed("listFailures", { [name]: value }, (s, query) => s.listFailures(query));
+    await this.#compareCauses(failures);
+    for (const filter of [
+      { cause: causeOf(failureOf("", messages[0])).cause },
+      { keyPrefix: "l" },
+      { text: "LEDGER" },
+      { text: "order", _flowId: "a" },
+      { through: "a/f3" },
+      { newestFirst: true },
+      { newestFirst: true, _flowId: "b", status: "open" as const },
+      { newestFirst: true, through: "b/f2" },
+    ])
+      await this.#listed("listFailures", filter, (s, query) => s.listFailures(query));
     for (const filter of [
       ...exportIds.map((_exportId) => ({ _exportId })),
       ...importIds.map((_importId) => ({ _importId })),
@@ -431,6 +445,34 @@ class Model {
     };
   }
 
+  /** Counts are the same on both sides, and what a grouping of the list says. */
+  async #compareCauses(failures: readonly Failure[]): Promise<void> {
+    const ofEach = [{}, { _flowId: "a" }, { _integrationId: "acme" }, { _importId: "shop" }];
+    for (const filter of ofEach) {
+      const lists = [];
+      for (const side of this.#sides) {
+        const { items } = await side.listCauses({ ...filter, limit: 100 });
+        for (const { cause, sample } of items) {
+          const found = await side.findFailure(sample);
+          expect([found?.status, found && causeOf(found).cause]).toEqual(["open", cause]);
+        }
+        const order = (one: CauseCount, other: CauseCount) => (shown(keyOf(one)) < shown(keyOf(other)) ? -1 : 1);
+        lists.push([...items].sort(order).map(({ sample: _, ...count }) => count));
+      }
+      expect(lists[1]).toEqual(lists[0]);
+    }
+    const grouped = new Map<string, number>();
+    for (const failure of failures)
+      if (failure.status === "open") {
+        const { cause } = causeOf(failure);
+        grouped.set(cause, (grouped.get(cause) ?? 0) + 1);
+      }
+    const { items } = await this.#sides[1].listCauses({ limit: 100 });
+    expect(new Map(items.map(({ cause, open }) => [cause, open]))).toEqual(grouped);
+    for (const filter of [{}, { cause: items[0]?.cause ?? "none" }, { _integrationId: "acme" }, { through: "b/f1" }])
+      await this.#both(`flowsOfFailures ${shown(filter)}`, (s) => s.flowsOfFailures({ ...filter, limit: 10 }));
+  }
+
   #failure(_id: string, _flowId: string, _runId: string): Failure {
     // A failure is one record's, and stays with its flow and import.
     const _importId = importIds[failureIds.indexOf(_id as (typeof failureIds)[number]) % importIds.length] ?? "ledger";
@@ -440,6 +482,8 @@ class Model {
       key: _importId,
       ...this.#chance.oneOf<object>([{}, { version: 1 }, { version: 2 }, { version: "b" }]),
       ...this.#chance.oneOf<object>([{}, { retryAt: iso(this.#now + 3) }]),
+      ...this.#chance.oneOf<object>(messages),
+      ...this.#chance.oneOf<object>([{}, {}, { _integrationId: "acme" }]),
       attempts: this.#now,
     });
   }
@@ -496,6 +540,10 @@ class Model {
 interface Step {
   readonly title: string;
   readonly call: Call;
+}
+
+function keyOf({ cause, _importId }: CauseCount): unknown {
+  return [cause, _importId];
 }
 
 function shown(value: unknown): string {

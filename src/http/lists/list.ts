@@ -41,6 +41,17 @@ export function filtersOf<Query extends ListQuery>(
 // What `readQuery` returns has no field that is undefined.
 type DefinedIn<T> = { [K in keyof T]: Exclude<T[K], undefined> };
 
+/** Where a body says that a list continues. @throws HttpError 400 if that was not made for the caller. */
+export function cursorOf(call: Call, after: string | undefined): { readonly after?: string } {
+  return after === undefined ? {} : filtersOf(call, { after });
+}
+
+/** Where a list continues, as it is shown to the caller. */
+export function encryptedCursor({ deps, scope }: Call, next: string | undefined): { readonly next?: string } {
+  if (next === undefined) return {};
+  return { next: scope === undefined ? next : deps.cursors.encrypt(next, scope._integrationId) };
+}
+
 /** The reply with a page of a list: an array, and in `Link` where the list continues. */
 export function listReply(call: Call, { items, next }: ListPage, shown: Projection = {}): Reply {
   const whole = shown.include === undefined && shown.exclude === undefined;
@@ -79,9 +90,10 @@ export const linkHeader = {
 };
 
 /** Relative to the address of the request, unless the public path is known. */
-function nextAddress({ request, deps, scope }: Call, next: string): string {
+function nextAddress(call: Call, next: string): string {
+  const { request, deps } = call;
   const { searchParams } = new URL(request.url);
-  searchParams.set("after", scope === undefined ? next : deps.cursors.encrypt(next, scope._integrationId));
+  searchParams.set("after", encryptedCursor(call, next).next ?? "");
   const path = deps.publicPath === undefined ? "" : deps.publicPath + pathOf(request.url).slice(deps.basePath.length);
   return `${path}?${searchParams.toString()}`;
 }

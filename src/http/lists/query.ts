@@ -105,13 +105,35 @@ export const failuresQuery = v.object({
   ...projection(failureDocument),
 });
 
+const partWords = "a string of 1 to 200 characters";
+const part = v.pipe(v.string(partWords), v.minLength(1, partWords), v.maxLength(200, partWords));
+
 /** Filters of all failures. */
 export const allFailuresQuery = v.object({
   _flowId: filter("Failures of this flow."),
   _exportId: filter("Failures of records of this export."),
   _integrationId: filter("Failures of flows of this integration."),
   _connectorId: filter("Failures of flows of this connector."),
+  cause: filter("Failures with this cause."),
+  keyPrefix: v.optional(described(part, "Failures of records whose key begins so.")),
+  text: v.optional(
+    described(
+      part,
+      "Failures with this in their message or record, in any case of ASCII letters. One request looks at about 20,000: the page may be short, or empty, with more to come.",
+    ),
+  ),
+  order: v.optional(
+    described(one(["newest", "oldest"]), "Which come first, by when they were stored: `newest` if it is left out."),
+  ),
   ...failuresQuery.entries,
+});
+
+/** Filters of causes. */
+export const causesQuery = v.object({
+  _flowId: filter("Failures of this flow, by import and cause."),
+  _importId: filter("Failures at this import."),
+  _integrationId: filter("Failures of flows of this integration."),
+  limit: v.optional(described(limit, "Most causes; 100 if it is left out.")),
 });
 
 /** How exports are shown. */

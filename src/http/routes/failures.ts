@@ -1,5 +1,6 @@
 import { ConflictError, ForbiddenError, NotFoundError } from "../../errors.ts";
 import { copyJson, omitUndefined } from "../../model/record/json.ts";
+import { TextSearch } from "../../model/record/search.ts";
 import { v } from "../../model/validate.ts";
 import { described, failureDocument, resolvedDocument, runDocument } from "../documents.ts";
 import { filtersOf, linkHeader, listReply, listResponse } from "../lists/list.ts";
@@ -10,10 +11,11 @@ import { type Reply, empty, jsonString, json } from "../reply.ts";
 import { tagsIn } from "./etag.ts";
 import { type Call, type Route, locationOf, route } from "./route.ts";
 import { sees } from "../authorization.ts";
+import type { FailureFilter } from "../../scheduler/requests.ts";
 import { causeOf } from "../../model/cause.ts";
-import type { Failure } from "../../model/failure.ts";
+import { type Failure, faults } from "../../model/failure.ts";
 import type { Projection } from "../lists/projection.ts";
-import { findFlow, scopeFilter, viewerOf } from "./scoped.ts";
+import { findFlow, hiddenKeys, scopeFilter, viewerOf } from "./scoped.ts";
 
 const maxIds = 10_000;
 const someIds = `an array of 1 to ${maxIds} ids`;
@@ -23,6 +25,10 @@ const ids = v.pipe(v.array(v.string("an id"), someIds), v.minLength(1, someIds),
 export const retryShape = v.strictObject({
   _importId: v.optional(described(v.string("a string"), "Only failures at this import; all if it is left out.")),
   _ids: v.optional(described(ids, "Only these failures; all open ones if it is left out.")),
+  fault: v.optional(described(v.picklist(faults, `one of ${faults.join(", ")}`), "Only failures of this kind.")),
+  cause: v.optional(described(v.string("a string"), "Only failures with this cause.")),
+  key: v.optional(described(v.string("a string"), "Only failures of the record with this key.")),
+  through: v.optional(described(v.string("a string"), "Only failures up to this one: the newest `_id` that was seen.")),
 });
 
 /** Which failures are resolved. */
@@ -41,16 +47,22 @@ export const failureRoutes: readonly Route[] = [
     path: "/failures",
     action: "failures.list",
     operationId: "listAllFailures",
-    summary: "List the failures of all flows, oldest first.",
+    summary: "List the failures of all flows, newest first.",
     description: "Failures of all flows that the caller may see. A failure has to match every filter that is given.",
     query: allFailuresQuery,
-    responses: { 200: listResponse("The failures.", failureDocument, linkHeader) },
+    responses: {
+      200: listResponse("The failures.", failureDocument, {
+        ...linkHeader,
+        "poundlock-examined": "Of a search: how many failures it looked at.",
+      }),
+    },
     async respond(call) {
       const { scope, query } = call;
       if (query._integrationId !== undefined && !sees(scope, { _integrationId: query._integrationId }))
         return listReply(call, { items: [] });
-      const filter = { ...filtersOf(call, query), ...scopeFilter(call) };
-      return failuresReply(call, await call.deps.scheduler.listFailures(filter), query);
+      const { order = "newest", ...filters } = filtersOf(call, query);
+      const filter = { ...filters, newestFirst: order === "newest", ...scopeFilter(call) };
+      return failuresReply(call, await searchFailures(call, filter), query);
     },
   }),
   route({
@@ -123,7 +135,9 @@ export const failureRoutes: readonly Route[] = [
     errors: [409, 429],
     async respond(call) {
       const flow = await findFlow(call);
-      const selection = { ...(call.body.value as v.InferOutput<typeof retryShape> | undefined), ...scopeFilter(call) };
+      const given = call.body.value as v.InferOutput<typeof retryShape> | undefined;
+      if (given?.key !== undefined && call.deps.redaction.isActive) throw hiddenKeys();
+      const selection = { ...given, ...scopeFilter(call) };
       const run = await call.deps.scheduler.retryFailures(flow._id, omitUndefined(selection));
       call.logged.runId = run._id;
       return json(201, run, { location: locationOf(call, "runs", run._id) });
@@ -176,20 +190,54 @@ interface ShownFailure extends Failure {
   readonly cause: string;
 }
 
-function failuresReply(call: Call, { items, ...page }: ListResult, shown: Projection & KeyFilter): Reply {
-  const { key } = shown;
+function failuresReply(call: Call, { examined, items, ...page }: FailureList, shown: Projection & KeyFilters): Reply {
+  const { key, keyPrefix = "" } = shown;
   // A filter must not find by what is hidden.
-  const found = items.map((item) => shownTo(call, item)).filter((item) => key === undefined || item.key === key);
-  return listReply(call, { items: found, ...page }, shown);
+  const found = items
+    .map((item) => shownTo(call, item))
+    .filter((item) => (key === undefined || item.key === key) && item.key.startsWith(keyPrefix));
+  const reply = listReply(call, { items: found, ...page }, shown);
+  if (examined === undefined) return reply;
+  return { ...reply, headers: { ...reply.headers, "poundlock-examined": String(examined) } };
 }
 
-interface KeyFilter {
+interface KeyFilters {
   readonly key?: string | undefined;
+  readonly keyPrefix?: string | undefined;
 }
 
-interface ListResult {
+interface FailureList {
   readonly items: readonly Failure[];
   readonly next?: string;
+  readonly examined?: number;
+}
+
+/** How many failures are looked at in one turn where they are not shown as they are, and in one request. */
+const portion = 200;
+const mostSearched = 20_000;
+
+/** A search finds only what the caller is shown: where that is not what is stored, failures are looked at one by one. */
+async function searchFailures(call: Call, { text, limit = 100, ...filter }: FailureFilter): Promise<FailureList> {
+  const { clock, redaction, scheduler } = call.deps;
+  if (text === undefined || !redaction.isActive)
+    return scheduler.listFailures({ ...filter, limit, ...(text === undefined ? {} : { text }) });
+  const search = new TextSearch(text);
+  const items: Failure[] = [];
+  let after = filter.after;
+  for (let examined = 0; ;) {
+    const place = after === undefined ? {} : { after };
+    const size = Math.min(portion, limit - items.length);
+    const page = await scheduler.listFailures({ ...filter, ...place, limit: size });
+    for (const failure of page.items) {
+      const { message, record } = redaction.failure(failure, viewerOf(call));
+      if (search.finds(message, record === undefined ? null : jsonText(record))) items.push(failure);
+    }
+    examined += page.examined ?? page.items.length;
+    after = page.next;
+    if (after === undefined) return { items, examined };
+    if (items.length === limit || examined >= mostSearched) return { items, examined, next: after };
+    await clock.yieldToEventLoop();
+  }
 }
 
 function failureReply(call: Call, failure: Failure): Reply {

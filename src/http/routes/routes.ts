@@ -1,5 +1,6 @@
 import { catalogRoutes } from "./catalog.ts";
 import { deliveryRoutes } from "./deliveries.ts";
+import { failureBatchRoutes } from "./failure-batches.ts";
 import { failureRoutes } from "./failures.ts";
 import { flowRoutes } from "./flows.ts";
 import type { Route } from "./route.ts";
@@ -14,6 +15,7 @@ export const routes: readonly Route[] = [
   ...deliveryRoutes,
   ...runRoutes,
   ...failureRoutes,
+  ...failureBatchRoutes,
   ...catalogRoutes,
   ...serviceRoutes,
 ];

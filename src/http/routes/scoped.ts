@@ -45,6 +45,11 @@ export function viewerOf({ request, scope }: Call): Viewer {
   return scope === undefined ? { request } : { request, scope };
 }
 
+/** Whether something was retried or resolved would say that there is such a key. */
+export function hiddenKeys(): ForbiddenError {
+  return new ForbiddenError("Keys are not shown as they are, so failures cannot be chosen by them");
+}
+
 /**
  * What a caller writes of a flow, within the caller's scope: the flow belongs to that integration, whether the input
  * says so or not. Of a patch (`now` is the flow that it changes) only the named fields are checked.

@@ -91,10 +91,10 @@ export class FailureSource implements Source {
 
   #list(_importId: string, part: Pick<FailureQuery, "after" | "_ids">): Promise<ListResult<Failure>> {
     const { storage, flow, selection } = this.#from;
-    const { dueBy, _integrationId } = selection;
+    const { _ids: _, _importId: __, dueBy, ...filters } = selection;
     return storage.listFailures({
       ...{ _flowId: flow._id, _exportId: flow._exportId, _importId, status: "open", limit: this.#pageSize },
-      ...(_integrationId === undefined ? {} : { _integrationId }),
+      ...filters,
       ...(dueBy === undefined ? {} : { retryUntil: Date.parse(dueBy) }),
       ...part,
     });

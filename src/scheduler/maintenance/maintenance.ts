@@ -13,7 +13,7 @@ import { unlessUnreadable } from "./unreadable-rows.ts";
 
 /** Everything maintenance needs. */
 export interface MaintenanceDeps {
-  readonly storage: Pick<Storage, "prune" | "reclaimExpiredRuns" | "unreadInboxes" | "waitingFlows">;
+  readonly storage: Pick<Storage, "completeCauses" | "prune" | "reclaimExpiredRuns" | "unreadInboxes" | "waitingFlows">;
   readonly clock: Clock;
   readonly queue: Pick<RunQueue, "addUnasked">;
   /** How long a lease lasts. A round follows within that time, so a run is reclaimed within two of them. */
@@ -218,6 +218,8 @@ export class Maintenance {
 
   async #prune(signal: AbortSignal): Promise<void> {
     const { clock, clockWatch, retention, storage } = this.#deps;
+    // What an earlier version stored has no cause yet.
+    while (!isAborted(signal) && (await storage.completeCauses(changeSize)) > 0) await clock.yieldToEventLoop();
     const endedBefore = Math.max(0, clockWatch.retentionNow() - retention.days * 86_400_000);
     const rule = { endedBefore, runsPerFlow: retention.runsPerFlow, limit: changeSize };
     while (!isAborted(signal) && (await storage.prune(rule)) > 0) await clock.yieldToEventLoop();

@@ -11,6 +11,7 @@ import type {
   InboxQuery,
   InboxRule,
 } from "../storage.ts";
+import { forgetEmptyCauses } from "./totals/causes.ts";
 import { keepFailures } from "./failures.ts";
 import { Inbox } from "./inbox.ts";
 import { enqueue, isRealtime } from "./runs.ts";
@@ -28,6 +29,7 @@ export function appendInbox(state: MemoryState, arrival: Arrival, rule: InboxRul
   // What cannot be copied throws here, before any inbox has taken or seen anything.
   const kept = { ...arrival, records: arrival.records.map(own) };
   const flowIds = new Set(starts.map(({ _flowId }) => _flowId));
+  forgetEmptyCauses(state);
   keepFailures(state, own((arrival.failures ?? []).filter(({ _flowId }) => flowIds.has(_flowId))));
   return { outcome: "appended", flows: starts.map((start) => append(state, kept, start, rule.dedupeAfter)) };
 }

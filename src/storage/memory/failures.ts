@@ -1,16 +1,50 @@
+import { causeOf } from "../../model/cause.ts";
 import { type Failure, type ResolvedBy, foldedFailure, resolvedFailure } from "../../model/failure.ts";
 import { importIdsOf } from "../../model/flow/flow.ts";
 import { mostListed, roughSize } from "../../model/record/size.ts";
-import { isoOf, own, placeOf } from "../documents.ts";
-import type { DueRetry, FailureQuery, ListResult, OpenKey, OpenKeyQuery } from "../storage.ts";
+import { TextSearch } from "../../model/record/search.ts";
+import { isoOf, mostExamined, own, placeOf } from "../documents.ts";
+import { storeValue } from "../record-text.ts";
+import type { DueRetry, FailureList, FailureQuery, ListResult, OpenKey, OpenKeyQuery } from "../storage.ts";
+import { enterCause, leaveCause, moveCause } from "./totals/causes.ts";
 import { Sequence } from "./sequence.ts";
 import { type FailureEntry, type MemoryState, filtered, listPage, mapPage, matches } from "./state.ts";
 
 /** @see FailureStorage.listFailures */
-export function listFailures(state: MemoryState, query: FailureQuery): ListResult<Failure> {
-  const matching = filtered(failuresFor(state, query), ({ failure }) => isWanted(failure, query));
+export function listFailures(state: MemoryState, query: FailureQuery): FailureList {
+  if (query.text !== undefined) return searchFailures(state, query, new TextSearch(query.text));
+  const matching = filtered(failuresOf(state, query), ({ failure }) => isWanted(failure, query));
   const page = listPage(matching, query.limit, (entry) => String(entry.seq));
   return mapPage(bounded(page), ({ failure }) => failure);
+}
+
+/** @see FailureStorage.listFailureIds */
+export function listFailureIds(state: MemoryState, query: FailureQuery): ListResult<string> {
+  const matching = filtered(failuresOf(state, query), ({ failure }) => isWanted(failure, query));
+  return mapPage(
+    listPage(matching, query.limit, (entry) => String(entry.seq)),
+    ({ failure }) => failure._id,
+  );
+}
+
+function searchFailures(state: MemoryState, query: FailureQuery, search: TextSearch): FailureList {
+  const items: Failure[] = [];
+  let examined = 0;
+  let size = 0;
+  /** The place after the last item, and how many were looked at up to it. */
+  let end = { next: "", examined };
+  let last = "";
+  for (const { failure, seq } of failuresOf(state, query)) {
+    if (examined === mostExamined) return { items, examined, next: last };
+    examined++;
+    last = String(seq);
+    if (!isWanted(failure, query) || !search.finds(failure.message, storeValue(failure.record).text)) continue;
+    size += roughSize(failure.record, mostListed) + roughSize(failure.original, mostListed);
+    if (items.length === query.limit || (size > mostListed && items.length > 0)) return { items, ...end };
+    items.push(failure);
+    end = { next: last, examined };
+  }
+  return { items, examined };
 }
 
 function bounded(page: ListResult<FailureEntry>): ListResult<FailureEntry> {
@@ -27,20 +61,39 @@ const filters = [
   ...(["status", "fault", "key"] as const),
 ] as const;
 
-function isWanted(failure: Failure, query: FailureQuery): boolean {
+/** Whether a failure matches, but for its place, its id and its text. */
+export function isWanted(failure: Failure, query: FailureQuery): boolean {
   if (!matches(failure, query, filters)) return false;
-  const { retryUntil } = query;
+  const { cause, keyPrefix, retryUntil } = query;
+  if (keyPrefix !== undefined && !failure.key.startsWith(keyPrefix)) return false;
+  if (cause !== undefined && causeOf(failure).cause !== cause) return false;
   return retryUntil === undefined || (failure.retryAt !== undefined && failure.retryAt <= isoOf(retryUntil));
 }
 
-function failuresFor(state: MemoryState, query: FailureQuery): Iterable<FailureEntry> {
-  const place = placeOf(query.after, 0);
-  if (query._ids !== undefined) {
-    const chosen = [...new Set(query._ids)].flatMap((_id) => state.failures.get(_id) ?? []);
-    return chosen.filter(({ seq }) => seq > place).sort((one, other) => one.seq - other.seq);
+/** The failures of the page and beyond it that may match, in its order. */
+export function failuresOf(state: MemoryState, query: FailureQuery): Iterable<FailureEntry> {
+  const { _flowId, _ids, after, newestFirst = false } = query;
+  const last = upToThrough(state, query.through);
+  const begin = placeOf(after, newestFirst ? Infinity : 0);
+  const [first, end] = newestFirst ? [0, Math.min(begin, last + 1)] : [begin, last + 1];
+  if (_ids !== undefined) {
+    const chosen = [...new Set(_ids)].flatMap((_id) => state.failures.get(_id) ?? []);
+    const sorted = chosen.sort((one, other) => (newestFirst ? other.seq - one.seq : one.seq - other.seq));
+    return sorted.filter(({ seq }) => seq > first && seq < end);
   }
-  if (query._flowId !== undefined) return state.failuresByFlow.get(query._flowId)?.after(place) ?? [];
-  return filtered(state.failures.values(), ({ seq }) => seq > place);
+  const all = _flowId === undefined ? state.failureLog : (state.failuresByFlow.get(_flowId) ?? noFailures);
+  return newestFirst ? all.before(end) : filtered(all.after(first), ({ seq }) => seq < end);
+}
+
+const noFailures = new Sequence<FailureEntry>();
+
+/** The place up to which a list goes; undefined: to its end. */
+export function upToThrough(state: MemoryState, through: string | undefined): number {
+  if (through === undefined) return Infinity;
+  let last: { readonly _id: string; readonly seq: number } | undefined;
+  for (const [_id, { seq }] of state.failures)
+    if (_id <= through && (last === undefined || _id > last._id)) last = { _id, seq };
+  return last?.seq ?? 0;
 }
 
 /** @see FailureStorage.resolveFailures */
@@ -148,7 +201,10 @@ export function keepFailures(state: MemoryState, failures: readonly Failure[]): 
 function keepFailure(state: MemoryState, failure: Failure): Failure {
   const known = state.failures.get(failure._id) ?? openUnder(state, failure);
   if (known !== undefined) {
-    if (known.failure.status === "open") known.failure = foldedFailure(known.failure, failure);
+    if (known.failure.status !== "open") return known.failure;
+    const before = known.failure;
+    known.failure = foldedFailure(before, failure);
+    moveCause(state, before, known.failure);
     return known.failure;
   }
   const entry = { seq: state.nextSeq(), failure };
@@ -156,7 +212,11 @@ function keepFailure(state: MemoryState, failure: Failure): Failure {
   siblings.add(entry);
   state.failuresByFlow.set(failure._flowId, siblings);
   state.failures.set(failure._id, entry);
-  if (failure.status === "open") openMap(state, failure).set(failure.key, entry);
+  state.failureLog.add(entry);
+  if (failure.status === "open") {
+    openMap(state, failure).set(failure.key, entry);
+    enterCause(state, failure);
+  }
   return failure;
 }
 
@@ -199,6 +259,7 @@ function resolve(state: MemoryState, entry: FailureEntry, at: number, resolvedBy
 export function forgetFailure(state: MemoryState, entry: FailureEntry): void {
   close(state, entry);
   state.failures.delete(entry.failure._id);
+  state.failureLog.remove(entry);
   state.failuresByFlow.get(entry.failure._flowId)?.remove(entry);
 }
 
@@ -208,6 +269,7 @@ function close(state: MemoryState, entry: FailureEntry): void {
   const byExport = byImport?.get(_importId);
   const keys = byExport?.get(_exportId);
   if (keys?.get(key) !== entry) return;
+  leaveCause(state, entry.failure);
   keys.delete(key);
   if (keys.size === 0) byExport?.delete(_exportId);
   if (byExport?.size === 0) byImport?.delete(_importId);

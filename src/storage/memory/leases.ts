@@ -17,6 +17,7 @@ import type {
   RunRelease,
   WaitingFlow,
 } from "../storage.ts";
+import { forgetEmptyCauses } from "./totals/causes.ts";
 import { forgetFailure, keepFailures, resolveOfImports, supersede } from "./failures.ts";
 import { changePlaces, discardPositions, findPlaces } from "./places.ts";
 import { coalesce, enqueue, importIdsNow, queueRun } from "./runs.ts";
@@ -96,6 +97,7 @@ function settle(
   page: PageCommit,
   failures: readonly Failure[],
 ): CommitResult["failures"] {
+  forgetEmptyCauses(state);
   for (const _id of page.delivered) {
     const entry = state.failures.get(_id);
     if (entry !== undefined) forgetFailure(state, entry);

@@ -4,6 +4,8 @@ import type { Run, RunStart } from "../../model/run.ts";
 import type {
   AppendInboxResult,
   Arrival,
+  CauseList,
+  CauseQuery,
   CheckpointChange,
   ClaimRunResult,
   CommitResult,
@@ -14,6 +16,8 @@ import type {
   Duty,
   DutyClaim,
   EndRunResult,
+  FailedFlows,
+  FailureList,
   FailureQuery,
   FlowChange,
   FlowHidden,
@@ -25,6 +29,7 @@ import type {
   Lease,
   LeaseEnd,
   ListResult,
+  OpenFailureQuery,
   OpenKey,
   OpenKeyQuery,
   OverlapRule,
@@ -51,11 +56,13 @@ import {
   countOpenFailures,
   dueRetries,
   editFailure,
+  listFailureIds,
   listFailures,
   nextRetryAt,
   openKeys,
   resolveFailures,
 } from "./failures.ts";
+import { flowsOfFailures, listCauses } from "./totals/cause-lists.ts";
 import { deleteFlow, insertFlow, listFlows, replaceFlow, rescheduleFlows, scheduledFlows } from "./flows.ts";
 import {
   claimRun,
@@ -209,8 +216,24 @@ export class MemoryStorage implements Storage {
     return this.#state.failures.get(_id)?.failure;
   }
 
-  async listFailures(query: FailureQuery): Promise<ListResult<Failure>> {
+  async listFailures(query: FailureQuery): Promise<FailureList> {
     return listFailures(this.#state, query);
+  }
+
+  async listFailureIds(query: FailureQuery): Promise<ListResult<string>> {
+    return listFailureIds(this.#state, query);
+  }
+
+  async listCauses(query: CauseQuery): Promise<CauseList> {
+    return listCauses(this.#state, query);
+  }
+
+  async flowsOfFailures(query: OpenFailureQuery): Promise<FailedFlows> {
+    return flowsOfFailures(this.#state, query);
+  }
+
+  async completeCauses(): Promise<number> {
+    return 0;
   }
 
   async resolveFailures(_ids: readonly string[], at: number): Promise<readonly Failure[]> {

@@ -1,4 +1,4 @@
-import type { Failure } from "../../model/failure.ts";
+import type { Failure, Fault } from "../../model/failure.ts";
 import type { Flow } from "../../model/flow/flow.ts";
 import type { Run } from "../../model/run.ts";
 import type { WorkerProcess } from "../../model/worker-process.ts";
@@ -23,6 +23,11 @@ export class MemoryState {
   readonly places = new Map<string, Map<string, ImportPlace>>();
   readonly failures = new Map<string, FailureEntry>();
   readonly failuresByFlow = new Map<string, Sequence<FailureEntry>>();
+  readonly failureLog = new Sequence<FailureEntry>();
+  /** Flow → import, integration and cause → its open failures, counted. */
+  readonly causes = new Map<string, Map<string, CauseEntry>>();
+  /** Causes of which nothing is open any more, and where they are. */
+  readonly emptied = new Map<CauseEntry, { readonly _flowId: string; readonly key: string }>();
   /** Flow → import → export → its open failures by key. */
   readonly open = new Map<string, Map<string, Map<string, Map<string, FailureEntry>>>>();
   readonly inboxes = new Map<string, Inbox>();
@@ -77,6 +82,20 @@ export interface RunEntry {
 export interface FailureEntry {
   readonly seq: number;
   failure: Failure;
+}
+
+/** Open failures of one flow, import, integration and cause. */
+export interface CauseEntry {
+  readonly cause: string;
+  readonly pattern: string;
+  readonly fault: Fault;
+  readonly code: string | undefined;
+  readonly _importId: string;
+  readonly _integrationId: string | undefined;
+  open: number;
+  firstAt: string;
+  lastAt: string;
+  sample: string;
 }
 
 /** The entries that `wanted` holds for. */

@@ -9,6 +9,7 @@ export const dialect: Dialect = {
   // An index takes 2,700 bytes, and a key may have 3,000.
   indexed: (column) => hashOf(column),
   unlogged: "unlogged ",
+  ranged: (column) => beginningOf(column),
   withRoom: " with (fillfactor = 70)",
   inKeyOrder: "",
   numberAfter: (table) => [`select setval(pg_get_serial_sequence('${table}', 'seq'), ?)`],
@@ -53,15 +54,24 @@ export function quoted(name: string): string {
 
 const ourNames = /\bpoundlock_(\w+)/g;
 
-// No statement has a question mark in a string. A column that is looked up by its hash is compared as a whole, too.
+// No statement has a question mark in a string. A column that is looked up by its hash is compared as a whole, too; one
+// that is looked up by how it begins is in an index only so far.
 function numbered(sql: string): string {
   let last = 0;
   const text = sql.replaceAll("?", () => `$${++last}`);
-  return text.replaceAll(
-    /\b(where|and) (record_key = (\$\d+))/g,
-    (_, word: string, whole: string, value: string) =>
-      `${word} ${hashOf("record_key")} = ${hashOf(value)} and ${whole}`,
-  );
+  return text
+    .replaceAll(
+      /\b(where|and) (record_key = (\$\d+))/g,
+      (_, word: string, whole: string, value: string) =>
+        `${word} ${hashOf("record_key")} = ${hashOf(value)} and ${whole}`,
+    )
+    .replaceAll(/\brecord_key (>=|<) \$/g, (_, compares: string) => `${beginningOf("record_key")} ${compares} $`)
+    .replaceAll("json_extract(doc, '$.message')", "(doc::json ->> 'message')");
+}
+
+// As long as what is asked for may be.
+function beginningOf(value: string): string {
+  return `substr(${value}, 1, 200)`;
 }
 
 function hashOf(value: string): string {

@@ -24,6 +24,7 @@ const tables: readonly Table[] = [
   { name: "histories", key: ["flow_id"], size: 500 },
   // Rows that have records in them may be large.
   { name: "failures", key: ["seq"], size: 10, highest: "select max(seq) as seq from poundlock_failures" },
+  { name: "causes", key: ["flow_id", "import_id", "integration_id", "cause"], size: 500 },
   {
     ...{ name: "inbox", key: ["seq"], size: 10 },
     // A page that gets a number up to the one that an import has settled would never be read.

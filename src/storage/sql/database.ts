@@ -39,6 +39,8 @@ export interface Dialect {
   readonly indexed: (column: string) => string;
   /** Before `table` where one is made that may be empty after a crash: saves what it costs to keep it, if it can. */
   readonly unlogged: string;
+  /** What an index has for ranges of the same column; undefined: that of {@link indexed} will do. */
+  readonly ranged: (column: string) => string | undefined;
   /** After the columns of a table whose rows change often: leaves room for that, if it can. */
   readonly withRoom: string;
   /** Statements after which the rows of a table are numbered from the one after their only value, or a later one. */

@@ -15,13 +15,16 @@ import {
   statement,
   whereOf,
 } from "./database.ts";
+import { causeOf } from "../../model/cause.ts";
+import { TextSearch } from "../../model/record/search.ts";
 import { mostListed } from "../../model/record/size.ts";
 import { isoOf, placeOf } from "../documents.ts";
 import { lockFlowsOfFailures } from "./locks.ts";
-import { storeValue } from "./values/record-text.ts";
+import { storeValue } from "../record-text.ts";
 import { type FailureRow, failureColumns, failureOf, failureValues, writtenFailureColumns } from "./rows.ts";
 import { type ReportUnreadable, UnreadableRowError, allReadable, objectIn, readable } from "./values/unreadable.ts";
 import type { FailureQuery, OpenKey, OpenKeyQuery } from "../storage.ts";
+import { CauseChanges, type CountedRow, afterPrefix, countedColumns, forgetCauses } from "./totals/causes.ts";
 
 /** How many ids one statement names at most. */
 export const idsPerStatement = 512;
@@ -31,14 +34,57 @@ export function failureById(_id: string): Statement {
   return statement(`select ${failureColumns} from poundlock_failures where id = ?`, _id);
 }
 
-/** Asks for {@link FailureRow}s up to and including `through`: several statements if it names many ids. */
-export function failuresMatching(query: FailureQuery, through: number): readonly Statement[] {
-  return selectFailures(failureColumns, query, through);
+/** A part of a list: what comes after `place`, up to and including `last`. */
+export interface FailureStretch {
+  readonly place: number | undefined;
+  readonly last: number | undefined;
+}
+
+/** A list, and whether its key is only looked at, because many begin so. */
+type Listing = FailureQuery & { readonly searched?: boolean };
+
+/** Asks for {@link FailureRow}s: several statements if the query names many ids. */
+export function failuresMatching(query: Listing, stretch: FailureStretch): readonly Statement[] {
+  return selectFailures(failureColumns, query, stretch);
 }
 
 /** Asks for {@link SizeRow}s, each statement for at most one more than the query's limit. */
-export function failureSizes(query: FailureQuery): readonly Statement[] {
-  return selectFailures(`seq, ${weight} as weight`, query, undefined);
+export function failureSizes(query: Listing, stretch: FailureStretch): readonly Statement[] {
+  return selectFailures(`seq, ${weight} as weight`, query, stretch);
+}
+
+/** Asks for `seq` and `id`, at most one more than the query's limit. */
+export function failureIds(query: FailureQuery, stretch: FailureStretch): readonly Statement[] {
+  return selectFailures("seq, id", query, stretch);
+}
+
+/** Asks how many failures a search looks at, and for the last one of them: at most `most` of those that an index finds. */
+export function portionOf(query: FailureQuery, { place, last }: FailureStretch, most: number): Statement {
+  const { key, newestFirst: descending = false } = query;
+  const leader = key === undefined ? leaderOf(leadersOf(query)) : undefined;
+  const seq = key === undefined ? "seq" : "seq + 0";
+  const { conditions, order } = along(leader, { seq, place, through: last, descending });
+  const { where, values } = whereOf([["record_key = ?", key], ...conditions]);
+  const end = descending ? "min" : "max";
+  return statement(
+    `select count(*) as examined, ${end}(seq) as last
+      from (select seq from poundlock_failures${where} order by ${order} limit ?) as portion`,
+    ...[...values, most],
+  );
+}
+
+/** Asks how many keys begin so, up to `most`. */
+export function keysInRange(prefix: string, most: number): Statement {
+  return statement(
+    `select count(*) as size from (select 1 as one from poundlock_failures
+      where record_key >= ? and record_key < ? limit ?) as some`,
+    ...[prefix, afterPrefix(prefix), most],
+  );
+}
+
+/** Asks for the `seq` of the failure with this id, or of the one whose id comes before it. */
+export function placeUpTo(_id: string): Statement {
+  return statement(`select seq from poundlock_failures where id <= ? order by id desc limit 1`, _id);
 }
 
 /** How much of a failure's row is its records. */
@@ -58,34 +104,27 @@ export function lastFailureFor(limit: number, rows: readonly SizeRow[]): number 
   return rows[(end < 0 ? Math.min(limit, rows.length) : end) - 1]?.seq;
 }
 
-function selectFailures(selected: string, query: FailureQuery, through: number | undefined): readonly Statement[] {
-  const { limit, after, status, _ids, _flowId, _exportId, _importId, _runId, _integrationId, _connectorId } = query;
-  const columns = [
-    ["run_id", _runId],
-    ["flow_id", _flowId],
-    ["import_id", _importId],
-    ["integration_id", _integrationId],
-    ["connector_id", _connectorId],
-  ] as const;
+function selectFailures(selected: string, query: Listing, { place, last }: FailureStretch): readonly Statement[] {
+  const { _exportId, _ids, fault, key, keyPrefix, limit, newestFirst: descending = false, status } = query;
+  const leaders = leadersOf(query);
+  const byPrefix = isByPrefix(query);
   // Of chosen ids, and of one key, there are few.
-  const leader = _ids === undefined && query.key === undefined ? leaderOf(columns) : undefined;
-  const place = after === undefined ? undefined : placeOf(after, 0);
-  const { conditions, order } = along(leader, {
-    seq: _ids === undefined ? "seq" : "seq + 0",
-    place,
-    through,
-    descending: false,
-  });
+  const byId = _ids !== undefined || byPrefix;
+  const leader = byId || key !== undefined ? undefined : leaderOf(leaders);
+  const seq = byId ? "seq + 0" : "seq";
+  const { conditions, order } = along(leader, { seq, place, through: last, descending });
   const all: readonly Condition[] = [
-    ["record_key = ?", query.key],
+    ["record_key = ?", key],
+    ...prefixed(keyPrefix, byPrefix),
     ...conditions,
     // Something added keeps their indexes out of it.
-    ...columns
+    ...leaders
       .filter(([column]) => column !== leader?.[0])
       .map(([column, value]) => [`${column} || '' = ?`, value] as const),
     ["export_id || '' = ?", _exportId],
-    ["fault = ?", query.fault],
+    ["fault = ?", fault],
     ["retry_at + 0 <= ?", query.retryUntil],
+    ...textual(query.text),
   ];
   const fixed = status === undefined ? [] : [ofStatus[status]];
   const select = (ids: readonly string[]) => {
@@ -94,6 +133,45 @@ function selectFailures(selected: string, query: FailureQuery, through: number |
     return statement(sql, ...ids, ...values, limit + 1);
   };
   return _ids === undefined ? [select([])] : portionsOf([...new Set(_ids)]).map(select);
+}
+
+// The narrower ones first: of an integration there are fewer than of a cause that others have, too, and of a cause fewer
+// than of an import.
+function leadersOf(query: FailureQuery): readonly (readonly [column: string, value: string | undefined])[] {
+  const { _connectorId, _flowId, _importId, _integrationId, _runId, cause } = query;
+  const integration = ["integration_id", _integrationId] as const;
+  const rest = [["import_id", _importId], ...(cause === undefined ? [integration] : [])] as const;
+  return [
+    ["run_id", _runId],
+    ["flow_id", _flowId],
+    ...(cause === undefined ? [] : [integration, ["cause", cause] as const]),
+    ...rest,
+    ["connector_id", _connectorId],
+  ];
+}
+
+/** Whether few keys begin so that an index of them finds what is wanted. */
+export function isByPrefix({ _flowId, _ids, key, keyPrefix, searched = false }: Listing): boolean {
+  return keyPrefix !== undefined && !searched && [_flowId, _ids, key].every((one) => one === undefined);
+}
+
+function prefixed(prefix: string | undefined, byPrefix: boolean): readonly Condition[] {
+  const column = byPrefix ? "record_key" : "record_key || ''";
+  return [
+    [`${column} >= ?`, prefix],
+    [`${column} < ?`, prefix === undefined ? undefined : afterPrefix(prefix)],
+  ];
+}
+
+function textual(text: string | undefined): readonly Condition[] {
+  if (text === undefined) return [];
+  const { inJson, inMessage } = new TextSearch(text);
+  const sql = `(lower(record) like ? escape '~' or lower(json_extract(doc, '$.message')) like ? escape '~')`;
+  return [[sql, likePattern(inJson), likePattern(inMessage)]];
+}
+
+function likePattern(text: string): string {
+  return `%${text.replace(/[~%_]/g, "~$&")}%`;
 }
 
 /** Asks for {@link OpenKeyRow}s, at most one more than the query's limit. */
@@ -166,15 +244,18 @@ export function resolveFailures(_ids: readonly string[], at: number): Transactio
   const asked = [...new Set(_ids)];
   return function* () {
     const resolved = new Map<string, Failure>();
+    const changes = new CauseChanges();
     for (const ids of portionsOf(asked)) {
       yield* lockFlowsOfFailures(ids);
-      const rows = yield* rowsOf<FailureRow>(
+      const rows = yield* rowsOf<FailureRow & CountedRow>(
         `update poundlock_failures set status = 'resolved', resolved_at = ?, resolved_by = 'person', retry_at = null
-          where ${isOpen} and ${isOneOf(ids.length)} returning ${failureColumns}`,
+          where ${isOpen} and ${isOneOf(ids.length)} returning ${failureColumns}, ${countedColumns}`,
         ...[at, ...ids],
       );
       for (const failure of allReadable(rows, failureOf)) resolved.set(failure._id, failure);
+      for (const row of rows) changes.leave(row);
     }
+    yield* changes.apply();
     return asked.flatMap((_id) => resolved.get(_id) ?? []);
   };
 }
@@ -209,10 +290,17 @@ export function editFailure(
   };
 }
 
-/** A failure, and what `failureValues` made of it before the transaction. */
+/** A failure, and what was made of it before the transaction. */
 export interface FailureToKeep {
   readonly failure: Failure;
+  readonly cause: string;
   readonly values: readonly SqlValue[];
+}
+
+/** What a transaction needs to store a failure. */
+export function failureToKeep(failure: Failure): FailureToKeep {
+  const { cause } = causeOf(failure);
+  return { failure, cause, values: failureValues(failure, cause) };
 }
 
 const insertFailure = `insert into poundlock_failures (${writtenFailureColumns.join(", ")})
@@ -222,21 +310,26 @@ const updateFailure = `update poundlock_failures set ${writtenFailureColumns.map
   where seq = ?`;
 
 /** Stores the failures of a page, each folded into the open one under its key; returns them as they are stored. */
-export function* keepFailures(failures: readonly FailureToKeep[]): TransactionBody<readonly Failure[]> {
+export function* keepFailures(
+  failures: readonly FailureToKeep[],
+  changes: CauseChanges,
+): TransactionBody<readonly Failure[]> {
   const stored: Failure[] = [];
-  for (const { failure, values } of failures) {
-    const inserted = yield* rowOf(insertFailure, ...values);
-    stored.push(inserted === undefined ? yield* foldFailure(failure) : failure);
+  for (const one of failures) {
+    const inserted = yield* rowOf(insertFailure, ...one.values);
+    stored.push(inserted === undefined ? yield* foldFailure(one.failure, changes) : one.failure);
+    if (inserted !== undefined && one.failure.status === "open") changes.enter(one.failure, one.cause);
   }
   return stored;
 }
 
-function* foldFailure(failure: Failure): TransactionBody<Failure> {
+function* foldFailure(failure: Failure, changes: CauseChanges): TransactionBody<Failure> {
   const { _exportId, _flowId, _id, _importId, key } = failure;
+  const columns = `${failureColumns}, ${countedColumns}`;
   const known =
-    (yield* rowOf<FailureRow>(`select ${failureColumns} from poundlock_failures where id = ?`, _id)) ??
-    (yield* rowOf<FailureRow>(
-      `select ${failureColumns} from poundlock_failures
+    (yield* rowOf<FailureRow & CountedRow>(`select ${columns} from poundlock_failures where id = ?`, _id)) ??
+    (yield* rowOf<FailureRow & CountedRow>(
+      `select ${columns} from poundlock_failures
         where flow_id = ? and import_id = ? and export_id = ? and record_key = ? and status = 'open'`,
       ...[_flowId, _importId, _exportId, key],
     ));
@@ -244,41 +337,55 @@ function* foldFailure(failure: Failure): TransactionBody<Failure> {
   const before = readable(() => failureOf(known));
   // What cannot be read would keep every record with its key from being stored.
   if (before === undefined) {
-    const replaced = Object.freeze({ ...failure, _id: known.id });
-    yield* execute(updateFailure, ...failureValues(replaced), known.seq);
-    return replaced;
+    const replaced = failureToKeep(Object.freeze({ ...failure, _id: known.id }));
+    yield* execute(updateFailure, ...replaced.values, known.seq);
+    if (known.status === "open") changes.leave(known);
+    changes.enter(replaced.failure, replaced.cause);
+    return replaced.failure;
   }
   // What somebody has resolved stays resolved.
   if (before.status !== "open") return before;
   const folded = foldedFailure(before, failure);
-  yield* execute(updateFailure, ...failureValues(folded), known.seq);
+  const { cause, values } = failureToKeep(folded);
+  yield* execute(updateFailure, ...values, known.seq);
+  changes.leave(known);
+  changes.enter(folded, cause);
   return folded;
 }
 
 /** Resolves the open failures among these, whose records were delivered since. */
-export function* supersede(_ids: readonly string[], at: number): TransactionBody<void> {
-  for (const ids of portionsOf(_ids))
-    yield* execute(
+export function* supersede(_ids: readonly string[], at: number, changes: CauseChanges): TransactionBody<void> {
+  for (const ids of portionsOf(_ids)) {
+    const rows = yield* rowsOf<CountedRow>(
       `update poundlock_failures set status = 'resolved', resolved_at = ?, resolved_by = 'delivery', retry_at = null
-        where ${isOpen} and ${isOneOf(ids.length)}`,
+        where ${isOpen} and ${isOneOf(ids.length)} returning ${countedColumns}`,
       ...[at, ...ids],
     );
+    for (const row of rows) changes.leave(row);
+  }
 }
 
 /** Resolves the flow's open failures at imports that it has no more. */
 export function* resolveOfImports(_flowId: string, _importIds: readonly string[], at: number): TransactionBody<void> {
-  for (const _importId of _importIds)
+  for (const _importId of _importIds) {
     yield* execute(
       `update poundlock_failures set status = 'resolved', resolved_at = ?, resolved_by = 'removed', retry_at = null
         where flow_id = ? and import_id = ? and status = 'open'`,
       ...[at, _flowId, _importId],
     );
+    yield* forgetCauses(_flowId, _importId);
+  }
 }
 
 /** Removes failures; those that are not there are left out. */
-export function* deleteFailures(_ids: readonly string[]): TransactionBody<void> {
-  for (const ids of portionsOf(_ids))
-    yield* execute(`delete from poundlock_failures where ${isOneOf(ids.length)}`, ...ids);
+export function* deleteFailures(_ids: readonly string[], changes: CauseChanges): TransactionBody<void> {
+  for (const ids of portionsOf(_ids)) {
+    const rows = yield* rowsOf<CountedRow & { readonly status: FailureStatus }>(
+      `delete from poundlock_failures where ${isOneOf(ids.length)} returning status, ${countedColumns}`,
+      ...ids,
+    );
+    for (const row of rows) if (row.status === "open") changes.leave(row);
+  }
 }
 
 // An index of some rows is found by the words that it was made with, so these stand in the text.

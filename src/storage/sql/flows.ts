@@ -17,6 +17,7 @@ import { readable } from "./values/unreadable.ts";
 import { resolveOfImports } from "./failures.ts";
 import { removeSettled } from "./inbox.ts";
 import { lockFlow, lockFlows } from "./locks.ts";
+import { forgetCauses } from "./totals/causes.ts";
 import { followImports, insertPlaces } from "./places.ts";
 import { closeUnreadable, keepRun } from "./runs.ts";
 import type {
@@ -123,6 +124,7 @@ export function deleteFlow(
     // A new flow with the same id has due times of its own.
     yield* execute(`update poundlock_runs set due_at = null where flow_id = ? and due_at is not null`, _id);
     yield* execute(`delete from poundlock_failures where flow_id = ? and status = 'open'`, _id);
+    yield* forgetCauses(_id);
     for (const table of ["events", "drops", "inbox", "places", "flow_imports"])
       yield* execute(`delete from poundlock_${table} where flow_id = ?`, _id);
     yield* execute(`delete from poundlock_flows where id = ?`, _id);

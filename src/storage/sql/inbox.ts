@@ -2,7 +2,7 @@ import { itemAt } from "../../model/item-at.ts";
 import { createHash } from "node:crypto";
 import { importIdsOf } from "../../model/flow/flow.ts";
 import { type RunStart, newRun } from "../../model/run.ts";
-import { type StoredValue, storeValue } from "./values/record-text.ts";
+import { type StoredValue, storeValue } from "../record-text.ts";
 import {
   type Transaction,
   type TransactionBody,
@@ -13,9 +13,10 @@ import {
   rowsOf,
   statement,
 } from "./database.ts";
-import { keepFailures } from "./failures.ts";
+import { failureToKeep, keepFailures } from "./failures.ts";
 import { lockFlow, lockFlows } from "./locks.ts";
-import { type FlowRow, failureValues, flowColumns, flowOf, storedIn } from "./rows.ts";
+import { CauseChanges } from "./totals/causes.ts";
+import { type FlowRow, flowColumns, flowOf, storedIn } from "./rows.ts";
 import { UnreadableRowError, readable } from "./values/unreadable.ts";
 import { enqueue } from "./runs.ts";
 import type { AppendInboxFlowResult, AppendInboxResult, Arrival, InboxDrop, InboxPage, InboxRule } from "../storage.ts";
@@ -28,7 +29,7 @@ export function appendInbox(arrival: Arrival, rule: InboxRule): Transaction<Appe
   // In most arrivals nothing is known before, and all of it is stored for every flow.
   const page = { _id, at, ids, records, whole: storeValue(records) };
   const starts = arrival.starts.map((start) => ({ ...start }));
-  const failures = (arrival.failures ?? []).map((failure) => ({ failure, values: failureValues(failure) }));
+  const failures = (arrival.failures ?? []).map(failureToKeep);
   return function* () {
     yield* lockFlows(starts.map(({ _flowId }) => _flowId));
     const takers: Taker[] = [];
@@ -40,7 +41,12 @@ export function appendInbox(arrival: Arrival, rule: InboxRule): Transaction<Appe
       takers.push({ start, row });
     }
     const flowIds = new Set(takers.map(({ start }) => start._flowId));
-    yield* keepFailures(failures.filter(({ failure }) => flowIds.has(failure._flowId)));
+    const changes = new CauseChanges();
+    yield* keepFailures(
+      failures.filter(({ failure }) => flowIds.has(failure._flowId)),
+      changes,
+    );
+    yield* changes.apply();
     const flows: AppendInboxFlowResult[] = [];
     for (const taker of takers) flows.push(yield* appendFor(taker, page, rule));
     return { outcome: "appended", flows };

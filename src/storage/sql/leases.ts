@@ -1,6 +1,13 @@
 import { type Failure, resolvedFailure } from "../../model/failure.ts";
 import { type Run, transitionRun, withImportEndings, withPage } from "../../model/run.ts";
-import { type FailureToKeep, deleteFailures, keepFailures, resolveOfImports, supersede } from "./failures.ts";
+import {
+  type FailureToKeep,
+  deleteFailures,
+  failureToKeep,
+  keepFailures,
+  resolveOfImports,
+  supersede,
+} from "./failures.ts";
 import { removeSettled } from "./inbox.ts";
 import { lockFlow, lockFlowOfRun, lockFlowsOfRuns } from "./locks.ts";
 import { discardPositions, movePlaces, placeMoves, readPlaces } from "./places.ts";
@@ -15,7 +22,8 @@ import {
   statement,
 } from "./database.ts";
 import { isoOf, optional } from "../documents.ts";
-import { type FlowRow, type RunRow, failureValues, flowOf, positionOf, runColumns, runOf } from "./rows.ts";
+import { type FlowRow, type RunRow, flowOf, positionOf, runColumns, runOf } from "./rows.ts";
+import { CauseChanges } from "./totals/causes.ts";
 import { type ReportUnreadable, readable } from "./values/unreadable.ts";
 import { chainRun, closeUnreadable, enqueueUnlessCovered, keepRun, keepRunImports, runById } from "./runs.ts";
 import type {
@@ -119,7 +127,7 @@ export function commitPage({ _runId, token }: RunLease, page: PageCommit): Trans
   const position = page.position === undefined ? null : JSON.stringify(page.position);
   const moves = placeMoves(page.places, at);
   const movesInbox = page.places.some(({ inbox }) => inbox !== undefined);
-  const failures = page.failures.map((failure) => ({ failure, values: failureValues(failure) }));
+  const failures = page.failures.map(failureToKeep);
   const gone = { delivered: [...page.delivered], superseded: [...page.superseded] };
   return function* () {
     yield* lockFlowOfRun(_runId);
@@ -160,9 +168,11 @@ function* settle(
   failures: readonly FailureToKeep[],
   { at, delivered, superseded }: Pick<PageCommit, "at" | "delivered" | "superseded">,
 ): TransactionBody<CommitResult["failures"]> {
-  yield* deleteFailures(delivered);
-  yield* supersede(superseded, at);
-  const stored = yield* keepFailures(failures);
+  const changes = new CauseChanges();
+  yield* deleteFailures(delivered, changes);
+  yield* supersede(superseded, at, changes);
+  const stored = yield* keepFailures(failures, changes);
+  yield* changes.apply();
   return stored.length === 0 ? stored : yield* withoutImportsRemoved(_flowId, stored, at);
 }
 

@@ -5,7 +5,7 @@ import { type Run, hasEnded } from "../../model/run.ts";
 import type { SqlValue } from "./database.ts";
 import { isoOf } from "../documents.ts";
 import { type ReportUnreadable, UnreadableRowError, objectIn, readable } from "./values/unreadable.ts";
-import { type StoredValue, readValue, storeValue } from "./values/record-text.ts";
+import { type StoredValue, readValue, storeValue } from "../record-text.ts";
 import type { RunPosition } from "../storage.ts";
 
 /** The columns that make a flow's document. */
@@ -86,8 +86,8 @@ export interface FailureRow {
 export const failureColumns =
   "seq, id, doc, status, resolved_at, resolved_by, retry_at, record, record_bytes, original, original_bytes";
 
-/** The values of a failure's columns, in the order of {@link writtenFailureColumns}. */
-export function failureValues(failure: Failure): readonly SqlValue[] {
+/** The values of a failure's columns and its cause, in the order of {@link writtenFailureColumns}. */
+export function failureValues(failure: Failure, cause: string): readonly SqlValue[] {
   const { record, original, retryAt, status, resolvedAt, resolvedBy, ...rest } = failure;
   const kept = storeValue(record);
   const first = failure.editedAt === undefined ? { text: null, bytes: null } : storeValue(original);
@@ -96,7 +96,7 @@ export function failureValues(failure: Failure): readonly SqlValue[] {
     ...[failure._integrationId ?? null, failure._connectorId ?? null, failure.key, versionText(failure.version)],
     ...[failure.fault, status, resolvedAt === undefined ? null : Date.parse(resolvedAt), resolvedBy ?? null],
     ...[retryAt === undefined ? null : Date.parse(retryAt), JSON.stringify(rest)],
-    ...[kept.text, kept.bytes, first.text, first.bytes],
+    ...[kept.text, kept.bytes, first.text, first.bytes, cause],
   ];
 }
 
@@ -104,7 +104,7 @@ export function failureValues(failure: Failure): readonly SqlValue[] {
 export const writtenFailureColumns = [
   ...["id", "flow_id", "import_id", "export_id", "run_id", "integration_id", "connector_id", "record_key", "version"],
   ...["fault", "status", "resolved_at", "resolved_by", "retry_at", "doc"],
-  ...["record", "record_bytes", "original", "original_bytes"],
+  ...["record", "record_bytes", "original", "original_bytes", "cause"],
 ] as const;
 
 /**

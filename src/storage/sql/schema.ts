@@ -1,5 +1,6 @@
 import { type Dialect, type TransactionBody, execute, rowsOf } from "./database.ts";
 import { dutyTable, processTables } from "./processes/tables.ts";
+import { causesOfFailures } from "./totals/third-version.ts";
 import { moveToImports } from "./second-version.ts";
 
 /** One version: what it makes, what it moves there, and what it makes of that. */
@@ -20,6 +21,8 @@ const versions: readonly Version[] = [
   // What processes share beside the flows.
   { statements: dutyTable },
   { statements: processTables },
+  // Causes of failures, counted.
+  { statements: causesOfFailures },
 ];
 
 function firstVersion(dialect: Dialect): readonly string[] {

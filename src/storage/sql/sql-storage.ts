@@ -3,13 +3,9 @@ import type { Flow } from "../../model/flow/flow.ts";
 import type { Run, RunStart } from "../../model/run.ts";
 import {
   type OpenKeyRow,
-  type SizeRow,
   earliestRetry,
   editFailure,
   failureById,
-  failureSizes,
-  failuresMatching,
-  lastFailureFor,
   openKeyOf,
   openKeysMatching,
   openSizes,
@@ -66,9 +62,14 @@ import { optional, own, placeOf } from "../documents.ts";
 import { type FailureRow, type FlowRow, type RunRow, failureOf, flowOf, runOf } from "./rows.ts";
 import { type ReportUnreadable, allReadable, readable } from "./values/unreadable.ts";
 import { cancelRun, prune, queueDue, queueRun, runById, runsMatching } from "./runs.ts";
+import { listFailureIds, listFailures } from "./search/failure-list.ts";
+import { flowsOfFailures, listCauses } from "./totals/cause-lists.ts";
+import { completeCauses } from "./totals/completion.ts";
 import type {
   AppendInboxResult,
   Arrival,
+  CauseList,
+  CauseQuery,
   CheckpointChange,
   ClaimRunResult,
   CommitResult,
@@ -77,6 +78,8 @@ import type {
   DueRetry,
   DueTimeChange,
   EndRunResult,
+  FailedFlows,
+  FailureList,
   FailureQuery,
   FlowChange,
   FlowHidden,
@@ -88,6 +91,7 @@ import type {
   Lease,
   LeaseEnd,
   ListResult,
+  OpenFailureQuery,
   OpenKey,
   OpenKeyQuery,
   OverlapRule,
@@ -292,14 +296,26 @@ export class SqlStorage extends SqlProcessStorage implements Storage {
     );
   }
 
-  async listFailures(query: FailureQuery): Promise<ListResult<Failure>> {
-    const sizes = await this.#readAll<SizeRow>("listFailures", failureSizes(query));
-    const through = lastFailureFor(query.limit, sizes);
-    if (through === undefined) return { items: [] };
-    const rows = await this.#readAll<FailureRow>("listFailures", failuresMatching(query, through));
-    const isMore = (sizes.at(-1)?.seq ?? 0) > through;
-    const items = allReadable(rows, (row) => failureOf(row, this.#report), this.#report);
-    return { items, ...optional("next", isMore ? String(through) : undefined) };
+  listFailures(query: FailureQuery): Promise<FailureList> {
+    const readAll = (rows: readonly FailureRow[]) =>
+      allReadable(rows, (row) => failureOf(row, this.#report), this.#report);
+    return listFailures((statement) => this.#read("listFailures", statement), query, readAll);
+  }
+
+  listFailureIds(query: FailureQuery): Promise<ListResult<string>> {
+    return listFailureIds((statement) => this.#read("listFailureIds", statement), query);
+  }
+
+  listCauses(query: CauseQuery): Promise<CauseList> {
+    return listCauses((statement) => this.#read("listCauses", statement), query);
+  }
+
+  flowsOfFailures(query: OpenFailureQuery): Promise<FailedFlows> {
+    return flowsOfFailures((statement) => this.#read("flowsOfFailures", statement), query);
+  }
+
+  completeCauses(limit: number): Promise<number> {
+    return this.#write("completeCauses", () => completeCauses(limit));
   }
 
   resolveFailures(_ids: readonly string[], at: number): Promise<readonly Failure[]> {
@@ -407,16 +423,6 @@ export class SqlStorage extends SqlProcessStorage implements Storage {
       const [row] = await query();
       return row === undefined ? undefined : read(row);
     });
-  }
-
-  // Rows of several statements, as if they were one's.
-  async #readAll<Row extends { readonly seq: number }>(
-    operation: string,
-    queries: readonly Statement[],
-  ): Promise<readonly Row[]> {
-    const rows: Row[] = [];
-    for (const query of queries) rows.push(...(await this.#read<Row>(operation, query)));
-    return queries.length === 1 ? rows : rows.sort((one, other) => one.seq - other.seq);
   }
 }
 

@@ -48,6 +48,7 @@ export class SqliteConnection implements SqlDatabase {
     unlogged: "",
     withRoom: "",
     indexed: (column) => column,
+    ranged: () => undefined,
     inKeyOrder: " without rowid",
     numberAfter: (table) => [
       `insert into sqlite_sequence (name, seq) select '${table}', 0

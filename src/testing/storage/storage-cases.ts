@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import type { Storage, StorageCapabilities } from "../../storage/storage.ts";
 import { commitStorageCases } from "./commit-cases.ts";
-import { failureStorageCases } from "./failure-cases.ts";
+import { failureStorageCases } from "./failures/failure-cases.ts";
+import { causeStorageCases } from "./failures/cause-cases.ts";
 import { flowStorageCases } from "./flow-cases.ts";
 import { inboxImportStorageCases } from "./inbox-import-cases.ts";
 import { inboxStorageCases } from "./inbox-cases.ts";
 import { leaseStorageCases } from "./lease-cases.ts";
 import { endingStorageCases } from "./ending-cases.ts";
-import { keyStorageCases } from "./key-cases.ts";
+import { keyStorageCases } from "./failures/key-cases.ts";
 import { placeStorageCases } from "./place-cases.ts";
 import { wakeStorageCases } from "./processes/wake-cases.ts";
 import { dutyStorageCases } from "./processes/duty-cases.ts";
@@ -58,6 +59,7 @@ const cases: readonly StorageCase[] = [
   ...endingStorageCases,
   ...failureStorageCases,
   ...keyStorageCases,
+  ...causeStorageCases,
   ...inboxStorageCases,
   ...inboxImportStorageCases,
   ...dutyStorageCases,

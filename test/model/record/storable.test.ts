@@ -3,7 +3,7 @@ import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { copyRecord, storable } from "../../../src/model/record/storable.ts";
-import { readValue, storeValue } from "../../../src/storage/sql/values/record-text.ts";
+import { readValue, storeValue } from "../../../src/storage/record-text.ts";
 
 class ObjectId {
   readonly bytes = Buffer.from("507f1f77bcf86cd799439011", "hex");

@@ -116,6 +116,28 @@ export const calls: Readonly<Record<string, (storage: Storage) => Promise<unknow
   "listFailures of an integration": (s) => s.listFailures({ ...all, _integrationId: "acme" }),
   "listFailures by id": (s) => s.listFailures({ ...all, _ids: ["1", "2", "3"] }),
   "listFailures of a key": (s) => s.listFailures({ ...all, _flowId: "flow", key: "k", fault: "retry" }),
+  "listFailures of a cause": (s) => s.listFailures({ ...all, cause: "c", status: "open" }),
+  "listFailures of a cause, newest first": (s) => s.listFailures({ ...all, cause: "c", newestFirst: true }),
+  "listFailures of a cause and an integration": (s) =>
+    s.listFailures({
+      ...all,
+      cause: "c",
+      _integrationId: "acme",
+      _importId: "ledger",
+      newestFirst: true,
+      through: "2",
+    }),
+  "listFailures by the beginning of a key": (s) => s.listFailures({ ...all, keyPrefix: "k", newestFirst: true }),
+  "listFailures of a flow by the beginning of a key": (s) =>
+    s.listFailures({ ...all, keyPrefix: "k", _flowId: "flow", status: "open" }),
+  "listFailures by what they say, newest first": (s) => s.listFailures({ limit: 1, text: "closed", newestFirst: true }),
+  "listFailures of a cause by what they say": (s) => s.listFailures({ limit: 1, text: "closed", cause: "c" }),
+  listFailureIds: (s) => s.listFailureIds({ ...all, cause: "c", status: "open", through: "9" }),
+  listCauses: (s) => s.listCauses({ limit: 10, _integrationId: "acme" }),
+  "listCauses of a flow": (s) => s.listCauses({ limit: 10, _flowId: "flow" }),
+  flowsOfFailures: (s) => s.flowsOfFailures({ limit: 10, cause: "c", through: "9", after: "a" }),
+  "flowsOfFailures of an import": (s) => s.flowsOfFailures({ limit: 10, _importId: "ledger" }),
+  completeCauses: (s) => s.completeCauses(10),
   "listFailures that are due": (s) =>
     s.listFailures({
       ...all,

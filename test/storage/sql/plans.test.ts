@@ -48,6 +48,16 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   listRuns: /^SEARCH poundlock_runs USING INTEGER PRIMARY KEY \(rowid<\?\)$/,
   listFailures: /^SEARCH poundlock_failures USING INTEGER PRIMARY KEY \(rowid>\?\)$/,
   "listFailures by id": sorted,
+  // At most 2,000 keys begin so.
+  "listFailures by the beginning of a key": /^USE TEMP B-TREE FOR ORDER BY$|^SCAN some$/,
+  // A portion of 2,000.
+  "listFailures by what they say, newest first":
+    /^SCAN p(ortion|oundlock_failures)$|^SEARCH poundlock_failures USING INTEGER PRIMARY KEY \(rowid>\?\)$/,
+  "listFailures of a cause by what they say": /^SCAN portion$/,
+  // Of counts, which are few.
+  listCauses: /^USE TEMP B-TREE FOR (count\(DISTINCT\)|ORDER BY)$/,
+  "listCauses of a flow": /^USE TEMP B-TREE FOR (count\(DISTINCT\)|GROUP BY|ORDER BY)$/,
+  "flowsOfFailures of an import": /^SCAN c USING (COVERING )?INDEX sqlite_autoindex_poundlock_causes_1$/,
   listLeases: live,
   "listRuns that wait": live,
   "listRuns that run": live,

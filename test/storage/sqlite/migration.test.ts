@@ -3,11 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
+import { causeOf } from "../../../src/model/cause.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
 import { schemaVersion } from "../../../src/storage/sql/schema.ts";
 import { openDatabase } from "../../../src/storage/sqlite/drivers.ts";
 import { SqliteStorage } from "../../../src/storage/sqlite/sqlite-storage.ts";
-import { claimedRunId, defined, moving, pageOf } from "../../../src/testing/storage/harness.ts";
+import { claimedRunId, defined, failureOf, moving, pageOf } from "../../../src/testing/storage/harness.ts";
 import { driversHere } from "./sqlite-here.ts";
 
 /**
@@ -61,6 +62,23 @@ for (const { driver, reason } of driversHere)
 
       expect(versions).toEqual(Array.from({ length: schemaVersion }, (_, index) => ({ version: index + 1 })));
       expect(problems).toEqual([{ integrity_check: "ok" }]);
+    });
+
+    on("failures have a cause once they were counted, portion by portion, and only then all are", async (storage) => {
+      const failures = (await storage.listFailures({ limit: 1_000 })).items;
+      const open = failures.filter(({ status }) => status === "open");
+      const counted = async () =>
+        (await storage.listCauses({ limit: 100 })).items.reduce((sum, one) => sum + one.open, 0);
+      expect([await counted(), (await storage.listCauses({ limit: 1 })).complete]).toEqual([0, false]);
+
+      const portions: number[] = [];
+      do portions.push(await storage.completeCauses(2));
+      while (portions.at(-1) !== 0);
+
+      expect(portions.reduce((sum, size) => sum + size, 0)).toBe(failures.length);
+      expect([await counted(), (await storage.listCauses({ limit: 1 })).complete]).toEqual([open.length, true]);
+      const { cause } = causeOf(open[0] ?? failureOf("1"));
+      expect((await storage.listFailures({ cause, status: "open", limit: 100 })).items).toContainEqual(open[0]);
     });
 
     on("flows are what they were, with their due times", async (storage) => {

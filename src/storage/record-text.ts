@@ -1,6 +1,6 @@
 import { types } from "node:util";
 import { deserialize, serialize } from "node:v8";
-import { freezeRecord } from "../../../model/record/copy.ts";
+import { freezeRecord } from "../model/record/copy.ts";
 
 /** A value as a database keeps it: as JSON if that loses nothing of it, or else as the bytes of a structured clone. */
 export interface StoredValue {

@@ -16,7 +16,7 @@ import {
   queue,
   runningForTwo,
   take,
-} from "./harness.ts";
+} from "../harness.ts";
 
 /** A failure of the record with the key `thing`, later than those of {@link failureOf}. */
 function again(_id: string, changes = {}) {

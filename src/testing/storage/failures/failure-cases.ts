@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { FailureQuery } from "../../storage/storage.ts";
+import type { FailureQuery } from "../../../storage/storage.ts";
 import {
   type StorageCase,
   defined,
@@ -13,7 +13,7 @@ import {
   readAll,
   richRecord,
   runningForTwo,
-} from "./harness.ts";
+} from "../harness.ts";
 
 /** What {@link FailureStorage} promises. */
 export const failureStorageCases: readonly StorageCase[] = [

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { readValue, storeValue } from "../../../../src/storage/sql/values/record-text.ts";
+import { readValue, storeValue } from "../../src/storage/record-text.ts";
 
 const kept = (value: unknown) => readValue(storeValue(value));
 const isText = (value: unknown) => storeValue(value).text !== null;

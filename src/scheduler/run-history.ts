@@ -1,0 +1,86 @@
+import type { Clock } from "../clock.ts";
+import { InvalidRequestError, NotFoundError } from "../errors.ts";
+import { Events, type SchedulerEvents, schedulerEventNames } from "../events.ts";
+import { type FlowRegistry, checkId } from "../flow-registry.ts";
+import { causeFilters, runFilters } from "../model/filters.ts";
+import { omitUndefined } from "../model/record/json.ts";
+import type { Run } from "../model/run.ts";
+import { type Shape, validate } from "../model/validate.ts";
+import type { CauseList, ListResult, Storage } from "../storage/storage.ts";
+import type { FailureBatch, FailureBatches, ResolvedBatch, RetriedBatch } from "./failure-batches.ts";
+import type { CauseFilter, RunFilter } from "./requests.ts";
+import { type SchedulePreview, type SchedulePreviewInput, previewSchedule } from "./timetable/preview.ts";
+
+/** What can be read about runs, and done about many failures, whether a scheduler works or not. */
+export abstract class RunHistory extends Events<SchedulerEvents> {
+  protected abstract readonly batches: FailureBatches;
+  readonly #storage: Storage;
+  readonly #clock: Clock;
+  readonly #timezone: string;
+
+  constructor({ clock, storage, timezone }: Pick<FlowRegistry, "clock" | "storage" | "timezone">, own?: Clock) {
+    super(schedulerEventNames);
+    this.#storage = storage;
+    this.#clock = own ?? clock;
+    this.#timezone = timezone;
+  }
+
+  /** @throws `not_found` */
+  async getRun(_runId: string): Promise<Run> {
+    checkId("_runId", _runId);
+    const run = await this.#storage.findRun(_runId);
+    if (run === undefined) throw new NotFoundError("run", _runId);
+    return run;
+  }
+
+  /**
+   * Newest first. `next`, if there is one, is the `after` of the next page.
+   *
+   * @throws `invalid_request` naming the filter that is unknown or out of range.
+   */
+  async listRuns(filter: RunFilter = {}): Promise<ListResult<Run>> {
+    const { limit = 100, ...rest } = filter;
+    validate({ ...rest, limit }, runFilters satisfies Shape<RunFilter>, InvalidRequestError);
+    return this.#storage.listRuns({ ...omitUndefined(rest), limit });
+  }
+
+  /**
+   * When a schedule would be due from now on, and what its `H` means for a flow.
+   *
+   * @throws `invalid_flow` with everything wrong with it; `invalid_request` for a field that is unknown or out of range.
+   */
+  previewSchedule(input: SchedulePreviewInput): SchedulePreview {
+    return previewSchedule(input, { now: this.#clock.now(), zone: this.#timezone });
+  }
+
+  /**
+   * Open failures by their cause, the most frequent first; with `_flowId` by import and cause.
+   *
+   * @throws `invalid_request` naming the filter that is unknown or out of range.
+   */
+  async listCauses(filter: CauseFilter = {}): Promise<CauseList> {
+    const { limit = 100, ...rest } = filter;
+    validate({ ...rest, limit }, causeFilters satisfies Shape<CauseFilter>, InvalidRequestError);
+    return this.#storage.listCauses({ ...omitUndefined(rest), limit });
+  }
+
+  /**
+   * Queues a retry run for each of at most 1,000 flows that have open failures which match, up to the newest one that was
+   * seen. `next`, if there is one, is the `after` of the rest.
+   *
+   * @throws `invalid_request`, also without a filter; `conflict` while failures of an earlier version are being counted.
+   */
+  async retryMatching(batch: FailureBatch): Promise<RetriedBatch> {
+    return this.batches.retry(batch);
+  }
+
+  /**
+   * Marks as resolved by hand what matches, at most 10,000, up to the newest one that was seen. `next`, if there is one,
+   * is the `after` of the rest.
+   *
+   * @throws `invalid_request`, also without a filter.
+   */
+  async resolveMatching(batch: FailureBatch): Promise<ResolvedBatch> {
+    return this.batches.resolve(batch);
+  }
+}

@@ -1,0 +1,108 @@
+import type { Failure } from "../../../model/failure.ts";
+import { mostExamined, optional, placeOf } from "../../documents.ts";
+import type { FailureList, FailureQuery } from "../../storage.ts";
+import type { Statement } from "../database.ts";
+import {
+  type FailureStretch,
+  type SizeRow,
+  failureIds,
+  failureSizes,
+  failuresMatching,
+  isByPrefix,
+  keysInRange,
+  lastFailureFor,
+  placeUpTo,
+  portionOf,
+} from "../failures.ts";
+import type { FailureRow } from "../rows.ts";
+
+/** Returns the rows of a query, which differ in their columns from one statement to another. */
+export type ReadRows = <Row>(query: Statement) => Promise<readonly Row[]>;
+
+/** The failures that rows hold; those that cannot be read are left out. */
+export type FailuresIn = (rows: readonly FailureRow[]) => readonly Failure[];
+
+/** @see FailureStorage.listFailures */
+export async function listFailures(read: ReadRows, query: FailureQuery, failuresIn: FailuresIn): Promise<FailureList> {
+  const stretch = await stretchOf(read, query);
+  if (!(await isSearch(read, query))) {
+    const page = await pageIn(read, query, { stretch, failuresIn });
+    return { items: page.items, ...optional("next", page.last) };
+  }
+  const [portion] = await read<PortionRow>(portionOf(query, stretch, mostExamined));
+  const { examined = 0, last = null } = portion ?? {};
+  if (last === null) return { items: [], examined: 0 };
+  const page = await pageIn(read, { ...query, searched: true }, { stretch: { ...stretch, last }, failuresIn });
+  // What follows the last one of a page is looked at again, for the next page.
+  if (page.last !== undefined) {
+    const [before] = await read<PortionRow>(portionOf(query, { ...stretch, last: Number(page.last) }, mostExamined));
+    return { items: page.items, next: page.last, examined: before?.examined ?? examined };
+  }
+  return { items: page.items, examined, ...optional("next", examined < mostExamined ? undefined : String(last)) };
+}
+
+/** @see FailureStorage.listFailureIds */
+export async function listFailureIds(
+  read: ReadRows,
+  query: FailureQuery,
+): Promise<{ readonly items: readonly string[]; readonly next?: string }> {
+  const stretch = await stretchOf(read, query);
+  const rows = await readAll<{ readonly seq: number; readonly id: string }>(read, query, failureIds(query, stretch));
+  const items = rows.slice(0, query.limit);
+  const last = rows.length > query.limit ? items.at(-1)?.seq : undefined;
+  return { items: items.map(({ id }) => id), ...optional("next", last === undefined ? undefined : String(last)) };
+}
+
+/** How many failures were looked at, and the last one of them. */
+interface PortionRow {
+  readonly examined: number;
+  readonly last: number | null;
+}
+
+/** Where the page begins, and beyond which place nothing of it is. */
+async function stretchOf(read: ReadRows, query: FailureQuery): Promise<FailureStretch> {
+  const { after, newestFirst = false, through } = query;
+  const place = after === undefined ? undefined : placeOf(after, 0);
+  if (through === undefined) return { place, last: undefined };
+  const end = await placeOfThrough(read, through);
+  return newestFirst ? { place: Math.min(place ?? Infinity, end + 1), last: undefined } : { place, last: end };
+}
+
+/** The place of the failure with this id, or of the last one before it; 0 if there is none. */
+export async function placeOfThrough(read: ReadRows, through: string): Promise<number> {
+  const [row] = await read<{ readonly seq: number }>(placeUpTo(through));
+  return row?.seq ?? 0;
+}
+
+/** Whether it has to be looked for in portions: by a part of its text, or by the beginning of a key that many have. */
+async function isSearch(read: ReadRows, query: FailureQuery): Promise<boolean> {
+  const { keyPrefix, text } = query;
+  if (text !== undefined) return true;
+  if (keyPrefix === undefined || !isByPrefix(query)) return false;
+  const [row] = await read<{ readonly size: number }>(keysInRange(keyPrefix, mostExamined + 1));
+  return (row?.size ?? 0) > mostExamined;
+}
+
+async function pageIn(
+  read: ReadRows,
+  query: FailureQuery & { readonly searched?: boolean },
+  { stretch, failuresIn }: { readonly stretch: FailureStretch; readonly failuresIn: FailuresIn },
+): Promise<{ readonly items: readonly Failure[]; readonly last: string | undefined }> {
+  const sizes = await readAll<SizeRow>(read, query, failureSizes(query, stretch));
+  const last = lastFailureFor(query.limit, sizes);
+  if (last === undefined) return { items: [], last: undefined };
+  const rows = await readAll<FailureRow>(read, query, failuresMatching(query, { ...stretch, last }));
+  return { items: failuresIn(rows), last: sizes.at(-1)?.seq === last ? undefined : String(last) };
+}
+
+// Rows of several statements, as if they were one's.
+async function readAll<Row extends { readonly seq: number }>(
+  read: ReadRows,
+  { newestFirst = false }: FailureQuery,
+  queries: readonly Statement[],
+): Promise<readonly Row[]> {
+  const rows: Row[] = [];
+  for (const query of queries) rows.push(...(await read<Row>(query)));
+  if (queries.length === 1) return rows;
+  return rows.sort((one, other) => (newestFirst ? other.seq - one.seq : one.seq - other.seq));
+}

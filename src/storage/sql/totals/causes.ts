@@ -1,0 +1,232 @@
+import { causeOf } from "../../../model/cause.ts";
+import type { Failure } from "../../../model/failure.ts";
+import { optional } from "../../documents.ts";
+import type { CauseCount, CauseQuery, OpenFailureQuery } from "../../storage.ts";
+import {
+  type Condition,
+  type SqlValue,
+  type Statement,
+  type TransactionBody,
+  eachTime,
+  execute,
+  statement,
+  whereOf,
+} from "../database.ts";
+
+/** Where a failure is counted. */
+export interface CountedRow {
+  readonly flow_id: string;
+  readonly import_id: string;
+  readonly integration_id: string | null;
+  /** Null: it was stored by an earlier version, and is not counted yet. */
+  readonly cause: string | null;
+}
+
+/** What {@link CountedRow} asks for. */
+export const countedColumns = "flow_id, import_id, integration_id, cause";
+
+interface Change {
+  readonly row: CountedRow & { readonly cause: string };
+  by: number;
+  /** The last failure that came to it. */
+  failure: Failure | undefined;
+  firstAt: number;
+  lastAt: number;
+}
+
+/** What a transaction changes about the counts of causes: one statement for each of them, however many failures. */
+export class CauseChanges {
+  readonly #changes = new Map<string, Change>();
+
+  /** The failure is open now. */
+  enter(failure: Failure, cause: string): void {
+    const { _flowId, _importId, _integrationId = null } = failure;
+    const change = this.#changeOf({ flow_id: _flowId, import_id: _importId, integration_id: _integrationId, cause });
+    change.by++;
+    this.#note(change, failure);
+  }
+
+  /** The failure of this row is open no more, or not for this cause. */
+  leave({ cause, ...row }: CountedRow): void {
+    if (cause !== null) this.#changeOf({ ...row, cause }).by--;
+  }
+
+  /** Writes them. */
+  *apply(): TransactionBody<void> {
+    for (const change of this.#changes.values())
+      if (change.failure === undefined) yield* decrease(change);
+      else yield* upsert(change, change.failure);
+  }
+
+  #changeOf(row: Change["row"]): Change {
+    const key = JSON.stringify([row.flow_id, row.import_id, row.integration_id, row.cause]);
+    let change = this.#changes.get(key);
+    if (change === undefined)
+      this.#changes.set(key, (change = { row, by: 0, failure: undefined, firstAt: Infinity, lastAt: 0 }));
+    return change;
+  }
+
+  #note(change: Change, failure: Failure): void {
+    change.failure = failure;
+    change.firstAt = Math.min(change.firstAt, Date.parse(failure.createdAt));
+    change.lastAt = Math.max(change.lastAt, Date.parse(failure.lastFailedAt));
+  }
+}
+
+const ofRow = "flow_id = ? and import_id = ? and integration_id = ? and cause = ?";
+
+// A column of a primary key is never null.
+function keyOf({ flow_id, import_id, integration_id, cause }: Change["row"]): readonly SqlValue[] {
+  return [flow_id, import_id, integration_id ?? "", cause];
+}
+
+function* upsert({ row, by, firstAt, lastAt }: Change, failure: Failure): TransactionBody<void> {
+  const { pattern } = causeOf(failure);
+  yield* execute(
+    `insert into poundlock_causes
+        (flow_id, import_id, integration_id, cause, pattern, fault, code, size, first_at, last_at, sample)
+      values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      on conflict (flow_id, import_id, integration_id, cause) do update set
+        size = poundlock_causes.size + excluded.size, sample = excluded.sample,
+        first_at = case when excluded.first_at < poundlock_causes.first_at then excluded.first_at
+          else poundlock_causes.first_at end,
+        last_at = case when excluded.last_at > poundlock_causes.last_at then excluded.last_at
+          else poundlock_causes.last_at end`,
+    ...[...keyOf(row), pattern, failure.fault, failure.code ?? null, by, firstAt, lastAt, failure._id],
+  );
+  if (by <= 0) yield* removeEmpty(row);
+}
+
+function* decrease({ row, by }: Change): TransactionBody<void> {
+  if (by === 0) return;
+  yield* execute(`update poundlock_causes set size = size + ? where ${ofRow}`, by, ...keyOf(row));
+  yield* removeEmpty(row);
+}
+
+function* removeEmpty(row: Change["row"]): TransactionBody<void> {
+  yield* execute(`delete from poundlock_causes where ${ofRow} and size <= 0`, ...keyOf(row));
+}
+
+/** All open failures of a flow, or of one import of it, are open no more. */
+export function* forgetCauses(_flowId: string, _importId?: string): TransactionBody<void> {
+  if (_importId === undefined) yield* execute(`delete from poundlock_causes where flow_id = ?`, _flowId);
+  else yield* execute(`delete from poundlock_causes where flow_id = ? and import_id = ?`, _flowId, _importId);
+}
+
+/** A row of {@link causesMatching}. */
+export interface CauseRow {
+  readonly cause: string;
+  readonly pattern: string;
+  readonly fault: CauseCount["fault"];
+  readonly code: string | null;
+  readonly import_id: string | null;
+  readonly flow_id: string;
+  readonly size: number;
+  readonly flows: number;
+  readonly first_at: number;
+  readonly last_at: number;
+  readonly sample: string;
+}
+
+/** Asks for {@link CauseRow}s. */
+export function causesMatching({ _flowId, _importId, _integrationId, limit }: CauseQuery): Statement {
+  const { where, values } = whereOf([
+    ["flow_id = ?", _flowId],
+    ["import_id = ?", _importId],
+    ["integration_id = ?", _integrationId],
+  ]);
+  const by = _flowId === undefined ? "cause" : "cause, import_id";
+  const importId = _flowId === undefined ? "null" : "import_id";
+  return statement(
+    `select cause, ${importId} as import_id, max(pattern) as pattern, max(fault) as fault, max(code) as code,
+        cast(sum(size) as bigint) as size, count(distinct flow_id) as flows, max(flow_id) as flow_id,
+        min(first_at) as first_at, max(last_at) as last_at, max(sample) as sample
+      from poundlock_causes${where} group by ${by} order by size desc, ${by} limit ?`,
+    ...[...values, limit],
+  );
+}
+
+/** Asks for the `id` of the sample if it is open, or else of an open failure of the flow. */
+export function sampleOf(
+  { cause, flow_id, import_id, sample }: CauseRow,
+  _integrationId: string | undefined,
+): readonly [Statement, Statement] {
+  const isOpen = statement(
+    `select id from poundlock_failures where id = ? and cause || '' = ? and status || '' = 'open'`,
+    ...[sample, cause],
+  );
+  const { where, values } = whereOf(
+    [
+      ["flow_id = ?", flow_id],
+      ["cause || '' = ?", cause],
+      ["import_id || '' = ?", import_id ?? undefined],
+      ["integration_id || '' = ?", _integrationId],
+    ],
+    ["status = 'open'"],
+  );
+  const sql = `select id from poundlock_failures${where} order by flow_id desc, seq desc limit 1`;
+  const another = statement(sql, ...values);
+  return [isOpen, another];
+}
+
+/** The count that a row and its sample are. */
+export function causeCountOf(row: CauseRow, sample: string): CauseCount {
+  const { cause, code, fault, first_at, flows, import_id, last_at, pattern, size } = row;
+  return Object.freeze<CauseCount>({
+    ...{
+      cause,
+      pattern,
+      fault,
+      ...optional("code", code ?? undefined),
+      ...optional("_importId", import_id ?? undefined),
+    },
+    ...{
+      open: size,
+      flows,
+      firstAt: new Date(first_at).toISOString(),
+      lastAt: new Date(last_at).toISOString(),
+      sample,
+    },
+  });
+}
+
+/** Asks for a row while failures are not counted. */
+export function anyUncounted(): Statement {
+  return statement(`select 1 as one from poundlock_failures where cause is null limit 1`);
+}
+
+/** Asks for `flow_id`s. `last`: the place of `through`. */
+export function failedFlows(query: OpenFailureQuery, last: number | undefined): Statement {
+  const { _connectorId, _flowId, _importId, _integrationId, _runId, after, cause, fault, key, limit } = query;
+  const inner: readonly Condition[] = [
+    ["x.run_id || '' = ?", _runId],
+    ["x.import_id || '' = ?", _importId],
+    ["x.integration_id || '' = ?", _integrationId],
+    ["x.connector_id || '' = ?", _connectorId],
+    ["x.cause || '' = ?", cause],
+    ["x.fault || '' = ?", fault],
+    ["x.record_key || '' = ?", key],
+    ["x.seq <= ?", last],
+  ];
+  const outer: readonly Condition[] = [
+    ["c.cause = ?", cause],
+    ["c.flow_id = ?", _flowId],
+    ["c.import_id = ?", _importId],
+    ["c.integration_id = ?", _integrationId],
+    ["c.fault = ?", fault],
+    ["c.flow_id > ?", after],
+  ];
+  const found = whereOf(inner, ["x.flow_id = c.flow_id", "x.status = 'open'"]);
+  const { where, values } = whereOf(outer);
+  const joined = where === "" ? " where" : `${where} and`;
+  return statement(
+    `select distinct c.flow_id from poundlock_causes c${joined}
+      exists (select 1 from poundlock_failures x${found.where} ${eachTime}) order by c.flow_id limit ?`,
+    ...[...values, ...found.values, limit],
+  );
+}
+
+/** What comes after every key that begins so. */
+export function afterPrefix(prefix: string): string {
+  return `${prefix}\u{10ffff}`;
+}
