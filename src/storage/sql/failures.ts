@@ -77,7 +77,7 @@ export function portionOf(query: FailureQuery, { place, last }: FailureStretch, 
 export function keysInRange(prefix: string, most: number): Statement {
   return statement(
     `select count(*) as size from (select 1 as one from poundlock_failures
-      where record_key >= ? and record_key < ? limit ?) as some`,
+      where record_key >= ? and record_key < ? limit ?) as portion`,
     ...[prefix, afterPrefix(prefix), most],
   );
 }
@@ -109,9 +109,9 @@ function selectFailures(selected: string, query: Listing, { place, last }: Failu
   const leaders = leadersOf(query);
   const byPrefix = isByPrefix(query);
   // Of chosen ids, and of one key, there are few.
-  const byId = _ids !== undefined || byPrefix;
-  const leader = byId || key !== undefined ? undefined : leaderOf(leaders);
-  const seq = byId ? "seq + 0" : "seq";
+  const isFew = _ids !== undefined || byPrefix || key !== undefined;
+  const leader = isFew ? undefined : leaderOf(leaders);
+  const seq = isFew ? "seq + 0" : "seq";
   const { conditions, order } = along(leader, { seq, place, through: last, descending });
   const all: readonly Condition[] = [
     ["record_key = ?", key],

@@ -101,6 +101,19 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   listFlows: /^walks flows_pkey \(id >/,
   listRuns: /^walks runs_pkey \(seq </,
   listFailures: /^walks failures_pkey \(\(?seq >/,
+  // A portion of 2,000 of them.
+  "listFailures by what they say, newest first": /^walks failures_pkey( \(seq >= |$)/,
+  // The first one, if there is any.
+  "listFailures of a cause and an integration": /^walks failures_id_key \(id <= /,
+  listFailureIds: /^walks failures_id_key \(id <= /,
+  flowsOfFailures: /^walks (causes$|failures_id_key \(id <= |failures(_uncounted)?$)/,
+  completeCauses: /^walks failures(_uncounted)?$/,
+  // Counts, which are few.
+  listCauses: /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
+  "listCauses of a flow": /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
+  "flowsOfFailures of an import": /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
+  // At most 2,000 keys begin so; if there are more, a portion of 2,000 failures.
+  "listFailures by the beginning of a key": /^walks failures_(by_key|pkey)\b/,
 };
 const few =
   /^walks (flows_(due|scheduled|unread)|runs_(waiting|active|leases|buffered|ended|failed|canceled)|places_(resumable|paused)|failures_(retries|resolved)|histories_by_runs|processes_seen|processes)\b/;

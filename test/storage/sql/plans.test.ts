@@ -48,8 +48,9 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   listRuns: /^SEARCH poundlock_runs USING INTEGER PRIMARY KEY \(rowid<\?\)$/,
   listFailures: /^SEARCH poundlock_failures USING INTEGER PRIMARY KEY \(rowid>\?\)$/,
   "listFailures by id": sorted,
+  "listFailures of a key": sorted,
   // At most 2,000 keys begin so.
-  "listFailures by the beginning of a key": /^USE TEMP B-TREE FOR ORDER BY$|^SCAN some$/,
+  "listFailures by the beginning of a key": /^USE TEMP B-TREE FOR ORDER BY$|^SCAN portion$/,
   // A portion of 2,000.
   "listFailures by what they say, newest first":
     /^SCAN p(ortion|oundlock_failures)$|^SEARCH poundlock_failures USING INTEGER PRIMARY KEY \(rowid>\?\)$/,

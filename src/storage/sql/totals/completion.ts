@@ -2,8 +2,15 @@ import { causeOf } from "../../../model/cause.ts";
 import { type Failure } from "../../../model/failure.ts";
 import { type Transaction, execute, rowsOf } from "../database.ts";
 import { lockFlowsOfFailures } from "../locks.ts";
-import { objectIn, readable } from "../values/unreadable.ts";
+import { UnreadableRowError, objectIn, readable } from "../values/unreadable.ts";
 import { CauseChanges } from "./causes.ts";
+
+/** As much of a failure as its cause is made of. */
+function failureIn(id: string, doc: string): Failure {
+  const failure = objectIn("failures", id, doc) as Failure;
+  if (typeof failure.message !== "string") throw new UnreadableRowError("failures", id, "its document has no message");
+  return failure;
+}
 
 /** @see CauseStorage.completeCauses */
 export function completeCauses(limit: number): Transaction<number> {
@@ -22,7 +29,7 @@ export function completeCauses(limit: number): Transaction<number> {
         id,
       );
       if (row === undefined) continue;
-      const failure = readable(() => objectIn("failures", id, row.doc) as Failure);
+      const failure = readable(() => failureIn(id, row.doc));
       // What cannot be read has no cause, and is not looked at again.
       const cause = failure === undefined ? "" : causeOf(failure).cause;
       yield* execute(`update poundlock_failures set cause = ? where seq = ?`, cause, row.seq);
