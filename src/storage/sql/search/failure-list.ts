@@ -19,7 +19,7 @@ import type { FailureRow } from "../rows.ts";
 /** Returns the rows of a query, which differ in their columns from one statement to another. */
 export type ReadRows = <Row>(query: Statement) => Promise<readonly Row[]>;
 
-/** The failures that rows hold; those that cannot be read are left out. */
+/** The failures in rows; those that cannot be read are left out. */
 export type FailuresIn = (rows: readonly FailureRow[]) => readonly Failure[];
 
 /** @see FailureStorage.listFailures */
