@@ -713,7 +713,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "failures are stored in the commit that counts them [4.3]",
     file: "src/storage/sql/leases.ts",
-    find: "const stored = yield* keepFailures(failures);",
+    find: "const stored = yield* keepFailures(failures, changes);",
     replace: "const stored = failures.map(({ failure }) => failure);",
     tests: [sqliteStorage],
   },
@@ -727,7 +727,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a failure is gone once a retry delivered it [4.4]",
     file: "src/storage/sql/leases.ts",
-    find: "  yield* deleteFailures(delivered);\n",
+    find: "  yield* deleteFailures(delivered, changes);\n",
     replace: "  void delivered;\n",
     tests: [sqliteStorage],
   },
