@@ -6,17 +6,12 @@ import type { DashboardOptions } from "../../src/dashboard/index.ts";
 import { createDashboard } from "../../src/dashboard/index.ts";
 import { type HandlerOptions, bearerToken, createHandler } from "../../src/http/index.ts";
 import { toNodeListener } from "../../src/http/node.ts";
-import { routes } from "../../src/http/routes/routes.ts";
 import type { Result, Scheduler } from "../../src/index.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
 import { Harness, type Setting } from "../support/harness.ts";
 
 /** Tests in a browser: skipped, and said so, where none could be started. */
 export const test = plain.skipIf(inject("browser") === "");
-
-/** What an API without bulk routes says to the page, which does without them. */
-export const hasCauses = routes.some(({ path }) => path === "/causes");
-const saidAnyway = hasCauses ? /^never$/ : /status of 40[04]/;
 
 /** What callers have to send. */
 export const token = "secret-token-of-the-test";
@@ -84,7 +79,7 @@ export async function openWindow(look: Look = {}): Promise<Page> {
   const page = await context.newPage();
   page.setDefaultTimeout(30_000);
   const report = (text: string) => {
-    if (!allowed.test(text) && !saidAnyway.test(text)) problems.push(text);
+    if (!allowed.test(text)) problems.push(text);
   };
   page.on("console", (message) => report(`${message.type()}: ${message.text()}`));
   page.on("pageerror", (error) => report(`thrown: ${error.message}`));
