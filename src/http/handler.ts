@@ -7,16 +7,16 @@ import {
   grantOf,
   isRefusal,
   resultOf,
-} from "./authorization.ts";
+} from "./access/authorization.ts";
 import { type Body, type BodyReading, type BodySpec, expectUnread, readBody, readBytes, unverifiable } from "./body.ts";
-import { checkCrossSite } from "./cross-site.ts";
+import { checkCrossSite } from "./access/cross-site.ts";
 import { EventBroadcast } from "./events/event-broadcast.ts";
 import { HttpError, errorReply, httpErrorOf, unexpectedError } from "./http-error.ts";
 import { Cursors } from "./lists/cursor.ts";
 import { readQuery } from "./lists/query.ts";
 import { openapiOf } from "./openapi.ts";
 import { type HandlerOptions, type ResolvedHandlerOptions, resolveOptions } from "./options.ts";
-import { Redaction } from "./redaction.ts";
+import { Redaction } from "./access/redaction.ts";
 import { type Reply, empty, headOf, json, plain, responseOf } from "./reply.ts";
 import { Router, pathOf } from "./router.ts";
 import type { Call, HttpDeps, Route } from "./routes/route.ts";

@@ -8,10 +8,10 @@ export {
   actions,
   allowAll,
   bearerToken,
-} from "./authorization.ts";
+} from "./access/authorization.ts";
 export { type Handler, createHandler } from "./handler.ts";
 export { type HandlerOptions } from "./options.ts";
-export { type Redact, type RedactInput, type RedactResult } from "./redaction.ts";
+export { type Redact, type RedactInput, type RedactResult } from "./access/redaction.ts";
 export { type SignatureOptions, type Verify, hmacSignature } from "./webhooks/signature.ts";
 export {
   type Challenge,

@@ -4,8 +4,8 @@ import type { Logger } from "../model/logger.ts";
 import { didYouMean } from "../model/suggest.ts";
 import { type Shape, objectWith, strings, v, validate, wholeNumber } from "../model/validate.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
-import type { Authorize } from "./authorization.ts";
-import type { Redact } from "./redaction.ts";
+import type { Authorize } from "./access/authorization.ts";
+import type { Redact } from "./access/redaction.ts";
 import type { Verify } from "./webhooks/signature.ts";
 import { type Webhook, verifiedOnly } from "./webhooks/webhook.ts";
 

@@ -8,7 +8,9 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const guides = readdirSync(`${root}docs/guides`).map((name) => `docs/guides/${name}`);
+const guides = readdirSync(`${root}docs/guides`)
+  .filter((name) => name.endsWith(".md"))
+  .map((name) => `docs/guides/${name}`);
 const documents = ["README.md", "docs/http.md", ...guides];
 const linesOf = (path: string) => readFileSync(root + path, "utf8").split("\n");
 const curlLines = documents.flatMap((path) =>

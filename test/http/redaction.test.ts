@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Failure } from "../../src/index.ts";
 import { retryLater } from "../../src/index.ts";
-import { notShown } from "../../src/http/redaction.ts";
+import { notShown } from "../../src/http/access/redaction.ts";
 import type { RedactInput, RedactResult } from "../../src/http/index.ts";
 import { arrayExport, scriptedImport } from "../../src/testing/index.ts";
 import { type ApiSetting, ApiHarness, createApiWithFailures } from "./harness.ts";

@@ -1428,7 +1428,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "HTTP: an authorize hook that returns nothing refuses everyone",
-    file: "src/http/authorization.ts",
+    file: "src/http/access/authorization.ts",
     find: "if (result === true) return { scope: undefined, caller: undefined };",
     replace: "if (result === true || result === undefined) return { scope: undefined, caller: undefined };",
     tests: ["test/http/authorization.test.ts"],

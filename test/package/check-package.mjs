@@ -11,7 +11,7 @@ import { importedPeers, inProject, manifest, node, pack, pinned, root, runChecks
 import { dueTimes } from "./due-times.mjs";
 
 /** In bytes. What is over it needs a reason, which goes into the commit that raises it. */
-const budget = { tarball: 1_000_000, unpacked: 4_000_000, installed: 7_000_000 };
+const budget = { tarball: 1_100_000, unpacked: 4_300_000, installed: 7_000_000 };
 
 const { default: options } = await tsImport("../../tsup.config.ts", import.meta.url);
 const entries = Object.keys(options.entry);

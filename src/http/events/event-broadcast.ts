@@ -2,7 +2,7 @@ import { BusyError } from "../../errors.ts";
 import type { FlowRegistry } from "../../flow-registry.ts";
 import type { Flow } from "../../model/flow/flow.ts";
 import type { Scheduler } from "../../scheduler/scheduler.ts";
-import type { Redaction } from "../redaction.ts";
+import type { Redaction } from "../access/redaction.ts";
 import { EventRing, type StreamEvent } from "./event-ring.ts";
 import { EventStream, type StreamStart } from "./event-stream.ts";
 import { PacedStreams } from "./paced-streams.ts";

@@ -2,7 +2,7 @@ import { ForbiddenError } from "../../errors.ts";
 import { omitUndefined } from "../../model/record/json.ts";
 import { faults } from "../../model/failure.ts";
 import { v } from "../../model/validate.ts";
-import { sees } from "../authorization.ts";
+import { sees } from "../access/authorization.ts";
 import { causeDocument, described, resolvedBatchDocument, retriedBatchDocument } from "../documents.ts";
 import { badRequest } from "../http-error.ts";
 import { cursorOf, encryptedCursor, filtersOf } from "../lists/list.ts";

@@ -10,7 +10,7 @@ import { jsonText } from "../json-text.ts";
 import { type Reply, empty, jsonString, json } from "../reply.ts";
 import { tagsIn } from "./etag.ts";
 import { type Call, type Route, locationOf, route } from "./route.ts";
-import { sees } from "../authorization.ts";
+import { sees } from "../access/authorization.ts";
 import type { FailureFilter } from "../../scheduler/requests.ts";
 import { causeOf } from "../../model/cause.ts";
 import { type Failure, faults } from "../../model/failure.ts";

@@ -4,7 +4,7 @@ import { formatValue } from "../../model/record/json.ts";
 import { mergeJson } from "../../model/flow/patch.ts";
 import { hasEnded, runStatuses } from "../../model/run.ts";
 import { v } from "../../model/validate.ts";
-import { sees } from "../authorization.ts";
+import { sees } from "../access/authorization.ts";
 import type { Body, BodySpec } from "../body.ts";
 import { readShape } from "../body.ts";
 import { dependenciesDocument, described, flowDocument } from "../documents.ts";

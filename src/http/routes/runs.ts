@@ -1,7 +1,7 @@
 import { NotFoundError } from "../../errors.ts";
 import type { Run } from "../../model/run.ts";
 import { v } from "../../model/validate.ts";
-import { sees } from "../authorization.ts";
+import { sees } from "../access/authorization.ts";
 import { described, runDocument } from "../documents.ts";
 import { filtersOf, linkHeader, listReply, listResponse } from "../lists/list.ts";
 import { latestQuery, runsQuery } from "../lists/query.ts";

@@ -5,9 +5,9 @@ import { formatValue } from "../../model/record/json.ts";
 import { patched } from "../../model/flow/patch.ts";
 import type { Run } from "../../model/run.ts";
 import { itemAt } from "../../model/item-at.ts";
-import { type TenantScope, sees } from "../authorization.ts";
+import { type TenantScope, sees } from "../access/authorization.ts";
 import { HttpError } from "../http-error.ts";
-import type { Viewer } from "../redaction.ts";
+import type { Viewer } from "../access/redaction.ts";
 import type { Call } from "./route.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { StorageFailedError } from "../../errors.ts";
 import { v } from "../../model/validate.ts";
-import { permissionsOf } from "../authorization.ts";
+import { permissionsOf } from "../access/authorization.ts";
 import { healthDocument, permissionsDocument } from "../documents.ts";
 import { eventsQuery } from "../lists/query.ts";
 import { json, jsonString, streamed } from "../reply.ts";

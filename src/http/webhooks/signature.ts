@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { InvalidOptionError, UnauthorizedError } from "../../errors.ts";
 import { type Shape, invalidField, oneOf, string, unknownField, v } from "../../model/validate.ts";
-import type { AuthorizeResult } from "../authorization.ts";
+import type { AuthorizeResult } from "../access/authorization.ts";
 
 /**
  * Decides by the request itself, body included, whether its records are accepted; called instead of `authorize`, with

@@ -3,7 +3,7 @@ import { InvalidOptionError, UnauthorizedError, isPoundlockError } from "../../e
 import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
 import { type Shape, callable, oneOf, unknownField, invalidField, v, wholeNumber } from "../../model/validate.ts";
-import type { AuthorizeResult } from "../authorization.ts";
+import type { AuthorizeResult } from "../access/authorization.ts";
 import { type Sender, fieldOf, senders } from "./senders.ts";
 import { type Verify, sameBytes } from "./signature.ts";
 

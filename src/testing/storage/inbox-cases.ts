@@ -341,4 +341,13 @@ export const inboxStorageCases: readonly StorageCase[] = [
     assert.deepEqual(await storage.unreadInboxes(10), ["flow"]);
     assert.equal((await inboxRecords(storage)).length, 2);
   }),
+
+  on("a run that a flow's inbox started is taken like any other", async (storage) => {
+    await addFlow(storage);
+    await append(storage, arrivalOf("arrival"));
+
+    const { run } = await take(storage);
+
+    assert.deepEqual([run._id, run.trigger], ["start of arrival", "realtime"]);
+  }),
 ];

@@ -4,8 +4,6 @@ import {
   claimedRunId,
   type StorageCase,
   addFlow,
-  append,
-  arrivalOf,
   at,
   defined,
   everything,
@@ -440,14 +438,5 @@ export const leaseStorageCases: readonly StorageCase[] = [
       { _flowId: "d", _exportId: "orders" },
     ]);
     assert.deepEqual(await storage.waitingFlows(2, "d"), []);
-  }),
-
-  on("a run that a flow's inbox started is taken like any other", async (storage) => {
-    await addFlow(storage);
-    await append(storage, arrivalOf("arrival"));
-
-    const { run } = await take(storage);
-
-    assert.deepEqual([run._id, run.trigger], ["start of arrival", "realtime"]);
   }),
 ];

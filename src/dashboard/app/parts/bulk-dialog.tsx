@@ -4,9 +4,9 @@ import type { Failure, Fault } from "../api/documents.ts";
 import { say } from "../strings.ts";
 import { type ComponentChildren, useEffect, useState } from "../view.ts";
 import { Dialog, errorOf } from "./dialog.tsx";
-import { Refusal } from "./states.tsx";
+import { Refusal } from "../frame/states.tsx";
 import { ApiError } from "../api/client.ts";
-import { notify } from "./notices.tsx";
+import { notify } from "../frame/notices.tsx";
 import { Time } from "./time.tsx";
 
 /** What is to be retried or resolved. */

@@ -1,7 +1,7 @@
 import { ApiError } from "../api/client.ts";
 import { say } from "../strings.ts";
 import { type ComponentChildren, useEffect, useId, useRef, useState } from "../view.ts";
-import { Refusal } from "./states.tsx";
+import { Refusal } from "../frame/states.tsx";
 
 /** A question before something is done. */
 export interface DialogProps {

@@ -2,7 +2,7 @@ import { findIn, pretty } from "../format/json.ts";
 import { exact } from "../format/numbers.ts";
 import { say } from "../strings.ts";
 import { useState } from "../view.ts";
-import { notify } from "./notices.tsx";
+import { notify } from "../frame/notices.tsx";
 
 /** Longest JSON that is shown; what is longer can be downloaded. */
 const maxShown = 200_000;

@@ -1,6 +1,6 @@
 import { apiPath, call } from "../api/client.ts";
 import { Dialog } from "../parts/dialog.tsx";
-import { notify } from "../parts/notices.tsx";
+import { notify } from "../frame/notices.tsx";
 import { say } from "../strings.ts";
 import { useState } from "../view.ts";
 

@@ -7,13 +7,13 @@ import { useList } from "../api/resource.ts";
 import { address, href } from "../browser/address.ts";
 import { exact } from "../format/numbers.ts";
 import { scheduleInWords } from "../format/schedule.ts";
-import { Chip, ChoiceFilter, Filters, WordsFilter } from "../parts/filters.tsx";
-import { Pager } from "../parts/pager.tsx";
-import { Part } from "../parts/states.tsx";
+import { Chip, ChoiceFilter, Filters, WordsFilter } from "../tables/filters.tsx";
+import { Pager } from "../tables/pager.tsx";
+import { Part } from "../frame/states.tsx";
 import { Badge, RunBadge } from "../parts/status.tsx";
-import { type Column, Table } from "../parts/table.tsx";
+import { type Column, Table } from "../tables/table.tsx";
 import { Time } from "../parts/time.tsx";
-import { Title } from "../parts/title.tsx";
+import { Title } from "../frame/title.tsx";
 import { say } from "../strings.ts";
 
 const changes = ({ name }: LiveEvent) => /^(run:(started|completed|failed|canceled)|flow:.*)$/.test(name);

@@ -4,12 +4,12 @@ import type { LiveEvent } from "../api/live.ts";
 import { flowName } from "../api/names.ts";
 import { useList } from "../api/resource.ts";
 import { address } from "../browser/address.ts";
-import { Chip, ChoiceFilter, Filters } from "../parts/filters.tsx";
-import { Fresh } from "../parts/fresh.tsx";
-import { Pager } from "../parts/pager.tsx";
-import { RunTable } from "../parts/run-table.tsx";
-import { Part } from "../parts/states.tsx";
-import { Title } from "../parts/title.tsx";
+import { Chip, ChoiceFilter, Filters } from "../tables/filters.tsx";
+import { Fresh } from "../tables/fresh.tsx";
+import { Pager } from "../tables/pager.tsx";
+import { RunTable } from "../tables/run-table.tsx";
+import { Part } from "../frame/states.tsx";
+import { Title } from "../frame/title.tsx";
 import { say } from "../strings.ts";
 
 const changes = ({ name }: LiveEvent) => name.startsWith("run:") && name !== "run:retrying";

@@ -1,6 +1,6 @@
 import { isTokenRefused, signIn } from "../browser/session.ts";
 import { settings } from "../browser/settings.ts";
-import { Icon } from "../parts/icons.tsx";
+import { Icon } from "../frame/icons.tsx";
 import { say } from "../strings.ts";
 import { useEffect, useState } from "../view.ts";
 

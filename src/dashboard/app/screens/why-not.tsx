@@ -3,9 +3,9 @@ import type { Delivery, InboxPage, ListedFlow, ShownRun } from "../api/documents
 import { has } from "../api/permissions.ts";
 import { useResource } from "../api/resource.ts";
 import { href } from "../browser/address.ts";
-import { Part } from "../parts/states.tsx";
+import { Part } from "../frame/states.tsx";
 import { Time } from "../parts/time.tsx";
-import { Section } from "../parts/title.tsx";
+import { Section } from "../frame/title.tsx";
 import { say } from "../strings.ts";
 import { type ComponentChildren, useState } from "../view.ts";
 

@@ -1,5 +1,5 @@
 import { useScan } from "../../api/scan.ts";
-import { ScanResult } from "../../parts/scan-result.tsx";
+import { ScanResult } from "../../tables/scan-result.tsx";
 import { type FailureFilter, apiFilter } from "./filter.ts";
 
 /** Failures whose record or message contains the words. */

@@ -4,7 +4,7 @@ import { can } from "../../api/permissions.ts";
 import type { Flow } from "../../../../model/flow/flow.ts";
 import { href } from "../../browser/address.ts";
 import { Dialog, errorOf } from "../../parts/dialog.tsx";
-import { notify } from "../../parts/notices.tsx";
+import { notify } from "../../frame/notices.tsx";
 import { say } from "../../strings.ts";
 import { useState } from "../../view.ts";
 

@@ -4,8 +4,8 @@ import { can } from "../../api/permissions.ts";
 import type { Flow } from "../../../../model/flow/flow.ts";
 import { href } from "../../browser/address.ts";
 import { errorOf } from "../../parts/dialog.tsx";
-import { Icon } from "../../parts/icons.tsx";
-import { notify } from "../../parts/notices.tsx";
+import { Icon } from "../../frame/icons.tsx";
+import { notify } from "../../frame/notices.tsx";
 import { Time } from "../../parts/time.tsx";
 import { say } from "../../strings.ts";
 

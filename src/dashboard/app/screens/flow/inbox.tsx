@@ -5,11 +5,11 @@ import { can } from "../../api/permissions.ts";
 import { useResource } from "../../api/resource.ts";
 import { exact } from "../../format/numbers.ts";
 import { Dialog } from "../../parts/dialog.tsx";
-import { notify } from "../../parts/notices.tsx";
-import { Part } from "../../parts/states.tsx";
-import { type Column, Table } from "../../parts/table.tsx";
+import { notify } from "../../frame/notices.tsx";
+import { Part } from "../../frame/states.tsx";
+import { type Column, Table } from "../../tables/table.tsx";
 import { Time } from "../../parts/time.tsx";
-import { Section } from "../../parts/title.tsx";
+import { Section } from "../../frame/title.tsx";
 import { say } from "../../strings.ts";
 import { useState } from "../../view.ts";
 

@@ -4,9 +4,9 @@ import { href } from "../../browser/address.ts";
 import { currentTime } from "../../browser/clock.ts";
 import { absolute, duration } from "../../format/times.ts";
 import { Chart } from "../../parts/chart.tsx";
-import { RunTable } from "../../parts/run-table.tsx";
-import { Part } from "../../parts/states.tsx";
-import { Section } from "../../parts/title.tsx";
+import { RunTable } from "../../tables/run-table.tsx";
+import { Part } from "../../frame/states.tsx";
+import { Section } from "../../frame/title.tsx";
 import { say } from "../../strings.ts";
 
 interface FlowRunsProps {

@@ -5,9 +5,9 @@ import type { Flow } from "../../../../model/flow/flow.ts";
 import { absolute, zone } from "../../format/times.ts";
 import { scheduleInWords } from "../../format/schedule.ts";
 import { errorOf } from "../../parts/dialog.tsx";
-import { Refusal } from "../../parts/states.tsx";
+import { Refusal } from "../../frame/states.tsx";
 import { Time } from "../../parts/time.tsx";
-import { Section } from "../../parts/title.tsx";
+import { Section } from "../../frame/title.tsx";
 import { say } from "../../strings.ts";
 import { useEffect, useState } from "../../view.ts";
 

@@ -7,11 +7,11 @@ import { type Resource, useResource } from "../../api/resource.ts";
 import { href } from "../../browser/address.ts";
 import { scheduleInWords } from "../../format/schedule.ts";
 import { errorOf } from "../../parts/dialog.tsx";
-import { Icon, type IconName } from "../../parts/icons.tsx";
-import { notify } from "../../parts/notices.tsx";
-import { Part } from "../../parts/states.tsx";
+import { Icon, type IconName } from "../../frame/icons.tsx";
+import { notify } from "../../frame/notices.tsx";
+import { Part } from "../../frame/states.tsx";
 import { Time } from "../../parts/time.tsx";
-import { Section } from "../../parts/title.tsx";
+import { Section } from "../../frame/title.tsx";
 import { say } from "../../strings.ts";
 import { type ComponentChildren } from "../../view.ts";
 

@@ -6,9 +6,9 @@ import { now } from "../../browser/clock.ts";
 import { exact } from "../../format/numbers.ts";
 import { absolute, clockOf, dayOf } from "../../format/times.ts";
 import { type Bar, Chart } from "../../parts/chart.tsx";
-import { Part } from "../../parts/states.tsx";
-import { Table } from "../../parts/table.tsx";
-import { Section } from "../../parts/title.tsx";
+import { Part } from "../../frame/states.tsx";
+import { Table } from "../../tables/table.tsx";
+import { Section } from "../../frame/title.tsx";
 import { say } from "../../strings.ts";
 import { useMemo } from "../../view.ts";
 

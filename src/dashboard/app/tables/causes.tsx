@@ -5,10 +5,10 @@ import { href } from "../browser/address.ts";
 import { exact } from "../format/numbers.ts";
 import { say } from "../strings.ts";
 import { useState } from "../view.ts";
-import { BulkDialog, type BulkQuestion } from "./bulk-dialog.tsx";
-import { FaultBadge } from "./status.tsx";
+import { BulkDialog, type BulkQuestion } from "../parts/bulk-dialog.tsx";
+import { FaultBadge } from "../parts/status.tsx";
 import { type Column, Table } from "./table.tsx";
-import { Time } from "./time.tsx";
+import { Time } from "../parts/time.tsx";
 
 interface CausesProps {
   readonly causes: readonly Cause[];

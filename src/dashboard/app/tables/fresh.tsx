@@ -1,5 +1,5 @@
 import { useEffect } from "../view.ts";
-import { announce } from "./notices.tsx";
+import { announce } from "../frame/notices.tsx";
 
 interface FreshProps {
   readonly count: number;

@@ -1,7 +1,7 @@
 import { hash, timingSafeEqual } from "node:crypto";
-import { ForbiddenError, InvalidOptionError, UnauthorizedError, isPoundlockError } from "../errors.ts";
-import { messageOf } from "../model/message.ts";
-import { formatValue } from "../model/record/json.ts";
+import { ForbiddenError, InvalidOptionError, UnauthorizedError, isPoundlockError } from "../../errors.ts";
+import { messageOf } from "../../model/message.ts";
+import { formatValue } from "../../model/record/json.ts";
 
 /** What a request wants to do: one action for each kind of thing that a host may want to allow or refuse. */
 export const actions = [

@@ -1,4 +1,4 @@
-import { ForbiddenError } from "../errors.ts";
+import { ForbiddenError } from "../../errors.ts";
 
 const safeMethods = new Set(["GET", "HEAD", "OPTIONS"]);
 

@@ -2,10 +2,10 @@ import type { Failure } from "../api/documents.ts";
 import { href } from "../browser/address.ts";
 import { exact } from "../format/numbers.ts";
 import { say } from "../strings.ts";
-import { FlowLink } from "./links.tsx";
-import { Badge, FaultBadge } from "./status.tsx";
+import { FlowLink } from "../frame/links.tsx";
+import { Badge, FaultBadge } from "../parts/status.tsx";
 import { type Column, Table } from "./table.tsx";
-import { Time } from "./time.tsx";
+import { Time } from "../parts/time.tsx";
 
 interface FailureTableProps {
   readonly failures: readonly Failure[];

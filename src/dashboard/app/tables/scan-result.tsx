@@ -1,7 +1,7 @@
 import type { Scan } from "../api/scan.ts";
 import { say } from "../strings.ts";
 import { FailureTable } from "./failure-table.tsx";
-import { Refusal } from "./states.tsx";
+import { Refusal } from "../frame/states.tsx";
 
 /** What a search has found so far, and how far it has looked. */
 export function ScanResult({ scan, open }: { readonly scan: Scan; readonly open: number | undefined }) {

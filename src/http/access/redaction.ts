@@ -1,6 +1,6 @@
-import type { Failure } from "../model/failure.ts";
-import type { Logger } from "../model/logger.ts";
-import { messageOf } from "../model/message.ts";
+import type { Failure } from "../../model/failure.ts";
+import type { Logger } from "../../model/logger.ts";
+import { messageOf } from "../../model/message.ts";
 import type { TenantScope } from "./authorization.ts";
 
 /** What may be shown of a record, and of why it failed. */

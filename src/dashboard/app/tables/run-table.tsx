@@ -4,10 +4,10 @@ import { now } from "../browser/clock.ts";
 import { exact } from "../format/numbers.ts";
 import { duration } from "../format/times.ts";
 import { say } from "../strings.ts";
-import { FlowLink } from "./links.tsx";
-import { RunBadge } from "./status.tsx";
+import { FlowLink } from "../frame/links.tsx";
+import { RunBadge } from "../parts/status.tsx";
 import { type Column, Table } from "./table.tsx";
-import { Time } from "./time.tsx";
+import { Time } from "../parts/time.tsx";
 
 interface RunTableProps {
   readonly label: string;

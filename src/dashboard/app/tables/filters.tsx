@@ -1,7 +1,7 @@
 import { address, hrefWith, navigate } from "../browser/address.ts";
 import { say } from "../strings.ts";
 import { type ComponentChildren, useEffect, useState } from "../view.ts";
-import { Icon } from "./icons.tsx";
+import { Icon } from "../frame/icons.tsx";
 
 /** Fields that change the address, and what is filtered by as chips that can be removed. */
 export function Filters({ label, children }: { readonly label: string; readonly children: ComponentChildren }) {

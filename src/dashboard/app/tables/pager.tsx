@@ -1,6 +1,6 @@
 import { address, hrefWith } from "../browser/address.ts";
 import { say } from "../strings.ts";
-import { Icon } from "./icons.tsx";
+import { Icon } from "../frame/icons.tsx";
 
 /** Leads to the next page of a list; the browser leads back. */
 export function Pager({ next }: { readonly next: string | undefined }) {
