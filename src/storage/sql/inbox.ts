@@ -197,8 +197,8 @@ export function lastPageFor(
 export function inboxPages(_flowId: string, after: number, through: number): Statement {
   return statement(
     `select seq, arrival_id, arrived_at, ids, records, records_bytes from poundlock_inbox
-      where (flow_id, seq) > (?, ?) and (flow_id, seq) <= (?, ?) and size > 0 order by flow_id, seq`,
-    ...[_flowId, after, _flowId, through],
+      where (flow_id, seq) <= (?, ?) and (flow_id, seq) > (?, ?) and size > 0 order by flow_id, seq`,
+    ...[_flowId, through, _flowId, after],
   );
 }
 
