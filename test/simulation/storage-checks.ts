@@ -68,6 +68,10 @@ export class StorageChecks {
         break;
       // They read, or change nothing that is modelled.
       case "claimDuty":
+      case "completeCauses":
+      case "flowsOfFailures":
+      case "listCauses":
+      case "listFailureIds":
       case "keepProcess":
       case "listProcesses":
       case "removeProcess":
