@@ -78,10 +78,9 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const { random, logger: log, overlap, retryDelayMs, freezeRecords: freeze, ...rest } = this.#options;
     const emit: Emit<SchedulerEvents> = (name, payload) => this.#emit(name, payload);
     const clockWatch = new ClockWatch({ clock: rest.clock, emit });
-    const processId = rest.newId();
-    const own = { storage, clock: rest.clock, processId };
+    const own = { storage, clock: rest.clock, processId: rest.newId() };
     this.#heartbeat = new Heartbeat({ ...own, emit, describe: () => this.#describe() });
-    const shared = { storage, log, emit, clockWatch, processId, duties: new Duties(own), heartbeat: this.#heartbeat };
+    const shared = { ...own, log, emit, clockWatch, duties: new Duties(own), heartbeat: this.#heartbeat };
     const common = { ...rest, ...shared, wake: (flow: Pick<Run, "_flowId" | "_exportId">) => this.#wake(flow) };
     this.#queue = new RunQueue(common);
     this.#unreadableRows = new UnreadableRows(common);

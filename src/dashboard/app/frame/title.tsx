@@ -22,6 +22,16 @@ export interface TitleProps {
   readonly actions?: ComponentChildren;
 }
 
+/** The screen of something that is not there any more. */
+export function Gone({ name, words }: { readonly name: string; readonly words: string }) {
+  return (
+    <>
+      <Title name={name} />
+      <p class="empty">{words}</p>
+    </>
+  );
+}
+
 /** A part of a screen with a heading of its own. */
 export function Section({ title, aside, children }: SectionProps) {
   return (

@@ -22,22 +22,10 @@ export function Dialog(props: DialogProps) {
   const { title, children, confirm, isBlocked = false, isDangerous = false, act, close } = props;
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
-  const [isActing, setActing] = useState(false);
-  const [error, setError] = useState<ApiError | undefined>(undefined);
+  const { isActing, error, perform } = useAction(act, () => dialog.current?.close());
   useEffect(() => {
     dialog.current?.showModal();
   }, []);
-  const perform = async () => {
-    setActing(true);
-    setError(undefined);
-    try {
-      await act();
-      dialog.current?.close();
-    } catch (thrown) {
-      setError(errorOf(thrown));
-      setActing(false);
-    }
-  };
   return (
     <dialog ref={dialog} aria-labelledby={heading} onClose={close}>
       <h2 id={heading}>{title}</h2>
@@ -58,6 +46,31 @@ export function Dialog(props: DialogProps) {
       </div>
     </dialog>
   );
+}
+
+interface Action {
+  readonly isActing: boolean;
+  /** Why it was not done. */
+  readonly error: ApiError | undefined;
+  readonly perform: () => Promise<void>;
+}
+
+/** Does something when it is asked for, and `done` after it; it can be tried again after it has failed. */
+function useAction(act: () => Promise<void>, done: () => void): Action {
+  const [isActing, setActing] = useState(false);
+  const [error, setError] = useState<ApiError | undefined>(undefined);
+  const perform = async () => {
+    setActing(true);
+    setError(undefined);
+    try {
+      await act();
+      done();
+    } catch (thrown) {
+      setError(errorOf(thrown));
+      setActing(false);
+    }
+  };
+  return { isActing, error, perform };
 }
 
 /** What was thrown, as what can be shown. */

@@ -37,17 +37,7 @@ export function FlowsScreen() {
   return (
     <>
       <Title name={say.flows.title} />
-      <Filters label={say.failures.filter}>
-        {isWatched && (
-          <>
-            <WordsFilter name="q" label={say.flows.search} />
-            <ChoiceFilter name="state" label={say.flows.state} options={{ "": say.any, ...say.flows.states }} />
-          </>
-        )}
-        <Chip name="integration" label={say.flows.integration}>
-          {query.integration ?? ""}
-        </Chip>
-      </Filters>
+      <FlowFilters isWatched={isWatched} integration={query.integration ?? ""} />
       <Part of={resource} empty={empty}>
         {(rows) => {
           for (const flow of rows) knowFlow(flow);
@@ -66,6 +56,28 @@ export function FlowsScreen() {
         }}
       </Part>
     </>
+  );
+}
+
+interface FlowFiltersProps {
+  /** Whether the API says how flows fare. */
+  readonly isWatched: boolean;
+  readonly integration: string;
+}
+
+function FlowFilters({ isWatched, integration }: FlowFiltersProps) {
+  return (
+    <Filters label={say.failures.filter}>
+      {isWatched && (
+        <>
+          <WordsFilter name="q" label={say.flows.search} />
+          <ChoiceFilter name="state" label={say.flows.state} options={{ "": say.any, ...say.flows.states }} />
+        </>
+      )}
+      <Chip name="integration" label={say.flows.integration}>
+        {integration}
+      </Chip>
+    </Filters>
   );
 }
 

@@ -16,7 +16,7 @@ import { Part } from "../frame/states.tsx";
 import { Badge, RunBadge } from "../parts/status.tsx";
 import { type Column, Table } from "../tables/table.tsx";
 import { Time } from "../parts/time.tsx";
-import { Section, Title } from "../frame/title.tsx";
+import { Gone, Section, Title } from "../frame/title.tsx";
 import { say } from "../strings.ts";
 import { useEffect, useState } from "../view.ts";
 import { CancelRun } from "./cancel-run.tsx";
@@ -26,13 +26,7 @@ export function RunScreen({ _id }: { readonly _id: string }) {
   const changes = ({ data }: LiveEvent) => data.run?._id === _id;
   const run = useResource<ShownRun>(apiPath(["runs", _id]), changes);
   const value = run.value.value;
-  if (run.error.value?.status === 404 && value === undefined)
-    return (
-      <>
-        <Title name={say.run.title} />
-        <p class="empty">{say.run.gone}</p>
-      </>
-    );
+  if (run.error.value?.status === 404 && value === undefined) return <Gone name={say.run.title} words={say.run.gone} />;
   const isCancelable = value !== undefined && ["queued", "running"].includes(value.status);
   return (
     <>

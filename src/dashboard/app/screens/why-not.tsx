@@ -34,25 +34,39 @@ export function WhyNot({ wanted }: { readonly wanted: string }) {
         </label>
         <Part of={flows}>
           {(rows) => (
-            <label class="field">
-              <span>{say.find.chooseFlow}</span>
-              <select
-                value={flow?._id ?? ""}
-                onChange={({ currentTarget }) => choose(rows.find(({ _id }) => _id === currentTarget.value))}
-              >
-                <option value="">–</option>
-                {rows.map(({ _id, name }) => (
-                  <option key={_id} value={_id}>
-                    {name}
-                  </option>
-                ))}
-              </select>
-            </label>
+            <FlowChoice
+              flows={rows}
+              chosen={flow?._id ?? ""}
+              choose={(_flowId) => choose(rows.find(({ _id }) => _id === _flowId))}
+            />
           )}
         </Part>
       </div>
       {flow !== undefined && <Reasons key={flow._id} flow={flow} wanted={wanted} />}
     </Section>
+  );
+}
+
+interface FlowChoiceProps {
+  readonly flows: readonly ListedFlow[];
+  /** The id of one of them, or empty. */
+  readonly chosen: string;
+  readonly choose: (_flowId: string) => void;
+}
+
+function FlowChoice({ flows, chosen, choose }: FlowChoiceProps) {
+  return (
+    <label class="field">
+      <span>{say.find.chooseFlow}</span>
+      <select value={chosen} onChange={({ currentTarget }) => choose(currentTarget.value)}>
+        <option value="">–</option>
+        {flows.map(({ _id, name }) => (
+          <option key={_id} value={_id}>
+            {name}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }
 

@@ -71,22 +71,26 @@ function columnsOf(
     {
       title: "",
       isMinor: true,
-      cell: (row) => (
-        <div class="row-actions">
-          {can("failures.retry") && (
-            <button type="button" class="quiet" onClick={() => start("retry", row)}>
-              {say.failures.retry}
-            </button>
-          )}
-          {can("failures.resolve") && (
-            <button type="button" class="quiet" onClick={() => start("resolve", row)}>
-              {say.failures.resolve}
-            </button>
-          )}
-        </div>
-      ),
+      cell: (row) => <RowActions start={(kind) => start(kind, row)} />,
     },
   ];
+}
+
+function RowActions({ start }: { readonly start: (kind: BulkQuestion["kind"]) => void }) {
+  return (
+    <div class="row-actions">
+      {can("failures.retry") && (
+        <button type="button" class="quiet" onClick={() => start("retry")}>
+          {say.failures.retry}
+        </button>
+      )}
+      {can("failures.resolve") && (
+        <button type="button" class="quiet" onClick={() => start("resolve")}>
+          {say.failures.resolve}
+        </button>
+      )}
+    </div>
+  );
 }
 
 /** The parameters of the screen of failures for those of the API. */

@@ -4,6 +4,7 @@ import { can } from "../../api/permissions.ts";
 import { pretty } from "../../format/json.ts";
 import { Diff } from "../../parts/diff.tsx";
 import { errorOf } from "../../parts/dialog.tsx";
+import { JsonText, NotJson } from "../../parts/json-text.tsx";
 import { notify } from "../../frame/notices.tsx";
 import { Refusal } from "../../frame/states.tsx";
 import { Section } from "../../frame/title.tsx";
@@ -39,7 +40,6 @@ function Editor({ failure, etag, reload, close }: EditProps & { readonly close: 
   const [text, setText] = useState(begun.text);
   const [error, setError] = useState<ApiError | undefined>(undefined);
   const { value, problem } = parsed(text);
-  const before = pretty(failure.original ?? failure.record);
   const save = async (isRetried: boolean) => {
     try {
       const headers = { "if-match": begun.etag ?? "" };
@@ -52,44 +52,50 @@ function Editor({ failure, etag, reload, close }: EditProps & { readonly close: 
       setError(errorOf(thrown));
     }
   };
-  const isBlocked = problem !== undefined || text === begun.text;
   return (
     <Section title={say.failure.edit}>
       <div class="editor">
-        <textarea
-          class="code"
-          aria-label={say.failure.editLabel}
-          rows={Math.min(30, text.split("\n").length + 1)}
-          spellcheck={false}
-          value={text}
-          onInput={({ currentTarget }) => setText(currentTarget.value)}
-        />
-        <div>
-          <h3>{say.failure.changes}</h3>
-          {text === before ? <p class="empty">{say.failure.noChanges}</p> : <Diff before={before} after={text} />}
-        </div>
+        <JsonText label={say.failure.editLabel} text={text} maxRows={30} edit={setText} />
+        <Changes before={pretty(failure.original ?? failure.record)} after={text} />
       </div>
-      {problem !== undefined && (
-        <p class="refusal" role="alert">
-          {say.flow.notJson(problem)}
-        </p>
-      )}
+      <NotJson problem={problem} />
       {error !== undefined &&
         (error.status === 412 ? <Conflict reload={() => void reload().then(close)} /> : <Refusal error={error} />)}
-      <div class="inline">
-        {can("failures.retry") && (
-          <button type="button" class="main" disabled={isBlocked} onClick={() => void save(true)}>
-            {say.failure.saveAndRetry}
-          </button>
-        )}
-        <button type="button" disabled={isBlocked} onClick={() => void save(false)}>
-          {say.failure.save}
-        </button>
-        <button type="button" class="quiet" onClick={close}>
-          {say.failure.discard}
-        </button>
-      </div>
+      <SaveButtons isBlocked={problem !== undefined || text === begun.text} save={save} discard={close} />
     </Section>
+  );
+}
+
+function Changes({ before, after }: { readonly before: string; readonly after: string }) {
+  return (
+    <div>
+      <h3>{say.failure.changes}</h3>
+      {after === before ? <p class="empty">{say.failure.noChanges}</p> : <Diff before={before} after={after} />}
+    </div>
+  );
+}
+
+interface SaveButtonsProps {
+  readonly isBlocked: boolean;
+  readonly save: (isRetried: boolean) => Promise<void>;
+  readonly discard: () => void;
+}
+
+function SaveButtons({ isBlocked, save, discard }: SaveButtonsProps) {
+  return (
+    <div class="inline">
+      {can("failures.retry") && (
+        <button type="button" class="main" disabled={isBlocked} onClick={() => void save(true)}>
+          {say.failure.saveAndRetry}
+        </button>
+      )}
+      <button type="button" disabled={isBlocked} onClick={() => void save(false)}>
+        {say.failure.save}
+      </button>
+      <button type="button" class="quiet" onClick={discard}>
+        {say.failure.discard}
+      </button>
+    </div>
   );
 }
 

@@ -13,7 +13,7 @@ import { notify } from "../../frame/notices.tsx";
 import { Part } from "../../frame/states.tsx";
 import { Badge, FaultBadge } from "../../parts/status.tsx";
 import { Time } from "../../parts/time.tsx";
-import { Section, Title } from "../../frame/title.tsx";
+import { Gone, Section, Title } from "../../frame/title.tsx";
 import { say } from "../../strings.ts";
 import { useState } from "../../view.ts";
 import { EditRecord } from "./edit.tsx";
@@ -27,13 +27,7 @@ export function FailureScreen({ _id }: { readonly _id: string }) {
   const value = failure.value.value;
   if (value !== undefined && flowId === undefined) setFlowId(value._flowId);
   const isGone = failure.error.value?.status === 404;
-  if (isGone && value === undefined)
-    return (
-      <>
-        <Title name={say.failure.title} />
-        <p class="empty">{say.failure.gone}</p>
-      </>
-    );
+  if (isGone && value === undefined) return <Gone name={say.failure.title} words={say.failure.gone} />;
   return (
     <>
       <Title
@@ -44,15 +38,7 @@ export function FailureScreen({ _id }: { readonly _id: string }) {
           ) : null
         }
       >
-        {value !== undefined && (
-          <p class="subtitle">
-            <FaultBadge fault={value.fault} />
-            <Badge tone={value.status === "open" ? "bad" : "calm"}>{value.status}</Badge>
-            <span>
-              <FlowLink _id={value._flowId} /> → {value._importId}
-            </span>
-          </p>
-        )}
+        {value !== undefined && <Subtitle failure={value} />}
       </Title>
       {isGone ? (
         <p class="empty" role="status">
@@ -62,6 +48,18 @@ export function FailureScreen({ _id }: { readonly _id: string }) {
         <Part of={failure}>{(shown) => <Body failure={shown} resource={failure} />}</Part>
       )}
     </>
+  );
+}
+
+function Subtitle({ failure: { fault, status, _flowId, _importId } }: { readonly failure: Failure }) {
+  return (
+    <p class="subtitle">
+      <FaultBadge fault={fault} />
+      <Badge tone={status === "open" ? "bad" : "calm"}>{status}</Badge>
+      <span>
+        <FlowLink _id={_flowId} /> → {_importId}
+      </span>
+    </p>
   );
 }
 

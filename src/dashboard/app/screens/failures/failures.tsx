@@ -51,24 +51,7 @@ function FilterBar({ filter, causes, byCause }: FilteredProps & { readonly byCau
   const pattern = causes.value.value?.find((row) => row.cause === cause)?.pattern;
   return (
     <>
-      <span class="switch" role="group" aria-label={say.failures.grouping}>
-        <a
-          href={hrefWith({
-            view: undefined,
-            cause: undefined,
-            key: undefined,
-            text: undefined,
-            run: undefined,
-            status: undefined,
-          })}
-          aria-current={byCause ? "true" : undefined}
-        >
-          {say.failures.byCause}
-        </a>
-        <a href={hrefWith({ view: "list" })} aria-current={byCause ? undefined : "true"}>
-          {say.failures.oneByOne}
-        </a>
-      </span>
+      <Grouping byCause={byCause} />
       <Filters label={say.failures.filter}>
         <ChoiceFilter
           name="fault"
@@ -96,6 +79,30 @@ function FilterBar({ filter, causes, byCause }: FilteredProps & { readonly byCau
         </Chip>
       </Filters>
     </>
+  );
+}
+
+/** By cause or one by one; grouping them gives up the filters that only single ones have. */
+function Grouping({ byCause }: { readonly byCause: boolean }) {
+  return (
+    <span class="switch" role="group" aria-label={say.failures.grouping}>
+      <a
+        href={hrefWith({
+          view: undefined,
+          cause: undefined,
+          key: undefined,
+          text: undefined,
+          run: undefined,
+          status: undefined,
+        })}
+        aria-current={byCause ? "true" : undefined}
+      >
+        {say.failures.byCause}
+      </a>
+      <a href={hrefWith({ view: "list" })} aria-current={byCause ? undefined : "true"}>
+        {say.failures.oneByOne}
+      </a>
+    </span>
   );
 }
 

@@ -4,6 +4,7 @@ import { can } from "../../api/permissions.ts";
 import type { Resource } from "../../api/resource.ts";
 import { pretty } from "../../format/json.ts";
 import { Dialog } from "../../parts/dialog.tsx";
+import { NotJson } from "../../parts/json-text.tsx";
 import { notify } from "../../frame/notices.tsx";
 import { Part } from "../../frame/states.tsx";
 import { type Column, Table } from "../../tables/table.tsx";
@@ -90,13 +91,8 @@ interface CheckpointDialogProps {
   readonly changed: () => void;
 }
 
-function CheckpointDialog({
-  _id,
-  delivery: { _importId, checkpoint },
-  lastFull,
-  close,
-  changed,
-}: CheckpointDialogProps) {
+function CheckpointDialog({ _id, delivery, lastFull, close, changed }: CheckpointDialogProps) {
+  const { _importId, checkpoint } = delivery;
   const [text, setText] = useState(checkpoint === undefined ? "" : pretty(checkpoint));
   const isReset = text.trim() === "";
   const { value, problem } = isReset ? { value: undefined, problem: undefined } : parsed(text);
@@ -125,11 +121,7 @@ function CheckpointDialog({
           onInput={({ currentTarget }) => setText(currentTarget.value)}
         />
       </label>
-      {problem !== undefined && (
-        <p class="refusal" role="alert">
-          {say.flow.notJson(problem)}
-        </p>
-      )}
+      <NotJson problem={problem} />
       <p>{isReset ? say.flow.setAgain(records) : say.flow.setWhy}</p>
     </Dialog>
   );

@@ -4,6 +4,7 @@ import type { Flow } from "../../../../model/flow/flow.ts";
 import { pretty } from "../../format/json.ts";
 import { Dialog } from "../../parts/dialog.tsx";
 import { Diff } from "../../parts/diff.tsx";
+import { JsonText, NotJson } from "../../parts/json-text.tsx";
 import { notify } from "../../frame/notices.tsx";
 import { Section } from "../../frame/title.tsx";
 import { say } from "../../strings.ts";
@@ -26,74 +27,103 @@ const writable = (flow: Flow) =>
 /** The document of a flow, to be changed as it is written. */
 export function Definition({ flow, etag, changed, reload }: DefinitionProps) {
   const stored = writable(flow);
-  const [base, setBase] = useState({ text: stored, etag });
-  const [text, setText] = useState(stored);
+  const { base, text, isEdited, edit, saved, reset } = useDefinitionText(stored, etag);
   const [isAsking, setAsking] = useState(false);
-  const [conflict, setConflict] = useState(false);
-  const isEdited = text !== base.text;
-  useEffect(() => {
-    // What is being edited stays, and is saved only over what it was made of.
-    if (isEdited) return;
-    setBase({ text: stored, etag });
-    setText(stored);
-  }, [stored, etag]);
+  const [hasConflict, setConflict] = useState(false);
   const { value, problem } = parsed(text);
   const save = async () => {
-    try {
-      const headers = base.etag === undefined ? {} : { "if-match": base.etag };
-      await call("PUT", apiPath(["flows", flow._id]), { body: value, headers });
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 412) throw error;
+    if (await replace(flow._id, value, base.etag)) {
+      saved();
+      notify(say.flow.saved);
+      changed();
+    } else {
       await reload();
       setConflict(true);
-      return;
     }
-    setBase({ text, etag: undefined });
-    notify(say.flow.saved);
-    changed();
   };
-  const reset = () => {
-    setBase({ text: stored, etag });
-    setText(stored);
+  const discard = () => {
+    reset();
     setConflict(false);
   };
   return (
     <Section title={say.flow.definition}>
-      <textarea
-        class="code"
-        aria-label={say.flow.definition}
-        rows={Math.min(24, text.split("\n").length + 1)}
-        spellcheck={false}
-        readOnly={!can("flows.update")}
-        value={text}
-        onInput={({ currentTarget }) => setText(currentTarget.value)}
-      />
-      {problem !== undefined && (
-        <p class="refusal" role="alert">
-          {say.flow.notJson(problem)}
-        </p>
-      )}
-      {conflict && (
-        <div class="refusal" role="alert">
-          <p>{say.flow.changedMeanwhile}</p>
-          <Diff before={stored} after={text} />
-        </div>
-      )}
-      {isEdited && (
-        <div class="inline">
-          <button type="button" class="main" disabled={problem !== undefined} onClick={() => setAsking(true)}>
-            {say.flow.save}
-          </button>
-          <button type="button" onClick={reset}>
-            {say.flow.reset}
-          </button>
-        </div>
-      )}
+      <JsonText label={say.flow.definition} text={text} maxRows={24} isReadOnly={!can("flows.update")} edit={edit} />
+      <NotJson problem={problem} />
+      {hasConflict && <Conflict stored={stored} edited={text} />}
+      {isEdited && <Buttons isBlocked={problem !== undefined} save={() => setAsking(true)} discard={discard} />}
       {isAsking && (
         <Dialog title={say.flow.saveTitle} confirm={say.flow.saveConfirm} act={save} close={() => setAsking(false)}>
           <Diff before={base.text} after={text} />
         </Dialog>
       )}
     </Section>
+  );
+}
+
+interface DefinitionText {
+  /** What editing began with, and its entity tag if that is known. */
+  readonly base: { readonly text: string; readonly etag: string | undefined };
+  readonly text: string;
+  readonly isEdited: boolean;
+  readonly edit: (text: string) => void;
+  /** What is there now has been stored. */
+  readonly saved: () => void;
+  /** Gives the changes up. */
+  readonly reset: () => void;
+}
+
+/** What is being edited; as long as nothing has been changed in it, it is what is stored. */
+function useDefinitionText(stored: string, etag: string | undefined): DefinitionText {
+  const [base, setBase] = useState({ text: stored, etag });
+  const [text, edit] = useState(stored);
+  const isEdited = text !== base.text;
+  const reset = () => {
+    setBase({ text: stored, etag });
+    edit(stored);
+  };
+  useEffect(() => {
+    // What is being edited stays, and is saved only over what it was made of.
+    if (!isEdited) reset();
+  }, [stored, etag]);
+  return { base, text, isEdited, edit, saved: () => setBase({ text, etag: undefined }), reset };
+}
+
+/** Replaces a flow by another document. Resolves with false if it is not the one of the entity tag any more. */
+async function replace(_id: string, body: unknown, etag: string | undefined): Promise<boolean> {
+  try {
+    const headers = etag === undefined ? {} : { "if-match": etag };
+    await call("PUT", apiPath(["flows", _id]), { body, headers });
+    return true;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 412) return false;
+    throw error;
+  }
+}
+
+function Conflict({ stored, edited }: { readonly stored: string; readonly edited: string }) {
+  return (
+    <div class="refusal" role="alert">
+      <p>{say.flow.changedMeanwhile}</p>
+      <Diff before={stored} after={edited} />
+    </div>
+  );
+}
+
+interface ButtonsProps {
+  readonly isBlocked: boolean;
+  readonly save: () => void;
+  readonly discard: () => void;
+}
+
+function Buttons({ isBlocked, save, discard }: ButtonsProps) {
+  return (
+    <div class="inline">
+      <button type="button" class="main" disabled={isBlocked} onClick={save}>
+        {say.flow.save}
+      </button>
+      <button type="button" onClick={discard}>
+        {say.flow.reset}
+      </button>
+    </div>
   );
 }

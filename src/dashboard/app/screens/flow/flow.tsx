@@ -9,7 +9,7 @@ import { Causes } from "../../tables/causes.tsx";
 import { Part } from "../../frame/states.tsx";
 import { Badge } from "../../parts/status.tsx";
 import { Time } from "../../parts/time.tsx";
-import { Section, Title } from "../../frame/title.tsx";
+import { Gone, Section, Title } from "../../frame/title.tsx";
 import { say } from "../../strings.ts";
 import { FlowActions } from "./actions.tsx";
 import { Checkpoints } from "./checkpoints.tsx";
@@ -28,13 +28,7 @@ export function FlowScreen({ _id }: { readonly _id: string }) {
   const runs = useResource<readonly ShownRun[]>(apiPath(["runs"], { _flowId: _id, limit: "30" }), changes);
   const value = flow.value.value;
   if (value !== undefined) knowFlow(value);
-  if (flow.error.value?.status === 404)
-    return (
-      <>
-        <Title name={_id} />
-        <p class="empty">{say.flow.gone}</p>
-      </>
-    );
+  if (flow.error.value?.status === 404) return <Gone name={_id} words={say.flow.gone} />;
   const reload = () => {
     void flow.reload();
     deliveries.reloadSoon();
@@ -48,15 +42,7 @@ export function FlowScreen({ _id }: { readonly _id: string }) {
       >
         {value !== undefined && <Facts flow={value} />}
       </Title>
-      <Part of={flow}>
-        {(shown) => (
-          <Part of={deliveries}>
-            {(rows) => (
-              <Diagram flow={shown} deliveries={rows} isRunning={isRunning} changed={() => deliveries.reloadSoon()} />
-            )}
-          </Part>
-        )}
-      </Part>
+      <FlowDiagram flow={flow} deliveries={deliveries} isRunning={isRunning} />
       <FlowRuns _flowId={_id} runs={runs} />
       <FlowFailures _id={_id} changes={changes} />
       <Checkpoints _id={_id} deliveries={deliveries} runs={runs} isRunning={isRunning} />
@@ -93,6 +79,26 @@ function Facts({ flow: { disabled, schedule, timezone, nextRunAt } }: { readonly
         </span>
       )}
     </p>
+  );
+}
+
+interface FlowDiagramProps {
+  readonly flow: Resource<Flow>;
+  readonly deliveries: Resource<readonly Delivery[]>;
+  readonly isRunning: boolean;
+}
+
+function FlowDiagram({ flow, deliveries, isRunning }: FlowDiagramProps) {
+  return (
+    <Part of={flow}>
+      {(shown) => (
+        <Part of={deliveries}>
+          {(rows) => (
+            <Diagram flow={shown} deliveries={rows} isRunning={isRunning} changed={() => deliveries.reloadSoon()} />
+          )}
+        </Part>
+      )}
+    </Part>
   );
 }
 

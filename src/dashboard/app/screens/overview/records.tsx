@@ -7,7 +7,7 @@ import { exact } from "../../format/numbers.ts";
 import { absolute, clockOf, dayOf } from "../../format/times.ts";
 import { type Bar, Chart } from "../../parts/chart.tsx";
 import { Part } from "../../frame/states.tsx";
-import { Table } from "../../tables/table.tsx";
+import { type Column, Table } from "../../tables/table.tsx";
 import { Section } from "../../frame/title.tsx";
 import { say } from "../../strings.ts";
 import { useMemo } from "../../view.ts";
@@ -92,23 +92,24 @@ function Buckets({ buckets, step, words }: BucketsProps) {
       />
       <details>
         <summary>{say.overview.asTable}</summary>
-        <Table
-          label={say.overview.records}
-          rows={buckets
-            .filter(({ numSuccess, numError, numIgnore }) => numSuccess + numError + numIgnore > 0)
-            .reverse()}
-          idOf={({ from }) => from}
-          columns={[
-            { title: say.overview.from, isName: true, cell: ({ from }) => absolute(from) },
-            { title: say.overview.delivered, isNumber: true, cell: ({ numSuccess }) => exact(numSuccess) },
-            { title: say.overview.failed, isNumber: true, cell: ({ numError }) => exact(numError) },
-            { title: say.overview.ignored, isNumber: true, cell: ({ numIgnore }) => exact(numIgnore) },
-          ]}
-        />
+        <BucketTable buckets={buckets} />
       </details>
     </div>
   );
 }
+
+/** What the chart shows, newest first, without the times at which nothing happened. */
+function BucketTable({ buckets }: { readonly buckets: readonly StatisticsBucket[] }) {
+  const rows = buckets.filter(({ numSuccess, numError, numIgnore }) => numSuccess + numError + numIgnore > 0);
+  return <Table label={say.overview.records} rows={rows.reverse()} idOf={({ from }) => from} columns={columns} />;
+}
+
+const columns: readonly Column<StatisticsBucket>[] = [
+  { title: say.overview.from, isName: true, cell: ({ from }) => absolute(from) },
+  { title: say.overview.delivered, isNumber: true, cell: ({ numSuccess }) => exact(numSuccess) },
+  { title: say.overview.failed, isNumber: true, cell: ({ numError }) => exact(numError) },
+  { title: say.overview.ignored, isNumber: true, cell: ({ numIgnore }) => exact(numIgnore) },
+];
 
 function barOf({ from, numSuccess, numError }: StatisticsBucket, index: number, step: "hour" | "day"): Bar {
   const title = `${absolute(from)}: ${exact(numSuccess)} ${say.overview.delivered}, ${exact(numError)} ${say.overview.failed}`;
