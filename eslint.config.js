@@ -272,6 +272,9 @@ export default tseslint.config(
       "no-restricted-globals": ["error", ...restrictedGlobals],
       "no-restricted-properties": ["error", ...restrictedProperties],
       ...syntax(...readsTime, ...loadsDrivers, getters),
+      // Blank lines and comments count, too; test/architecture.test.ts counts the files of a folder.
+      "max-lines": ["error", 450],
+      "max-lines-per-function": ["error", { max: 40, IIFEs: true }],
     },
   },
   ...places.map((place) => ({ files: [within(place)], rules: restrictedImports(undefined, place) })),

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { ESLint } from "eslint";
 import { describe, expect, test } from "vitest";
@@ -9,6 +9,8 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const architectureRules = [
   "import-x/no-cycle",
   "import-x/no-restricted-paths",
+  "max-lines",
+  "max-lines-per-function",
   "@typescript-eslint/consistent-type-imports",
   "@typescript-eslint/no-restricted-imports",
   "no-restricted-globals",
@@ -39,6 +41,10 @@ const cycle = "import-x/no-cycle";
 const imports = "@typescript-eslint/no-restricted-imports";
 const syntax = "no-restricted-syntax";
 const words = "poundlock/plain-words";
+
+/** A function, and a file, of so many lines. */
+const functionOf = (lines: number) => `export const a = () => {${"\n".repeat(lines - 1)}};`;
+const fileOf = (lines: number) => `export const a = 1;${"\n// b".repeat(lines - 1)}`;
 
 describe("the linter refuses", () => {
   test.each<[title: string, file: string, code: string, rules: string[]]>([
@@ -117,6 +123,17 @@ describe("the linter refuses", () => {
     ],
     ["a banned word in the name of a file", "src/run/play.ts", `export const a = 1;`, [words]],
     ["a type named by a participle", "src/run/x.ts", `export interface Queued { a: 1 }`, [words]],
+    ["a function of 41 lines", "src/run/x.ts", functionOf(41), ["max-lines-per-function"]],
+    ["a component of 41 lines", "src/dashboard/app/x.tsx", functionOf(41), ["max-lines-per-function"]],
+    ["a method of 41 lines", "src/run/x.ts", `export class A { b() {${"\n".repeat(40)}} }`, ["max-lines-per-function"]],
+    [
+      "a function of 41 lines that is called at once",
+      "src/run/x.ts",
+      `(() => {${"\n".repeat(40)}})();`,
+      ["max-lines-per-function"],
+    ],
+    ["a file of 451 lines", "src/run/x.ts", fileOf(451), ["max-lines"]],
+    ["a component's file of 451 lines", "src/dashboard/app/x.tsx", fileOf(451), ["max-lines"]],
     ["who as the caller", "src/run/x.ts", `// Returned to who asked.\nexport const a = 1;`, [words]],
   ])("%s", async (_title, file, code, rules) => {
     expect((await broken(file, code)).sort()).toEqual([...rules].sort());
@@ -137,11 +154,22 @@ describe("the linter refuses", () => {
     ["the setImmediate of the manual clock", "src/testing/manual-clock.ts", `setImmediate(() => undefined);`],
     ["a re-export in an entry", "src/testing/index.ts", `export { type A, b } from "./fakes.ts";`],
     ["a class of Node's net", "test/x.ts", `import { Socket } from "node:net";\nnew Socket();`],
+    ["a function of 40 lines", "src/run/x.ts", functionOf(40)],
+    ["a file of 450 lines", "src/run/x.ts", fileOf(450)],
     ["a word that contains a banned one", "src/run/x.ts", `// The stored threshold.\nexport const display = 1;`],
     ["a sender who signs", "src/run/x.ts", `// A sender who signs.\nexport const a = 1;`],
   ])("but not %s", async (_title, file, code) => {
     expect(await broken(file, code)).toEqual([]);
   });
+});
+
+test("a folder of src has at most 14 files", () => {
+  const files = readdirSync(`${root}src`, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const counts = new Map<string, number>();
+  for (const { parentPath } of files) counts.set(parentPath, (counts.get(parentPath) ?? 0) + 1);
+
+  expect(counts.size).toBeGreaterThan(0);
+  expect([...counts].filter(([, count]) => count > 14)).toEqual([]);
 });
 
 test("peers are optional, and those that the linter lets one file import", () => {
