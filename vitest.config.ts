@@ -94,6 +94,7 @@ export default defineConfig({
       include: ["src/**/*.ts"],
       // Shown, not enforced: the branches of the second edition have not been measured yet.
       reporter: ["text-summary", "html"],
+      reportOnFailure: true,
     },
   },
 });

@@ -70,7 +70,8 @@ export class SharedExecutor implements Executor {
     this.#mayWait = true;
     this.#foundAt = this.#clock.now();
     this.#pollMs = this.#wakes.pollMs;
-    if (this.#askIfAlone !== undefined) this.#isAlone = await this.#askIfAlone();
+    // Who else is there is asked again with each look; until it is known, there may be others.
+    if (this.#askIfAlone !== undefined) this.#isAlone = await this.#askIfAlone().catch(() => false);
     this.#slots.start(work);
     this.#endBell = this.#wakes.onBell?.(() => this.#rung());
     this.#fill();

@@ -13,10 +13,13 @@ export class Router {
   readonly #trie = new TrieRouter<Route>();
   /** Path template → the value of `Allow`. */
   readonly #allow = new Map<string, string>();
+  /** Paths without parameters. What is one of them is no parameter of another path, as OpenAPI has it. */
+  readonly #fixed: ReadonlySet<string>;
   readonly #basePath: string;
 
   constructor(routes: readonly Route[], basePath: string) {
     this.#basePath = basePath;
+    this.#fixed = new Set(routes.map(({ path }) => path).filter((path) => !path.includes("{")));
     for (const route of routes) this.#trie.add(route.method, route.path.replace(/\{(\w+)\}/g, ":$1"), route);
     for (const { path } of routes) this.#allow.set(path, allowOf(routes.filter((route) => route.path === path)));
   }
@@ -27,6 +30,8 @@ export class Router {
     if (!path.startsWith(`${this.#basePath}/`) || !isCanonical(path)) return { kind: "none" };
     const below = path.slice(this.#basePath.length, path.endsWith("/") ? -1 : undefined);
     const found = this.#find(method === "HEAD" ? "GET" : method, below);
+    if (this.#fixed.has(below) && found?.route.path !== below)
+      return { kind: "method", allow: this.#allow.get(below) ?? "" };
     if (found !== undefined) return found;
     for (const other of methods) {
       const sibling = other === method ? undefined : this.#find(other, below);

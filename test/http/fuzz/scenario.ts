@@ -385,6 +385,14 @@ export class Scenario {
     for (const failure of failures.slice(0, count)) failure.status = "resolved";
   }
 
+  async #lookAtCauses(path: string, flow: ModelFlow | undefined): Promise<void> {
+    const _flowId = path.slice("/flows/".length);
+    const received = await this.#ask("GET /causes", `/causes?_flowId=${_flowId}`);
+    const open = (received.json as { open: number }[]).reduce((sum, cause) => sum + cause.open, 0);
+    const failures = flow === undefined ? [] : this.#model.failuresOf(flow);
+    expect(open).toBe(failures.filter(({ status }) => status === "open").length);
+  }
+
   async #look({ place, what }: Extract<Step, { kind: "look" }>): Promise<void> {
     const flow = this.#flow(place);
     const runs = this.#model.runs.filter((run) => run.flow === flow);
@@ -419,6 +427,18 @@ export class Scenario {
       expect(usedBy.failures).toHaveLength(
         this.#model.failuresOf(flow).filter(({ status }) => status === "open").length,
       );
+      return;
+    }
+    if (what === "causes") return this.#lookAtCauses(path, flow);
+    if (what === "permissions") {
+      const { actions } = (await this.#ask("GET /permissions", "/permissions")).json as { actions: object };
+      expect(new Set(Object.values(actions))).toEqual(new Set([true]));
+      return;
+    }
+    if (what === "preview") {
+      const body = JSON.stringify({ schedule: "0 7 * * 1", count: 2 });
+      const received = await this.#ask("POST /schedules/preview", "/schedules/preview", { body });
+      expect((received.json as { dueAt: string[] }).dueAt).toHaveLength(2);
       return;
     }
     if (what === "run") {

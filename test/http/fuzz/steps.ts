@@ -37,7 +37,18 @@ export type Step =
       readonly kind: "look";
       readonly place: number;
       readonly what:
-        "latest" | "dependencies" | "run" | "exports" | "imports" | "export" | "import" | "health" | "openapi.json";
+        | "latest"
+        | "dependencies"
+        | "run"
+        | "causes"
+        | "permissions"
+        | "preview"
+        | "exports"
+        | "imports"
+        | "export"
+        | "import"
+        | "health"
+        | "openapi.json";
     }
   | {
       readonly kind: "nonsense";
@@ -160,6 +171,9 @@ const sense: readonly fc.WeightedArbitrary<Step>[] = [
         "import",
         "health",
         "openapi.json",
+        "causes",
+        "permissions",
+        "preview",
       ),
     }),
   },

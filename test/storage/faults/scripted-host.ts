@@ -258,6 +258,13 @@ export class ScriptedHost {
     if (failure === undefined) return;
     await this.#call("getFailure", ({ scheduler }) => scheduler.getFailure(failure._id));
     await this.#call("editFailure", ({ scheduler }) => scheduler.editFailure(failure._id, failure.record), "conflict");
+    await this.#call("listCauses", ({ scheduler }) => scheduler.listCauses({ _flowId: "a-orders" }));
+    await this.#call("retryMatching", ({ scheduler }) =>
+      scheduler.retryMatching({ key: "of no failure", through: failure._id }),
+    );
+    await this.#call("resolveMatching", ({ scheduler }) =>
+      scheduler.resolveMatching({ key: "of no failure", through: failure._id }),
+    );
     await this.#call("resume", ({ scheduler }) => scheduler.resume("a-orders"));
     await this.#call("dropInbox", ({ scheduler }) => scheduler.dropInbox("c-events", ["no such page"]));
     await this.#call("resolveFailures", ({ scheduler }) => scheduler.resolveFailures([failure._id]));
