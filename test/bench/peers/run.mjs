@@ -42,7 +42,7 @@ async function measure(name) {
       ...tableOf(work, contenders),
     ].join("\n");
     console.log(`\n## ${work.title}\n\n${text}\n`);
-    if (values.write) await replace(name, text);
+    if (values.write) await replace(name, work.title, text);
   } finally {
     await context.close?.();
     await rm(folder, { recursive: true, force: true });
@@ -66,10 +66,14 @@ function sample(job) {
   });
 }
 
-async function replace(name, text) {
+/** Puts a table between its marks, or at the end of the document if it has none yet. */
+async function replace(name, title, text) {
   const before = await readFile(document, "utf8");
   const [begin, end] = [`<!-- ${name}: measured -->`, `<!-- ${name}: end -->`];
   const [first, last] = [before.indexOf(begin), before.indexOf(end)];
-  if (first < 0 || last < first) throw new Error(`docs/benchmarks.md lacks ${begin} … ${end}`);
-  await writeFile(document, `${before.slice(0, first + begin.length)}\n\n${text}\n\n${before.slice(last)}`);
+  const after =
+    first < 0
+      ? `${before}\n## ${title}\n\n${begin}\n\n${text}\n\n${end}\n`
+      : `${before.slice(0, first + begin.length)}\n\n${text}\n\n${before.slice(last)}`;
+  await writeFile(document, after);
 }
