@@ -33,9 +33,9 @@ export interface StatementsOfMany {
 export class Batching {
   readonly #executing: Executing;
   /** Transactions by the first value of what they begin with, such as a flow's id: of each, one at a time. */
-  readonly #queues = new Map<string, Entry[]>();
+  readonly #queues = new Map<string, Fifo<Entry>>();
   /** Keys of queues none of whose transactions is under way. */
-  #ready: string[] = [];
+  readonly #ready = new Fifo<string>();
   #underWay = 0;
   #isBeginning = false;
 
@@ -50,39 +50,42 @@ export class Batching {
     return new Promise<T>((resolve, reject) => {
       const queue = this.#queues.get(key);
       const entry = { key, transaction, resolve: resolve as (value: unknown) => void, reject };
-      if (queue !== undefined) queue.push(entry);
+      if (queue !== undefined) queue.add(entry);
       else {
-        this.#queues.set(key, [entry]);
-        this.#ready.push(key);
+        this.#queues.set(key, new Fifo(entry));
+        this.#ready.add(key);
         void this.#begin();
       }
     });
   }
 
   async #begin(): Promise<void> {
-    if (this.#isBeginning || this.#underWay >= mostUnderWay || this.#ready.length === 0) return;
+    if (this.#isBeginning || this.#underWay >= mostUnderWay || this.#ready.size === 0) return;
     this.#isBeginning = true;
     await this.#executing.clock.yieldToEventLoop();
     this.#isBeginning = false;
-    while (this.#underWay < mostUnderWay && this.#ready.length > 0) void this.#runSome();
+    while (this.#underWay < mostUnderWay && this.#ready.size > 0) void this.#runSome();
   }
 
   async #runSome(): Promise<void> {
     this.#underWay++;
-    const keys = this.#ready.slice(0, mostTogether);
-    this.#ready = this.#ready.slice(mostTogether);
-    const entries = keys.flatMap((key) => this.#queues.get(key)?.slice(0, 1) ?? []);
+    const entries: Entry[] = [];
+    while (entries.length < mostTogether && this.#ready.size > 0) {
+      const entry = this.#queues.get(this.#ready.shift() ?? "")?.shift();
+      if (entry !== undefined) entries.push(entry);
+    }
     const left = await this.#execute(entries);
     for (const entry of entries) this.#finish(entry, left.includes(entry));
     this.#underWay--;
     void this.#begin();
   }
 
-  #finish({ key }: Entry, isLeft: boolean): void {
+  #finish(entry: Entry, isLeft: boolean): void {
+    const { key } = entry;
     const queue = this.#queues.get(key);
-    if (!isLeft) queue?.shift();
-    if (queue === undefined || queue.length === 0) this.#queues.delete(key);
-    else this.#ready.push(key);
+    if (isLeft) queue?.putBack(entry);
+    if (queue === undefined || queue.size === 0) this.#queues.delete(key);
+    else this.#ready.add(key);
   }
 
   /** Settles the entries but those it returns, which have to be executed after one of the others. */
@@ -106,6 +109,35 @@ export class Batching {
 
   async #settleAlone({ transaction, resolve, reject }: Entry): Promise<void> {
     await this.#executing.alone(transaction).then(resolve, reject);
+  }
+}
+
+/** First in, first out: removing the first one moves no other, however many wait. */
+class Fifo<T> {
+  #back: T[] = [];
+  /** The front of the queue in reverse. */
+  #front: T[] = [];
+
+  constructor(...items: readonly T[]) {
+    for (const item of items) this.add(item);
+  }
+
+  get size(): number {
+    return this.#front.length + this.#back.length;
+  }
+
+  add(item: T): void {
+    this.#back.push(item);
+  }
+
+  /** Makes it the first one again. */
+  putBack(item: T): void {
+    this.#front.push(item);
+  }
+
+  shift(): T | undefined {
+    if (this.#front.length === 0) [this.#front, this.#back] = [this.#back.reverse(), []];
+    return this.#front.pop();
   }
 }
 

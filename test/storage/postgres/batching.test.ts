@@ -96,6 +96,24 @@ describe("transactions that lock a flow first", () => {
     expect(aloneOnes).toEqual(["a-2"]);
   });
 
+  test("of one flow, 100,000 of them, are executed in their order", async () => {
+    const { batching } = fakeDatabase();
+    const order: number[] = [];
+    const numbered = (number: number): Transaction<unknown> =>
+      function* () {
+        yield* lockFlow("a");
+        yield* rowOf("select ? as found", number);
+        order.push(number);
+      };
+
+    await all(
+      batching,
+      Array.from({ length: 100_000 }, (_, index) => numbered(index)),
+    );
+
+    expect(order).toEqual(Array.from({ length: 100_000 }, (_, index) => index));
+  });
+
   test("are executed by 50, and the rest after them or beside them", async () => {
     const { asked, batching } = fakeDatabase();
 
