@@ -66,6 +66,11 @@ const zones = [
     message: "PostgreSQL is reached by its own entry only.",
   },
   {
+    target: ["./src/**/*"],
+    from: "./src/executor/bull-executor.ts",
+    message: "What needs bullmq is reached by its own entry only.",
+  },
+  {
     target: ["./src/*.ts", "./src/!(http)/**/*", "./src/http/!(node).ts", "./src/http/*/**/*"],
     from: "./src/http/node.ts",
     message: "What needs @hono/node-server is reached by its own entry only.",
@@ -88,6 +93,7 @@ const importer = {
   "@hono/node-server": "src/http/node.ts",
   "@preact/signals": "src/dashboard/app/view.ts",
   "@valibot/to-json-schema": "src/http/openapi.ts",
+  bullmq: "src/executor/bull-executor.ts",
   "cron-parser": "src/cron/fields.ts",
   cronstrue: "src/dashboard/app/format/schedule.ts",
   esbuild: "src/dashboard/build-assets.ts",

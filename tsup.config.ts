@@ -71,6 +71,7 @@ export default defineConfig({
     storage: "src/storage/storage.ts",
     "storage/sqlite": "src/storage/sqlite/sqlite-storage.ts",
     "storage/postgres": "src/storage/postgres/postgres-storage.ts",
+    "executor/bullmq": "src/executor/bull-executor.ts",
     connectors: "src/connectors/index.ts",
     http: "src/http/index.ts",
     "http/node": "src/http/node.ts",

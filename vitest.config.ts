@@ -18,10 +18,11 @@ const long = [
 /** What is tested in a browser. */
 const inBrowser = ["test/browser/**/*.test.ts"];
 
-/** What is tested on a PostgreSQL, and on a MariaDB if there is one. */
+/** What is tested on a PostgreSQL, and on a MariaDB or a Redis if there is one. */
 const onPostgres = [
   "test/connectors/http/database/**/*.test.ts",
   "test/connectors/sql/**/*.test.ts",
+  "test/executor/engines/**/*.test.ts",
   "test/storage/postgres/**/*.test.ts",
 ];
 
@@ -37,6 +38,7 @@ export default defineConfig({
         find: /^poundlock\/storage\/postgres$/,
         replacement: source("storage/postgres/postgres-storage.ts"),
       },
+      { find: /^poundlock\/executor\/bullmq$/, replacement: source("executor/bull-executor.ts") },
       { find: /^poundlock\/http$/, replacement: source("http/index.ts") },
       { find: /^poundlock\/dashboard$/, replacement: source("dashboard/index.ts") },
       { find: /^poundlock\/http\/node$/, replacement: source("http/node.ts") },

@@ -68,6 +68,8 @@ describe("the linter refuses", () => {
       `export * from "./storage/postgres/postgres-storage.ts";`,
       [paths],
     ],
+    ["BullMQ in the root entry", "src/index.ts", `export * from "./executor/bull-executor.ts";`, [paths]],
+    ["a client of Redis", "src/executor/bull-executor.ts", `import "ioredis";`, [imports]],
     ["a client of PostgreSQL", "src/storage/postgres/x.ts", `import "pg";`, [imports]],
     ["node:http in the HTTP entry", "src/http/x.ts", `export * from "./node.ts";`, [paths]],
     ["a value where types are allowed", "src/http/x.ts", `import { a } from "../flow-registry.ts";`, [imports]],

@@ -241,6 +241,7 @@ describe("the documents", () => {
     ["SqliteStorage options", () => membersOf(read("src/storage/sqlite/sqlite-storage.ts"), "SqliteOptions")],
     ["SqliteStorage drivers", () => sqliteDrivers],
     ["Dashboard options", () => membersOf(read("src/dashboard/options.ts"), "DashboardOptions")],
+    ["BullExecutor options", () => membersOf(read("src/executor/bull-executor.ts"), "BullExecutorOptions")],
     ["PostgresStorage options", () => membersOf(read("src/storage/postgres/postgres-storage.ts"), "PostgresOptions")],
   ])("the reference names what the source has, and nothing else, under %s", (heading, names) => {
     expect(disagreements(namesInTable(reference, heading), names())).toEqual([]);

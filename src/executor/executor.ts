@@ -45,6 +45,11 @@ export interface WorkerOptions {
   readonly concurrency: number;
   /** The exports that this process has now. Others may be added: read it each time. */
   readonly exportIds: readonly string[];
+  /**
+   * Takes what failed in the background, and is tried again; `during` says what was being done. The scheduler emits it as
+   * `background:error`. Absent where nobody listens.
+   */
+  reportError?(error: unknown, during: string): void;
 }
 
 /**

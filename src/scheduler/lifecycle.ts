@@ -136,7 +136,7 @@ export class Lifecycle {
 
 /** What the executor is started with. */
 class Work implements WorkerOptions {
-  readonly #deps: Pick<LifecycleDeps, "concurrency" | "exports" | "runner">;
+  readonly #deps: Pick<LifecycleDeps, "concurrency" | "emit" | "exports" | "runner">;
 
   constructor(deps: LifecycleDeps) {
     this.#deps = deps;
@@ -152,6 +152,10 @@ class Work implements WorkerOptions {
 
   runNext(_flowId: string): Promise<RunNextResult> {
     return this.#deps.runner.runNext(_flowId);
+  }
+
+  reportError(error: unknown, during: string): void {
+    this.#deps.emit("background:error", { error: new ExecutorFailedError(error), during });
   }
 }
 

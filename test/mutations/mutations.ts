@@ -13,7 +13,7 @@ export interface Mutation {
   /** Part of the titles of those tests, a regular expression, where the other tests of the files take long. @default all */
   readonly only?: string;
   /** Without it the tests are skipped, and prove nothing. */
-  readonly needs?: "MariaDB";
+  readonly needs?: "MariaDB" | "Redis";
 }
 
 const memoryStorage = "test/storage/memory/memory-storage.test.ts";
@@ -186,6 +186,63 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/scheduler/duties.test.ts"],
   },
 
+  {
+    promise: "a job of BullMQ's ends when the flow's call has begun, not when it has ended",
+    file: "src/executor/bull-executor.ts",
+    find: "for (const job of jobs) this.#give(job, token, desk);",
+    replace: "for (const job of jobs) desk.take(job.data as WokenFlow);",
+    tests: ["test/executor/engines/bull-redis.test.ts"],
+    only: "ends a job",
+    needs: "Redis",
+  },
+  {
+    promise: "a flow's wake-up waits in BullMQ at most once",
+    file: "src/executor/bull-executor.ts",
+    find: "const deduplication = { id: _flowId,",
+    replace: "const deduplication = { id: crypto.randomUUID(),",
+    tests: ["test/executor/engines/bull-redis.test.ts"],
+    only: "keeps one wake-up",
+    needs: "Redis",
+  },
+  {
+    promise: "an executor calls what is woken in its process while its engine is away",
+    file: "src/executor/engine-executor.ts",
+    find: "    this.#isAway = true;",
+    replace: "",
+    tests: ["test/executor/engine-executor.test.ts"],
+  },
+  {
+    promise: "a wake-up that finds no free slot goes to the end of the engine's queue",
+    file: "src/executor/engine-executor.ts",
+    find: "    else void this.#wait(flow).catch(() => undefined);",
+    replace: "",
+    tests: ["test/executor/engine-executor.test.ts"],
+    only: "sends again",
+  },
+  {
+    promise: "an executor sends the wake-ups of one turn together",
+    file: "src/executor/engine-executor.ts",
+    find: "    await this.#clock.yieldToEventLoop();",
+    replace: "",
+    tests: ["test/executor/engine-executor.test.ts"],
+    only: "one turn",
+  },
+  {
+    promise: "an engine that does not respond keeps no process from stopping",
+    file: "src/executor/engine-executor.ts",
+    find: "    await within(this.#clock, respondMs, work).catch(() => undefined);",
+    replace: "    await work.catch(() => undefined);",
+    tests: ["test/executor/engine-executor.test.ts"],
+    only: "stops within seconds",
+  },
+  {
+    promise: "an error of an engine's is reported once in half a minute",
+    file: "src/executor/error-reports.ts",
+    find: "now - at < silenceMs) return false;",
+    replace: "now - at < 0) return false;",
+    tests: ["test/executor/engine-executor.test.ts"],
+    only: "reports an error",
+  },
   {
     promise: "a wake-up that finds no free slot leads to a call in another process",
     file: "src/executor/shared-executor.ts",

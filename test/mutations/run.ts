@@ -8,6 +8,7 @@
 import { execFileSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { hasMariadb } from "../support/mariadb-server.ts";
+import { hasRedis } from "../support/redis-server.ts";
 import { type Mutation, mutations } from "./mutations.ts";
 import { ScratchTree, root } from "./scratch-tree.ts";
 import { type TestSelection, runTests } from "./vitest-run.ts";
@@ -40,8 +41,12 @@ function choose(): readonly Mutation[] {
   const all = mutations.filter(({ promise, file }) =>
     positionals.every((part) => promise.includes(part) || file.includes(part)),
   );
-  const matching = all.filter(({ needs }) => needs !== "MariaDB" || hasMariadb());
-  if (matching.length < all.length) console.log(`${all.length - matching.length} left out: MariaDB is not installed`);
+  const has = { MariaDB: hasMariadb(), Redis: hasRedis() };
+  const matching = all.filter(({ needs }) => needs === undefined || has[needs]);
+  for (const server of ["MariaDB", "Redis"] as const) {
+    const left = has[server] ? 0 : all.filter(({ needs }) => needs === server).length;
+    if (left > 0) console.log(`${left} left out: ${server} is not installed`);
+  }
   if (options.some === undefined) return matching;
   const name = occasion();
   console.log(`${options.some} of ${matching.length} mutations, chosen by ${name}`);
