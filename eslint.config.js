@@ -71,6 +71,11 @@ const zones = [
     message: "What needs bullmq is reached by its own entry only.",
   },
   {
+    target: ["./src/**/*"],
+    from: "./src/executor/graphile-executor.ts",
+    message: "What needs graphile-worker is reached by its own entry only.",
+  },
+  {
     target: ["./src/*.ts", "./src/!(http)/**/*", "./src/http/!(node).ts", "./src/http/*/**/*"],
     from: "./src/http/node.ts",
     message: "What needs @hono/node-server is reached by its own entry only.",
@@ -100,6 +105,7 @@ const importer = {
   eventemitter3: "src/events.ts",
   "eventsource-parser": "src/dashboard/app/api/live.ts",
   "fastest-levenshtein": "src/model/suggest.ts",
+  "graphile-worker": "src/executor/graphile-executor.ts",
   hono: "src/http/router.ts",
   oauth4webapi: "src/connectors/http/oauth/oauth.ts",
   "p-queue": "src/executor/flow-slots.ts",

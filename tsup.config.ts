@@ -72,6 +72,7 @@ export default defineConfig({
     "storage/sqlite": "src/storage/sqlite/sqlite-storage.ts",
     "storage/postgres": "src/storage/postgres/postgres-storage.ts",
     "executor/bullmq": "src/executor/bull-executor.ts",
+    "executor/graphile-worker": "src/executor/graphile-executor.ts",
     connectors: "src/connectors/index.ts",
     http: "src/http/index.ts",
     "http/node": "src/http/node.ts",

@@ -39,6 +39,7 @@ export default defineConfig({
         replacement: source("storage/postgres/postgres-storage.ts"),
       },
       { find: /^poundlock\/executor\/bullmq$/, replacement: source("executor/bull-executor.ts") },
+      { find: /^poundlock\/executor\/graphile-worker$/, replacement: source("executor/graphile-executor.ts") },
       { find: /^poundlock\/http$/, replacement: source("http/index.ts") },
       { find: /^poundlock\/dashboard$/, replacement: source("dashboard/index.ts") },
       { find: /^poundlock\/http\/node$/, replacement: source("http/node.ts") },

@@ -69,6 +69,12 @@ describe("the linter refuses", () => {
       [paths],
     ],
     ["BullMQ in the root entry", "src/index.ts", `export * from "./executor/bull-executor.ts";`, [paths]],
+    [
+      "graphile-worker in another executor",
+      "src/executor/bull-executor.ts",
+      `export * from "./graphile-executor.ts";`,
+      [paths],
+    ],
     ["a client of Redis", "src/executor/bull-executor.ts", `import "ioredis";`, [imports]],
     ["a client of PostgreSQL", "src/storage/postgres/x.ts", `import "pg";`, [imports]],
     ["node:http in the HTTP entry", "src/http/x.ts", `export * from "./node.ts";`, [paths]],

@@ -242,6 +242,7 @@ describe("the documents", () => {
     ["SqliteStorage drivers", () => sqliteDrivers],
     ["Dashboard options", () => membersOf(read("src/dashboard/options.ts"), "DashboardOptions")],
     ["BullExecutor options", () => membersOf(read("src/executor/bull-executor.ts"), "BullExecutorOptions")],
+    ["GraphileExecutor options", () => membersOf(read("src/executor/graphile-executor.ts"), "GraphileExecutorOptions")],
     ["PostgresStorage options", () => membersOf(read("src/storage/postgres/postgres-storage.ts"), "PostgresOptions")],
   ])("the reference names what the source has, and nothing else, under %s", (heading, names) => {
     expect(disagreements(namesInTable(reference, heading), names())).toEqual([]);

@@ -1,0 +1,133 @@
+import pg from "pg";
+import { afterAll, afterEach, describe, expect, inject, test } from "vitest";
+import type { Executor, RunNextResult } from "../../../src/executor/executor.ts";
+import { GraphileExecutor } from "../../../src/executor/graphile-executor.ts";
+import { executorCases } from "../../../src/testing/index.ts";
+import { Gate } from "../../support/harness.ts";
+import { connectionTo } from "../../support/postgres-server.ts";
+
+const server = connectionTo(inject("postgresPort"));
+const pool = new pg.Pool({ ...server, max: 20 });
+const executors: Executor[] = [];
+
+afterEach(async () => {
+  await Promise.all(executors.splice(0).map((executor) => executor.stop()));
+});
+afterAll(() => pool.end());
+
+describe("GraphileExecutor", () => {
+  const open = (name: string) => new GraphileExecutor({ connection: pool, name });
+  const cases = executorCases(open, { durable: true, routes: true, quietMs: 50 });
+
+  for (const { title, run } of cases) test(title, run);
+
+  test("is tested for all that a durable executor promises", () => {
+    expect(cases.skipped.map(({ reason }) => reason)).toEqual(["the executor is durable"]);
+  });
+});
+
+/** An executor, and the calls it makes. */
+async function begin(
+  name: string,
+  { concurrency = 10, connection = pool }: { concurrency?: number; connection?: object | string } = {},
+) {
+  const executor = new GraphileExecutor({ connection, name });
+  executors.push(executor);
+  const calls: string[] = [];
+  const errors: string[] = [];
+  const gate = new Gate();
+  await executor.start({
+    ...{ concurrency, exportIds: ["orders", "x".repeat(255)] },
+    runNext(flowId): Promise<RunNextResult> {
+      calls.push(flowId);
+      return gate.opened.then(() => false);
+    },
+    reportError: (error, during) => void errors.push(`${during}: ${String(error)}`),
+  });
+  return { calls, errors, executor, gate };
+}
+
+async function wakeElsewhere(name: string, flowIds: readonly string[], _exportId = "orders"): Promise<void> {
+  const executor = new GraphileExecutor({ connection: pool, name });
+  await Promise.all(flowIds.map((flowId) => executor.wake(flowId, _exportId)));
+  await executor.stop();
+}
+
+async function jobs(name: string) {
+  const { rows } = await pool.query<{ key: string; locked: boolean }>(
+    "select key, locked_at is not null as locked from graphile_worker.jobs where key like $1 order by run_at",
+    [`${name}:%`],
+  );
+  return rows;
+}
+
+describe("GraphileExecutor", () => {
+  test("ends a job when the flow's call has begun, however long the call takes", async () => {
+    const { calls, gate } = await begin("ends");
+    await wakeElsewhere("ends", ["flow"]);
+    await expect.poll(() => calls, { timeout: 10_000 }).toEqual(["flow"]);
+
+    await expect.poll(() => jobs("ends")).toEqual([]);
+
+    gate.open();
+  });
+
+  test("looks for no job while no slot is free", async () => {
+    const { calls, gate } = await begin("full", { concurrency: 1 });
+    await wakeElsewhere("full", ["runs"]);
+    await expect.poll(() => calls, { timeout: 10_000 }).toEqual(["runs"]);
+    const flowIds = ["a", "b", "c"];
+    await wakeElsewhere("full", flowIds);
+
+    // What was fetched together with another one is given back.
+    await expect.poll(() => jobs("full")).toEqual(flowIds.map((id) => ({ key: `full:${id}`, locked: false })));
+
+    expect(calls).toEqual(["runs"]);
+    gate.open();
+    await expect.poll(() => calls.length, { timeout: 10_000 }).toBe(4);
+  });
+
+  test("keeps one wake-up of a flow that waits, in its place", async () => {
+    await wakeElsewhere("once", ["first", "second"]);
+    await wakeElsewhere("once", ["first"]);
+
+    expect((await jobs("once")).map(({ key }) => key).sort()).toEqual(["once:first", "once:second"]);
+  });
+
+  test("carries wake-ups of exports with long ids, and with its own pool", async () => {
+    const connection = `postgres://postgres:postgres@127.0.0.1:${server.port}/postgres`;
+    const { calls, gate } = await begin("long", { connection });
+    await wakeElsewhere("long", ["flow"], "x".repeat(255));
+
+    await expect.poll(() => calls, { timeout: 10_000 }).toEqual(["flow"]);
+    gate.open();
+  });
+
+  test("leaves the host's pool open, without listeners of its own", async () => {
+    const own = new pg.Pool({ ...server, max: 5 });
+    const { executor, gate } = await begin("own", { connection: own });
+    await executor.wake("flow", "orders");
+    gate.open();
+    await executor.stop();
+
+    expect(["error", "connect", "acquire"].map((event) => own.listenerCount(event))).toEqual([0, 0, 0]);
+    expect((await own.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
+    await own.end();
+  });
+
+  test("goes on after all its connections were ended", async () => {
+    const own = new pg.Pool({ ...server, max: 5, application_name: "ended" });
+    const { calls, errors, gate } = await begin("ended", { connection: own });
+    gate.open();
+    await wakeElsewhere("ended", ["before"]);
+    await expect.poll(() => calls, { timeout: 10_000 }).toContain("before");
+
+    await pool.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'ended'");
+    await wakeElsewhere("ended", ["after"]);
+
+    await expect.poll(() => calls, { timeout: 20_000 }).toContain("after");
+    expect(errors.length).toBeGreaterThan(0);
+    await executors.pop()?.stop();
+    await own.end();
+  });
+});
