@@ -5,6 +5,7 @@ const source = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.m
 
 /** Kills, freezes, faults of storages, other programs, many seeds and long properties: minutes of work. */
 const long = [
+  "test/connectors/files/crash-points.test.ts",
   "test/connectors/files/sftp-files.test.ts",
   "test/connectors/singer/**/*.test.ts",
   "test/cron/cron-oracle.test.ts",

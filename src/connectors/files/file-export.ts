@@ -115,15 +115,22 @@ class FilesReading<T> {
     const files = await this.#list();
     const present = new Set(files.map(({ path }) => path));
     done?.note(run, files);
-    // What a run before this one could not move is moved when this page is settled.
-    if (done !== undefined && files.some((file) => this.#state.isDone(file)))
-      yield { records: [], checkpoint: this.#state.checkpoint() };
+    let pages = 0;
     for (const file of files) {
       if (isAborted(signal)) return;
       const end = this.#endOf(file);
-      if (end !== 0) yield* this.#read(file, present, end);
+      if (end === 0) continue;
+      for await (const page of this.#read(file, present, end)) {
+        pages++;
+        yield page;
+      }
     }
-    if (until !== undefined && !isAborted(signal)) yield { records: [], checkpoint: until };
+    if (isAborted(signal)) return;
+    if (until !== undefined) yield { records: [], checkpoint: until };
+    // What a run before this one could not move is moved when a page is settled. Were it the first one, a page that is read
+    // again after a crash would have another number than before.
+    else if (pages === 0 && done !== undefined && files.some((file) => this.#state.isDone(file)))
+      yield { records: [], checkpoint: this.#state.checkpoint() };
   }
 
   // How far the others have read the file, in a reading that catches up; undefined: all of it is read.

@@ -2,6 +2,7 @@ import { isAborted } from "../../clock.ts";
 import { messageOf } from "../../model/message.ts";
 import type { UnreadableRecord } from "../../model/host/page.ts";
 import { itemAt } from "../../model/item-at.ts";
+import { outOfReach } from "./file-error.ts";
 import { type FileEntry, type FileSystem, codeOfFileError } from "./file-system.ts";
 import { type Format, type FormatReader, FoundRecords, type RandomFile } from "./format.ts";
 import { isPacked, unpacked } from "./packed.ts";
@@ -103,7 +104,7 @@ export class FileReading<T> {
     const { file, read, line, end = file.size } = this.#place;
     const { path } = file;
     if (!this.#seeks || read === 0) {
-      yield* unpacked(path, upTo(this.#files.read(path, 0), this.#seeks ? end : file.size));
+      yield* unpacked(path, upTo(this.#files.read(path, 0), this.#seeks ? end : file.size, path));
       return;
     }
     const unused = new FoundRecords<T>();
@@ -113,7 +114,7 @@ export class FileReading<T> {
         if (isReady(reader)) break;
       }
     reader.skipTo({ byte: read, line });
-    yield* upTo(this.#files.read(path, read), end - read);
+    yield* upTo(this.#files.read(path, read), end - read, path);
   }
 
   #part(found: FoundRecords<T>, from: number, to: number, isLast: boolean): FilePart<T> {
@@ -162,7 +163,7 @@ function sliced(files: FileSystem, { path, size }: FileEntry): RandomFile {
     size,
     async slice(start, end) {
       const chunks: Uint8Array[] = [];
-      for await (const chunk of upTo(files.read(path, start, end), end - start)) chunks.push(chunk);
+      for await (const chunk of upTo(files.read(path, start, end), end - start, path)) chunks.push(chunk);
       return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
     },
   };
@@ -173,8 +174,9 @@ function isReady(reader: FormatReader<unknown>): boolean {
   return reader.isReady;
 }
 
-// As long as it was when it was listed: what is added meanwhile is for the next run.
-async function* upTo(chunks: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array> {
+// As long as it was when it was listed: what is added meanwhile is for the next run. One that ends sooner is another file by
+// now, or was cut off on its way.
+async function* upTo(chunks: AsyncIterable<Uint8Array>, bytes: number, path: string): AsyncGenerator<Uint8Array> {
   let left = bytes;
   if (left <= 0) return;
   for await (const chunk of chunks) {
@@ -182,6 +184,7 @@ async function* upTo(chunks: AsyncIterable<Uint8Array>, bytes: number): AsyncGen
     left -= chunk.length;
     if (left <= 0) return;
   }
+  throw outOfReach(path, new Error(`it ends ${left} bytes before its size`));
 }
 
 function rest<T>(found: FoundRecords<T>, from: number, to = Infinity): FoundRecords<T> {

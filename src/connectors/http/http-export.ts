@@ -146,7 +146,8 @@ async function* deltaPages<T, B>(
   for await (const { records, state, total, unreadable } of reading.pages(since, next as ReadingState | undefined))
     yield {
       records,
-      ...(state === undefined ? {} : { next: state as unknown as Json }),
+      // Spread, as an interface is no JSON by its type.
+      ...(state === undefined ? {} : { next: { ...state, next: { ...state.next } } }),
       ...totalOf(total),
       ...unreadableOf(unreadable),
     };

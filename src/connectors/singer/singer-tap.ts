@@ -153,8 +153,9 @@ class TapReading {
     let message: Message;
     try {
       message = JSON.parse(line) as Message;
-    } catch (error) {
-      this.#unreadable.push({ raw: line, error });
+    } catch {
+      // The error of `JSON.parse` quotes the line.
+      this.#unreadable.push({ raw: line, error: new Error("it is no Singer message: it is no JSON") });
       return;
     }
     const type: unknown = typeof message === "object" && (message as unknown) !== null ? message.type : undefined;

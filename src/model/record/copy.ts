@@ -185,7 +185,7 @@ function copyPattern(pattern: RegExp): RegExp {
 function copyViewOfBytes(view: ArrayBufferView): object | undefined {
   const bytes = view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
   const name = Object.prototype.toString.call(view).slice(8, -1);
-  const View = (globalThis as unknown as Record<string, (new (bytes: ArrayBufferLike) => object) | undefined>)[name];
+  const View = Reflect.get(globalThis, name) as (new (bytes: ArrayBufferLike) => object) | undefined;
   return View === undefined ? undefined : new View(bytes);
 }
 

@@ -15,6 +15,7 @@ import { sampleFlow, sampleRun } from "../../../src/testing/connector-harness.ts
 import { ManualClock, collectingImport, exportCases, scriptedImport } from "../../../src/testing/index.ts";
 import { retryLater } from "../../../src/index.ts";
 import { Harness, hour, noon } from "../../support/harness.ts";
+import { fateOf, readAll } from "../http/contexts.ts";
 import { FilesInMemory } from "./files-in-memory.ts";
 
 interface Line {
@@ -248,6 +249,43 @@ describe("a file that is settled", () => {
     expect((await harness.move()).status).toBe("completed");
     expect(files.paths).toEqual([]);
   });
+});
+
+test("a file that is still to be moved makes no page of its own where there are others, whose numbers would be new ones", async () => {
+  const files = new FilesInMemory();
+  files.set("in/a.ndjson", lines(1, 2), 1);
+  files.set("in/b.ndjson", lines(3, 4), 2);
+  const done = { moveTo: "done" };
+  const [first] = await read(files, {}, { done });
+
+  const rest = await read(files, { checkpoint: first?.checkpoint }, { done });
+  const over = await read(files, { checkpoint: lastOf(rest) }, { done });
+
+  expect([rest, over].map((pages) => pages.map(({ records }) => records.map(({ id }) => id)))).toEqual([
+    [[3, 4]],
+    [[]],
+  ]);
+});
+
+test.each(["a.ndjson", "a.ndjson.gz"])("%s is read again later if it ends before its size", async (name) => {
+  const files = new FilesInMemory();
+  const content = Buffer.from(lines(1, 500));
+  files.set(`in/${name}`, name.endsWith(".gz") ? gzipSync(content) : content);
+  const bytes = (await files.list("in"))[0]?.size ?? 0;
+  // It is one chunk.
+  const from = (left: number) =>
+    exportOf(
+      {
+        list: (folder: string) => files.list(folder),
+        async *read(path: string, start: number) {
+          for await (const chunk of files.read(path, start)) yield chunk.subarray(0, bytes - left);
+        },
+      } as unknown as FilesInMemory,
+      { match: "in/*" },
+    );
+
+  expect(await fateOf(readAll(from(0)))).toBe("ok");
+  expect(await fateOf(readAll(from(14)))).toBe("retryLater");
 });
 
 test("what is read after a resume from any page is exactly the rest, for any sizes of pages and chunks", async () => {

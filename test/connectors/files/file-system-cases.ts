@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { type FileSystem, csv, fileExport, fileImport, ndjson } from "../../../src/connectors/files/index.ts";
-import type { Page } from "../../../src/index.ts";
-import { ManualClock, importCases } from "../../../src/testing/index.ts";
+import { type Page, retryLater } from "../../../src/index.ts";
+import { ManualClock, exportCases, importCases } from "../../../src/testing/index.ts";
 import { exportContext } from "../http/contexts.ts";
 
 /** A file system for tests, empty to begin with. */
@@ -9,6 +9,30 @@ export interface OpenFiles {
   readonly files: FileSystem;
   /** Lets the next change fail for now. */
   goDown?(): void;
+}
+
+/** A file system whose next change of a file fails for now, when that is asked for. */
+export function fallible(files: FileSystem): OpenFiles {
+  let isDown = false;
+  const fail = () => {
+    if (!isDown) return;
+    isDown = false;
+    throw retryLater("it is down");
+  };
+  return {
+    files: {
+      ...files,
+      async write(...given) {
+        fail();
+        await files.write(...given);
+      },
+      async append(...given) {
+        if (!given[0].endsWith(".page")) fail();
+        await files.append?.(...given);
+      },
+    },
+    goDown: () => (isDown = true),
+  };
 }
 
 interface Case {
@@ -112,6 +136,41 @@ async function pagesOf<T, C>(pages: AsyncIterable<Page<T, C> | readonly T[]> | u
   const all: Page<T, C>[] = [];
   for await (const page of pages ?? []) all.push(page as Page<T, C>);
   return all;
+}
+
+/** The published cases of exports, for files that are read there. */
+export function fileExportCases(open: () => Promise<OpenFiles>) {
+  const lines = (from: number, count: number) =>
+    Array.from({ length: count }, (_, nth) => `{"id":${from + nth}}\n`).join("");
+  const put = (files: FileSystem, name: string, text: string) =>
+    files.write(`in/${name}.ndjson`, Buffer.from(text), { sync: "none" });
+  const fill = async () => {
+    const { files } = await open();
+    for (const [nth, [from, count]] of [[0, 5] as const, [5, 3] as const, [8, 1] as const].entries())
+      await put(files, String(nth), lines(from, count));
+    return files;
+  };
+  const exportOf = (files: FileSystem) =>
+    fileExport<{ id: number }>({
+      ...{ files, match: "in/*.ndjson", format: ndjson<{ id: number }>(), clock: later },
+      key: ({ id }) => String(id),
+    });
+  // Files that were written again would be other ones.
+  let filled: Promise<FileSystem> | undefined;
+  const full = async () => {
+    const files = await (filled ??= fill());
+    await files.remove?.("in/late.ndjson").catch(() => undefined);
+    return files;
+  };
+  return exportCases(async () => exportOf(await full()), {
+    pageSize: 2,
+    empty: async () => exportOf((await open()).files),
+    records: () => Array.from({ length: 9 }, (_, id) => ({ id })),
+    async addLate() {
+      await put(await full(), "late", lines(99, 1));
+      return { id: 99 };
+    },
+  });
 }
 
 /** The published cases of imports, for files that are written there. */

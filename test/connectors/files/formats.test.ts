@@ -181,7 +181,7 @@ describe("a CSV file", () => {
 
   test.each([
     [csv({ columns: ["b", "c"] }), "a,b\n", "the first line lacks c"],
-    [csv(), "a,a\n", 'the first line has "a" twice'],
+    [csv(), "a,b,a\n", "columns 1 and 3 of the first line have the same name"],
     [csv(), "a,__proto__\n", "a column cannot be called __proto__"],
     [csv(), `a\n${"x".repeat(50)}\n`, "line 2: a record has more than 20 bytes (maxRecordBytes)"],
     [csv(), `a\n"${"x".repeat(50)}`, "line 2: a record has more than 20 bytes (maxRecordBytes)"],
@@ -267,7 +267,7 @@ test("NDJSON goes on after a line that is none, names it, and passes over empty 
 
     expect(found.records.filter((_, place) => !found.unreadable.has(place))).toEqual([{ a: 1 }, 2, 3]);
     expect(problems(found)).toEqual([
-      ['{"a":', expect.stringMatching(/^line 3: .*JSON/)],
+      ['{"a":', "line 3: it is no JSON"],
       ['"\uFFFD"', "line 6: it is not UTF-8"],
     ]);
   }
@@ -278,7 +278,7 @@ test("an array of JSON goes on after an element that is none, and says where it 
 
   expect(found.records.filter((_, place) => !found.unreadable.has(place))).toEqual([{ a: 1 }, 3]);
   expect(problems(found)).toEqual([
-    ["{a:2}", expect.stringMatching(/^line 2: .*JSON/)],
+    ["{a:2}", "line 2: it is no JSON"],
     ['{"b":', "line 3: the array is never closed"],
   ]);
   expect(() => read(jsonArray({ at: ["items"] }), '{"item":[1]}')).toThrow("there is no array at items");

@@ -1,10 +1,11 @@
 import { mkdtemp, mkdir, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { fileExport, fileImport, localFiles, ndjson } from "../../../src/connectors/files/index.ts";
 import { FlowRegistry, Scheduler } from "../../../src/index.ts";
-import { collectingImport, importCases } from "../../../src/testing/index.ts";
+import { fallible, fileExportCases, fileImportCases } from "./file-system-cases.ts";
+import { collectingImport } from "../../../src/testing/index.ts";
 
 const { signal } = new AbortController();
 let folder = "";
@@ -78,23 +79,26 @@ describe("files of this computer", () => {
   });
 });
 
-describe("an import into a file of this computer", () => {
+describe("an export of files of this computer", () => {
   let nth = 0;
-  const paths = new WeakMap<object, string>();
-  const cases = importCases(
-    () => {
-      const append = `${++nth}.ndjson`;
-      const into = fileImport<{ id: number }>({ files: localFiles(folder), format: ndjson(), append });
-      paths.set(into, append);
-      return into;
-    },
-    {
-      record: (id) => ({ id }),
-      rewrites: true,
-      read: async (into) =>
-        (await readFile(join(folder, paths.get(into) ?? ""), "utf8").catch(() => "")).split("\n").sort(),
-    },
-  );
+  // That of a test is removed after it.
+  let shared = "";
+  beforeAll(async () => {
+    shared = await mkdtemp(join(tmpdir(), "poundlock-files-"));
+  });
+  afterAll(() => rm(shared, { recursive: true, force: true }));
+  const cases = fileExportCases(async () => ({ files: localFiles(join(shared, String(++nth))) }));
+  for (const { title, run } of cases) test(title, run);
+
+  test("no case is skipped", () => expect(cases.skipped).toEqual([]));
+});
+
+describe.each([
+  ["a file for each page", { path: true }],
+  ["one file", { append: "all.ndjson" }],
+] as const)("an import into %s of this computer", (_, place) => {
+  let nth = 0;
+  const cases = fileImportCases(async () => fallible(localFiles(join(folder, `import-${++nth}`))), place);
   for (const { title, run } of cases) test(title, run);
 });
 

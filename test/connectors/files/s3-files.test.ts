@@ -6,7 +6,7 @@ import S3rver from "s3rver";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type S3Client, ndjson, fileImport, s3Files } from "../../../src/connectors/files/index.ts";
 import { fateOf, importContext } from "../http/contexts.ts";
-import { fileImportCases, fileSystemCases, textOf } from "./file-system-cases.ts";
+import { fileExportCases, fileImportCases, fileSystemCases, textOf } from "./file-system-cases.ts";
 
 const { signal } = new AbortController();
 let folder = "";
@@ -53,8 +53,10 @@ const failing = (name: string, httpStatusCode?: number) =>
 
 describe("files in a bucket", () => {
   for (const { title, run } of fileSystemCases(open)) test(title, run);
-  const cases = fileImportCases(open, { path: true });
-  for (const { title, run } of cases) test(title, run);
+  for (const { title, run } of fileImportCases(open, { path: true })) test(title, run);
+  const exportCases = fileExportCases(open);
+  for (const { title, run } of exportCases) test(title, run);
+  test("no case of an export is skipped", () => expect(exportCases.skipped).toEqual([]));
 
   test("that stand for folders, as consoles make them, are none", async () => {
     const { files } = await open();

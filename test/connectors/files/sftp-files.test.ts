@@ -1,10 +1,11 @@
 import { mkdir, readdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { inspect } from "node:util";
+import type { ConnectConfig } from "ssh2";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type SftpSession, fileImport, ndjson, sftpFiles } from "../../../src/connectors/files/index.ts";
-import { retryLater } from "../../../src/index.ts";
-import { fateOf, importContext } from "../http/contexts.ts";
-import { fileImportCases, fileSystemCases, textOf } from "./file-system-cases.ts";
+import { errorOf, fateOf, importContext } from "../http/contexts.ts";
+import { fallible, fileExportCases, fileImportCases, fileSystemCases, textOf } from "./file-system-cases.ts";
 import { Sshd, whyNoSshd } from "./sshd.ts";
 
 const { signal } = new AbortController();
@@ -28,24 +29,7 @@ describe.skipIf(whyNoSshd !== undefined)(title, () => {
     await mkdir(folder);
     return folder;
   };
-  const open = async () => {
-    const files = sftpFiles({ connect, folder: await newFolder() });
-    let isDown = false;
-    const fail = () => {
-      if (!isDown) return;
-      isDown = false;
-      throw retryLater("it is down");
-    };
-    const write: typeof files.write = async (path, ...rest) => {
-      if (!path.endsWith(".page")) fail();
-      await files.write(path, ...rest);
-    };
-    const append: NonNullable<typeof files.append> = async (...given) => {
-      fail();
-      await files.append?.(...given);
-    };
-    return { files: { ...files, write, append }, goDown: () => (isDown = true) };
-  };
+  const open = async () => fallible(sftpFiles({ connect, folder: await newFolder() }));
 
   for (const { title, run } of fileSystemCases(open)) test(title, run);
   for (const [name, place] of [
@@ -55,6 +39,9 @@ describe.skipIf(whyNoSshd !== undefined)(title, () => {
     const cases = fileImportCases(open, place);
     for (const { title, run } of cases) test(`${name}: ${title}`, run);
   }
+  const exportCases = fileExportCases(open);
+  for (const { title, run } of exportCases) test(title, run);
+  test("no case of an export is skipped", () => expect(exportCases.skipped).toEqual([]));
 
   test("are listed through links to files, without those that are being written", async () => {
     const folder = await newFolder();
@@ -122,6 +109,22 @@ describe.skipIf(whyNoSshd !== undefined)(title, () => {
     expect(await write(connect)).toBe("retryLater");
     await sshd.restart();
     expect(await write(connect)).toBe("ok");
+  });
+
+  test("show no login in an error: a password, a passphrase, a key that cannot be read", async () => {
+    const mark = "S3CR3T-MARK";
+    const logins: readonly ConnectConfig[] = [
+      { username: mark, password: mark },
+      { password: mark, privateKey: `-----BEGIN OPENSSH PRIVATE KEY-----\n${mark}\n-----END OPENSSH PRIVATE KEY-----` },
+      { passphrase: mark, privateKey: mark },
+    ];
+    for (const login of logins) {
+      const files = sftpFiles({ connect: () => sshd.connect(login), folder: sshd.folder });
+      const error = await errorOf(files.list("", signal));
+
+      expect(inspect(error, { depth: 20, showHidden: true })).not.toContain(mark);
+      expect(error).toMatchObject({ code: "EACCES" });
+    }
   });
 
   test.each(["../a", "", "a//b", "a\0b"])("%j leads nowhere else", async (path) => {

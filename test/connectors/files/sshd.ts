@@ -53,7 +53,7 @@ export class Sshd {
     };
     const args = Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
     this.#process = spawn(program, ["-D", "-e", "-f", "/dev/null", ...args], { stdio: "ignore" });
-    for (let tries = 0; tries < 200; tries++) {
+    for (let tries = 0; tries < 1_200; tries++) {
       if (await isOpen(this.port)) return;
       await pause(25);
     }
@@ -67,8 +67,12 @@ export class Sshd {
       this.#clients.add(client);
       client.on("ready", () => {
         client.sftp((error, sftp) => {
-          if (error) reject(error);
-          else resolve(sftp);
+          if (error) {
+            reject(error);
+            return;
+          }
+          sftp.once("close", () => client.end());
+          resolve(sftp);
         });
       });
       client.on("error", reject);

@@ -1,7 +1,6 @@
-import { messageOf } from "../../../model/message.ts";
 import { itemAt } from "../../../model/item-at.ts";
 import { type FilePlace, type FormatReader, type FoundRecords, RecordFormatError } from "../format.ts";
-import { ByteQueue, type Decode, decoderOf, newline, newlinesIn } from "./text-runs.ts";
+import { ByteQueue, type Decode, decoderOf, formatErrorOf, newline, newlinesIn } from "./text-runs.ts";
 
 /** The fields of a row, by the names of the columns. */
 export type CsvRow = Readonly<Record<string, string>>;
@@ -203,7 +202,7 @@ export class CsvReader<T> implements FormatReader<T> {
       for (let index = 0; index < columns.length; index++) row[itemAt(columns, index)] = itemAt(fields, index);
       record = this.#rule.read(row);
     } catch (error) {
-      into.addUnreadable(raw, new RecordFormatError(messageOf(error), { line }), end, this.#line);
+      into.addUnreadable(raw, formatErrorOf(error, line), end, this.#line);
       return;
     }
     into.add(record, end, this.#line);
@@ -213,8 +212,12 @@ export class CsvReader<T> implements FormatReader<T> {
     const { columns } = this.#rule;
     const missing = columns?.filter((name) => !names.includes(name)) ?? [];
     if (missing.length > 0) throw new RangeError(`the first line lacks ${missing.join(", ")}`);
-    const repeated = names.find((name, index) => names.indexOf(name) !== index);
-    if (repeated !== undefined) throw new RangeError(`the first line has ${JSON.stringify(repeated)} twice`);
+    const repeated = names.findIndex((name, index) => names.indexOf(name) !== index);
+    // Not by its name: where the line of names is missing that is data.
+    if (repeated >= 0) {
+      const first = names.indexOf(itemAt(names, repeated));
+      throw new RangeError(`columns ${first + 1} and ${repeated + 1} of the first line have the same name`);
+    }
     if (names.includes("__proto__")) throw new RangeError("a column cannot be called __proto__");
     this.#columns = names;
   }

@@ -1,9 +1,8 @@
 import { InvalidOptionError } from "../../../errors.ts";
-import { messageOf } from "../../../model/message.ts";
 import { callable, strings, v, validate } from "../../../model/validate.ts";
 import { type FilePlace, type Format, type FormatReader, type FoundRecords, RecordFormatError } from "../format.ts";
 import { JsonPath } from "./json-path.ts";
-import { ByteQueue, decoderOf, jsonOf, newline } from "./text-runs.ts";
+import { ByteQueue, decoderOf, formatErrorOf, jsonOf, newline, parseJson } from "./text-runs.ts";
 
 /** How an array of JSON becomes records. */
 export interface JsonArrayOptions<T> {
@@ -167,11 +166,10 @@ class JsonArrayReader<T> implements FormatReader<T> {
     this.#depth = 0;
     const text = decode(bytes);
     try {
-      if (text === undefined) throw new TypeError("it is not UTF-8");
-      into.add(this.#rule.read(JSON.parse(text)), this.#queue.start, this.#line);
+      if (text === undefined) throw new RecordFormatError("it is not UTF-8", { line });
+      into.add(this.#rule.read(parseJson(text, { line })), this.#queue.start, this.#line);
     } catch (error) {
-      const problem = new RecordFormatError(messageOf(error), { line });
-      into.addUnreadable(text ?? bytes.toString(), problem, this.#queue.start, this.#line);
+      into.addUnreadable(text ?? bytes.toString(), formatErrorOf(error, line), this.#queue.start, this.#line);
     }
   }
 

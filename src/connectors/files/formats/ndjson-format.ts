@@ -1,8 +1,7 @@
 import { InvalidOptionError } from "../../../errors.ts";
-import { messageOf } from "../../../model/message.ts";
 import { callable, v, validate } from "../../../model/validate.ts";
 import { type FilePlace, type Format, type FormatReader, type FoundRecords, RecordFormatError } from "../format.ts";
-import { ByteQueue, decoderOf, jsonOf, newline } from "./text-runs.ts";
+import { ByteQueue, decoderOf, formatErrorOf, jsonOf, newline, parseJson } from "./text-runs.ts";
 
 /** How lines of JSON become records. */
 export interface NdjsonOptions<T> {
@@ -113,10 +112,9 @@ class NdjsonReader<T> implements FormatReader<T> {
     if (line === "" || line.trim() === "") return;
     let record: T;
     try {
-      record = this.#read(JSON.parse(line));
+      record = this.#read(parseJson(line, { line: this.#line, column: 1 }));
     } catch (error) {
-      const problem = new RecordFormatError(messageOf(error), { line: this.#line });
-      into.addUnreadable(line.trimEnd(), problem, end, this.#line);
+      into.addUnreadable(line.trimEnd(), formatErrorOf(error, this.#line), end, this.#line);
       return;
     }
     into.add(record, end, this.#line);

@@ -145,6 +145,29 @@ export function jsonOf(record: unknown, index: number): string {
   throw new RecordFormatError("it is no JSON", { index });
 }
 
+/**
+ * The value of a piece of JSON; `column` is where it begins in its line.
+ *
+ * @throws RecordFormatError if it is none. Quotes nothing of it, as the error of `JSON.parse` would.
+ */
+export function parseJson(
+  text: string,
+  { line, column }: { readonly line: number; readonly column?: number },
+): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const [, position] = /at position (\d+)/.exec((error as Error).message) ?? [];
+    const at = column === undefined || position === undefined ? {} : { column: column + Number(position) };
+    throw new RecordFormatError("it is no JSON", { line, ...at });
+  }
+}
+
+/** Why something is no record, by what was thrown while it was read. */
+export function formatErrorOf(error: unknown, line: number): RecordFormatError {
+  return error instanceof RecordFormatError ? error : new RecordFormatError(messageOf(error), { line });
+}
+
 export const newline = 0x0a;
 
 /** How many newlines a string has. */

@@ -120,10 +120,12 @@ function named(error: Error): Error {
   return name === undefined ? error : new StatusError(name, error);
 }
 
-// Credentials and host keys that do not fit will not do so in a minute; a server that is not there may be back.
+// Credentials and host keys that do not fit, or cannot be read, will not do so in a minute; a server that is not there may be back.
 function connectError(error: unknown): unknown {
   const { level } = (error ?? {}) as { readonly level?: unknown };
-  const isRefused = level === "client-authentication" || /host denied|verification failed/i.test(messageOf(error));
+  const isRefused =
+    level === "client-authentication" ||
+    /host denied|verification failed|privateKey|passphrase/i.test(messageOf(error));
   return isRefused ? unusable("sftp", "EACCES", messageOf(error)) : outOfReach("sftp", error);
 }
 
