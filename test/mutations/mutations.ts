@@ -482,8 +482,8 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "no message quotes a line of a file [files]",
     file: "src/connectors/files/formats/text-runs.ts",
-    find: 'new RecordFormatError("it is no JSON", {',
-    replace: "new RecordFormatError((error as Error).message, {",
+    find: 'new RecordFormatError("it is no JSON", { line',
+    replace: "new RecordFormatError((error as Error).message, { line",
     tests: ["test/connectors/files/redaction.test.ts"],
     only: "in a file",
   },
