@@ -9,3 +9,29 @@ export interface ProcessStorage {
   /** Forgets a process that ends. */
   removeProcess(_id: string): Promise<void>;
 }
+
+/** What one process at a time does for all that share the storage. It saves work, and guarantees nothing. */
+export interface DutyStorage {
+  /**
+   * True, and the duty is the holder's until `until`: if it was the holder's, or nobody's at `at`, or is held for more
+   * than twice as long as it is claimed for now, which only a clock that was ahead can have done. False, and nothing is
+   * changed, while somebody else has it.
+   */
+  claimDuty(claim: DutyClaim): Promise<boolean>;
+  /** Gives the duty up, if the holder has it. */
+  releaseDuty(duty: Duty): Promise<void>;
+}
+
+/** Who does what. */
+export interface Duty {
+  readonly name: string;
+  /** One process's own id. */
+  readonly holder: string;
+}
+
+/** For how long. */
+export interface DutyClaim extends Duty {
+  readonly at: number;
+  /** Later than `at`. */
+  readonly until: number;
+}

@@ -1,19 +1,20 @@
 import type { Clock } from "../clock.ts";
-import type { DutyStorage } from "./duties.ts";
 import type { CauseStorage } from "./causes.ts";
+import type { ChangeStorage } from "./changes.ts";
 import type { FailureStorage } from "./failures.ts";
 import type { FlowStorage } from "./flows.ts";
 import type { InboxStorage } from "./inbox.ts";
 import type { LeaseStorage } from "./leases.ts";
-import type { ProcessStorage } from "./processes.ts";
+import type { DutyStorage, ProcessStorage } from "./processes.ts";
 import type { PlaceStorage } from "./places.ts";
 import type { RunStorage } from "./runs.ts";
 import type { WakeStorage } from "./wakes.ts";
 
+export type { Change, FlowChanged, RequeueReason, RunChange, RunChangeKind } from "../model/change.ts";
 export type { Role, WorkerProcess } from "../model/worker-process.ts";
 export type { ImportPlace, ImportPosition, PlaceChange, Places, StoredCheckpoint } from "../model/place.ts";
-export type * from "./duties.ts";
 export type * from "./causes.ts";
+export type * from "./changes.ts";
 export type * from "./failures.ts";
 export type * from "./flows.ts";
 export type * from "./inbox.ts";
@@ -58,6 +59,8 @@ export interface Storage
   readonly clock?: Clock;
   /** Wake-ups for all processes that share it; absent: each process finds what it did not queue itself by its maintenance. */
   readonly wakes?: WakeStorage;
+  /** What becomes of runs and flows, for all processes that share it; absent: each process knows what it does itself. */
+  readonly changes?: ChangeStorage;
   /** Releases connections and files. Closing twice is allowed. */
   close(): Promise<void>;
 }

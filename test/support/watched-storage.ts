@@ -1,6 +1,6 @@
 import type { Storage } from "../../src/storage/storage.ts";
 
-type Methods = Omit<Storage, "capabilities" | "location" | "clock" | "unreadable" | "wakes" | "close">;
+type Methods = Omit<Storage, "capabilities" | "location" | "clock" | "unreadable" | "wakes" | "changes" | "close">;
 
 /** One call of a storage; `answer` is absent before it is made. */
 export type WatchedCall = {

@@ -398,7 +398,7 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
 
 describe("storageCases", () => {
   test.each(Object.entries({ ...saboteurs, ...importSaboteurs }))("catch what breaks: %s", async (title, spoil) => {
-    const cases = storageCases(() => spoiled(new SharedMemory(), spoil), { wakes: true });
+    const cases = storageCases(() => spoiled(new SharedMemory(), spoil), { wakes: true, changes: true });
 
     const failed = await failuresOf(cases.filter((each) => each.title === title));
 
@@ -406,13 +406,15 @@ describe("storageCases", () => {
   });
 
   test("pass a storage that keeps every promise, through the same wrapper", async () => {
-    const failed = await failuresOf(storageCases(() => spoiled(new SharedMemory(), () => ({})), { wakes: true }));
+    const failed = await failuresOf(
+      storageCases(() => spoiled(new SharedMemory(), () => ({})), { wakes: true, changes: true }),
+    );
 
     expect(failed).toEqual([]);
   });
 
   test("pass a durable and shared storage, and leave none out", async () => {
-    const cases = storageCases(lasting(), { durable: true, shared: true, wakes: true });
+    const cases = storageCases(lasting(), { durable: true, shared: true, wakes: true, changes: true });
 
     expect(await failuresOf(cases)).toEqual([]);
     expect(cases.skipped).toEqual([]);
@@ -422,9 +424,11 @@ describe("storageCases", () => {
     const forgetful: OpenStorage = () =>
       spoiled(new SharedMemory(), () => ({ capabilities: { durable: true, shared: true } }));
 
-    const failed = await failuresOf(storageCases(forgetful, { durable: true, shared: true, wakes: true }));
+    const failed = await failuresOf(
+      storageCases(forgetful, { durable: true, shared: true, wakes: true, changes: true }),
+    );
 
-    const { skipped } = storageCases(forgetful, { wakes: true });
+    const { skipped } = storageCases(forgetful, { wakes: true, changes: true });
     expect(skipped.map(({ title }) => title).filter((title) => !failed.includes(title))).toEqual([]);
   });
 
@@ -438,7 +442,7 @@ describe("storageCases", () => {
       },
     }));
 
-    const failed = await failuresOf(storageCases(racing, { durable: true, shared: true, wakes: true }));
+    const failed = await failuresOf(storageCases(racing, { durable: true, shared: true, wakes: true, changes: true }));
 
     expect(failed).toContain("claimRun by many at once starts one run of the flow");
   });
@@ -455,7 +459,7 @@ describe("storageCases", () => {
       return spoiled(new SharedMemory(), () => ({ close }));
     };
 
-    await failuresOf(storageCases(counting, { durable: true, shared: true, wakes: true }));
+    await failuresOf(storageCases(counting, { durable: true, shared: true, wakes: true, changes: true }));
 
     expect(open).toBe(0);
   });
@@ -474,7 +478,7 @@ describe("storageCases", () => {
   });
 
   test("have titles that are all different", () => {
-    const cases = storageCases(lasting(), { durable: true, shared: true, wakes: true });
+    const cases = storageCases(lasting(), { durable: true, shared: true, wakes: true, changes: true });
 
     const titles = cases.map(({ title }) => title);
 

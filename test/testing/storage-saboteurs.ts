@@ -1,6 +1,15 @@
 import type { RunStart } from "../../src/model/run.ts";
 import { type SharedMemory, changedWakes } from "../support/shared-memory.ts";
-import type { DueRetry, PageCommit, PlaceChange, Places, Storage, Wake } from "../../src/storage/storage.ts";
+import type {
+  Change,
+  ChangeStorage,
+  DueRetry,
+  PageCommit,
+  PlaceChange,
+  Places,
+  Storage,
+  Wake,
+} from "../../src/storage/storage.ts";
 
 /** What a saboteur does otherwise than the storage it wraps. */
 export type Spoil = (honest: SharedMemory) => Partial<Storage>;
@@ -353,6 +362,89 @@ const ofEndings: Readonly<Record<string, Spoil>> = {
   }),
 };
 
+/** The same, of what became of runs and flows. */
+const ofChanges: Readonly<Record<string, Spoil>> = {
+  "changesSince returns what became of a flow and its runs, oldest first, as they are now": listing((changes) =>
+    changes.toReversed(),
+  ),
+
+  "changesSince says why a run waits again, and how it ended then": listing((changes) =>
+    changes.map((one) => (one.change === "requeued" ? { change: one.change, run: one.run } : one)),
+  ),
+
+  "changesSince returns runs that are canceled, when they have really ended": listing((changes) =>
+    changes.map((one) => (one.change === "canceled" ? { ...one, change: "failed" } : one)),
+  ),
+
+  "changesSince returns a flow as it was before it was changed, and as it was last": listing((changes) =>
+    changes.map((one) => (one.change === "flow:updated" ? { change: one.change, flow: one.flow } : one)),
+  ),
+
+  "changesSince leaves out runs and flows that are gone, and what changed nothing": () => ({ prune: async () => 0 }),
+
+  "changesSince returns portions from place to place, each change in one of them": ({ changes }) => ({
+    changes: changedChanges(changes, {
+      changesSince: (place, query) => changes.changesSince(place, { ...query, limit: query.limit + 1 }),
+    }),
+  }),
+
+  "changesSince overlooks nothing that many do at once, and keeps the order of each run": ({ changes }) => {
+    let calls = 0;
+    return {
+      changes: changedChanges(changes, {
+        async changesSince(place, query) {
+          const list = await changes.changesSince(place, query);
+          return calls++ % 3 === 0 ? { ...list, next: place } : list;
+        },
+      }),
+    };
+  },
+
+  "a reader that comes back later finds everything, or is told that there is a gap": ({ changes }) => ({
+    changes: changedChanges(changes, {
+      changesSince: async (...call) => ({ ...(await changes.changesSince(...call)), gap: false }),
+    }),
+  }),
+
+  "what happened before followChanges is not found after it, and what follows is": ({ changes }) => ({
+    changes: changedChanges(changes, {
+      async followChanges(reader) {
+        await changes.followChanges(reader);
+        return "1";
+      },
+    }),
+  }),
+
+  "changesSince refuses a place that never was one": ({ changes }) => ({
+    changes: changedChanges(changes, {
+      changesSince: (place, query) => changes.changesSince(place === "nowhere" ? "0" : place, query),
+    }),
+  }),
+};
+
+function listing(change: (changes: readonly Change[]) => readonly Change[]): Spoil {
+  return ({ changes }) => ({
+    changes: changedChanges(changes, {
+      async changesSince(...call) {
+        const list = await changes.changesSince(...call);
+        return { ...list, changes: change(list.changes) };
+      },
+    }),
+  });
+}
+
+/** The same changes with other methods. */
+function changedChanges(changes: ChangeStorage, change: Partial<ChangeStorage>): ChangeStorage {
+  return {
+    pollMs: changes.pollMs,
+    followChanges: (reader) => changes.followChanges(reader),
+    unfollowChanges: (_id) => changes.unfollowChanges(_id),
+    changesSince: (...call) => changes.changesSince(...call),
+    forgetChanges: (at) => changes.forgetChanges(at),
+    ...change,
+  };
+}
+
 /** The same, of what processes share. */
 const ofProcesses: Readonly<Record<string, Spoil>> = {
   "claimDuty gives a duty to one holder at a time, and its holder may keep it": (honest) => ({
@@ -435,4 +527,5 @@ export const importSaboteurs: Readonly<Record<string, Spoil>> = {
   ...ofInboxes,
   ...ofEndings,
   ...ofProcesses,
+  ...ofChanges,
 };

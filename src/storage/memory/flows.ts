@@ -23,7 +23,9 @@ import { type MemoryState, listPage, matches, moveDueTime } from "./state.ts";
 export function insertFlow(state: MemoryState, flow: Flow, { basis }: FlowHidden): boolean {
   if (state.flows.has(flow._id)) return false;
   insertSorted(state.flowIds, flow._id);
-  keepFlow(state, undefined, own(flow), basis);
+  const kept = own(flow);
+  keepFlow(state, undefined, kept, basis);
+  state.changes.noteFlow({ change: "flow:created", flow: kept });
   return true;
 }
 
@@ -49,6 +51,7 @@ export function replaceFlow(state: MemoryState, flow: Flow, change: FlowChange):
     ...optional("nextRunAt", change.reschedule ? nextRunAt : stored.nextRunAt),
   });
   keepFlow(state, stored, next, change.basis);
+  state.changes.noteFlow({ change: "flow:updated", flow: next, previous: stored });
   const canceled = next.disabled ? cancelWaiting(state, flow._id, change.at) : [];
   return { outcome: "replaced", flow: next, canceled: [...canceled, ...followChange(state, stored, next, change.at)] };
 }
@@ -75,6 +78,7 @@ export function deleteFlow(
   if (flow === undefined) return { outcome: "missing" };
   if (change.expected !== undefined && flow.lastModified !== change.expected) return { outcome: "stale" };
   dropFlow(state, flow);
+  state.changes.noteFlow({ change: "flow:deleted", flow });
   const canceled = cancelWaiting(state, _id, change.at);
   const queue = state.queues.get(_id);
   if (queue !== undefined) queue.bornAfter = state.lastSeq;

@@ -44,6 +44,7 @@ export function claimRun(state: MemoryState, _flowId: string, lease: Lease): Cla
   state.active.add(entry);
   const started = Object.freeze({ ...flow, lastExecutedAt: at });
   state.flows.set(_flowId, started);
+  state.changes.noteRun("started", entry);
   return claimed(state, entry, started);
 }
 
@@ -133,6 +134,7 @@ export function endRun(state: MemoryState, lease: RunLease, ending: RunEnding): 
   const imports = withImportEndings(ready, ending.imports);
   const places = ending.places.map(own);
   retire(state, queue, entry, transitionRun(ready, end, { endedAt: isoOf(at), imports, ...reason }));
+  state.changes.noteRun(end, entry);
   if (entry.detached === undefined) {
     changePlaces(state, entry.run._flowId, places, at);
     if (end === "canceled" && entry.run.discard === true) discardPositions(state, entry.run._flowId);
@@ -170,6 +172,7 @@ export function releaseRun(state: MemoryState, lease: RunLease, { notBefore, wai
   if (entry?.run.status !== "running") return undefined;
   const wait = notBefore === undefined ? {} : { notBefore: isoOf(notBefore) };
   requeue(state, entry, transitionRun(entry.run, "queued", { ...wait, ...optional("waits", waits) }));
+  state.changes.noteRun("requeued", entry, notBefore === undefined ? "stop" : "wait");
   return entry.run;
 }
 
@@ -224,11 +227,13 @@ function reclaim(state: MemoryState, entry: RunEntry, rule: ReclaimRule): Run {
   const crashed = Object.freeze({ ...entry.run, crashes: entry.run.crashes + 1 });
   if (crashed.status === "running" && crashed.crashes <= rule.maxCrashes && entry.detached !== "flow") {
     requeue(state, entry, transitionRun(crashed, "queued"));
+    state.changes.noteRun("requeued", entry, "crash");
     return entry.run;
   }
   const end = crashed.status === "canceling" ? "canceled" : "failed";
   const error = end === "failed" ? { error: own(rule.error) } : {};
   retire(state, state.queueOf(crashed._flowId), entry, transitionRun(crashed, end, { endedAt: at, ...error }));
+  state.changes.noteRun(end, entry);
   if (end === "canceled" && crashed.discard === true && entry.detached === undefined)
     discardPositions(state, crashed._flowId);
   entry.token = undefined;

@@ -6,6 +6,7 @@ import type {
   Arrival,
   CauseList,
   CauseQuery,
+  ChangeStorage,
   CheckpointChange,
   ClaimRunResult,
   CommitResult,
@@ -83,6 +84,7 @@ import { MemoryState } from "./state.ts";
 export class MemoryStorage implements Storage {
   readonly capabilities = Object.freeze({ durable: false, shared: false });
   readonly #state = new MemoryState();
+  readonly changes: ChangeStorage = this.#state.changes;
 
   async close(): Promise<void> {
     // There is nothing to release.

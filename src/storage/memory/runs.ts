@@ -54,6 +54,7 @@ export function enqueue(state: MemoryState, start: RunStart, flow: Flow): Run {
   queue.runs.add(entry);
   state.runLog.add(entry);
   state.runs.set(start._id, entry);
+  state.changes.noteRun("queued", entry);
   return entry.run;
 }
 
@@ -130,7 +131,7 @@ export function cancelRun(
   if (entry === undefined || hasEnded(entry.run)) return entry?.run;
   if (discard) entry.run = Object.freeze({ ...entry.run, discard: true as const });
   if (entry.run.status === "queued") {
-    cancelQueued(state.queueOf(entry.run._flowId), entry, at);
+    cancelQueued(state, state.queueOf(entry.run._flowId), entry, at);
     if (discard && !hasBegunRun(state, entry.run._flowId)) discardPositions(state, entry.run._flowId);
   } else if (entry.run.status === "running") entry.run = transitionRun(entry.run, "canceling");
   return entry.run;
@@ -145,12 +146,13 @@ export function cancelWaiting(
 ): readonly Run[] {
   const queue = state.queues.get(_flowId);
   if (queue === undefined) return [];
-  return queue.waiting.filter(({ run }) => wanted(run)).map((entry) => cancelQueued(queue, entry, at));
+  return queue.waiting.filter(({ run }) => wanted(run)).map((entry) => cancelQueued(state, queue, entry, at));
 }
 
-function cancelQueued(queue: FlowQueue, entry: RunEntry, at: number): Run {
+function cancelQueued(state: MemoryState, queue: FlowQueue, entry: RunEntry, at: number): Run {
   queue.waiting.splice(queue.waiting.indexOf(entry), 1);
   entry.run = transitionRun(transitionRun(entry.run, "canceling"), "canceled", { endedAt: isoOf(at) });
+  state.changes.noteRun("canceled", entry);
   return entry.run;
 }
 

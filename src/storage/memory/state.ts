@@ -4,6 +4,7 @@ import type { Run } from "../../model/run.ts";
 import type { WorkerProcess } from "../../model/worker-process.ts";
 import type { ImportPlace, ListResult, RunPosition } from "../storage.ts";
 import { isoOf, optional } from "../documents.ts";
+import { MemoryChanges } from "./changes.ts";
 import { DueTimes } from "./due-times.ts";
 import type { Inbox } from "./inbox.ts";
 import { Sequence } from "./sequence.ts";
@@ -32,6 +33,7 @@ export class MemoryState {
   readonly open = new Map<string, Map<string, Map<string, Map<string, FailureEntry>>>>();
   readonly inboxes = new Map<string, Inbox>();
   readonly processes = new Map<string, WorkerProcess>();
+  readonly changes = new MemoryChanges(this);
   readonly duties = new Map<string, { readonly holder: string; readonly until: number }>();
   #seq = 0;
 

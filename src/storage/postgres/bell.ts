@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { type CancelTimer, type Clock, delay } from "../../clock.ts";
+import type { Topic } from "../sql/processes/signals.ts";
 import { type PostgresClient, type PostgresPool, ignoreErrors, types } from "./pool.ts";
 
 /** What a bell needs. */
@@ -12,8 +13,8 @@ export interface BellParts {
   readonly clock: Clock;
 }
 
-/** What it can ring for. */
-export type BellTopic = "wakes" | "flows" | "cancel" | "changes";
+/** What it can ring for; `watching`: somebody reads changes. */
+export type BellTopic = Topic | "wakes" | "watching";
 
 /** How long one ring of a process stands for those that follow it, in milliseconds. */
 const pauseMs = 20;
@@ -30,6 +31,7 @@ export class Bell {
   readonly #parts: BellParts;
   readonly #channel: string;
   readonly #listeners = new Map<BellTopic, Set<() => void>>();
+  readonly #alongside = new Map<BellTopic, () => void>();
   /** Topics that rang within the last pause; true: to be rung again after it. */
   readonly #rung = new Map<BellTopic, boolean>();
   readonly #pauses = new Set<CancelTimer>();
@@ -74,6 +76,11 @@ export class Bell {
       listeners.delete(listener);
       if ([...this.#listeners.values()].every(({ size }) => size === 0)) this.#stopHearing();
     };
+  }
+
+  /** Calls `listener` in the same way, but only while there are others: it takes no connection by itself. */
+  whileHearing(topic: BellTopic, listener: () => void): void {
+    this.#alongside.set(topic, listener);
   }
 
   /** Hears and rings no more; resolves when its connection has been given back. */
@@ -128,11 +135,12 @@ export class Bell {
   }
 
   #call(topic: BellTopic): void {
+    this.#alongside.get(topic)?.();
     for (const listener of this.#listeners.get(topic) ?? []) listener();
   }
 }
 
-const topics: readonly BellTopic[] = ["wakes", "flows", "cancel", "changes"];
+const topics: readonly BellTopic[] = ["wakes", "flows", "cancel", "changes", "watching"];
 
 function lossOf(client: PostgresClient, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

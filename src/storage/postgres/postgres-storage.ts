@@ -7,8 +7,10 @@ import { Bell } from "./bell.ts";
 import { DatabaseClock } from "./database-clock.ts";
 import { migrateSchema, versionOf } from "./migration.ts";
 import type { PostgresPool } from "./pool.ts";
+import { PostgresChanges } from "./postgres-changes.ts";
 import { PostgresDatabase } from "./postgres-database.ts";
 import { PostgresWakes } from "./postgres-wakes.ts";
+import { Spelling } from "./spelling.ts";
 
 export { copyStorage } from "../sql/copy-storage.ts";
 export type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult, PostgresTypes } from "./pool.ts";
@@ -69,7 +71,8 @@ export class PostgresStorage extends SqlStorage {
   readonly #bell: Bell;
 
   private constructor({ bell, clock, database, pool, schema }: PostgresParts) {
-    super(database, new PostgresWakes({ pool, schema, bell }));
+    const changes = new PostgresChanges({ pool, bell, spelling: new Spelling(schema) });
+    super(database, { wakes: new PostgresWakes({ pool, schema, bell }), changes });
     this.#clock = clock;
     this.#bell = bell;
     this.clock = clock;

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Dialect } from "../sql/database.ts";
+import { changeTables } from "./change-tables.ts";
 
 /** What PostgreSQL has its own words for. */
 export const dialect: Dialect = {
@@ -12,6 +13,7 @@ export const dialect: Dialect = {
   ranged: (column) => beginningOf(column),
   withRoom: " with (fillfactor = 70)",
   inKeyOrder: "",
+  changeTables,
   numberAfter: (table) => [`select setval(pg_get_serial_sequence('${table}', 'seq'), ?)`],
 };
 

@@ -47,6 +47,8 @@ export interface Dialect {
   readonly numberAfter: (table: string) => readonly string[];
   /** After the columns of a table that is its primary key and little else: keeps its rows there alone, if it can. */
   readonly inKeyOrder: string;
+  /** Statements that make the tables of changes, and what notes there what becomes of runs and flows. */
+  readonly changeTables: readonly string[];
 }
 
 /** A database as a SqlStorage needs it: the port that is all there is to write for another one. */

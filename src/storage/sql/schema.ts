@@ -23,6 +23,8 @@ const versions: readonly Version[] = [
   { statements: processTables },
   // Causes of failures, counted.
   { statements: causesOfFailures },
+  // What becomes of runs and flows, for whoever follows it.
+  { statements: ({ changeTables }) => changeTables },
 ];
 
 function firstVersion(dialect: Dialect): readonly string[] {

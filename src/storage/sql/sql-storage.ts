@@ -56,7 +56,7 @@ import {
   placesOf,
   setCheckpoint,
 } from "./places.ts";
-import { SqlProcessStorage, guarded } from "./processes/process-storage.ts";
+import { type SharedParts, SqlProcessStorage, guarded } from "./processes/process-storage.ts";
 import type { Transaction, SqlDatabase, Statement } from "./database.ts";
 import { optional, own, placeOf } from "../documents.ts";
 import { type FailureRow, type FlowRow, type RunRow, failureOf, flowOf, runOf } from "./rows.ts";
@@ -114,7 +114,6 @@ import type {
   UnreadableRow,
   UnreadableRows,
   WaitingFlow,
-  WakeStorage,
 } from "../storage.ts";
 
 const databases = new WeakMap<Storage, SqlDatabase>();
@@ -136,8 +135,8 @@ export class SqlStorage extends SqlProcessStorage implements Storage {
   readonly #database: SqlDatabase;
   readonly #listeners = new Set<(row: UnreadableRow) => void>();
 
-  constructor(database: SqlDatabase, wakes: WakeStorage) {
-    super(database, wakes);
+  constructor(database: SqlDatabase, parts: SharedParts) {
+    super(database, parts);
     this.#database = database;
     databases.set(this, database);
   }
@@ -406,7 +405,9 @@ export class SqlStorage extends SqlProcessStorage implements Storage {
 
   // `prepare` takes out of the arguments what the script needs, now: their owner may change them afterwards.
   async #write<T>(operation: string, prepare: () => Transaction<T>): Promise<T> {
-    return guarded(operation, () => this.#database.runTransaction(prepare()));
+    const result = await guarded(operation, () => this.#database.runTransaction(prepare()));
+    if (result !== undefined) this.carriedOut(operation);
+    return result;
   }
 
   async #read<Row>(operation: string, query: Statement): Promise<readonly Row[]> {

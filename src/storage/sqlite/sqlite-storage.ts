@@ -6,6 +6,7 @@ import { type Shape, duration, objectWith, oneOf, v, validate } from "../../mode
 import { PolledWakes } from "../sql/processes/wakes.ts";
 import { SqlStorage } from "../sql/sql-storage.ts";
 import { SqliteConnection } from "./database.ts";
+import { SqliteChanges } from "./sqlite-changes.ts";
 import { type SqliteDatabase, type SqliteDriver, openDatabase, sqliteDrivers } from "./drivers.ts";
 
 export type { SqliteDatabase, SqliteDriver, SqliteStatement } from "./drivers.ts";
@@ -49,7 +50,7 @@ export class SqliteStorage extends SqlStorage {
     const { busyTimeoutMs = defaultBusyTimeoutMs } = options;
     const connection =
       opened.get(database) ?? new SqliteConnection({ database, busyTimeoutMs, clock: systemClock, owned: false });
-    super(connection, new PolledWakes(connection, pollMs));
+    super(connection, { wakes: new PolledWakes(connection, pollMs), changes: new SqliteChanges(connection) });
   }
 
   /** The path of its file; undefined if that was not given as one. */

@@ -35,7 +35,7 @@ export interface StorageCase {
   readonly title: string;
   readonly run: (harness: StorageHarness) => Promise<void>;
   /** The ability it takes; absent: every storage keeps this promise. */
-  readonly needs?: keyof StorageCapabilities | "wakes";
+  readonly needs?: keyof StorageCapabilities | "wakes" | "changes";
 }
 
 /** A case that one open storage is enough for. */

@@ -10,6 +10,7 @@ import { leaseStorageCases } from "./lease-cases.ts";
 import { endingStorageCases } from "./ending-cases.ts";
 import { keyStorageCases } from "./failures/key-cases.ts";
 import { placeStorageCases } from "./place-cases.ts";
+import { changeStorageCases } from "./processes/change-cases.ts";
 import { wakeStorageCases } from "./processes/wake-cases.ts";
 import { dutyStorageCases } from "./processes/duty-cases.ts";
 import { queueStorageCases } from "./queue-cases.ts";
@@ -37,8 +38,8 @@ export type OpenStorage = (place: string) => Promise<Storage> | Storage;
  *   test(title, run);
  */
 export function storageCases(open: OpenStorage, capabilities: Partial<TestedCapabilities> = {}): TestCases {
-  const { durable = false, shared = false, wakes = false } = capabilities;
-  const has: TestedCapabilities = { durable, shared, wakes };
+  const { durable = false, shared = false, wakes = false, changes = false } = capabilities;
+  const has: TestedCapabilities = { durable, shared, wakes, changes };
   return chooseCases([capabilitiesCase(open, has), ...cases.map((each) => candidateOf(each, open, has))]);
 }
 
@@ -46,6 +47,8 @@ export function storageCases(open: OpenStorage, capabilities: Partial<TestedCapa
 export interface TestedCapabilities extends StorageCapabilities {
   /** Whether it has `wakes`. */
   readonly wakes: boolean;
+  /** Whether it has `changes`. */
+  readonly changes: boolean;
 }
 
 const cases: readonly StorageCase[] = [
@@ -64,23 +67,27 @@ const cases: readonly StorageCase[] = [
   ...inboxImportStorageCases,
   ...dutyStorageCases,
   ...wakeStorageCases,
+  ...changeStorageCases,
   ...durableStorageCases,
   ...sharedStorageCases,
 ];
+
+const nothing: TestedCapabilities = { durable: false, shared: false, wakes: false, changes: false };
 
 // Without this one, cases would be left out because their author forgot to ask for them.
 function capabilitiesCase(open: OpenStorage, has: TestedCapabilities): Candidate {
   return {
     title: "it has the capabilities that it is tested for, and says so",
     run: () =>
-      withHarness(open, { durable: false, shared: false, wakes: false }, async ({ storage }) =>
-        assert.deepEqual({ ...storage.capabilities, wakes: storage.wakes !== undefined }, has),
-      ),
+      withHarness(open, nothing, async ({ storage }) => {
+        const parts = { wakes: storage.wakes !== undefined, changes: storage.changes !== undefined };
+        assert.deepEqual({ ...storage.capabilities, ...parts }, has);
+      }),
   };
 }
 
 function candidateOf({ title, run, needs }: StorageCase, open: OpenStorage, has: TestedCapabilities): Candidate {
-  const lack = needs === "wakes" ? "has no wakes" : `is not ${needs}`;
+  const lack = needs === "wakes" || needs === "changes" ? `has no ${needs}` : `is not ${needs}`;
   const skip = needs === undefined || has[needs] ? undefined : `the storage ${lack}`;
   return { title, skip, run: () => withHarness(open, has, run) };
 }

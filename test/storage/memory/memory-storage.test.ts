@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { MemoryStorage } from "../../../src/index.ts";
 import { storageCases } from "../../../src/testing/index.ts";
 
-const cases = storageCases(() => new MemoryStorage());
+const cases = storageCases(() => new MemoryStorage(), { changes: true });
 
 describe("MemoryStorage", () => {
   for (const { title, run } of cases) test(title, run);

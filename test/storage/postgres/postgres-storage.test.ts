@@ -22,7 +22,8 @@ describe.each([
   afterAll(() => pool.end());
 
   const open = (schema: string) => PostgresStorage.open(pool, { schema });
-  for (const { title, run } of storageCases(open, { durable: true, shared: true, wakes: true })) test(title, run);
+  for (const { title, run } of storageCases(open, { durable: true, shared: true, wakes: true, changes: true }))
+    test(title, run);
 
   test("leaving the scope of an `await using` closes it", async () => {
     const storage = await open("disposed");

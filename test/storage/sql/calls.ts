@@ -37,6 +37,7 @@ const me = {
   ...{ _id: "me", roles: [], exportIds: [], importIds: [], concurrency: 1, running: 0 },
   ...{ startedAt: new Date(at).toISOString(), seenAt: new Date(at).toISOString() },
 };
+const none = Promise.resolve();
 const all = { limit: 10, after: "5" };
 
 /** Every method of a storage; some with each filter or rule that has statements of its own. */
@@ -165,6 +166,15 @@ export const calls: Readonly<Record<string, (storage: Storage) => Promise<unknow
   keepProcess: (s) => s.keepProcess(me, at),
   listProcesses: (s) => s.listProcesses(at),
   removeProcess: (s) => s.removeProcess("me"),
+  followChanges: (s) => s.changes?.followChanges({ _id: "me", at, until: at + 1 }) ?? none,
+  changesSince: async (s) => {
+    const { changes } = s;
+    const place = await changes?.followChanges({ _id: "me", at, until: at + 1 });
+    await s.insertFlow(flowOf("followed"));
+    await changes?.changesSince(place ?? "", { limit: 10, at });
+  },
+  forgetChanges: (s) => s.changes?.forgetChanges(at) ?? none,
+  unfollowChanges: (s) => s.changes?.unfollowChanges("me") ?? none,
   releaseDuty: (s) => s.releaseDuty({ name: "listen:orders", holder: "me" }),
 };
 

@@ -43,6 +43,8 @@ function walks(sql: string): readonly string[] {
 // or runs, is found by that, and those few are sorted.
 const sorted = /^USE TEMP B-TREE FOR ORDER BY$/;
 const live = /^USE TEMP B-TREE FOR ORDER BY$|^SCAN poundlock_runs USING INDEX poundlock_runs_(waiting|active|leases)$/;
+const ofChanges =
+  /^SCAN poundlock_readers$|^SCAN poundlock_changes$|^SEARCH (c|poundlock_changes) USING INTEGER PRIMARY KEY \(rowid[<>]\?\)$/;
 const inOrder: Readonly<Record<string, RegExp>> = {
   listFlows: /^SCAN poundlock_flows USING INDEX sqlite_autoindex_poundlock_flows_1$/,
   listRuns: /^SEARCH poundlock_runs USING INTEGER PRIMARY KEY \(rowid<\?\)$/,
@@ -59,6 +61,10 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   listCauses: /^USE TEMP B-TREE FOR (count\(DISTINCT\)|ORDER BY)$/,
   "listCauses of a flow": /^USE TEMP B-TREE FOR (count\(DISTINCT\)|GROUP BY|ORDER BY)$/,
   "flowsOfFailures of an import": /^SCAN c USING (COVERING )?INDEX sqlite_autoindex_poundlock_causes_1$/,
+  // One reader or two, and the newest changes.
+  followChanges: ofChanges,
+  changesSince: ofChanges,
+  forgetChanges: ofChanges,
   listLeases: live,
   "listRuns that wait": live,
   "listRuns that run": live,

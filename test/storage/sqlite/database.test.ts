@@ -8,6 +8,7 @@ import { type TransactionBody, execute, rowsOf } from "../../../src/storage/sql/
 import { type ConnectionParts, SqliteConnection } from "../../../src/storage/sqlite/database.ts";
 import { openDatabase } from "../../../src/storage/sqlite/drivers.ts";
 import { PolledWakes } from "../../../src/storage/sql/processes/wakes.ts";
+import { SqliteChanges } from "../../../src/storage/sqlite/sqlite-changes.ts";
 import { SqlStorage } from "../../../src/storage/sql/sql-storage.ts";
 import { SqliteStorage } from "../../../src/storage/sqlite/sqlite-storage.ts";
 import { failureOf, flowOf, pageOf, roomy, startOf } from "../../../src/testing/storage/harness.ts";
@@ -71,7 +72,10 @@ for (const { driver, reason } of driversHere)
 
       test("of a storage, too: each of its methods takes part", async () => {
         const { connection, done, close } = await connected();
-        const storage = new SqlStorage(connection, new PolledWakes(connection, 250));
+        const storage = new SqlStorage(connection, {
+          wakes: new PolledWakes(connection, 250),
+          changes: new SqliteChanges(connection),
+        });
 
         await Promise.all([
           ...upTo(20).map((nth) => storage.insertFlow(flowOf(`f${nth}`))),

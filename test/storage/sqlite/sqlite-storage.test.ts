@@ -24,7 +24,8 @@ for (const driver of sqliteDrivers) {
   describe.skipIf(reason !== undefined)(`a file by ${driver}${reason === undefined ? "" : `: ${reason}`}`, () => {
     const open = (place: string) =>
       SqliteStorage.open(join(folder, `${driver.replace(":", "-")}-${place}.db`), { driver });
-    for (const { title, run } of storageCases(open, { durable: true, shared: true, wakes: true })) test(title, run);
+    for (const { title, run } of storageCases(open, { durable: true, shared: true, wakes: true, changes: true }))
+      test(title, run);
 
     test("leaving the scope of an `await using` closes it", async () => {
       const storage = await open("disposed");

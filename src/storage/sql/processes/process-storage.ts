@@ -1,18 +1,42 @@
 import { StorageFailedError, isPoundlockError } from "../../../errors.ts";
 import { freezeRecord } from "../../../model/record/copy.ts";
-import type { Duty, DutyClaim, DutyStorage, ProcessStorage, WakeStorage, WorkerProcess } from "../../storage.ts";
+import type {
+  ChangeStorage,
+  Duty,
+  DutyClaim,
+  DutyStorage,
+  ProcessStorage,
+  WakeStorage,
+  WorkerProcess,
+} from "../../storage.ts";
 import type { SqlDatabase } from "../database.ts";
 import { claimDuty, releaseDuty } from "./duties.ts";
+import { type Signals, topicsOf } from "./signals.ts";
 import { keepProcess, processesSince, removeProcess } from "./entries.ts";
+
+/** What an adapter of a database adds for processes to find each other's work. */
+export interface SharedParts {
+  readonly wakes: WakeStorage;
+  readonly changes: ChangeStorage & Signals;
+}
 
 /** What processes share in an SQL database beside the flows. */
 export class SqlProcessStorage implements DutyStorage, ProcessStorage {
   readonly wakes: WakeStorage;
+  readonly changes: ChangeStorage;
   readonly #database: SqlDatabase;
+  readonly #signals: Signals;
 
-  constructor(database: SqlDatabase, wakes: WakeStorage) {
+  constructor(database: SqlDatabase, { changes, wakes }: SharedParts) {
     this.wakes = wakes;
+    this.changes = changes;
     this.#database = database;
+    this.#signals = changes;
+  }
+
+  /** Says that a call of a method has been carried out, to whom it may concern. */
+  protected carriedOut(operation: string): void {
+    for (const topic of topicsOf.get(operation) ?? []) this.#signals.ring(topic);
   }
 
   claimDuty(claim: DutyClaim): Promise<boolean> {
