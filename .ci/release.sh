@@ -24,11 +24,14 @@ bash .ci/run
 
 version=$(npm version "$bump" --no-git-tag-version)
 [[ -z $(git tag --list "$version") ]] || { git checkout --quiet .; fail "$version is tagged already"; }
+# What a process says of itself.
+sed -i.bak "s/^export const version = .*/export const version = \"${version#v}\";/" src/model/worker-process.ts
+rm src/model/worker-process.ts.bak
 heading="## ${version#v}, $(date -u +%F)"
 # What was unreleased gets the version, and an empty "Unreleased" goes above it.
 sed -i.bak "s/^## Unreleased.*/## Unreleased\n\n$heading/" "$changelog"
 rm "$changelog.bak"
-npx prettier --check "$changelog" package.json
+npx prettier --check "$changelog" package.json src/model/worker-process.ts
 
 git commit --quiet --all --message "release: $version"
 git tag --annotate "$version" --message "$version"

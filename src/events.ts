@@ -76,10 +76,10 @@ export interface SchedulerEvents {
   /** Another process reclaimed a run that this one was running; its work since the last commit does not count. */
   "lease:lost": { readonly run: Run };
   /**
-   * Runs of the flow wait, and this process leaves them to others: it has not registered what `missing` names. At most
-   * once a minute for each flow.
+   * A run waits, perhaps with others of its flow, and this process leaves them to others: it has not registered what
+   * `missing` names. At most once a minute for each flow.
    */
-  "run:unclaimed": { readonly flow: Flow; readonly missing: readonly MissingPart[] };
+  "run:unclaimed": { readonly run: Run; readonly missing: readonly MissingPart[] };
   /** The flow's inbox holds four fifths of the `maxInboxPages` it may. Once each time that it fills so far. */
   "inbox:filling": { readonly _flowId: string; readonly pages: number; readonly maxInboxPages: number };
   /**

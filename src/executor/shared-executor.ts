@@ -203,10 +203,18 @@ export class SharedExecutor implements Executor {
   async #look(): Promise<void> {
     const hears = this.#endBell !== undefined;
     if (this.#askIfAlone !== undefined) await this.#askWhetherAlone(this.#askIfAlone);
-    const longest = hears && this.#clock.now() - this.#foundAt > idleMs ? idlePollMs : longestPollMs;
-    this.#pollMs = hears || this.#isAlone ? Math.min(this.#pollMs * 2, longest) : this.#wakes.pollMs;
+    this.#pollMs = Math.min(this.#pollMs * 2, this.#longestPollMs(hears));
     this.#mayWait = true;
     this.#fill();
+  }
+
+  #longestPollMs(hears: boolean): number {
+    const { idlePollMs: deafMs, pollMs } = this.#wakes;
+    const isIdle = this.#clock.now() - this.#foundAt > idleMs;
+    if (hears) return isIdle ? idlePollMs : longestPollMs;
+    // What others add is found by looking alone.
+    if (isIdle && deafMs !== undefined) return deafMs;
+    return this.#isAlone ? longestPollMs : pollMs;
   }
 
   async #askWhetherAlone(ask: () => Promise<boolean>): Promise<void> {

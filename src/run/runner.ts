@@ -34,6 +34,8 @@ export interface RunnerDeps {
   readonly emit: Emit<SchedulerEvents>;
   /** A run has ended here, completed, failed or canceled. */
   readonly onEnded: (ended: EndRunResult) => void;
+  /** The flow's runs are left to a process that has its imports. */
+  readonly onLeft: (flow: Flow) => void;
   /** Nothing of the flow is to be claimed before this instant. */
   readonly onWaiting: (_flowId: string, notBefore: number) => void;
 }
@@ -162,19 +164,24 @@ export class Runner {
   async #hasParts(_flowId: string): Promise<boolean> {
     const flow = await this.#withRetries("findFlow", () => this.#storage.findFlow(_flowId));
     if (flow === undefined) return true;
-    const { catalog, clock, emit } = this.#deps;
+    const { catalog, onLeft } = this.#deps;
     const missing = missingParts(flow, catalog);
     if (missing.length === 0) {
       this.#unclaimedAt.delete(_flowId);
       return true;
     }
-    const now = clock.now();
-    const lastAt = this.#unclaimedAt.get(_flowId);
-    if (lastAt === undefined || now - lastAt >= unclaimedIntervalMs || now < lastAt) {
-      this.#unclaimedAt.set(_flowId, now);
-      emit("run:unclaimed", { flow, missing });
-    }
+    if (missing.every(({ kind }) => kind === "import")) onLeft(flow);
+    await this.#reportUnclaimed(_flowId, missing);
     return false;
+  }
+
+  async #reportUnclaimed(_flowId: string, missing: readonly MissingPart[]): Promise<void> {
+    const now = this.#deps.clock.now();
+    const lastAt = this.#unclaimedAt.get(_flowId);
+    if (lastAt !== undefined && now - lastAt < unclaimedIntervalMs && now >= lastAt) return;
+    this.#unclaimedAt.set(_flowId, now);
+    const [run] = (await this.#patientStorage.listRuns({ _flowId, status: "queued", limit: 1 })).items;
+    if (run !== undefined) this.#deps.emit("run:unclaimed", { run, missing });
   }
 
   #claim(_flowId: string, token: string): Promise<ClaimRunResult> {

@@ -2,6 +2,7 @@ import { type Clock, isAborted, within } from "../clock.ts";
 import { ConflictError, ExecutorFailedError } from "../errors.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Executor, RunNextResult, WorkerOptions } from "../executor/executor.ts";
+import type { Role } from "../model/worker-process.ts";
 import type { Runner } from "../run/runner.ts";
 
 /** `stopped` at first, and again after `stop`. */
@@ -19,8 +20,8 @@ export interface Part {
 export interface LifecycleDeps {
   readonly clock: Clock;
   readonly executor: Executor;
-  /** Whether runs are executed here. If not, the executor only wakes others. */
-  readonly executes: boolean;
+  /** What this process is there for. Without `run` the executor only wakes others. */
+  readonly roles: readonly Role[];
   readonly concurrency: number;
   readonly exports: { readonly exportIds: readonly string[] };
   readonly runner: Pick<Runner, "runNext" | "abortAll" | "stop">;
@@ -84,9 +85,9 @@ export class Lifecycle {
   }
 
   async #startInOrder(signal: AbortSignal): Promise<void> {
-    const { executes, executor, parts } = this.#deps;
+    const { executor, parts, roles } = this.#deps;
     try {
-      if (executes) await executor.start(new Work(this.#deps)).catch(throwExecutorFailed);
+      if (roles.includes("run")) await executor.start(new Work(this.#deps)).catch(throwExecutorFailed);
       signal.throwIfAborted();
       this.#state = "started";
       for (const part of parts) {

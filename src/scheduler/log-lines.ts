@@ -18,8 +18,8 @@ const lines: { readonly [Name in keyof SchedulerEvents]?: (log: Logger, payload:
     if (reason === "crash")
       log.warn({ ...fieldsOf(run), crashes: run.crashes }, "run reclaimed: its process died or froze; it is resumed");
   },
-  "run:unclaimed": (log, { flow, missing }) =>
-    log.warn({ flowId: flow._id, missing }, "runs are left to other processes: what they need is not registered here"),
+  "run:unclaimed": (log, { missing, run }) =>
+    log.warn({ ...fieldsOf(run), missing }, "runs are left to other processes: what they need is not registered here"),
   "inbox:filling": (log, { _flowId, maxInboxPages, pages }) =>
     log.warn({ flowId: _flowId, pages, maxInboxPages }, "inbox filling: at its limit what arrives is refused as busy"),
   "import:paused": (log, { _importId, pause, run }) =>

@@ -1,19 +1,28 @@
 import type { Clock } from "../clock.ts";
-import { InvalidRequestError, NotFoundError } from "../errors.ts";
+import { InvalidOptionError, InvalidRequestError, NotFoundError } from "../errors.ts";
 import { Events, type SchedulerEvents, schedulerEventNames } from "../events.ts";
 import { type FlowRegistry, checkId } from "../flow-registry.ts";
 import { causeFilters, runFilters } from "../model/filters.ts";
 import { omitUndefined } from "../model/record/json.ts";
 import type { Run } from "../model/run.ts";
-import { type Shape, validate } from "../model/validate.ts";
+import { type Shape, objectWith, v, validate } from "../model/validate.ts";
+import type { WorkerProcess } from "../model/worker-process.ts";
 import type { CauseList, ListResult, Storage } from "../storage/storage.ts";
 import type { FailureBatch, FailureBatches, ResolvedBatch, RetriedBatch } from "./failure-batches.ts";
+import { aliveMs } from "./maintenance/heartbeat.ts";
 import type { CauseFilter, RunFilter } from "./requests.ts";
+import type { ChangeFeed } from "./watching/change-feed.ts";
+import { type Watch, type WatchOptions, watchChanges } from "./watching/watch.ts";
 import { type SchedulePreview, type SchedulePreviewInput, previewSchedule } from "./timetable/preview.ts";
+
+const watchRules: Shape<WatchOptions> = {
+  signal: v.optional(objectWith(["addEventListener", "removeEventListener"], "an AbortSignal")),
+};
 
 /** What can be read about runs, and done about many failures, whether a scheduler works or not. */
 export abstract class RunHistory extends Events<SchedulerEvents> {
   protected abstract readonly batches: FailureBatches;
+  protected abstract readonly feed: ChangeFeed;
   readonly #storage: Storage;
   readonly #clock: Clock;
   readonly #timezone: string;
@@ -23,6 +32,22 @@ export abstract class RunHistory extends Events<SchedulerEvents> {
     this.#storage = storage;
     this.#clock = own ?? clock;
     this.#timezone = timezone;
+  }
+
+  /**
+   * What becomes of runs and flows from now on, in all processes that share the storage, until `signal` aborts or the loop is
+   * left; works before `start`, too. `scheduler.on` is what this process does. Progress is not in it.
+   *
+   * @throws `invalid_option`
+   */
+  watch(options: WatchOptions = {}): Watch {
+    validate(options, watchRules, InvalidOptionError);
+    return watchChanges(this.feed, options);
+  }
+
+  /** The processes whose schedulers are started on this storage, this one included, as each described itself last. */
+  async processes(): Promise<readonly WorkerProcess[]> {
+    return this.#storage.listProcesses(this.#clock.now() - aliveMs);
   }
 
   /** @throws `not_found` */

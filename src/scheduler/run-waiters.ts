@@ -4,6 +4,8 @@ import type { Logger } from "../model/logger.ts";
 import { type Run, hasEnded } from "../model/run.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { SchedulerState } from "./lifecycle.ts";
+import type { Heartbeat } from "./maintenance/heartbeat.ts";
+import type { ChangeFeed } from "./watching/change-feed.ts";
 
 /** Everything waiters need. */
 export interface RunWaitersDeps {
@@ -12,6 +14,9 @@ export interface RunWaitersDeps {
   readonly log: Logger;
   /** How long is waited for a run, in milliseconds; `Infinity`: as long as it takes. */
   readonly waitTimeoutMs: number;
+  /** Tells of runs that another process has ended. */
+  readonly feed: Pick<ChangeFeed, "listen">;
+  readonly heartbeat: Pick<Heartbeat, "hasOthers">;
   /** What the scheduler does. */
   readonly state: () => SchedulerState;
 }
@@ -23,6 +28,7 @@ const pollMs = 1_000;
 export class RunWaiters {
   readonly #deps: RunWaitersDeps;
   readonly #waiters = new Map<string, Set<(run: Run) => void>>();
+  #endFollowing: (() => void) | undefined;
 
   constructor(deps: RunWaitersDeps) {
     this.#deps = deps;
@@ -53,6 +59,7 @@ export class RunWaiters {
         if (hasEnded(run)) return run;
         signal?.throwIfAborted();
         if (polls === 0) this.#warnIfStopped(run);
+        this.#follow();
         const leftMs = until - clock.now();
         if (leftMs <= 0) throw this.#timeout(run);
         const polled = delay(clock, Math.min(pollMs, leftMs), done.signal).then(() => undefined);
@@ -64,6 +71,15 @@ export class RunWaiters {
       done.abort();
       waiter.remove();
     }
+  }
+
+  // What this process ends it hears of without the storage.
+  #follow(): void {
+    const { feed, heartbeat, state } = this.#deps;
+    if (this.#endFollowing !== undefined || state() !== "started" || !heartbeat.hasOthers) return;
+    this.#endFollowing = feed.listen(({ changes }) => {
+      for (const { run } of changes) if (run !== undefined && hasEnded(run)) this.resolve(run);
+    }).end;
   }
 
   // Waiting for a run that nothing executes looks like a hang.
@@ -89,6 +105,9 @@ export class RunWaiters {
     const remove = () => {
       waiters.delete(resolve);
       if (waiters.size === 0) this.#waiters.delete(_runId);
+      if (this.#waiters.size > 0) return;
+      this.#endFollowing?.();
+      this.#endFollowing = undefined;
     };
     return { ended, remove };
   }

@@ -11,7 +11,7 @@ import { type Json, omitUndefined } from "../model/record/json.ts";
 import type { Logger } from "../model/logger.ts";
 import { type RetrySelection, type Run, hasEnded, hasOwnPosition } from "../model/run.ts";
 import { type Shape, objectWith, validate } from "../model/validate.ts";
-import type { WorkerProcess } from "../model/worker-process.ts";
+import { version } from "../model/worker-process.ts";
 import { Runner } from "../run/runner.ts";
 import type { EndRunResult, FailureList, ListResult, Storage } from "../storage/storage.ts";
 import { CancelWatch, type CancelWatchDeps } from "./maintenance/cancel-watch.ts";
@@ -24,6 +24,7 @@ import { Failures } from "./failures.ts";
 import { FlowWatch } from "./flow-watch.ts";
 import { Heartbeat, type HeartbeatDeps } from "./maintenance/heartbeat.ts";
 import { UnclaimedRuns } from "./maintenance/unclaimed-runs.ts";
+import { HandingOn, type HandingOnDeps } from "./maintenance/handing-on.ts";
 import { Healing } from "./maintenance/healing.ts";
 import { Intake } from "./intake/intake.ts";
 import { Lifecycle, type Part, type SchedulerState } from "./lifecycle.ts";
@@ -48,6 +49,7 @@ import { RunQueue } from "./run-queue.ts";
 import { RunWaiters } from "./run-waiters.ts";
 import { ScheduleCheck } from "./timetable/schedule-check.ts";
 import { Timetable } from "./timetable/timetable.ts";
+import { ChangeFeed } from "./watching/change-feed.ts";
 import { UnreadableRows } from "./maintenance/unreadable-rows.ts";
 
 /** Moves records: runs flows by their schedules, on demand and as events arrive, one run of a flow at a time. */
@@ -66,7 +68,9 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   readonly #deliveries: Deliveries;
   readonly #failures: Failures;
   readonly #unreadableRows: UnreadableRows;
+  #handingOn: HandingOn | undefined;
   protected readonly batches: FailureBatches;
+  protected readonly feed: ChangeFeed;
 
   /** @throws `invalid_option` naming the first option that is out of range. */
   constructor(registry: FlowRegistry<X, M>, options: SchedulerOptions = {}) {
@@ -77,10 +81,11 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const { storage, timezone } = registry;
     const { random, logger: log, overlap, retryDelayMs, freezeRecords: freeze, ...rest } = this.#options;
     const emit: Emit<SchedulerEvents> = (name, payload) => this.#emit(name, payload);
-    const clockWatch = new ClockWatch({ clock: rest.clock, emit });
-    const own = { storage, clock: rest.clock, processId: rest.newId() };
-    this.#heartbeat = new Heartbeat({ ...own, emit, describe: () => this.#describe() });
-    const shared = { ...own, log, emit, clockWatch, duties: new Duties(own), heartbeat: this.#heartbeat };
+    const own = { storage, emit, clock: rest.clock, processId: rest.newId() };
+    const clockWatch = new ClockWatch(own);
+    this.#heartbeat = new Heartbeat({ ...own, describe: () => this.#describe() });
+    this.feed = new ChangeFeed(own);
+    const shared = { ...own, log, clockWatch, duties: new Duties(own), feed: this.feed, heartbeat: this.#heartbeat };
     const common = { ...rest, ...shared, wake: (flow: Pick<Run, "_flowId" | "_exportId">) => this.#wake(flow) };
     this.#queue = new RunQueue(common);
     this.#unreadableRows = new UnreadableRows(common);
@@ -89,6 +94,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       ...deps,
       ...{ catalog: registry, freeze, limits: { ...rest, backoff: { retryDelayMs, random } } },
       onEnded: (ended) => this.#runEnded(ended),
+      onLeft: (flow) => this.#handingOn?.add(flow),
       onWaiting: (_flowId, notBefore) => this.#maintenance.expect(notBefore),
     });
     const check = new ScheduleCheck({ ...deps, timezone, onDue: (dueAt) => this.#timetable.expect(dueAt) });
@@ -104,10 +110,8 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     this.#deliveries = new Deliveries(deps);
     this.#failures = new Failures(deps);
     this.batches = new FailureBatches({ ...deps, queue: this.#queue, failures: this.#failures });
-    const watchers = [new LiveScheduler(deps), clockWatch, this.#unreadableRows, this.#flowWatch()];
-    const parts = [...watchers, ...this.#parts(deps)];
-    const executes = rest.roles.includes("run");
-    this.#lifecycle = new Lifecycle({ ...deps, exports: registry, runner: this.#runner, executes, parts });
+    const parts = [new LiveScheduler(deps), clockWatch, this.#unreadableRows, this.#flowWatch(), ...this.#parts(deps)];
+    this.#lifecycle = new Lifecycle({ ...deps, exports: registry, runner: this.#runner, parts });
   }
 
   /** The registry whose flows it runs. */
@@ -329,20 +333,16 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     return this.#deliveries.dropInbox(await this.#flow(_flowId), _ids, options._importId);
   }
 
-  /** The processes whose schedulers are started on this storage, this one included, as each described itself last. */
-  async processes(): Promise<readonly WorkerProcess[]> {
-    return this.#heartbeat.living();
-  }
-
   /** @throws `not_found` */
   async #flow(_flowId: string): Promise<Flow> {
     checkId("_flowId", _flowId);
     return this.#registry.get(_flowId);
   }
 
-  #parts(deps: Omit<CancelWatchDeps, "runner"> & Omit<CatalogCheckDeps, "catalog">): readonly Part[] {
+  #parts(deps: Omit<CancelWatchDeps, "runner"> & Omit<CatalogCheckDeps, "catalog"> & HandingOnDeps): readonly Part[] {
     const { roles } = this.#options;
     const ofRuns = () => [
+      (this.#handingOn = new HandingOn(deps)),
       new CancelWatch({ ...deps, runner: this.#runner }),
       new CatalogCheck({ ...deps, catalog: this.#registry }),
     ];
@@ -357,7 +357,8 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   #describe(): ReturnType<HeartbeatDeps["describe"]> {
     const { concurrency, name, roles } = this.#options;
     const { exportIds, importIds } = this.#registry;
-    return { ...omitUndefined({ name }), roles, exportIds, importIds, concurrency, running: this.#runner.size };
+    const work = { exportIds, importIds, concurrency, running: this.#runner.size };
+    return { ...omitUndefined({ name }), version, roles, ...work };
   }
 
   #wake({ _exportId, _flowId }: Pick<Run, "_flowId" | "_exportId">): void {
@@ -408,6 +409,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     if (name === "background:error" && this.#unreadableRows.isKnown((payload as { error: unknown }).error)) return;
     logEvent(this.#options.logger, name, payload);
     this.emit(name, payload);
+    this.feed.own(name, payload);
   }
 
   #reportBackgroundError(error: unknown, during: string): void {
@@ -441,7 +443,6 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
 
 /** @throws `invalid_option` */
 function checked<Registry extends object>(registry: Registry): Registry {
-  const rules = { registry: objectWith(["findExport", "findImport"], "a FlowRegistry") };
-  validate({ registry }, rules, InvalidOptionError);
+  validate({ registry }, { registry: objectWith(["findExport", "findImport"], "a FlowRegistry") }, InvalidOptionError);
   return registry;
 }

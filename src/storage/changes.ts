@@ -4,7 +4,7 @@ import type { Change } from "../model/change.ts";
  * What becomes of runs and flows, for every process that wants to know. Each change is noted with what makes it, or not at
  * all, and returned once to each reader; those of one run, and those of one flow, in their order. Changes are
  * kept for readers that are there: for some time, and not beyond a crash of the database. A reader that comes too late is
- * told that there is a gap.
+ * notified of a gap.
  */
 export interface ChangeStorage {
   /** How often it is worth looking for changes while no bell is heard, in milliseconds. */

@@ -1,5 +1,14 @@
 import type { WorkerProcess } from "../model/worker-process.ts";
 
+/** Tells all processes that share a storage at once that there is something to look at. */
+export interface StorageBell {
+  /**
+   * Calls `ring` soon after a process, this one included, has changed a flow (`flows`), or canceled a run (`cancel`). It may
+   * ring for nothing, and stay silent: it only saves waiting for the next look. Returns what ends it.
+   */
+  on(topic: "flows" | "cancel", ring: () => void): () => void;
+}
+
 /** Which processes there are. */
 export interface ProcessStorage {
   /** Keeps what a process says of itself, and forgets those whose `seenAt` is before `forgetBefore`. */

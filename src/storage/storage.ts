@@ -5,7 +5,7 @@ import type { FailureStorage } from "./failures.ts";
 import type { FlowStorage } from "./flows.ts";
 import type { InboxStorage } from "./inbox.ts";
 import type { LeaseStorage } from "./leases.ts";
-import type { DutyStorage, ProcessStorage } from "./processes.ts";
+import type { DutyStorage, ProcessStorage, StorageBell } from "./processes.ts";
 import type { PlaceStorage } from "./places.ts";
 import type { RunStorage } from "./runs.ts";
 import type { WakeStorage } from "./wakes.ts";
@@ -59,6 +59,8 @@ export interface Storage
   readonly clock?: Clock;
   /** Wake-ups for all processes that share it; absent: each process finds what it did not queue itself by its maintenance. */
   readonly wakes?: WakeStorage;
+  /** Rings in all processes that share it; absent: each looks by itself. */
+  readonly bell?: StorageBell | undefined;
   /** What becomes of runs and flows, for all processes that share it; absent: each process knows what it does itself. */
   readonly changes?: ChangeStorage;
   /** Releases connections and files. Closing twice is allowed. */

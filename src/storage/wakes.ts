@@ -5,6 +5,8 @@
 export interface WakeStorage {
   /** How often it is worth looking for wake-ups while no bell is heard, in milliseconds. */
   readonly pollMs: number;
+  /** The same when nothing was claimed for five minutes, so that a database may go to sleep. @default pollMs */
+  readonly idlePollMs?: number;
   /** Adds them behind all others, those of one call in any order. A flow has one at most: if it waits, it keeps its place. */
   addWakes(wakes: readonly Wake[]): Promise<void>;
   /** Removes and returns the oldest ones of these exports, at most `limit`. Each is returned to one caller. */

@@ -157,6 +157,29 @@ describe("SharedExecutor", () => {
     await executor.stop();
   });
 
+  test("without a bell looks every half a minute after five minutes without a wake-up, so that a database may sleep", async () => {
+    const { calls, clock, executor, start, wakes } = setting({}, { pollMs: 1_000, hasBell: false });
+    Object.assign(wakes, { idlePollMs: 30_000 });
+    const looksInTwoMinutes = async () => {
+      wakes.looks = 0;
+      await clock.advance(2 * minute);
+      return wakes.looks;
+    };
+    await start(1, async () => false);
+    const busy = await looksInTwoMinutes();
+    await clock.advance(4 * minute);
+    const idle = await looksInTwoMinutes();
+
+    await wakes.addWakes([{ _flowId: "flow", _exportId: "orders" }]);
+    await clock.advance(30 * second);
+    const again = await looksInTwoMinutes();
+
+    expect([busy, again]).toEqual([120, 120]);
+    expect(idle).toBeLessThanOrEqual(4);
+    expect(calls).toEqual(["flow"]);
+    await executor.stop();
+  });
+
   test("goes on with a flow where it is while no other one waits, without asking anybody", async () => {
     const { calls, clock, executor, start, wakes } = setting({}, { pollMs: 1_000, hasBell: true });
     await start(1, async () => calls.length < 100);

@@ -348,7 +348,7 @@ describe("an export or import that is not registered here", () => {
 
     expect(await next.scheduler.getRun(run._id)).toEqual(run);
     expect(next.events.of("run:unclaimed")).toMatchObject(
-      Array(2).fill({ flow: { _id: flow._id }, missing: [{ kind, _id: gone }] }),
+      Array(2).fill({ run: { _id: run._id, _flowId: flow._id }, missing: [{ kind, _id: gone }] }),
     );
     await harness.scheduler.start();
     expect(await harness.end(run)).toMatchObject({ status: "completed", crashes: 0 });

@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { type Export, type Import, MemoryStorage, type SchedulerOptions } from "../../src/index.ts";
+import { version } from "../../src/model/worker-process.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
@@ -48,11 +49,34 @@ describe("processes that share a storage", () => {
     await other.scheduler.stop();
 
     expect(both).toMatchObject([
-      { name: "api", roles: [], concurrency: 10, exportIds: ["from"], importIds: ["sink"], running: 0 },
+      { name: "api", version, roles: [], concurrency: 10, exportIds: ["from"], importIds: ["sink"], running: 0 },
       { roles: ["run"], concurrency: 3 },
     ]);
     expect(living).toMatchObject([{ roles: ["run"], seenAt: "2030-01-01T12:00:30.000Z" }]);
     expect(await other.scheduler.processes()).toEqual([]);
+  });
+
+  test("say which version of poundlock they are, which is the package's", () => {
+    const { version: packaged } = JSON.parse(readFileSync("package.json", "utf8")) as { readonly version: string };
+
+    expect(version).toBe(packaged);
+  });
+
+  test("hand a wake-up on whose imports only another one has", async () => {
+    const storage = new SharedMemory({ hasBell: true, pollMs: 1_000 });
+    const without = new Harness({ exports: { from: arrayExport([1]) }, imports: {}, storage });
+    const having = processOn({ storage });
+    const flow = await having.flow();
+    await having.scheduler.start();
+    await without.scheduler.start();
+    await advance([without, having], second);
+
+    // Here it finds a free slot, and the export.
+    const run = await without.scheduler.run(flow._id);
+    await advance([without, having], 5 * second);
+
+    expect(await having.scheduler.getRun(run._id)).toMatchObject({ status: "completed" });
+    expect(without.events.of("run:started")).toEqual([]);
   });
 
   test("report a heartbeat that fails, and go on", async () => {
@@ -154,7 +178,7 @@ describe("processes that share a storage", () => {
 
     expect(reported.length).toBeGreaterThanOrEqual(2);
     expect(reported.length).toBeLessThanOrEqual(3);
-    expect(reported[0]).toMatchObject({ flow: { _id: flow._id }, missing: [{ kind: "export", _id: "from" }] });
+    expect(reported[0]).toMatchObject({ run: { _id: run._id }, missing: [{ kind: "export", _id: "from" }] });
     expect(await having.scheduler.getRun(run._id)).toMatchObject({ status: "completed" });
   });
 });

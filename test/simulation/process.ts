@@ -93,7 +93,10 @@ export function gatedClock(clock: Clock, gate: Gate, skewMs: number): Clock {
   };
 }
 
-type Methods = Omit<Storage, "capabilities" | "location" | "clock" | "unreadable" | "wakes" | "changes" | "close">;
+type Methods = Omit<
+  Storage,
+  "capabilities" | "location" | "clock" | "unreadable" | "wakes" | "changes" | "bell" | "close"
+>;
 
 /** One call of a storage, and its result. */
 export type StorageCall = {

@@ -1,6 +1,9 @@
 import type { Storage } from "../../src/storage/storage.ts";
 
-type Methods = Omit<Storage, "capabilities" | "location" | "clock" | "unreadable" | "wakes" | "changes" | "close">;
+type Methods = Omit<
+  Storage,
+  "capabilities" | "location" | "clock" | "unreadable" | "wakes" | "changes" | "bell" | "close"
+>;
 
 /** One call of a storage; `answer` is absent before it is made. */
 export type WatchedCall = {

@@ -400,7 +400,7 @@ const ofChanges: Readonly<Record<string, Spoil>> = {
     };
   },
 
-  "a reader that comes back later finds everything, or is told that there is a gap": ({ changes }) => ({
+  "a reader that comes back later finds everything, or is notified of a gap": ({ changes }) => ({
     changes: changedChanges(changes, {
       changesSince: async (...call) => ({ ...(await changes.changesSince(...call)), gap: false }),
     }),

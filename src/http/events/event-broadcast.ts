@@ -4,6 +4,7 @@ import type { Flow } from "../../model/flow/flow.ts";
 import type { Scheduler } from "../../scheduler/scheduler.ts";
 import type { Redaction } from "../access/redaction.ts";
 import { EventRing, type StreamEvent } from "./event-ring.ts";
+import { SharedEvents, type WatchedChange } from "./shared-events.ts";
 import { EventStream, type StreamStart } from "./event-stream.ts";
 import { PacedStreams } from "./paced-streams.ts";
 import { StreamLimit } from "./stream-limit.ts";
@@ -19,14 +20,17 @@ const runEvents = [
   "run:requeued",
 ] as const;
 
+/** Those that only the process knows of that executes the run. */
+const ownEvents = ["run:progress", "run:retrying"] as const;
+
 /** Every event that is sent. */
 export const streamEvents = [...runEvents, "flow:created", "flow:updated", "flow:deleted"] as const;
 type StreamEventName = (typeof streamEvents)[number];
 
 /** Everything that a broadcast needs. */
 export interface EventBroadcastDeps {
-  readonly registry: Pick<FlowRegistry, "on" | "clock">;
-  readonly scheduler: Pick<Scheduler, "on" | "state">;
+  readonly registry: Pick<FlowRegistry, "on" | "clock" | "storage">;
+  readonly scheduler: Pick<Scheduler, "on" | "state" | "watch">;
   readonly redaction: Pick<Redaction, "message">;
   /** Events kept for clients that reconnect with `Last-Event-ID`; 1 or more. */
   readonly capacity: number;
@@ -47,6 +51,8 @@ export class EventBroadcast {
   readonly #ring: EventRing;
   readonly #streams: PacedStreams;
   readonly #limit: StreamLimit;
+  /** What all processes do; undefined if there is this one alone. */
+  readonly #shared: SharedEvents | undefined;
   /** How often the scheduler has stopped: streams end with the stop that follows their beginning. */
   #stops = 0;
 
@@ -56,6 +62,8 @@ export class EventBroadcast {
     this.#ring = new EventRing(capacity);
     this.#limit = new StreamLimit(maxStreamsPerCaller, () => registry.clock.now());
     this.#streams = new PacedStreams({ clock: registry.clock, heartbeatMs, newest: () => this.#ring.last });
+    const { capabilities, changes } = registry.storage;
+    if (capabilities.shared && changes !== undefined) this.#shared = this.#sharedEvents();
     this.#listen();
   }
 
@@ -77,11 +85,14 @@ export class EventBroadcast {
     const { registry, scheduler } = this.#deps;
     const stops = this.#stops;
     const isStopped = scheduler.state === "stopped";
+    // Before the stream has a position: what was missed before it is none of its gaps.
+    const ready = isStopped || this.#shared === undefined ? Promise.resolve() : this.#shared.follow();
     const deps = {
       ring: this.#ring,
       streams: this.#streams,
       now: () => registry.clock.now(),
       slot,
+      ready,
       ended: () => isStopped || stops !== this.#stops,
     };
     return new EventStream(deps, start).readable();
@@ -89,21 +100,45 @@ export class EventBroadcast {
 
   #listen(): void {
     const { redaction, registry, scheduler } = this.#deps;
-    for (const name of runEvents)
+    // What other processes do, too, is followed together with what this one does.
+    for (const name of this.#shared === undefined ? runEvents : ownEvents)
       scheduler.on(name, (data) => {
         const shown = "message" in data ? { ...data, message: redaction.message(data.message) } : data;
         this.#publish({ name, _integrationId: data.run._integrationId, data: shown });
       });
-    registry.on("flow:created", ({ flow }) => this.#publish(flowEvent("flow:created", flow)));
-    registry.on("flow:deleted", ({ flow }) => this.#publish(flowEvent("flow:deleted", flow)));
-    registry.on("flow:updated", ({ flow, previous }) => {
-      const leaves = previous._integrationId !== flow._integrationId && previous._integrationId !== undefined;
-      this.#publish(flowEvent("flow:updated", flow), leaves ? flowEvent("flow:deleted", previous) : undefined);
-    });
+    if (this.#shared === undefined) {
+      registry.on("flow:created", ({ flow }) => this.#publish(flowEvent("flow:created", flow)));
+      registry.on("flow:deleted", ({ flow }) => this.#publish(flowEvent("flow:deleted", flow)));
+      registry.on("flow:updated", ({ flow, previous }) => this.#flowUpdated(flow, previous));
+    }
     scheduler.on("scheduler:stopped", () => {
       this.#stops++;
+      this.#shared?.end();
       this.#streams.wakeAll();
     });
+  }
+
+  #sharedEvents(): SharedEvents {
+    const { registry, scheduler } = this.#deps;
+    const publish = (change: WatchedChange) => this.#publishChange(change);
+    return new SharedEvents({ clock: registry.clock, scheduler, publish, isIdle: () => this.#streams.size === 0 });
+  }
+
+  #publishChange(one: WatchedChange): void {
+    if (one.change === "gap") {
+      this.#ring.cut();
+      this.#streams.notify();
+    } else if (one.flow === undefined) {
+      const { change, run, ...rest } = one;
+      this.#publish({ name: `run:${change}`, _integrationId: run._integrationId, data: { run, ...rest } });
+    } else if (one.change === "flow:updated") this.#flowUpdated(one.flow, one.previous);
+    else this.#publish(flowEvent(one.change, one.flow));
+  }
+
+  #flowUpdated(flow: Flow, previous: Flow | undefined): void {
+    const left = previous?._integrationId === flow._integrationId ? undefined : previous;
+    const departure = left?._integrationId === undefined ? undefined : flowEvent("flow:deleted", left);
+    this.#publish(flowEvent("flow:updated", flow), departure);
   }
 
   #publish(event: StreamEvent, departure?: StreamEvent): void {

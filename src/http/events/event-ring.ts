@@ -49,6 +49,8 @@ export class EventRing {
   readonly #shared = new Map<string, Chunk>();
   #sharedBytes = 0;
   #last = 0;
+  /** Up to this position, events may be missing. */
+  #cutAt = 0;
 
   /** `capacity`: events that are kept; 1 or more. */
   constructor(capacity: number) {
@@ -62,7 +64,13 @@ export class EventRing {
 
   /** The position before the oldest event that is kept. */
   get horizon(): number {
-    return Math.max(0, this.#last - this.#capacity);
+    return Math.max(this.#cutAt, this.#last - this.#capacity);
+  }
+
+  /** Events may be missing here: a reader that has not come as far receives a gap. */
+  cut(): void {
+    this.#cutAt = ++this.#last;
+    this.#forgetShared();
   }
 
   /** `departure`: what the readers of its integration receive instead. */

@@ -7,6 +7,8 @@ export interface EventStreamDeps {
   readonly ring: EventRing;
   readonly streams: PacedStreams;
   readonly now: () => number;
+  /** Resolves when the reader misses nothing that happens from then on. */
+  readonly ready: Promise<void>;
   /** True when a stream is to end once its reader has everything. */
   readonly ended: () => boolean;
   readonly slot: StreamSlot;
@@ -77,13 +79,14 @@ export class EventStream implements PacedStream {
 
   /** What is sent next; undefined at the end. */
   async #next(): Promise<Uint8Array | undefined> {
-    const { ring, streams, ended, slot } = this.#deps;
+    const { ring, streams, ended, ready, slot } = this.#deps;
     if (this.#greeting !== "") {
       const greeting = encoder.encode(this.#greeting);
       this.#greeting = "";
       streams.opened(this);
       slot.use();
-      return greeting;
+      await ready;
+      return this.#isClosed ? undefined : greeting;
     }
     for (;;) {
       const chunk = this.#take();

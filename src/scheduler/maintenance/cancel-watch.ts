@@ -6,7 +6,7 @@ import type { Heartbeat } from "./heartbeat.ts";
 
 /** Everything a cancel watch needs. */
 export interface CancelWatchDeps {
-  readonly storage: Pick<Storage, "listRuns">;
+  readonly storage: Pick<Storage, "bell" | "listRuns">;
   readonly clock: Clock;
   readonly runner: Pick<Runner, "abort" | "size">;
   readonly heartbeat: Pick<Heartbeat, "hasOthers">;
@@ -23,20 +23,27 @@ const pageSize = 1_000;
 export class CancelWatch {
   readonly #deps: CancelWatchDeps;
   #cancelTimer: CancelTimer | undefined;
+  #endBell: (() => void) | undefined;
 
   constructor(deps: CancelWatchDeps) {
     this.#deps = deps;
   }
 
   start(signal: AbortSignal): void {
-    if (isAborted(signal)) return;
-    this.#cancelTimer = this.#deps.clock.setTimer(() => {
-      void this.#look().then(() => this.start(signal));
-    }, lookMs);
+    this.#endBell = this.#deps.storage.bell?.on("cancel", () => void this.#look());
+    this.#plan(signal);
   }
 
   stop(): void {
     this.#cancelTimer?.();
+    this.#endBell?.();
+  }
+
+  #plan(signal: AbortSignal): void {
+    if (isAborted(signal)) return;
+    this.#cancelTimer = this.#deps.clock.setTimer(() => {
+      void this.#look().then(() => this.#plan(signal));
+    }, lookMs);
   }
 
   async #look(): Promise<void> {

@@ -13,7 +13,10 @@ import { unlessUnreadable } from "./unreadable-rows.ts";
 
 /** Everything maintenance needs. */
 export interface MaintenanceDeps {
-  readonly storage: Pick<Storage, "completeCauses" | "prune" | "reclaimExpiredRuns" | "unreadInboxes" | "waitingFlows">;
+  readonly storage: Pick<
+    Storage,
+    "changes" | "completeCauses" | "prune" | "reclaimExpiredRuns" | "unreadInboxes" | "waitingFlows"
+  >;
   readonly clock: Clock;
   readonly queue: Pick<RunQueue, "addUnasked">;
   /** How long a lease lasts. A round follows within that time, so a run is reclaimed within two of them. */
@@ -218,6 +221,7 @@ export class Maintenance {
 
   async #prune(signal: AbortSignal): Promise<void> {
     const { clock, clockWatch, retention, storage } = this.#deps;
+    await storage.changes?.forgetChanges(clock.now());
     // What an earlier version stored has no cause yet.
     while (!isAborted(signal) && (await storage.completeCauses(changeSize)) > 0) await clock.yieldToEventLoop();
     const endedBefore = Math.max(0, clockWatch.retentionNow() - retention.days * 86_400_000);

@@ -6,7 +6,7 @@ import type { Heartbeat } from "./heartbeat.ts";
 
 /** Everything that reporting unclaimed runs needs. */
 export interface UnclaimedRunsDeps {
-  readonly storage: Pick<Storage, "findFlow">;
+  readonly storage: Pick<Storage, "findFlow" | "listRuns">;
   readonly catalog: Catalog;
   readonly heartbeat: Pick<Heartbeat, "living">;
   readonly clock: Clock;
@@ -28,7 +28,7 @@ export class UnclaimedRuns {
 
   /** `flows`: all that wait. */
   async report(flows: readonly WaitingFlow[]): Promise<void> {
-    const { catalog, clock, emit, heartbeat, storage } = this.#deps;
+    const { catalog, clock, heartbeat } = this.#deps;
     const odd = flows.filter(({ _exportId }) => catalog.findExport(_exportId) === undefined);
     const living = odd.length === 0 ? [] : await heartbeat.living();
     const known = new Set(living.flatMap(({ exportIds }) => exportIds));
@@ -38,10 +38,16 @@ export class UnclaimedRuns {
       if (known.has(_exportId)) continue;
       const lastAt = this.#emittedAt.get(_flowId);
       const isDue = lastAt === undefined || Math.abs(now - lastAt) >= intervalMs;
-      const flow = isDue ? await storage.findFlow(_flowId) : undefined;
-      if (flow !== undefined) emit("run:unclaimed", { flow, missing: missingParts(flow, catalog) });
+      if (isDue) await this.#report(_flowId);
       emittedAt.set(_flowId, isDue ? now : lastAt);
     }
     this.#emittedAt = emittedAt;
+  }
+
+  async #report(_flowId: string): Promise<void> {
+    const { catalog, emit, storage } = this.#deps;
+    const flow = await storage.findFlow(_flowId);
+    const [run] = (await storage.listRuns({ _flowId, status: "queued", limit: 1 })).items;
+    if (flow !== undefined && run !== undefined) emit("run:unclaimed", { run, missing: missingParts(flow, catalog) });
   }
 }

@@ -10,7 +10,7 @@ import type { ScheduleCheck } from "./schedule-check.ts";
 
 /** Everything a timetable needs. */
 export interface TimetableDeps {
-  readonly storage: Pick<Storage, "dueFlows" | "nextDueAt" | "queueDue">;
+  readonly storage: Pick<Storage, "bell" | "dueFlows" | "nextDueAt" | "queueDue">;
   readonly clock: Clock;
   /** The zone of flows that name none. */
   readonly timezone: string;
@@ -39,6 +39,9 @@ const duty = { name: "timetable", lengthMs: 10_000 };
 /** How often the process that has the duty looks for what others have changed, in milliseconds. */
 const pollMs = 1_000;
 
+/** How long it waits for further changes when a flow was changed, in milliseconds. */
+const changedMs = 50;
+
 /** How late something is, in milliseconds, before a process that does not have the duty queues it. */
 const overdueMs = 10_000;
 
@@ -57,6 +60,7 @@ export class Timetable {
   readonly #deps: TimetableDeps;
   #signal = AbortSignal.abort();
   #cancelTimer: CancelTimer | undefined;
+  #endBell: (() => void) | undefined;
   #armedFor = Infinity;
   #lastRoundAt = 0;
   /** Until when this process looks at everything, though another one has the duty. */
@@ -75,12 +79,15 @@ export class Timetable {
     this.#signal = signal;
     this.#lastRoundAt = this.#looksUntil = this.#deps.clock.now();
     this.#current = undefined;
+    this.#endBell?.();
+    this.#endBell = this.#deps.storage.bell?.on("flows", () => this.#flowsChanged(signal));
     await this.#deps.check.all(signal);
     await this.#round(signal);
   }
 
   async stop(): Promise<void> {
     this.#disarm();
+    this.#endBell?.();
     await this.#current;
     await this.#deps.duties.release(duty.name);
   }
@@ -92,6 +99,14 @@ export class Timetable {
     this.#looksUntil = this.#deps.clock.now() + maxTimerMs;
     if (this.#current !== undefined) this.#isToRepeat = true;
     else if (dueAt < this.#armedFor) this.#arm(dueAt, this.#signal);
+  }
+
+  // In some process: one may be due before all others.
+  #flowsChanged(signal: AbortSignal): void {
+    if (!this.#hasDuty || signal.aborted) return;
+    const at = this.#deps.clock.now() + changedMs;
+    if (this.#current !== undefined) this.#isToRepeat = true;
+    else if (at < this.#armedFor) this.#arm(at, signal);
   }
 
   #arm(dueAt: number, signal: AbortSignal): void {

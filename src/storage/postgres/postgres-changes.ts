@@ -3,7 +3,7 @@ import { InvalidRequestError } from "../../errors.ts";
 import { type ChangeRow, changeColumns, changeJoins, changeOf } from "../sql/processes/changes.ts";
 import { guarded } from "../sql/processes/process-storage.ts";
 import type { Signals, Topic } from "../sql/processes/signals.ts";
-import type { ChangeList, ChangeQuery, ChangeReader, ChangeStorage } from "../storage.ts";
+import type { ChangeList, ChangeQuery, ChangeStorage } from "../storage.ts";
 import type { Bell } from "./bell.ts";
 import { isLateAt, turnAt } from "./change-tables.ts";
 import { type PostgresPool, types } from "./pool.ts";
@@ -52,7 +52,7 @@ export class PostgresChanges implements ChangeStorage, Signals {
     else if (elapsedMs() < this.#watchedUntil) bell.ring(topic);
   }
 
-  async followChanges(_reader: ChangeReader): Promise<string> {
+  async followChanges(): Promise<string> {
     this.#parts.bell.ring("watching");
     this.#watched();
     await this.#query("followChanges", markSql);

@@ -38,6 +38,9 @@ const mostReplays = 20;
 /** The longest rest before a transaction is executed again, in milliseconds. */
 const longestRestMs = 50;
 
+/** How long it takes until the types of a statement's values are asked for again, in milliseconds. */
+const askAgainMs = 10_000;
+
 /** A schema of a database of PostgreSQL's, reached by a pool of the host's. */
 export class PostgresDatabase implements SqlDatabase {
   readonly dialect = dialect;
@@ -48,6 +51,8 @@ export class PostgresDatabase implements SqlDatabase {
   readonly #reads: JoinedReads;
   /** Statements for many, by those for one; undefined: there is none. */
   readonly #joined = new Map<string, (JoinedStatement & SpelledStatement) | undefined>();
+  /** When the types of a statement's values were asked for, of those that are not known. */
+  readonly #askedAt = new Map<string, number>();
   #isClosed = false;
 
   constructor(parts: PostgresParts) {
@@ -133,11 +138,16 @@ export class PostgresDatabase implements SqlDatabase {
   }
 
   async #joinedOf(connection: PostgresPool | PostgresClient, sql: string) {
-    if (this.#joined.has(sql)) return this.#joined.get(sql);
-    // If its types cannot be asked for, it is executed for one set of values after the other from now on.
+    const now = this.#parts.clock.now();
+    const askedAt = this.#askedAt.get(sql);
+    const isToAsk = askedAt !== undefined && Math.abs(now - askedAt) >= askAgainMs;
+    if (this.#joined.has(sql) && !isToAsk) return this.#joined.get(sql);
+    // While its types are asked for, and for a while if they cannot be, it is executed for one set of values after the other.
     this.#joined.set(sql, undefined);
+    this.#askedAt.set(sql, now);
     const { text } = this.#spelling.of(sql);
     const joined = joinedStatement(text, await typesOfValues(connection, text));
+    this.#askedAt.delete(sql);
     if (joined !== undefined) this.#joined.set(sql, { ...joined, name: nameOf(joined.text) });
     return this.#joined.get(sql);
   }

@@ -3,6 +3,7 @@ import { InvalidOptionError, StorageFailedError } from "../../errors.ts";
 import { type Shape, boolean, objectWith, oneOf, v, validate } from "../../model/validate.ts";
 import { schemaVersion } from "../sql/schema.ts";
 import { SqlStorage } from "../sql/sql-storage.ts";
+import type { StorageBell } from "../storage.ts";
 import { Bell } from "./bell.ts";
 import { DatabaseClock } from "./database-clock.ts";
 import { migrateSchema, versionOf } from "./migration.ts";
@@ -67,6 +68,8 @@ export interface PostgresOptions extends MigrateOptions {
 export class PostgresStorage extends SqlStorage {
   /** The database's: the same for all processes, whatever their computers take the time to be. */
   readonly clock: Clock;
+  /** Absent with `listen: false`. */
+  readonly bell: StorageBell | undefined;
   readonly #clock: DatabaseClock;
   readonly #bell: Bell;
 
@@ -75,6 +78,7 @@ export class PostgresStorage extends SqlStorage {
     super(database, { wakes: new PostgresWakes({ pool, schema, bell }), changes });
     this.#clock = clock;
     this.#bell = bell;
+    this.bell = bell.canHear ? bell : undefined;
     this.clock = clock;
   }
 

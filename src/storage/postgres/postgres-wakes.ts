@@ -15,6 +15,7 @@ export interface PostgresWakesParts {
 /** Shares wake-ups through a table that is not logged, each call one statement, and a bell. */
 export class PostgresWakes implements WakeStorage {
   readonly pollMs = 1_000;
+  readonly idlePollMs = 30_000;
   readonly onBell: WakeStorage["onBell"];
   readonly #parts: PostgresWakesParts;
   readonly #add: string;

@@ -108,6 +108,8 @@ test("a listener whose connection is cut looks once when it is back, and hears a
   end();
   await bell.close();
   await own.end();
+  // The server takes a moment to see that it has gone.
+  await until(async () => (await listeners("cut_listener")).length === 0);
   expect(await listeners("cut_listener")).toEqual([]);
 });
 

@@ -1,5 +1,5 @@
 import pg from "pg";
-import { afterAll, expect, inject, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
 import { Bell } from "../../../src/storage/postgres/bell.ts";
 import { PostgresChanges } from "../../../src/storage/postgres/postgres-changes.ts";
@@ -8,7 +8,7 @@ import { Spelling } from "../../../src/storage/postgres/spelling.ts";
 import { flowOf } from "../../../src/testing/storage/harness.ts";
 import { startPostgres, connectionTo } from "../../support/postgres-server.ts";
 
-// A server of its own: a transaction of another test would hold back what is waited for here.
+// A server of its own: a transaction of another test would keep back what is waited for here.
 const server = await startPostgres();
 const pool = new pg.Pool({ ...connectionTo(server.port), max: 12 });
 const opened: PostgresStorage[] = [];
@@ -118,7 +118,7 @@ function changesAt(schema: string, minutes: number): PostgresChanges {
   return new PostgresChanges({ pool, bell, spelling: new Spelling(schema), now });
 }
 
-test("the table of the turn before is emptied in the second half of a turn, and who has not read it is told", async () => {
+test("the table of the turn before is emptied in the second half of a turn, and a reader that has not come as far is notified", async () => {
   const storage = await open("turns");
   const { changes } = storage;
   const place = await changes.followChanges(reader);

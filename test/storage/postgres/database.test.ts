@@ -227,3 +227,38 @@ describe("what is longer than an index takes", () => {
     expect(pages.map(({ keys }) => keys)).toEqual([[id], [`${id}!`]]);
   });
 });
+
+test("a statement whose types could not be asked for is joined again ten seconds later", async () => {
+  let [now, isCut] = [0, true];
+  const statements: string[] = [];
+  const note = ({ text }: PostgresQuery) => {
+    statements.push(text);
+    if (isCut && text.startsWith("prepare")) throw new Error("the connection was cut");
+  };
+  const noting: PostgresPool = {
+    query: async (query) => (note(query), pool.query(query)),
+    async connect() {
+      const client = await pool.connect();
+      return { query: async (query) => (note(query), client.query(query)), release: (error) => client.release(error) };
+    },
+  };
+  const own = new PostgresDatabase({
+    pool: noting,
+    schema: "port",
+    prepare: true,
+    clock: { ...clock, now: () => now },
+  });
+  const selects = async () => {
+    statements.length = 0;
+    await Promise.all([1, 2].map((id) => own.query(statement("select note from poundlock_notes where id = ?", id))));
+    return statements.filter((text) => text.startsWith("select") && text.includes("notes")).length;
+  };
+
+  const cut = await selects();
+  isCut = false;
+  now = 9_999;
+  const soon = await selects();
+  now = 10_000;
+
+  expect([cut, soon, await selects(), await selects()]).toEqual([2, 2, 1, 1]);
+});

@@ -34,7 +34,7 @@ const folded = pageOf(2, { failures: [failureOf("4", { key: failureOf("1").key }
 const chained = { starts: [startOf("chained")], maxQueued: 10 };
 const arrival = { _id: "a", _exportId: "orders", records: [1], ids: ["x"], at, starts: [realtime] };
 const me = {
-  ...{ _id: "me", roles: [], exportIds: [], importIds: [], concurrency: 1, running: 0 },
+  ...{ _id: "me", roles: [], exportIds: [], importIds: [], concurrency: 1, running: 0, version: "0" },
   ...{ startedAt: new Date(at).toISOString(), seenAt: new Date(at).toISOString() },
 };
 const none = Promise.resolve();

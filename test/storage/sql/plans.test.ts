@@ -44,7 +44,7 @@ function walks(sql: string): readonly string[] {
 const sorted = /^USE TEMP B-TREE FOR ORDER BY$/;
 const live = /^USE TEMP B-TREE FOR ORDER BY$|^SCAN poundlock_runs USING INDEX poundlock_runs_(waiting|active|leases)$/;
 const ofChanges =
-  /^SCAN poundlock_readers$|^SCAN poundlock_changes$|^SEARCH (c|poundlock_changes) USING INTEGER PRIMARY KEY \(rowid[<>]\?\)$/;
+  /^SCAN (poundlock_readers|poundlock_changes|CONSTANT ROW|\(subquery-\d+\))$|^SEARCH (c|poundlock_changes) USING INTEGER PRIMARY KEY \(rowid[<>]\?\)$/;
 const inOrder: Readonly<Record<string, RegExp>> = {
   listFlows: /^SCAN poundlock_flows USING INDEX sqlite_autoindex_poundlock_flows_1$/,
   listRuns: /^SEARCH poundlock_runs USING INTEGER PRIMARY KEY \(rowid<\?\)$/,

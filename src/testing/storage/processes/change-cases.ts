@@ -15,23 +15,29 @@ import {
   take,
 } from "../harness.ts";
 
-interface Followed {
+interface ReadingCase {
   readonly storage: Storage;
   /** Reads what the other process follows: all changes so far, until there are `size`, and then what else is there. */
   readonly read: (size: number) => Promise<readonly Change[]>;
 }
 
 /** A case of what another process reads that began to follow before anything happened. */
-function on(title: string, run: (followed: Followed) => Promise<void>): StorageCase {
+function on(title: string, run: (followed: ReadingCase) => Promise<void>): StorageCase {
   return {
     title,
     needs: "changes",
     async run({ storage, other }) {
-      const changes = changesOf(other);
-      const read = await reading(changes);
+      await expectShared(storage, other);
+      const read = await reading(changesOf(other));
       await run({ storage, read });
     },
   };
+}
+
+// If they had nothing in common, each read would wait for what never comes.
+async function expectShared(storage: Storage, other: Storage): Promise<void> {
+  await addFlow(storage, "shared");
+  defined(await other.findFlow("shared"));
 }
 
 function changesOf({ changes }: Storage): ChangeStorage {
@@ -43,7 +49,7 @@ const reader = (_id = "reader") => ({ _id, at: at(0), until: at(60) });
 // A database may keep changes back while others, of transactions that began before them, may still come.
 const patienceMs = 10_000;
 
-async function reading(changes: ChangeStorage, limit = 100): Promise<Followed["read"]> {
+async function reading(changes: ChangeStorage, limit = 100): Promise<ReadingCase["read"]> {
   let place = await changes.followChanges(reader());
   const all: Change[] = [];
   return async (size) => {
@@ -153,6 +159,7 @@ export const changeStorageCases: readonly StorageCase[] = [
     title: "changesSince returns portions from place to place, each change in one of them",
     needs: "changes",
     async run({ storage, other }) {
+      await expectShared(storage, other);
       const read = await reading(changesOf(other), 2);
       const flowIds = Array.from({ length: 7 }, (_, index) => `flow ${index}`);
       for (const _id of flowIds) await addFlow(storage, _id);
@@ -172,6 +179,7 @@ export const changeStorageCases: readonly StorageCase[] = [
     title: "changesSince overlooks nothing that many do at once, and keeps the order of each run",
     needs: "changes",
     async run({ storage, other }) {
+      await expectShared(storage, other);
       const read = await reading(changesOf(other), 7);
       const runIds = Array.from({ length: 40 }, (_, index) => `run ${index}`);
       const work = runIds.map(async (_id, index) => {
@@ -195,7 +203,7 @@ export const changeStorageCases: readonly StorageCase[] = [
   },
 
   {
-    title: "a reader that comes back later finds everything, or is told that there is a gap",
+    title: "a reader that comes back later finds everything, or is notified of a gap",
     needs: "changes",
     async run({ storage, other }) {
       const changes = changesOf(other);
@@ -215,6 +223,7 @@ export const changeStorageCases: readonly StorageCase[] = [
     title: "what happened before followChanges is not found after it, and what follows is",
     needs: "changes",
     async run({ storage, other }) {
+      await expectShared(storage, other);
       const changes = changesOf(other);
       await changes.followChanges(reader("earlier"));
       await addFlow(storage, "before");

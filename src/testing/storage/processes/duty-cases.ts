@@ -9,7 +9,14 @@ function claim(holder: string, seconds: number, name = "timetable") {
 /** What a process says of itself, seen at second `seenAt`. */
 function processOf(_id: string, seenAt: number) {
   const exportIds = ["orders"];
-  const rest = { roles: ["run" as const], exportIds, importIds: ["ledger"], concurrency: 10, running: 0 };
+  const rest = {
+    version: "1.2.3",
+    roles: ["run" as const],
+    exportIds,
+    importIds: ["ledger"],
+    concurrency: 10,
+    running: 0,
+  };
   return { _id, ...rest, startedAt: iso(0), seenAt: iso(seenAt) };
 }
 
