@@ -20,7 +20,6 @@ export type { Flow, FlowInput, FlowPatch } from "./model/flow/flow.ts";
 export type { FlowIssue } from "./model/flow/flow-issues.ts";
 export type { Exports, Imports } from "./model/host/fitting.ts";
 export type { Import, ImportContext, ImportMembers, Result, StandardSchemaV1 } from "./model/host/import.ts";
-export type { Change, FlowChanged, RequeueReason, RunChange, RunChangeKind } from "./model/change.ts";
 export type { Json } from "./model/record/json.ts";
 export type { Logger } from "./model/logger.ts";
 export type { Page } from "./model/host/page.ts";
@@ -36,7 +35,6 @@ export {
 } from "./model/run.ts";
 export { type RetryLaterOptions, retryAfter } from "./model/host/retry-after.ts";
 export type { Retention, SchedulerOptions } from "./scheduler/options.ts";
-export type { ChangeGap, Watch, WatchOptions } from "./scheduler/watching/watch.ts";
 export type { CancelOptions, FailureFilter, InboxFilter, RunFilter, RunOptions } from "./scheduler/requests.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";
 export { MemoryStorage } from "./storage/memory/memory-storage.ts";

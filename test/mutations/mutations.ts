@@ -375,6 +375,22 @@ export const mutations: readonly Mutation[] = [
     only: "database may sleep",
   },
   {
+    promise: "a process looks at once when another one has canceled a run",
+    file: "src/scheduler/maintenance/cancel-watch.ts",
+    find: `this.#deps.storage.bell?.on("cancel", () => void this.#look());`,
+    replace: "undefined;",
+    tests: ["test/scheduler/processes.test.ts"],
+    only: "look at once when it rings",
+  },
+  {
+    promise: "the process that looks for due times looks at once when another one has changed a flow",
+    file: "src/scheduler/timetable/timetable.ts",
+    find: "else if (at < this.#armedFor) this.#arm(at, signal);",
+    replace: "",
+    tests: ["test/scheduler/processes.test.ts"],
+    only: "look at once when it rings",
+  },
+  {
     promise: "PostgreSQL notifies other processes of wake-ups",
     file: "src/storage/postgres/postgres-wakes.ts",
     find: `    bell.ring("wakes");`,

@@ -145,6 +145,40 @@ describe("processes that share a storage", () => {
     expect(await other.scheduler.getRun(_id)).toMatchObject({ status: "canceled" });
   });
 
+  test("look at once when it rings: for flows that changed, and for runs that are canceled", async () => {
+    const rings = new Map<string, () => void>();
+    const on = (topic: string, ring: () => void) => {
+      rings.set(topic, ring);
+      return () => void rings.delete(topic);
+    };
+    const storage = Object.assign(new SharedMemory({ hasBell: true, pollMs: 1_000 }), { bell: { on } });
+    let looks = 0;
+    const nextDueAt = storage.nextDueAt.bind(storage);
+    storage.nextDueAt = () => (looks++, nextDueAt());
+    const sink = scriptedImport<number>((_, { signal }) => aborted(signal).then(() => undefined), {
+      writeTimeoutMs: minute,
+    });
+    const worker = processOn({ storage, sink, options: { leaseMs: 60_000 } });
+    const web = processOn({ storage, options: { roles: [] } });
+    await worker.scheduler.start();
+    const flow = await web.flow();
+    looks = 0;
+    rings.get("flows")?.();
+    await worker.clock.advance(50);
+    const looksAtOnce = looks;
+    const run = await web.scheduler.run(flow._id);
+    await worker.clock.advance(second);
+
+    await web.scheduler.cancel(run._id);
+    rings.get("cancel")?.();
+    await worker.clock.settle();
+
+    expect(looksAtOnce).toBe(1);
+    expect(await web.scheduler.getRun(run._id)).toMatchObject({ status: "canceled" });
+    await worker.scheduler.stop();
+    expect([...rings.keys()]).toEqual([]);
+  });
+
   test("run what only one of them has the export for, there", async () => {
     const storage = new SharedMemory({ hasBell: true, pollMs: 1_000 });
     const without = new Harness({ exports: {}, imports: { sink: collectingImport<number>() }, storage });
