@@ -31,7 +31,7 @@ export function childrenOf<P, T, C>(
   return {
     ...readingOf(parents),
     async *pages(context) {
-      for await (const page of parents.pages?.(context) ?? []) {
+      for await (const page of (parents as Required<Export<P, C>>).pages(context)) {
         const { records, total: _, ...rest } = pageOf(page);
         let gathered: T[] = [];
         for (const parent of records) {

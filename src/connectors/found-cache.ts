@@ -34,8 +34,9 @@ export class FoundCache<F> {
   set(key: string, value: F): void {
     this.#values.delete(key);
     this.#values.set(key, { value, until: this.#clock.now() + this.#ttlMs });
-    if (this.#values.size <= this.#max) return;
-    const [oldest] = this.#values.keys();
-    if (oldest !== undefined) this.#values.delete(oldest);
+    for (const oldest of this.#values.keys()) {
+      if (this.#values.size <= this.#max) return;
+      this.#values.delete(oldest);
+    }
   }
 }

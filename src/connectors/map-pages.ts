@@ -20,7 +20,7 @@ export function mapPages<T, U, C>(
   return {
     ...readingOf(from),
     async *pages(context) {
-      for await (const page of from.pages?.(context) ?? []) {
+      for await (const page of (from as Required<Export<T, C>>).pages(context)) {
         const { records, ...rest } = pageOf(page);
         const changed = await change(records, context);
         if (context.signal.aborted) return;

@@ -99,7 +99,7 @@ function worstOf<R>(results: readonly Result<R>[], idempotent: boolean): Result<
   const [worst] = bad.sort((one, other) => severity[other.fault] - severity[one.fault]);
   if (worst === undefined) {
     if (results.every((result) => result.ok && result.ignored === true)) return { ok: true, ignored: true };
-    return { ok: true, value: results.map((result) => (result.ok ? result.value : undefined)) };
+    return { ok: true, value: (results as readonly { readonly value?: R }[]).map(({ value }) => value) };
   }
   // Another attempt would write again the items that were written.
   if (!idempotent && (bad.length < results.length || bad.some(({ fault }) => fault === "unknown")))

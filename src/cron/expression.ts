@@ -48,7 +48,7 @@ function hasHash(field: string | undefined): boolean {
 function fieldsOf(written: string): readonly string[] {
   if (written.length > MAX_LENGTH) return [];
   const fields = written.split(/\s+/).filter((field) => field !== "");
-  if (fields.length === 1) return fieldsOfName(fields[0] ?? "") ?? fields;
+  if (fields.length === 1) return fieldsOfName(fields.join("")) ?? fields;
   if (fields.length === 5) return ["0", ...fields];
   return fields.length === 6 && fields[0] === "?" ? ["0", ...fields.slice(1)] : fields;
 }

@@ -46,7 +46,7 @@ export function withSlot(item: string, index: number, draw: number): string {
 export function withSlots(fields: readonly string[], draws: readonly number[]): readonly string[] {
   return fields.map((field, index) =>
     itemsOf(field)
-      .map((item) => withSlot(item, index, draws[index] ?? 0))
+      .map((item) => withSlot(item, index, Number(draws[index])))
       .join(","),
   );
 }

@@ -51,7 +51,7 @@ export class Pattern {
     if (!seconds || !minutes || !hours || !days || !months || !weekdays)
       throw new RangeError("a schedule has six fields");
     this.oncePerMinute = seconds.values.length === 1;
-    this.#second = (seconds.values[0] ?? 0) * 1_000;
+    this.#second = Number(seconds.values[0]) * 1_000;
     this.#minutes = minutes.values;
     this.#hours = hours.values;
     this.everyHour = hours.values.length === 24;
@@ -150,7 +150,7 @@ interface SixTerms {
 function ranges(values: readonly number[]): string {
   const starts = values.filter((value, i) => value !== (values[i - 1] ?? NaN) + 1);
   const ends = values.filter((value, i) => value !== (values[i + 1] ?? NaN) - 1);
-  return starts.map((start, i) => (start === ends[i] ? `${start}` : `${start}-${ends[i] ?? ""}`)).join(",");
+  return starts.map((start, i) => (start === ends[i] ? `${start}` : `${start}-${String(ends[i])}`)).join(",");
 }
 
 function list(...items: readonly string[]): string {

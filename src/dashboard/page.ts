@@ -23,7 +23,7 @@ const entities: Readonly<Record<string, string>> = {
 };
 
 function escape(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => entities[character] ?? "");
+  return text.replace(/[&<>"']/g, (character) => String(entities[character]));
 }
 
 /** The colors of the host as a style sheet. */

@@ -41,7 +41,7 @@ export function toNodeListener(handler: Handler): (incoming: IncomingMessage, ou
   );
   return (incoming: IncomingMessage & FrameworkRequest, outgoing) => {
     const { url, originalUrl } = incoming;
-    if (!isPlainTarget(originalUrl ?? url ?? "")) {
+    if (!isPlainTarget(originalUrl ?? String(url))) {
       send(noSuchPath, outgoing);
       return;
     }

@@ -207,7 +207,7 @@ function responseOf({ description, content, headers }: ResponseSpec): object {
 
 function errorResponse(status: number): object {
   return responseOf({
-    description: errorDescriptions[status] ?? "",
+    description: String(errorDescriptions[status]),
     content: { "application/json": errorsDocument },
     ...(withRetryAfter.includes(status) ? { headers: { "retry-after": "Seconds after which to try again." } } : {}),
   });

@@ -31,11 +31,11 @@ export class Router {
     const below = path.slice(this.#basePath.length, path.endsWith("/") ? -1 : undefined);
     const found = this.#find(method === "HEAD" ? "GET" : method, below);
     if (this.#fixed.has(below) && found?.route.path !== below)
-      return { kind: "method", allow: this.#allow.get(below) ?? "" };
+      return { kind: "method", allow: String(this.#allow.get(below)) };
     if (found !== undefined) return found;
     for (const other of methods) {
       const sibling = other === method ? undefined : this.#find(other, below);
-      if (sibling !== undefined) return { kind: "method", allow: this.#allow.get(sibling.route.path) ?? "" };
+      if (sibling !== undefined) return { kind: "method", allow: String(this.#allow.get(sibling.route.path)) };
     }
     return { kind: "none" };
   }

@@ -214,8 +214,7 @@ export interface PageCounts {
 export function withPage(run: Run, { generated, processed, counts: page }: PageCounts): Run {
   const imports: Record<string, RunImport> = { ...run.imports };
   let { numSuccess, numError, numIgnore } = run;
-  for (const _importId in page) {
-    const counts = page[_importId] ?? noCounts;
+  for (const [_importId, counts] of Object.entries(page)) {
     imports[_importId] = addCounts(imports[_importId] ?? noCounts, counts);
     numSuccess += counts.numSuccess;
     numError += counts.numError;

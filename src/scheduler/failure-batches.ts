@@ -1,3 +1,4 @@
+import { itemAt } from "../model/item-at.ts";
 import type { Clock } from "../clock.ts";
 import { ConflictError, InvalidRequestError, isPoundlockError } from "../errors.ts";
 import { openFailureFilters } from "../model/filters.ts";
@@ -71,7 +72,7 @@ export class FailureBatches {
         if (!isPoundlockError(error) || error.code === "storage_failed") throw error;
         refused.push({ _flowId, code: error.code });
       }
-    return { runs, refused, ...(items.length < flowsAtOnce ? {} : { next: items.at(-1) ?? "" }) };
+    return { runs, refused, ...(items.length < flowsAtOnce ? {} : { next: itemAt(items, items.length - 1) }) };
   }
 
   /** @throws `invalid_request` */

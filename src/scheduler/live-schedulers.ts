@@ -45,7 +45,7 @@ export class LiveScheduler {
     // A start that failed stops parts that were not started.
     if (!this.#isCounted) return;
     this.#isCounted = false;
-    const left = (counts.get(this.#key) ?? 1) - 1;
+    const left = Number(counts.get(this.#key)) - 1;
     if (left === 0) counts.delete(this.#key);
     else counts.set(this.#key, left);
   }

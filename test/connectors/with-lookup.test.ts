@@ -46,6 +46,48 @@ const without =
     new Map([...(await named(keys))].filter(([key]) => !missing.some((nth) => key === `customer ${nth}`)));
 
 describe("an import that looks up", () => {
+  test("takes of what `find` returns only what it has asked for, and that is known", async () => {
+    const into = collectingImport<NamedOrder>();
+    const find = async ([first = ""]: readonly string[]) =>
+      new Map<string, string>([
+        [first, "known"],
+        ["customer 1", undefined as unknown as string],
+        ["somebody else", "unasked"],
+      ]);
+
+    const { run } = await move(into, { find });
+
+    expect(into.written.map(({ name }) => name)).toEqual(["known"]);
+    expect(run).toMatchObject({ numSuccess: 1, numError: 3 });
+  });
+
+  test("asks for nothing where everything is known", async () => {
+    const asked: (readonly string[])[] = [];
+    const find = (keys: readonly string[]) => (asked.push(keys), named(keys));
+    const into = withLookup(
+      collectingImport<NamedOrder>({ batchSize: 2 }),
+      lookup({ keyOf: () => "one", find, cache: { max: 10, ttlMs: 60_000 } }),
+    );
+    const harness = new Harness({ exports: { from }, imports: { into } });
+
+    await harness.move();
+
+    expect(asked).toEqual([["one"]]);
+  });
+
+  test("rejects a record without a key by itself", async () => {
+    const into = collectingImport<NamedOrder>();
+    const keyOf = ({ id, customer }: Order) => {
+      if (id === "order 1") throw new Error("no customer");
+      return customer;
+    };
+
+    const { failures } = await move(into, { keyOf });
+
+    expect(into.written.map(({ id }) => id)).toEqual(["order 0", "order 2", "order 3"]);
+    expect(failures).toMatchObject([{ key: "order 1", message: "no customer" }]);
+  });
+
   const contents = new WeakMap<object, Map<string, NamedOrder>>();
   const make = () => {
     const into = collectingImport<NamedOrder>();

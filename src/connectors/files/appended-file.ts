@@ -17,7 +17,7 @@ interface PageNote {
  */
 export class AppendedFile {
   readonly #files: FileSystem;
-  readonly #path: string;
+  readonly path: string;
   readonly #options: WriteFileOptions;
   /** The note, once it is read or written; null: there is none. */
   #note: PageNote | null | undefined;
@@ -25,7 +25,7 @@ export class AppendedFile {
 
   constructor(files: FileSystem, path: string, options: WriteFileOptions) {
     this.#files = files;
-    this.#path = path;
+    this.path = path;
     this.#options = options;
   }
 
@@ -37,24 +37,24 @@ export class AppendedFile {
   }
 
   async #write({ run, page }: ImportContext, make: (first: boolean) => Promise<Uint8Array>): Promise<void> {
-    const size = (await this.#files.sizeOf?.(this.#path)) ?? 0;
+    const size = (await this.#files.sizeOf?.(this.path)) ?? 0;
     this.#note ??= await this.#readNote();
-    const isAgain = this.#note?.run === run._id && this.#note.page === page;
+    const again = this.#note?.run === run._id && this.#note.page === page ? this.#note : undefined;
     // What was cut off, or lost with the power, is written anew.
-    const from = isAgain ? Math.min(this.#note?.from ?? 0, size) : size;
+    const from = again === undefined ? size : Math.min(again.from, size);
     const bytes = await make(from === 0);
-    if (!isAgain || from !== this.#note?.from) await this.#writeNote({ run: run._id, page, from });
+    if (from !== again?.from) await this.#writeNote({ run: run._id, page, from });
     try {
-      await this.#files.append?.(this.#path, from, bytes, this.#options);
+      await this.#files.append?.(this.path, from, bytes, this.#options);
     } catch (error) {
       // Another run may write this page, and would not know of what is left of it.
-      await this.#files.append?.(this.#path, from, new Uint8Array(), this.#options).catch(() => undefined);
+      await this.#files.append?.(this.path, from, new Uint8Array(), this.#options).catch(() => undefined);
       throw error;
     }
   }
 
   get #notePath(): string {
-    const parts = this.#path.split("/");
+    const parts = this.path.split("/");
     return [...parts.slice(0, -1), `.${itemAt(parts, parts.length - 1)}.page`].join("/");
   }
 

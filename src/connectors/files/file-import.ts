@@ -46,7 +46,7 @@ export function fileImport<T>(options: FileImportOptions<T>): ImportMembers<T> {
   const appended = append === undefined ? undefined : new AppendedFile(files, append, { sync });
   const write = async (records: readonly T[], context: ImportContext) => {
     if (appended !== undefined)
-      return appended.write(context, (first) => packed(append ?? "", format.write(records, { first })));
+      return appended.write(context, (first) => packed(appended.path, format.write(records, { first })));
     const to = pathOf(path, context);
     await files.write(to, await packed(to, format.write(records, { first: true })), { sync });
   };

@@ -3,7 +3,7 @@ import { messageOf } from "../../model/message.ts";
 import type { UnreadableRecord } from "../../model/host/page.ts";
 import { itemAt } from "../../model/item-at.ts";
 import { outOfReach } from "./file-error.ts";
-import { type FileEntry, type FileSystem, codeOfFileError } from "./file-system.ts";
+import type { FileEntry, FileSystem } from "./file-system.ts";
 import { type Format, type FormatReader, FoundRecords, type RandomFile } from "./format.ts";
 import { isPacked, unpacked } from "./packed.ts";
 
@@ -150,9 +150,7 @@ export class FileReading<T> {
     try {
       work();
     } catch (error) {
-      const { path } = this.#place.file;
-      if (codeOfFileError(error) === "ENOENT") throw error;
-      throw new Error(`${path}, ${messageOf(error)}`, { cause: error });
+      throw new Error(`${this.#place.file.path}, ${messageOf(error)}`, { cause: error });
     }
   }
 }

@@ -159,13 +159,16 @@ async function sizeOfFile(path: string): Promise<number | undefined> {
   return (await unlessGone(stat(path), undefined))?.size;
 }
 
+/** What systems say that know no links, or none between these two places. */
+const withoutLinks = new Set<unknown>(["EPERM", "ENOSYS", "EXDEV", "EOPNOTSUPP", "EMLINK"]);
+
 // A link refuses to replace what is there, which a rename does not.
 async function moveFile(from: string, to: string): Promise<void> {
   await mkdir(dirname(to), { recursive: true });
   try {
     await link(from, to);
   } catch (error) {
-    if (!["EPERM", "ENOSYS", "EXDEV", "EOPNOTSUPP", "EMLINK"].includes(codeOfFileError(error) ?? "")) throw error;
+    if (!withoutLinks.has(codeOfFileError(error))) throw error;
     await copyFile(from, to, constants.COPYFILE_EXCL);
   }
   await unlink(from);

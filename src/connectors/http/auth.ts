@@ -70,7 +70,7 @@ export function apiKey(options: ApiKeyOptions): Auth {
     async apply({ headers, url }) {
       const secret = await readSecret(key, "apiKey.key");
       if (header !== undefined) setSecret(headers, header, secret, "apiKey.key");
-      else url.searchParams.set(query ?? "", secret);
+      if (query !== undefined) url.searchParams.set(query, secret);
     },
   };
 }

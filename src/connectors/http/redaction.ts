@@ -47,7 +47,7 @@ export function withoutSecrets(text: string, secrets: readonly string[]): string
 }
 
 function addedTo(url: URL, bare: URL): readonly string[] {
-  return namesAdded(url, bare).map((name) => url.searchParams.get(name) ?? "");
+  return namesAdded(url, bare).flatMap((name) => url.searchParams.getAll(name));
 }
 
 /** What the query has, or has otherwise, since credentials were added. */

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { Readable } from "node:stream";
-import { type Clock, isAborted, systemClock } from "../../clock.ts";
+import { type Clock, systemClock } from "../../clock.ts";
 import type { Logger } from "../../model/logger.ts";
 import { storableText } from "../../model/message.ts";
 import { type Shape, duration, objectWith, string, strings, v, wholeNumber } from "../../model/validate.ts";
@@ -120,7 +120,6 @@ export class Command {
     this.#output = this.#child.stdout ?? Readable.from([]);
     this.#ended = this.#watch();
     start.signal.addEventListener("abort", this.#stop);
-    if (isAborted(start.signal)) this.#askToEnd();
   }
 
   /** Lines of its output, pulled: it waits while nobody asks for the next one. */
@@ -152,7 +151,7 @@ export class Command {
     if (this.#notStarted !== undefined) return this.#notStarted;
     const { exitCode, signalCode } = this.#child;
     if (exitCode === 0) return undefined;
-    const how = signalCode === null ? `ended with exit code ${exitCode ?? "unknown"}` : `was ended by ${signalCode}`;
+    const how = signalCode === null ? `ended with exit code ${String(exitCode)}` : `was ended by ${signalCode}`;
     const last = this.#lastLines.join(" | ");
     return new Error(`${this.program} ${how}${last === "" ? "" : `: ${last}`}`);
   }
@@ -171,7 +170,7 @@ export class Command {
     stderr?.setEncoding("utf8").on("data", (chunk: string) => this.#onError(chunk));
     const ended = new Promise<void>((resolve) => {
       this.#child.once("error", (error: NodeJS.ErrnoException) => {
-        this.#notStarted = new CommandNotStartedError(this.program, error.code ?? "unknown");
+        this.#notStarted = new CommandNotStartedError(this.program, String(error.code));
         resolve();
       });
       this.#child.once("exit", () => {
@@ -269,7 +268,6 @@ export class LineReader {
   #partBytes = 0;
   #chunk: Buffer | undefined;
   #start = 0;
-  #isOver = false;
 
   constructor(stream: Readable, longest: number, program: string) {
     this.#chunks = (stream as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
@@ -291,12 +289,8 @@ export class LineReader {
 
   /** Waits for more; false at the end, after which there may be one last line. */
   async more(): Promise<boolean> {
-    if (this.#isOver) return false;
     const chunk = await this.#next();
-    if (chunk === undefined) {
-      this.#isOver = true;
-      return false;
-    }
+    if (chunk === undefined) return false;
     this.#chunk = chunk;
     this.#start = 0;
     return true;

@@ -122,8 +122,8 @@ function batchIn(line: string): unknown {
 function* messagesOf({ streams }: TargetOptions, records: readonly SingerRecord[], batch: string): Generator<string> {
   let text = "";
   const used = new Set(records.map(({ stream }) => stream));
-  for (const stream of used) {
-    const { keyProperties = [], schema } = streams[stream] ?? { schema: {} };
+  for (const [stream, { keyProperties = [], schema }] of Object.entries(streams)) {
+    if (!used.has(stream)) continue;
     text += line({ type: "SCHEMA", stream, schema, key_properties: keyProperties });
   }
   for (const { record, stream, timeExtracted } of records) {

@@ -1,3 +1,4 @@
+import { itemAt } from "../../model/item-at.ts";
 import { type RowStatement, type SqlDialect, type SqlQueries, tableName } from "./database.ts";
 import { findAtFault } from "./halving.ts";
 import { changedColumns } from "./spelling.ts";
@@ -76,7 +77,7 @@ class RowStatements {
       const text = `delete from ${this.#name} where (${key.map(this.#quote).join(", ")}) in (${places})`;
       return { text, values: rows.flatMap((row) => keys.map((column) => row[column])) };
     }
-    if (mode === "update") return this.#update(rows[0] ?? [], keys);
+    if (mode === "update") return this.#update(itemAt(rows, 0), keys);
     const list = columns.map(this.#quote).join(", ");
     const places = rows.map(() => placesOf(columns.length)).join(", ");
     return { text: `insert into ${this.#name} (${list}) values ${places}${this.#onDuplicate()}`, values: rows.flat() };

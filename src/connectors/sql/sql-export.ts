@@ -152,12 +152,12 @@ class TableReading<T> {
   // Values are added in the order of the text.
   #compared(sign: ">" | "<=", bounds: readonly string[], values: string[]): string {
     const { dialect } = this.#options.database;
-    const place = (nth: number) => dialect.place(values.push(bounds[nth] ?? ""));
+    const place = (nth: number) => dialect.place(values.push(itemAt(bounds, nth)));
     const cursor = this.#cursor;
     if (dialect.comparesRows)
       return `(${cursor.join(", ")}) ${sign} (${cursor.map((_, nth) => place(nth)).join(", ")})`;
     const from = (nth: number): string => {
-      const column = cursor[nth] ?? "";
+      const column = itemAt(cursor, nth);
       if (nth === cursor.length - 1) return `${column} ${sign} ${place(nth)}`;
       const strict = sign.charAt(0);
       return `${column} ${strict}= ${place(nth)} and (${column} ${strict} ${place(nth)} or (${column} = ${place(nth)} and ${from(nth + 1)}))`;

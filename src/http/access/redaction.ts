@@ -1,3 +1,4 @@
+import { itemAt } from "../../model/item-at.ts";
 import type { Failure } from "../../model/failure.ts";
 import type { Logger } from "../../model/logger.ts";
 import { messageOf } from "../../model/message.ts";
@@ -63,7 +64,7 @@ export class Redaction {
     const redact = this.#redact;
     if (redact === undefined) return page;
     const shown = page.records.map((record, index) =>
-      this.#apply(redact, { record, message: "", key: page.keys[index] ?? "", ...viewer }),
+      this.#apply(redact, { record, message: "", key: itemAt(page.keys, index), ...viewer }),
     );
     return { ...page, records: shown.map(({ record }) => record), keys: shown.map(({ key }) => key) };
   }

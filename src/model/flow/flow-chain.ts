@@ -74,7 +74,7 @@ function loopingFlows(graph: Graph): ReadonlySet<string> {
   const ends = [...open].flatMap(([_id, count]) => (count === 0 ? [_id] : []));
   for (const end of ends)
     for (const _id of before.get(end) ?? []) {
-      const left = (open.get(_id) ?? 0) - 1;
+      const left = Number(open.get(_id)) - 1;
       open.set(_id, left);
       if (left === 0) ends.push(_id);
     }

@@ -1,3 +1,4 @@
+import { itemAt } from "../../model/item-at.ts";
 import type { Arrival } from "../../storage/storage.ts";
 
 /** Event ids that one transaction remembers, in all inboxes together. More would keep other processes waiting. */
@@ -28,7 +29,7 @@ export function slicesOf(
       ...rest,
       _id: isFirst ? arrival._id : newId(),
       records: some.map((index) => records[index]),
-      ids: some.map((index) => ids[index] ?? ""),
+      ids: some.map((index) => itemAt(ids, index)),
       starts: isFirst ? starts : starts.map((one) => ({ ...one, _id: newId() })),
       ...(isFirst && failures !== undefined ? { failures } : {}),
     });

@@ -72,9 +72,10 @@ export class Heartbeat {
   async #beat(): Promise<void> {
     const { clock, describe, emit, processId, storage } = this.#deps;
     const now = clock.now();
-    const [startedAt, seenAt] = [this.#startedAt, now].map((at) => new Date(at).toISOString());
+    const startedAt = new Date(this.#startedAt).toISOString();
+    const seenAt = new Date(now).toISOString();
     try {
-      const process = { _id: processId, ...describe(), startedAt: startedAt ?? "", seenAt: seenAt ?? "" };
+      const process = { _id: processId, ...describe(), startedAt, seenAt };
       await storage.keepProcess(process, now - forgottenMs);
       this.#hasOthers = (await this.living()).some(({ _id }) => _id !== processId);
     } catch (error) {

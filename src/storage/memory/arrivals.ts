@@ -19,31 +19,39 @@ import { type MemoryState, enabledFlowIds } from "./state.ts";
 
 /** @see InboxStorage.appendInbox */
 export function appendInbox(state: MemoryState, arrival: Arrival, rule: InboxRule): AppendInboxResult {
-  const starts = arrival.starts.filter(({ _flowId }) => {
-    const flow = state.flows.get(_flowId);
-    return flow !== undefined && !flow.disabled && flow._exportId === arrival._exportId;
+  const wanted = arrival.starts.flatMap((start) => {
+    const flow = state.flows.get(start._flowId);
+    return flow === undefined || flow.disabled || flow._exportId !== arrival._exportId ? [] : [{ flow, start }];
   });
-  const full = starts.find(({ _flowId }) => state.inboxes.get(_flowId)?.isFullFor(arrival, rule.maxInboxPages));
+  const full = wanted.find(({ flow }) => state.inboxes.get(flow._id)?.isFullFor(arrival, rule.maxInboxPages));
   if (full !== undefined && arrival.records.length > 0)
-    return { outcome: "full", _flowId: full._flowId, _importId: slowestImport(state, full._flowId) };
+    return { outcome: "full", _flowId: full.flow._id, _importId: slowestImport(state, full.flow) };
   // What cannot be copied throws here, before any inbox has taken or seen anything.
   const kept = { ...arrival, records: arrival.records.map(own) };
-  const flowIds = new Set(starts.map(({ _flowId }) => _flowId));
+  const flowIds = new Set(wanted.map(({ flow }) => flow._id));
   forgetEmptyCauses(state);
   keepFailures(state, own((arrival.failures ?? []).filter(({ _flowId }) => flowIds.has(_flowId))));
-  return { outcome: "appended", flows: starts.map((start) => append(state, kept, start, rule.dedupeAfter)) };
+  return { outcome: "appended", flows: wanted.map((one) => append(state, kept, one, rule.dedupeAfter)) };
 }
 
-function append(state: MemoryState, arrival: Arrival, start: RunStart, dedupeAfter: number): AppendInboxFlowResult {
+interface FlowStart {
+  readonly flow: Flow;
+  readonly start: RunStart;
+}
+
+function append(
+  state: MemoryState,
+  arrival: Arrival,
+  { flow, start }: FlowStart,
+  dedupeAfter: number,
+): AppendInboxFlowResult {
   const { _flowId } = start;
   let inbox = state.inboxes.get(_flowId);
   if (inbox === undefined) state.inboxes.set(_flowId, (inbox = new Inbox()));
   const duplicates = arrival.records.length === 0 ? 0 : inbox.add(arrival, state.nextSeq(), dedupeAfter);
   const appended = { _flowId, duplicates, pages: inbox.pages.size };
-  const flow = state.flows.get(_flowId);
   const waits = state.queues.get(_flowId)?.waiting.some(isRealtime) ?? false;
-  if (flow === undefined || waits || state.runs.has(start._id) || !isWanted(state, flow, inbox, arrival.at))
-    return appended;
+  if (waits || state.runs.has(start._id) || !isWanted(state, flow, inbox, arrival.at)) return appended;
   return { ...appended, run: enqueue(state, start, flow) };
 }
 
@@ -62,11 +70,10 @@ function isPaused(place: ImportPlace | undefined, now: number): boolean {
   return resumeAt === undefined || resumeAt > isoOf(now);
 }
 
-function slowestImport(state: MemoryState, _flowId: string): string {
-  const flow = state.flows.get(_flowId);
-  const places = state.places.get(_flowId);
-  let slowest = { _importId: flow?._importId ?? "", inbox: Infinity };
-  for (const _importId of flow === undefined ? [] : importIdsOf(flow)) {
+function slowestImport(state: MemoryState, flow: Flow): string {
+  const places = state.places.get(flow._id);
+  let slowest = { _importId: "", inbox: Infinity };
+  for (const _importId of importIdsOf(flow)) {
     const inbox = Number(places?.get(_importId)?.inbox ?? 0);
     if (inbox < slowest.inbox) slowest = { _importId, inbox };
   }

@@ -1,3 +1,5 @@
+import { itemAt } from "../../model/item-at.ts";
+
 /** What a {@link Sequence} holds: its place never changes and orders it among the others. */
 export interface NumberedEntry {
   readonly seq: number;
@@ -50,7 +52,7 @@ export class Sequence<Entry extends NumberedEntry> {
     let high = this.#entries.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#entries[middle]?.seq ?? Infinity) <= seq) low = middle + 1;
+      if (itemAt(this.#entries, middle).seq <= seq) low = middle + 1;
       else high = middle;
     }
     return low;

@@ -34,8 +34,8 @@ export class Batching {
   readonly #executing: Executing;
   /** Transactions by the first value of what they begin with, such as a flow's id: of each, one at a time. */
   readonly #queues = new Map<string, Fifo<Entry>>();
-  /** Keys of queues none of whose transactions is under way. */
-  readonly #ready = new Fifo<string>();
+  /** Queues none of whose transactions is under way. */
+  readonly #ready = new Fifo<Fifo<Entry>>();
   #underWay = 0;
   #isBeginning = false;
 
@@ -48,14 +48,13 @@ export class Batching {
     const key = lockedFirst(transaction());
     if (key === undefined) return this.#executing.alone(transaction);
     return new Promise<T>((resolve, reject) => {
-      const queue = this.#queues.get(key);
-      const entry = { key, transaction, resolve: resolve as (value: unknown) => void, reject };
-      if (queue !== undefined) queue.add(entry);
-      else {
-        this.#queues.set(key, new Fifo(entry));
-        this.#ready.add(key);
-        void this.#begin();
-      }
+      const known = this.#queues.get(key);
+      const queue = known ?? new Fifo<Entry>();
+      queue.add({ key, queue, transaction, resolve: resolve as (value: unknown) => void, reject });
+      if (known !== undefined) return;
+      this.#queues.set(key, queue);
+      this.#ready.add(queue);
+      void this.#begin();
     });
   }
 
@@ -69,11 +68,7 @@ export class Batching {
 
   async #runSome(): Promise<void> {
     this.#underWay++;
-    const entries: Entry[] = [];
-    while (entries.length < mostTogether && this.#ready.size > 0) {
-      const entry = this.#queues.get(this.#ready.shift() ?? "")?.shift();
-      if (entry !== undefined) entries.push(entry);
-    }
+    const entries = this.#ready.take(mostTogether).flatMap((queue) => queue.take(1));
     const left = await this.#execute(entries);
     for (const entry of entries) this.#finish(entry, left.includes(entry));
     this.#underWay--;
@@ -81,30 +76,25 @@ export class Batching {
   }
 
   #finish(entry: Entry, isLeft: boolean): void {
-    const { key } = entry;
-    const queue = this.#queues.get(key);
-    if (isLeft) queue?.putBack(entry);
-    if (queue === undefined || queue.size === 0) this.#queues.delete(key);
-    else this.#ready.add(key);
+    const { key, queue } = entry;
+    if (isLeft) queue.putBack(entry);
+    if (queue.size === 0) this.#queues.delete(key);
+    else this.#ready.add(queue);
   }
 
   /** Settles the entries but those it returns, which have to be executed after one of the others. */
   async #execute(entries: readonly Entry[]): Promise<readonly Entry[]> {
-    const [first] = entries;
-    if (first === undefined) return [];
-    if (entries.length === 1) {
-      await this.#settleAlone(first);
-      return [];
+    if (entries.length > 1) {
+      try {
+        const { done, left } = await this.#executing.together((statements) => inSteps(entries, statements));
+        for (const [entry, value] of done) entry.resolve(value);
+        return left;
+      } catch {
+        // Whatever it was, it concerns one of them: alone, each has its own result.
+      }
     }
-    try {
-      const { done, left } = await this.#executing.together((statements) => inSteps(entries, statements));
-      for (const [entry, value] of done) entry.resolve(value);
-      return left;
-    } catch {
-      // Whatever it was, it concerns one of them: alone, each has its own result.
-      await Promise.all(entries.map((entry) => this.#settleAlone(entry)));
-      return [];
-    }
+    await Promise.all(entries.map((entry) => this.#settleAlone(entry)));
+    return [];
   }
 
   async #settleAlone({ transaction, resolve, reject }: Entry): Promise<void> {
@@ -112,15 +102,11 @@ export class Batching {
   }
 }
 
-/** First in, first out: removing the first one moves no other, however many wait. */
+/** First in, first out: removing the first ones moves few others, however many wait. */
 class Fifo<T> {
   #back: T[] = [];
   /** The front of the queue in reverse. */
   #front: T[] = [];
-
-  constructor(...items: readonly T[]) {
-    for (const item of items) this.add(item);
-  }
 
   get size(): number {
     return this.#front.length + this.#back.length;
@@ -135,14 +121,16 @@ class Fifo<T> {
     this.#front.push(item);
   }
 
-  shift(): T | undefined {
-    if (this.#front.length === 0) [this.#front, this.#back] = [this.#back.reverse(), []];
-    return this.#front.pop();
+  /** Removes the first ones, as many as there are. */
+  take(most: number): readonly T[] {
+    if (this.#front.length < most) [this.#front, this.#back] = [[...this.#back.reverse(), ...this.#front], []];
+    return this.#front.splice(-most).reverse();
   }
 }
 
 interface Entry {
   readonly key: string;
+  readonly queue: Fifo<Entry>;
   readonly transaction: Transaction<unknown>;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -152,14 +140,39 @@ interface Entry {
 function lockedFirst(body: TransactionBody<unknown>): string | undefined {
   const { done, value } = body.next([]);
   if (done === true || value.locks !== "flows") return undefined;
-  const [key] = value.values;
-  return typeof key === "string" ? key : undefined;
+  return String(value.values[0]);
 }
 
-interface Member {
+/** A transaction among others. */
+class Member {
   readonly entry: Entry;
-  readonly body: TransactionBody<unknown>;
-  step: IteratorResult<Statement, unknown>;
+  /** Rows that its first statement would lock. */
+  wanted: readonly LockedRow[] = [];
+  readonly #body: TransactionBody<unknown>;
+  #step: IteratorResult<Statement, unknown>;
+
+  constructor(entry: Entry) {
+    this.entry = entry;
+    this.#body = entry.transaction();
+    this.#step = this.#body.next([]);
+  }
+
+  /** What it asks for now, or has returned. */
+  get step(): IteratorResult<Statement, unknown> {
+    return this.#step;
+  }
+
+  advance(rows: readonly unknown[]): void {
+    this.#step = this.#body.next(rows);
+    // What it would lock now may be another one's, or others may lock it in another order.
+    if (this.#step.done !== true && this.#step.value.locks !== false) throw new Error("it locks more than at first");
+  }
+}
+
+/** Those that ask for the same statement, and its values for each. */
+interface Asking {
+  readonly members: Member[];
+  readonly sets: (readonly SqlValue[])[];
 }
 
 interface InSteps {
@@ -168,40 +181,28 @@ interface InSteps {
 }
 
 async function inSteps(entries: readonly Entry[], statements: StatementsOfMany): Promise<InSteps> {
-  const begun = entries.map((entry) => memberOf(entry));
+  const begun = entries.map((entry) => new Member(entry));
   const members = await lockAll(begun, statements);
   const left = begun.filter((member) => !members.includes(member)).map(({ entry }) => entry);
-  for (let active = members; active.length > 0; active = active.filter(({ step }) => step.done !== true))
-    for (const [sql, asking] of bySql(active)) await takeStep(sql, asking, statements);
+  for (let active = bySql(members); active.size > 0; active = bySql(members))
+    for (const [sql, asking] of active) await takeStep(sql, asking, statements);
   return { done: members.map(({ entry, step }) => [entry, step.value] as const), left };
-}
-
-function memberOf(entry: Entry): Member {
-  const body = entry.transaction();
-  return { entry, body, step: body.next([]) };
 }
 
 // First it is seen what each would lock, then all is locked at once: no two processes wait for each other's flows.
 async function lockAll(members: readonly Member[], statements: StatementsOfMany): Promise<readonly Member[]> {
-  const wanted = new Map<Member, readonly LockedRow[]>();
-  for (const [sql, asking] of bySql(members)) {
-    const sets = asking.map(valuesOf);
+  for (const [sql, { members: asking, sets }] of bySql(members)) {
     const found = sql === lockOfFlow ? sets.map(([id]) => [{ id }]) : await statements.each(withoutLock(sql), sets);
-    for (const [index, member] of asking.entries()) wanted.set(member, (found[index] ?? []) as readonly LockedRow[]);
+    for (const [index, member] of asking.entries()) member.wanted = found[index] as readonly LockedRow[];
   }
   const taken = new Set<string>();
-  const chosen = members.filter((member) => {
-    const _ids = (wanted.get(member) ?? []).map(({ id }) => id);
-    if (_ids.some((id) => taken.has(id))) return false;
-    for (const id of _ids) taken.add(id);
+  const chosen = members.filter(({ wanted }) => {
+    if (wanted.some(({ id }) => taken.has(id))) return false;
+    for (const { id } of wanted) taken.add(id);
     return true;
   });
   const locked = new Set(await statements.lockFlows([...taken]));
-  for (const member of chosen)
-    advance(
-      member,
-      (wanted.get(member) ?? []).filter(({ id }) => locked.has(id)),
-    );
+  for (const member of chosen) member.advance(member.wanted.filter(({ id }) => locked.has(id)));
   return chosen;
 }
 
@@ -214,27 +215,21 @@ function withoutLock(sql: string): string {
   return sql.slice(0, -lockClause.length);
 }
 
-async function takeStep(sql: string, asking: readonly Member[], statements: StatementsOfMany): Promise<void> {
-  const rows = await statements.each(sql, asking.map(valuesOf));
-  for (const [index, member] of asking.entries()) advance(member, rows[index] ?? []);
+async function takeStep(sql: string, { members, sets }: Asking, statements: StatementsOfMany): Promise<void> {
+  const found = await statements.each(sql, sets);
+  for (const [index, rows] of found.entries()) members[index]?.advance(rows);
 }
 
-function advance(member: Member, rows: readonly unknown[]): void {
-  member.step = member.body.next(rows);
-  // What it would lock now may be another one's, or others may lock it in another order.
-  if (member.step.done !== true && member.step.value.locks !== false) throw new Error("it locks more than at first");
-}
-
-function bySql(members: readonly Member[]): ReadonlyMap<string, readonly Member[]> {
-  const all = new Map<string, Member[]>();
+/** Those that have not returned, by what they ask for. */
+function bySql(members: readonly Member[]): ReadonlyMap<string, Asking> {
+  const all = new Map<string, Asking>();
   for (const member of members) {
     if (member.step.done === true) continue;
-    const { sql } = member.step.value;
-    const asking = all.get(sql);
-    if (asking === undefined) all.set(sql, [member]);
-    else asking.push(member);
+    const { sql, values } = member.step.value;
+    const asking = all.get(sql) ?? { members: [], sets: [] };
+    asking.members.push(member);
+    asking.sets.push(values);
+    all.set(sql, asking);
   }
   return all;
 }
-
-const valuesOf = ({ step }: Member): readonly SqlValue[] => (step.done === true ? [] : step.value.values);

@@ -130,8 +130,7 @@ export class Bell {
   }
 
   #heard(channel: string): void {
-    const topic = topics.find((each) => channel === `${this.#channel}_${each}`);
-    if (topic !== undefined) this.#call(topic);
+    for (const topic of topics) if (channel === `${this.#channel}_${topic}`) this.#call(topic);
   }
 
   #call(topic: BellTopic): void {

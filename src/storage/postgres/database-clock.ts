@@ -4,29 +4,29 @@ import { type PostgresPool, types } from "./pool.ts";
 /** How often the database is asked the time when the clock is first read: the shortest round trip knows it best. */
 const tries = 5;
 
-/** How old a measurement may be before the next one is made, in milliseconds. */
-const freshMs = 30_000;
-
 /**
  * The time of the database's computer, which is the same for all processes that use it. It is measured, and goes on from
  * there by elapsed time: the clock of this computer does not matter.
  */
 export class DatabaseClock implements Clock {
   readonly #pool: Pick<PostgresPool, "query">;
+  readonly #freshMs: number;
   /** What the database's time is when nothing has elapsed. */
   #origin = 0;
   #measuredAt = 0;
   #measuring: Promise<void> | undefined;
   #isClosed = false;
 
-  constructor(pool: Pick<PostgresPool, "query">) {
+  /** `freshMs`: how old a measurement may be before the next one is made, in milliseconds. */
+  constructor(pool: Pick<PostgresPool, "query">, freshMs = 30_000) {
     this.#pool = pool;
+    this.#freshMs = freshMs;
   }
 
   now(): number {
     const elapsed = elapsedMs();
     // What fails is tried again by a later call; until then time passes as it does here.
-    if (elapsed - this.#measuredAt >= freshMs && !this.#isClosed) void this.measure().catch(() => undefined);
+    if (elapsed - this.#measuredAt >= this.#freshMs && !this.#isClosed) void this.measure().catch(() => undefined);
     return Math.floor(this.#origin + elapsed);
   }
 

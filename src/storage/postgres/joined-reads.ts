@@ -47,7 +47,7 @@ export class JoinedReads {
         sql,
         asked.map(({ values }) => values),
       );
-      for (const [index, { resolve }] of asked.entries()) resolve(rows[index] ?? []);
+      for (const [index, found] of rows.entries()) asked[index]?.resolve(found);
     } catch (error) {
       if (asked.length === 1) asked[0]?.reject(error);
       else for (const one of asked) void this.#settle(sql, [one]);

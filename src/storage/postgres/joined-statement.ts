@@ -22,9 +22,9 @@ export function joinedStatement(text: string, types: readonly string[]): JoinedS
   const values = `unnest(${types.map((type, index) => `$${index + 1}::text::${type}[]`).join(", ")})`;
   const names = [...types.map((_, index) => `p${index + 1}`), place].join(", ");
   const sets = `${values} with ordinality as ${alias} (${names})`;
-  const [verb = ""] = /^\s*\w+/.exec(text) ?? [];
-  const join = joins.get(verb.trim().toLowerCase());
-  const joined = join?.(text.trim(), { sets, types });
+  const statement = text.trim();
+  const verb = statement.replace(/\W.*$/s, "").toLowerCase();
+  const joined = joins.get(verb)?.(statement, { sets, types });
   if (joined === undefined) return undefined;
   return { text: joined, valuesOf: (all) => arraysOf(all, types.length), rowsOf: byPlace };
 }
@@ -145,10 +145,10 @@ function elementOf(value: SqlValue): string {
 
 function byPlace(rows: readonly unknown[], sets: readonly (readonly SqlValue[])[]): readonly (readonly unknown[])[] {
   const all = sets.map((): unknown[] => []);
-  const byId = new Map(sets.map(([id], index) => [id, index]));
+  const byId = new Map<unknown, number>(sets.map(([id], index) => [id, index]));
   for (const row of rows as readonly { readonly [place]?: number; readonly [placeId]?: string }[]) {
-    const index = row[place] === undefined ? byId.get(row[placeId] ?? null) : row[place] - 1;
-    if (index !== undefined) all[index]?.push(row);
+    const index = row[place] === undefined ? byId.get(row[placeId]) : row[place] - 1;
+    all[Number(index)]?.push(row);
   }
   return all;
 }

@@ -13,8 +13,9 @@ export async function versionOf(pool: Pick<PostgresPool, "query">, schema: strin
   const table = `${quoted(schema)}."schema"`;
   const [row] = await rowsOf<{ found: string | null }>(pool, `select to_regclass($1)::text as found`, [table]);
   if (row?.found == null) return 0;
-  const [newest] = await rowsOf<{ version: number | null }>(pool, `select max(version) as version from ${table}`);
-  return checkVersion(newest?.version ?? 0);
+  const newest = await rowsOf(pool, `select coalesce(max(version), 0) as version from ${table}`);
+  const [{ version }] = newest as readonly [{ readonly version: number }];
+  return checkVersion(version);
 }
 
 /**

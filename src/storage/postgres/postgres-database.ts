@@ -128,13 +128,13 @@ export class PostgresDatabase implements SqlDatabase {
     sets: readonly (readonly SqlValue[])[],
   ): Promise<readonly (readonly unknown[])[]> {
     const joined = sets.length === 1 ? undefined : await this.#joinedOf(connection, sql);
-    if (joined === undefined) {
-      const all: (readonly unknown[])[] = [];
-      for (const values of sets) all.push((await connection.query(this.#queryOf(this.#spelling.of(sql), values))).rows);
-      return all;
+    if (joined !== undefined) {
+      const { rows } = await connection.query(this.#queryOf(joined, joined.valuesOf(sets)));
+      return joined.rowsOf(rows, sets);
     }
-    const { rows } = await connection.query(this.#queryOf(joined, joined.valuesOf(sets)));
-    return joined.rowsOf(rows, sets);
+    const all: (readonly unknown[])[] = [];
+    for (const values of sets) all.push((await connection.query(this.#queryOf(this.#spelling.of(sql), values))).rows);
+    return all;
   }
 
   async #joinedOf(connection: PostgresPool | PostgresClient, sql: string) {

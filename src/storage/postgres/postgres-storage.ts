@@ -148,10 +148,5 @@ const openRules: Shape<PostgresOptions> = {
   ...migrateRules,
   migrate: v.optional(oneOf("auto", "check")),
   prepare: v.optional(boolean),
-  listen: v.optional(v.custom((value) => value === false || isPool(value), `false, or ${poolWords}`)),
+  listen: v.optional(v.custom((value) => value === false || v.is(poolRule, value), `false, or ${poolWords}`)),
 };
-
-function isPool(value: unknown): boolean {
-  const { query, connect } = (value ?? {}) as Partial<Record<keyof PostgresPool, unknown>>;
-  return typeof query === "function" && typeof connect === "function";
-}

@@ -72,7 +72,7 @@ async function copyTable(source: SqlDatabase, target: SqlDatabase, table: Table)
     const last = rows.at(-1);
     if (last === undefined) break;
     await target.runTransaction(() => insertRows(name, rows));
-    after = key.map((column) => last[column] ?? null);
+    after = key.map((column) => last[column] as SqlValue);
   }
   if (highest === undefined) return;
   const [row] = (await source.query(statement(highest))) as readonly { readonly seq: number | null }[];

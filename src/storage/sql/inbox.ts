@@ -351,7 +351,7 @@ function* unseen(
       ...some.flatMap((id) => [_flowId, id, at]),
       dedupeAfter,
     );
-    for (const { id } of rows) fresh.push(places.get(id) ?? 0);
+    for (const { id } of rows) fresh.push(Number(places.get(id)));
   }
   // Rows are returned in an order of the database's.
   fresh.sort((one, other) => one - other);

@@ -229,8 +229,8 @@ export function endRun({ _runId, token }: RunLease, ending: RunEnding): Transact
       if (end !== "canceled" && resume !== undefined) resumed = yield* enqueueUnlessCovered(resume);
     }
     const chained: ChainResult[] = [];
-    if (end === "completed")
-      for (const start of next?.starts ?? []) chained.push(yield* chainRun(start, next?.maxQueued ?? 0));
+    if (end === "completed" && next !== undefined)
+      for (const start of next.starts) chained.push(yield* chainRun(start, next.maxQueued));
     return { run, more: yield* hasMore(row.flow_id), ...optional("resume", resumed), next: chained };
   };
 }

@@ -1,3 +1,4 @@
+import { itemAt } from "../../model/item-at.ts";
 import type { SqlValue, TransactionBody } from "./database.ts";
 
 // Of transactions that are executed at the same time, those that change the same flow go one after the other: each locks
@@ -72,10 +73,8 @@ const portion = 512;
 
 // Few different statements are kept prepared: their sizes are powers of two, filled up with the last value.
 function filled<Value>(values: readonly Value[]): readonly Value[] {
-  const last = values.at(-1);
-  if (last === undefined) return values;
   const size = 2 ** Math.ceil(Math.log2(values.length));
-  return [...values, ...Array.from({ length: size - values.length }, () => last)];
+  return [...values, ...Array.from({ length: size - values.length }, () => itemAt(values, values.length - 1))];
 }
 
 function marksOf(values: readonly SqlValue[]): string {

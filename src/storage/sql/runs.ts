@@ -334,7 +334,7 @@ function* overlap({ _flowId }: RunStart, rule: OverlapRule): TransactionBody<Que
       `select count(*) as waiting from poundlock_runs where flow_id = ? and stage = 0`,
       _flowId,
     );
-    if ((row?.waiting ?? 0) < rule.maxQueued) return undefined;
+    if (Number(row?.waiting) < rule.maxQueued) return undefined;
   }
   const run = yield* coalesce(_flowId);
   return run === undefined ? undefined : { outcome: "coalesced", run };

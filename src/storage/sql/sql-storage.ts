@@ -178,7 +178,7 @@ export class SqlStorage extends SqlProcessStorage implements Storage {
 
   async dueFlows(until: number, limit: number, after?: DuePlace): Promise<readonly Flow[]> {
     const query = (wanted: number, last?: FlowRow) =>
-      flowsDue(until, wanted, last === undefined ? after : { dueAt: last.due_at ?? 0, _flowId: last.id });
+      flowsDue(until, wanted, last === undefined ? after : { dueAt: Number(last.due_at), _flowId: last.id });
     return this.#readEnough("dueFlows", limit, query, flowOf);
   }
 

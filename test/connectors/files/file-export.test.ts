@@ -127,6 +127,15 @@ describe("which files are read", () => {
     expect([idsOf(first), idsOf(next)]).toEqual([[1, 2, 3], [6]]);
   });
 
+  test.each(["in/only.ndjson", "only.ndjson"])("the one that is named without a pattern: %s", async (match) => {
+    const files = new FilesInMemory();
+    files.set(match, lines(1, 2), 1);
+    files.set(`${match}.old`, lines(3, 4), 1);
+    files.set("in/other.ndjson", lines(5, 6), 1);
+
+    expect(idsOf(await read(files, {}, { match }))).toEqual([1, 2]);
+  });
+
   test("a file that was changed is read anew, or on from its end if it grows", async () => {
     const files = new FilesInMemory();
     files.set("in/a.ndjson", `${lines(1, 3)}{"id"`, 100);
@@ -182,7 +191,42 @@ test("a reading that catches up gives exactly what the others have read, part of
   expect(idsOf(await read(files, { checkpoint: until }))).toEqual([10, 6, 7, 8, 9]);
 });
 
+test("a reading that catches up ends within a file that is packed, as one in the open", async () => {
+  const files = new FilesInMemory(16);
+  files.set("in/a.ndjson.gz", gzipSync(lines(1, 9)), 1);
+  const match = "in/*";
+  const others = await read(files, {}, { match });
+  const until = others[1]?.checkpoint;
+
+  const behind = await read(files, { until }, { match });
+
+  expect(idsOf(behind)).toEqual([1, 2, 3, 4]);
+  expect(lastOf(behind)).toEqual(until);
+});
+
+test("reading goes on in an array of JSON whose beginning fills many chunks", async () => {
+  const files = new FilesInMemory(8);
+  const format = jsonArray<Line>({ at: ["deep", "items"] });
+  const items = Array.from({ length: 6 }, (_, index) => ({ id: index + 1 }));
+  files.set("in/a.json", JSON.stringify({ head: "x".repeat(50), deep: { items } }), 1);
+  const [first] = await read(files, {}, { match: "in/*", format });
+
+  const rest = await read(files, { checkpoint: first?.checkpoint }, { match: "in/*", format });
+
+  expect(idsOf(rest)).toEqual([3, 4, 5, 6]);
+});
+
 describe("what cannot be read", () => {
+  test("is a failure of the page that it is on, also of the last record of a part", async () => {
+    const files = new FilesInMemory();
+    files.set("in/a.ndjson", `${lines(1, 4)}broken\n${lines(6, 6)}`, 1);
+
+    const pages = await read(files);
+
+    expect(pages.map(({ unreadable = [] }) => unreadable.map(({ raw }) => raw))).toEqual([[], [], ["broken"]]);
+    expect(idsOf(pages)).toEqual([1, 2, 3, 4, 6]);
+  });
+
   test("is a failure with its file and line, and the rest of the file is delivered", async () => {
     const files = new FilesInMemory();
     files.set("prices/a.csv", 'sku,price\na,1\nb,2\n"c,3\n', 1);

@@ -204,6 +204,26 @@ describe("a CSV file", () => {
     expect(() => csv<object>().write([{ a: () => 1 }], { first: true })).toThrow("a cannot be written as text");
   });
 
+  test("is written of the rows that `write` makes, and one empty field stays a row", () => {
+    const format = csv<number>({ columns: ["n"], write: (n) => ({ n: n === 0 ? "" : n }) });
+
+    const text = Buffer.from(format.write([1, 0, 2], { first: true })).toString();
+
+    expect(text).toBe('n\n1\n""\n2\n');
+    expect(read(csv(), text).records).toEqual([{ n: "1" }, { n: "" }, { n: "2" }]);
+  });
+
+  test.each([[[]], [[0]], [[4]]])("has no rows in empty lines, beside rows in quotes or not, cut at %j", (cutAt) => {
+    const rows = ["1", "3", "5"].map((a) => ({ a, b: "2" }));
+
+    expect(read(csv(), "a,b\n\n1,2\n\n\n3,2\n5,2\n\n", cutAt).records).toEqual(rows);
+    expect(read(csv(), 'a,b\r\n"1","2"\r\n\r\n"3",2\r\n\n5,"2"\n\n', cutAt).records).toEqual(rows);
+  });
+
+  test("whose names of columns cannot be read is refused as a whole", () => {
+    expect(() => read(csv(), 'a"b,c\n1,2\n')).toThrow("line 1, column 2: a quote stands within a field");
+  });
+
   test.each([
     [{ delimiter: ", " }, "csv.delimiter"],
     [{ delimiter: '"' }, "csv.delimiter"],
@@ -271,6 +291,28 @@ test("NDJSON goes on after a line that is none, names it, and passes over empty 
       ['"\uFFFD"', "line 6: it is not UTF-8"],
     ]);
   }
+});
+
+test("NDJSON may end without a line end, in letters of any script, and in what is no UTF-8", () => {
+  const broken = Buffer.concat([Buffer.from('{"a":1}\n'), Buffer.from([0xff])]);
+
+  expect(read(ndjson(), '{"a":"ü"}\n{"a":"😀"}').records).toEqual([{ a: "ü" }, { a: "😀" }]);
+  expect(problems(read(ndjson(), broken))).toEqual([["\ufffd", expect.stringContaining("UTF-8")]]);
+});
+
+test("an array of JSON is found behind keys and values with quotes, braces and escapes in them", () => {
+  const text = '{"a\\"b":"]\\\\","x":{"items":[9]},"items":[1,"\\u00e9"]}';
+
+  expect(read(jsonArray({ at: ["items"] }), text).records).toEqual([1, "é"]);
+  expect(read(jsonArray({ at: ["items"] }), text, [0, 2]).records).toEqual([1, "é"]);
+  expect(() => read(jsonArray(), '{"items":[1]}')).toThrow("there is no array at the top");
+});
+
+test("an array of JSON goes on after an element that is no UTF-8", () => {
+  const found = read(jsonArray(), Buffer.concat([Buffer.from('[1,"'), Buffer.from([0xff]), Buffer.from('",2]')]));
+
+  expect(problems(found)).toEqual([['"\ufffd"', "line 1: it is not UTF-8"]]);
+  expect(found.records).toEqual([1, '"\ufffd"', 2]);
 });
 
 test("an array of JSON goes on after an element that is none, and says where it is never closed", () => {

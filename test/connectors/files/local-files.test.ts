@@ -60,6 +60,16 @@ describe("files of this computer", () => {
     expect((await files.list("", signal)).map(({ path }) => path)).toEqual(["y/a.txt"]);
   });
 
+  test("are not made below what is a file", async () => {
+    const files = localFiles(folder);
+    await files.write("a.txt", Buffer.from("a"), { sync: "none" });
+
+    await expect(files.append?.("a.txt/b.txt", 0, Buffer.from("b"), { sync: "none" })).rejects.toMatchObject({
+      code: "ENOTDIR",
+    });
+    expect((await files.list("", signal)).map(({ path }) => path)).toEqual(["a.txt"]);
+  });
+
   test.each(["../a", "/etc/passwd", "a/../../b", "", "a//b", "./a", "a\0b"])("%j leads nowhere else", async (path) => {
     const files = localFiles(folder);
 

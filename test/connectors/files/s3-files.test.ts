@@ -48,6 +48,13 @@ const open = async () => {
   };
 };
 
+/** The client, but for some methods. */
+const stubbed = (methods: object) =>
+  new Proxy<S3Client>(client, {
+    get: (target, name: keyof S3Client) =>
+      name in methods ? (Reflect.get(methods, name) as unknown) : target[name].bind(target),
+  });
+
 const failing = (name: string, httpStatusCode?: number) =>
   Object.assign(new Error("it says so"), { name, $metadata: { httpStatusCode } });
 
@@ -105,6 +112,34 @@ describe("files in a bucket", () => {
     expect(await files.sizeOf?.("other.bin")).toBeUndefined();
   });
 
+  test("are read from a byte up to another one, and where there is none nothing is asked for", async () => {
+    const { files } = await open();
+    await files.write("range.txt", Buffer.from("0123456789"), { sync: "full" });
+    const part = async (start: number, end: number) => {
+      const parts: Uint8Array[] = [];
+      for await (const chunk of files.read("range.txt", start, end)) parts.push(chunk);
+      return Buffer.concat(parts).toString();
+    };
+
+    expect(await Promise.all([part(2, 5), part(0, 3), part(5, 5), part(7, 3)])).toEqual(["234", "012", "", ""]);
+  });
+
+  test("are what is left of them with a server that names neither sizes nor bodies nor tags", async () => {
+    const completed: unknown[] = [];
+    const empty = { getObject: async () => ({}), headObject: async () => ({}), uploadPart: async () => ({}) };
+    const multipart = {
+      createMultipartUpload: async () => ({ UploadId: "1" }),
+      completeMultipartUpload: async (request: object) => completed.push(request),
+    };
+    const files = s3Files({ client: stubbed({ ...empty, ...multipart }), bucket: "drop" });
+
+    await files.write("a", Buffer.alloc(17 * 1024 * 1024), { sync: "full" });
+
+    expect(await textOf(files, "a")).toBe("");
+    expect(await files.sizeOf?.("a")).toBe(0);
+    expect(completed).toMatchObject([{ MultipartUpload: { Parts: [{ PartNumber: 1 }, { PartNumber: 2 }] } }]);
+  });
+
   test("can be added to by no import", async () => {
     const { files } = await open();
 
@@ -133,6 +168,17 @@ describe("what a bucket says", () => {
     expect(await fateOf(Promise.resolve(written))).toBe(expected);
     await expect(written).rejects.toThrow("drop/out/a.ndjson: ");
     await expect(files.list("", signal)).rejects.toThrow("it says so");
+  });
+
+  test.each<[what: string, error: unknown, expected: string]>([
+    ["an error without a response", new Error("socket hang up"), "retryLater"],
+    ["what is no error", "socket hang up", "retryLater"],
+    ["an abort, which stays one", Object.assign(new Error("aborted"), { name: "AbortError" }), "error"],
+  ])("%s is for now", async (_, error, expected) => {
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as a client of another author may
+    const files = s3Files({ client: stubbed({ headObject: () => Promise.reject(error) }), bucket: "drop" });
+
+    expect(await fateOf(files.sizeOf?.("a") ?? Promise.resolve())).toBe(expected);
   });
 
   test("that breaks off in the middle of a body is read again later", async () => {

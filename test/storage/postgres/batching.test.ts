@@ -138,6 +138,21 @@ describe("transactions that lock a flow first", () => {
     expect(aloneOnes).toEqual(["a", "b", "c"]);
   });
 
+  test("are executed alone if what they would lock cannot be looked up without locking it", async () => {
+    const { asked, batching, aloneOnes } = fakeDatabase();
+    const sharing = (flow: string): Transaction<unknown> =>
+      function* () {
+        yield { ...statement("select id from poundlock_flows where id = ? for share", flow), locks: "flows" };
+        return flow;
+      };
+
+    const values = await all(batching, ["a", "b"].map(sharing));
+
+    expect(values).toEqual(["a", "b"]);
+    expect(asked).toEqual([]);
+    expect(aloneOnes).toEqual(["a", "b"]);
+  });
+
   test("are executed alone if one of them has to lock more than at first", async () => {
     const { batching, aloneOnes } = fakeDatabase(["gone"]);
 

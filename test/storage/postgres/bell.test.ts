@@ -108,9 +108,39 @@ test("a listener whose connection is cut looks once when it is back, and hears a
   end();
   await bell.close();
   await own.end();
-  // The server takes a moment to see that it has gone.
+  // The server ends a connection after its client has.
   await until(async () => (await listeners("cut_listener")).length === 0);
-  expect(await listeners("cut_listener")).toEqual([]);
+});
+
+test("the wait before the next try to connect doubles, and begins anew after one that lasted", async () => {
+  let now = 0;
+  const waits: number[] = [];
+  const clock = {
+    ...systemClock,
+    now: () => now,
+    setTimer(callback: () => void, delayMs: number) {
+      waits.push(delayMs);
+      setImmediate(callback);
+      return () => undefined;
+    },
+  };
+  const lasted = [0, 0, 6_000];
+  const connect = () => {
+    now += lasted.shift() ?? 0;
+    return Promise.reject(new Error("refused"));
+  };
+  const bell = new Bell({
+    pool,
+    listen: { query: (query) => pool.query(query as never), connect },
+    schema: "refused",
+    clock,
+  });
+
+  bell.on("wakes", () => undefined);
+  await until(() => waits.length > 3);
+  await bell.close();
+
+  expect(waits.slice(0, 4)).toEqual([100, 200, 100, 200]);
 });
 
 test("with listen: false nothing is heard, and what another process adds is found by looking", async () => {

@@ -86,6 +86,20 @@ describe("a transaction", () => {
     expect(fake.released).toEqual([gone]);
   });
 
+  test("that cannot be rolled back, whatever the client rejects with, gives its connection up", async () => {
+    const fake = fakePool();
+    const query = (given: PostgresQuery) => {
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a client may
+      return given.text === "rollback" ? Promise.reject("gone") : Promise.reject(withCode("53100"));
+    };
+    const connect = async () => ({ query, release: (error?: Error) => void fake.released.push(error) });
+    const one = new PostgresDatabase({ pool: { query, connect }, schema: "s", prepare: true, clock });
+
+    await expect(one.runTransaction(select)).rejects.toMatchObject({ code: "53100" });
+
+    expect(fake.released).toEqual([new Error("not rolled back", { cause: "gone" })]);
+  });
+
   test("sees what others have committed since it began, and stops waiting for them after a while", async () => {
     const settings = await database.runTransaction(function* () {
       return yield* rowOf(
@@ -108,6 +122,33 @@ describe("a transaction", () => {
 
     await expect(database.query(statement("select 1 as one"))).resolves.toEqual([{ one: 1 }]);
   });
+});
+
+test("queries of one turn whose values have types that cannot be asked for are executed one after the other", async () => {
+  const fake = fakePool();
+  const one = new PostgresDatabase({ pool: fake.pool, schema: "s", prepare: true, clock });
+  const twice = () => Promise.all(["a", "b"].map((id) => one.query(statement("select ?", id))));
+
+  await twice();
+  await twice();
+
+  const executed = fake.asked.filter(({ text }) => text === "select $1");
+  expect(executed.map(({ values }) => values)).toEqual([["a"], ["b"], ["a"], ["b"]]);
+  expect(fake.asked.filter(({ text }) => text.startsWith("prepare"))).toHaveLength(1);
+});
+
+test("queries of one turn that are the same but for their values are one statement", async () => {
+  const asked: string[] = [];
+  const watched: PostgresPool = {
+    query: (query) => (asked.push(query.text), pool.query(query as never)),
+    connect: () => pool.connect(),
+  };
+  const one = new PostgresDatabase({ pool: watched, schema: "port", prepare: true, clock });
+
+  const rows = await Promise.all([1, 2, 3].map((number) => one.query(statement("select ?::bigint as number", number))));
+
+  expect(rows).toMatchObject([[{ number: 1 }], [{ number: 2 }], [{ number: 3 }]]);
+  expect(asked).toHaveLength(1);
 });
 
 test("connections that nobody uses may be cut", async () => {

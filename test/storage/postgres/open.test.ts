@@ -138,6 +138,29 @@ describe("the clock", () => {
     expect(Number.isInteger(first)).toBe(true);
   });
 
+  test("is asked for again once the measurement is old, and no more when it is closed", async () => {
+    const database = databaseAt([1_000_000]);
+    const clock = new DatabaseClock(database, 0);
+
+    clock.now();
+    await clock.close();
+    const asked = database.asked;
+    clock.now();
+    await clock.close();
+
+    expect([asked, database.asked]).toEqual([5, 5]);
+  });
+
+  test("that cannot be measured again goes on, and rejects nothing that is not waited for", async () => {
+    const database = databaseAt([1_000_000]);
+    const clock = new DatabaseClock(database, 0);
+    await clock.measure();
+    database.query = () => Promise.reject(new Error("away"));
+
+    expect(clock.now()).toBeLessThan(1_010_000);
+    await clock.close();
+  });
+
   test("goes on as it was when the database is away", async () => {
     const database = databaseAt([1_000_000]);
     const clock = new DatabaseClock(database);

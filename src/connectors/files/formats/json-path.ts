@@ -1,3 +1,5 @@
+import { itemAt } from "../../../model/item-at.ts";
+
 /** What the search for an array is within: an object, with the key that was read last, or an array. */
 interface Level {
   readonly kind: "object" | "array";
@@ -39,7 +41,7 @@ export class JsonPath {
   // After the token at this place; -1 if it is not complete.
   #step(bytes: Buffer, at: number): number {
     const level = this.#levels.at(-1);
-    switch (String.fromCharCode(bytes[at] ?? 0)) {
+    switch (String.fromCharCode(itemAt(bytes, at))) {
       case '"':
         return this.#string(bytes, at, level);
       case "{":

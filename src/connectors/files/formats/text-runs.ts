@@ -44,7 +44,7 @@ const windows1252 =
 
 function decodeWindows1252(bytes: Buffer): string {
   const text = bytes.toString("latin1");
-  return isAscii(bytes) ? text : text.replace(/[\x80-\x9F]/g, (each) => windows1252[each.charCodeAt(0) - 0x80] ?? each);
+  return isAscii(bytes) ? text : text.replace(/[\x80-\x9F]/g, (each) => windows1252.charAt(each.charCodeAt(0) - 0x80));
 }
 
 function decodeUtf8(bytes: Buffer): string | undefined {

@@ -122,7 +122,7 @@ function named(error: Error): Error {
 
 // Credentials and host keys that do not fit, or cannot be read, will not do so in a minute; a server that is not there may be back.
 function connectError(error: unknown): unknown {
-  const { level } = (error ?? {}) as { readonly level?: unknown };
+  const { level } = error as { readonly level?: unknown };
   const isRefused =
     level === "client-authentication" ||
     /host denied|verification failed|privateKey|passphrase/i.test(messageOf(error));

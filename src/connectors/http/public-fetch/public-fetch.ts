@@ -42,6 +42,6 @@ async function packed(init: RequestInit): Promise<RequestInit> {
   if (!(init.body instanceof FormData)) return init;
   const form = new Response(init.body);
   const headers = new Headers(init.headers);
-  headers.set("content-type", form.headers.get("content-type") ?? "");
+  headers.set("content-type", String(form.headers.get("content-type")));
   return { ...init, headers, body: new Uint8Array(await form.arrayBuffer()) };
 }

@@ -30,13 +30,13 @@ export async function listFailures(read: ReadRows, query: FailureQuery, failures
     return { items: page.items, ...optional("next", page.last) };
   }
   const [portion] = await read<PortionRow>(portionOf(query, stretch, mostExamined));
-  const { examined = 0, last = null } = portion ?? {};
-  if (last === null) return { items: [], examined: 0 };
+  if (portion?.last == null) return { items: [], examined: 0 };
+  const { examined, last } = portion;
   const page = await pageIn(read, { ...query, searched: true }, { stretch: { ...stretch, last }, failuresIn });
   // What follows the last one of a page is looked at again, for the next page.
   if (page.last !== undefined) {
     const [before] = await read<PortionRow>(portionOf(query, { ...stretch, last: Number(page.last) }, mostExamined));
-    return { items: page.items, next: page.last, examined: before?.examined ?? examined };
+    return { items: page.items, next: page.last, examined: Number(before?.examined) };
   }
   return { items: page.items, examined, ...optional("next", examined < mostExamined ? undefined : String(last)) };
 }
@@ -80,7 +80,7 @@ async function isSearch(read: ReadRows, query: FailureQuery): Promise<boolean> {
   if (text !== undefined) return true;
   if (keyPrefix === undefined || !isByPrefix(query)) return false;
   const [row] = await read<{ readonly size: number }>(keysInRange(keyPrefix, mostExamined + 1));
-  return (row?.size ?? 0) > mostExamined;
+  return Number(row?.size) > mostExamined;
 }
 
 async function pageIn(
