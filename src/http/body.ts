@@ -221,7 +221,7 @@ function parse(bytes: Uint8Array, { integers = "refuse", unreadStatus = 400 }: B
   try {
     parsed = parseJson(text, integers);
   } catch (error) {
-    throw badRequest("", `The body: expected JSON (${error instanceof Error ? withoutExcerpt(error.message) : ""})`);
+    throw badRequest("", `The body: expected JSON (${withoutExcerpt((error as Error).message)})`);
   }
   if (parsed.unread === undefined) return parsed.value;
   throw new HttpError(unreadStatus, parsed.unread.map(unreadProblem), {}, parsed.count);
@@ -280,5 +280,5 @@ function problemOf(issue: v.BaseIssue<unknown>): Problem {
 
 function expectedOf(issue: v.BaseIssue<unknown>): string {
   // Our shapes say what they expect; where one does not, valibot's words serve.
-  return issue.message.startsWith("Invalid ") ? (issue.expected ?? "something else") : issue.message;
+  return issue.message.startsWith("Invalid ") ? String(issue.expected) : issue.message;
 }

@@ -10,24 +10,23 @@ export function jsonText(value: unknown): string {
   // The values that enclose the current one: as they were found, and as they are written.
   const path: object[] = [];
   const writtenPath: object[] = [];
-  const enclosing = new Set<object>();
+  const enclosing = new Set<unknown>();
   return JSON.stringify(value, function (this: object, key, converted: unknown) {
     const original = (this as Readonly<Record<string, unknown>>)[key];
     // A Buffer has been converted by its own `toJSON`, to an object with an array.
     const found = ArrayBuffer.isView(original) ? original : converted;
     // `this` is the written form of the value that contains `found`.
     while (writtenPath.length > 0 && writtenPath.at(-1) !== this) {
-      const left = path.pop();
-      if (left !== undefined) enclosing.delete(left);
+      enclosing.delete(path.pop());
       writtenPath.pop();
     }
     const written = jsonValue(found);
     if (typeof written !== "object" || written === null) return written;
     // A map is written as a new array each time, so it is recognized by what was found.
-    if (enclosing.has(found as object)) return "[circular]";
+    if (enclosing.has(found)) return "[circular]";
     if (path.length === maxDepth) return "[too deep]";
     path.push(found as object);
-    enclosing.add(found as object);
+    enclosing.add(found);
     writtenPath.push(written);
     return written;
   });

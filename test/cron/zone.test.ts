@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { basisOf, checkCron, cronOf } from "../../src/cron/cron.ts";
+import { Zone } from "../../src/cron/zone.ts";
 
 const problems = (zone: string) => checkCron("0 9 * * *", zone);
 const expected = 'expected an IANA time zone such as "Europe/Berlin"';
@@ -149,4 +150,10 @@ describe("a runtime whose tz database is older than a zone", () => {
 
     expect(problems("America/Punta_Arenas")).toEqual([]);
   });
+});
+
+test("a runtime that shows no offset where there is none, as older ones do, is read as UTC", () => {
+  const winterInLondon = { format: () => "1/1/2030, GMT" } as unknown as Intl.DateTimeFormat;
+
+  expect(new Zone(winterInLondon).day(0)).toEqual({ offset: 0, change: undefined });
 });

@@ -79,7 +79,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "transactions that lock the same flow are never executed together, on PostgreSQL",
     file: "src/storage/postgres/batching.ts",
-    find: "if (_ids.some((id) => taken.has(id))) return false;",
+    find: "if (wanted.some(({ id }) => taken.has(id))) return false;",
     replace: "",
     tests: ["test/storage/postgres/batching.test.ts"],
   },
@@ -551,7 +551,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a page that comes again is cut off a file that pages are added to [files]",
     file: "src/connectors/files/appended-file.ts",
-    find: "isAgain ? Math.min(this.#note?.from ?? 0, size) : size",
+    find: "again === undefined ? size : Math.min(again.from, size)",
     replace: "size",
     tests: ["test/connectors/files/file-import.test.ts"],
   },
@@ -2017,7 +2017,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "no string of the host becomes markup of the page",
     file: "src/dashboard/page.ts",
-    find: `return text.replace(/[&<>"']/g, (character) => entities[character] ?? "");`,
+    find: `return text.replace(/[&<>"']/g, (character) => String(entities[character]));`,
     replace: "void entities; return text;",
     tests: ["test/dashboard/dashboard.test.ts"],
   },

@@ -93,7 +93,7 @@ export const linkHeader = {
 function nextAddress(call: Call, next: string): string {
   const { request, deps } = call;
   const { searchParams } = new URL(request.url);
-  searchParams.set("after", encryptedCursor(call, next).next ?? "");
+  searchParams.set("after", String(encryptedCursor(call, next).next));
   const path = deps.publicPath === undefined ? "" : deps.publicPath + pathOf(request.url).slice(deps.basePath.length);
   return `${path}?${searchParams.toString()}`;
 }

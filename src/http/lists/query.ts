@@ -170,7 +170,7 @@ export function readQuery(
   const given = collect(parameters, Object.keys(schema.entries), problems);
   const parsed = v.safeParse(schema, given);
   for (const issue of parsed.issues ?? []) {
-    const name = v.getDotPath(issue) ?? "";
+    const name = String(v.getDotPath(issue));
     problems.push(problem(name, `expected ${issue.message}, found ${formatValue(given[name])}`));
   }
   const query = parsed.output as Record<string, unknown>;

@@ -258,7 +258,7 @@ function settingsOf({ settings }: { readonly settings?: unknown }, issues: FlowI
 }
 
 function addParseIssue(issue: v.BaseIssue<unknown>, issues: FlowIssues): void {
-  const field = v.getDotPath(issue) ?? "";
+  const field = String(v.getDotPath(issue));
   if (issue.input === undefined && issue.path?.length === 1)
     issues.add("missing_required_field", field, () => "required, but not given");
   else issues.add("invalid_field", field, () => `expected ${issue.message}, found ${formatValue(issue.input)}`);

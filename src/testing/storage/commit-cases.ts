@@ -139,7 +139,7 @@ export const commitStorageCases: readonly StorageCase[] = [
     const { runLease } = await keepFailures(storage, [failureOf("1")]);
     await append(storage, arrivalOf("arrival"));
     const before = await everything(storage);
-    const inboxThrough = (await storage.readInbox("flow", { maxRecords: 10 }))[0]?.cursor ?? "";
+    const inboxThrough = defined((await storage.readInbox("flow", { maxRecords: 10 }))[0]).cursor;
     const page = pageOf(2, {
       ...moving({ checkpoint }),
       failures: [failureOf("2")],

@@ -64,7 +64,7 @@ export const flowStorageCases: readonly StorageCase[] = [
       ]);
 
       assert.deepEqual([...results].sort(), [false, true]);
-      assert.equal((await storage.findFlow("flow"))?.name, results[0] ? "One" : "Other");
+      assert.equal((await storage.findFlow("flow"))?.name, ["One", "Other"][results.indexOf(true)]);
     },
   },
 

@@ -194,8 +194,8 @@ export async function queue(
   changes: Partial<RunStart> = {},
 ): Promise<Run> {
   const queued = await storage.queueRun(startOf(_id, _flowId, changes), roomy);
-  assert.equal(queued.outcome, "queued", `run ${_id} was not queued: ${queued.outcome}`);
-  return defined("run" in queued ? queued.run : undefined);
+  assert.ok(queued.outcome === "queued", `run ${_id} was not queued: ${queued.outcome}`);
+  return queued.run;
 }
 
 /** A run that was claimed, and its lease. */
@@ -247,7 +247,8 @@ export async function append(
   rule = roomy,
 ): Promise<(AppendInboxResult & { outcome: "appended" })["flows"]> {
   const appended = await storage.appendInbox(arrival, rule);
-  return appended.outcome === "appended" ? appended.flows : assert.fail(`inbox of ${appended._flowId} is full`);
+  assert.ok(appended.outcome === "appended", `an inbox is full: ${JSON.stringify(appended)}`);
+  return appended.flows;
 }
 
 /** All records that wait in an inbox. */

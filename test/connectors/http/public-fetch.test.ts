@@ -120,3 +120,21 @@ test("through a connection an address that is not public is an error, or a stop"
     "was not sent: ERR_ADDRESS_NOT_PUBLIC, 169.254.169.254 has an address that is not public",
   );
 });
+
+describe("a name is looked up as Node does it", () => {
+  const lookup = (hostname: string, options: object) =>
+    new Promise<unknown>((resolve) =>
+      new PublicAddresses(["127.0.0.1", "::1"]).lookup(hostname, options, (error, address) => {
+        resolve(error ?? address);
+      }),
+    );
+
+  test("for one address, or for all", async () => {
+    expect(["127.0.0.1", "::1"]).toContain(await lookup("localhost", {}));
+    expect(await lookup("localhost", { all: true, family: 4 })).toEqual([{ address: "127.0.0.1", family: 4 }]);
+  });
+
+  test("and fails as there for one that cannot be", async () => {
+    expect(await lookup("no such host", {})).toMatchObject({ syscall: "getaddrinfo" });
+  });
+});

@@ -48,6 +48,9 @@ describe("what an answer asks to wait", () => {
     [404, { "x-ratelimit-reset": "30" }, undefined],
     [200, { ratelimit: '"minute";r=0;t=30, "day";r=500;t=3600' }, 30_000],
     [200, { ratelimit: '"minute";r=0;t=30, "day";r=0;t=3600' }, 3_600_000],
+    // What does not say when it is reset is waited for no longer than what does.
+    [200, { ratelimit: '"minute";r=0, "day";r=0;t=60' }, 60_000],
+    [200, { ratelimit: '"minute";r=0;t=60, "day";r=0' }, 60_000],
     [200, { ratelimit: '"minute";r=3;t=30' }, undefined],
   ])("%i %j: %s ms", (status, headers, ms) => {
     expect(askedWaitMs(status, new Headers(headers), now)).toBe(ms);

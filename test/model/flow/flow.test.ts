@@ -1,5 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { type Flow, definitionOf, readFlow, sameDefinition, writtenFields } from "../../../src/model/flow/flow.ts";
+import {
+  type Flow,
+  definitionOf,
+  namedIds,
+  readFlow,
+  sameDefinition,
+  writtenFields,
+} from "../../../src/model/flow/flow.ts";
 import { FlowIssues } from "../../../src/model/flow/flow-issues.ts";
 import { mergeJson, namedFields, patched } from "../../../src/model/flow/patch.ts";
 
@@ -340,4 +347,10 @@ describe("a JSON merge patch", () => {
 
     expect(() => mergeJson({}, deep)).not.toThrow();
   });
+});
+
+test("the ids in a list are trimmed, and empty in the place of what is none", () => {
+  expect(namedIds({ _runNextFlowIds: [" a ", 7, null] }, "_runNextFlowIds")).toEqual(["a", "", ""]);
+  expect(namedIds({ _runNextFlowIds: "a" }, "_runNextFlowIds")).toEqual([]);
+  expect(namedIds(null, "_runNextFlowIds")).toEqual([]);
 });

@@ -214,6 +214,10 @@ describe("a copy of what has no parts", () => {
     ["a date of a class of the host's", new Times()],
     ["bytes of one", new Bytes(2)],
     ["a pattern of one", new Pattern("a")],
+    [
+      "a Buffer of one",
+      Object.setPrototypeOf(Buffer.from("a"), Object.create(Buffer.prototype as object) as object) as object,
+    ],
     ["a buffer without a class", withoutClass(new ArrayBuffer(1))],
     ["a Buffer without a class", withoutClass(Buffer.from("a"))],
     ["memory that is shared", new Uint8Array(new SharedArrayBuffer(2))],

@@ -101,6 +101,10 @@ describe("a record that can be kept", () => {
     expect(copy).not.toBe(original);
   });
 
+  test("is no array without a prototype", () => {
+    expect(storable(Object.setPrototypeOf([1], null))).toHaveProperty("problem");
+  });
+
   test("of another realm, or without a prototype, becomes a plain one", () => {
     const bare = Object.assign(Object.create(null) as object, { a: 1 });
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Import, type Result, type Run, reject, retryLater, stop } from "../../../src/index.ts";
+import { type Import, type Result, type Run, expired, reject, retryLater, stop } from "../../../src/index.ts";
 import { type ImportSettings, type WriteScript, arrayExport, scriptedImport } from "../../../src/testing/index.ts";
 import { Gate, Harness, aborted, pagesExport, upTo } from "../../support/harness.ts";
 
@@ -86,6 +86,17 @@ describe("what write returns", () => {
 
     expect(run).toMatchObject({ status: "failed", numPagesProcessed: 1, numSuccess: 2 });
     expect(await harness.scheduler.getCheckpoint(run._flowId)).toEqual({ read: 2 });
+  });
+
+  test("expired, which is for pages, makes the outcome as unknown as anything else that is thrown", async () => {
+    const script = () => {
+      throw expired("the page token");
+    };
+    const { harness } = moving(1, script, { idempotent: false });
+
+    await harness.move();
+
+    expect(await harness.failures()).toMatchObject([{ fault: "unknown", record: 1 }]);
   });
 
   test("a write that throws before its first await is classified like any other", async () => {

@@ -43,9 +43,16 @@ test.each<[what: string, make: () => unknown]>([
   ]);
 });
 
+test("a version may be a string, as an ETag is", () => {
+  const from = { key: String, version: (n: unknown) => `"etag ${String(n)}"` };
+
+  expect(pageKeys([1, 2], from, place).versionOf?.(1)).toBe('"etag 2"');
+});
+
 test.each<[what: string, make: () => unknown]>([
   ["throws", throwing],
   ["returns NaN", () => NaN],
+  ["returns half of a character", () => "\uD800"],
   ["returns a date", () => new Date(0)],
 ])("so does a version that %s", (_, make) => {
   const from = { key: (n: unknown) => `#${String(n)}`, version: (n: unknown) => (n === 2 ? make() : 1) as number };

@@ -118,7 +118,7 @@ class TokenAuth implements Auth {
 
   async apply({ headers }: { readonly headers: Headers }): Promise<void> {
     const tokens = this.#isFresh(this.#tokens) ? this.#tokens : await this.#once(() => this.#fresh());
-    headers.set("authorization", `Bearer ${tokens?.accessToken ?? ""}`);
+    headers.set("authorization", `Bearer ${String(tokens?.accessToken)}`);
   }
 
   /** The token that was applied last was refused. */

@@ -6,6 +6,7 @@ import {
   type StorageCase,
   addFlow,
   at,
+  defined,
   failureOf,
   iso,
   keepFailures,
@@ -205,7 +206,7 @@ export const causeStorageCases: readonly StorageCase[] = [
       const query = { text: "needle", newestFirst: true, limit: 10 };
 
       const first = await storage.listFailures(query);
-      const second = await storage.listFailures({ ...query, after: first.next ?? "" });
+      const second = await storage.listFailures({ ...query, after: defined(first.next) });
       const stopped = await storage.listFailures({ ...query, text: "the ledger", limit: 3 });
 
       assert.deepEqual([first.items, first.examined], [[], 2_000]);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Storage, Wake, WakeStorage } from "../../../storage/storage.ts";
-import type { StorageCase } from "../harness.ts";
+import { type StorageCase, defined } from "../harness.ts";
 
 /** Wake-ups of flows for the export `orders`. */
 function wakesOf(...flowIds: readonly string[]): readonly Wake[] {
@@ -8,7 +8,7 @@ function wakesOf(...flowIds: readonly string[]): readonly Wake[] {
 }
 
 function on(title: string, run: (wakes: WakeStorage, other: WakeStorage) => Promise<void>): StorageCase {
-  const of = ({ wakes }: Storage) => wakes ?? assert.fail("the storage has no wakes");
+  const of = ({ wakes }: Storage) => defined(wakes);
   return { title, needs: "wakes", run: ({ storage, other }) => run(of(storage), of(other)) };
 }
 
