@@ -42,6 +42,9 @@ import {
 import { MemoryStorage } from "./storage/memory/memory-storage.ts";
 import type { ListResult, Storage } from "./storage/storage.ts";
 
+/** Rows of a deleted flow that are removed in one call. */
+const purgedAtOnce = 1_000;
+
 /** Which exports, imports and flows exist. */
 export class FlowRegistry<X extends Exports = Exports, M extends Imports = Imports> extends Events<RegistryEvents> {
   /** Where everything is kept. */
@@ -128,7 +131,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   ): Promise<Flow> {
     const definition = await this.#read(input);
     const flow = this.#newFlow(this.newId(), { definition, group: undefined, disabledBy: undefined });
-    if (!(await this.storage.insertFlow(flow, this.#basis(flow))))
+    if (!(await this.#insert(flow)))
       throw new ConflictError(`There is a flow ${flow._id} already`);
     this.emit("flow:created", { flow });
     return flow;
@@ -216,6 +219,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
 
   /**
    * Removes the flow with its places, inbox and open failures. Waiting runs are canceled, a running one is aborted.
+   * However much there is, all of it is gone for every reader when this resolves; maintenance then frees the room.
    *
    * @throws `not_found`; `conflict` if `expected.lastModified` has moved.
    */
@@ -281,12 +285,22 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
       if (changed?.error !== undefined) this.#reportKept(changed.flow, changed.error);
       if (changed !== undefined) return changed.flow;
       const flow = this.#newFlow(_id, wantedBy(code));
-      if (await this.storage.insertFlow(flow, this.#basis(flow))) {
+      if (await this.#insert(flow)) {
         this.emit("flow:created", { flow });
         return flow;
       }
       // Another process created it in between, and it is to be compared after all.
     }
+  }
+
+  async #insert(flow: Flow): Promise<boolean> {
+    const { clock, storage } = this;
+    const hidden = this.#basis(flow);
+    if (await storage.insertFlow(flow, hidden)) return true;
+    // It may be what a deleted flow of this id has left.
+    const rest = { _flowId: flow._id, limit: purgedAtOnce };
+    while (await storage.purgeFlows(rest)) await clock.yieldToEventLoop();
+    return storage.insertFlow(flow, hidden);
   }
 
   #reportKept(flow: Flow, error: ConflictError): void {

@@ -4,7 +4,10 @@ import type { ListResult, Paging } from "./lists.ts";
 
 /** Which flows exist and when each is due next. */
 export interface FlowStorage {
-  /** Adds a flow; false, and nothing is changed, if the id is taken. */
+  /**
+   * Adds a flow; false, and nothing is changed, if the id is taken: by a flow, or by what one that was deleted has left
+   * and `purgeFlows` has not removed yet.
+   */
   insertFlow(flow: Flow, hidden?: FlowHidden): Promise<boolean>;
   /** Undefined if there is none. */
   findFlow(_id: string): Promise<Flow | undefined>;
@@ -27,8 +30,17 @@ export interface FlowStorage {
    * Removes the flow with its places, inbox and open failures, if its `lastModified` is `expected` (or that is
    * absent). Waiting runs become canceled and an active one canceling, at `at`; ended runs and resolved failures stay.
    * A new flow with the same id begins from nothing, and the run that is still canceling does not touch it.
+   *
+   * However much the flow has, it is gone at once for everyone who reads: no list, count or search finds anything that
+   * was removed with it. Of the rows themselves about `limit` are removed in this call; those that are left wait for
+   * `purgeFlows`. A flow whose document cannot be read is removed as any other.
    */
-  deleteFlow(_id: string, change: { readonly expected?: string; readonly at: number }): Promise<DeleteFlowResult>;
+  deleteFlow(_id: string, change: FlowDeletion): Promise<DeleteFlowResult>;
+  /**
+   * Removes about `limit` rows of what flows that were deleted have left, or of what this one has; true while there is
+   * more. A flow that is there is left as it is.
+   */
+  purgeFlows(rule: { readonly limit: number; readonly _flowId?: string }): Promise<boolean>;
   /**
    * Enabled flows whose `nextRunAt` is at or before `until`, the earliest first, those that are due together in an order
    * that stays the same; only those after `after`, the last one of an earlier call, at most `limit`.
@@ -75,7 +87,20 @@ export type ReplaceFlowResult =
   | { readonly outcome: "missing" | "stale" }
   | { readonly outcome: "unread"; readonly pages: number };
 
-/** What went with the flow. `active` is the run that is canceling now. */
+/** How a flow is deleted. */
+export interface FlowDeletion {
+  /** The `lastModified` that the stored flow must have. @default any */
+  readonly expected?: string;
+  /** When its waiting runs end. */
+  readonly at: number;
+  /** Rows that are removed in the same call; 0 leaves all of them to `purgeFlows`. @default 1,000 */
+  readonly limit?: number;
+}
+
+/**
+ * What went with the flow. `active` is the run that is canceling now. `flow`: if its document cannot be read, as much as
+ * is known of it without, under its id as its name.
+ */
 export type DeleteFlowResult =
   | { readonly outcome: "deleted"; readonly flow: Flow; readonly canceled: readonly Run[]; readonly active?: Run }
   | { readonly outcome: "missing" | "stale" };

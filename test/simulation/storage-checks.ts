@@ -69,6 +69,7 @@ export class StorageChecks {
       // They read, or change nothing that is modelled.
       case "claimDuty":
       case "completeCauses":
+      case "purgeFlows":
       case "flowsOfFailures":
       case "listCauses":
       case "listFailureIds":

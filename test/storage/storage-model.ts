@@ -65,6 +65,7 @@ class Model {
     if (this.#chance.happens(0.4)) this.#now += this.#chance.between(1, 3);
     const name = this.#chance.weighted({
       insertFlow: 5,
+      purgeFlows: 2,
       replaceFlow: 3,
       deleteFlow: 3,
       queueRun: 8,
@@ -164,7 +165,20 @@ class Model {
 
   async insertFlow(): Promise<Step> {
     const flow = this.#flow(this.#chance.oneOf(flowIds));
-    return { title: `insertFlow ${shown(flow)}`, call: (s) => s.insertFlow(flow) };
+    // How many portions it takes is not promised, but what there is in the end is.
+    const call: Call = async (s) => {
+      while (await s.purgeFlows({ limit: 2, _flowId: flow._id }));
+      return s.insertFlow(flow);
+    };
+    return { title: `insertFlow ${shown(flow)}`, call };
+  }
+
+  async purgeFlows(): Promise<Step> {
+    const rule = {
+      limit: this.#chance.between(1, 4),
+      ...(this.#chance.happens(0.5) ? { _flowId: this.#chance.oneOf(flowIds) } : {}),
+    };
+    return { title: `purgeFlows ${shown(rule)}`, call: async (s) => void (await s.purgeFlows(rule)) };
   }
 
   async replaceFlow(): Promise<Step> {
@@ -180,6 +194,7 @@ class Model {
     const change = {
       at: at(this.#now),
       ...this.#chance.oneOf<{ readonly expected?: string }>([{}, { expected: lastModified }, { expected: "never" }]),
+      ...this.#chance.oneOf<{ readonly limit?: number }>([{}, { limit: 0 }, { limit: 2 }]),
     };
     return { title: `deleteFlow ${_id} ${shown(change)}`, call: (s) => s.deleteFlow(_id, change) };
   }

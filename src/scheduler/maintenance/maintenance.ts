@@ -15,7 +15,13 @@ import { unlessUnreadable } from "./unreadable-rows.ts";
 export interface MaintenanceDeps {
   readonly storage: Pick<
     Storage,
-    "changes" | "completeCauses" | "prune" | "reclaimExpiredRuns" | "unreadInboxes" | "waitingFlows"
+    | "changes"
+    | "completeCauses"
+    | "prune"
+    | "purgeFlows"
+    | "reclaimExpiredRuns"
+    | "unreadInboxes"
+    | "waitingFlows"
   >;
   readonly clock: Clock;
   readonly queue: Pick<RunQueue, "addUnasked">;
@@ -59,9 +65,12 @@ const pageSize = 1_000;
 /** Documents changed in one call: a run that has a page to commit waits for no more than these. */
 const changeSize = 100;
 
+/** Rows of deleted flows that are removed in one call: small ones, of which a flow may have a million. */
+const purgeSize = 1_000;
+
 /**
  * Finds what got lost: runs whose process died, inboxes whose run failed, waiting runs whose wake-up never came. And
- * removes the history that retention gives up. One of all processes sharing the storage does it for all.
+ * removes what deleted flows have left, and the history that retention gives up. One of all processes sharing the storage does it for all.
  */
 export class Maintenance {
   readonly #deps: MaintenanceDeps;
@@ -222,6 +231,7 @@ export class Maintenance {
   async #prune(signal: AbortSignal): Promise<void> {
     const { clock, clockWatch, retention, storage } = this.#deps;
     await storage.changes?.forgetChanges(clock.now());
+    while (!isAborted(signal) && (await storage.purgeFlows({ limit: purgeSize }))) await clock.yieldToEventLoop();
     // What an earlier version stored has no cause yet.
     while (!isAborted(signal) && (await storage.completeCauses(changeSize)) > 0) await clock.yieldToEventLoop();
     const endedBefore = Math.max(0, clockWatch.retentionNow() - retention.days * 86_400_000);

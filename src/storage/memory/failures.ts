@@ -10,6 +10,16 @@ import { enterCause, leaveCause, moveCause } from "./totals/causes.ts";
 import { Sequence } from "./sequence.ts";
 import { type FailureEntry, type MemoryState, filtered, listPage, mapPage, matches } from "./state.ts";
 
+/** The failure with this id, unless it was deleted with its flow. */
+export function failureThere(state: MemoryState, _id: string): FailureEntry | undefined {
+  const entry = state.failures.get(_id);
+  return entry === undefined || isGone(state, entry) ? undefined : entry;
+}
+
+function isGone({ deleted }: MemoryState, { failure }: FailureEntry): boolean {
+  return deleted.size > 0 && failure.status === "open" && deleted.has(failure._flowId);
+}
+
 /** @see FailureStorage.listFailures */
 export function listFailures(state: MemoryState, query: FailureQuery): FailureList {
   if (query.text !== undefined) return searchFailures(state, query, new TextSearch(query.text));
@@ -77,12 +87,13 @@ export function failuresOf(state: MemoryState, query: FailureQuery): Iterable<Fa
   const begin = placeOf(after, newestFirst ? Infinity : 0);
   const [first, end] = newestFirst ? [0, Math.min(begin, last + 1)] : [begin, last + 1];
   if (_ids !== undefined) {
-    const chosen = [...new Set(_ids)].flatMap((_id) => state.failures.get(_id) ?? []);
+    const chosen = [...new Set(_ids)].flatMap((_id) => failureThere(state, _id) ?? []);
     const sorted = chosen.sort((one, other) => (newestFirst ? other.seq - one.seq : one.seq - other.seq));
     return sorted.filter(({ seq }) => seq > first && seq < end);
   }
   const all = _flowId === undefined ? state.failureLog : (state.failuresByFlow.get(_flowId) ?? noFailures);
-  return newestFirst ? all.before(end) : filtered(all.after(first), ({ seq }) => seq < end);
+  const found = newestFirst ? all.before(end) : filtered(all.after(first), ({ seq }) => seq < end);
+  return state.deleted.size === 0 ? found : filtered(found, (entry) => !isGone(state, entry));
 }
 
 const noFailures = new Sequence<FailureEntry>();
@@ -91,15 +102,16 @@ const noFailures = new Sequence<FailureEntry>();
 export function upToThrough(state: MemoryState, through: string | undefined): number {
   if (through === undefined) return Infinity;
   let last: { readonly _id: string; readonly seq: number } | undefined;
-  for (const [_id, { seq }] of state.failures)
-    if (_id <= through && (last === undefined || _id > last._id)) last = { _id, seq };
+  for (const [_id, entry] of state.failures)
+    if (_id <= through && (last === undefined || _id > last._id) && !isGone(state, entry))
+      last = { _id, seq: entry.seq };
   return last?.seq ?? 0;
 }
 
 /** @see FailureStorage.resolveFailures */
 export function resolveFailures(state: MemoryState, _ids: readonly string[], at: number): readonly Failure[] {
   const open = [...new Set(_ids)]
-    .flatMap((_id) => state.failures.get(_id) ?? [])
+    .flatMap((_id) => failureThere(state, _id) ?? [])
     .filter(({ failure }) => failure.status === "open");
   return open.map((entry) => resolve(state, entry, at, "person"));
 }
@@ -110,7 +122,7 @@ export function editFailure(
   _id: string,
   { record, at }: { readonly record: unknown; readonly at: number },
 ): Failure | undefined {
-  const entry = state.failures.get(_id);
+  const entry = failureThere(state, _id);
   if (entry?.failure.status !== "open") return undefined;
   const { failure } = entry;
   // What such a run has read before it would replace the edit, or remove it as delivered.

@@ -1,10 +1,8 @@
 import { type Flow, importIdsOf } from "../../model/flow/flow.ts";
 import type { Run } from "../../model/run.ts";
-import { transitionRun } from "../../model/run.ts";
 import { itemAt } from "../../model/item-at.ts";
 import { isoOf, optional, own } from "../documents.ts";
 import type {
-  DeleteFlowResult,
   DueTimeChange,
   FlowChange,
   FlowHidden,
@@ -13,7 +11,7 @@ import type {
   ReplaceFlowResult,
   ScheduledFlow,
 } from "../storage.ts";
-import { forgetFailure, resolveOfImports } from "./failures.ts";
+import { resolveOfImports } from "./failures.ts";
 import { followImports } from "./places.ts";
 import { cancelWaiting } from "./runs.ts";
 import { indexAfter, insertSorted } from "./sorted.ts";
@@ -21,7 +19,7 @@ import { type MemoryState, listPage, matches, moveDueTime } from "./state.ts";
 
 /** @see FlowStorage.insertFlow */
 export function insertFlow(state: MemoryState, flow: Flow, { basis }: FlowHidden): boolean {
-  if (state.flows.has(flow._id)) return false;
+  if (state.flows.has(flow._id) || state.deleted.has(flow._id)) return false;
   insertSorted(state.flowIds, flow._id);
   const kept = own(flow);
   keepFlow(state, undefined, kept, basis);
@@ -68,26 +66,6 @@ function followChange(state: MemoryState, before: Flow, now: Flow, at: number): 
   return cancelWaiting(state, now._id, at, ({ startedAt }) => startedAt !== undefined);
 }
 
-/** @see FlowStorage.deleteFlow */
-export function deleteFlow(
-  state: MemoryState,
-  _id: string,
-  change: { readonly expected?: string; readonly at: number },
-): DeleteFlowResult {
-  const flow = state.flows.get(_id);
-  if (flow === undefined) return { outcome: "missing" };
-  if (change.expected !== undefined && flow.lastModified !== change.expected) return { outcome: "stale" };
-  dropFlow(state, flow);
-  state.changes.noteFlow({ change: "flow:deleted", flow });
-  const canceled = cancelWaiting(state, _id, change.at);
-  const queue = state.queues.get(_id);
-  if (queue !== undefined) queue.bornAfter = state.lastSeq;
-  const active = queue?.active;
-  if (active !== undefined) active.detached = "flow";
-  if (active?.run.status === "running") active.run = transitionRun(active.run, "canceling");
-  return { outcome: "deleted", flow, canceled, ...optional("active", active?.run) };
-}
-
 /** @see FlowStorage.scheduledFlows */
 export function scheduledFlows(state: MemoryState, limit: number, after: string | undefined): readonly ScheduledFlow[] {
   const found: ScheduledFlow[] = [];
@@ -128,15 +106,12 @@ function unlink(state: MemoryState, flow: Flow): void {
   if (flow.nextRunAt !== undefined) state.due.remove(Date.parse(flow.nextRunAt), flow._id);
 }
 
-function dropFlow(state: MemoryState, flow: Flow): void {
+/** Takes a flow out of all that flows are found by. */
+export function dropFlow(state: MemoryState, flow: Flow): void {
   unlink(state, flow);
   state.flows.delete(flow._id);
   state.bases.delete(flow._id);
   state.flowIds.splice(indexAfter(state.flowIds, flow._id) - 1, 1);
-  state.places.delete(flow._id);
-  state.inboxes.delete(flow._id);
-  for (const entry of [...(state.failuresByFlow.get(flow._id)?.after(0) ?? [])])
-    if (entry.failure.status === "open") forgetFailure(state, entry);
 }
 
 function idsFor(state: MemoryState, _exportId: string | undefined): readonly string[] {

@@ -21,6 +21,7 @@ import type {
   FailureList,
   FailureQuery,
   FlowChange,
+  FlowDeletion,
   FlowHidden,
   FlowQuery,
   InboxDrop,
@@ -57,6 +58,7 @@ import {
   countOpenFailures,
   dueRetries,
   editFailure,
+  failureThere,
   listFailureIds,
   listFailures,
   nextRetryAt,
@@ -64,7 +66,8 @@ import {
   resolveFailures,
 } from "./failures.ts";
 import { flowsOfFailures, listCauses } from "./totals/cause-lists.ts";
-import { deleteFlow, insertFlow, listFlows, replaceFlow, rescheduleFlows, scheduledFlows } from "./flows.ts";
+import { deleteFlow, purgeFlows } from "./deletion.ts";
+import { insertFlow, listFlows, replaceFlow, rescheduleFlows, scheduledFlows } from "./flows.ts";
 import {
   claimRun,
   commitPage,
@@ -111,11 +114,12 @@ export class MemoryStorage implements Storage {
     return replaceFlow(this.#state, flow, change);
   }
 
-  async deleteFlow(
-    _id: string,
-    change: { readonly expected?: string; readonly at: number },
-  ): Promise<DeleteFlowResult> {
+  async deleteFlow(_id: string, change: FlowDeletion): Promise<DeleteFlowResult> {
     return deleteFlow(this.#state, _id, change);
+  }
+
+  async purgeFlows(rule: { readonly limit: number; readonly _flowId?: string }): Promise<boolean> {
+    return purgeFlows(this.#state, rule);
   }
 
   async dueFlows(until: number, limit: number, after?: DuePlace): Promise<readonly Flow[]> {
@@ -215,7 +219,7 @@ export class MemoryStorage implements Storage {
   }
 
   async findFailure(_id: string): Promise<Failure | undefined> {
-    return this.#state.failures.get(_id)?.failure;
+    return failureThere(this.#state, _id)?.failure;
   }
 
   async listFailures(query: FailureQuery): Promise<FailureList> {

@@ -146,11 +146,19 @@ export function cancelWaiting(
 ): readonly Run[] {
   const queue = state.queues.get(_flowId);
   if (queue === undefined) return [];
-  return queue.waiting.filter(({ run }) => wanted(run)).map((entry) => cancelQueued(state, queue, entry, at));
+  const canceled: Run[] = [];
+  for (const entry of queue.waiting.splice(0))
+    if (wanted(entry.run)) canceled.push(canceledRun(state, entry, at));
+    else queue.waiting.push(entry);
+  return canceled;
 }
 
 function cancelQueued(state: MemoryState, queue: FlowQueue, entry: RunEntry, at: number): Run {
   queue.waiting.splice(queue.waiting.indexOf(entry), 1);
+  return canceledRun(state, entry, at);
+}
+
+function canceledRun(state: MemoryState, entry: RunEntry, at: number): Run {
   entry.run = transitionRun(transitionRun(entry.run, "canceling"), "canceled", { endedAt: isoOf(at) });
   state.changes.noteRun("canceled", entry);
   return entry.run;

@@ -32,6 +32,8 @@ export class MemoryState {
   /** Flow → import → export → its open failures by key. */
   readonly open = new Map<string, Map<string, Map<string, Map<string, FailureEntry>>>>();
   readonly inboxes = new Map<string, Inbox>();
+  /** Flows that were deleted and whose failures are not all removed yet: the place up to which they are. */
+  readonly deleted = new Map<string, number>();
   readonly processes = new Map<string, WorkerProcess>();
   readonly changes = new MemoryChanges(this);
   readonly duties = new Map<string, { readonly holder: string; readonly until: number }>();

@@ -64,3 +64,10 @@ export const changeTables: readonly string[] = [
   `create trigger poundlock_note_deleted after delete on poundlock_flows for each row
     execute function poundlock_note_deleted_1()`,
 ];
+
+/** A deletion is noted as soon as the flow's row says so. */
+export const deletionNote: readonly string[] = [
+  `drop trigger poundlock_note_deleted on poundlock_flows`,
+  `create trigger poundlock_note_deleted after update of deleted_at on poundlock_flows for each row
+    when (old.deleted_at is null and new.deleted_at is not null) execute function poundlock_note_deleted_1()`,
+];

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Dialect } from "../sql/database.ts";
-import { changeTables } from "./change-tables.ts";
+import { changeTables, deletionNote } from "./change-tables.ts";
 
 /** What PostgreSQL has its own words for. */
 export const dialect: Dialect = {
@@ -14,6 +14,7 @@ export const dialect: Dialect = {
   withRoom: " with (fillfactor = 70)",
   inKeyOrder: "",
   changeTables,
+  deletionNote,
   numberAfter: (table) => [`select setval(pg_get_serial_sequence('${table}', 'seq'), ?)`],
 };
 

@@ -49,6 +49,8 @@ export interface Dialect {
   readonly inKeyOrder: string;
   /** Statements that make the tables of changes, and what notes there what becomes of runs and flows. */
   readonly changeTables: readonly string[];
+  /** Statements after which that a flow was deleted is noted when its row says so, no more when the row is removed. */
+  readonly deletionNote: readonly string[];
 }
 
 /** A database as a SqlStorage needs it: the port that is all there is to write for another one. */

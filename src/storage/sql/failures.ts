@@ -22,6 +22,7 @@ import { isoOf, placeOf } from "../documents.ts";
 import { lockFlowsOfFailures } from "./locks.ts";
 import { storeValue } from "../record-text.ts";
 import { type FailureRow, failureColumns, failureOf, failureValues, writtenFailureColumns } from "./rows.ts";
+import { isFailureThere, isLivingFlow, ofLivingFlow } from "./values/deleted.ts";
 import { type ReportUnreadable, UnreadableRowError, allReadable, objectIn, readable } from "./values/unreadable.ts";
 import type { FailureQuery, OpenKey, OpenKeyQuery } from "../storage.ts";
 import { CauseChanges, type CountedRow, afterPrefix, countedColumns, forgetCauses } from "./totals/causes.ts";
@@ -31,7 +32,7 @@ export const idsPerStatement = 512;
 
 /** Asks for {@link FailureRow}s. */
 export function failureById(_id: string): Statement {
-  return statement(`select ${failureColumns} from poundlock_failures where id = ?`, _id);
+  return statement(`select ${failureColumns} from poundlock_failures where id = ? and ${isFailureThere}`, _id);
 }
 
 /** A part of a list: what comes after `place`, up to and including `last`. */
@@ -50,7 +51,7 @@ export function failuresMatching(query: Listing, stretch: FailureStretch): reado
 
 /** Asks for {@link SizeRow}s, each statement for at most one more than the query's limit. */
 export function failureSizes(query: Listing, stretch: FailureStretch): readonly Statement[] {
-  return selectFailures(`seq, ${weight} as weight`, query, stretch);
+  return selectFailures(`seq, ${failureWeight} as weight`, query, stretch);
 }
 
 /** Asks for `seq` and `id`, at most one more than the query's limit. */
@@ -64,7 +65,7 @@ export function portionOf(query: FailureQuery, { place, last }: FailureStretch, 
   const leader = key === undefined ? leaderOf(leadersOf(query)) : undefined;
   const seq = key === undefined ? "seq" : "seq + 0";
   const { conditions, order } = along(leader, { seq, place, through: last, descending });
-  const { where, values } = whereOf([["record_key = ?", key], ...conditions]);
+  const { where, values } = whereOf([["record_key = ?", key], ...conditions], [isFailureThere]);
   const end = descending ? "min" : "max";
   return statement(
     `select count(*) as examined, ${end}(seq) as last
@@ -84,7 +85,10 @@ export function keysInRange(prefix: string, most: number): Statement {
 
 /** Asks for the `seq` of the failure with this id, or of the one whose id comes before it. */
 export function placeUpTo(_id: string): Statement {
-  return statement(`select seq from poundlock_failures where id <= ? order by id desc limit 1`, _id);
+  return statement(
+    `select seq from poundlock_failures where id <= ? and ${isFailureThere} order by id desc limit 1`,
+    _id,
+  );
 }
 
 /** How much of a failure's row is its records. */
@@ -93,7 +97,8 @@ export interface SizeRow {
   readonly weight: number;
 }
 
-const weight = ["record", "record_bytes", "original", "original_bytes"]
+/** What a failure's row weighs in bytes: its records. */
+export const failureWeight = ["record", "record_bytes", "original", "original_bytes"]
   .map((name) => `coalesce(octet_length(${name}), 0)`)
   .join(" + ");
 
@@ -126,7 +131,7 @@ function selectFailures(selected: string, query: Listing, { place, last }: Failu
     ["retry_at + 0 <= ?", query.retryUntil],
     ...textual(query.text),
   ];
-  const fixed = status === undefined ? [] : [ofStatus[status]];
+  const fixed = status === undefined ? [isFailureThere] : [ofStatus[status], isFailureThere];
   const select = (ids: readonly string[]) => {
     const { where, values } = whereOf(all, ids.length === 0 ? fixed : [isOneOf(ids.length), ...fixed]);
     const sql = `select ${selected} from poundlock_failures${where} order by ${order} limit ?`;
@@ -178,8 +183,9 @@ function likePattern(text: string): string {
 export function openKeysMatching({ _flowId, _importId, _exportId, after, limit }: OpenKeyQuery): Statement {
   return statement(
     `select seq, id, record_key, version from poundlock_failures
-      where flow_id = ? and import_id = ? and export_id = ? and status = 'open' and seq > ? order by seq limit ?`,
-    ...[_flowId, _importId, _exportId, placeOf(after, 0), limit + 1],
+      where flow_id = ? and import_id = ? and export_id = ? and status = 'open' and seq > ? and ${isLivingFlow}
+      order by seq limit ?`,
+    ...[_flowId, _importId, _exportId, placeOf(after, 0), _flowId, limit + 1],
   );
 }
 
@@ -234,7 +240,7 @@ export function retriesDue(until: number, limit: number): Statement {
 export function earliestRetry(after: number): Statement {
   return statement(
     `select retry_at from poundlock_failures where status = 'open' and retry_at is not null and retry_at > ?
-      order by retry_at limit 1`,
+      and ${ofLivingFlow()} order by retry_at limit 1`,
     after,
   );
 }
@@ -249,7 +255,8 @@ export function resolveFailures(_ids: readonly string[], at: number): Transactio
       yield* lockFlowsOfFailures(ids);
       const rows = yield* rowsOf<FailureRow & CountedRow>(
         `update poundlock_failures set status = 'resolved', resolved_at = ?, resolved_by = 'person', retry_at = null
-          where ${isOpen} and ${isOneOf(ids.length)} returning ${failureColumns}, ${countedColumns}`,
+          where ${isOpen} and ${isOneOf(ids.length)} and ${ofLivingFlow()}
+          returning ${failureColumns}, ${countedColumns}`,
         ...[at, ...ids],
       );
       for (const failure of allReadable(rows, failureOf)) resolved.set(failure._id, failure);
@@ -270,7 +277,7 @@ export function editFailure(
   return function* () {
     yield* lockFlowsOfFailures([_id]);
     const row = yield* rowOf<FailureRow>(
-      `select ${failureColumns} from poundlock_failures f where id = ? and ${isOpen}
+      `select ${failureColumns} from poundlock_failures f where id = ? and ${isOpen} and ${ofLivingFlow()}
         and not exists (select 1 from poundlock_runs r where r.flow_id = f.flow_id and r.stage = 1 and r.cause = 'retry' ${eachTime})`,
       _id,
     );

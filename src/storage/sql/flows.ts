@@ -11,17 +11,15 @@ import {
   statement,
   whereOf,
 } from "./database.ts";
-import { isoOf, optional } from "../documents.ts";
+import { isoOf } from "../documents.ts";
 import { type FlowRow, type RunRow, flowColumns, flowOf, flowText, runColumns, runOf } from "./rows.ts";
 import { readable } from "./values/unreadable.ts";
 import { resolveOfImports } from "./failures.ts";
 import { removeSettled } from "./inbox.ts";
 import { lockFlow, lockFlows } from "./locks.ts";
-import { forgetCauses } from "./totals/causes.ts";
 import { followImports, insertPlaces } from "./places.ts";
 import { closeUnreadable, keepRun } from "./runs.ts";
 import type {
-  DeleteFlowResult,
   DuePlace,
   DueTimeChange,
   FlowChange,
@@ -51,21 +49,24 @@ export function insertFlow(flow: Flow, { basis }: FlowHidden): Transaction<boole
 
 /** Asks for {@link FlowRow}s. */
 export function flowById(_id: string): Statement {
-  return statement(`select ${flowColumns} from poundlock_flows where id = ?`, _id);
+  return statement(`select ${flowColumns} from poundlock_flows where id = ? and deleted_at is null`, _id);
 }
 
 /** Asks for {@link FlowRow}s, at most one more than the query's limit. */
 export function flowsMatching(query: FlowQuery): Statement {
   const { limit, after, _exportId, _integrationId, _connectorId, _importId, disabled, group } = query;
-  const { where, values } = whereOf([
-    ["export_id = ?", _exportId],
-    ["integration_id = ?", _integrationId],
-    ["connector_id = ?", _connectorId],
-    ["flow_group = ?", group],
-    ["disabled = ?", disabled === undefined ? undefined : Number(disabled)],
-    ["id in (select flow_id from poundlock_flow_imports where import_id = ?)", _importId],
-    ["id > ?", after],
-  ]);
+  const { where, values } = whereOf(
+    [
+      ["export_id = ?", _exportId],
+      ["integration_id = ?", _integrationId],
+      ["connector_id = ?", _connectorId],
+      ["flow_group = ?", group],
+      ["disabled = ?", disabled === undefined ? undefined : Number(disabled)],
+      ["id in (select flow_id from poundlock_flow_imports where import_id = ?)", _importId],
+      ["id > ?", after],
+    ],
+    ["deleted_at is null"],
+  );
   return statement(`select ${flowColumns} from poundlock_flows${where} order by id limit ?`, ...values, limit + 1);
 }
 
@@ -78,7 +79,7 @@ export function replaceFlow(flow: Flow, change: FlowChange): Transaction<Replace
   return function* () {
     yield* lockFlow(_id);
     const stored = yield* rowOf<FlowRow & { last_modified: string; inbox_pages: number }>(
-      `select ${flowColumns}, last_modified, inbox_pages from poundlock_flows where id = ?`,
+      `select ${flowColumns}, last_modified, inbox_pages from poundlock_flows where id = ? and deleted_at is null`,
       _id,
     );
     if (stored === undefined) return { outcome: "missing" };
@@ -103,32 +104,6 @@ export function replaceFlow(flow: Flow, change: FlowChange): Transaction<Replace
     yield* execute(`update poundlock_runs set orphaned = 2 where flow_id = ? and stage = 1 and orphaned = 0`, _id);
     const begun = yield* cancelWaiting(_id, at, ({ startedAt }) => startedAt !== undefined);
     return { outcome: "replaced", flow: next, canceled: [...canceled, ...begun] };
-  };
-}
-
-/** @see FlowStorage.deleteFlow */
-export function deleteFlow(
-  _id: string,
-  { expected, at }: { expected?: string; at: number },
-): Transaction<DeleteFlowResult> {
-  return function* () {
-    yield* lockFlow(_id);
-    const row = yield* rowOf<FlowRow & { last_modified: string }>(
-      `select ${flowColumns}, last_modified from poundlock_flows where id = ?`,
-      _id,
-    );
-    if (row === undefined) return { outcome: "missing" };
-    if (expected !== undefined && row.last_modified !== expected) return { outcome: "stale" };
-    const canceled = yield* cancelWaiting(_id, at);
-    const active = yield* orphanActive(_id, at);
-    // A new flow with the same id has due times of its own.
-    yield* execute(`update poundlock_runs set due_at = null where flow_id = ? and due_at is not null`, _id);
-    yield* execute(`delete from poundlock_failures where flow_id = ? and status = 'open'`, _id);
-    yield* forgetCauses(_id);
-    for (const table of ["events", "drops", "inbox", "places", "flow_imports"])
-      yield* execute(`delete from poundlock_${table} where flow_id = ?`, _id);
-    yield* execute(`delete from poundlock_flows where id = ?`, _id);
-    return { outcome: "deleted", flow: flowOf(row), canceled, ...optional("active", active) };
   };
 }
 
@@ -188,7 +163,8 @@ function* insertImports(_flowId: string, _importIds: readonly string[]): Transac
     yield* execute(`insert into poundlock_flow_imports (flow_id, import_id) values (?, ?)`, _flowId, _importId);
 }
 
-function* cancelWaiting(
+/** Cancels the flow's waiting runs for which `wanted` holds. */
+export function* cancelWaiting(
   _flowId: string,
   at: number,
   wanted: (run: Run) => boolean = () => true,
@@ -207,21 +183,4 @@ function* cancelWaiting(
     canceled.push(run);
   }
   return canceled;
-}
-
-// The run goes on to its end, and touches neither what the flow has left nor a new flow with its id.
-function* orphanActive(_flowId: string, at: number): TransactionBody<Run | undefined> {
-  const row = yield* rowOf<RunRow>(
-    `update poundlock_runs set orphaned = 1 where flow_id = ? and stage = 1 returning ${runColumns}`,
-    _flowId,
-  );
-  if (row === undefined) return undefined;
-  const before = readable(() => runOf(row));
-  if (before === undefined) {
-    yield* closeUnreadable(row.seq, "canceled", at);
-    return undefined;
-  }
-  const run = before.status === "running" ? transitionRun(before, "canceling") : before;
-  yield* keepRun(row.seq, run);
-  return run;
 }

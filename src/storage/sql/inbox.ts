@@ -17,6 +17,7 @@ import { failureToKeep, keepFailures } from "./failures.ts";
 import { lockFlow, lockFlows } from "./locks.ts";
 import { CauseChanges } from "./totals/causes.ts";
 import { type FlowRow, flowColumns, flowOf, storedIn } from "./rows.ts";
+import { isLivingFlow } from "./values/deleted.ts";
 import { UnreadableRowError, readable } from "./values/unreadable.ts";
 import { enqueue } from "./runs.ts";
 import type { AppendInboxFlowResult, AppendInboxResult, Arrival, InboxDrop, InboxPage, InboxRule } from "../storage.ts";
@@ -130,8 +131,8 @@ export function dropInbox(_flowId: string, { _ids, _importId }: InboxDrop): Tran
     const dropped: string[] = [];
     for (const _id of asked) {
       const page = yield* rowOf<{ seq: number }>(
-        `select seq from poundlock_inbox where flow_id = ? and arrival_id = ?`,
-        ...[_flowId, _id],
+        `select seq from poundlock_inbox where flow_id = ? and arrival_id = ? and ${isLivingFlow}`,
+        ...[_flowId, _id, _flowId],
       );
       if (page === undefined) continue;
       dropped.push(_id);
@@ -169,9 +170,9 @@ const mostBytes = 16 * 2 ** 20;
 /** Asks for the `seq`, `size` and `weight` of pages. One holds one record or more, so no more pages are wanted than records. */
 export function inboxSizes(_flowId: string, after: number, maxRecords: number): Statement {
   return statement(
-    `select seq, size, weight from poundlock_inbox where flow_id = ? and seq > ? and size > 0
+    `select seq, size, weight from poundlock_inbox where flow_id = ? and seq > ? and size > 0 and ${isLivingFlow}
       order by seq limit ?`,
-    ...[_flowId, after, maxRecords],
+    ...[_flowId, after, _flowId, maxRecords],
   );
 }
 

@@ -79,7 +79,7 @@ function* nextToClaim(_flowId: string, after: number): TransactionBody<ClaimedRo
       join poundlock_runs r on r.seq = coalesce(
         (select a.seq from poundlock_runs a where a.flow_id = ? and a.stage = 1),
         (select w.seq from poundlock_runs w where w.flow_id = ? and w.stage = 0 and w.seq > ? order by w.seq limit 1))
-      where f.id = ? and r.seq > ?`,
+      where f.id = ? and f.deleted_at is null and r.seq > ?`,
     ...[_flowId, _flowId, after, _flowId, after],
   );
 }

@@ -123,7 +123,7 @@ export function setCheckpoint(
   const chosen = [...new Set(_importIds)];
   return function* () {
     yield* lockFlow(_flowId);
-    const flow = yield* rowOf(`select 1 from poundlock_flows where id = ?`, _flowId);
+    const flow = yield* rowOf(`select 1 from poundlock_flows where id = ? and deleted_at is null`, _flowId);
     if (flow === undefined || (yield* hasBegunRun(_flowId))) return false;
     for (const _importId of chosen)
       yield* execute(

@@ -45,7 +45,7 @@ export function queueRun(start: RunStart, maxQueued: number): Transaction<QueueR
       `select ${flowColumns}, disabled,
         (select count(*) from poundlock_runs w where w.flow_id = f.id and w.stage = 0) as waiting,
         (select r.seq from poundlock_runs r where r.id = ?) as known
-        from poundlock_flows f where f.id = ?`,
+        from poundlock_flows f where f.id = ? and f.deleted_at is null`,
       ...[start._id, start._flowId],
     );
     const known = row?.known === null ? undefined : yield* storedRun(start._id);

@@ -25,6 +25,8 @@ const versions: readonly Version[] = [
   { statements: causesOfFailures },
   // What becomes of runs and flows, for whoever follows it.
   { statements: ({ changeTables }) => changeTables },
+  // Flows that were deleted, until all they had is removed.
+  { statements: deletedFlows },
 ];
 
 function firstVersion(dialect: Dialect): readonly string[] {
@@ -224,6 +226,14 @@ function keysOfFailures({ bytes, text }: Dialect): readonly string[] {
       page_seq bigint not null,
       import_id ${text} not null,
       primary key (flow_id, page_seq, import_id))`,
+  ];
+}
+
+function deletedFlows({ deletionNote }: Dialect): readonly string[] {
+  return [
+    `alter table poundlock_flows add column deleted_at bigint`,
+    `create index poundlock_flows_deleted on poundlock_flows (id) where deleted_at is not null`,
+    ...deletionNote,
   ];
 }
 

@@ -12,8 +12,8 @@ import {
   resolveFailures,
   retriesDue,
 } from "./failures.ts";
+import { deleteFlow, purgeFlows } from "./deletion.ts";
 import {
-  deleteFlow,
   earliestDue,
   flowById,
   flowsDue,
@@ -82,6 +82,7 @@ import type {
   FailureList,
   FailureQuery,
   FlowChange,
+  FlowDeletion,
   FlowHidden,
   FlowQuery,
   InboxDrop,
@@ -172,8 +173,12 @@ export class SqlStorage extends SqlProcessStorage implements Storage {
     return this.#write("replaceFlow", () => replaceFlow(flow, change));
   }
 
-  deleteFlow(_id: string, change: { readonly expected?: string; readonly at: number }): Promise<DeleteFlowResult> {
+  deleteFlow(_id: string, change: FlowDeletion): Promise<DeleteFlowResult> {
     return this.#write("deleteFlow", () => deleteFlow(_id, change));
+  }
+
+  purgeFlows(rule: { readonly limit: number; readonly _flowId?: string }): Promise<boolean> {
+    return this.#write("purgeFlows", () => purgeFlows(rule));
   }
 
   async dueFlows(until: number, limit: number, after?: DuePlace): Promise<readonly Flow[]> {

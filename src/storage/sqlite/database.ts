@@ -2,7 +2,7 @@ import { type Clock, delay } from "../../clock.ts";
 import type { Dialect, Transaction, TransactionBody, SqlDatabase, Statement } from "../sql/database.ts";
 import { checkVersion, migrate } from "../sql/schema.ts";
 import type { SqliteDatabase, SqliteStatement } from "./drivers.ts";
-import { changeTables } from "./sqlite-changes.ts";
+import { changeTables, deletionNote } from "./sqlite-changes.ts";
 import { OpenFile } from "./open-file.ts";
 
 /** What a connection needs. */
@@ -52,6 +52,7 @@ export class SqliteConnection implements SqlDatabase {
     ranged: () => undefined,
     inKeyOrder: " without rowid",
     changeTables,
+    deletionNote,
     numberAfter: (table) => [
       `insert into sqlite_sequence (name, seq) select '${table}', 0
         where not exists (select 1 from sqlite_sequence where name = '${table}') and ? > 0`,

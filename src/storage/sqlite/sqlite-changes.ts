@@ -42,6 +42,15 @@ export const changeTables: readonly string[] = [
       values ('flow:deleted', old.id, old.doc, old.due_at, old.executed_at); end`,
 ];
 
+/** A deletion is noted as soon as the flow's row says so. */
+export const deletionNote: readonly string[] = [
+  `drop trigger poundlock_note_deleted`,
+  `create trigger poundlock_note_deleted after update of deleted_at on poundlock_flows
+    when old.deleted_at is null and new.deleted_at is not null and ${isRead}
+    begin insert into poundlock_changes (change, flow_id, doc, due_at, executed_at)
+      values ('flow:deleted', old.id, old.doc, old.due_at, old.executed_at); end`,
+];
+
 /** How often processes look whether another one has changed something, in milliseconds. */
 const pollMs = 250;
 

@@ -3,6 +3,7 @@ import type { Storage, StorageCapabilities } from "../../storage/storage.ts";
 import { commitStorageCases } from "./commit-cases.ts";
 import { failureStorageCases } from "./failures/failure-cases.ts";
 import { causeStorageCases } from "./failures/cause-cases.ts";
+import { deletionStorageCases } from "./deletion-cases.ts";
 import { flowStorageCases } from "./flow-cases.ts";
 import { inboxImportStorageCases } from "./inbox-import-cases.ts";
 import { inboxStorageCases } from "./inbox-cases.ts";
@@ -54,6 +55,7 @@ export interface TestedCapabilities extends StorageCapabilities {
 const cases: readonly StorageCase[] = [
   ...wholeStorageCases,
   ...flowStorageCases,
+  ...deletionStorageCases,
   ...queueStorageCases,
   ...runStorageCases,
   ...leaseStorageCases,

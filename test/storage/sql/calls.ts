@@ -160,7 +160,11 @@ export const calls: Readonly<Record<string, (storage: Storage) => Promise<unknow
   unreadInboxes: (s) => s.unreadInboxes(10, "a"),
   cancelRun: (s) => s.cancelRun("arrived", { at, discard: true }),
   prune: (s) => s.prune({ endedBefore: at, runsPerFlow: 1, limit: 10 }),
-  deleteFlow: (s) => s.deleteFlow("flow", { at }),
+  deleteFlow: (s) => s.deleteFlow("flow", { at, limit: 0 }),
+  purgeFlows: async (s) => {
+    while (await s.purgeFlows({ limit: 10 }));
+  },
+  "purgeFlows of one": (s) => s.purgeFlows({ limit: 10, _flowId: "flow" }),
   claimDuty: (s) => s.claimDuty({ name: "listen:orders", holder: "me", at, until: at + 1 }),
   "claimDuty again": (s) => s.claimDuty({ name: "listen:orders", holder: "me", at, until: at + 2 }),
   keepProcess: (s) => s.keepProcess(me, at),

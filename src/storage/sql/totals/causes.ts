@@ -12,6 +12,7 @@ import {
   statement,
   whereOf,
 } from "../database.ts";
+import { ofLivingFlow } from "../values/deleted.ts";
 
 /** Where a failure is counted. */
 export interface CountedRow {
@@ -107,10 +108,9 @@ function* removeEmpty(row: Change["row"]): TransactionBody<void> {
   yield* execute(`delete from poundlock_causes where ${ofRow} and size <= 0`, ...keyOf(row));
 }
 
-/** All open failures of a flow, or of one import of it, are open no more. */
-export function* forgetCauses(_flowId: string, _importId?: string): TransactionBody<void> {
-  if (_importId === undefined) yield* execute(`delete from poundlock_causes where flow_id = ?`, _flowId);
-  else yield* execute(`delete from poundlock_causes where flow_id = ? and import_id = ?`, _flowId, _importId);
+/** All open failures of one import of a flow are open no more. */
+export function* forgetCauses(_flowId: string, _importId: string): TransactionBody<void> {
+  yield* execute(`delete from poundlock_causes where flow_id = ? and import_id = ?`, _flowId, _importId);
 }
 
 /** A row of {@link causesMatching}. */
@@ -130,11 +130,14 @@ export interface CauseRow {
 
 /** Asks for {@link CauseRow}s. */
 export function causesMatching({ _flowId, _importId, _integrationId, limit }: CauseQuery): Statement {
-  const { where, values } = whereOf([
-    ["flow_id = ?", _flowId],
-    ["import_id = ?", _importId],
-    ["integration_id = ?", _integrationId],
-  ]);
+  const { where, values } = whereOf(
+    [
+      ["flow_id = ?", _flowId],
+      ["import_id = ?", _importId],
+      ["integration_id = ?", _integrationId],
+    ],
+    [ofLivingFlow()],
+  );
   const by = _flowId === undefined ? "cause" : "cause, import_id";
   const importId = _flowId === undefined ? "null" : "import_id";
   return statement(
@@ -217,11 +220,10 @@ export function failedFlows(query: OpenFailureQuery, last: number | undefined): 
     ["c.flow_id > ?", after],
   ];
   const found = whereOf(inner, ["x.flow_id = c.flow_id", "x.status = 'open'"]);
-  const { where, values } = whereOf(outer);
-  const joined = where === "" ? " where" : `${where} and`;
+  const { where, values } = whereOf(outer, [ofLivingFlow("c.flow_id")]);
   return statement(
-    `select distinct c.flow_id from poundlock_causes c${joined}
-      exists (select 1 from poundlock_failures x${found.where} ${eachTime}) order by c.flow_id limit ?`,
+    `select distinct c.flow_id from poundlock_causes c${where}
+      and exists (select 1 from poundlock_failures x${found.where} ${eachTime}) order by c.flow_id limit ?`,
     ...[...values, ...found.values, limit],
   );
 }
