@@ -194,8 +194,12 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    * Takes records in as they arrive; resolves when they are in the inbox of every enabled flow that uses the export,
    * as durably as the storage keeps them. Only then may their sender get an OK.
    *
+   * If it rejects, none of them is: all are checked before the first is stored. The exception are more than 5,000 event
+   * ids, which are stored in several transactions: if the storage fails between two, or the last flow is disabled, some
+   * are in inboxes. Sent again under the same ids, as after every rejection, all are delivered and none twice.
+   *
    * @throws `not_found`, `invalid_request`; `flow_disabled` if no enabled flow uses the export; `busy` if an inbox is
-   * full. Nothing has been taken in then. `storage_failed`: send them again; with event ids none is delivered twice.
+   * full; `storage_failed`, after which it is open whether they are stored, so that without event ids they may come twice.
    */
   async accept<E extends string>(
     _exportId: ExportIdFor<X, E>,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Failure } from "../../src/model/failure.ts";
 import type { Run } from "../../src/model/run.ts";
 import type { ListResult, Storage } from "../../src/storage/storage.ts";
 import { type OpenStorage, type TestCase, storageCases } from "../../src/testing/index.ts";
@@ -390,6 +391,59 @@ const saboteurs: Readonly<Record<string, Spoil>> = {
       },
     };
   },
+
+  "deleteFlow leaves nothing to be found of what it has not removed yet, in any way": (honest) => {
+    // Finds what was deleted with its flow.
+    const stored = new Map<string, Failure>();
+    return {
+      async commitPage(runLease, page) {
+        for (const failure of page.failures) stored.set(failure._id, failure);
+        return honest.commitPage(runLease, page);
+      },
+      findFailure: async (_id) => (await honest.findFailure(_id)) ?? stored.get(_id),
+    };
+  },
+
+  "insertFlow returns false until purgeFlows has removed all that a deleted flow has left": (honest) => ({
+    async insertFlow(flow, hidden) {
+      while (await honest.purgeFlows({ limit: 100, _flowId: flow._id }));
+      return honest.insertFlow(flow, hidden);
+    },
+  }),
+
+  "a flow with the id of one that was deleted has nothing of it, however much there was": (honest) => {
+    const deleted = new Map<string, string>();
+    return {
+      // Knows the event ids of the former flow.
+      async deleteFlow(_id, change) {
+        deleted.set(_id, _id);
+        return honest.deleteFlow(_id, change);
+      },
+      async appendInbox(arrival, rule) {
+        const appended = await honest.appendInbox(arrival, rule);
+        if (appended.outcome === "full") return appended;
+        const flows = appended.flows.map((flow) => (deleted.has(flow._flowId) ? { ...flow, duplicates: 2 } : flow));
+        return { ...appended, flows };
+      },
+    };
+  },
+
+  "purgeFlows leaves flows that are there, ended runs and resolved failures as they are": (honest) => ({
+    async purgeFlows(rule) {
+      const more = await honest.purgeFlows(rule);
+      await honest.prune({ endedBefore: Date.UTC(2100, 0, 1), runsPerFlow: 0, limit: 100 });
+      return more;
+    },
+  }),
+
+  "deleteFlow removes several flows with much in them, each for itself": (honest) => ({
+    // Ends after the first of them.
+    async purgeFlows(rule) {
+      if (rule._flowId !== undefined) return honest.purgeFlows(rule);
+      while (await honest.purgeFlows({ ...rule, _flowId: "flow" }));
+      return false;
+    },
+  }),
 
   "it has the capabilities that it is tested for, and says so": () => ({
     capabilities: { durable: false, shared: true },

@@ -62,8 +62,8 @@ export class Intake {
   }
 
   /**
-   * Resolves when the records are kept. None of them is if it rejects; but if the storage fails in the middle of many
-   * records with event ids some may be, which are known when all of them are sent again.
+   * Resolves when the records are kept. None of them is if it rejects; but if the storage fails, or the last flow is
+   * disabled, in the middle of many records with event ids some may be, which are known when all of them are sent again.
    *
    * @throws `not_found`, `invalid_request`, `flow_disabled` if no enabled flow uses the export, `busy` if an inbox is full.
    */

@@ -105,6 +105,9 @@ export const deletionStorageCases: readonly StorageCase[] = [
     await addFull(storage);
     await addFlow(storage, "other");
     await append(storage, arrivalOf("other's", { starts: [realtimeStart("start", "other")], ids: ["1", "2"] }));
+    const { runLease } = await take(storage, "other", "other token");
+    const failures = openFailures.map((failure) => ({ ...failure, _id: `other ${failure._id}`, _flowId: "other" }));
+    await storage.commitPage(runLease, pageOf(1, { failures }));
     for (const _id of ["flow", "other"]) await storage.deleteFlow(_id, { at: at(9), limit: 0 });
 
     while (await storage.purgeFlows({ limit: 3 }));

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { UnreadableRow } from "../../../src/storage/storage.ts";
 import { type SqliteDatabase, openDatabase } from "../../../src/storage/sqlite/drivers.ts";
+import { createHandler } from "../../../src/http/index.ts";
 import { SqliteStorage } from "../../../src/storage/sqlite/sqlite-storage.ts";
 import { ManualClock, arrayExport, collectingImport } from "../../../src/testing/index.ts";
 import {
@@ -55,6 +56,42 @@ describe("a flow that cannot be read", () => {
     });
     expect(idsOf((await storage.listFlows({ limit: 2, after: "b" })).items)).toEqual(["c"]);
     expect(left).toEqual(["flows b"]);
+  });
+
+  test("is deleted as any other, and returned as its columns say", async () => {
+    const { database, storage } = await flows();
+    await storage.insertFlow(flowOf("d", { _integrationId: "acme", _importId: "b", _importIds: ["b", "a"] }));
+    damage(database, "flows", "d");
+
+    const [one, two] = [await storage.deleteFlow("b", { at: at(3) }), await storage.deleteFlow("d", { at: at(3) })];
+
+    const { _exportId, _importId, lastModified } = flowOf("b");
+    const times = { createdAt: lastModified, lastModified };
+    expect(one).toMatchObject({ outcome: "deleted", flow: { _id: "b", name: "b", _exportId, _importId, ...times } });
+    const flow = { _id: "d", name: "d", _exportId, _importId: "a", _importIds: ["a", "b"], _integrationId: "acme" };
+    expect(two).toMatchObject({ outcome: "deleted", flow });
+    expect(idsOf((await storage.listFlows({ limit: 9 })).items)).toEqual(["a", "c"]);
+    expect(await storage.insertFlow(flowOf("b"))).toBe(true);
+  });
+
+  test("is deleted by the registry and over HTTP, after which its id is free", async () => {
+    const database = openDatabase(":memory:");
+    const storage = new SqliteStorage(database);
+    const { registry, scheduler } = new Harness({
+      ...{ exports: { from: arrayExport(upTo(2)) }, imports: { sink: collectingImport<number>() }, storage },
+    });
+    const input = { name: "Broken", _exportId: "from", _importId: "sink" } as const;
+    for (const _id of ["a", "b"]) {
+      await registry.define(_id, input);
+      damage(database, "flows", _id);
+    }
+    const handler = createHandler({ scheduler, authorize: () => true });
+
+    await registry.delete("a");
+    const response = await handler(new Request("http://here/flows/b", { method: "DELETE" }));
+
+    expect(response.status).toBe(204);
+    for (const _id of ["a", "b"]) expect(await registry.define(_id, input)).toMatchObject({ _id, name: "Broken" });
   });
 
   test("is left out of what is due and scheduled, where the next one comes in its place", async () => {
