@@ -131,8 +131,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   ): Promise<Flow> {
     const definition = await this.#read(input);
     const flow = this.#newFlow(this.newId(), { definition, group: undefined, disabledBy: undefined });
-    if (!(await this.#insert(flow)))
-      throw new ConflictError(`There is a flow ${flow._id} already`);
+    if (!(await this.#insert(flow))) throw new ConflictError(`There is a flow ${flow._id} already`);
     this.emit("flow:created", { flow });
     return flow;
   }

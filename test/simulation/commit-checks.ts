@@ -24,8 +24,7 @@ interface Share {
   readonly run: RunModel;
   readonly into: ImportModel;
   readonly numbers: readonly number[];
-  /** How many pages they are. */
-  readonly pages: number;
+  readonly isInbox: boolean;
 }
 
 const noCounts: Counts = { numSuccess: 0, numIgnore: 0, numError: 0 };
@@ -87,12 +86,14 @@ export class CommitChecks {
     if (change?.inbox !== undefined) return this.#inboxShare(run, into, Number(change.inbox));
     const pages = run.limit === undefined ? this.#pagesTo(run, into, change) : this.#ownPage(run, into);
     const numbers = pages.flatMap((one) => run.flow.source.numbers(one));
-    if (run.limit === undefined) return { run, into, numbers, pages: pages.length };
+    if (run.limit === undefined) return { run, into, numbers, isInbox: false };
     const { numSuccess, numIgnore, numError } = run.sums.get(into.plan._id) ?? noCounts;
     // After a wait its limit counts what any import got before.
     const left = run.claims > 1 ? sumOf(page.counts[into.plan._id] ?? noCounts) : Infinity;
-    const most = Math.min(run.limit - numSuccess - numIgnore - numError, left);
-    return { run, into, numbers: numbers.slice(0, most), pages: 1 };
+    const unread = run.limit - numSuccess - numIgnore - numError;
+    // A page without a cursor is read again after a wait, by those that have settled it, too.
+    const most = run.flow.source.plan.patchy && run.claims > 1 ? left : Math.min(unread, left);
+    return { run, into, numbers: numbers.slice(0, most), isInbox: false };
   }
 
   #inboxShare(run: RunModel, into: ImportModel, through: number): Share {
@@ -100,7 +101,7 @@ export class CommitChecks {
     if (!inbox.some(({ cursor }) => cursor === through))
       this.#model.violate("intake", `run ${run._id} committed the inbox up to ${through}, which it did not read`);
     const settled = inbox.filter(({ cursor }) => cursor > into.inbox && cursor <= through);
-    return { run, into, numbers: settled.flatMap(({ numbers }) => numbers), pages: 2 };
+    return { run, into, numbers: settled.flatMap(({ numbers }) => numbers), isInbox: true };
   }
 
   // Which pages a commit settles: those up to its cursor, or, without one, the next.
@@ -181,10 +182,13 @@ export class CommitChecks {
   }
 
   // A page of which nothing got through is not the records' fault: the import is paused, and nothing of it stored.
-  #checkOutage(process: Process, { run, into, numbers, pages }: Share, failed: readonly Failure[]): void {
+  #checkOutage(process: Process, { run, into, numbers, isInbox }: Share, failed: readonly Failure[]): void {
+    const { keys, patchy } = run.flow.source.plan;
     // A run that is to end commits what would be sent twice else.
-    if (run.isCanceling || process.state !== "started" || pages > 1 || run.flow.source.plan.keys === "things") return;
+    if (run.isCanceling || process.state !== "started" || isInbox || keys === "things") return;
     const { plan } = into;
+    // A page of which nothing can be mapped is refused, too, and shows that the one before it was not an outage.
+    if ((into.pause?.attempts ?? 0) > 2 && (patchy || numbers.some((n) => isUnmappable(plan, n)))) return;
     const sent = numbers.filter((n) => keeps(plan, n) && !isUnmappable(plan, n)).length;
     const down = failed.filter(({ fault }) => fault === "retry" || (fault === "unknown" && plan.idempotent)).length;
     if (sent > 0 && down === sent && run.limit === undefined)

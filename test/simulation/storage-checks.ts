@@ -63,6 +63,10 @@ export class StorageChecks {
       case "endPauses":
         for (const _importId of call.answer) this.#endPause(this.#importOf(call.args[0], _importId));
         break;
+      case "prune":
+        // That a due time had its run is known as long as the run is.
+        if (call.answer > 0) for (const { dueTimes } of this.#model.flows.values()) dueTimes.clear();
+        break;
       case "resolveFailures":
         this.#resolved(call.answer);
         break;
@@ -93,7 +97,6 @@ export class StorageChecks {
       case "nextResumeAt":
       case "nextRetryAt":
       case "openKeys":
-      case "prune":
       case "releaseDuty":
       case "renewLeases":
       case "rescheduleFlows":

@@ -266,15 +266,19 @@ export class PageMover {
     }
   }
 
-  #settledNow(page: SourcePage, recipient: Recipient, result: ImportResult): SettledPage {
+  #settledNow(page: SourcePage, recipient: Recipient, result: ImportResult): SettledPage | undefined {
     const { autoRetry, clock, codec, newId, progress } = this.#deps;
     const { _importId, held, open } = recipient;
     const deps = { run: progress.run, _importId, open, codec, autoRetry, clock, newId };
     const settled = settle(page.batch, result, page.failures, deps);
     if (held === undefined) return settled;
-    // The next page got through: what looked like an outage was the fault of the records that are held.
-    recipient.held = undefined;
-    return settledTogether(settle(held.batch, held.result, undefined, deps), settled, page.batch, open);
+    const before = held.settled ?? settle(held.batch, held.result, undefined, deps);
+    const together = settledTogether(before, settled, page.batch, open);
+    // The import ignores all of it, which shows nothing of the destination.
+    const isSilent = result.sent === 0 && result.errors.length === 0;
+    // Otherwise it got through: what looked like an outage was the fault of the records that are held.
+    recipient.held = isSilent ? { ...held, settled: together } : undefined;
+    return isSilent ? undefined : together;
   }
 
   #probeOrLeave(page: SourcePage, recipient: Recipient, reason: PauseReason, result: ImportResult): void {

@@ -139,12 +139,16 @@ export class PassReader {
     const { flow } = claimed;
     const reading = new ReadSignal(signal);
     const { limit } = this.#progress.run;
-    const left = limit === undefined ? Infinity : limit - this.#recordsRead(recipients);
+    const { ahead = [] } = this.#progress.position;
+    const behind = recipients.filter(({ _importId }) => !ahead.includes(_importId));
+    const beginsSettled = behind.length === 0;
+    const left = limit === undefined ? Infinity : limit - this.#recordsRead(beginsSettled ? recipients : behind);
     const until = start.catchesUp ? wantedUntil : undefined;
     return new Pass(
       {
         ...{ clock, emit, newId, reading, signal, until, yielder },
         ...{ progress: this.#progress, codec: from.codec, ownPosition: this.#ownPosition, limit: left },
+        beginsSettled,
         ...{ prefetch: limits.prefetch, maxFailures: limits.maxFailures, maxOpenFailures: limits.maxOpenFailures },
         autoRetry: limits.autoRetry,
         ordered: from.order === "ordered",
@@ -179,9 +183,7 @@ export class PassReader {
   // Records that a limited run has read for these imports before.
   #recordsRead(recipients: readonly Recipient[]): number {
     const { imports } = this.#progress.run;
-    const { ahead = [] } = this.#progress.position;
-    const behind = recipients.filter(({ _importId }) => !ahead.includes(_importId));
-    const reads = behind.map(({ _importId }) => {
+    const reads = recipients.map(({ _importId }) => {
       const counts = imports[_importId];
       return counts === undefined ? 0 : counts.numSuccess + counts.numError + counts.numIgnore;
     });

@@ -18,6 +18,8 @@ export interface PassDeps extends PageMoverDeps {
   readonly reading: ReadSignal;
   /** Records that may still be read. */
   readonly limit: number;
+  /** The first page is one that all have settled, before the run waited. */
+  readonly beginsSettled: boolean;
   /** A pass that catches up ends at this checkpoint. */
   readonly until: Json | undefined;
   /** Whether another run of the flow waits. */
@@ -58,19 +60,21 @@ export class Pass {
 
   /** @throws `lease_lost`, `export_failed`, `contract_violation` of the export, and what the storage throws. */
   async run(): Promise<PassEnd> {
-    const { limit, open, prefetch, progress, reading, signal, yielder } = this.#deps;
+    const { beginsSettled, limit, open, prefetch, progress, reading, signal, yielder } = this.#deps;
     // A function, as the signal may abort at every await.
     const isAborted = () => signal.aborted;
     if (isAborted()) return "aborted";
+    if (limit <= 0) return this.#through();
     const readBefore = progress.run.numPagesGenerated;
     const pages = new ReadAhead(open(reading), prefetch, signal);
     let left = limit;
     try {
       for (let page = await pages.next(); page !== undefined; page = await pages.next()) {
         if (isAborted()) return "aborted";
+        const isCounted = beginsSettled && !this.hasRead;
         const part = cut(page, left);
         await this.#mover.move(part, readBefore + pages.read);
-        left -= page.batch.size;
+        if (!isCounted) left -= page.batch.size;
         const end = this.#endAfter(left) ?? (this.#start.catchesUp ? await this.#endOfCatchUp(part) : undefined);
         if (end !== undefined) return end;
         if (yielder.isDue()) await yielder.yield();

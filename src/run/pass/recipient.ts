@@ -8,10 +8,12 @@ import type { ImportResult } from "../destination/import-page.ts";
 import type { OpenFailures } from "./open-failures.ts";
 import type { SettledPage } from "./settle.ts";
 
-/** A page that is not settled: whether it is poison or an outage is for the next page to show. */
+/** A page that is not settled: whether it is poison or an outage is for the next page to show of which something is sent. */
 export interface HeldPage {
   readonly batch: Batch;
   readonly result: ImportResult;
+  /** What a commit would keep of it and of the pages after it, of which nothing was sent; undefined: none followed so far. */
+  readonly settled?: SettledPage;
 }
 
 /** One import over one run: where its records go, and what became of them so far. */

@@ -19,14 +19,7 @@ import { removeSettled } from "./inbox.ts";
 import { lockFlow, lockFlows } from "./locks.ts";
 import { followImports, insertPlaces } from "./places.ts";
 import { closeUnreadable, keepRun } from "./runs.ts";
-import type {
-  DuePlace,
-  DueTimeChange,
-  FlowChange,
-  FlowHidden,
-  FlowQuery,
-  ReplaceFlowResult,
-} from "../storage.ts";
+import type { DuePlace, DueTimeChange, FlowChange, FlowHidden, FlowQuery, ReplaceFlowResult } from "../storage.ts";
 
 /** @see FlowStorage.insertFlow */
 export function insertFlow(flow: Flow, { basis }: FlowHidden): Transaction<boolean> {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Export, type Import, retryLater } from "../../../src/index.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../../src/testing/index.ts";
-import { Harness, day, hour, minute, second } from "../../support/harness.ts";
+import { Harness, day, hour, minute, second, upTo } from "../../support/harness.ts";
 
 interface At {
   readonly at: number;
@@ -88,12 +88,31 @@ describe("a run whose export asks it to wait longer than maxWaitMs", () => {
   });
 });
 
+test("a sample run that waits in the middle takes no more records than its limit over both of its parts", async () => {
+  const sent: number[] = [];
+  const sink = scriptedImport<number>(({ records }) => {
+    sent.push(...records);
+    const isFirst = sent.length === 4;
+    return records.map((n) =>
+      n === 4 && isFirst ? { ok: false, fault: "retry", error: "quota", afterMs: hour } : { ok: true },
+    );
+  });
+  const exports = { from: arrayExport(upTo(9), { pageSize: 2 }) };
+  const harness = new Harness({ exports, imports: { sink }, options: { autoRetry: false } });
+
+  const run = await harness.move({ limit: 5 });
+
+  expect(sent).toEqual([1, 2, 3, 4, 5]);
+  expect(run).toMatchObject({ status: "completed", waits: 1, numSuccess: 4, numError: 1 });
+});
+
 describe("poison that looks like an outage", () => {
   /** Takes what `takes` says, and asks for another attempt for all else. */
-  async function stuck(last: number, takes: (record: number) => boolean) {
+  async function stuck(last: number, takes: (record: number) => boolean, filter = (_: number) => true) {
     const written: number[] = [];
     const sink: Import<number> = {
       idempotent: true,
+      filter,
       async write(records) {
         if (!records.every(takes)) throw retryLater("500");
         written.push(...records);
@@ -119,6 +138,28 @@ describe("poison that looks like an outage", () => {
     expect(await harness.failures()).toEqual([]);
     expect(delivery).toMatchObject({ behind: true, paused: { reason: { code: "import_unavailable" } } });
     expect(delivery?.paused?.attempts).toBeGreaterThan(4);
+  });
+
+  test("goes on past pages that its import ignores to one that shows whether the destination takes any", async () => {
+    const isWanted = (record: number) => record < 3 || record > 5;
+    const { delivery, harness, written } = await stuck(6, (record) => record !== 2, isWanted);
+
+    expect(written).toEqual([1, 6]);
+    expect(await harness.failures()).toMatchObject([{ record: 2, fault: "retry" }]);
+    expect(delivery).toMatchObject({ behind: false });
+    expect(delivery?.paused).toBeUndefined();
+  });
+
+  test("is taken for an outage still if its import ignores all that follows", async () => {
+    const { delivery, harness, written } = await stuck(
+      5,
+      (record) => record === 1,
+      (record) => record < 3,
+    );
+
+    expect(written).toEqual([1]);
+    expect(await harness.failures()).toEqual([]);
+    expect(delivery).toMatchObject({ behind: true, paused: { reason: { code: "import_unavailable" } } });
   });
 
   test("stays paused while there is no next page, and nothing is stored", async () => {

@@ -120,7 +120,7 @@ const inOrder: Readonly<Record<string, RegExp>> = {
 /** What is asked without values is about a table's age, or nothing. */
 const withoutValues: readonly string[] = ["forgetChanges", "unfollowChanges"];
 const few =
-  /^walks (flows_(due|scheduled|unread)|runs_(waiting|active|leases|buffered|ended|failed|canceled)|places_(resumable|paused)|failures_(retries|resolved)|histories_by_runs|processes_seen|processes)\b/;
+  /^walks (flows_(deleted|due|scheduled|unread)|runs_(waiting|active|leases|buffered|ended|failed|canceled)|places_(resumable|paused)|failures_(retries|resolved)|histories_by_runs|processes_seen|processes)\b/;
 
 async function fill(schema: string): Promise<void> {
   await pool.query(`set local search_path to ${schema};

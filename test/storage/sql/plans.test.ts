@@ -34,11 +34,13 @@ afterAll(() => {
 function walks(sql: string): readonly string[] {
   const values = Array.from(sql.matchAll(/\?/g), () => "1");
   const steps = planner.prepare(`explain query plan ${sql}`).all(...values) as { detail: string }[];
-  return steps
-    .map(({ detail }) => detail)
-    .filter((detail) => /^SCAN|TEMP B-TREE|INTEGER PRIMARY KEY \(rowid[<>]/.test(detail))
-    // Of flows that were deleted and of which something is left, there are few.
-    .filter((detail) => !/^SCAN (d|poundlock_flows) USING (COVERING )?INDEX poundlock_flows_deleted$/.test(detail));
+  return (
+    steps
+      .map(({ detail }) => detail)
+      .filter((detail) => /^SCAN|TEMP B-TREE|INTEGER PRIMARY KEY \(rowid[<>]/.test(detail))
+      // Of flows that were deleted and of which something is left, there are few.
+      .filter((detail) => !/^SCAN (d|poundlock_flows) USING (COVERING )?INDEX poundlock_flows_deleted$/.test(detail))
+  );
 }
 
 // A list without a filter walks along what is in its order, and stops at its limit. What is listed by ids, and what waits
