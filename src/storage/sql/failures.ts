@@ -277,7 +277,8 @@ export function editFailure(
   return function* () {
     yield* lockFlowsOfFailures([_id]);
     const row = yield* rowOf<FailureRow>(
-      `select ${failureColumns} from poundlock_failures f where id = ? and ${isOpen} and ${ofLivingFlow()}
+      `select ${failureColumns} from poundlock_failures f where id = ? and ${isOpen}
+        and not exists (select 1 from poundlock_flows d where d.id = f.flow_id and d.deleted_at is not null ${eachTime})
         and not exists (select 1 from poundlock_runs r where r.flow_id = f.flow_id and r.stage = 1 and r.cause = 'retry' ${eachTime})`,
       _id,
     );
