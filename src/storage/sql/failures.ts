@@ -22,7 +22,7 @@ import { isoOf, placeOf } from "../documents.ts";
 import { lockFlowsOfFailures } from "./locks.ts";
 import { storeValue } from "../record-text.ts";
 import { type FailureRow, failureColumns, failureOf, failureValues, writtenFailureColumns } from "./rows.ts";
-import { isFailureThere, isLivingFlow, ofLivingFlow } from "./values/deleted.ts";
+import { isDeletedFlow, isFailureThere, isLivingFlow, ofLivingFlow } from "./values/deleted.ts";
 import { type ReportUnreadable, UnreadableRowError, allReadable, objectIn, readable } from "./values/unreadable.ts";
 import type { FailureQuery, OpenKey, OpenKeyQuery } from "../storage.ts";
 import { CauseChanges, type CountedRow, afterPrefix, countedColumns, forgetCauses } from "./totals/causes.ts";
@@ -278,13 +278,13 @@ export function editFailure(
     yield* lockFlowsOfFailures([_id]);
     const row = yield* rowOf<FailureRow>(
       `select ${failureColumns} from poundlock_failures f where id = ? and ${isOpen}
-        and not exists (select 1 from poundlock_flows d where d.id = f.flow_id and d.deleted_at is not null ${eachTime})
         and not exists (select 1 from poundlock_runs r where r.flow_id = f.flow_id and r.stage = 1 and r.cause = 'retry' ${eachTime})`,
       _id,
     );
     // What a retry has read before it would replace the edit, or remove it as delivered.
     if (row === undefined) return undefined;
     const before = objectIn("failures", row.id, row.doc) as Failure;
+    if ((yield* rowOf(isDeletedFlow, before._flowId)) !== undefined) return undefined;
     const first =
       before.editedAt === undefined
         ? { text: row.record, bytes: row.record_bytes }

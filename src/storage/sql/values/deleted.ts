@@ -12,3 +12,6 @@ export const isFailureThere = `not (status || '' = 'open' and flow_id || '' in $
 
 /** A condition with one value, the id of a flow that was not deleted. It is looked up once for all rows. */
 export const isLivingFlow = "not exists (select 1 from poundlock_flows d where d.id = ? and d.deleted_at is not null)";
+
+/** Returns a row if the flow, its only value, was deleted and something of it is still to be removed. */
+export const isDeletedFlow = "select 1 from poundlock_flows where id = ? and deleted_at is not null";
