@@ -178,7 +178,10 @@ class Model {
       limit: this.#chance.between(1, 4),
       ...(this.#chance.happens(0.5) ? { _flowId: this.#chance.oneOf(flowIds) } : {}),
     };
-    return { title: `purgeFlows ${shown(rule)}`, call: async (s) => void (await s.purgeFlows(rule)) };
+    const call: Call = async (s) => {
+      await s.purgeFlows(rule);
+    };
+    return { title: `purgeFlows ${shown(rule)}`, call };
   }
 
   async replaceFlow(): Promise<Step> {

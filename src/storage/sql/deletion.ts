@@ -133,7 +133,7 @@ function purgeRows(sql: string): Purge {
 }
 
 function* purgeFailures(_flowId: string, limit: number): TransactionBody<number> {
-  const rows = yield* rowsOf<Weighed>(
+  const rows = yield* rowsOf<SizedRow>(
     `select seq, ${failureWeight} as weight from poundlock_failures
       where flow_id = ? and status = 'open' order by seq limit ?`,
     ...[_flowId, limit],
@@ -144,7 +144,7 @@ function* purgeFailures(_flowId: string, limit: number): TransactionBody<number>
 }
 
 function* purgeInbox(_flowId: string, limit: number): TransactionBody<number> {
-  const rows = yield* rowsOf<Weighed>(
+  const rows = yield* rowsOf<SizedRow>(
     `select seq, weight from poundlock_inbox where flow_id = ? order by seq limit ?`,
     ...[_flowId, limit],
   );
@@ -153,14 +153,14 @@ function* purgeInbox(_flowId: string, limit: number): TransactionBody<number> {
   return count < rows.length ? limit : count;
 }
 
-interface Weighed {
+interface SizedRow {
   readonly seq: number;
   readonly weight: number;
 }
 
-// Rows that hold records may be large, and removing one costs as much as it is long: the first of these that are not too
+// Rows that keep records may be large, and removing one costs as much as it is long: the first of these that are not too
 // large together, and one at least.
-function lightest(rows: readonly Weighed[]): { readonly count: number; readonly last: number } {
+function lightest(rows: readonly SizedRow[]): { readonly count: number; readonly last: number } {
   let bytes = 0;
   const end = rows.findIndex(({ weight }, index) => (bytes += weight) > mostListed && index > 0);
   const count = end < 0 ? rows.length : end;

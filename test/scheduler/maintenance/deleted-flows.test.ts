@@ -99,7 +99,10 @@ describe("a flow with much in it", () => {
 
     await registry.delete("orders");
     step();
-    for (let more = true; more; step()) more = await storage.purgeFlows({ limit: 1_000 });
+    for (let more = true; more;) {
+      more = await storage.purgeFlows({ limit: 1_000 });
+      step();
+    }
 
     expect(sizes.length).toBeGreaterThan(5);
     expect(Math.max(...sizes)).toBeLessThan(1_050);
