@@ -108,7 +108,11 @@ test("a sample run that waits in the middle takes no more records than its limit
 
 describe("poison that looks like an outage", () => {
   /** Takes what `takes` says, and asks for another attempt for all else. */
-  async function stuck(last: number, takes: (record: number) => boolean, filter: (record: number) => boolean = () => true) {
+  async function stuck(
+    last: number,
+    takes: (record: number) => boolean,
+    filter: (record: number) => boolean = () => true,
+  ) {
     const written: number[] = [];
     const sink: Import<number> = {
       idempotent: true,
