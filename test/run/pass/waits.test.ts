@@ -103,7 +103,8 @@ test("a sample run that waits in the middle takes no more records than its limit
   const run = await harness.move({ limit: 5 });
 
   expect(sent).toEqual([1, 2, 3, 4, 5]);
-  expect(run).toMatchObject({ status: "completed", waits: 1, numSuccess: 4, numError: 1 });
+  expect(run).toMatchObject({ status: "completed", numSuccess: 4, numError: 1 });
+  expect(harness.events.of("run:requeued")).toMatchObject([{ reason: "wait" }]);
 });
 
 describe("poison that looks like an outage", () => {
