@@ -89,6 +89,8 @@ type Listening = Map<string, ListenContext<unknown>["accept"]>;
 /** The host's own code in one process: exports that read the sources and imports that write, well or badly. */
 export class Host {
   readonly #parts: HostParts;
+  /** Runs and imports of which a page is not committed. */
+  readonly #failed = new Set<string>();
   /** How events get in, by export; only while it listens. */
   readonly listening: Listening = new Map();
 
@@ -356,9 +358,16 @@ export class Host {
 
   // Aborted, it takes a moment, and may have written everything before.
   async #abandon(write: Write): Promise<never> {
-    const { chance } = this.#parts;
+    const { chance, process } = this.#parts;
+    const begunAt = process.clock.now();
     if (chance.happens(0.5)) await this.#pause(chance.between(1, 250));
-    return this.#throwAfter(write, chance.oneOf([0, write.numbers.length]));
+    // The process stood still meanwhile, so that nobody waited for it; or another batch has ended the page.
+    const isLeft = process.clock.now() - begunAt > 1_000 || this.#failed.has(`${write.run._id} ${write.plan._id}`);
+    try {
+      return this.#throwAfter(write, chance.oneOf([0, write.numbers.length]));
+    } finally {
+      if (isLeft) this.#excuse(write);
+    }
   }
 
   #apply({ plan, run }: Write, numbers: readonly number[]): void {
@@ -367,6 +376,7 @@ export class Host {
 
   // Nothing of the page is committed for it, and batches before this one may have been written.
   #excuse({ plan, run }: Write): void {
+    this.#failed.add(`${run._id} ${plan._id}`);
     const into = this.#parts.model.importOf(run, plan);
     if (into !== undefined) this.#parts.model.excuse(into);
   }

@@ -64,7 +64,7 @@ export class Batch {
   }
 
   /** The indexes of records whose key is one of these, ascending. */
-  indexesOf(keys: ReadonlySet<string> | ReadonlyMap<string, unknown>): readonly number[] {
+  indexesOf(keys: { has(key: string): boolean }): readonly number[] {
     const { keyOf, own } = this.keys;
     const found: number[] = [];
     for (let index = 0; index < this.size; index++) {

@@ -1,13 +1,12 @@
 import { type Failure, isOlder } from "../../model/failure.ts";
 import type { OpenKey, Storage } from "../../storage/storage.ts";
+import { KeyFilter } from "./key-filter.ts";
 
 /** Open keys that a run keeps in mind for one import; with more, the rest is left to later runs. */
 const mostKeys = 100_000;
 
 /** Keys read in one call. */
 const portion = 1_000;
-
-const noKeys: ReadonlyMap<string, OpenKey> = new Map();
 
 /** Which failures these are. */
 export interface OpenFailuresOrigin {
@@ -24,6 +23,7 @@ export interface OpenFailuresOrigin {
 export class OpenFailures {
   readonly #origin: OpenFailuresOrigin;
   #byKey: Map<string, OpenKey> | undefined;
+  #filter: KeyFilter | undefined;
 
   constructor(origin: OpenFailuresOrigin) {
     this.#origin = origin;
@@ -31,11 +31,6 @@ export class OpenFailures {
 
   get isLoaded(): boolean {
     return this.#byKey !== undefined;
-  }
-
-  /** By their keys. */
-  get keys(): ReadonlyMap<string, OpenKey> {
-    return this.#byKey ?? noKeys;
   }
 
   get size(): number {
@@ -58,10 +53,11 @@ export class OpenFailures {
       after = next;
     } while (after !== undefined && byKey.size < mostKeys);
     this.#byKey = byKey;
+    this.#filter = new KeyFilter(byKey.size, () => byKey.keys());
   }
 
   has(key: string): boolean {
-    return this.#byKey?.has(key) ?? false;
+    return this.#filter?.mayHave(key) === true && this.#byKey?.has(key) === true;
   }
 
   /** The open failure that a delivery of this state of the record settles; undefined if none, or a newer one is open. */
@@ -75,6 +71,12 @@ export class OpenFailures {
     for (const key of closed) this.#byKey?.delete(key);
     for (const { _id, _importId, key, version, status } of stored)
       if (_importId === this.#origin._importId && status === "open")
-        this.#byKey?.set(key, { _id, key, ...(version === undefined ? {} : { version }) });
+        this.#add({ _id, key, ...(version === undefined ? {} : { version }) });
+  }
+
+  #add(open: OpenKey): void {
+    if (this.#byKey === undefined) return;
+    this.#byKey.set(open.key, open);
+    this.#filter?.add(open.key, this.#byKey.size);
   }
 }

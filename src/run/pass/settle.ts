@@ -140,7 +140,7 @@ function superseded(
   // A key that fails after it was delivered, in the same page, fails again: its failure stays open, and takes the new one in.
   const failsAgain = failures.length === 0 ? undefined : new Set(failures.map(({ key }) => key));
   const ids = new Map<string, string>();
-  for (const index of batch.indexesOf(open.keys)) {
+  for (const index of batch.indexesOf(open)) {
     if (failed?.has(index) === true) continue;
     const key = batch.keyOf(index);
     if (failsAgain?.has(key) === true) continue;
