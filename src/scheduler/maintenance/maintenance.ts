@@ -15,13 +15,7 @@ import { unlessUnreadable } from "./unreadable-rows.ts";
 export interface MaintenanceDeps {
   readonly storage: Pick<
     Storage,
-    | "changes"
-    | "completeCauses"
-    | "prune"
-    | "purgeFlows"
-    | "reclaimExpiredRuns"
-    | "unreadInboxes"
-    | "waitingFlows"
+    "changes" | "completeCauses" | "prune" | "purgeFlows" | "reclaimExpiredRuns" | "unreadInboxes" | "waitingFlows"
   >;
   readonly clock: Clock;
   readonly queue: Pick<RunQueue, "addUnasked">;

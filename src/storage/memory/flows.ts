@@ -1,21 +1,23 @@
 import { type Flow, importIdsOf } from "../../model/flow/flow.ts";
-import type { Run } from "../../model/run.ts";
+import { type Run, transitionRun } from "../../model/run.ts";
 import { itemAt } from "../../model/item-at.ts";
 import { isoOf, optional, own } from "../documents.ts";
 import type {
+  DeleteFlowResult,
   DueTimeChange,
   FlowChange,
+  FlowDeletion,
   FlowHidden,
   FlowQuery,
   ListResult,
   ReplaceFlowResult,
   ScheduledFlow,
 } from "../storage.ts";
-import { resolveOfImports } from "./failures.ts";
+import { forgetFailure, resolveOfImports } from "./failures.ts";
 import { followImports } from "./places.ts";
 import { cancelWaiting } from "./runs.ts";
 import { indexAfter, insertSorted } from "./sorted.ts";
-import { type MemoryState, listPage, matches, moveDueTime } from "./state.ts";
+import { type FailureEntry, type MemoryState, listPage, matches, moveDueTime } from "./state.ts";
 
 /** @see FlowStorage.insertFlow */
 export function insertFlow(state: MemoryState, flow: Flow, { basis }: FlowHidden): boolean {
@@ -66,6 +68,54 @@ function followChange(state: MemoryState, before: Flow, now: Flow, at: number): 
   return cancelWaiting(state, now._id, at, ({ startedAt }) => startedAt !== undefined);
 }
 
+/** @see FlowStorage.deleteFlow */
+export function deleteFlow(
+  state: MemoryState,
+  _id: string,
+  { at, expected, limit = 1_000 }: FlowDeletion,
+): DeleteFlowResult {
+  const flow = state.flows.get(_id);
+  if (flow === undefined) return { outcome: "missing" };
+  if (expected !== undefined && flow.lastModified !== expected) return { outcome: "stale" };
+  dropFlow(state, flow);
+  state.changes.noteFlow({ change: "flow:deleted", flow });
+  // Each of these is one entry, whatever it holds. Failures are in lists with those of others.
+  for (const map of [state.places, state.inboxes, state.open, state.causes]) map.delete(_id);
+  const canceled = cancelWaiting(state, _id, at);
+  const queue = state.queues.get(_id);
+  if (queue !== undefined) queue.bornAfter = state.lastSeq;
+  const active = queue?.active;
+  if (active !== undefined) active.detached = "flow";
+  if (active?.run.status === "running") active.run = transitionRun(active.run, "canceling");
+  if (state.failuresByFlow.has(_id)) state.deleted.set(_id, 0);
+  purgeFlow(state, _id, limit);
+  return { outcome: "deleted", flow, canceled, ...optional("active", active?.run) };
+}
+
+/** @see FlowStorage.purgeFlows */
+export function purgeFlows(
+  state: MemoryState,
+  { limit, _flowId }: { readonly limit: number; readonly _flowId?: string },
+): boolean {
+  if (_flowId === undefined) for (const _id of state.deleted.keys()) if (!purgeFlow(state, _id, limit)) return true;
+  return _flowId !== undefined && !purgeFlow(state, _flowId, limit);
+}
+
+// True if nothing is left. It looks at no more failures than it may remove.
+function purgeFlow(state: MemoryState, _id: string, limit: number): boolean {
+  const place = state.deleted.get(_id);
+  if (place === undefined) return true;
+  const portion: FailureEntry[] = [];
+  for (const entry of state.failuresByFlow.get(_id)?.after(place) ?? []) {
+    if (portion.length === limit) break;
+    portion.push(entry);
+  }
+  for (const entry of portion) if (entry.failure.status === "open") forgetFailure(state, entry);
+  if (portion.length < limit) return state.deleted.delete(_id);
+  state.deleted.set(_id, portion.at(-1)?.seq ?? place);
+  return false;
+}
+
 /** @see FlowStorage.scheduledFlows */
 export function scheduledFlows(state: MemoryState, limit: number, after: string | undefined): readonly ScheduledFlow[] {
   const found: ScheduledFlow[] = [];
@@ -106,8 +156,7 @@ function unlink(state: MemoryState, flow: Flow): void {
   if (flow.nextRunAt !== undefined) state.due.remove(Date.parse(flow.nextRunAt), flow._id);
 }
 
-/** Takes a flow out of all that flows are found by. */
-export function dropFlow(state: MemoryState, flow: Flow): void {
+function dropFlow(state: MemoryState, flow: Flow): void {
   unlink(state, flow);
   state.flows.delete(flow._id);
   state.bases.delete(flow._id);

@@ -66,8 +66,15 @@ import {
   resolveFailures,
 } from "./failures.ts";
 import { flowsOfFailures, listCauses } from "./totals/cause-lists.ts";
-import { deleteFlow, purgeFlows } from "./deletion.ts";
-import { insertFlow, listFlows, replaceFlow, rescheduleFlows, scheduledFlows } from "./flows.ts";
+import {
+  deleteFlow,
+  insertFlow,
+  listFlows,
+  purgeFlows,
+  replaceFlow,
+  rescheduleFlows,
+  scheduledFlows,
+} from "./flows.ts";
 import {
   claimRun,
   commitPage,
