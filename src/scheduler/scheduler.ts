@@ -194,9 +194,8 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    * Takes records in as they arrive; resolves when they are in the inbox of every enabled flow that uses the export,
    * as durably as the storage keeps them. Only then may their sender get an OK.
    *
-   * If it rejects, none of them is; but of more than 5,000 event ids, stored in several transactions, some are if the
-   * storage fails in the middle, or the last flow is disabled. Sent again under their ids, none is delivered twice.
-   *
+   * If it rejects, none of them is; but of more than 5,000 event ids some are if the storage fails in the middle, or the
+   * last flow is disabled. Sent again under their ids, none is delivered twice.
    * @throws `not_found`, `invalid_request`; `flow_disabled` if no enabled flow uses the export; `busy` if an inbox is
    * full; `storage_failed`, after which it is open whether they are stored, so that without event ids they may come twice.
    */
