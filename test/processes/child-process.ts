@@ -15,7 +15,7 @@ export interface Program {
   remove(): Promise<void>;
 }
 
-/** Bundles `name`.ts of this folder. */
+/** Bundles `name`.ts of this folder, such as "workers/worker". */
 export async function bundle(name: string): Promise<Program> {
   await mkdir(join(root, ".work"), { recursive: true });
   const outDir = await mkdtemp(join(root, ".work/processes-"));
@@ -24,7 +24,7 @@ export async function bundle(name: string): Promise<Program> {
     ...{ config: false, dts: false, silent: true, clean: false, outDir },
     ...{ format: ["cjs"], platform: "node", target: "node20", shims: true, removeNodeProtocol: false },
     noExternal: [/.*/],
-    external: ["libsql", "better-sqlite3"],
+    external: ["libsql", "better-sqlite3", "pg-native"],
   });
   return { path: join(outDir, `${name}.cjs`), remove: () => rm(outDir, { recursive: true }) };
 }
@@ -55,6 +55,11 @@ export class HostProcess<Reported extends { readonly what: string } = Report> {
       this.#heard();
       return signal ?? String(code);
     });
+  }
+
+  get pid(): number {
+    if (this.#child.pid === undefined) throw new Error("the process did not start");
+    return this.#child.pid;
   }
 
   /** All reports of this kind so far. */

@@ -1,27 +1,38 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 
-/** A server on a port of its own, with nothing in it; `settings` such as `max_connections=50`. */
-export async function startPostgres(settings: readonly string[] = ["fsync=off"]): Promise<PostgresServer> {
+/**
+ * A server on a port of its own, with nothing in it; `settings` such as `max_connections=50`. `disk`: a folder for its
+ * data, if its log of changes is to be on another file system than that.
+ */
+export async function startPostgres(
+  settings: readonly string[] = ["fsync=off"],
+  disk?: string,
+): Promise<PostgresServer> {
   makeLinks();
   const folder = mkdtempSync(join(tmpdir(), "poundlock-postgres-"));
+  // Its user makes the folder of the log itself.
+  if (disk !== undefined) chmodSync(folder, 0o777);
+  const databaseDir = disk === undefined ? folder : join(disk, "data");
+  const apart = disk === undefined ? [] : [`--waldir=${join(folder, "log")}`];
   const port = await freePort();
   const log: string[] = [];
   const note = (message: unknown) => void log.push(String(message));
   const all = [`listen_addresses=127.0.0.1`, "unix_socket_directories=", "max_connections=200", ...settings];
   const Server = await loadServer();
   const server = new Server({
-    databaseDir: folder,
+    databaseDir,
     port,
     user: "postgres",
     password: "postgres",
     persistent: true,
     // PostgreSQL refuses to run as root.
     createPostgresUser: process.getuid?.() === 0,
-    initdbFlags: ["--encoding=UTF8", "--locale=C", "--no-sync"],
+    initdbFlags: ["--encoding=UTF8", "--locale=C", "--no-sync", ...apart],
     postgresFlags: all.flatMap((setting) => ["-c", setting]),
     onLog: note,
     onError: note,
@@ -35,6 +46,12 @@ export async function startPostgres(settings: readonly string[] = ["fsync=off"])
   return {
     port,
     folder,
+    start: () => server.start(),
+    async crash() {
+      const [pid = ""] = readFileSync(join(databaseDir, "postmaster.pid"), "utf8").split("\n", 1);
+      process.kill(Number(pid), "SIGQUIT");
+      while (isAlive(Number(pid))) await pause(10);
+    },
     async stop() {
       await server.stop();
       rmSync(folder, { recursive: true, force: true });
@@ -47,7 +64,19 @@ export interface PostgresServer {
   readonly port: number;
   /** Where its data is. */
   readonly folder: string;
+  /** Ends all of its processes at once, without a checkpoint, as `pg_ctl stop -m immediate` does. */
+  readonly crash: () => Promise<void>;
+  /** Starts it again after a crash, on what is on its disk. */
+  readonly start: () => Promise<void>;
   readonly stop: () => Promise<void>;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 /** How to connect to a server. */

@@ -1,0 +1,319 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import pg from "pg";
+import { FlowRegistry, Scheduler, type Import, type Export } from "../../../src/index.ts";
+import { silentLogger } from "../../../src/model/logger.ts";
+import { PostgresStorage } from "../../../src/storage/postgres/postgres-storage.ts";
+import { Chance } from "../../support/chance.ts";
+import { HostProcess, type Program } from "../child-process.ts";
+import { Cluster } from "./cluster.ts";
+import type { Fault } from "./faults.ts";
+import { FlowFile, noteStopped, overlapsIn } from "./flow-file.ts";
+import { Observer } from "./observer.ts";
+import { type WorkerReport, type WorkerSetting, recordsPerRun } from "./settings.ts";
+
+/** How much is done while faults happen. */
+export interface TrialOptions {
+  readonly program: Program;
+  readonly fault: Fault;
+  readonly flows: number;
+  /** Runs in all, at least; as many more as it takes until all faults have happened. */
+  readonly runs: number;
+  readonly faults: number;
+  readonly seed: number;
+}
+
+/** What came of it. */
+export interface TrialResult {
+  readonly faults: number;
+  readonly runs: number;
+  readonly records: number;
+  /** Records that are not in the files of their flows. */
+  readonly lost: number;
+  /** Records that came before an earlier one of their flow. */
+  readonly outOfOrder: number;
+  /** Records that came again. */
+  readonly repeated: number;
+  /** Runs that no worker ended within 90 seconds after the last fault. */
+  readonly stuck: number;
+  readonly failed: number;
+  /** What nobody may see: two active runs of a flow, two processes that write for a flow. */
+  readonly atOnce: readonly string[];
+  readonly unhandled: readonly string[];
+  /** Runs that were taken for those of a dead process. */
+  readonly reclaimed: number;
+  readonly leasesLost: number;
+  readonly backgroundErrors: number;
+}
+
+/** A worker and what it has. */
+export interface Worker {
+  readonly process: HostProcess<WorkerReport>;
+  readonly setting: WorkerSetting;
+  readonly exportIds: readonly string[];
+}
+
+const leaseMs = 2_000;
+const workersAtOnce = 3;
+/** More than that do not wait at once, so that faults meet flows at every step. */
+const mostWaiting = 2_000;
+const exportIds = ["orders", "invoices"];
+
+/** Three workers on one database to which something happens. */
+export class Trial {
+  readonly cluster: Cluster;
+  workers: Worker[] = [];
+  readonly #options: TrialOptions;
+  readonly #folder: string;
+  readonly #observer: Observer;
+  readonly #chance: Chance;
+  readonly #past: Worker[] = [];
+  #started = 0;
+  #additions = 0;
+
+  private constructor(options: TrialOptions, cluster: Cluster, folder: string) {
+    this.#options = options;
+    this.cluster = cluster;
+    this.#folder = folder;
+    this.#observer = new Observer(cluster.direct);
+    this.#chance = new Chance(options.seed);
+  }
+
+  /** Does it all, and leaves nothing behind. */
+  static async run(options: TrialOptions): Promise<TrialResult> {
+    const folder = await mkdtemp(join(tmpdir(), "poundlock-workers-"));
+    const cluster = await Cluster.start(options.fault.on ?? "server");
+    const trial = new Trial(options, cluster, folder);
+    try {
+      return await trial.#run();
+    } finally {
+      for (const { process } of trial.workers) await process.kill();
+      await trial.#observer.close();
+      await cluster.stop();
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  /** Kills a worker; another one may take its place. */
+  async kill(worker: Worker): Promise<void> {
+    await worker.process.kill();
+    this.#remove(worker);
+  }
+
+  /** Starts another process in the place of one that is gone, as whoever supervises it does. */
+  async replace(worker: Worker, has: readonly string[] = worker.exportIds): Promise<void> {
+    this.workers.push(await this.#startWorker(has));
+  }
+
+  /** Lets a worker stop in its own time, and starts another one. */
+  async redeploy(worker: Worker, has: readonly string[] = worker.exportIds): Promise<void> {
+    worker.process.send("SIGTERM");
+    await worker.process.ended;
+    this.#remove(worker);
+    await this.replace(worker, has);
+  }
+
+  /** Stops a process for so long that its leases run out and its runs go on elsewhere, and lets it continue. */
+  async stopUntilReclaimed(worker: Worker): Promise<void> {
+    noteStopped(this.#folder, worker.process.pid);
+    worker.process.send("SIGSTOP");
+    let leases = await this.#observer.expired();
+    await until("leases run out, or all is done", async () => {
+      leases = await this.#observer.expired();
+      return leases.length > 0 || (await this.#observer.unended()) === 0;
+    });
+    await until("others reclaim its runs", async () => (await this.#observer.stillHeld(leases)) === 0);
+    worker.process.send("SIGCONT");
+  }
+
+  async terminate(worker: Worker): Promise<void> {
+    await this.#observer.terminate(worker.setting.name);
+  }
+
+  /** What a newer version of the library might add to the tables while older ones are at work. */
+  async addToSchema(): Promise<void> {
+    const name = `addition_${++this.#additions}`;
+    await this.#observer.execute(`create table poundlock.${name} (id text primary key)`);
+    await this.#observer.execute(`alter table poundlock.runs add column ${name} smallint not null default 0`);
+  }
+
+  /** Fills the disk until a worker has noticed, and frees it. */
+  async fillDisk(): Promise<void> {
+    const noticed = () => this.#reports("background:error").length;
+    const before = noticed();
+    this.cluster.fillDisk();
+    await until("a worker notices", () => noticed() > before);
+    this.cluster.freeDisk();
+  }
+
+  async #run(): Promise<TrialResult> {
+    const { fault, faults } = this.#options;
+    const pool = new pg.Pool({ ...this.cluster.direct, max: 4 });
+    const storage = await PostgresStorage.open(pool);
+    await this.#observer.countReclaimed();
+    const scheduler = await this.#queueOf(storage);
+    for (let n = 0; n < workersAtOnce; n++) this.workers.push(await this.#startWorker(exportIds));
+    let struck = 0;
+    const queueing = this.#queue(scheduler, () => struck === faults);
+    // Also if a fault is not over in time, and nobody awaits it any more.
+    queueing.catch(() => undefined);
+    while (struck < faults) {
+      await this.#untilMoved();
+      await fault.strike(this, this.#chance);
+      struck++;
+    }
+    const asked = await queueing;
+    // What a deploy took away comes back with the next one.
+    const [first] = this.workers;
+    if (first !== undefined && this.workers.every(({ exportIds: has }) => has.length < exportIds.length))
+      await this.redeploy(first, exportIds);
+    const stuck = await this.#drained();
+    for (const { process } of this.workers) process.send("SIGTERM");
+    await Promise.all(this.workers.map(({ process }) => process.ended));
+    const result = await this.#result(struck, asked, stuck);
+    await scheduler.stop();
+    await storage.close();
+    await pool.end();
+    return result;
+  }
+
+  async #queueOf(storage: PostgresStorage): Promise<Scheduler> {
+    const never: Export<number> = {
+      pages: () => {
+        throw new Error("runs are executed by the workers");
+      },
+    };
+    const nowhere: Import<number> = { idempotent: true, write: async () => undefined };
+    const exports = Object.fromEntries(exportIds.map((_id) => [_id, never]));
+    const registry = new FlowRegistry({ exports, imports: { ledger: nowhere }, storage });
+    for (const [index, _id] of this.#flowIds().entries())
+      await registry.define(_id, { name: _id, _exportId: exportIds[index % 2] ?? "", _importId: "ledger" });
+    const scheduler = new Scheduler(registry, { roles: [], name: "queue", leaseMs, logger: silentLogger });
+    await scheduler.start();
+    return scheduler;
+  }
+
+  /** Runs of all flows, again and again; how many there are at least. */
+  async #queue(scheduler: Scheduler, isOver: () => boolean): Promise<number> {
+    const flowIds = this.#flowIds();
+    let asked = 0;
+    while (asked < this.#options.runs || !isOver()) {
+      for (let at = 0; at < flowIds.length; at += 50)
+        await Promise.all(flowIds.slice(at, at + 50).map((_id) => queued(scheduler, _id)));
+      asked += flowIds.length;
+      await until("workers keep up", async () => ((await this.#observer.unended()) ?? mostWaiting) < mostWaiting);
+    }
+    return asked;
+  }
+
+  /** Until some more runs have ended, so that each fault meets workers at work. */
+  async #untilMoved(): Promise<void> {
+    const before = this.#reports("completed").length;
+    await until("runs complete", () => this.#reports("completed").length >= before + 50);
+  }
+
+  /** Runs that nobody has ended after a while. */
+  async #drained(): Promise<number> {
+    let left: number | undefined;
+    await until("all runs end", async () => {
+      left = await this.#observer.unended();
+      return left === 0;
+    }).catch(() => undefined);
+    return left ?? -1;
+  }
+
+  async #startWorker(has: readonly string[]): Promise<Worker> {
+    const apart = this.#options.fault.clocksApartMs ?? 0;
+    const setting: WorkerSetting = {
+      name: `worker ${++this.#started}`,
+      folder: this.#folder,
+      connection: this.cluster.connection,
+      ...(this.cluster.isPooled ? { direct: this.cluster.direct } : {}),
+      prepare: !this.cluster.isPooled,
+      exportIds: has,
+      leaseMs,
+      aheadMs: this.#chance.between(-apart, apart),
+    };
+    const process = new HostProcess<WorkerReport>(this.#options.program, setting);
+    await process.until(() => process.all("ready").length > 0);
+    return { process, setting, exportIds: has };
+  }
+
+  #remove(worker: Worker): void {
+    this.workers = this.workers.filter((one) => one !== worker);
+    this.#past.push(worker);
+  }
+
+  #reports<What extends WorkerReport["what"]>(what: What) {
+    return [...this.#past, ...this.workers].flatMap(({ process }) => process.all(what));
+  }
+
+  #flowIds(): readonly string[] {
+    return Array.from({ length: this.#options.flows }, (_, index) => `flow-${index}`);
+  }
+
+  async #result(faults: number, asked: number, stuck: number): Promise<TrialResult> {
+    const statuses = await this.#observer.statuses();
+    const counts = this.#flowIds().map((_id) => this.#countsOf(_id));
+    const sum = (name: keyof FlowCounts) => counts.reduce((total, one) => total + one[name], 0);
+    const completed = statuses.filter((status) => status === "completed").length;
+    const unread = Math.max(0, asked * recordsPerRun - sum("records"));
+    return {
+      ...{ faults, runs: completed, records: sum("records"), lost: sum("lost") + unread },
+      ...{ outOfOrder: sum("outOfOrder"), repeated: sum("repeated"), stuck },
+      failed: statuses.filter((status) => status === "failed" || status === "canceled").length,
+      atOnce: [...this.#observer.violations, ...overlapsIn(this.#folder)],
+      unhandled: this.#reports("unhandled").map(({ message }) => message),
+      reclaimed: await this.#observer.reclaimed(),
+      leasesLost: this.#reports("lost").length,
+      backgroundErrors: this.#reports("background:error").length,
+    };
+  }
+
+  /** A record that comes for the first time has to be the one after the last such. */
+  #countsOf(_flowId: string): FlowCounts {
+    const seen = new Set<number>();
+    let [last, outOfOrder, repeated] = [0, 0, 0];
+    for (const { key } of new FlowFile(this.#folder, _flowId).read()) {
+      const n = Number(key);
+      if (seen.has(n)) repeated++;
+      else if (n < last) outOfOrder++;
+      seen.add(n);
+      last = Math.max(last, n);
+    }
+    return { records: seen.size, lost: last - seen.size, outOfOrder, repeated };
+  }
+}
+
+interface FlowCounts {
+  readonly records: number;
+  readonly lost: number;
+  readonly outOfOrder: number;
+  readonly repeated: number;
+}
+
+/** Until the database has taken it: a host does so as well, as it gets an error. */
+async function queued(scheduler: Scheduler, _flowId: string): Promise<void> {
+  for (;;) {
+    try {
+      await scheduler.run(_flowId);
+      return;
+    } catch {
+      await pause(50);
+    }
+  }
+}
+
+/** How long nothing may take. */
+const limitMs = 90_000;
+
+/** Rejects if it is not so in time, so that the processes of a trial that fails are ended. */
+async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+  const end = performance.now() + limitMs;
+  while (!(await isSo())) {
+    if (performance.now() > end) throw new Error(`expected that ${what}: it did not within ${limitMs / 1_000} seconds`);
+    await pause(20);
+  }
+}
