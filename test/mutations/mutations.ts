@@ -107,9 +107,24 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "on PostgreSQL a transaction that conflicts with another one is executed again",
     file: "src/storage/postgres/postgres-database.ts",
-    find: "if (replays >= mostReplays || !isConflict(error)) throw error;",
+    find: "if (replays >= most) throw error;",
     replace: "throw error;",
     tests: ["test/storage/postgres/database.test.ts"],
+  },
+  {
+    promise: "on PostgreSQL a transaction that may have been committed is not executed again",
+    file: "src/storage/postgres/postgres-database.ts",
+    find: "broken !== undefined && !isCommitting",
+    replace: "broken !== undefined",
+    tests: ["test/storage/postgres/database.test.ts"],
+  },
+  {
+    promise: "a process that stops within a transaction keeps others waiting for 2 seconds at most",
+    file: "src/storage/postgres/postgres-database.ts",
+    find: "idle_in_transaction_session_timeout = '2s'",
+    replace: "idle_in_transaction_session_timeout = '0'",
+    tests: ["test/processes/workers/workers.test.ts"],
+    only: "SIGSTOP",
   },
   {
     promise: "processes that make a schema of PostgreSQL at once wait for each other",

@@ -17,13 +17,14 @@ export interface PostgresParts {
 }
 
 /**
- * Transactions begin so. A process that stops between two statements must not keep a flow locked. The planner walks
+ * Transactions begin so. A process that stops between two statements must not keep flows locked for long: others wait
+ * for them, and with these the flows whose transactions they have joined. The planner walks
  * through tables that are empty, and a plan that is kept outlives that: so it is made to go by indexes; what that adds to
  * its estimates would have statements compiled.
  */
 const begin = [
   "begin isolation level read committed read write",
-  "set local idle_in_transaction_session_timeout = '10s'",
+  "set local idle_in_transaction_session_timeout = '2s'",
   "set local lock_timeout = '5s'",
   "set local enable_seqscan = off",
   "set local jit = off",
@@ -34,6 +35,9 @@ const beginTogether = [begin, "set local enable_hashjoin = off", "set local enab
 
 /** How often a transaction is executed again at most. */
 const mostReplays = 20;
+
+/** How often it is because its connection was cut. */
+const mostReplaysOfCut = 3;
 
 /** The longest rest before a transaction is executed again, in milliseconds. */
 const longestRestMs = 50;
@@ -96,7 +100,8 @@ export class PostgresDatabase implements SqlDatabase {
       try {
         return await inTransaction(this.#parts.pool, begin, (client) => this.#execute(client, transaction()));
       } catch (error) {
-        if (replays >= mostReplays || !isConflict(error)) throw error;
+        const most = isCut(error) ? mostReplaysOfCut : isConflict(error) ? mostReplays : 0;
+        if (replays >= most) throw error;
       }
       await delay(this.#parts.clock, Math.random() * Math.min(2 ** replays, longestRestMs));
     }
@@ -186,18 +191,27 @@ export async function inTransaction<T>(
   const client = await pool.connect();
   ignoreErrors(client);
   let broken: Error | undefined;
+  let isCommitting = false;
   try {
     await client.query({ text: first });
     const result = await work(client);
+    isCommitting = true;
     await client.query({ text: "commit" });
     return result;
   } catch (error) {
     broken = await rollBack(client);
+    if (broken !== undefined && !isCommitting && error instanceof Error) cutBeforeCommit.add(error);
     throw error;
   } finally {
     client.release(broken);
   }
 }
+
+/**
+ * Errors of transactions that have done nothing, since their connection was gone before they were to be committed: after
+ * their process has stopped for longer than it may, for instance.
+ */
+const cutBeforeCommit = new WeakSet<object>();
 
 // A connection that cannot roll back is broken, and must not be used again.
 async function rollBack(client: PostgresClient): Promise<Error | undefined> {
@@ -211,6 +225,10 @@ async function rollBack(client: PostgresClient): Promise<Error | undefined> {
 
 /** Not serializable, deadlock, and a row that another transaction has added since this one looked. */
 const conflicts = new Set<unknown>(["40001", "40P01", "23505"]);
+
+function isCut(error: unknown): boolean {
+  return error instanceof Error && cutBeforeCommit.has(error);
+}
 
 function isConflict(error: unknown): boolean {
   return conflicts.has((error as { readonly code?: unknown } | null | undefined)?.code);

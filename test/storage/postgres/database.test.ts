@@ -76,13 +76,38 @@ describe("a transaction", () => {
     expect(fake.released).toEqual([undefined]);
   });
 
-  test("that cannot be rolled back gives its connection up", async () => {
+  test("whose connection is gone before its commit gives it up, and is executed on another one", async () => {
+    const gone = new Error("the connection is gone");
+    let fails = 2;
+    const fake = fakePool((text) =>
+      text === "select 1" || text === "rollback" ? (fails-- > 0 ? gone : undefined) : undefined,
+    );
+    const one = new PostgresDatabase({ pool: fake.pool, schema: "s", prepare: true, clock });
+
+    await one.runTransaction(select);
+
+    expect(fake.asked.filter(({ text }) => text === "select 1")).toHaveLength(2);
+    expect(fake.released).toEqual([gone, undefined]);
+  });
+
+  test("whose connection is gone each time is executed again three times at most", async () => {
     const gone = new Error("the connection is gone");
     const fake = fakePool((text) => (text.startsWith("begin") ? undefined : gone));
     const one = new PostgresDatabase({ pool: fake.pool, schema: "s", prepare: true, clock });
 
     await expect(one.runTransaction(select)).rejects.toBe(gone);
 
+    expect(fake.released).toEqual([gone, gone, gone, gone]);
+  });
+
+  test("whose connection is gone with its commit is not executed again, since it may have been committed", async () => {
+    const gone = new Error("the connection is gone");
+    const fake = fakePool((text) => (text === "commit" || text === "rollback" ? gone : undefined));
+    const one = new PostgresDatabase({ pool: fake.pool, schema: "s", prepare: true, clock });
+
+    await expect(one.runTransaction(select)).rejects.toBe(gone);
+
+    expect(fake.asked.filter(({ text }) => text === "select 1")).toHaveLength(1);
     expect(fake.released).toEqual([gone]);
   });
 
@@ -109,7 +134,7 @@ describe("a transaction", () => {
     });
     const { rows } = await pool.query("select current_setting('lock_timeout') as locked");
 
-    expect(settings).toEqual({ isolation: "read committed", locked: "5s", idle: "10s" });
+    expect(settings).toEqual({ isolation: "read committed", locked: "5s", idle: "2s" });
     expect(rows).toEqual([{ locked: "0" }]);
   });
 
