@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { optionsInDocs, optionsInSource } from "./options-of.ts";
 
@@ -40,3 +41,15 @@ test.each<[page: string, heading: string, names: () => string[]]>([
 ])("%s names what the source has, and nothing else, under %s", (page, heading, names) => {
   expect(optionsInDocs(page, heading).sort()).toEqual([...new Set(names())].sort());
 });
+
+const pages = new URL("../../docs/connectors/", import.meta.url);
+
+test.each(readdirSync(pages).filter((page) => !["README.md", "coming-from.md"].includes(page)))(
+  "%s says what is repeated after a crash, and what becomes of what fails",
+  (page) => {
+    const text = readFileSync(new URL(page, pages), "utf8");
+
+    expect(text).toMatch(/^## What is repeated after a crash$/m);
+    expect(text).toMatch(/`(retryLater|stop)`/);
+  },
+);
