@@ -26,7 +26,9 @@ async function show(): Promise<void> {
 
   const first = await scheduler.waitFor((await scheduler.run("orders"))._id);
   const { orders, lines, archived } = await there();
+  const { numIgnore = 0 } = first.imports.lines ?? {};
   console.log(`${first.status}: ${orders} orders, ${lines} lines of them, ${archived} archived`);
+  console.log(`${numIgnore} orders have no lines, so there was nothing to write of them there (numIgnore)`);
   console.log(`${shop.refused} times the shop said that these were too many requests (429), and was waited for`);
   const { items: failures } = await scheduler.listFailures({ _flowId: "orders", status: "open" });
   console.log(`${failures.length} failures, such as: ${failures[0]?.message ?? "none"}`);
@@ -37,7 +39,7 @@ async function show(): Promise<void> {
   const numbers = Object.values(second.imports).map(({ numSuccess }) => numSuccess);
   const { rows } = await pool.query<{ total: string }>("select total from orders where id = 'order-19'");
   console.log(
-    `${second.status}: one order has changed: ${numbers.join(", ")} records written; its total is ${rows[0]?.total}`,
+    `${second.status}: one order has changed since: ${numbers.join(", ")} record into each import; its total is now ${rows[0]?.total}`,
   );
   assert.deepEqual(
     [numbers, rows[0]?.total, await there()],
