@@ -27,13 +27,14 @@ function rowsOf(count: number): string {
   return `${rows.join("\n")}\n`;
 }
 
-interface Took {
+/** What something took. */
+export interface Took {
   readonly ms: number;
   readonly cpuMs: number;
 }
 
 /** By the clock, and of both kinds of CPU time, garbage collection included. */
-async function took(work: () => Promise<void>): Promise<Took> {
+export async function took(work: () => Promise<void>): Promise<Took> {
   const [start, cpu] = [performance.now(), process.cpuUsage()];
   await work();
   const { user, system } = process.cpuUsage(cpu);
@@ -68,8 +69,13 @@ const units = {
   handCpuSeconds: "CPU s by hand",
 };
 
+/** A run of a new flow, whose state is in memory; `numError`: how many failures it has to end with. */
+export function runOnce<In, C>(from: Export<In, C>, into: Import<In>, numError = 0): Promise<Took> {
+  return run(new MemoryStorage(), from, into, numError);
+}
+
 /** A run of a flow. */
-async function run<In, C>(storage: Storage, from: Export<In, C>, into: Import<In>): Promise<Took> {
+async function run<In, C>(storage: Storage, from: Export<In, C>, into: Import<In>, numError = 0): Promise<Took> {
   const registry = new FlowRegistry({ storage });
   registry.addExport("from", from);
   registry.addImport("into", into);
@@ -78,8 +84,8 @@ async function run<In, C>(storage: Storage, from: Export<In, C>, into: Import<In
   await scheduler.start();
   const figures = await took(async () => {
     const ended = await scheduler.waitFor((await scheduler.run(_id))._id);
-    if (ended.status !== "completed" || ended.numError > 0)
-      throw new Error(`${ended.status}: ${ended.error?.message ?? ""}`);
+    if (ended.status !== "completed" || ended.numError !== numError)
+      throw new Error(`${ended.status}, ${ended.numError} failures: ${ended.error?.message ?? ""}`);
   });
   await scheduler.stop();
   await storage.close();

@@ -5,13 +5,23 @@ import { cases as memoryCases } from "./cases.ts";
 import { connectorCases } from "./connector-cases.ts";
 import { durableCases } from "./durable-cases.ts";
 import { httpCases } from "./http-cases.ts";
+import { readCases } from "./http-read-cases.ts";
 import { type Figures, measureInChild, summary } from "./measure.ts";
+import { sqlCases } from "./sql-cases.ts";
 
 // npm run bench [-- --rounds 5] [-- part of a title]: every case in a process of its own, round after round, so that
 // a machine whose speed drifts slows all of them alike; medians and spread of the rounds.
 const file = fileURLToPath(import.meta.url);
 const isChild = process.channel !== undefined;
-const cases = [...memoryCases, ...durableCases, ...httpCases, ...bodyCases, ...connectorCases];
+const cases = [
+  ...memoryCases,
+  ...durableCases,
+  ...httpCases,
+  ...bodyCases,
+  ...connectorCases,
+  ...readCases,
+  ...sqlCases,
+];
 
 if (!isChild) await measureAll(process.argv.slice(2));
 else await measureOne(process.argv[2] ?? "");

@@ -119,9 +119,10 @@ export class FileReading<T> {
 
   #part(found: FoundRecords<T>, from: number, to: number, isLast: boolean): FilePart<T> {
     const { path } = this.#place.file;
-    const records: T[] = [];
+    const hasProblems = found.unreadable.size > 0;
+    const records = hasProblems ? [] : found.records.slice(from, to);
     const unreadable: UnreadableRecord[] = [];
-    for (let index = from; index < to; index++) {
+    for (let index = from; hasProblems && index < to; index++) {
       const problem = found.unreadable.get(index);
       if (problem === undefined) records.push(found.records[index] as T);
       else {
@@ -186,11 +187,12 @@ async function* upTo(chunks: AsyncIterable<Uint8Array>, bytes: number, path: str
 }
 
 function rest<T>(found: FoundRecords<T>, from: number, to = Infinity): FoundRecords<T> {
-  const left = new FoundRecords<T>();
-  for (let index = from; index < Math.min(to, found.records.length); index++) {
-    const problem = found.unreadable.get(index);
-    if (problem !== undefined) left.unreadable.set(left.records.length, problem);
-    left.add(found.records[index] as T, itemAt(found.ends, index), itemAt(found.lines, index));
-  }
+  const left = new FoundRecords<T>(
+    found.records.slice(from, to),
+    found.ends.slice(from, to),
+    found.lines.slice(from, to),
+  );
+  for (const [index, problem] of found.unreadable)
+    if (index >= from && index < to) left.unreadable.set(index - from, problem);
   return left;
 }

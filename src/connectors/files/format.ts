@@ -56,13 +56,19 @@ export interface FilePlace {
 /** What a reader has found. Arrays side by side, so that a record costs no object. */
 export class FoundRecords<T> {
   /** In order. */
-  readonly records: T[] = [];
+  readonly records: T[];
   /** Bytes of the file up to the end of each record. */
-  readonly ends: number[] = [];
+  readonly ends: number[];
   /** Line ends of the file up to the end of each record. */
-  readonly lines: number[] = [];
+  readonly lines: number[];
   /** Of those, what is no record: by place in `records`, where the raw text stands. */
   readonly unreadable = new Map<number, RecordFormatError>();
+
+  constructor(records: T[] = [], ends: number[] = [], lines: number[] = []) {
+    this.records = records;
+    this.ends = ends;
+    this.lines = lines;
+  }
 
   add(record: T, end: number, line: number): void {
     this.records.push(record);

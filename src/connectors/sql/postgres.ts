@@ -101,6 +101,7 @@ function faultOf(error: unknown): SqlFault {
 // JSON that `json_populate_recordset` reads as the value, whatever type the column has.
 function valueOf(value: unknown): unknown {
   refuseUnstorable(value);
+  if (typeof value === "string") return value;
   if (typeof value === "bigint") return value.toString();
   return value instanceof Uint8Array ? `\\x${Buffer.from(value).toString("hex")}` : value;
 }

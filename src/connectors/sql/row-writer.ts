@@ -47,17 +47,19 @@ export class RowWriter {
       this.#columns = new Set(await this.#database.dialect.columnsOf(this.#database, table));
     const bad = new Map<number, unknown>();
     const last = this.#lastOfEachRow(records);
-    const groups = new Map<string, RowGroup>();
-    for (const [index, record] of records.entries()) {
+    const groups = new RowGroups();
+    const stamp = this.#rule.stamp === undefined ? "" : `${context.flow._id}/${context.run._id}`;
+    for (let index = 0; index < records.length; index++) {
+      const record = itemAt(records, index);
       try {
         this.#checkKey(record);
         if (last !== undefined && last.get(this.#identityOf(record)) !== index) continue;
-        this.#add(groups, record, index, context);
+        this.#add(groups, record, index, { context, stamp });
       } catch (error) {
         bad.set(index, error);
       }
     }
-    return { groups: [...groups.values()], bad };
+    return { groups: groups.all, bad };
   }
 
   /** Returns the records at fault, and why. */
@@ -72,25 +74,32 @@ export class RowWriter {
     return atFault;
   }
 
-  #add(groups: Map<string, RowGroup>, record: object, index: number, context: ImportContext): void {
+  #add(
+    groups: RowGroups,
+    record: object,
+    index: number,
+    { context, stamp }: { readonly context: ImportContext; readonly stamp: string },
+  ): void {
     const { dialect } = this.#database;
-    const { keyColumn, stamp } = this.#rule;
+    const { keyColumn, stamp: stampColumn } = this.#rule;
     const columns: string[] = [];
     const row: unknown[] = [];
-    const add = (column: string, value: unknown) => {
+    for (const column of Object.keys(record)) {
+      const value = (record as Record<string, unknown>)[column];
+      if (value === undefined || column === keyColumn || column === stampColumn) continue;
+      if (this.#columns?.has(column) === false) continue;
       columns.push(column);
       row.push(dialect.valueOf(value));
-    };
-    for (const [column, value] of Object.entries(record))
-      if (value !== undefined && column !== keyColumn && column !== stamp && this.#columns?.has(column) !== false)
-        add(column, value);
-    if (keyColumn !== undefined) add(keyColumn, context.idempotencyKeys[index]);
-    if (stamp !== undefined) add(stamp, `${context.flow._id}/${context.run._id}`);
-    const name = JSON.stringify(columns);
-    const group = groups.get(name) ?? { columns, rows: [], indexes: [] };
-    group.rows.push(row);
-    group.indexes.push(index);
-    groups.set(name, group);
+    }
+    if (keyColumn !== undefined) {
+      columns.push(keyColumn);
+      row.push(context.idempotencyKeys[index]);
+    }
+    if (stampColumn !== undefined) {
+      columns.push(stampColumn);
+      row.push(stamp);
+    }
+    groups.add(columns, row, index);
   }
 
   #checkKey(record: unknown): void {
@@ -106,13 +115,48 @@ export class RowWriter {
   #lastOfEachRow(records: readonly object[]): ReadonlyMap<string, number> | undefined {
     if (this.#rule.mode === "insert") return undefined;
     const last = new Map<string, number>();
-    for (const [index, record] of records.entries()) last.set(this.#identityOf(record), index);
+    for (let index = 0; index < records.length; index++) last.set(this.#identityOf(itemAt(records, index)), index);
     return last.size === records.length ? undefined : last;
   }
 
   #identityOf(record: object | null): string {
-    return this.#rule.key.map((column) => identityOf((record as Record<string, unknown> | null)?.[column])).join();
+    const { key } = this.#rule;
+    const valueOf = (column: string) => (record as Record<string, unknown> | null)?.[column];
+    const [only = ""] = key;
+    // With one column a string needs no end.
+    const value = key.length === 1 ? valueOf(only) : undefined;
+    return typeof value === "string" ? `"${value}` : key.map((column) => identityOf(valueOf(column))).join();
   }
+}
+
+/** Rows by their columns, in the order in which these came. */
+class RowGroups {
+  readonly #groups = new Map<string, RowGroup>();
+  /** That of the row before: most rows have the same columns as it. */
+  #last: RowGroup | undefined;
+
+  get all(): readonly RowGroup[] {
+    return [...this.#groups.values()];
+  }
+
+  add(columns: readonly string[], row: readonly unknown[], index: number): void {
+    if (this.#last === undefined || !areSame(this.#last.columns, columns)) this.#last = this.#groupOf(columns);
+    this.#last.rows.push(row);
+    this.#last.indexes.push(index);
+  }
+
+  #groupOf(columns: readonly string[]): RowGroup {
+    const name = JSON.stringify(columns);
+    const group = this.#groups.get(name) ?? { columns, rows: [], indexes: [] };
+    this.#groups.set(name, group);
+    return group;
+  }
+}
+
+function areSame(one: readonly string[], other: readonly string[]): boolean {
+  if (one.length !== other.length) return false;
+  for (let nth = 0; nth < one.length; nth++) if (one[nth] !== other[nth]) return false;
+  return true;
 }
 
 function identityOf(value: unknown): string {

@@ -1,6 +1,7 @@
 import { InvalidOptionError } from "../../errors.ts";
 import { messageOf } from "../../model/message.ts";
 import { objectWith, expectation } from "../../model/validate.ts";
+import { itemAt } from "../../model/item-at.ts";
 import {
   type RowStatement,
   type SqlDatabase,
@@ -135,6 +136,7 @@ function faultOf(error: unknown): SqlFault {
 
 function valueOf(value: unknown): unknown {
   refuseUnstorable(value);
+  if (typeof value === "string") return value;
   if (typeof value === "boolean") return value ? 1 : 0;
   if (value instanceof Date) return value.toISOString();
   return value === null || typeof value !== "object" || value instanceof Uint8Array ? value : JSON.stringify(value);
@@ -148,8 +150,10 @@ async function writeRows(
   const atFault = new Map<number, unknown>();
   const { order, text } = statementOf(to);
   const statement = tx instanceof SqliteQueries ? tx.connection.prepare(text) : undefined;
+  const isInOrder = order.length === to.columns.length && order.every((column, nth) => column === nth);
   for (let index = 0; index < rows.length; index++) {
-    const values = order.map((column) => rows[index]?.[column] ?? null);
+    const row = itemAt(rows, index);
+    const values = isInOrder ? row : order.map((column) => row[column]);
     try {
       if (statement === undefined) await tx.query(text, values);
       else statement.run(...values);

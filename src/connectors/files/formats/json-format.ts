@@ -167,7 +167,7 @@ class JsonArrayReader<T> implements FormatReader<T> {
     const text = decode(bytes);
     try {
       if (text === undefined) throw new RecordFormatError("it is not UTF-8", { line });
-      into.add(this.#rule.read(parseJson(text, { line })), this.#queue.start, this.#line);
+      into.add(this.#rule.read(parseJson(text, line)), this.#queue.start, this.#line);
     } catch (error) {
       into.addUnreadable(text ?? bytes.toString(), formatErrorOf(error, line), this.#queue.start, this.#line);
     }

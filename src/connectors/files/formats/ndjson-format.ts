@@ -22,15 +22,16 @@ export function ndjson<T = unknown>(options: NdjsonOptions<T> = {}): Format<T> {
     seeks: true,
     appends: true,
     reader: ({ maxRecordBytes }) => new NdjsonReader<T>(maxRecordBytes, options.read ?? ((value) => value as T)),
-    write: (records) => Buffer.from(records.map(lineOf).join("")),
+    write(records) {
+      let text = "";
+      for (let index = 0; index < records.length; index++) text += `${jsonOf(records[index], index)}\n`;
+      return Buffer.from(text);
+    },
   };
 }
 
-function lineOf(record: unknown, index: number): string {
-  return `${jsonOf(record, index)}\n`;
-}
-
 const decode = decoderOf("utf-8");
+const openBrace = 0x7b;
 
 class NdjsonReader<T> implements FormatReader<T> {
   readonly isReady = true;
@@ -109,10 +110,11 @@ class NdjsonReader<T> implements FormatReader<T> {
 
   #parse(line: string, end: number, into: FoundRecords<T>): void {
     this.#queue.check(line.length, this.#line);
-    if (line === "" || line.trim() === "") return;
+    // Most begin with a brace, and are not looked through for blanks.
+    if (line.charCodeAt(0) !== openBrace && line.trim() === "") return;
     let record: T;
     try {
-      record = this.#read(parseJson(line, { line: this.#line, column: 1 }));
+      record = this.#read(parseJson(line, this.#line, 1));
     } catch (error) {
       into.addUnreadable(line.trimEnd(), formatErrorOf(error, this.#line), end, this.#line);
       return;

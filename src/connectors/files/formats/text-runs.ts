@@ -146,14 +146,11 @@ export function jsonOf(record: unknown, index: number): string {
 }
 
 /**
- * The value of a piece of JSON; `column` is where it begins in its line.
+ * The value of a piece of JSON that begins in this line, and in this column if its place in it is to be told.
  *
  * @throws RecordFormatError if it is none. Quotes nothing of it, as the error of `JSON.parse` would.
  */
-export function parseJson(
-  text: string,
-  { line, column }: { readonly line: number; readonly column?: number },
-): unknown {
+export function parseJson(text: string, line: number, column?: number): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
