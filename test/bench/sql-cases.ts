@@ -2,7 +2,7 @@ import { join } from "node:path";
 import Database from "libsql";
 import pg from "pg";
 import { type SqlDatabase, postgres, sqlExport, sqlImport, sqlite } from "../../src/connectors/sql/index.ts";
-import type { Export, Import } from "../../src/index.ts";
+import type { Export } from "../../src/index.ts";
 import { connectionTo, startPostgres } from "../support/postgres-server.ts";
 import { type Took, runOnce, took } from "./connector-cases.ts";
 import { inFolder } from "./disk.ts";
@@ -79,7 +79,7 @@ async function writeInModes({ database, byHand, createTable }: Place, count: num
     for (const table of [ours, hand]) await database.query(createTable(table));
     for (const [nth, mode] of modes.entries()) {
       const key = mode === "insert" ? {} : { key: ["id"] };
-      const into = sqlImport<Row>({ database, table: ours, mode, ...key }) as Import<Row>;
+      const into = sqlImport<Row>({ database, table: ours, mode, ...key });
       const byFlow = () => runOnce(rowsExport(count, nth), into);
       const loop = () =>
         took(async () => {
@@ -173,7 +173,7 @@ function arraysOf(rows: readonly Row[]): unknown[] {
 
 async function unnestBeside(database: SqlDatabase, pool: pg.Pool, count: number): Promise<Figures> {
   await database.query(createPostgresTable("unnested"));
-  const into = sqlImport<Row>({ database, table: "unnested", key: ["id"] }) as Import<Row>;
+  const into = sqlImport<Row>({ database, table: "unnested", key: ["id"] });
   const text = `insert into unnested (${columns.join(", ")}) select * from unnest(${arrays}) on conflict (id) do update set ${sets}`;
   const [ours, hand] = await sides(
     () => runOnce(rowsExport(count, 1), into),
@@ -188,7 +188,7 @@ async function unnestBeside(database: SqlDatabase, pool: pg.Pool, count: number)
 /** `keyset` by hand: the same statement, its cursor as text, and nothing kept. */
 async function readBeside(database: SqlDatabase, pool: pg.Pool, count: number): Promise<Figures> {
   await database.query(createPostgresTable("readable"));
-  await runOnce(rowsExport(count, 0), sqlImport<Row>({ database, table: "readable", key: ["id"] }) as Import<Row>);
+  await runOnce(rowsExport(count, 0), sqlImport<Row>({ database, table: "readable", key: ["id"] }));
   await database.query("create index on readable (at, id)");
   await database.query("analyze readable");
   const from = sqlExport<Row>({ database, table: "readable", cursor: ["at", "id"], settleMs: 0, pageSize });
@@ -232,7 +232,7 @@ async function onceBeside(database: SqlDatabase, pool: pg.Pool, count: number): 
     async apply(tx, rows) {
       await tx.query(add, [total(rows), "ours"]);
     },
-  }) as Import<Row>;
+  });
   let version = 0;
   const byFlow = () => {
     const from = rowsExport(count, ++version);
@@ -266,10 +266,10 @@ async function onceBeside(database: SqlDatabase, pool: pg.Pool, count: number): 
 /** Pages with a row each that the table refuses: found by halves, and by hand one row after the other in its own transaction. */
 async function badRowsBeside(place: Place, pages: number): Promise<Figures> {
   const { database, byHand, createTable } = place;
-  for (const table of ["bad_ours", "bad_hand"]) await database.query(`${createTable(table)}`);
+  for (const table of ["bad_ours", "bad_hand"]) await database.query(createTable(table));
   const bad = (row: Row, nth: number): Row => (nth === 700 ? { ...row, id: null as never } : row);
   const withBad = (start: number) => pageOf(start, 0).map(bad);
-  const into = sqlImport<Row>({ database, table: "bad_ours", mode: "insert" }) as Import<Row>;
+  const into = sqlImport<Row>({ database, table: "bad_ours", mode: "insert" });
   const from: Export<Row> = {
     pageSize,
     async *pages() {

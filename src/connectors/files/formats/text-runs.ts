@@ -146,7 +146,7 @@ export function jsonOf(record: unknown, index: number): string {
 }
 
 /**
- * The value of a piece of JSON that begins in this line, and in this column if its place in it is to be told.
+ * The value of a piece of JSON that begins in this line, and in this column if messages are to name its place.
  *
  * @throws RecordFormatError if it is none. Quotes nothing of it, as the error of `JSON.parse` would.
  */
