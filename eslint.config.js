@@ -30,6 +30,7 @@ const mayImport = {
   http: ["model", "errors.ts", "type clock.ts", "type events.ts", "type flow-registry.ts", "type scheduler"],
   testing: ["model", "errors.ts", "events.ts", "clock.ts", ...contracts],
   dashboard: ["model", "errors.ts", "type http"],
+  cli: ["model", "errors.ts", "clock.ts", "index.ts", "http", "dashboard", "storage"],
   "index.ts": [...parts, "flow-registry.ts", "registry-options.ts", "scheduler"],
 };
 
@@ -49,6 +50,16 @@ const betweenConnectors = Object.entries(connectors).map(([folder, contracts]) =
 
 const zones = [
   ...betweenConnectors,
+  ...Object.entries({
+    storage: ["sqlite/sqlite-storage.ts"],
+    http: ["index.ts", "node.ts"],
+    dashboard: ["index.ts"],
+  }).map(([folder, entries]) => ({
+    target: "./src/cli",
+    from: `./src/${folder}`,
+    except: entries.map((entry) => `./${entry}`),
+    message: "The command line imports entries only.",
+  })),
   ...places.map((place) => ({
     target: `./src/${place}`,
     from: "./src",
@@ -56,7 +67,7 @@ const zones = [
     message: "docs/architecture.md says what each place may import.",
   })),
   {
-    target: ["./src/*.ts", "./src/!(storage)/**/*", "./src/storage/!(sqlite)/**/*"],
+    target: ["./src/*.ts", "./src/!(storage|cli)/**/*", "./src/storage/!(sqlite)/**/*"],
     from: "./src/storage/sqlite",
     message: "SQLite is reached by its own entry only.",
   },
@@ -76,7 +87,7 @@ const zones = [
     message: "What needs graphile-worker is reached by its own entry only.",
   },
   {
-    target: ["./src/*.ts", "./src/!(http)/**/*", "./src/http/!(node).ts", "./src/http/*/**/*"],
+    target: ["./src/*.ts", "./src/!(http|cli)/**/*", "./src/http/!(node).ts", "./src/http/*/**/*"],
     from: "./src/http/node.ts",
     message: "What needs @hono/node-server is reached by its own entry only.",
   },

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { transform } from "esbuild";
-import { type Options, defineConfig } from "tsup";
+import { type Options, build, defineConfig } from "tsup";
 import { dashboardAssets } from "./src/dashboard/build-assets.ts";
 
 type Plugin = NonNullable<Options["esbuildPlugins"]>[number];
@@ -64,7 +64,39 @@ function licenseOf(folder: string): string {
   return `${name} ${version} (${license})\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
 }
 
+/** What the program imports of the package itself: source → built file. */
+const entriesOfProgram: Readonly<Record<string, string>> = {
+  "src/index.ts": "./index.js",
+  "src/storage/sqlite/sqlite-storage.ts": "./storage/sqlite.js",
+  "src/dashboard/index.ts": "./dashboard.js",
+};
+
+/** The program uses the built entries beside it. The HTTP API is inside once more, with what hosts need not install for it. */
+const besideProgram: Plugin = {
+  name: "beside-program",
+  setup(builder) {
+    builder.onResolve({ filter: /^\.\.?\// }, ({ path, resolveDir }) => {
+      const file = relative(import.meta.dirname, join(resolveDir, path)).replaceAll("\\", "/");
+      const entry = entriesOfProgram[file];
+      return entry === undefined ? undefined : { path: entry, external: true };
+    });
+  },
+};
+
+/** The program `poundlock`: `dist/cli.js`, and parts that are loaded when needed. */
+const program: Options = {
+  entry: { cli: "src/cli/main.ts" },
+  outDir,
+  format: "esm",
+  splitting: true,
+  target: "node20",
+  removeNodeProtocol: false,
+  noExternal: ["hono", "@hono/node-server"],
+  esbuildPlugins: [besideProgram, licenses],
+};
+
 export default defineConfig({
+  onSuccess: () => build({ ...program, config: false }),
   entry: {
     index: "src/index.ts",
     testing: "src/testing/index.ts",

@@ -88,21 +88,30 @@ export class Deliveries {
   }
 
   /**
-   * Sets the checkpoint of one import, or of all; undefined: from the start.
+   * Sets the checkpoint of one import, or of all; without a value: from the start. Without a version, as where the
+   * export is not known, it is of the version of what it replaces.
    *
    * @throws `conflict` while a run of the flow is active, or has begun and waits to be resumed.
    */
   async setCheckpoint(
     flow: Flow,
-    checkpoint: { readonly value: Json; readonly version: number } | undefined,
+    { value, version }: { readonly value: Json | undefined; readonly version: number | undefined },
     _importId: string | undefined,
   ): Promise<void> {
     const { clock, storage } = this.#deps;
-    const change = { _importIds: chosen(flow, _importId), at: clock.now() };
+    const _importIds = chosen(flow, _importId);
+    const change = { _importIds, at: clock.now() };
+    const checkpoint =
+      value === undefined ? undefined : { value, version: version ?? (await this.#versionOf(flow, _importIds)) };
     if (!(await storage.setCheckpoint(flow._id, checkpoint, change)))
       throw new ConflictError(
         `Flow ${flow._id} has a run that is active or waits to be resumed: set its checkpoint when that has ended, or cancel it`,
       );
+  }
+
+  async #versionOf({ _id }: Flow, _importIds: readonly string[]): Promise<number> {
+    const places = await this.#deps.storage.findPlaces(_id);
+    return Math.max(1, ..._importIds.map((_importId) => places[_importId]?.checkpoint?.version ?? 1));
   }
 
   /** Pages that wait in the flow's inbox, oldest first. `next`: the `after` of the rest. */

@@ -303,10 +303,10 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    */
   async setCheckpoint(_flowId: string, checkpoint: Json | undefined, options: CheckpointOptions = {}): Promise<void> {
     const flow = await this.#flow(_flowId);
-    const version = this.#registry.findExport(flow._exportId)?.checkpointVersion ?? 1;
-    const stored =
-      checkpoint === undefined ? undefined : { value: readJson("checkpoint", checkpoint, mostCheckpoint), version };
-    await this.#deliveries.setCheckpoint(flow, stored, options._importId);
+    const value = checkpoint === undefined ? undefined : readJson("checkpoint", checkpoint, mostCheckpoint);
+    const source = this.#registry.findExport(flow._exportId);
+    const version = source === undefined ? undefined : (source.checkpointVersion ?? 1);
+    await this.#deliveries.setCheckpoint(flow, { value, version }, options._importId);
   }
 
   /**

@@ -1,13 +1,15 @@
 // Checks the package as a host gets it: packed, installed into empty projects, imported, required, bundled and type-checked.
 // Needs a built `dist`; `npm run check:package` builds it. With `--update` it writes exported-names.txt before it compares.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { cp, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join, posix } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { build as esbuild } from "esbuild";
 import { tsImport } from "tsx/esm/api";
 import { checkExportedNames } from "./exported-names.mjs";
-import { importedPeers, inProject, manifest, node, pack, pinned, root, runChecks } from "./pack.mjs";
+import { importedPeers, inProject, manifest, node, pack, pinned, root, run, runChecks } from "./pack.mjs";
 import { dueTimes } from "./due-times.mjs";
 
 /** In bytes. What is over it needs a reason, which goes into the commit that raises it. */
@@ -49,7 +51,10 @@ const sources = new Map(await Promise.all(built.map(async (path) => [path, await
 
 /** A built file is an entry point's, or one that some other built file names. */
 function distIsTheExports() {
-  const exported = entries.flatMap((entry) => [".js", ".cjs", ".d.ts", ".d.cts"].map((end) => `dist/${entry}${end}`));
+  const exported = [
+    ...entries.flatMap((entry) => [".js", ".cjs", ".d.ts", ".d.cts"].map((end) => `dist/${entry}${end}`)),
+    ...Object.values(manifest.bin),
+  ];
   const missing = exported.filter((file) => !built.includes(file));
   assert.deepEqual(missing, [], "missing from dist");
   const stem = (file) => posix.basename(file).replace(/(\.d)?\.c?[jt]s$/, "");
@@ -88,7 +93,8 @@ function sizeIsInBudget() {
 
 /** esbuild writes above each part of a build from where it is. */
 const inside = /^\/\/ node_modules\/((?:@[^/\s]+\/)?[^/\s]+)/gm;
-const imported = /^(?:import (?:.* from )?|(?:var|const) \w+ = require\()'((?:@[^/']+\/)?[^./'][^/']*)[^']*'\)?;$/gm;
+const imported =
+  /^(?:import (?:.* from )?|(?:var|const) \w+ = require\()['"]((?:@[^/'"]+\/)?[^./'"][^/'"]*)[^'"]*['"]\)?;$/gm;
 const matches = (pattern, end) =>
   built
     .filter((path) => path.endsWith(end))
@@ -97,7 +103,8 @@ const matches = (pattern, end) =>
 async function bundlesWhatIsLicensed() {
   // The page is inside as strings, in which no comments are left.
   const inThePage = ["@preact/signals", "@preact/signals-core", "cronstrue", "eventsource-parser", "preact"];
-  assert.deepEqual([...new Set(matches(inside, ".js"))].sort(), ["cron-parser"]);
+  const inTheProgram = ["@hono/node-server", "hono"];
+  assert.deepEqual([...new Set(matches(inside, ".js"))].sort(), [...inTheProgram, "cron-parser"].sort());
   assert.deepEqual([...new Set(matches(inside, ".cjs"))].sort(), [
     "cron-parser",
     "oauth4webapi",
@@ -108,7 +115,10 @@ async function bundlesWhatIsLicensed() {
   const licensed = [...licenses.matchAll(/^(\S+) \d+\.\d+\.\d+ \(([\w.-]+)\)\n\n(?=[^]{500})/gm)].map(
     ([, name]) => name,
   );
-  assert.deepEqual(licensed.sort(), [...inThePage, "cron-parser", "oauth4webapi", "p-queue", "p-timeout"].sort());
+  assert.deepEqual(
+    licensed.sort(),
+    [...inThePage, ...inTheProgram, "cron-parser", "oauth4webapi", "p-queue", "p-timeout"].sort(),
+  );
 }
 
 function importsWhatIsInstalled() {
@@ -236,8 +246,58 @@ const asksForADriver = () =>
       const output = await node([file], folder);
       assert.match(output, /^(said what to install|node:sqlite is enough)$/m, output);
     }
+    await writeFile(join(folder, "some.db"), "");
+    const flows = poundlock(folder, "flows", "--file", "some.db");
+    await assert.rejects(flows, /npm install libsql|it has no tables of poundlock/);
     return `${installed} bytes installed`;
   });
+
+/** As a host's shell finds it. */
+const poundlock = (folder, ...args) => run("npx", ["--no-install", "poundlock", ...args], { cwd: folder });
+
+/** With nothing installed beside the package but a driver: no hono, no server. */
+const runsTheProgram = async () => {
+  for (const type of ["module", "commonjs"])
+    await inProject({ type, packages: [tarball, driver] }, async (folder) => {
+      await writeFile(join(folder, "host.mjs"), programsHost);
+      await node(["host.mjs"], folder);
+      const flows = (await poundlock(folder, "flows", "--json", "--file", "flows.db")).trim().split("\n");
+      assert.deepEqual(
+        flows.map((line) => JSON.parse(line)._id),
+        ["orders"],
+      );
+      assert.match(await poundlock(folder, "run", "orders", "--file", "flows.db"), /is queued\./);
+      assert.equal((await poundlock(folder, "--version")).trim(), manifest.version);
+      await assert.rejects(poundlock(folder, "doctor", "--file", "flows.db"), /No process whose scheduler is started/);
+      await servesTheDashboard(folder);
+    });
+};
+
+const programsHost = `import { FlowRegistry } from "poundlock";
+import { SqliteStorage } from "poundlock/storage/sqlite";
+const storage = await SqliteStorage.open("flows.db");
+const orders = { async *pages() {} };
+const ledger = { idempotent: true, async write() {} };
+const registry = new FlowRegistry({ exports: { orders }, imports: { ledger }, storage });
+await registry.define("orders", { name: "Orders", _exportId: "orders", _importId: "ledger" });
+await storage.close();
+`;
+
+async function servesTheDashboard(folder) {
+  const program = join(folder, "node_modules/poundlock", manifest.bin.poundlock);
+  const child = spawn(process.execPath, [program, "dashboard", "--json", "--file", "flows.db"], { cwd: folder });
+  try {
+    const [printed] = await once(child.stdout, "data");
+    const { url, token } = JSON.parse(printed.toString());
+    assert.match(await (await fetch(url)).text(), /<html/);
+    const flows = await fetch(`${url}api/flows`, { headers: { authorization: `Bearer ${token}` } });
+    assert.equal((await flows.json()).length, 1);
+    child.kill("SIGTERM");
+    assert.deepEqual(await once(child, "exit"), [0, null]);
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
 
 async function bytesIn(folder) {
   const names = await readdir(folder, { recursive: true });
@@ -322,6 +382,7 @@ await runChecks("package", [
     worksInCommonJs,
   ],
   ["a project without a driver for SQLite, bundled or not, is small and gets to know what to install", asksForADriver],
+  ["the program runs in an ES module project and in a CommonJS one, and serves the page there", runsTheProgram],
   ["poundlock/http needs no other package than hono", servesWithHonoAlone],
   ["a TypeScript project compiles it as .ts, .mts and .cts with node16, nodenext and bundler", compilesAndWorks],
   ["the design's example compiles strictly and runs, as an ES module and as CommonJS", runsTheExample],

@@ -1,6 +1,6 @@
 import { type Clock, delay } from "../../clock.ts";
 import type { Dialect, Transaction, TransactionBody, SqlDatabase, Statement } from "../sql/database.ts";
-import { checkVersion, migrate } from "../sql/schema.ts";
+import { checkVersion, migrate, schemaVersion } from "../sql/schema.ts";
 import type { SqliteDatabase, SqliteStatement } from "./drivers.ts";
 import { changeTables, deletionNote } from "./sqlite-changes.ts";
 import { OpenFile } from "./open-file.ts";
@@ -15,6 +15,10 @@ export interface ConnectionParts {
   readonly clock: Clock;
   /** Whether closing closes the connection. */
   readonly owned: boolean;
+  /** `auto`: brings the schema up to date. `check`: any other version is refused. @default "auto" */
+  readonly migrate?: "auto" | "check";
+  /** The connection cannot change anything, and is not asked to. @default false */
+  readonly readOnly?: boolean;
   /** Where the file is; absent: in memory, or a host's own connection, which is the host's to watch. */
   readonly file?: string;
 }
@@ -84,6 +88,7 @@ export class SqliteConnection implements SqlDatabase {
 
   runTransaction<T>(transaction: Transaction<T>): Promise<T> {
     if (this.#closing !== undefined) return Promise.reject(closed());
+    if (this.#parts.readOnly === true) return Promise.reject(new Error("it is open for reading only"));
     return new Promise<T>((resolve, reject) => {
       this.#queue.push({ transaction, resolve: (value) => resolve(value as T), reject });
       this.#writing ??= this.#writeAll();
@@ -115,13 +120,17 @@ export class SqliteConnection implements SqlDatabase {
   }
 
   #closeFile(): void {
+    if (this.#parts.readOnly !== true) this.#emptyJournal();
+    this.#database.close();
+  }
+
+  #emptyJournal(): void {
     try {
       // All of it in the one file, so that it can be copied. With some drivers the journal stays until statements are collected.
       this.#database.prepare("pragma wal_checkpoint(truncate)").all();
     } catch {
       // Somebody else is at it: then the journal is read when the file is opened again.
     }
-    this.#database.close();
   }
 
   async #read({ sql, values }: Statement): Promise<readonly unknown[]> {
@@ -130,9 +139,18 @@ export class SqliteConnection implements SqlDatabase {
   }
 
   async #open(): Promise<void> {
-    const { synchronous } = this.#parts;
+    const { migrate: change = "auto", readOnly = false } = this.#parts;
     // Nothing is changed, not even how the journal is kept, before it is known that this may be read and written.
     await this.#whenFree(() => this.#checkVersion());
+    if (!readOnly) await this.#prepareFile();
+    if (change === "auto") await this.#whenFree(() => this.#transact([() => migrate(this.dialect)]));
+    const { clock, file } = this.#parts;
+    if (file !== undefined) this.#openFile = new OpenFile(file, clock);
+    this.#isOpen = true;
+  }
+
+  async #prepareFile(): Promise<void> {
+    const { synchronous } = this.#parts;
     if (synchronous !== undefined) {
       // Switching to WAL does not wait for locks by itself.
       await this.#whenFree(() => this.#database.prepare("pragma journal_mode = wal").all());
@@ -141,18 +159,12 @@ export class SqliteConnection implements SqlDatabase {
       this.#database.prepare(`pragma journal_size_limit = ${journalBytes}`).all();
       this.#database.exec("pragma foreign_keys = on");
     }
-    await this.#whenFree(() => this.#transact([() => migrate(this.dialect)]));
-    const { clock, file } = this.#parts;
-    if (file !== undefined) this.#openFile = new OpenFile(file, clock);
-    this.#isOpen = true;
   }
 
   #checkVersion(): void {
     if (this.#parts.synchronous !== undefined) this.#database.exec(`pragma busy_timeout = ${blockingMs}`);
-    const found = this.#database.prepare("select 1 from sqlite_master where name = 'poundlock_schema'").all();
-    if (found.length === 0) return;
-    const [row] = this.#database.prepare("select max(version) as version from poundlock_schema").all();
-    checkVersion(Number((row as { version: number | null }).version));
+    const found = checkVersion(schemaVersionOf(this.#database));
+    if (this.#parts.migrate === "check" && found !== schemaVersion) throw new Error(otherVersion(found));
   }
 
   async #writeAll(): Promise<void> {
@@ -259,6 +271,22 @@ export class SqliteConnection implements SqlDatabase {
       }
     }
   }
+}
+
+/** The version of the schema that the file has; 0 if it has none. */
+export function schemaVersionOf(database: SqliteDatabase): number {
+  const found = database.prepare("select 1 from sqlite_master where name = 'poundlock_schema'").all();
+  if (found.length === 0) return 0;
+  const [row] = database.prepare("select max(version) as version from poundlock_schema").all();
+  return Number((row as { version: number | null }).version);
+}
+
+function otherVersion(found: number): string {
+  if (found === 0) return "there are no flows in it: it has no tables of poundlock";
+  return (
+    `the data has schema version ${found}, and this version of poundlock reads version ${schemaVersion}: start the ` +
+    `application with this version once, which brings it up to date, or use the version that the application has`
+  );
 }
 
 const nothing: readonly unknown[] = Object.freeze([]);

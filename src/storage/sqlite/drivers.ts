@@ -1,3 +1,5 @@
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { InvalidOptionError } from "../../errors.ts";
 import { messageOf } from "../../model/message.ts";
 import { hostPackage } from "./host-package.ts";
@@ -29,7 +31,7 @@ export const sqliteDrivers = ["node:sqlite", "libsql", "better-sqlite3"] as cons
 export type SqliteDriver = (typeof sqliteDrivers)[number];
 
 /** What a driver is once it is loaded. */
-export type SqliteDatabaseClass = new (file: string) => SqliteDatabase;
+export type SqliteDatabaseClass = new (file: string, options?: object) => SqliteDatabase;
 
 /** How a computer comes by its drivers. A loader returns undefined if this Node, or the host, has no such driver. */
 export interface Loaders {
@@ -49,22 +51,40 @@ export interface Loaders {
  * @throws {InvalidOptionError} naming `driver` and saying why, if it cannot be loaded here, or if none can.
  */
 export function openDatabase(file: string, driver?: SqliteDriver): SqliteDatabase {
-  return new (chooseDriver(driver, loadersHere()))(file);
+  return new (chooseDriver(driver, loadersHere()).databaseClass)(file);
 }
 
 /**
- * The class of `driver`, or of the first one of {@link sqliteDrivers} that `loaders` bring.
+ * The same for reading only: nothing of the file can be changed, and none is made.
+ *
+ * @throws {InvalidOptionError} as {@link openDatabase} does.
+ */
+export function openForReading(file: string, driver?: SqliteDriver): SqliteDatabase {
+  const { databaseClass, name } = chooseDriver(driver, loadersHere());
+  // libsql knows no such option: it goes by what an address of SQLite says.
+  if (name === "libsql") return new databaseClass(`${pathToFileURL(resolve(file)).href}?mode=ro`);
+  return new databaseClass(file, name === "node:sqlite" ? { readOnly: true } : { readonly: true, fileMustExist: true });
+}
+
+/** A driver that works, and what it is called. */
+export interface ChosenDriver {
+  readonly name: SqliteDriver;
+  readonly databaseClass: SqliteDatabaseClass;
+}
+
+/**
+ * `driver`, or the first one of {@link sqliteDrivers} that `loaders` bring.
  *
  * @throws {InvalidOptionError} naming `driver`; what the drivers said is `cause`.
  */
-export function chooseDriver(driver: SqliteDriver | undefined, loaders: Loaders): SqliteDatabaseClass {
+export function chooseDriver(driver: SqliteDriver | undefined, loaders: Loaders): ChosenDriver {
   if (driver !== undefined && !sqliteDrivers.includes(driver))
     throw new InvalidOptionError("driver", `one of ${sqliteDrivers.join(", ")}`, driver);
   const problems: unknown[] = [];
   const reasons: string[] = [];
   for (const name of driver === undefined ? sqliteDrivers : [driver]) {
     try {
-      return proven(load[name](loaders));
+      return { name, databaseClass: proven(load[name](loaders)) };
     } catch (error) {
       problems.push(error);
       reasons.push(`${name}: ${messageOf(error).replaceAll(/\s+/g, " ")}`);

@@ -1,15 +1,17 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { systemClock } from "../../clock.ts";
 import { InvalidOptionError, StorageFailedError } from "../../errors.ts";
-import { type Shape, duration, objectWith, oneOf, v, validate } from "../../model/validate.ts";
+import { type Shape, boolean, duration, objectWith, oneOf, v, validate } from "../../model/validate.ts";
 import { PolledWakes } from "../sql/processes/wakes.ts";
 import { SqlStorage } from "../sql/sql-storage.ts";
 import { SqliteConnection } from "./database.ts";
 import { SqliteChanges } from "./sqlite-changes.ts";
-import { type SqliteDatabase, type SqliteDriver, openDatabase, sqliteDrivers } from "./drivers.ts";
+import { type SqliteDatabase, type SqliteDriver, openDatabase, openForReading, sqliteDrivers } from "./drivers.ts";
+import { type SqliteInspection, inspectFile } from "./inspection.ts";
 
 export type { SqliteDatabase, SqliteDriver, SqliteStatement } from "./drivers.ts";
+export type { SqliteContent, SqliteInspection } from "./inspection.ts";
 
 /** How a file is kept. */
 export interface SqliteOptions extends ConnectionOptions {
@@ -21,6 +23,16 @@ export interface SqliteOptions extends ConnectionOptions {
    * @see https://www.sqlite.org/pragma.html#pragma_synchronous
    */
   readonly synchronous?: "full" | "normal";
+  /**
+   * `auto`: `open` makes the file if there is none, and brings its schema up to date. `check`: it rejects if there is no
+   * file, or one with another version of the schema than this code. @default "auto"
+   */
+  readonly migrate?: "auto" | "check";
+  /**
+   * Nothing of the file is changed: every change rejects as `storage_failed`, and `migrate` is `check`. Another process
+   * may use the file meanwhile. @default false
+   */
+  readonly readOnly?: boolean;
   /** The package that reads the file. @default the first one there is: node:sqlite, libsql, better-sqlite3 */
   readonly driver?: SqliteDriver;
 }
@@ -59,6 +71,24 @@ export class SqliteStorage extends SqlStorage {
   }
 
   /**
+   * What is in the file, for a person that wants to know whether it is well: reads all of it, and changes nothing.
+   * Another process may use it meanwhile.
+   *
+   * @throws `invalid_option` if this computer has no driver for it; `storage_failed` if there is no such file, or if it
+   * is no database.
+   */
+  static async inspect(file: string, options: Pick<SqliteOptions, "driver"> = {}): Promise<SqliteInspection> {
+    validate({ file, ...options }, { file: fileRule, driver: openRules.driver }, InvalidOptionError);
+    try {
+      expectFile(file);
+      return inspectFile(resolve(file), options.driver);
+    } catch (error) {
+      if (error instanceof InvalidOptionError) throw error;
+      throw new StorageFailedError(`inspect of ${file}`, reasonOf(file, error));
+    }
+  }
+
+  /**
    * Opens the file, or makes it, and brings its schema up to date.
    *
    * @throws `invalid_option` if this computer has no driver for it; `storage_failed` if the file is damaged, no
@@ -68,16 +98,14 @@ export class SqliteStorage extends SqlStorage {
    */
   static async open(file: string, options: SqliteOptions = {}): Promise<SqliteStorage> {
     validate({ file, ...options }, { file: fileRule, ...openRules }, InvalidOptionError);
-    const { synchronous = "full", driver, busyTimeoutMs = defaultBusyTimeoutMs } = options;
+    const { synchronous = "full", driver, busyTimeoutMs = defaultBusyTimeoutMs, readOnly = false } = options;
+    const migrate = readOnly ? "check" : (options.migrate ?? "auto");
     let database: SqliteDatabase | undefined;
     try {
-      database = openDatabase(file, driver);
+      if (migrate === "check") expectFile(file);
+      database = readOnly ? openForReading(file, driver) : openDatabase(file, driver);
       const connection = new SqliteConnection({
-        database,
-        synchronous,
-        busyTimeoutMs,
-        clock: systemClock,
-        owned: true,
+        ...{ database, synchronous, busyTimeoutMs, migrate, readOnly, clock: systemClock, owned: true },
         ...(isPath(file) ? { file: resolve(file) } : {}),
       });
       await connection.open();
@@ -91,6 +119,14 @@ export class SqliteStorage extends SqlStorage {
       throw new StorageFailedError(`open of ${file}`, reasonOf(file, error));
     }
   }
+}
+
+// What drivers make of an empty name, or of a folder, says nothing of it.
+function expectFile(file: string): void {
+  if (!isPath(file)) throw new InvalidOptionError("file", "the path of a file", file);
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found === undefined) throw new Error("there is no such file");
+  if (!found.isFile()) throw new Error("it is no file");
 }
 
 function isPath(file: string): boolean {
@@ -117,5 +153,7 @@ const connectionRules: Shape<ConnectionOptions> = { busyTimeoutMs: v.optional(du
 const openRules: Shape<SqliteOptions> = {
   ...connectionRules,
   synchronous: v.optional(oneOf("full", "normal")),
+  migrate: v.optional(oneOf("auto", "check")),
+  readOnly: v.optional(boolean),
   driver: v.optional(oneOf(...sqliteDrivers)),
 };
