@@ -43,7 +43,7 @@ async function opened(file: string, readOnly: boolean): Promise<SqliteStorage> {
 export function fileError(file: string, error: unknown): CommandError {
   if (isPoundlockError(error) && error.code === "invalid_option" && "option" in error && error.option === "driver")
     return new CommandError(
-      `Nothing here reads SQLite files: use Node 22.13 or newer, or \`npm install libsql\` where poundlock is installed (${messageOf(error)})`,
+      `Nothing here reads SQLite files: use Node 22.13 or newer, or \`npm install libsql\` where poundlock is installed. ${error.message}`,
     );
   const { cause } = error as Error;
   return new CommandError(`${file}: ${messageOf(cause ?? error)}`);
