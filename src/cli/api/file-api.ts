@@ -54,7 +54,7 @@ function wakingOthers({ wakes }: SqliteStorage): Executor {
   return {
     capabilities: { durable: true, routes: true },
     start: () => Promise.reject(new Error("the command line starts no scheduler")),
-    wake: (_flowId, _exportId) => wakes?.addWakes([{ _flowId, _exportId }]) ?? Promise.resolve(),
+    wake: (_flowId, _exportId) => wakes.addWakes([{ _flowId, _exportId }]),
     stop: () => Promise.resolve(),
   };
 }

@@ -72,38 +72,48 @@ function problemsOf(database: SqliteDatabase): readonly string[] {
 }
 
 function contentOf(database: SqliteDatabase): SqliteContent {
-  const all = <Row>(sql: string, ...values: unknown[]) => database.prepare(sql).all(...values) as readonly Row[];
+  const all = (sql: string, ...values: unknown[]): readonly unknown[] => database.prepare(sql).all(...values);
   const now = systemClock.now();
-  const [oldest] = all<RunRow>(
+  const [oldest] = all(
     `select id, flow_id, json_extract(doc, '$.queuedAt') as at from poundlock_runs
       where stage = 0 and (not_before is null or not_before <= ?) order by seq limit 1`,
     now,
-  );
+  ) as readonly RunRow[];
+  const expired = all(
+    `select id, flow_id, lease_until as at from poundlock_runs
+      where stage = 1 and lease_until <= ? order by lease_until limit ${most}`,
+    now,
+  ) as readonly RunRow<number>[];
+  const orphaned = all(
+    `select id, flow_id from poundlock_runs r where stage < 2
+      and not exists (select 1 from poundlock_flows f where f.id = r.flow_id) order by seq limit ${most}`,
+  ) as readonly RunRow[];
+  const paused = all(
+    `select flow_id, import_id, pause from poundlock_places where pause is not null
+      order by flow_id, import_id limit ${most}`,
+  ) as readonly PauseRow[];
   return {
-    expiredLeases: all<RunRow<number>>(
-      `select id, flow_id, lease_until as at from poundlock_runs
-        where stage = 1 and lease_until <= ? order by lease_until limit ${most}`,
-      now,
-    ).map(({ at, flow_id, id }) => ({ _runId: id, _flowId: flow_id, until: new Date(at).toISOString() })),
+    expiredLeases: expired.map(({ at, flow_id, id }) => ({
+      _runId: id,
+      _flowId: flow_id,
+      until: new Date(at).toISOString(),
+    })),
     ...(oldest === undefined
       ? {}
       : { oldestQueued: { _runId: oldest.id, _flowId: oldest.flow_id, queuedAt: oldest.at } }),
-    orphanedRuns: all<RunRow>(
-      `select id, flow_id from poundlock_runs r where stage < 2
-        and not exists (select 1 from poundlock_flows f where f.id = r.flow_id) order by seq limit ${most}`,
-    ).map(({ flow_id, id }) => ({ _runId: id, _flowId: flow_id })),
-    pausedImports: all<PauseRow>(
-      `select flow_id, import_id, pause from poundlock_places where pause is not null
-        order by flow_id, import_id limit ${most}`,
-    ).map(({ flow_id, import_id, pause }) => ({
+    orphanedRuns: orphaned.map(({ flow_id, id }) => ({ _runId: id, _flowId: flow_id })),
+    pausedImports: paused.map(({ flow_id, import_id, pause }) => ({
       ...{ _flowId: flow_id, _importId: import_id },
       paused: JSON.parse(pause) as Pause,
     })),
-    inboxes: all<{ readonly id: string; readonly pages: number }>(
-      `select id, inbox_pages as pages from poundlock_flows where inbox_pages > 0
-        order by inbox_pages desc, id limit ${most}`,
-    ).map(({ id, pages }) => ({ _flowId: id, pages })),
+    inboxes: inboxesIn(database).map(({ id, pages }) => ({ _flowId: id, pages })),
   };
+}
+
+function inboxesIn(database: SqliteDatabase): readonly { readonly id: string; readonly pages: number }[] {
+  const sql = `select id, inbox_pages as pages from poundlock_flows where inbox_pages > 0
+    order by inbox_pages desc, id limit ${most}`;
+  return database.prepare(sql).all() as { readonly id: string; readonly pages: number }[];
 }
 
 interface RunRow<At = string> {
