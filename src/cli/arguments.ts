@@ -30,10 +30,10 @@ const refusedCommands: Readonly<Record<string, string>> = Object.fromEntries(
 /** @throws UsageError saying what is wrong, and what may have been meant. */
 export function readArguments(args: readonly string[], commands: readonly Command[]): Arguments {
   const known: Options = Object.assign({}, commonOptions, ...commands.map(({ options }) => options)) as Options;
-  const config = Object.entries(known).map(([name, { short, value }]) => [
-    name,
-    { type: value === undefined ? "boolean" : "string", ...(short === undefined ? {} : { short }) } as const,
-  ]);
+  const config = Object.entries(known).map(([name, { short, value }]) => {
+    const type: "boolean" | "string" = value === undefined ? "boolean" : "string";
+    return [name, { type, ...(short === undefined ? {} : { short }) }] as const;
+  });
   const { tokens } = parseArgs({
     args: [...args],
     options: Object.fromEntries(config),

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { commands } from "../../src/cli/commands/commands.ts";
-import { commonOptions } from "../../src/cli/options.ts";
+import { type Options, commonOptions } from "../../src/cli/options.ts";
 import { run } from "./harness.ts";
 
 describe("a command line that is wrong has exit code 2, and says what may have been meant", () => {
@@ -111,9 +111,9 @@ describe("the guide", () => {
   });
 
   test("names every option, and no other", () => {
-    const own = commands.flatMap(({ options }) => Object.entries(options));
-    const all = [...Object.entries(commonOptions), ...own].map(([name, option]) =>
-      "value" in option && option.value !== undefined ? `--${name} ${option.value}` : `--${name}`,
+    const groups: readonly Options[] = [commonOptions, ...commands.map(({ options }) => options)];
+    const all = groups.flatMap((options) =>
+      Object.entries(options).map(([name, { value }]) => (value === undefined ? `--${name}` : `--${name} ${value}`)),
     );
 
     expect([...namesUnder("Options of all commands"), ...namesUnder("Options of one command")].sort()).toEqual(

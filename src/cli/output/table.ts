@@ -42,14 +42,13 @@ export function tableLines<Item>(
     columns.map((column) => laidOut(items, column)),
     width,
   );
-  const titles = shown.map(({ title }) => ({ text: title, style: "bold", isNumber: false }) as const);
-  const rows = items.map((_, row) => shown.map(({ cells }) => cells[row] ?? emptyCell));
-  return [titles, ...rows].map((cells) =>
-    cells
-      .map((cell, index) => padded(cell, shown[index] as LaidOutColumn, colors))
+  const line = (cellIn: (column: LaidOutColumn) => Cell) =>
+    shown
+      .map((column) => padded(cellIn(column), column, colors))
       .join(" ".repeat(gap))
-      .trimEnd(),
-  );
+      .trimEnd();
+  const titles = line(({ title }) => ({ text: title, style: "bold", isNumber: false }));
+  return [titles, ...items.map((_, row) => line(({ cells }) => cells[row] ?? emptyCell))];
 }
 
 const emptyCell: Cell = { text: "", style: undefined, isNumber: false };
