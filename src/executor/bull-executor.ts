@@ -58,6 +58,9 @@ const lockMs = 5_000;
 /** How often it is looked for jobs that nobody ended, in milliseconds. */
 const stalledMs = 2_500;
 
+/** How often a job may be found that nobody ended: as often as an integer of PostgreSQL's can count. */
+const mostStalled = 2_147_483_647;
+
 /** How long after an error it is looked for wake-ups again, in milliseconds. */
 const retryMs = 1_000;
 
@@ -110,7 +113,7 @@ class BullEngine implements Engine {
         stalledInterval: stalledMs,
       },
       // However often a process dies with it, a wake-up is still one.
-      maxStalledCount: Number.MAX_SAFE_INTEGER,
+      maxStalledCount: mostStalled,
       ...(prefix === undefined ? {} : { prefix }),
     };
     const worker: WakeWorker = new Worker(this.#name, null, settings, backendOf(backend));

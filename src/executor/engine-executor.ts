@@ -53,6 +53,12 @@ const retryMs = 1_000;
 /** Wake-ups that are sent at once at most. */
 const portion = 1_000;
 
+/** How long it is believed that nothing waits while no slot is free to look with, in milliseconds. */
+const believedMs = 250;
+
+/** Portions under way, of a process that executes nothing, from which on it waits for none of them any more. */
+const mostUnderWay = 10;
+
 /**
  * Executes runs in all processes that share an engine. What finds a free slot in the process that it is woken in, while
  * nothing else waits, is called there at once; everything else waits in the engine for a process with a free slot.
@@ -75,7 +81,9 @@ export class EngineExecutor implements Executor {
   #isAway = false;
   /** Whether wake-ups may wait in the engine that this process could be given. */
   #mayWait = true;
+  #lookedAt = 0;
   #sending: Promise<void> | undefined;
+  #sent = Promise.resolve();
   #underWay = 0;
   #stopping: Promise<void> | undefined;
   #cancelRetry: CancelTimer | undefined;
@@ -91,13 +99,12 @@ export class EngineExecutor implements Executor {
       free: () => this.#slots.free,
       freed: () => new Promise((resolve) => this.#onFreed.push(resolve)),
       take: (flow) => this.#take(flow),
-      nothingWaits: () => void (this.#mayWait = this.#queue.size > 0 || this.#underWay > 0),
+      nothingWaits: () => this.#nothingWaits(),
       report: (error, during) => this.#report(error, during),
     };
     this.#slots = new FlowSlots({
       clock,
-      // While the engine is away, only those that are here: what a slot is free for has one.
-      othersWait: () => this.#queue.size > 0 || (this.#mayWait && !this.#isAway),
+      othersWait: () => this.#othersWait(),
       onMore: (flow) => void this.#wait(flow).catch(() => undefined),
       onFree: () => this.#fill(),
     });
@@ -156,6 +163,19 @@ export class EngineExecutor implements Executor {
     return !this.capabilities.routes || this.#work?.exportIds.includes(_exportId) === true;
   }
 
+  // While the engine is away, only those that are here: what a slot is free for has one.
+  #othersWait(): boolean {
+    if (this.#queue.size > 0) return true;
+    if (this.#isAway) return false;
+    const isOld = this.#slots.free === 0 && Math.abs(this.#clock.now() - this.#lookedAt) > believedMs;
+    return this.#mayWait || isOld;
+  }
+
+  #nothingWaits(): void {
+    this.#mayWait = this.#queue.size > 0 || this.#underWay > 0;
+    this.#lookedAt = this.#clock.now();
+  }
+
   #take(flow: WokenFlow): void {
     this.#isBack();
     this.#mayWait = true;
@@ -178,10 +198,13 @@ export class EngineExecutor implements Executor {
   }
 
   async #sendSoon(): Promise<void> {
-    // What comes in this turn goes together.
+    // What comes in this turn goes together, and so does what comes while a portion is under way: they arrive in their order.
     await this.#clock.yieldToEventLoop();
+    await this.#sent;
     this.#sending = undefined;
-    await this.#sendAll();
+    const sent = this.#sendAll();
+    this.#sent = sent.catch(() => undefined);
+    await sent;
     if (this.#isOver && this.#underWay === 0) await this.#inTime(this.#engine.close());
   }
 
@@ -191,6 +214,8 @@ export class EngineExecutor implements Executor {
   }
 
   async #send(flows: readonly WokenFlow[]): Promise<void> {
+    if (this.#work === undefined && this.#underWay >= mostUnderWay)
+      throw new Error(`no response to ${mostUnderWay} portions of wake-ups`);
     this.#underWay++;
     const sent = this.#engine.send(flows).then(
       () => this.#settled(true),

@@ -163,7 +163,13 @@ class GraphileEngine implements Engine {
     const runner = await run({
       ...this.#settings(),
       ...{ concurrency: workers, noHandleSignals: true, pollInterval: pollMs, parsedCronItems: [] },
-      preset: { worker: { localQueue: { size: mostAtOnce, ttl: keepMs } } },
+      preset: {
+        worker: {
+          localQueue: { size: mostAtOnce, ttl: keepMs },
+          // Jobs that are ended one by one reject where nobody listens if their connection breaks, and Node ends the process.
+          ...{ completeJobBatchDelay: 0, failJobBatchDelay: 0 },
+        },
+      },
       events: intake.events,
       forbiddenFlags: () => intake.admit(),
       taskList: Object.fromEntries(exportIds.map((_exportId) => [this.#taskOf(_exportId), intake.take])),

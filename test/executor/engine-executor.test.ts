@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
+import { delay, systemClock } from "../../src/clock.ts";
 import { EngineExecutor } from "../../src/executor/engine-executor.ts";
 import { ErrorReports } from "../../src/executor/error-reports.ts";
 import type { RunNextResult } from "../../src/executor/executor.ts";
@@ -79,6 +79,41 @@ describe("EngineExecutor", () => {
     expect(queue.sent).toEqual([["b", "c"]]);
     gate.open();
     await clock.settle();
+    await executor.stop();
+  });
+
+  test("lets a flow with many runs give way to what others may have sent, after a quarter of a second", async () => {
+    const { calls, clock, executor, queue, start, wake } = setting();
+    let left = 20;
+    await start(1, async () => {
+      await delay(clock, 50);
+      return --left > 0;
+    });
+    await wake("busy");
+    queue.waiting.set("from elsewhere", { _flowId: "from elsewhere", _exportId: "orders" });
+
+    await clock.advance(2 * second);
+
+    expect(calls.indexOf("from elsewhere")).toBeGreaterThan(3);
+    expect(calls.indexOf("from elsewhere")).toBeLessThan(9);
+    expect(calls).toHaveLength(21);
+    await executor.stop();
+  });
+
+  test("sends one portion at a time, so that wake-ups arrive in their order", async () => {
+    const { clock, executor, queue, wake } = setting();
+    queue.become("silent");
+    const first = wake("a");
+    await clock.settle();
+    const next = [wake("b"), wake("c")];
+    await clock.settle();
+    const before = [...queue.sent];
+
+    queue.become("there");
+    await clock.settle();
+
+    expect([before, queue.sent]).toEqual([[["a"]], [["a"], ["b", "c"]]]);
+    await Promise.all([first, ...next]);
     await executor.stop();
   });
 
@@ -227,6 +262,26 @@ describe("EngineExecutor", () => {
     const stopped = executor.stop();
     await clock.advance(10 * second);
     await stopped;
+  });
+
+  test("has at most ten calls under way to an engine that does not respond, from a process that executes nothing", async () => {
+    const { clock, executor, queue } = setting();
+    queue.become("silent");
+    const rejected: string[] = [];
+
+    for (let round = 0; round < 15; round++) {
+      executor.wake(`flow ${round}`, "orders").catch((error: unknown) => rejected.push((error as Error).message));
+      await clock.advance(2 * second);
+    }
+
+    expect(queue.sent).toHaveLength(10);
+    expect(rejected.slice(9)).toEqual([
+      "no response within 2000 ms",
+      ...Array<string>(5).fill("no response to 10 portions of wake-ups"),
+    ]);
+    queue.become("there");
+    await clock.settle();
+    await executor.stop();
   });
 
   test("stops within seconds, however silent the engine is", async () => {

@@ -317,6 +317,14 @@ export const mutations: readonly Mutation[] = [
     needs: "Redis",
   },
   {
+    promise: "a wake-up of BullMQ's on PostgreSQL outlives the process that took it and died",
+    file: "src/executor/bull-executor.ts",
+    find: "const mostStalled = 2_147_483_647;",
+    replace: "const mostStalled = Number.MAX_SAFE_INTEGER;",
+    tests: ["test/executor/engines/bull-executor.test.ts"],
+    only: "whose first one died",
+  },
+  {
     promise: "a flow's wake-up waits in BullMQ at most once",
     file: "src/executor/bull-executor.ts",
     find: "const deduplication = { id: _flowId,",
@@ -355,6 +363,22 @@ export const mutations: readonly Mutation[] = [
     replace: "",
     tests: ["test/executor/engine-executor.test.ts"],
     only: "sends again",
+  },
+  {
+    promise: "a flow with many runs gives way to those that other processes woke meanwhile",
+    file: "src/executor/engine-executor.ts",
+    find: "return this.#mayWait || isOld;",
+    replace: "return this.#mayWait;",
+    tests: ["test/executor/engine-executor.test.ts"],
+    only: "give way",
+  },
+  {
+    promise: "an executor sends one portion of wake-ups after the other",
+    file: "src/executor/engine-executor.ts",
+    find: "    await this.#sent;",
+    replace: "",
+    tests: ["test/executor/engine-executor.test.ts"],
+    only: "one portion at a time",
   },
   {
     promise: "an executor sends the wake-ups of one turn together",

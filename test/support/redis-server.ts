@@ -10,6 +10,8 @@ import { freePort } from "./postgres-server.ts";
 export type RedisServer =
   | {
       readonly port: number;
+      /** Where its data is. */
+      readonly folder: string;
       /** Ends it without notice. */
       readonly kill: () => Promise<void>;
       /** Starts it again on its port: with what it had written, or with nothing in it. */
@@ -48,7 +50,7 @@ export async function startRedis({ keeps = false }: { readonly keeps?: boolean }
     await kill();
     rmSync(folder, { recursive: true, force: true });
   };
-  return { port, kill, restart, stop };
+  return { port, folder, kill, restart, stop };
 }
 
 /** Whether Redis is installed here. */

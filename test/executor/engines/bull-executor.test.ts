@@ -1,3 +1,4 @@
+import { type BackendFactory, type ConnectionOptions, Worker, createPostgresBackend } from "bullmq";
 import { describe, expect, inject, test } from "vitest";
 import { BullExecutor, type BullExecutorOptions } from "../../../src/executor/bull-executor.ts";
 import { executorCases } from "../../../src/testing/index.ts";
@@ -16,13 +17,40 @@ const backends: [title: string, options: Omit<BullExecutorOptions, "queue">, mis
 
 describe.each(backends)("BullExecutor on %s", (_, options, missing) => {
   const open = (queue: string) => new BullExecutor({ ...options, queue });
-  const cases = executorCases(open, { durable: true, quietMs: 50 });
+  const cases = executorCases(open, { durable: true, quietMs: 50, patienceMs: 30_000 });
 
   for (const { title, run } of cases)
     test(title, async ({ skip }) => {
       if (missing !== undefined) skip(missing);
       await run();
     });
+
+  test("gives a wake-up to another process whose first one died with it", async ({ skip }) => {
+    if (missing !== undefined) skip(missing);
+    const backend = options.backend === "postgres" ? createPostgresBackend : undefined;
+    const dead = new Worker(
+      "dead",
+      null,
+      { connection: options.connection as ConnectionOptions, autorun: false, lockDuration: 1_000 },
+      backend as BackendFactory,
+    );
+    const [executor, calls] = [open("dead"), new Set<string>()];
+    await executor.wake("flow", "orders");
+    await expect.poll(() => dead.getNextJob("dead")).toBeDefined();
+    await executor.wake("flow", "orders");
+
+    await executor.start({
+      ...{ concurrency: 1, exportIds: ["orders"] },
+      async runNext(flowId) {
+        calls.add(flowId);
+        return false;
+      },
+    });
+
+    await expect.poll(() => [...calls], { timeout: 20_000 }).toEqual(["flow"]);
+    await executor.stop();
+    await dead.close(true);
+  });
 
   test("is tested for all that a durable executor promises which does not route", () => {
     expect(cases.skipped.map(({ reason }) => reason)).toEqual([

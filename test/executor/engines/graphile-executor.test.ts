@@ -17,7 +17,7 @@ afterAll(() => pool.end());
 
 describe("GraphileExecutor", () => {
   const open = (name: string) => new GraphileExecutor({ connection: pool, name });
-  const cases = executorCases(open, { durable: true, routes: true, quietMs: 50 });
+  const cases = executorCases(open, { durable: true, routes: true, quietMs: 50, patienceMs: 30_000 });
 
   for (const { title, run } of cases) test(title, run);
 

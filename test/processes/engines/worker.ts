@@ -1,0 +1,69 @@
+// One of several processes that share flows in a PostgreSQL, with an engine that carries the wake-ups. Its flows deliver
+// numbers in their order to a file of each flow. Stops at SIGTERM.
+import pg from "pg";
+import { BullExecutor } from "../../../src/executor/bull-executor.ts";
+import type { Executor } from "../../../src/executor/executor.ts";
+import { GraphileExecutor } from "../../../src/executor/graphile-executor.ts";
+import { type Export, FlowRegistry, type Import, Scheduler } from "../../../src/index.ts";
+import { silentLogger } from "../../../src/model/logger.ts";
+import { messageOf } from "../../../src/model/message.ts";
+import { PostgresStorage } from "../../../src/storage/postgres/postgres-storage.ts";
+import { FlowFile } from "./flow-file.ts";
+import { type WorkerReport, type WorkerSetting, pagesPerRun, recordsPerPage } from "./settings.ts";
+
+const report = (line: WorkerReport) => void process.send?.(line);
+
+for (const event of ["unhandledRejection", "uncaughtException"] as const)
+  process.on(event, (error: unknown) => {
+    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    process.send?.({ what: "unhandled", message } satisfies WorkerReport, () => process.exit(1));
+  });
+
+/** Goes on after the last number that a run of its flow has committed. */
+const numbers: Export<number, { readonly after: number }> = {
+  order: "ordered",
+  key: String,
+  async *pages({ checkpoint }) {
+    let after = checkpoint?.after ?? 0;
+    for (let page = 0; page < pagesPerRun; page++) {
+      const records = Array.from({ length: recordsPerPage }, (_, index) => after + index + 1);
+      after += recordsPerPage;
+      yield { records, checkpoint: { after } };
+    }
+  },
+};
+
+/** How each engine is reached. */
+export function executorOf({ engine, postgres, redisPort }: WorkerSetting, pool: pg.Pool): Executor {
+  if (engine === "graphile-worker") return new GraphileExecutor({ connection: pool });
+  if (engine === "BullMQ on Redis") return new BullExecutor({ connection: { host: "127.0.0.1", port: redisPort } });
+  return new BullExecutor({ backend: "postgres", connection: { ...postgres, migrate: true, max: 4 } });
+}
+
+async function work(setting: WorkerSetting): Promise<void> {
+  const { folder, leaseMs, name } = setting;
+  const pool = new pg.Pool({ ...setting.postgres, application_name: name, max: 12 });
+  const ledger: Import<number> = {
+    idempotent: true,
+    write: (_, { flow, keys, run }) => new FlowFile(folder, flow._id).add(keys, run._id),
+  };
+  const storage = await PostgresStorage.open(pool);
+  const registry = new FlowRegistry({ exports: { numbers }, imports: { ledger }, storage });
+  const executor = executorOf(setting, pool);
+  const scheduler = new Scheduler(registry, { concurrency: 20, executor, leaseMs, name, logger: silentLogger });
+  scheduler.on("run:completed", () => report({ what: "completed" }));
+  scheduler.on("run:failed", ({ run }) => report({ what: "failed", message: run.error?.message ?? "" }));
+  scheduler.on("lease:lost", () => report({ what: "lost" }));
+  scheduler.on("background:error", ({ error, during }) =>
+    report({ what: "background:error", message: `${during}: ${messageOf(error)}` }),
+  );
+  await scheduler.start();
+  report({ what: "ready" });
+  await new Promise((resolve) => process.once("SIGTERM", resolve));
+  await scheduler.stop();
+  await storage.close();
+  await pool.end();
+  process.disconnect();
+}
+
+if (process.argv[2] !== undefined) await work(JSON.parse(process.argv[2]) as WorkerSetting);
