@@ -40,7 +40,8 @@ import {
   optionRules,
 } from "./registry-options.ts";
 import { MemoryStorage } from "./storage/memory/memory-storage.ts";
-import type { ListResult, Storage } from "./storage/storage.ts";
+import { listFlows } from "./storage/flow-list.ts";
+import type { FlowHidden, ListResult, Storage } from "./storage/storage.ts";
 
 /** Rows of a deleted flow that are removed in one call. */
 const purgedAtOnce = 1_000;
@@ -174,7 +175,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   async list(filter: FlowFilter = {}): Promise<ListResult<Flow>> {
     const { limit = 100, ...rest } = filter;
     validate({ ...rest, limit }, flowFilters satisfies Shape<FlowFilter>, InvalidRequestError);
-    return this.storage.listFlows({ ...omitUndefined(rest), limit });
+    return listFlows(this, { ...omitUndefined(rest), limit });
   }
 
   /**
@@ -294,7 +295,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
 
   async #insert(flow: Flow): Promise<boolean> {
     const { clock, storage } = this;
-    const hidden = this.#basis(flow);
+    const hidden = this.#hidden(flow);
     if (await storage.insertFlow(flow, hidden)) return true;
     // It may be what a deleted flow of this id has left.
     const rest = { _flowId: flow._id, limit: purgedAtOnce };
@@ -378,14 +379,16 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
     // Otherwise the stored one stays, and a schedule that this process cannot read stands in nobody's way.
     const nextRunAt = reschedule ? this.#nextRunAt(_id, definition, now) : {};
     const flow = { _id, ...storedFields(wanted), createdAt, lastModified, ...nextRunAt };
-    const basis = reschedule ? this.#basis(flow) : {};
-    return this.storage.replaceFlow(flow, { expected: previous.lastModified, reschedule, at: now, ...basis });
+    const hidden = reschedule ? this.#hidden(flow) : {};
+    return this.storage.replaceFlow(flow, { expected: previous.lastModified, reschedule, at: now, ...hidden });
   }
 
-  // What `nextRunAt` is computed from, so that the timetable finds out when that has changed.
-  #basis({ _id, schedule, timezone, disabled }: Pick<Flow, "_id" | "schedule" | "timezone" | "disabled">) {
+  // What `nextRunAt` is computed from, so that the timetable finds out when that has changed; and the one after it.
+  #hidden({ _id, schedule, timezone, disabled, nextRunAt }: Flow): FlowHidden {
     if (schedule === undefined || disabled) return {};
-    return omitUndefined({ basis: basisOf(schedule, timezone ?? this.timezone, _id) });
+    const zoned = [schedule, timezone ?? this.timezone, _id] as const;
+    const followingDueAt = nextRunAt === undefined ? undefined : cronOf(...zoned).next(Date.parse(nextRunAt));
+    return omitUndefined({ basis: basisOf(...zoned), followingDueAt });
   }
 
   #nextRunAt(_id: string, { schedule, timezone, disabled }: FlowDefinition, now: number): Pick<Flow, "nextRunAt"> {

@@ -21,7 +21,7 @@ export interface RegistryOptions<X extends Exports = Exports, M extends Imports 
 }
 
 /** Which flows to list. */
-export interface FlowFilter extends Omit<FlowQuery, "limit"> {
+export interface FlowFilter extends Omit<FlowQuery, "limit" | "now"> {
   /** 1 to 1000. @default 100 */
   readonly limit?: number;
 }

@@ -20,6 +20,34 @@ const owner = {
   _connectorId: v.optional(described(string, "Connector of the flow at that time.")),
 };
 
+/** How a flow does at present. */
+const activity = v.object({
+  lastRun: v.optional(
+    described(
+      v.object({
+        _id: described(string, "The run."),
+        status: described(v.picklist(runStatuses), "How it ended."),
+        endedAt: v.optional(timeOf("When it ended.")),
+        numError: described(count, "Records of it that were stored as failures."),
+      }),
+      "The newest run that has ended; absent: none has.",
+    ),
+  ),
+  failingSince: v.optional(timeOf("When the first of the runs ended that have failed since one completed.")),
+  overdueSince: v.optional(timeOf("The due time from which on the flow is overdue; absent: it is not.")),
+  openFailures: described(count, "Open failures of the flow."),
+  paused: described(
+    v.array(
+      v.object({
+        _importId: described(string, "The import."),
+        since: timeOf("When it was paused."),
+        resumeAt: v.optional(timeOf("When it resumes by itself.")),
+      }),
+    ),
+    "Imports that are paused.",
+  ),
+});
+
 /** A stored flow. */
 export const flowDocument = v.object({
   _id: described(string, "Assigned when the flow is created; never changes."),
@@ -46,6 +74,42 @@ export const flowDocument = v.object({
   lastModified: timeOf("Read-only. Strictly increases with every change."),
   lastExecutedAt: v.optional(timeOf("Read-only. When the newest run started.")),
   nextRunAt: v.optional(timeOf("Read-only. Next due time; absent without a schedule or while disabled.")),
+  activity: v.optional(
+    described(activity, "Read-only. How the flow does at present; only in lists whose `include` names it."),
+  ),
+});
+
+/** How all flows do. */
+export const overviewDocument = v.object({
+  flows: described(
+    v.object({
+      enabled: described(count, "Enabled flows."),
+      disabled: described(count, "Disabled flows."),
+    }),
+    "How many flows there are.",
+  ),
+  runs: described(
+    v.object({ running: described(count, "Runs that run."), queued: described(count, "Runs that wait.") }),
+    "How many runs have not ended, apart from those that are being canceled.",
+  ),
+  failing: described(count, "Enabled flows whose last run failed."),
+  overdue: described(count, "Enabled flows of which two due times have passed since a run started."),
+  paused: described(count, "Imports of enabled flows that are paused."),
+  openFailures: described(count, "Open failures."),
+  inboxPages: described(count, "Pages that wait in inboxes."),
+  oldestQueuedAt: v.optional(timeOf("Since when the run waits that has waited longest; absent: none waits.")),
+});
+
+/** What was moved in one hour or day. */
+export const statisticsDocument = v.object({
+  from: timeOf("When it began."),
+  completed: described(count, "Runs that completed."),
+  failed: described(count, "Runs that failed."),
+  canceled: described(count, "Runs that were canceled."),
+  numSuccess: described(count, "Records written."),
+  numError: described(count, "Records stored as failures."),
+  numIgnore: described(count, "Records left out by an import's filter."),
+  durationMs: described(count, "How long the runs that ended had taken, in milliseconds."),
 });
 
 const counts = {
@@ -104,6 +168,7 @@ export const runDocument = v.object({
   ),
   numPagesGenerated: described(count, "Pages read as of the last commit, including pages read ahead."),
   numPagesProcessed: described(count, "Pages committed."),
+  total: v.optional(described(v.number(), "How many records there are for it to read, as the export estimated last.")),
   ...counts,
   imports: described(
     v.record(

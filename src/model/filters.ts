@@ -1,4 +1,5 @@
 import { failureStatuses, faults } from "./failure.ts";
+import { flowStates } from "./flow/activity.ts";
 import { runStatuses, triggers } from "./run.ts";
 import { boolean, duration, oneOf, pageLimit, string, strings, v } from "./validate.ts";
 
@@ -9,6 +10,10 @@ const paging = {
   after: v.optional(string),
 };
 
+const partWords = "a string of 1 to 200 characters";
+/** Something to look for. */
+export const partOfText = v.pipe(v.string(partWords), v.minLength(1, partWords), v.maxLength(200, partWords));
+
 /** The filters of the list of flows; also those of its HTTP query. */
 export const flowFilters = {
   _integrationId: by("Flows of this integration."),
@@ -17,6 +22,8 @@ export const flowFilters = {
   _importId: by("Flows that use this import."),
   group: by("Flows that this group of `defineAll` names."),
   disabled: v.optional(v.pipe(boolean, v.description("Only disabled flows, or only enabled ones."))),
+  q: v.optional(v.pipe(partOfText, v.description("Flows with this in their name, in any case."))),
+  state: v.optional(v.pipe(oneOf(...flowStates), v.description("Flows that are so at present."))),
   ...paging,
 };
 
@@ -31,10 +38,6 @@ export const runFilters = {
   trigger: v.optional(v.pipe(oneOf(...triggers), v.description("Runs that exist for this reason."))),
   ...paging,
 };
-
-const partWords = "a string of 1 to 200 characters";
-/** Something to look for. */
-export const partOfText = v.pipe(v.string(partWords), v.minLength(1, partWords), v.maxLength(200, partWords));
 
 /** The filters of the list of failures. */
 export const failureFilters = {
@@ -74,6 +77,28 @@ export const openFailureFilters = {
   through: v.pipe(string, v.description("The newest `_id` that was seen: later failures are left alone.")),
   after: v.optional(string),
 };
+
+const isoPattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/;
+const instantWords = "a time such as 2030-01-01T12:00:00Z";
+/** An instant as documents carry it. */
+export const instant = v.pipe(
+  v.string(instantWords),
+  v.check((text) => isoPattern.test(text) && Number.isFinite(Date.parse(text)), instantWords),
+);
+
+/** The filters of statistics. */
+export const statisticsFilters = {
+  from: v.pipe(instant, v.description("Since when; the beginning of its hour counts.")),
+  until: v.pipe(instant, v.description("Until when; its hour counts as a whole.")),
+  step: v.optional(
+    v.pipe(oneOf("hour", "day"), v.description("`hour` if it is left out; `day`: 24 hours each, counted from `from`.")),
+  ),
+  _integrationId: by("Runs of flows of this integration."),
+  _flowId: by("Runs of this flow, as far as they are remembered: each counts when it ended."),
+};
+
+/** The filters of the overview. */
+export const overviewFilters = { _integrationId: by("Flows, runs and failures of this integration.") };
 
 /** The filters of the list of causes. */
 export const causeFilters = {

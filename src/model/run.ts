@@ -96,6 +96,8 @@ export interface Run extends Counts {
   readonly numPagesGenerated: number;
   /** Pages committed. */
   readonly numPagesProcessed: number;
+  /** How many records there are for it to read, as the export estimated last. */
+  readonly total?: number;
   /**
    * Per import; the run's own counts are their sums. From the beginning each import that the flow had when the run was
    * queued, or the one that a retry is for.
@@ -134,6 +136,11 @@ export function hasOwnPosition(run: Pick<Run, "trigger" | "limit" | "parameters"
   return (
     run.trigger === "retry" || run.limit !== undefined || run.parameters !== undefined || run.moveCheckpoint === false
   );
+}
+
+/** False for a run that, however it ends, does not say whether its flow is well: a sample, or one that sends failures again. */
+export function showsHealth(run: Pick<Run, "trigger" | "limit">): boolean {
+  return run.trigger !== "retry" && run.limit === undefined;
 }
 
 /** The flow's part of a run. */
@@ -205,13 +212,15 @@ export function countsAddUp(read: number, counts: Counts): boolean {
 export interface PageCounts {
   /** Replaces `numPagesGenerated`. */
   readonly generated: number;
+  /** Replaces `total`, if it is there. */
+  readonly total?: number | undefined;
   /** Added to `numPagesProcessed`. */
   readonly processed: number;
   readonly counts: Readonly<Record<string, Counts>>;
 }
 
 /** The run with one more commit. */
-export function withPage(run: Run, { generated, processed, counts: page }: PageCounts): Run {
+export function withPage(run: Run, { generated, processed, counts: page, total = run.total }: PageCounts): Run {
   const imports: Record<string, RunImport> = { ...run.imports };
   let { numSuccess, numError, numIgnore } = run;
   for (const [_importId, counts] of Object.entries(page)) {
@@ -229,6 +238,7 @@ export function withPage(run: Run, { generated, processed, counts: page }: PageC
     numError,
     numIgnore,
     imports: Object.freeze(imports),
+    ...(total === undefined ? {} : { total }),
   });
 }
 

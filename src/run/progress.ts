@@ -142,7 +142,8 @@ export class RunProgress {
       delivered,
       superseded,
     };
-    const committed = await storage.commitPage(lease, position === undefined ? common : { ...common, position });
+    const further = { ...(position === undefined ? {} : { position }), ...(total === undefined ? {} : { total }) };
+    const committed = await storage.commitPage(lease, { ...common, ...further });
     if (committed === undefined) throw new LeaseLostError(lease._runId);
     this.#commits++;
     this.#run = committed.run;

@@ -47,6 +47,12 @@ export interface FailureFilter extends Omit<FailureQuery, "limit"> {
   readonly limit?: number;
 }
 
+/** Of what to get an overview. */
+export interface OverviewFilter {
+  /** Flows, runs and failures of this integration. @default all */
+  readonly _integrationId?: string;
+}
+
 /** Whose causes to list. */
 export interface CauseFilter extends Omit<CauseQuery, "limit"> {
   /** 1 to 1000. @default 100 */

@@ -2,15 +2,18 @@ import type { Clock } from "../clock.ts";
 import { InvalidOptionError, InvalidRequestError, NotFoundError } from "../errors.ts";
 import { Events, type SchedulerEvents, schedulerEventNames } from "../events.ts";
 import { type FlowRegistry, checkId } from "../flow-registry.ts";
-import { causeFilters, runFilters } from "../model/filters.ts";
+import { causeFilters, overviewFilters, runFilters } from "../model/filters.ts";
+import type { FlowActivity } from "../model/flow/activity.ts";
 import { omitUndefined } from "../model/record/json.ts";
+import type { Overview } from "../model/overview.ts";
 import type { Run } from "../model/run.ts";
 import { type Shape, objectWith, v, validate } from "../model/validate.ts";
 import type { WorkerProcess } from "../model/worker-process.ts";
 import type { CauseList, ListResult, Storage } from "../storage/storage.ts";
 import type { FailureBatch, FailureBatches, ResolvedBatch, RetriedBatch } from "./failure-batches.ts";
 import { aliveMs } from "./maintenance/heartbeat.ts";
-import type { CauseFilter, RunFilter } from "./requests.ts";
+import type { CauseFilter, OverviewFilter, RunFilter } from "./requests.ts";
+import { type StatisticsFilter, type StatisticsList, StatisticsReader } from "./statistics/statistics-reader.ts";
 import type { ChangeFeed } from "./watching/change-feed.ts";
 import { type Watch, type WatchOptions, watchChanges } from "./watching/watch.ts";
 import { type SchedulePreview, type SchedulePreviewInput, previewSchedule } from "./timetable/preview.ts";
@@ -19,6 +22,9 @@ const watchRules: Shape<WatchOptions> = {
   signal: v.optional(objectWith(["addEventListener", "removeEventListener"], "an AbortSignal")),
 };
 
+/** Flows whose activities are read in one go. */
+const activitiesAtOnce = 50;
+
 /** What can be read about runs, and done about many failures, whether a scheduler works or not. */
 export abstract class RunHistory extends Events<SchedulerEvents> {
   protected abstract readonly batches: FailureBatches;
@@ -26,12 +32,18 @@ export abstract class RunHistory extends Events<SchedulerEvents> {
   readonly #storage: Storage;
   readonly #clock: Clock;
   readonly #timezone: string;
+  readonly #statistics: StatisticsReader;
 
-  constructor({ clock, storage, timezone }: Pick<FlowRegistry, "clock" | "storage" | "timezone">, own?: Clock) {
+  /** @throws `invalid_option` if it is given no registry. */
+  constructor(registry: Pick<FlowRegistry, "clock" | "storage" | "timezone">, own?: Clock) {
     super(schedulerEventNames);
+    const rules = { registry: objectWith(["findExport", "findImport"], "a FlowRegistry") };
+    validate({ registry }, rules, InvalidOptionError);
+    const { clock, storage, timezone } = registry;
     this.#storage = storage;
     this.#clock = own ?? clock;
     this.#timezone = timezone;
+    this.#statistics = new StatisticsReader(storage, this.#clock);
   }
 
   /**
@@ -76,6 +88,49 @@ export abstract class RunHistory extends Events<SchedulerEvents> {
    */
   previewSchedule(input: SchedulePreviewInput): SchedulePreview {
     return previewSchedule(input, { now: this.#clock.now(), zone: this.#timezone });
+  }
+
+  /**
+   * How all flows do, or those of one integration: what fails, is overdue or paused, runs and waits, as it is now. What
+   * it costs does not grow with history.
+   *
+   * @throws `invalid_request` naming the filter that is unknown or out of range.
+   */
+  async overview(filter: OverviewFilter = {}): Promise<Overview> {
+    validate(filter, overviewFilters satisfies Shape<OverviewFilter>, InvalidRequestError);
+    return this.#storage.overview({ ...omitUndefined(filter), now: this.#clock.now() });
+  }
+
+  /**
+   * How each of these flows does: its last run, since when it fails or is overdue, its open failures and paused imports. In
+   * their order; undefined for a flow that there is not.
+   *
+   * @throws `invalid_request` naming the filter that is unknown or out of range.
+   */
+  async activities(
+    _flowIds: readonly string[],
+    filter: OverviewFilter = {},
+  ): Promise<readonly (FlowActivity | undefined)[]> {
+    for (const _id of _flowIds) checkId("_flowIds", _id);
+    validate(filter, overviewFilters satisfies Shape<OverviewFilter>, InvalidRequestError);
+    const activities: (FlowActivity | undefined)[] = [];
+    for (let start = 0; start < _flowIds.length; start += activitiesAtOnce) {
+      if (start > 0) await this.#clock.yieldToEventLoop();
+      const some = _flowIds.slice(start, start + activitiesAtOnce);
+      const query = { ...omitUndefined(filter), _flowIds: some, now: this.#clock.now() };
+      activities.push(...(await this.#storage.flowActivities(query)));
+    }
+    return activities;
+  }
+
+  /**
+   * What was moved, by the hour or by the day: runs by how they ended, records by what became of them. Processes save what
+   * they have counted every ten seconds, and when they stop.
+   *
+   * @throws `invalid_request` naming the filter that is unknown or out of range; also for more than 744 steps.
+   */
+  async statistics(filter: StatisticsFilter): Promise<StatisticsList> {
+    return this.#statistics.list(filter);
   }
 
   /**

@@ -1,4 +1,4 @@
-import { ExecutorFailedError, InvalidOptionError, InvalidRequestError, NotFoundError } from "../errors.ts";
+import { ExecutorFailedError, InvalidRequestError, NotFoundError } from "../errors.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
 import { type FlowRegistry, checkId } from "../flow-registry.ts";
 import type { Delivery } from "../model/delivery.ts";
@@ -10,7 +10,7 @@ import { type Flow, importIdsOf } from "../model/flow/flow.ts";
 import { type Json, omitUndefined } from "../model/record/json.ts";
 import type { Logger } from "../model/logger.ts";
 import { type RetrySelection, type Run, hasEnded, hasOwnPosition } from "../model/run.ts";
-import { type Shape, objectWith, validate } from "../model/validate.ts";
+import { type Shape, validate } from "../model/validate.ts";
 import { version } from "../model/worker-process.ts";
 import { Runner } from "../run/runner.ts";
 import type { EndRunResult, FailureList, ListResult, Storage } from "../storage/storage.ts";
@@ -47,6 +47,7 @@ import {
 import { RunHistory } from "./run-history.ts";
 import { RunQueue } from "./run-queue.ts";
 import { RunWaiters } from "./run-waiters.ts";
+import { StatisticsWriter } from "./statistics/statistics-writer.ts";
 import { ScheduleCheck } from "./timetable/schedule-check.ts";
 import { Timetable } from "./timetable/timetable.ts";
 import { ChangeFeed } from "./watching/change-feed.ts";
@@ -68,13 +69,14 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   readonly #deliveries: Deliveries;
   readonly #failures: Failures;
   readonly #unreadableRows: UnreadableRows;
+  readonly #statistics: StatisticsWriter;
   #handingOn: HandingOn | undefined;
   protected readonly batches: FailureBatches;
   protected readonly feed: ChangeFeed;
 
   /** @throws `invalid_option` naming the first option that is out of range. */
   constructor(registry: FlowRegistry<X, M>, options: SchedulerOptions = {}) {
-    super(checked(registry), options.clock);
+    super(registry, options.clock);
     this.#registry = registry;
     this.#storage = registry.storage;
     this.#options = resolveOptions(options, registry);
@@ -83,13 +85,13 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const emit: Emit<SchedulerEvents> = (name, payload) => this.#emit(name, payload);
     const own = { storage, emit, clock: rest.clock, processId: rest.newId() };
     const clockWatch = new ClockWatch(own);
+    this.#statistics = new StatisticsWriter(own);
     this.#heartbeat = new Heartbeat({ ...own, describe: () => this.#describe() });
     this.feed = new ChangeFeed(own);
     const shared = { ...own, log, clockWatch, duties: new Duties(own), feed: this.feed, heartbeat: this.#heartbeat };
     const common = { ...rest, ...shared, wake: (flow: Pick<Run, "_flowId" | "_exportId">) => this.#wake(flow) };
-    this.#queue = new RunQueue(common);
     this.#unreadableRows = new UnreadableRows(common);
-    const deps = { ...common, queue: this.#queue };
+    const deps = { ...common, queue: (this.#queue = new RunQueue(common)) };
     this.#runner = new Runner({
       ...deps,
       ...{ catalog: registry, freeze, limits: { ...rest, backoff: { retryDelayMs, random } } },
@@ -147,6 +149,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const { graceMs = this.#options.graceMs } = options;
     checkNumber("graceMs", graceMs);
     await this.#lifecycle.stop(graceMs);
+    await this.#statistics.last();
   }
 
   /** The same as `stop`. */
@@ -349,7 +352,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       new CatalogCheck({ ...deps, catalog: this.#registry }),
     ];
     return [
-      ...[this.#heartbeat, this.#maintenance],
+      ...[this.#heartbeat, this.#statistics, this.#maintenance],
       ...(roles.includes("schedule") ? [this.#timetable] : []),
       ...(roles.includes("listen") ? [this.#intake] : []),
       ...(roles.includes("run") ? ofRuns() : []),
@@ -410,6 +413,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   #emit<Name extends keyof SchedulerEvents>(name: Name, payload: SchedulerEvents[Name]): void {
     if (name === "background:error" && this.#unreadableRows.isKnown((payload as { error: unknown }).error)) return;
     logEvent(this.#options.logger, name, payload);
+    this.#statistics.note(name, payload);
     this.emit(name, payload);
     this.feed.own(name, payload);
   }
@@ -441,10 +445,4 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       .refresh(_exportId)
       .catch((error: unknown) => this.#reportBackgroundError(error, `listening on ${_exportId}`));
   }
-}
-
-/** @throws `invalid_option` */
-function checked<Registry extends object>(registry: Registry): Registry {
-  validate({ registry }, { registry: objectWith(["findExport", "findImport"], "a FlowRegistry") }, InvalidOptionError);
-  return registry;
 }

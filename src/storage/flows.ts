@@ -1,3 +1,4 @@
+import type { FlowState } from "../model/flow/activity.ts";
 import type { Flow } from "../model/flow/flow.ts";
 import type { Run } from "../model/run.ts";
 import type { ListResult, Paging } from "./lists.ts";
@@ -11,7 +12,12 @@ export interface FlowStorage {
   insertFlow(flow: Flow, hidden?: FlowHidden): Promise<boolean>;
   /** Undefined if there is none. */
   findFlow(_id: string): Promise<Flow | undefined>;
-  /** By ascending `_id`, code point by code point or UTF-16 unit by unit. A flow that is there all the while is listed exactly once. */
+  /**
+   * A page may contain fewer than `limit`, and `next` says where to go on, when flows are looked for by `q` or `state`: it
+   * looks at 20,000 names, or at 1,000 flows in that state, at most.
+   *
+   * By ascending `_id`, code point by code point or UTF-16 unit by unit. A flow that is there all the while is listed exactly once.
+   */
   listFlows(query: FlowQuery): Promise<ListResult<Flow>>;
   /**
    * Replaces the flow if its `lastModified` is still `expected`. `nextRunAt` stays as stored unless `reschedule` is
@@ -58,6 +64,8 @@ export interface FlowStorage {
 export interface FlowHidden {
   /** What `nextRunAt` was computed from. */
   readonly basis?: string;
+  /** The due time after `nextRunAt`: if no run starts before that, the flow is overdue. Absent: it never is. */
+  readonly followingDueAt?: number;
 }
 
 /** Absent filters match everything; `_importId` matches any of a flow's imports. */
@@ -69,9 +77,15 @@ export interface FlowQuery extends Paging {
   readonly disabled?: boolean;
   /** The group under which `defineAll` wrote them. */
   readonly group?: string;
+  /** A part of the name, in any case; not empty. */
+  readonly q?: string;
+  /** With `_integrationId`, only its own runs and failures count. */
+  readonly state?: FlowState;
+  /** Which flows are overdue; with that `state` alone. */
+  readonly now?: number;
 }
 
-/** How a flow is replaced. An absent `basis` stays as stored. */
+/** How a flow is replaced. An absent `basis` stays as stored; so does `followingDueAt` unless `reschedule` is true. */
 export interface FlowChange extends FlowHidden {
   /** The `lastModified` that the stored flow must still have. */
   readonly expected: string;
@@ -124,5 +138,7 @@ export interface DueTimeChange {
   readonly expected: number | undefined;
   /** Undefined: never again. */
   readonly dueAt: number | undefined;
+  /** The one after it. */
+  readonly followingDueAt?: number | undefined;
   readonly basis: string;
 }

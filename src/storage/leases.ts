@@ -139,6 +139,8 @@ export interface PageCommit {
   readonly at: number;
   /** Replaces `numPagesGenerated`. */
   readonly generated: number;
+  /** The export's newest estimate of all its records; absent: as before. */
+  readonly total?: number;
   /** Added to `numPagesProcessed`: pages that no import has left to settle, 0 or more. */
   readonly processed: number;
   /** What each import that settled it made of it. */

@@ -44,6 +44,8 @@ export interface Tick {
   readonly dueAt: number;
   /** Undefined: never again. */
   readonly nextDueAt: number | undefined;
+  /** The due time after `nextDueAt`: what starts from now on has until then, or the flow is overdue. */
+  readonly followingDueAt?: number | undefined;
   /** What `nextDueAt` was computed from; absent: as stored. */
   readonly basis?: string;
   /** The run to queue; absent if the due time is too old to be caught up. */

@@ -1,5 +1,4 @@
 import type { Clock } from "../clock.ts";
-import type { CauseStorage } from "./causes.ts";
 import type { ChangeStorage } from "./changes.ts";
 import type { FailureStorage } from "./failures.ts";
 import type { FlowStorage } from "./flows.ts";
@@ -8,12 +7,17 @@ import type { LeaseStorage } from "./leases.ts";
 import type { DutyStorage, ProcessStorage, StorageBell } from "./processes.ts";
 import type { PlaceStorage } from "./places.ts";
 import type { RunStorage } from "./runs.ts";
+import type { CauseStorage } from "./totals/causes.ts";
+import type { OverviewStorage } from "./totals/overview.ts";
+import type { StatisticsStorage } from "./totals/statistics.ts";
 import type { WakeStorage } from "./wakes.ts";
 
 export type { Change, FlowChanged, RequeueReason, RunChange, RunChangeKind } from "../model/change.ts";
 export type { Role, WorkerProcess } from "../model/worker-process.ts";
+export type { FlowActivity, FlowState, LastRun, PausedImport } from "../model/flow/activity.ts";
+export type { Overview } from "../model/overview.ts";
+export type { Statistics } from "../model/statistics.ts";
 export type { ImportPlace, ImportPosition, PlaceChange, Places, StoredCheckpoint } from "../model/place.ts";
-export type * from "./causes.ts";
 export type * from "./changes.ts";
 export type * from "./failures.ts";
 export type * from "./flows.ts";
@@ -23,6 +27,9 @@ export type * from "./lists.ts";
 export type * from "./places.ts";
 export type * from "./processes.ts";
 export type * from "./runs.ts";
+export type * from "./totals/causes.ts";
+export type * from "./totals/overview.ts";
+export type * from "./totals/statistics.ts";
 export type * from "./wakes.ts";
 
 /**
@@ -46,6 +53,8 @@ export interface Storage
     PlaceStorage,
     FailureStorage,
     CauseStorage,
+    OverviewStorage,
+    StatisticsStorage,
     InboxStorage,
     DutyStorage,
     ProcessStorage {

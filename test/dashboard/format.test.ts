@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { diffOf } from "../../src/dashboard/app/format/diff.ts";
 import { findIn, pretty } from "../../src/dashboard/app/format/json.ts";
-import { countOf, filterIn, isByCause } from "../../src/dashboard/app/screens/failures/filter.ts";
+import { countOf, filterIn, isByCause, isInPeriod } from "../../src/dashboard/app/screens/failures/filter.ts";
 
 const signs = { same: " ", removed: "-", added: "+" } as const;
 const shown = (before: string, after: string) => diffOf(before, after).map(({ kind, text }) => signs[kind] + text);
@@ -98,11 +98,24 @@ describe("the filter of failures", () => {
     ["cause=a&fault=retry", 0],
     ["import=i", 7],
     // What the causes cannot count.
+    ["flow=f&since=day", undefined],
     ["cause=a&key=1", undefined],
     ["cause=a&text=x", undefined],
     ["cause=a&run=r", undefined],
     ["cause=a&status=resolved", undefined],
   ])("%j means %j failures", (query, expected) => {
     expect(countOf(causes, of(query))).toBe(expected);
+  });
+
+  test.each([
+    ["hour", 59, true],
+    ["hour", 61, false],
+    ["day", 23 * 60, true],
+    ["week", 8 * 24 * 60, false],
+    [undefined, 9_999_999, true],
+    ["for ever", 9_999_999, true],
+  ])("since %j lets one through that was stored %i minutes ago: %s", (since, minutes, expected) => {
+    const now = Date.UTC(2030, 0, 1);
+    expect(isInPeriod({ createdAt: new Date(now - minutes * 60_000).toISOString() }, since, now)).toBe(expected);
   });
 });

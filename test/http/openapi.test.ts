@@ -163,6 +163,7 @@ describe("the document", () => {
     expect(lists.map(({ route }) => [route, shapeOf(route)?.items?.$ref?.split("/").at(-1)])).toEqual([
       ["GET /flows", "Flow"],
       ["GET /integrations/{_id}/flows", "Flow"],
+      ["GET /statistics", "Statistics"],
       ["GET /flows/{_id}/deliveries", "Delivery"],
       ["GET /flows/{_id}/inbox", "InboxPage"],
       ["GET /runs", "Run"],
@@ -450,6 +451,8 @@ describe("a client that is generated from the document", () => {
     `await client.POST("/exports/{_id}/records", { ${params}, body: [{ id: 1 }] })`,
     'await client.POST("/schedules/preview", { body: { schedule: "H * * * *", count: 3 } })',
     'await client.GET("/permissions")',
+    'await client.GET("/overview")',
+    'await client.GET("/statistics", { params: { query: { from: "2030-01-01T00:00:00Z", until: "2030-01-02T00:00:00Z" } } })',
     'await client.GET("/causes", { params: { query: { _flowId: "x" } } })',
     'await client.POST("/failures/retry", { body: { cause: "c", through: "x" } })',
     'await client.PUT("/failures/resolved", { body: { cause: "c", through: "x" } })',

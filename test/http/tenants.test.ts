@@ -92,6 +92,8 @@ const attempts: Readonly<Record<string, Attempt>> = {
   "POST /flows/{_id}/clone": { own: 201, ids: flowsOfOthers },
   "GET /flows/{_id}/dependencies": { own: 200, ids: flowsOfOthers },
   "GET /integrations/{_id}/flows": { own: 200 },
+  "GET /overview": { own: 200 },
+  "GET /statistics": { own: 200, query: "?from=2030-01-01T00:00:00Z&until=2030-01-02T00:00:00Z" },
   "POST /schedules/preview": { own: 200, sent: body({ schedule: "* * * * *", _flowId: `${mark}-${mark}` }) },
   "GET /flows/{_id}/deliveries": { own: 200, ids: flowsOfOthers },
   "PUT /flows/{_id}/checkpoint": { own: 204, ids: flowsOfOthers, sent: body({ value: { after: 1 } }) },
@@ -156,7 +158,7 @@ describe("a tenant at every route", () => {
                 ? "mine"
                 : all.mine.flow._id;
 
-      const received = await all.api.send(method, pathWith(path, ownId), attempt.sent?.(all) ?? {});
+      const received = await all.api.send(method, pathWith(path, ownId) + (attempt.query ?? ""), attempt.sent?.(all) ?? {});
 
       expect(received.status).toBe(attempt.own);
       // The export's records and the cause of its failures are shared here: the tenant's own contain the mark, too.

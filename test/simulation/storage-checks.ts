@@ -97,6 +97,11 @@ export class StorageChecks {
       case "nextResumeAt":
       case "nextRetryAt":
       case "openKeys":
+      case "overview":
+      case "flowActivities":
+      case "saveStatistics":
+      case "listStatistics":
+      case "compactStatistics":
       case "releaseDuty":
       case "renewLeases":
       case "rescheduleFlows":

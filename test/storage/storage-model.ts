@@ -2,6 +2,7 @@ import { expect } from "vitest";
 import { MemoryStorage } from "../../src/index.ts";
 import { causeOf } from "../../src/model/cause.ts";
 import type { Failure } from "../../src/model/failure.ts";
+import { flowStates } from "../../src/model/flow/activity.ts";
 import type { Pause } from "../../src/model/delivery.ts";
 import type { Flow } from "../../src/model/flow/flow.ts";
 import { type RunStart, runStatuses, triggers } from "../../src/model/run.ts";
@@ -135,6 +136,17 @@ class Model {
       ...bools.map((disabled) => ({ disabled, _integrationId: "acme" })),
     ])
       await this.#listed("listFlows", filter, (s, query) => s.listFlows(query));
+    for (const state of flowStates)
+      for (const filter of [{}, { q: "LOW B" }, { _integrationId: "acme" }])
+        await this.#listed("listFlows", { ...filter, state, now: at(this.#now) }, (s, query) => s.listFlows(query));
+    await this.#listed("listFlows", { q: "low" }, (s, query) => s.listFlows(query));
+    for (const filter of [{}, { _integrationId: "acme" }])
+      await this.#both(`flowActivities ${shown(filter)}`, (s) =>
+        s.flowActivities({ ...filter, _flowIds: flowIds, now: at(this.#now) }),
+      );
+    for (const filter of [{}, { _integrationId: "acme" }])
+      for (const seconds of [0, this.#now, 9_999])
+        await this.#both(`overview ${seconds} ${shown(filter)}`, (s) => s.overview({ ...filter, now: at(seconds) }));
     await this.#both("dueFlows", async (s) => (await s.dueFlows(at(this.#now), 100)).slice().sort(byDueTime));
     await this.#both("nextDueAt", (s) => s.nextDueAt());
     await this.#both("waitingFlows", (s) => s.waitingFlows(10));
@@ -165,12 +177,13 @@ class Model {
 
   async insertFlow(): Promise<Step> {
     const flow = this.#flow(this.#chance.oneOf(flowIds));
+    const hidden = this.#chance.happens(0.7) ? { followingDueAt: at(this.#now + this.#chance.between(1, 9)) } : {};
     // How many portions it takes is not promised, but what there is in the end is.
     const call: Call = async (s) => {
       while (await s.purgeFlows({ limit: 2, _flowId: flow._id }));
-      return s.insertFlow(flow);
+      return s.insertFlow(flow, hidden);
     };
-    return { title: `insertFlow ${shown(flow)}`, call };
+    return { title: `insertFlow ${shown(flow)} ${shown(hidden)}`, call };
   }
 
   async purgeFlows(): Promise<Step> {
@@ -188,7 +201,12 @@ class Model {
     const stored = await this.#anyFlow();
     const expected = this.#chance.happens(0.9) ? stored.lastModified : "never";
     const flow = { ...this.#flow(stored._id), lastModified: iso(this.#now) };
-    const change = { expected, reschedule: this.#chance.oneOf(bools), at: at(this.#now) };
+    const change = {
+      expected,
+      reschedule: this.#chance.oneOf(bools),
+      at: at(this.#now),
+      followingDueAt: at(this.#now + 5),
+    };
     return { title: `replaceFlow ${shown(flow)} ${shown(change)}`, call: (s) => s.replaceFlow(flow, change) };
   }
 
@@ -227,7 +245,8 @@ class Model {
         const trigger = this.#chance.oneOf(["schedule", "catch-up"] as const);
         // Due times come again now and then, as they do when the clock was set back.
         const nextDueAt = this.#chance.oneOf([undefined, dueAt - 1_000, dueAt + 1_000, dueAt + 2_000, dueAt + 1_000]);
-        const tick = { _flowId: _id, dueAt, nextDueAt };
+        const followingDueAt = this.#chance.oneOf([undefined, at(this.#now + 3), at(this.#now + 9)]);
+        const tick = { _flowId: _id, dueAt, nextDueAt, followingDueAt };
         const start = {
           ...{ _id: this.#newRun(), _flowId: _id, trigger },
           ...{ queuedAt: iso(this.#now), dueAt: new Date(dueAt).toISOString() },

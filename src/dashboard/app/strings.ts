@@ -327,6 +327,8 @@ export const say = {
     resolve: "Resolve…",
     openOnes: "open",
     resolvedOnes: "resolved",
+    since: "Stored",
+    periods: { hour: "in the last hour", day: "in the last 24 hours", week: "in the last 7 days" },
     keyLabel: "Key of a record",
     textLabel: "Text in records and messages",
     filter: "Filter",

@@ -12,6 +12,8 @@ export const actions = [
   "flows.delete",
   "flows.clone",
   "flows.run",
+  "overview.read",
+  "statistics.read",
   "schedules.preview",
   "deliveries.read",
   "checkpoints.write",

@@ -1,5 +1,7 @@
 import { itemAt } from "../../model/item-at.ts";
 import { failureStatuses, faults } from "../../model/failure.ts";
+import { instant } from "../../model/filters.ts";
+import { flowStates } from "../../model/flow/activity.ts";
 import { formatValue } from "../../model/record/json.ts";
 import { runStatuses, triggers } from "../../model/run.ts";
 import { v } from "../../model/validate.ts";
@@ -57,12 +59,17 @@ function projection(document: { readonly entries: Readonly<Record<string, unknow
   };
 }
 
+const partWords = "a string of 1 to 200 characters";
+const part = v.pipe(v.string(partWords), v.minLength(1, partWords), v.maxLength(200, partWords));
+
 /** Filters of the flows of one integration. */
 export const integrationFlowsQuery = v.object({
   _connectorId: filter("Flows of this connector."),
   _exportId: filter("Flows that use this export."),
   _importId: filter("Flows that use this import."),
   disabled: v.optional(described(trueOrFalse, "`true`: only disabled flows; `false`: only enabled ones.")),
+  q: v.optional(described(part, "Flows with this in their name, in any case.")),
+  state: v.optional(described(one(flowStates), "Flows that are so at present.")),
   ...paging,
   ...projection(flowDocument),
 });
@@ -105,9 +112,6 @@ export const failuresQuery = v.object({
   ...projection(failureDocument),
 });
 
-const partWords = "a string of 1 to 200 characters";
-const part = v.pipe(v.string(partWords), v.minLength(1, partWords), v.maxLength(200, partWords));
-
 /** Filters of all failures. */
 export const allFailuresQuery = v.object({
   _flowId: filter("Failures of this flow."),
@@ -126,6 +130,18 @@ export const allFailuresQuery = v.object({
     described(one(["newest", "oldest"]), "Which come first, by when they were stored: `newest` if it is left out."),
   ),
   ...failuresQuery.entries,
+});
+
+/** Filters of the overview. */
+export const overviewQuery = v.object({ _integrationId: filter("Flows, runs and failures of this integration.") });
+
+/** Filters of statistics. */
+export const statisticsQuery = v.object({
+  from: described(instant, "Since when; the beginning of its hour counts."),
+  until: described(instant, "Until when, at most 744 steps after `from`; its hour counts as a whole."),
+  step: v.optional(described(one(["hour", "day"]), "`hour` if it is left out; `day`: 24 hours each, from `from` on.")),
+  _integrationId: filter("Runs of flows of this integration."),
+  _flowId: filter("Runs of this flow, as far as they are remembered: each counts when it ended."),
 });
 
 /** Filters of causes. */

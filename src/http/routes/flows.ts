@@ -248,7 +248,18 @@ async function listFlows(call: Call, query: v.InferOutput<typeof flowsQuery>): P
   if (query._integrationId !== undefined && !sees(scope, { _integrationId: query._integrationId }))
     return listReply(call, { items: [] });
   const filter = { ...filtersOf(call, query), ...scopeFilter(call) };
-  return listReply(call, await deps.registry.list(filter), query);
+  const { items, next } = await deps.registry.list(filter);
+  const isActive = query.include?.some((path) => path.split(".", 1)[0] === "activity") === true;
+  const shown = isActive ? await withActivities(call, items) : items;
+  return listReply(call, { items: shown, ...(next === undefined ? {} : { next }) }, query);
+}
+
+async function withActivities(call: Call, flows: readonly Flow[]): Promise<readonly Flow[]> {
+  const activities = await call.deps.scheduler.activities(
+    flows.map(({ _id }) => _id),
+    scopeFilter(call),
+  );
+  return flows.map((flow, index) => ({ ...flow, activity: activities[index] }));
 }
 
 async function createFlow(call: Call, input: unknown): Promise<Reply> {

@@ -7,10 +7,12 @@ import type { Route } from "./route.ts";
 import { runRoutes } from "./runs.ts";
 import { scheduleRoutes } from "./schedules.ts";
 import { serviceRoutes } from "./service.ts";
+import { totalsRoutes } from "./totals.ts";
 
 /** Every route, in the order of the manual. */
 export const routes: readonly Route[] = [
   ...flowRoutes,
+  ...totalsRoutes,
   ...scheduleRoutes,
   ...deliveryRoutes,
   ...runRoutes,

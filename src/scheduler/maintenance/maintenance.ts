@@ -15,7 +15,14 @@ import { unlessUnreadable } from "./unreadable-rows.ts";
 export interface MaintenanceDeps {
   readonly storage: Pick<
     Storage,
-    "changes" | "completeCauses" | "prune" | "purgeFlows" | "reclaimExpiredRuns" | "unreadInboxes" | "waitingFlows"
+    | "changes"
+    | "compactStatistics"
+    | "completeCauses"
+    | "prune"
+    | "purgeFlows"
+    | "reclaimExpiredRuns"
+    | "unreadInboxes"
+    | "waitingFlows"
   >;
   readonly clock: Clock;
   readonly queue: Pick<RunQueue, "addUnasked">;
@@ -231,6 +238,9 @@ export class Maintenance {
     const endedBefore = Math.max(0, clockWatch.retentionNow() - retention.days * 86_400_000);
     const rule = { endedBefore, runsPerFlow: retention.runsPerFlow, limit: changeSize };
     while (!isAborted(signal) && (await storage.prune(rule)) > 0) await clock.yieldToEventLoop();
+    // Processes save an hour for no longer than another one after its end.
+    const hours = { foldBefore: clock.now() - 3 * 3_600_000, forgetBefore: endedBefore, limit: changeSize };
+    while (!isAborted(signal) && (await storage.compactStatistics(hours)) > 0) await clock.yieldToEventLoop();
   }
 
   async #each<T>(

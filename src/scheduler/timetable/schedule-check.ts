@@ -103,7 +103,9 @@ export class ScheduleCheck {
     // One that has passed was missed, and stays so.
     const isPast = expected !== undefined && expected <= now;
     const dueAt = isPast ? cron.next(expected - 1) : next;
-    return dueAt === expected && !isOld ? undefined : { _flowId: flow._id, expected, dueAt, basis };
+    if (dueAt === expected && !isOld) return undefined;
+    const followingDueAt = dueAt === undefined ? undefined : cron.next(dueAt);
+    return { _flowId: flow._id, expected, dueAt, followingDueAt, basis };
   }
 
   #checkOverdue(flow: Flow, now: number): void {

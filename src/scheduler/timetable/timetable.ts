@@ -2,6 +2,7 @@ import { type CancelTimer, type Clock, isAborted } from "../../clock.ts";
 import { basisOf, cronOf } from "../../cron/cron.ts";
 import type { Emit, SchedulerEvents } from "../../events.ts";
 import type { Flow } from "../../model/flow/flow.ts";
+import { omitUndefined } from "../../model/record/json.ts";
 import type { Run } from "../../model/run.ts";
 import type { OverlapRule, QueueDueResult, Storage, Tick } from "../../storage/storage.ts";
 import type { Duties } from "../duties.ts";
@@ -233,7 +234,8 @@ export class Timetable {
     const isMissed = now - dueAt > latenessMs;
     const missed = isMissed ? dueAt : isLate ? cron.latest(dueAt - 1, stored) : undefined;
     const nextDueAt = cron.next(isLate ? now : dueAt);
-    const tick = { _flowId: flow._id, dueAt: stored, nextDueAt, ...(basis === undefined ? {} : { basis }) };
+    const followingDueAt = nextDueAt === undefined ? undefined : cron.next(nextDueAt);
+    const tick = { _flowId: flow._id, dueAt: stored, nextDueAt, followingDueAt, ...omitUndefined({ basis }) };
     if (isMissed && now - dueAt > catchUpWindowMs) return { flow, tick, dueAt, missed };
     const start = {
       _id: newId(),

@@ -18,13 +18,16 @@ import { followImports } from "./places.ts";
 import { cancelWaiting } from "./runs.ts";
 import { indexAfter, insertSorted } from "./sorted.ts";
 import { type FailureEntry, type MemoryState, listPage, matches, moveDueTime } from "./state.ts";
+import { portionOf } from "./totals/activities.ts";
+import { changeHealth } from "./totals/overview.ts";
 
 /** @see FlowStorage.insertFlow */
-export function insertFlow(state: MemoryState, flow: Flow, { basis }: FlowHidden): boolean {
+export function insertFlow(state: MemoryState, flow: Flow, { basis, followingDueAt }: FlowHidden): boolean {
   if (state.flows.has(flow._id) || state.deleted.has(flow._id)) return false;
   insertSorted(state.flowIds, flow._id);
   const kept = own(flow);
   keepFlow(state, undefined, kept, basis);
+  changeHealth(state, flow._id, { followingDueAt, overdueAt: followingDueAt });
   state.changes.noteFlow({ change: "flow:created", flow: kept });
   return true;
 }
@@ -33,7 +36,11 @@ export function insertFlow(state: MemoryState, flow: Flow, { basis }: FlowHidden
 export function listFlows(state: MemoryState, query: FlowQuery): ListResult<Flow> {
   const ids = idsFor(state, query._exportId);
   const start = query.after === undefined ? 0 : indexAfter(ids, query.after);
-  return listPage(matchingFlows(state, ids, start, query), query.limit, (flow) => flow._id);
+  if (query.q === undefined && query.state === undefined)
+    return listPage(matchingFlows(state, ids, start, query), query.limit, (flow) => flow._id);
+  const portion = portionOf(state, ids.slice(start), query);
+  const page = listPage(matchingFlows(state, portion.ids, 0, query), query.limit, (flow) => flow._id);
+  return { items: page.items, ...optional("next", page.next ?? portion.next) };
 }
 
 /** @see FlowStorage.replaceFlow */
@@ -51,6 +58,8 @@ export function replaceFlow(state: MemoryState, flow: Flow, change: FlowChange):
     ...optional("nextRunAt", change.reschedule ? nextRunAt : stored.nextRunAt),
   });
   keepFlow(state, stored, next, change.basis);
+  const { followingDueAt } = change;
+  if (change.reschedule) changeHealth(state, flow._id, { followingDueAt, overdueAt: followingDueAt });
   state.changes.noteFlow({ change: "flow:updated", flow: next, previous: stored });
   const canceled = next.disabled ? cancelWaiting(state, flow._id, change.at) : [];
   return { outcome: "replaced", flow: next, canceled: [...canceled, ...followChange(state, stored, next, change.at)] };
@@ -130,7 +139,7 @@ export function scheduledFlows(state: MemoryState, limit: number, after: string 
 
 /** @see FlowStorage.rescheduleFlows */
 export function rescheduleFlows(state: MemoryState, changes: readonly DueTimeChange[]): void {
-  for (const { _flowId, expected, dueAt, basis } of changes) {
+  for (const { _flowId, expected, dueAt, followingDueAt, basis } of changes) {
     const flow = state.flows.get(_flowId);
     if (
       flow === undefined ||
@@ -139,6 +148,7 @@ export function rescheduleFlows(state: MemoryState, changes: readonly DueTimeCha
     )
       continue;
     moveDueTime(state, flow, dueAt, basis);
+    changeHealth(state, _flowId, { followingDueAt, overdueAt: followingDueAt });
   }
 }
 
@@ -160,6 +170,7 @@ function dropFlow(state: MemoryState, flow: Flow): void {
   unlink(state, flow);
   state.flows.delete(flow._id);
   state.bases.delete(flow._id);
+  state.health.delete(flow._id);
   state.flowIds.splice(indexAfter(state.flowIds, flow._id) - 1, 1);
 }
 
@@ -173,9 +184,11 @@ const filters = ["_integrationId", "_connectorId", "_exportId", "disabled", "gro
 
 function* matchingFlows(state: MemoryState, ids: readonly string[], start: number, query: FlowQuery): Iterable<Flow> {
   const { _importId } = query;
+  const q = query.q?.toLowerCase();
   for (let index = start; index < ids.length; index++) {
     const flow = state.flows.get(itemAt(ids, index));
     if (flow === undefined || !matches(flow, query, filters)) continue;
+    if (q !== undefined && !flow.name.toLowerCase().includes(q)) continue;
     if (_importId === undefined || importIdsOf(flow).includes(_importId)) yield flow;
   }
 }

@@ -22,6 +22,7 @@ import { forgetFailure, keepFailures, resolveOfImports, supersede } from "./fail
 import { changePlaces, discardPositions, findPlaces } from "./places.ts";
 import { coalesce, enqueue, importIdsNow, queueRun } from "./runs.ts";
 import { type FlowQueue, type MemoryState, type RunEntry, enabledFlowIds } from "./state.ts";
+import { changeHealth, keepHealth } from "./totals/overview.ts";
 
 /** @see LeaseStorage.claimRun */
 export function claimRun(state: MemoryState, _flowId: string, lease: Lease): ClaimRunResult {
@@ -45,6 +46,7 @@ export function claimRun(state: MemoryState, _flowId: string, lease: Lease): Cla
   const started = Object.freeze({ ...flow, lastExecutedAt: at });
   state.flows.set(_flowId, started);
   state.changes.noteRun("started", entry);
+  changeHealth(state, _flowId, { overdueAt: state.health.get(_flowId)?.followingDueAt });
   return claimed(state, entry, started);
 }
 
@@ -135,6 +137,7 @@ export function endRun(state: MemoryState, lease: RunLease, ending: RunEnding): 
   const places = ending.places.map(own);
   retire(state, queue, entry, transitionRun(ready, end, { endedAt: isoOf(at), imports, ...reason }));
   state.changes.noteRun(end, entry);
+  if (entry.detached !== "flow") keepHealth(state, entry.run);
   if (entry.detached === undefined) {
     changePlaces(state, entry.run._flowId, places, at);
     if (end === "canceled" && entry.run.discard === true) discardPositions(state, entry.run._flowId);
@@ -234,6 +237,7 @@ function reclaim(state: MemoryState, entry: RunEntry, rule: ReclaimRule): Run {
   const error = end === "failed" ? { error: own(rule.error) } : {};
   retire(state, state.queueOf(crashed._flowId), entry, transitionRun(crashed, end, { endedAt: at, ...error }));
   state.changes.noteRun(end, entry);
+  if (entry.detached !== "flow") keepHealth(state, entry.run);
   if (end === "canceled" && crashed.discard === true && entry.detached === undefined)
     discardPositions(state, crashed._flowId);
   entry.token = undefined;

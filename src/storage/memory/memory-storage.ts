@@ -1,7 +1,10 @@
 import type { Failure } from "../../model/failure.ts";
+import type { FlowActivity } from "../../model/flow/activity.ts";
 import type { Flow } from "../../model/flow/flow.ts";
+import type { Overview } from "../../model/overview.ts";
 import type { Run, RunStart } from "../../model/run.ts";
 import type {
+  ActivityQuery,
   AppendInboxResult,
   Arrival,
   CauseList,
@@ -9,6 +12,7 @@ import type {
   ChangeStorage,
   CheckpointChange,
   ClaimRunResult,
+  CompactRule,
   CommitResult,
   DeleteFlowResult,
   DueRetry,
@@ -24,6 +28,7 @@ import type {
   FlowDeletion,
   FlowHidden,
   FlowQuery,
+  HourStatistics,
   InboxDrop,
   InboxPage,
   InboxQuery,
@@ -35,8 +40,10 @@ import type {
   OpenKey,
   OpenKeyQuery,
   OverlapRule,
+  OverviewQuery,
   PageCommit,
   Places,
+  ProcessHour,
   PruneRule,
   QueueDueResult,
   QueueRunResult,
@@ -47,6 +54,7 @@ import type {
   RunQuery,
   RunRelease,
   ScheduledFlow,
+  StatisticsQuery,
   Storage,
   StoredCheckpoint,
   Tick,
@@ -75,6 +83,9 @@ import {
   rescheduleFlows,
   scheduledFlows,
 } from "./flows.ts";
+import { flowActivities } from "./totals/activities.ts";
+import { overview } from "./totals/overview.ts";
+import { compactStatistics, listStatistics, saveStatistics } from "./totals/statistics.ts";
 import {
   claimRun,
   commitPage,
@@ -243,6 +254,26 @@ export class MemoryStorage implements Storage {
 
   async flowsOfFailures(query: OpenFailureQuery): Promise<FailedFlows> {
     return flowsOfFailures(this.#state, query);
+  }
+
+  async overview(query: OverviewQuery): Promise<Overview> {
+    return overview(this.#state, query);
+  }
+
+  async flowActivities(query: ActivityQuery): Promise<readonly (FlowActivity | undefined)[]> {
+    return flowActivities(this.#state, query);
+  }
+
+  async saveStatistics(hours: readonly ProcessHour[]): Promise<void> {
+    saveStatistics(this.#state, hours);
+  }
+
+  async listStatistics(query: StatisticsQuery): Promise<readonly HourStatistics[]> {
+    return listStatistics(this.#state, query);
+  }
+
+  async compactStatistics(rule: CompactRule): Promise<number> {
+    return compactStatistics(this.#state, rule);
   }
 
   async completeCauses(): Promise<number> {

@@ -2,12 +2,13 @@ import type { Failure, Fault } from "../../model/failure.ts";
 import type { Flow } from "../../model/flow/flow.ts";
 import type { Run } from "../../model/run.ts";
 import type { WorkerProcess } from "../../model/worker-process.ts";
-import type { ImportPlace, ListResult, RunPosition } from "../storage.ts";
+import type { ImportPlace, ListResult, ProcessHour, RunPosition } from "../storage.ts";
 import { isoOf, optional } from "../documents.ts";
 import { MemoryChanges } from "./changes.ts";
 import { DueTimes } from "./due-times.ts";
 import type { Inbox } from "./inbox.ts";
 import { Sequence } from "./sequence.ts";
+import type { FlowHealth } from "./totals/overview.ts";
 
 /** Everything a MemoryStorage holds; each part of the contract is a file of functions over it. */
 export class MemoryState {
@@ -16,6 +17,7 @@ export class MemoryState {
   readonly flowIds: string[] = [];
   readonly flowsByExport = new Map<string, Set<string>>();
   readonly bases = new Map<string, string>();
+  readonly health = new Map<string, FlowHealth>();
   readonly due = new DueTimes();
   readonly queues = new Map<string, FlowQueue>();
   readonly runs = new Map<string, RunEntry>();
@@ -36,6 +38,7 @@ export class MemoryState {
   readonly deleted = new Map<string, number>();
   readonly processes = new Map<string, WorkerProcess>();
   readonly changes = new MemoryChanges(this);
+  readonly statistics = new Map<string, ProcessHour>();
   readonly duties = new Map<string, { readonly holder: string; readonly until: number }>();
   #seq = 0;
 

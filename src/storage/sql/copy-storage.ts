@@ -33,6 +33,7 @@ const tables: readonly Table[] = [
   },
   { name: "drops", key: ["flow_id", "page_seq", "import_id"], size: 500 },
   { name: "events", key: ["flow_id", "id"], size: 500 },
+  { name: "statistics", key: ["hour", "integration_id", "process"], size: 500 },
 ];
 
 /**

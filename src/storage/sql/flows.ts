@@ -9,7 +9,6 @@ import {
   rowOf,
   rowsOf,
   statement,
-  whereOf,
 } from "./database.ts";
 import { isoOf } from "../documents.ts";
 import { type FlowRow, type RunRow, flowColumns, flowOf, flowText, runColumns, runOf } from "./rows.ts";
@@ -18,19 +17,21 @@ import { resolveOfImports } from "./failures.ts";
 import { removeSettled } from "./inbox.ts";
 import { lockFlow, lockFlows } from "./locks.ts";
 import { followImports, insertPlaces } from "./places.ts";
+import { nameOf } from "./search/flow-list.ts";
 import { closeUnreadable, keepRun } from "./runs.ts";
-import type { DuePlace, DueTimeChange, FlowChange, FlowHidden, FlowQuery, ReplaceFlowResult } from "../storage.ts";
+import type { DuePlace, DueTimeChange, FlowChange, FlowHidden, ReplaceFlowResult } from "../storage.ts";
 
 /** @see FlowStorage.insertFlow */
-export function insertFlow(flow: Flow, { basis }: FlowHidden): Transaction<boolean> {
-  const values = [...flowValues(flow), dueAtOf(flow), flow.lastExecutedAt ?? null, basis ?? null];
+export function insertFlow(flow: Flow, { basis, followingDueAt }: FlowHidden): Transaction<boolean> {
+  const times = [dueAtOf(flow), followingDueAt ?? null, followingDueAt ?? null, flow.lastExecutedAt ?? null];
+  const values = [...flowValues(flow), ...times, basis ?? null];
   const _importIds = [...importIdsOf(flow)];
   const { _id } = flow;
   return function* () {
     const inserted = yield* rowOf(
       `insert into poundlock_flows (id, doc, export_id, integration_id, connector_id, disabled, last_modified,
-        flow_group, scheduled, due_at, executed_at, basis)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing returning id`,
+        flow_group, scheduled, search_name, due_at, following_at, overdue_at, executed_at, basis)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing returning id`,
       ...[_id, ...values],
     );
     if (inserted === undefined) return false;
@@ -45,28 +46,13 @@ export function flowById(_id: string): Statement {
   return statement(`select ${flowColumns} from poundlock_flows where id = ? and deleted_at is null`, _id);
 }
 
-/** Asks for {@link FlowRow}s, at most one more than the query's limit. */
-export function flowsMatching(query: FlowQuery): Statement {
-  const { limit, after, _exportId, _integrationId, _connectorId, _importId, disabled, group } = query;
-  const { where, values } = whereOf(
-    [
-      ["export_id = ?", _exportId],
-      ["integration_id = ?", _integrationId],
-      ["connector_id = ?", _connectorId],
-      ["flow_group = ?", group],
-      ["disabled = ?", disabled === undefined ? undefined : Number(disabled)],
-      ["id in (select flow_id from poundlock_flow_imports where import_id = ?)", _importId],
-      ["id > ?", after],
-    ],
-    ["deleted_at is null"],
-  );
-  return statement(`select ${flowColumns} from poundlock_flows${where} order by id limit ?`, ...values, limit + 1);
-}
-
 /** @see FlowStorage.replaceFlow */
 export function replaceFlow(flow: Flow, change: FlowChange): Transaction<ReplaceFlowResult> {
   const { at, basis, expected, reschedule } = change;
-  const values = [...flowValues(flow), Number(reschedule), dueAtOf(flow), basis ?? null];
+  const followingDueAt = change.followingDueAt ?? null;
+  const anew = Number(reschedule);
+  const times = [anew, dueAtOf(flow), anew, followingDueAt, anew, followingDueAt];
+  const values = [...flowValues(flow), ...times, basis ?? null];
   const { _id, disabled } = flow;
   const _importIds = [...importIdsOf(flow)];
   return function* () {
@@ -82,8 +68,9 @@ export function replaceFlow(flow: Flow, change: FlowChange): Transaction<Replace
     if (reads === "another" && stored.inbox_pages > 0) return { outcome: "unread", pages: stored.inbox_pages };
     const row = yield* rowOf<FlowRow>(
       `update poundlock_flows set doc = ?, export_id = ?, integration_id = ?, connector_id = ?, disabled = ?,
-        last_modified = ?, flow_group = ?, scheduled = ?, due_at = case when ? = 1 then ? else due_at end,
-        basis = coalesce(?, basis) where id = ? returning ${flowColumns}`,
+        last_modified = ?, flow_group = ?, scheduled = ?, search_name = ?, due_at = case when ? = 1 then ? else due_at end,
+        following_at = case when ? = 1 then ? else following_at end,
+        overdue_at = case when ? = 1 then ? else overdue_at end, basis = coalesce(?, basis) where id = ? returning ${flowColumns}`,
       ...[...values, _id],
     );
     if (row === undefined) return { outcome: "missing" };
@@ -122,10 +109,11 @@ export function flowsScheduled(limit: number, after = ""): Statement {
 export function rescheduleFlows(changes: readonly DueTimeChange[]): Transaction<void> {
   return function* () {
     yield* lockFlows(changes.map(({ _flowId }) => _flowId));
-    for (const { _flowId, basis, dueAt, expected } of changes)
+    for (const { _flowId, basis, dueAt, expected, followingDueAt } of changes)
       yield* execute(
-        `update poundlock_flows set due_at = ?, basis = ? where id = ? and disabled = 0 and coalesce(due_at, -1) = ?`,
-        ...[dueAt ?? null, basis, _flowId, expected ?? -1],
+        `update poundlock_flows set due_at = ?, following_at = ?, overdue_at = ?, basis = ?
+          where id = ? and disabled = 0 and coalesce(due_at, -1) = ?`,
+        ...[dueAt ?? null, followingDueAt ?? null, followingDueAt ?? null, basis, _flowId, expected ?? -1],
       );
   };
 }
@@ -139,11 +127,11 @@ export function earliestDue(): Statement {
 
 function flowValues(flow: Flow): readonly SqlValue[] {
   const { _exportId, _integrationId = null, _connectorId = null, disabled, lastModified } = flow;
-  const { group = null, schedule } = flow;
+  const { group = null, name, schedule } = flow;
   const scheduled = Number(schedule !== undefined);
   return [
     ...[flowText(flow), _exportId, _integrationId, _connectorId, Number(disabled), lastModified],
-    ...[group, scheduled],
+    ...[group, scheduled, nameOf(name)],
   ];
 }
 

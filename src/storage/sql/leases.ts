@@ -24,6 +24,7 @@ import {
 import { isoOf, optional } from "../documents.ts";
 import { type FlowRow, type RunRow, flowOf, positionOf, runColumns, runOf } from "./rows.ts";
 import { CauseChanges } from "./totals/causes.ts";
+import { type HealthRow, failingSince, keepHealth } from "./totals/health.ts";
 import { type ReportUnreadable, readable } from "./values/unreadable.ts";
 import { chainRun, closeUnreadable, enqueueUnlessCovered, keepRun, keepRunImports, runById } from "./runs.ts";
 import type {
@@ -98,7 +99,11 @@ function* begin(claimed: ClaimedRun, seq: number, { token, at, until }: Lease): 
       lease_until = ?, doc = ? where seq = ?`,
     ...[token, until, JSON.stringify(run), seq],
   );
-  yield* execute(`update poundlock_flows set executed_at = ? where id = ?`, startedAt, claimed.flow._id);
+  yield* execute(
+    `update poundlock_flows set executed_at = ?, overdue_at = following_at where id = ?`,
+    startedAt,
+    claimed.flow._id,
+  );
   return { ...claimed, run, flow: Object.freeze({ ...claimed.flow, lastExecutedAt: startedAt }) };
 }
 
@@ -122,7 +127,7 @@ export function renewLeases(
 
 /** @see LeaseStorage.commitPage */
 export function commitPage({ _runId, token }: RunLease, page: PageCommit): Transaction<CommitResult | undefined> {
-  const { at, ordinal, generated, processed } = page;
+  const { at, ordinal, generated, processed, total } = page;
   const counts = structuredClone(page.counts);
   const position = page.position === undefined ? null : JSON.stringify(page.position);
   const moves = placeMoves(page.places, at);
@@ -144,7 +149,7 @@ export function commitPage({ _runId, token }: RunLease, page: PageCommit): Trans
       yield* movePlaces(row.flow_id, moves);
       if (movesInbox) yield* removeSettled(row.flow_id);
     }
-    const run = withPage(before, { generated, processed, counts });
+    const run = withPage(before, { generated, processed, counts, total });
     // The flow may have been given others since the run was queued.
     const added = Object.keys(counts).filter((_importId) => !Object.hasOwn(before.imports, _importId));
     yield* keepRunImports(row.seq, added);
@@ -161,6 +166,10 @@ interface CommitRow extends RunRow {
   /** 1: its flow was deleted. 2: its flow reads another export now. */
   readonly orphaned: number;
   readonly commits: number;
+}
+
+interface EndedRow extends HealthRow {
+  readonly stage: number;
 }
 
 function* settle(
@@ -206,8 +215,8 @@ export function endRun({ _runId, token }: RunLease, ending: RunEnding): Transact
   const further = [...(next?.starts ?? []), ...(resume === undefined ? [] : [resume])].map(({ _flowId }) => _flowId);
   return function* () {
     yield* lockFlowOfRun(_runId, further);
-    const row = yield* rowOf<CommitRow & { stage: number }>(
-      `select ${runColumns}, flow_id, stage, orphaned from poundlock_runs where id = ? and token = ?`,
+    const row = yield* rowOf<CommitRow & EndedRow>(
+      `select ${runColumns}, flow_id, stage, orphaned, ${failingSince} from poundlock_runs where id = ? and token = ?`,
       ...[_runId, token],
     );
     if (row === undefined) return undefined;
@@ -220,6 +229,7 @@ export function endRun({ _runId, token }: RunLease, ending: RunEnding): Transact
     const endings = withImportEndings(ready, imports);
     const run = transitionRun(ready, end, { endedAt: isoOf(at), imports: endings, ...reason });
     yield* keepRun(row.seq, run);
+    if (row.orphaned !== 1) yield* keepHealth(run, row.failing_since);
     const added = Object.keys(imports).filter((_importId) => !Object.hasOwn(before.imports, _importId));
     yield* keepRunImports(row.seq, added);
     let resumed: Run | undefined;
@@ -321,8 +331,8 @@ function* reclaim(
   { now, maxCrashes, error }: ReclaimRule,
   report: ReportUnreadable,
 ): TransactionBody<Run | "unreadable" | undefined> {
-  const row = yield* rowOf<RunRow & { orphaned: number }>(
-    `select ${runColumns}, orphaned from poundlock_runs where seq = ? and stage = 1 and lease_until = ?`,
+  const row = yield* rowOf<RunRow & { orphaned: number } & HealthRow>(
+    `select ${runColumns}, orphaned, ${failingSince} from poundlock_runs where seq = ? and stage = 1 and lease_until = ?`,
     ...[seq, lease_until],
   );
   if (row === undefined) return undefined;
@@ -342,6 +352,7 @@ function* reclaim(
     crashed.crashes <= maxCrashes
       ? transitionRun(crashed, "queued")
       : transitionRun(crashed, "failed", { endedAt, error });
+  if (row.orphaned !== 1) yield* keepHealth(run, row.failing_since);
   return yield* giveUpLease(seq, run);
 }
 

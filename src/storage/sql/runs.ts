@@ -295,13 +295,13 @@ function* forgetRuns(runs: readonly (readonly [seq: number, flow_id: string])[])
 }
 
 function* queueTick(
-  { _flowId, basis, dueAt, nextDueAt, start }: Tick,
+  { _flowId, basis, dueAt, followingDueAt, nextDueAt, start }: Tick,
   rule: OverlapRule,
 ): TransactionBody<QueueDueResult> {
   const row = yield* rowOf<FlowRow>(
-    `update poundlock_flows set due_at = ?, basis = coalesce(?, basis)
+    `update poundlock_flows set due_at = ?, following_at = ?, basis = coalesce(?, basis)
       where id = ? and due_at = ? and disabled = 0 returning ${flowColumns}`,
-    ...[nextDueAt ?? null, basis ?? null, _flowId, dueAt],
+    ...[nextDueAt ?? null, followingDueAt ?? null, basis ?? null, _flowId, dueAt],
   );
   if (row === undefined) return { outcome: "taken" };
   if (start === undefined) return { outcome: "passed" };

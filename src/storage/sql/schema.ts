@@ -1,6 +1,8 @@
 import { type Dialect, type TransactionBody, execute, rowsOf } from "./database.ts";
 import { dutyTable, processTables } from "./processes/tables.ts";
 import { causesOfFailures } from "./totals/third-version.ts";
+import { noteNames, statisticsAndNames } from "./totals/statistics-version.ts";
+import { findFailing, statesOfFlows } from "./totals/states-version.ts";
 import { moveToImports } from "./second-version.ts";
 
 /** One version: what it makes, what it moves there, and what it makes of that. */
@@ -27,6 +29,10 @@ const versions: readonly Version[] = [
   { statements: ({ changeTables }) => changeTables },
   // Flows that were deleted, until all they had is removed.
   { statements: deletedFlows },
+  // How flows do.
+  { statements: statesOfFlows, move: findFailing },
+  // What was moved by hour; flows found by a part of their name.
+  { statements: statisticsAndNames, move: noteNames },
 ];
 
 function firstVersion(dialect: Dialect): readonly string[] {

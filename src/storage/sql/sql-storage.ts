@@ -13,16 +13,7 @@ import {
   retriesDue,
 } from "./failures.ts";
 import { deleteFlow, purgeFlows } from "./deletion.ts";
-import {
-  earliestDue,
-  flowById,
-  flowsDue,
-  flowsMatching,
-  flowsScheduled,
-  insertFlow,
-  replaceFlow,
-  rescheduleFlows,
-} from "./flows.ts";
+import { earliestDue, flowById, flowsDue, flowsScheduled, insertFlow, replaceFlow, rescheduleFlows } from "./flows.ts";
 import {
   type DropRow,
   type InboxRow,
@@ -56,20 +47,18 @@ import {
   placesOf,
   setCheckpoint,
 } from "./places.ts";
-import { type SharedParts, SqlProcessStorage, guarded } from "./processes/process-storage.ts";
+import { type SharedParts, guarded } from "./processes/process-storage.ts";
 import type { Transaction, SqlDatabase, Statement } from "./database.ts";
 import { optional, own, placeOf } from "../documents.ts";
 import { type FailureRow, type FlowRow, type RunRow, failureOf, flowOf, runOf } from "./rows.ts";
 import { type ReportUnreadable, allReadable, readable } from "./values/unreadable.ts";
 import { cancelRun, prune, queueDue, queueRun, runById, runsMatching } from "./runs.ts";
 import { listFailureIds, listFailures } from "./search/failure-list.ts";
-import { flowsOfFailures, listCauses } from "./totals/cause-lists.ts";
-import { completeCauses } from "./totals/completion.ts";
+import { listFlowRows } from "./search/flow-list.ts";
+import { SqlTotalsStorage } from "./totals/totals-storage.ts";
 import type {
   AppendInboxResult,
   Arrival,
-  CauseList,
-  CauseQuery,
   CheckpointChange,
   ClaimRunResult,
   CommitResult,
@@ -78,7 +67,6 @@ import type {
   DueRetry,
   DueTimeChange,
   EndRunResult,
-  FailedFlows,
   FailureList,
   FailureQuery,
   FlowChange,
@@ -92,7 +80,6 @@ import type {
   Lease,
   LeaseEnd,
   ListResult,
-  OpenFailureQuery,
   OpenKey,
   OpenKeyQuery,
   OverlapRule,
@@ -125,7 +112,7 @@ export function databaseOf(storage: Storage): SqlDatabase | undefined {
 }
 
 /** Keeps everything in an SQL database: each method one transaction, or one query. An adapter of a database extends it. */
-export class SqlStorage extends SqlProcessStorage implements Storage {
+export class SqlStorage extends SqlTotalsStorage implements Storage {
   readonly capabilities: StorageCapabilities = Object.freeze({ durable: true, shared: true });
   readonly unreadable: UnreadableRows = {
     listen: (listener) => {
@@ -160,12 +147,10 @@ export class SqlStorage extends SqlProcessStorage implements Storage {
   }
 
   async listFlows(query: FlowQuery): Promise<ListResult<Flow>> {
-    const all = await this.#read<FlowRow>("listFlows", flowsMatching(query));
-    const rows = all.slice(0, query.limit);
+    const { next, rows } = await listFlowRows((statement) => this.#read("listFlows", statement), query);
     const items = allReadable(rows, flowOf, this.#report);
     const known = items.length === rows.length ? undefined : new Set(items.map(({ _id }) => _id));
     const unreadable = known && rows.flatMap(({ id }) => (known.has(id) ? [] : id));
-    const next = all.length > query.limit ? rows.at(-1)?.id : undefined;
     return { items, ...optional("next", next), ...optional("unreadable", unreadable) };
   }
 
@@ -308,18 +293,6 @@ export class SqlStorage extends SqlProcessStorage implements Storage {
 
   listFailureIds(query: FailureQuery): Promise<ListResult<string>> {
     return listFailureIds((statement) => this.#read("listFailureIds", statement), query);
-  }
-
-  listCauses(query: CauseQuery): Promise<CauseList> {
-    return listCauses((statement) => this.#read("listCauses", statement), query);
-  }
-
-  flowsOfFailures(query: OpenFailureQuery): Promise<FailedFlows> {
-    return flowsOfFailures((statement) => this.#read("flowsOfFailures", statement), query);
-  }
-
-  completeCauses(limit: number): Promise<number> {
-    return this.#write("completeCauses", () => completeCauses(limit));
   }
 
   resolveFailures(_ids: readonly string[], at: number): Promise<readonly Failure[]> {

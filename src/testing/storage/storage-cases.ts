@@ -16,6 +16,9 @@ import { wakeStorageCases } from "./processes/wake-cases.ts";
 import { dutyStorageCases } from "./processes/duty-cases.ts";
 import { queueStorageCases } from "./queue-cases.ts";
 import { runStorageCases } from "./run-cases.ts";
+import { overviewStorageCases } from "./totals/overview-cases.ts";
+import { searchStorageCases } from "./totals/search-cases.ts";
+import { statisticsStorageCases } from "./totals/statistics-cases.ts";
 import type { StorageCase, StorageHarness } from "./harness.ts";
 import { type Candidate, type TestCases, chooseCases } from "../test-case.ts";
 import { durableStorageCases, sharedStorageCases, wholeStorageCases } from "./whole-cases.ts";
@@ -65,6 +68,9 @@ const cases: readonly StorageCase[] = [
   ...failureStorageCases,
   ...keyStorageCases,
   ...causeStorageCases,
+  ...overviewStorageCases,
+  ...searchStorageCases,
+  ...statisticsStorageCases,
   ...inboxStorageCases,
   ...inboxImportStorageCases,
   ...dutyStorageCases,

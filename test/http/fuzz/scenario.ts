@@ -393,6 +393,22 @@ export class Scenario {
     expect(open).toBe(failures.filter(({ status }) => status === "open").length);
   }
 
+  async #lookAtTotals(what: "overview" | "statistics" | "activity"): Promise<void> {
+    const all = this.#model.flows;
+    if (what === "overview") {
+      const { json } = await this.#ask("GET /overview", "/overview");
+      const waiting = all.reduce((sum, flow) => sum + this.#model.waiting(flow).length, 0);
+      expect(json).toMatchObject({ runs: { running: 0, queued: waiting }, paused: 0, overdue: 0 });
+    } else if (what === "statistics") {
+      const query = "from=2030-01-01T00:00:00Z&until=2030-01-02T00:00:00Z";
+      expect((await this.#ask("GET /statistics", `/statistics?${query}`)).status).toBe(200);
+    } else {
+      const { json } = await this.#ask("GET /flows", "/flows?state=failures&include=_id,activity&limit=1000");
+      for (const { activity } of json as { activity: { openFailures: number } }[])
+        expect(activity.openFailures).toBeGreaterThan(0);
+    }
+  }
+
   async #look({ place, what }: Extract<Step, { kind: "look" }>): Promise<void> {
     const flow = this.#flow(place);
     const runs = this.#model.runs.filter((run) => run.flow === flow);
@@ -430,6 +446,7 @@ export class Scenario {
       return;
     }
     if (what === "causes") return this.#lookAtCauses(path, flow);
+    if (what === "overview" || what === "statistics" || what === "activity") return this.#lookAtTotals(what);
     if (what === "permissions") {
       const { actions } = (await this.#ask("GET /permissions", "/permissions")).json as { actions: object };
       expect(new Set(Object.values(actions))).toEqual(new Set([true]));

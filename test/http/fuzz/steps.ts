@@ -41,6 +41,9 @@ export type Step =
         | "dependencies"
         | "run"
         | "causes"
+        | "overview"
+        | "statistics"
+        | "activity"
         | "permissions"
         | "preview"
         | "exports"
@@ -172,6 +175,9 @@ const sense: readonly fc.WeightedArbitrary<Step>[] = [
         "health",
         "openapi.json",
         "causes",
+        "overview",
+        "statistics",
+        "activity",
         "permissions",
         "preview",
       ),

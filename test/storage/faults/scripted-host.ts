@@ -258,6 +258,11 @@ export class ScriptedHost {
     if (failure === undefined) return;
     await this.#call("getFailure", ({ scheduler }) => scheduler.getFailure(failure._id));
     await this.#call("editFailure", ({ scheduler }) => scheduler.editFailure(failure._id, failure.record), "conflict");
+    await this.#call("overview", ({ scheduler }) => scheduler.overview());
+    await this.#call("activities", ({ scheduler }) => scheduler.activities(["a-orders"]));
+    await this.#call("statistics", ({ scheduler }) =>
+      scheduler.statistics({ from: "2030-01-01T00:00:00Z", until: "2030-01-02T00:00:00Z" }),
+    );
     await this.#call("listCauses", ({ scheduler }) => scheduler.listCauses({ _flowId: "a-orders" }));
     await this.#call("retryMatching", ({ scheduler }) =>
       scheduler.retryMatching({ key: "of no failure", through: failure._id }),

@@ -1,5 +1,6 @@
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { flowStates } from "../../../src/model/flow/activity.ts";
 import type { PostgresPool, PostgresQuery } from "../../../src/storage/postgres/pool.ts";
 import { typesOfValues } from "../../../src/storage/postgres/postgres-database.ts";
 import { joinedStatement } from "../../../src/storage/postgres/joined-statement.ts";
@@ -97,8 +98,8 @@ function walks(node: PlanNode): readonly string[] {
 // A list without a filter walks along what is in its order, and stops at its limit; so does a look for what is due. The
 // index of what waits, or runs, has little in it.
 const inOrder: Readonly<Record<string, RegExp>> = {
-  "listFlows of an import": /^walks flows_pkey \(id >/,
-  listFlows: /^walks flows_pkey \(id >/,
+  "listFlows of an import": /^walks flows_(pkey|names) \(id >/,
+  listFlows: /^walks flows_(pkey|names) \(id >/,
   listRuns: /^walks runs_pkey \(seq </,
   listFailures: /^walks failures_pkey \(\(?seq >/,
   // A portion of 2,000 of them.
@@ -107,6 +108,21 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   "listFailures of a cause and an integration": /^walks failures_id_key \(id <= /,
   listFailureIds: /^walks failures_id_key \(id <= /,
   flowsOfFailures: /^walks (causes$|failures_id_key \(id <= |failures(_uncounted)?$)/,
+  // Those that are not well, and counts, which are few; and how many flows there are.
+  // A portion of 20,000 names, or of 1,000 flows.
+  "listFlows by a part of their name": /^walks flows(_names|_pkey)?\b/,
+  "listFlows of an integration by a part of their name": /^walks flows(_names|_pkey|_of_integration)?\b/,
+  ...Object.fromEntries(
+    flowStates.map((state) => [`listFlows that are ${state}`, /^walks (flows(_pkey)?|causes(_\w+)?)\b/]),
+  ),
+  // Hours, which are few.
+  listStatistics: /^walks statistics/,
+  "listStatistics of an integration": /^walks statistics/,
+  flowActivities: /^walks causes$/,
+  compactStatistics: /^walks statistics/,
+  overview: /^walks (flows(_\w+)?|causes(_\w+)?)$/,
+  "overview of an integration": /^walks (flows|causes(_\w+)?)$/,
+  "overview while a run waits": /^walks (flows(_\w+)?|causes(_\w+)?)$/,
   completeCauses: /^walks failures(_uncounted)?$/,
   // Counts, which are few.
   listCauses: /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
@@ -120,7 +136,7 @@ const inOrder: Readonly<Record<string, RegExp>> = {
 /** What is asked without values is about a table's age, or nothing. */
 const withoutValues: readonly string[] = ["forgetChanges", "unfollowChanges"];
 const few =
-  /^walks (flows_(deleted|due|scheduled|unread)|runs_(waiting|active|leases|buffered|ended|failed|canceled)|places_(resumable|paused)|failures_(retries|resolved)|histories_by_runs|processes_seen|processes)\b/;
+  /^walks (flows_(deleted|due|scheduled|unread|failing|overdue|disabled)|runs_(waiting|active|leases|buffered|ended|failed|canceled)|places_(resumable|paused|held)|failures_(retries|resolved)|histories_by_runs|processes_seen|processes)\b/;
 
 async function fill(schema: string): Promise<void> {
   await pool.query(`set local search_path to ${schema};

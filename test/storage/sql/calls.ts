@@ -1,3 +1,5 @@
+import { flowStates } from "../../../src/model/flow/activity.ts";
+import { noStatistics } from "../../../src/model/statistics.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
 import {
   endingOf,
@@ -58,6 +60,7 @@ export const calls: Readonly<Record<string, (storage: Storage) => Promise<unknow
   rescheduleFlows: (s) => s.rescheduleFlows([{ _flowId: "flow", expected: at, dueAt: at, basis: "b" }]),
   "listFlows of a group": (s) => s.listFlows({ ...all, group: "shop" }),
   queueRun: (s) => s.queueRun(startOf("run"), roomy),
+  "overview while a run waits": (s) => s.overview({ now: at }),
   "queueRun resume": (s) => s.queueRun(startOf("resume", "flow", { trigger: "resume" }), roomy),
   "queueRun retry": (s) =>
     s.queueRun(startOf("auto", "flow", { trigger: "retry", retry: { _importId: "ledger", dueBy: "x" } }), roomy),
@@ -138,6 +141,22 @@ export const calls: Readonly<Record<string, (storage: Storage) => Promise<unknow
   "listCauses of a flow": (s) => s.listCauses({ limit: 10, _flowId: "flow" }),
   flowsOfFailures: (s) => s.flowsOfFailures({ limit: 10, cause: "c", through: "9", after: "a" }),
   "flowsOfFailures of an import": (s) => s.flowsOfFailures({ limit: 10, _importId: "ledger" }),
+  "listFlows by a part of their name": (s) => s.listFlows({ ...all, q: "flow" }),
+  "listFlows of an integration by a part of their name": (s) =>
+    s.listFlows({ ...all, q: "flow", _integrationId: "acme" }),
+  ...Object.fromEntries(
+    flowStates.map((state) => [
+      `listFlows that are ${state}`,
+      (s: Storage) => s.listFlows({ limit: 10, state, now: at, _integrationId: "acme" }),
+    ]),
+  ),
+  flowActivities: (s) => s.flowActivities({ _flowIds: ["flow"], now: at, _integrationId: "acme" }),
+  saveStatistics: (s) => s.saveStatistics([{ ...noStatistics, hour: 0, process: "me" }]),
+  listStatistics: (s) => s.listStatistics({ from: 0, until: at }),
+  "listStatistics of an integration": (s) => s.listStatistics({ from: 0, until: at, _integrationId: "acme" }),
+  compactStatistics: (s) => s.compactStatistics({ foldBefore: 1, forgetBefore: 0, limit: 10 }),
+  overview: (s) => s.overview({ now: at }),
+  "overview of an integration": (s) => s.overview({ now: at, _integrationId: "acme" }),
   completeCauses: (s) => s.completeCauses(10),
   "listFailures that are due": (s) =>
     s.listFailures({

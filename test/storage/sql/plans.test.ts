@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { flowStates } from "../../../src/model/flow/activity.ts";
 import { type SqliteDatabase, openDatabase } from "../../../src/storage/sqlite/drivers.ts";
 import { SqliteStorage } from "../../../src/storage/sqlite/sqlite-storage.ts";
 import { calls } from "./calls.ts";
@@ -49,6 +50,10 @@ const sorted = /^USE TEMP B-TREE FOR ORDER BY$/;
 const live = /^USE TEMP B-TREE FOR ORDER BY$|^SCAN poundlock_runs USING INDEX poundlock_runs_(waiting|active|leases)$/;
 const ofChanges =
   /^SCAN (poundlock_readers|poundlock_changes|CONSTANT ROW|\(subquery-\d+\))$|^SEARCH (c|poundlock_changes) USING INTEGER PRIMARY KEY \(rowid[<>]\?\)$/;
+// Flows that are not well, and imports that are paused, have indexes of their own; counts of causes are few; a table is
+// counted as a whole without a look at its rows.
+const counted =
+  /^SCAN (poundlock_flows USING COVERING INDEX sqlite_autoindex_poundlock_flows_1|poundlock_causes)$|^SCAN (p|poundlock_flows) USING (COVERING )?INDEX poundlock_(flows_(disabled|failing|unread)|places_held)$|^SCAN CONSTANT ROW$|^USE TEMP B-TREE FOR ORDER BY$/;
 const inOrder: Readonly<Record<string, RegExp>> = {
   listFlows: /^SCAN poundlock_flows USING INDEX sqlite_autoindex_poundlock_flows_1$/,
   listRuns: /^SEARCH poundlock_runs USING INTEGER PRIMARY KEY \(rowid<\?\)$/,
@@ -69,6 +74,15 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   followChanges: ofChanges,
   changesSince: ofChanges,
   forgetChanges: ofChanges,
+  // A portion of 20,000 names, or of 1,000 flows.
+  "listFlows by a part of their name": /^SCAN portion$/,
+  "listFlows of an integration by a part of their name": /^SCAN portion$/,
+  ...Object.fromEntries(flowStates.map((state) => [`listFlows that are ${state}`, /^SCAN portion$/])),
+  "listFlows that are overdue": /^SCAN portion$|^USE TEMP B-TREE FOR ORDER BY$/,
+  overview: counted,
+  "overview while a run waits": counted,
+  "overview of an integration":
+    /^SCAN (p|poundlock_flows) USING (COVERING )?INDEX poundlock_(flows_(failing|unread)|places_held)$|^SCAN CONSTANT ROW$/,
   listLeases: live,
   "listRuns that wait": live,
   "listRuns that run": live,
@@ -93,9 +107,13 @@ for (const [title, call] of Object.entries(calls))
   });
 
 test("every method has a test here", () => {
-  const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(SqliteStorage.prototype)).filter(
-    (name) => name !== "constructor" && name !== "close",
-  );
+  const methods: string[] = [];
+  for (let of: object = SqliteStorage.prototype; of !== Object.prototype; of = Object.getPrototypeOf(of) as object)
+    methods.push(
+      ...Object.getOwnPropertyNames(of).filter(
+        (name) => !["constructor", "close", "location", "carriedOut"].includes(name),
+      ),
+    );
 
   expect(methods.filter((name) => !(name in calls) && name !== "queueDue")).toEqual([]);
 });

@@ -94,7 +94,7 @@ const columns: readonly Column<ListedFlow>[] = [
             {say.flows.states.failing}
           </Badge>
         )}
-        {(activity?.paused?.length ?? 0) > 0 && (
+        {(activity?.paused.length ?? 0) > 0 && (
           <Badge tone="warn" icon="paused">
             {say.flows.states.paused}
           </Badge>

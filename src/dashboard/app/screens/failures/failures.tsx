@@ -63,6 +63,9 @@ function FilterBar({ filter, causes, byCause }: FilteredProps & { readonly byCau
           label={say.failures.status}
           options={{ "": say.failures.openOnes, resolved: say.failures.resolvedOnes }}
         />
+        {filter.text === undefined && (
+          <ChoiceFilter name="since" label={say.failures.since} options={{ "": say.any, ...say.failures.periods }} />
+        )}
         <WordsFilter name="key" label={say.failures.keyLabel} />
         <WordsFilter name="text" label={say.failures.textLabel} />
         <Chip name="cause" label={say.failures.cause}>
@@ -93,6 +96,7 @@ function Grouping({ byCause }: { readonly byCause: boolean }) {
           key: undefined,
           text: undefined,
           run: undefined,
+          since: undefined,
           status: undefined,
         })}
         aria-current={byCause ? "true" : undefined}

@@ -1,4 +1,4 @@
-import type { Cause } from "../../api/documents.ts";
+import type { Cause, Failure } from "../../api/documents.ts";
 import type { QueryValues } from "../../browser/query-values.ts";
 import { say } from "../../strings.ts";
 
@@ -13,7 +13,18 @@ export interface FailureFilter {
   readonly status: "open" | "resolved";
   readonly key?: string;
   readonly text?: string;
+  /** One of {@link periods}: what was stored in that time. */
+  readonly since?: string;
   readonly after?: string;
+}
+
+/** How long ago a failure was stored at most, in milliseconds. */
+export const periods: Readonly<Record<string, number>> = { hour: 3_600_000, day: 86_400_000, week: 604_800_000 };
+
+/** Whether a failure was stored in the time that the filter names. */
+export function isInPeriod({ createdAt }: Pick<Failure, "createdAt">, since: string | undefined, now: number): boolean {
+  const period = since === undefined ? undefined : periods[since];
+  return period === undefined || Date.parse(createdAt) >= now - period;
 }
 
 /** Reads the filter; it is in the address only, so that back, forward and reload keep it. */
@@ -23,9 +34,9 @@ export function filterIn(query: URLSearchParams): FailureFilter {
 }
 
 /** Whether failures are grouped: as long as nothing asks for single ones. */
-export function isByCause({ view, cause, key, text, run, status }: FailureFilter): boolean {
+export function isByCause({ view, cause, key, text, run, since, status }: FailureFilter): boolean {
   if (view === "list" || status === "resolved") return false;
-  return [cause, key, text, run].every((value) => value === undefined);
+  return [cause, key, text, run, since].every((value) => value === undefined);
 }
 
 /** The parameters of the API. */
@@ -44,8 +55,8 @@ export function matching(causes: readonly Cause[], filter: FailureFilter): reado
 
 /** How many failures the filter means, if the causes say so. */
 export function countOf(causes: readonly Cause[] | undefined, filter: FailureFilter): number | undefined {
-  const { key, text, run, status, flow, import: importId, fault, cause } = filter;
-  const isKnown = [key, text, run].every((value) => value === undefined);
+  const { key, text, run, since, status, flow, import: importId, fault, cause } = filter;
+  const isKnown = [key, text, run, since].every((value) => value === undefined);
   const isLimited = [flow, importId, fault, cause].some((value) => value !== undefined);
   if (causes === undefined || !isKnown || !isLimited || status !== "open") return undefined;
   return matching(causes, filter).reduce((sum, { open }) => sum + open, 0);

@@ -3,6 +3,7 @@ import type { Cause, Failure } from "../../api/documents.ts";
 import { flowName } from "../../api/names.ts";
 import { can } from "../../api/permissions.ts";
 import { type Resource, useList } from "../../api/resource.ts";
+import { now } from "../../browser/clock.ts";
 import { BulkDialog, type BulkQuestion } from "../../parts/bulk-dialog.tsx";
 import { FailureTable } from "../../tables/failure-table.tsx";
 import { Fresh } from "../../tables/fresh.tsx";
@@ -11,7 +12,7 @@ import { Part } from "../../frame/states.tsx";
 import { say } from "../../strings.ts";
 import { useState } from "../../view.ts";
 import { ChoiceBar, useChoice } from "./choice.tsx";
-import { type FailureFilter, apiFilter, countOf, filterInWords, matching } from "./filter.ts";
+import { type FailureFilter, apiFilter, countOf, filterInWords, isInPeriod, matching } from "./filter.ts";
 import { failuresChange } from "./failures.tsx";
 
 interface FailureListProps {
@@ -23,6 +24,8 @@ interface FailureListProps {
 export function FailureList({ filter, causes }: FailureListProps) {
   const path = apiPath(["failures"], { ...apiFilter(filter), after: filter.after });
   const { resource, fresh, gone, showAll } = useList<Failure>(path, failuresChange);
+  // The newest come first: what follows one that is too old is too old, too.
+  const inPeriod = (rows: readonly Failure[]) => rows.filter((row) => isInPeriod(row, filter.since, now.value));
   const choice = useChoice(path);
   const [question, ask] = useState<BulkQuestion | undefined>(undefined);
   const rowsOfCauses = causes.value.value ?? [];
@@ -37,14 +40,14 @@ export function FailureList({ filter, causes }: FailureListProps) {
   const canChoose = filter.status === "open" && (can("failures.retry") || can("failures.resolve"));
   return (
     <>
-      <ChoiceBar choice={choice} failures={resource.value.value ?? []} total={total} start={start}>
+      <ChoiceBar choice={choice} failures={inPeriod(resource.value.value ?? [])} total={total} start={start}>
         {filter.after === undefined && <Fresh count={fresh.value} words={say.failures.fresh} show={showAll} />}
       </ChoiceBar>
-      <Part of={resource} empty={(rows) => (rows.length === 0 ? emptyWords(filter) : undefined)}>
+      <Part of={resource} empty={(rows) => (inPeriod(rows).length === 0 ? emptyWords(filter) : undefined)}>
         {(rows) => (
           <>
-            <FailureTable failures={rows} gone={gone.value} {...(canChoose ? { choice } : {})} />
-            <Pager next={resource.next.value} />
+            <FailureTable failures={inPeriod(rows)} gone={gone.value} {...(canChoose ? { choice } : {})} />
+            <Pager next={inPeriod(rows).length < rows.length ? undefined : resource.next.value} />
           </>
         )}
       </Part>
@@ -53,8 +56,9 @@ export function FailureList({ filter, causes }: FailureListProps) {
   );
 }
 
-function emptyWords({ flow, fault, cause, key, run, status }: FailureFilter): string {
-  const isFiltered = [flow, fault, cause, key, run].some((value) => value !== undefined) || status === "resolved";
+function emptyWords({ flow, fault, cause, key, run, since, status }: FailureFilter): string {
+  const isFiltered =
+    [flow, fault, cause, key, run, since].some((value) => value !== undefined) || status === "resolved";
   return isFiltered ? say.failures.emptyFiltered : say.failures.empty;
 }
 

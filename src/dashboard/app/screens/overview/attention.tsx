@@ -68,14 +68,19 @@ function Group({ state, total, flows, row }: GroupProps) {
     <Part of={flows}>
       {(rows) => {
         for (const flow of rows) knowFlow(flow);
+        // Of paused imports a flow may have several.
+        const shownOnes = rows.reduce(
+          (sum, { activity }) => sum + (state === "paused" ? (activity?.paused.length ?? 0) : 1),
+          0,
+        );
         return (
           <ul class="rows attention">
             {rows.map((flow) => (
               <li key={flow._id}>{row(flow)}</li>
             ))}
-            {total > rows.length && (
+            {total > shownOnes && (
               <li>
-                <a href={href(["flows"], { state })}>{say.overview.more(total - rows.length)}</a>
+                <a href={href(["flows"], { state })}>{say.overview.more(total - shownOnes)}</a>
               </li>
             )}
           </ul>

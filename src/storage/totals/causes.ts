@@ -1,4 +1,4 @@
-import type { Fault } from "../model/failure.ts";
+import type { Fault } from "../../model/failure.ts";
 
 /** How many open failures there are of each cause: counted by the commits that change them, never by a walk. */
 export interface CauseStorage {

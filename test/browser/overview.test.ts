@@ -1,0 +1,97 @@
+import { expect } from "vitest";
+import { retryLater } from "../../src/index.ts";
+import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
+import { Gate, Harness, hour } from "../support/harness.ts";
+import { closeAfter, hostWithFlows, loaded, openWindow, siteOf, test, visit } from "./site.ts";
+
+test("the overview says what fails, why imports are paused, how many records were moved and why records fail", async () => {
+  const { host, scheduler } = await hostWithFlows();
+  await host.registry.define("old", { name: "Stock to shop", _exportId: "orders", _importId: "ledger" });
+  await host.clock.advance(10_000);
+  const site = await siteOf(scheduler);
+  const page = await openWindow();
+  // The last 48 hours are those of the browser.
+  await page.clock.setFixedTime(host.clock.now());
+  await page.goto(site);
+  await page.locator("h1").waitFor();
+  await loaded(page);
+
+  const attention = page.locator("section", { has: page.getByRole("heading", { name: "Needs attention" }) });
+  await attention.getByRole("link", { name: "Returns" }).waitFor();
+  expect(await page.locator("a.tile", { hasText: "Failing" }).locator(".tile-value").textContent()).toBe("1");
+  await page.locator("a.tile", { hasText: "Open failures" }).click();
+  await page.getByRole("heading", { name: "Failures", level: 1 }).waitFor();
+  await page.goBack();
+  const records = page.locator("section", { has: page.getByRole("heading", { name: /Records/ }) });
+  await records.getByText("15").first().waitFor();
+  await page.getByRole("link", { name: /Failing/ }).click();
+  await page.getByRole("heading", { name: "Flows", level: 1 }).waitFor();
+  await loaded(page);
+
+  expect(new URL(page.url()).search).toBe("?state=failing");
+  expect(await page.locator("tbody tr").count()).toBe(1);
+});
+
+test("a paused import can be resumed from the overview", async () => {
+  const script = { isAway: true };
+  const erp = scriptedImport<number>(() => {
+    if (script.isAway) throw retryLater("503 Service Unavailable", { afterMs: 6 * hour });
+    return undefined;
+  });
+  const host = new Harness({ exports: { from: arrayExport([1, 2]) }, imports: { erp } });
+  closeAfter(() => host.scheduler.stop());
+  const { _flowId } = await host.move();
+  const page = await visit(await siteOf(host.scheduler), "");
+  await page.getByText("erp").first().waitFor();
+  script.isAway = false;
+
+  await page.getByRole("button", { name: "Resume now" }).click();
+  await host.clock.settle();
+
+  await expect.poll(() => erp.calls.length).toBeGreaterThan(1);
+  await expect.poll(async () => (await host.scheduler.deliveries(_flowId))[0]?.paused).toBeUndefined();
+});
+
+test("flows are found by a part of their name and by their state, and the address says so", async () => {
+  const { scheduler } = await hostWithFlows();
+  const page = await visit(await siteOf(scheduler), "flows");
+  await loaded(page);
+  const rows = page.locator("tbody tr");
+  await page.getByLabel("Part of a name").fill("LEDGER");
+  await page.keyboard.press("Enter");
+  await expect.poll(() => rows.count()).toBe(1);
+  expect(new URL(page.url()).searchParams.get("q")).toBe("LEDGER");
+
+  await page.goto(`${page.url().split("?")[0] ?? ""}?state=failures`);
+  await loaded(page);
+  await expect.poll(() => rows.allTextContents()).toEqual([expect.stringContaining("Orders to ledger")]);
+  expect(await rows.first().textContent()).toContain("3");
+});
+
+test("a run that goes on shows how far it is, also after a reload", async () => {
+  const gate = new Gate();
+  const host = new Harness({
+    exports: {
+      orders: {
+        async *pages() {
+          yield { records: [1, 2, 3], total: 12, checkpoint: 3 };
+          await gate.opened;
+        },
+        readTimeoutMs: 9 * hour,
+      },
+    },
+    imports: { ledger: collectingImport<number>() },
+  });
+  closeAfter(async () => {
+    gate.open();
+    await host.scheduler.stop();
+  });
+  await host.scheduler.start();
+  await host.scheduler.run((await host.flow())._id);
+  await host.clock.settle();
+  const page = await visit(await siteOf(host.scheduler), "");
+
+  await page.getByText("3 of 12").first().waitFor();
+  await page.reload();
+  await page.getByText("3 of 12").first().waitFor();
+});
