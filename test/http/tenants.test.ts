@@ -158,7 +158,11 @@ describe("a tenant at every route", () => {
                 ? "mine"
                 : all.mine.flow._id;
 
-      const received = await all.api.send(method, pathWith(path, ownId) + (attempt.query ?? ""), attempt.sent?.(all) ?? {});
+      const received = await all.api.send(
+        method,
+        pathWith(path, ownId) + (attempt.query ?? ""),
+        attempt.sent?.(all) ?? {},
+      );
 
       expect(received.status).toBe(attempt.own);
       // The export's records and the cause of its failures are shared here: the tenant's own contain the mark, too.
