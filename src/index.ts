@@ -16,7 +16,6 @@ export type {
   Unsubscribe,
 } from "./model/host/export.ts";
 export { type Failure, type FailureStatus, type Fault, failureStatuses, faults } from "./model/failure.ts";
-export type { FlowActivity, FlowState } from "./model/flow/activity.ts";
 export type { Flow, FlowInput, FlowPatch } from "./model/flow/flow.ts";
 export type { FlowIssue } from "./model/flow/flow-issues.ts";
 export type { Exports, Imports } from "./model/host/fitting.ts";
@@ -24,7 +23,6 @@ export type { Import, ImportContext, ImportMembers, Result, StandardSchemaV1 } f
 export type { Json } from "./model/record/json.ts";
 export type { Logger } from "./model/logger.ts";
 export type { Page } from "./model/host/page.ts";
-export type { Overview } from "./model/overview.ts";
 export {
   type Counts,
   type RetrySelection,
@@ -35,11 +33,9 @@ export {
   runStatuses,
   triggers,
 } from "./model/run.ts";
-export type { StatisticsBucket } from "./model/statistics.ts";
 export { type RetryLaterOptions, retryAfter } from "./model/host/retry-after.ts";
 export type { Retention, SchedulerOptions } from "./scheduler/options.ts";
 export type { CancelOptions, FailureFilter, InboxFilter, RunFilter, RunOptions } from "./scheduler/requests.ts";
-export type { StatisticsFilter, StatisticsList } from "./scheduler/statistics/statistics-reader.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";
 export { MemoryStorage } from "./storage/memory/memory-storage.ts";
 export type { ListResult } from "./storage/storage.ts";

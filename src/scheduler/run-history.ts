@@ -5,7 +5,7 @@ import { type FlowRegistry, checkId } from "../flow-registry.ts";
 import { causeFilters, overviewFilters, runFilters } from "../model/filters.ts";
 import type { FlowActivity } from "../model/flow/activity.ts";
 import { omitUndefined } from "../model/record/json.ts";
-import type { Overview } from "../model/overview.ts";
+import type { Overview } from "../model/flow/overview.ts";
 import type { Run } from "../model/run.ts";
 import { type Shape, objectWith, v, validate } from "../model/validate.ts";
 import type { WorkerProcess } from "../model/worker-process.ts";

@@ -15,7 +15,7 @@ import type { WakeStorage } from "./wakes.ts";
 export type { Change, FlowChanged, RequeueReason, RunChange, RunChangeKind } from "../model/change.ts";
 export type { Role, WorkerProcess } from "../model/worker-process.ts";
 export type { FlowActivity, FlowState, LastRun, PausedImport } from "../model/flow/activity.ts";
-export type { Overview } from "../model/overview.ts";
+export type { Overview } from "../model/flow/overview.ts";
 export type { Statistics } from "../model/statistics.ts";
 export type { ImportPlace, ImportPosition, PlaceChange, Places, StoredCheckpoint } from "../model/place.ts";
 export type * from "./changes.ts";

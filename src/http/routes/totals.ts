@@ -1,4 +1,4 @@
-import type { Overview } from "../../model/overview.ts";
+import type { Overview } from "../../model/flow/overview.ts";
 import { v } from "../../model/validate.ts";
 import { sees } from "../access/authorization.ts";
 import { overviewDocument, statisticsDocument } from "../documents.ts";

@@ -1,7 +1,7 @@
 import type { Failure } from "../../model/failure.ts";
 import type { FlowActivity } from "../../model/flow/activity.ts";
 import type { Flow } from "../../model/flow/flow.ts";
-import type { Overview } from "../../model/overview.ts";
+import type { Overview } from "../../model/flow/overview.ts";
 import type { Run, RunStart } from "../../model/run.ts";
 import type {
   ActivityQuery,

@@ -6,7 +6,7 @@ import type { Flow } from "../../../model/flow/flow.ts";
 export type { Delivery, Pause } from "../../../model/delivery.ts";
 export type { Failure, Fault } from "../../../model/failure.ts";
 export type { FlowActivity } from "../../../model/flow/activity.ts";
-export type { Overview } from "../../../model/overview.ts";
+export type { Overview } from "../../../model/flow/overview.ts";
 export type { Counts, Run, Run as ShownRun, RunImport, RunStatus, Trigger } from "../../../model/run.ts";
 export type { StatisticsBucket } from "../../../model/statistics.ts";
 

@@ -1,4 +1,4 @@
-import type { Overview } from "../../../model/overview.ts";
+import type { Overview } from "../../../model/flow/overview.ts";
 import type { Run } from "../../../model/run.ts";
 import { optional } from "../../documents.ts";
 import type { OverviewQuery } from "../../storage.ts";

@@ -1,5 +1,5 @@
 import type { FlowActivity } from "../../../model/flow/activity.ts";
-import type { Overview } from "../../../model/overview.ts";
+import type { Overview } from "../../../model/flow/overview.ts";
 import type {
   ActivityQuery,
   CauseList,

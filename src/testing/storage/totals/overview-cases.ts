@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Overview } from "../../../model/overview.ts";
+import type { Overview } from "../../../model/flow/overview.ts";
 import type { RunStart } from "../../../model/run.ts";
 import type { RunEnding, Storage } from "../../../storage/storage.ts";
 import {
