@@ -13,8 +13,8 @@ import { PostgresStorage } from "../../../src/storage/postgres/postgres-storage.
 import { Chance } from "../../support/chance.ts";
 import { type PostgresServer, connectionTo, startPostgres } from "../../support/postgres-server.ts";
 import { type RedisServer, sent, startRedis } from "../../support/redis-server.ts";
-import { FlowFile, noteStopped, overlapsIn } from "./flow-file.ts";
-import { Observer } from "./observer.ts";
+import { FlowFile, noteStopped, overlapsIn } from "../flow-file.ts";
+import { Observer } from "../observer.ts";
 import { type EngineName, type WorkerReport, type WorkerSetting, pagesPerRun, recordsPerPage } from "./settings.ts";
 import { executorOf } from "./worker.ts";
 
@@ -189,8 +189,8 @@ class Trial {
   async #untilTakenOver(processId: string): Promise<void> {
     const start = performance.now();
     const had = await this.#observer.leasesOf(processId);
-    while ((await this.#observer.leasesOf(processId)) > 0) await pause(20);
-    if (had > 0) this.#takenOverMs.push(performance.now() - start);
+    while ((await this.#observer.leasesOf(processId)) !== 0) await pause(20);
+    if (had !== undefined && had > 0) this.#takenOverMs.push(performance.now() - start);
   }
 
   async #flush(engine: EngineName): Promise<void> {
@@ -237,7 +237,7 @@ class Trial {
     while (asked < this.#options.runs || !isOver()) {
       await Promise.all(this.#flowIds().map((_id) => queued(scheduler, _id)));
       asked++;
-      while ((await this.#observer.unended().catch(() => mostWaiting)) >= mostWaiting) await pause(20);
+      while (((await this.#observer.unended()) ?? mostWaiting) >= mostWaiting) await pause(20);
     }
     return asked;
   }
@@ -252,8 +252,8 @@ class Trial {
   async #drained(): Promise<number> {
     const end = Date.now() + 120_000;
     let left = await this.#observer.unended();
-    for (; left > 0 && Date.now() < end; left = await this.#observer.unended()) await pause(50);
-    return left;
+    for (; left !== 0 && Date.now() < end; left = await this.#observer.unended()) await pause(50);
+    return left ?? -1;
   }
 
   #setting(name: string): WorkerSetting {
@@ -273,9 +273,9 @@ class Trial {
   }
 
   async #result(asked: number, stuck: number): Promise<TrialResult> {
-    const statuses = (await this.#observer.statuses()).map(({ status }) => status);
+    const statuses = await this.#observer.statuses();
     const most = asked * pagesPerRun * recordsPerPage;
-    const counts = this.#flowIds().map((_id) => countsOf(new FlowFile(this.#place.folder, _id).read(), most));
+    const counts = this.#flowIds().map((_id) => countsOf(numbersIn(this.#place.folder, _id), most));
     const sum = (name: keyof Counts) => counts.reduce((total, one) => total + one[name], 0);
     const all = (what: WorkerReport["what"]) => this.#reports.filter((report) => report.what === what);
     return {
@@ -342,6 +342,11 @@ interface Counts {
   readonly lost: number;
   readonly outOfOrder: number;
   readonly repeated: number;
+}
+
+/** In the order in which they were delivered. */
+function numbersIn(folder: string, _flowId: string): readonly number[] {
+  return new FlowFile(folder, _flowId).read().map(({ key }) => Number(key));
 }
 
 /** Of numbers from 1 to `most` at least: one that comes for the first time has to come after all smaller ones. */

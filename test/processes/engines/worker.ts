@@ -8,7 +8,7 @@ import { type Export, FlowRegistry, type Import, Scheduler } from "../../../src/
 import { silentLogger } from "../../../src/model/logger.ts";
 import { messageOf } from "../../../src/model/message.ts";
 import { PostgresStorage } from "../../../src/storage/postgres/postgres-storage.ts";
-import { FlowFile } from "./flow-file.ts";
+import { FlowFile } from "../flow-file.ts";
 import { type WorkerReport, type WorkerSetting, pagesPerRun, recordsPerPage } from "./settings.ts";
 
 const report = (line: WorkerReport) => void process.send?.(line);
@@ -45,7 +45,7 @@ async function work(setting: WorkerSetting): Promise<void> {
   const pool = new pg.Pool({ ...setting.postgres, application_name: name, max: 12 });
   const ledger: Import<number> = {
     idempotent: true,
-    write: (_, { flow, keys, run }) => new FlowFile(folder, flow._id).add(keys, run._id),
+    write: (_, { flow, keys, run }) => new FlowFile(folder, flow._id).add(keys, run._id, name),
   };
   const storage = await PostgresStorage.open(pool);
   const registry = new FlowRegistry({ exports: { numbers }, imports: { ledger }, storage });

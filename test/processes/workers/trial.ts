@@ -10,8 +10,8 @@ import { Chance } from "../../support/chance.ts";
 import { HostProcess, type Program } from "../child-process.ts";
 import { Cluster } from "./cluster.ts";
 import type { Fault } from "./faults.ts";
-import { FlowFile, noteStopped, overlapsIn } from "./flow-file.ts";
-import { Observer } from "./observer.ts";
+import { FlowFile, noteStopped, overlapsIn } from "../flow-file.ts";
+import { Observer } from "../observer.ts";
 import { type WorkerReport, type WorkerSetting, recordsPerRun } from "./settings.ts";
 
 /** How much is done while faults happen. */

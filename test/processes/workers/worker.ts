@@ -6,7 +6,7 @@ import { type Export, FlowRegistry, type Import, Scheduler } from "../../../src/
 import { silentLogger } from "../../../src/model/logger.ts";
 import { messageOf } from "../../../src/model/message.ts";
 import { PostgresStorage } from "../../../src/storage/postgres/postgres-storage.ts";
-import { FlowFile } from "./flow-file.ts";
+import { FlowFile } from "../flow-file.ts";
 import { type WorkerReport, type WorkerSetting, pagesPerRun, recordsPerPage } from "./settings.ts";
 
 // Written before anything else happens: a report must not die with its process.

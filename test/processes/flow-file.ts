@@ -1,7 +1,7 @@
 import { appendFileSync, linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { type Delivery, DeliveryFile } from "../../support/deliveries.ts";
+import { type Delivery, DeliveryFile } from "../support/deliveries.ts";
 
 /**
  * What a flow delivered, written by one process at a time: one that finds another living process writing for the same flow

@@ -10,7 +10,7 @@ export class Observer {
   #watching: Promise<void>;
 
   constructor(connection: pg.PoolConfig) {
-    this.#pool = new pg.Pool({ ...connection, application_name: "observer", max: 1 });
+    this.#pool = new pg.Pool({ ...connection, application_name: "observer", max: 2 });
     // A database that restarts ends its connections; the next look makes a new one.
     this.#pool.on("error", () => undefined);
     this.#watching = this.#watch();
@@ -56,6 +56,21 @@ export class Observer {
       [leases.map(({ id }) => id), leases.map(({ token }) => token)],
     );
     return rows.length;
+  }
+
+  /** The id of the process whose scheduler has this name. */
+  async processId(name: string): Promise<string> {
+    const sql = "select id from poundlock.processes where doc::json->>'name' = $1";
+    const { rows } = await this.#pool.query<{ id: string }>(sql, [name]);
+    if (rows[0] === undefined) throw new Error(`there is no process ${name}`);
+    return rows[0].id;
+  }
+
+  /** How many runs are active under a lease of this process. */
+  async leasesOf(processId: string): Promise<number | undefined> {
+    return this.#count("select count(*) as n from poundlock.runs where status = 'running' and token like $1 || '/%'", [
+      processId,
+    ]);
   }
 
   /** Ends the connections of a worker one by one. */
@@ -110,8 +125,8 @@ export class Observer {
     }
   }
 
-  async #count(sql: string): Promise<number | undefined> {
-    const found = await this.#pool.query<{ n: string }>(sql).catch(() => undefined);
+  async #count(sql: string, values: readonly string[] = []): Promise<number | undefined> {
+    const found = await this.#pool.query<{ n: string }>(sql, [...values]).catch(() => undefined);
     const n = found?.rows[0]?.n;
     return n === undefined ? undefined : Number(n);
   }
