@@ -5,7 +5,7 @@ export { Events, type RegistryEvents, type SchedulerEvents } from "./events.ts";
 export type { Executor, RunNextResult, WorkerOptions } from "./executor/executor.ts";
 export { LocalExecutor } from "./executor/local-executor.ts";
 export { FlowRegistry } from "./flow-registry.ts";
-export type { DefineAllOptions, ExpectedFlow, FlowFilter, RegistryOptions } from "./registry-options.ts";
+export type { ExpectedFlow, FlowFilter, RegistryOptions } from "./registry-options.ts";
 export { defineExport, defineImport } from "./model/host/define.ts";
 export type {
   AcceptOptions,
@@ -33,9 +33,11 @@ export {
   runStatuses,
   triggers,
 } from "./model/run.ts";
-export { type RetryLaterOptions, retryAfter } from "./model/host/retry-after.ts";
+export { retryAfter } from "./model/host/retry-after.ts";
+export { diagnosticsChannel } from "./run/diagnostics-channel.ts";
+export type { Step, StepResult, Tracing } from "./run/tracing.ts";
 export type { Retention, SchedulerOptions } from "./scheduler/options.ts";
-export type { CancelOptions, FailureFilter, InboxFilter, RunFilter, RunOptions } from "./scheduler/requests.ts";
+export type { FailureFilter, RunFilter, RunOptions } from "./scheduler/requests.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";
 export { MemoryStorage } from "./storage/memory/memory-storage.ts";
 export type { ListResult } from "./storage/storage.ts";

@@ -146,6 +146,7 @@ export const runDocument = v.object({
   parameters: v.optional(described(v.unknown(), "Handed to the export, such as the window of a backfill.")),
   moveCheckpoint: v.optional(described(v.literal(false), "The run neither reads from checkpoints nor moves them.")),
   chain: v.optional(described(v.array(string), "Flows whose runs led to this one, the first one first.")),
+  origin: v.optional(described(string, "Where the request that queued it came from, such as a `traceparent`.")),
   notBefore: v.optional(timeOf("The run waits, and does not continue before this time.")),
   waits: v.optional(described(count, "How often it was returned to the queue to wait since its last progress.")),
   discard: v.optional(described(v.literal(true), "It was canceled together with the positions of its imports.")),

@@ -84,6 +84,8 @@ export interface Run extends Counts {
   readonly moveCheckpoint?: false;
   /** A chained run: the flows whose runs led to it, the first one first. None of them is chained to again. */
   readonly chain?: readonly string[];
+  /** Where the request that queued it came from, as the scheduler's `tracing` says. */
+  readonly origin?: string;
   /** It waits, and is not to go on before this instant. */
   readonly notBefore?: string;
   /** How often it was given back to wait since it last made progress. */
@@ -128,7 +130,17 @@ export interface RetrySelection {
 /** What is chosen when a run joins its flow's queue. */
 export type RunStart = Pick<
   Run,
-  "_id" | "_flowId" | "trigger" | "queuedAt" | "dueAt" | "limit" | "retry" | "parameters" | "moveCheckpoint" | "chain"
+    | "_id"
+  | "_flowId"
+  | "trigger"
+  | "queuedAt"
+  | "dueAt"
+  | "limit"
+  | "retry"
+  | "parameters"
+  | "moveCheckpoint"
+  | "chain"
+  | "origin"
 >;
 
 /** True for a run that moves no import's place: what it has read is its own. */

@@ -48,9 +48,9 @@ class Execution {
 
   constructor(job: RunJob) {
     this.#job = job;
-    const { claimed, clock, emit, lease, storage } = job;
+    const { claimed, clock, emit, lease, storage, tracer } = job;
     this.#log = withFields(job.log, { flowId: claimed.flow._id, runId: claimed.run._id });
-    this.#progress = new RunProgress({ claimed, clock, emit, lease, storage });
+    this.#progress = new RunProgress({ claimed, clock, emit, lease, storage, tracer });
     this.#ownPosition = hasOwnPosition(claimed.run);
     const attempts = new AttemptSignals(job.signal);
     for (const [_importId, into] of job.imports) {
@@ -229,15 +229,16 @@ class Execution {
         continue;
       const { run } = this.#progress;
       const whole = isWhole && (run.imports[_importId]?.numError ?? 0) === 0;
-      const error = await finishImport(this.#job, { _importId, import: into, whole, run, log: this.#log });
+      const error = await finishImport(this.#job, { _importId, import: into, whole, run, log: recipient.to.log });
       if (error !== undefined) recipient.leave({ status: "failed", error });
     }
   }
 
   #destination(_importId: string, into: Import<unknown>, attempts: AttemptSignals): Destination {
-    const { claimed, clock, emit, freeze, imports, limits, signal } = this.#job;
+    const { claimed, clock, emit, freeze, imports, limits, signal, tracer } = this.#job;
+    const log = withFields(this.#log, { importId: _importId });
     return {
-      ...{ _importId, import: into, flow: claimed.flow, run: claimed.run, log: this.#log, clock, signal, attempts },
+      ...{ _importId, import: into, flow: claimed.flow, run: claimed.run, log, clock, signal, attempts, tracer },
       ...{ freeze, shared: imports.size > 1, maxAttempts: limits.maxAttempts, maxWaitMs: limits.maxWaitMs },
       backoff: limits.backoff,
       onRetry: (attempt, delayMs, message) => {

@@ -4,7 +4,17 @@ import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Failure } from "../model/failure.ts";
 import { type ImportPlace, type PlaceChange, changedPlace } from "../model/place.ts";
 import type { Counts, Run } from "../model/run.ts";
-import type { ClaimedRun, FailedCounts, ImportLeft, RunLease, RunPosition, Storage } from "../storage/storage.ts";
+import type {
+  ClaimedRun,
+  CommitResult,
+  FailedCounts,
+  ImportLeft,
+  PageCommit,
+  RunLease,
+  RunPosition,
+  Storage,
+} from "../storage/storage.ts";
+import { type Tracer, refusedCommit } from "./tracer.ts";
 
 /** `run:progress` is emitted for the first page committed, and then not before so many milliseconds have passed. */
 const progressIntervalMs = 1_000;
@@ -25,6 +35,8 @@ export interface Commit {
   readonly superseded?: readonly string[];
   /** The export's estimate of all its records. */
   readonly total?: number | undefined;
+  /** Which page of the run it is of; absent: of none, or of those before. */
+  readonly page?: number;
 }
 
 /** What a {@link RunProgress} needs. */
@@ -34,6 +46,7 @@ export interface ProgressDeps {
   readonly storage: Pick<Storage, "commitPage">;
   readonly clock: Clock;
   readonly emit: Emit<SchedulerEvents>;
+  readonly tracer: Tracer | undefined;
 }
 
 /** How far a run has got: its document, the places of its flow's imports, and the commits that move them. */
@@ -47,6 +60,8 @@ export class RunProgress {
   /** What the position says of imports is newer than what is committed. */
   #hasChanged = false;
   #emittedAt = -Infinity;
+  /** The newest page that was committed, by what commits said of it. */
+  #page = 0;
 
   constructor(deps: ProgressDeps) {
     this.#deps = deps;
@@ -126,7 +141,7 @@ export class RunProgress {
    * @throws `lease_lost` if another process took the run over.
    */
   async commit(commit: Commit): Promise<readonly Failure[]> {
-    const { clock, emit, lease, storage } = this.#deps;
+    const { clock, emit, lease, storage, tracer } = this.#deps;
     const { counts = noCounts, delivered = none, failures = none, places = none, superseded = none } = commit;
     const { generated = this.#run.numPagesGenerated, processed = 0, total } = commit;
     const position = this.#positionAfter(commit.position);
@@ -143,7 +158,9 @@ export class RunProgress {
       superseded,
     };
     const further = { ...(position === undefined ? {} : { position }), ...(total === undefined ? {} : { total }) };
-    const committed = await storage.commitPage(lease, { ...common, ...further });
+    const whole = { ...common, ...further };
+    if (commit.page !== undefined) this.#page = commit.page;
+    const committed = await (tracer === undefined ? storage.commitPage(lease, whole) : this.#traced(tracer, whole));
     if (committed === undefined) throw new LeaseLostError(lease._runId);
     this.#commits++;
     this.#run = committed.run;
@@ -152,6 +169,16 @@ export class RunProgress {
     if (processed > 0) this.#emitProgress(total);
     if (committed.failures.length > 0) emit("failures:stored", { run: committed.run, failures: committed.failures });
     return committed.failures;
+  }
+
+  #traced(tracer: Tracer, page: PageCommit): Promise<CommitResult | undefined> {
+    const { lease, storage } = this.#deps;
+    const step = { kind: "commit", run: this.#run, page: this.#page } as const;
+    return tracer.around(step, () => storage.commitPage(lease, page), {
+      returned: (committed) =>
+        committed === undefined ? refusedCommit(new LeaseLostError(lease._runId)) : { outcome: "committed" },
+      threw: refusedCommit,
+    });
   }
 
   #apply(changes: readonly PlaceChange[]): void {

@@ -8,6 +8,7 @@ import type { Run } from "../model/run.ts";
 import type { ClaimedRun, RunEnding, RunLease, Storage } from "../storage/storage.ts";
 import type { AutoRetry } from "./pass/settle.ts";
 import type { RetryPolicy } from "./retry.ts";
+import type { Tracer } from "./tracer.ts";
 
 /** Everything one run needs. */
 export interface RunJob {
@@ -26,6 +27,7 @@ export interface RunJob {
   readonly freeze: boolean;
   readonly newId: () => string;
   readonly log: Logger;
+  readonly tracer: Tracer | undefined;
   readonly emit: Emit<SchedulerEvents>;
 }
 

@@ -17,6 +17,7 @@ import type { ClaimRunResult, ClaimedRun, EndRunResult, RunEnding, RunLease, Sto
 import { executeRun } from "./execute-run.ts";
 import { type RetryRule, retry } from "./retry.ts";
 import type { RunJobStorage, RunLimits, RunResult } from "./run-job.ts";
+import { type ResultOf, type Tracer, distinctOrigins } from "./tracer.ts";
 
 /** Everything a runner needs. */
 export interface RunnerDeps {
@@ -31,6 +32,7 @@ export interface RunnerDeps {
   readonly processId: string;
   readonly newId: () => string;
   readonly log: Logger;
+  readonly tracer: Tracer | undefined;
   readonly emit: Emit<SchedulerEvents>;
   /** A run has ended here, completed, failed or canceled. */
   readonly onEnded: (ended: EndRunResult) => void;
@@ -66,6 +68,10 @@ interface Running {
   reason: AbortReason | undefined;
   /** Another process runs it now, and `lease:lost` was emitted. */
   lost: boolean;
+  /** As it was stored when it ended, or was given back; undefined until then. */
+  left: Run | undefined;
+  /** Why it failed, or was left to another process. */
+  error: unknown;
 }
 
 /** A claim that goes on; its run is aborted as soon as it is claimed, if it has a reason by then. */
@@ -191,16 +197,30 @@ export class Runner {
 
   async #runClaimed(claimed: ClaimedRun, claim: Claim): Promise<RunNextResult> {
     const lease = { _runId: claimed.run._id, token: claim.token };
-    const running: Running = { run: claimed.run, lease, abort: new AbortController(), reason: undefined, lost: false };
+    const state = { reason: undefined, lost: false, left: undefined, error: undefined };
+    const running: Running = { run: claimed.run, lease, abort: new AbortController(), ...state };
     this.#running.set(lease._runId, running);
     this.#claims.delete(claim);
     if (claim.reason !== undefined) this.abort(lease._runId, claim.reason);
     this.#planRenewal();
+    const { tracer } = this.#deps;
+    if (tracer === undefined) return this.#runToEnd(claimed, running);
+    const { flow, run } = claimed;
+    const step = { kind: "run", run, flow, origins: distinctOrigins([run.origin]) } as const;
+    return tracer.around(step, () => this.#runToEnd(claimed, running), {
+      returned: () => stepResultOf(running),
+      threw: (error) => ({ outcome: "lost", error }),
+    });
+  }
+
+  async #runToEnd(claimed: ClaimedRun, running: Running): Promise<RunNextResult> {
+    const { lease } = running;
     try {
       this.#deps.emit("run:started", { run: claimed.run });
       return await this.#conclude(claimed, running, await this.#execute(claimed, running));
     } catch (error) {
       if (!(error instanceof LeaseLostError)) throw error;
+      running.error = error;
       this.#lose(running);
       return false;
     } finally {
@@ -210,7 +230,7 @@ export class Runner {
   }
 
   async #execute(claimed: ClaimedRun, running: Running): Promise<RunResult> {
-    const { catalog, clock, freeze, limits, newId, log, emit } = this.#deps;
+    const { catalog, clock, freeze, limits, newId, log, tracer, emit } = this.#deps;
     const { flow, run } = claimed;
     const from = catalog.findExport(flow._exportId);
     if (from === undefined) return failed(run, new NotFoundError("export", flow._exportId));
@@ -222,7 +242,7 @@ export class Runner {
     }
     const { lease, abort } = running;
     const { signal } = abort;
-    const deps = { clock, emit, freeze, limits, log, newId, signal, yielder: this.#yielder };
+    const deps = { clock, emit, freeze, limits, log, newId, signal, tracer, yielder: this.#yielder };
     const job = { claimed, lease, export: from, imports, storage: this.#patientStorage, ...deps };
     try {
       return await executeRun(job);
@@ -240,10 +260,12 @@ export class Runner {
       const { notBefore } = result;
       if (await this.#release(running, result)) return notBefore === undefined ? false : { notBefore };
     }
+    running.error = result.error;
     if (result.error !== undefined) this.#logFailure(running.run, result.error);
     const ending = this.#endingOf(claimed, result);
     const ended = await this.#withRetries("endRun", () => this.#storage.endRun(running.lease, ending));
     if (ended === undefined) throw new LeaseLostError(running.lease._runId);
+    running.left = ended.run;
     this.#deps.onEnded(ended);
     return ended.more;
   }
@@ -252,6 +274,7 @@ export class Runner {
     const change = { ...(notBefore === undefined ? {} : { notBefore }), ...(waits === undefined ? {} : { waits }) };
     const released = await this.#withRetries("releaseRun", () => this.#storage.releaseRun(running.lease, change));
     if (released === undefined) return false;
+    running.left = released;
     this.#deps.emit("run:requeued", { run: released, reason: notBefore === undefined ? "stop" : "wait" });
     if (notBefore !== undefined) this.#deps.onWaiting(released._flowId, notBefore);
     return true;
@@ -339,6 +362,15 @@ const abortMessages: Readonly<Record<AbortReason, string>> = {
   stop: "the scheduler stops",
   lost: "another process has reclaimed the run",
 };
+
+/** How the step of a run went. */
+function stepResultOf({ error, left }: Running): ResultOf<"run"> {
+  if (left === undefined) return { outcome: "lost", error };
+  const { numError, numIgnore, numSuccess, status } = left;
+  const counts = { numSuccess, numError, numIgnore };
+  if (status === "failed") return { outcome: "failed", counts, error };
+  return { outcome: status === "completed" || status === "queued" ? status : "canceled", counts };
+}
 
 function failed(run: Run, error: PoundlockError): RunResult {
   return { end: "failed", run, error, ending: { imports: {}, places: [], needsResume: false } };

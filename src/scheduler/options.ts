@@ -16,6 +16,8 @@ import {
   wholeNumber,
 } from "../model/validate.ts";
 import { type Role, roles } from "../model/worker-process.ts";
+import { Tracer } from "../run/tracer.ts";
+import type { Tracing } from "../run/tracing.ts";
 import type { Storage } from "../storage/storage.ts";
 import { aliveMs } from "./maintenance/heartbeat.ts";
 
@@ -104,6 +106,8 @@ export interface SchedulerOptions {
    * @default the console, for warnings and errors
    */
   readonly logger?: Logger;
+  /** Watches what runs do: `openTelemetry()`, `diagnosticsChannel()`, or a host's own. It cannot harm a run. @default none */
+  readonly tracing?: Tracing;
   /** Makes ids; each has to be new, and later ones sort after earlier ones. @default the registry's */
   readonly newId?: () => string;
   /** From 0 up to but not including 1, for the jitter. @default Math.random */
@@ -129,10 +133,13 @@ export interface AutoRetryOptions {
 }
 
 /** Options with every default filled in. */
-export interface ResolvedOptions extends Required<Omit<SchedulerOptions, "retention" | "autoRetry" | "name">> {
+export interface ResolvedOptions extends Required<
+  Omit<SchedulerOptions, "retention" | "autoRetry" | "name" | "tracing">
+> {
   readonly name: string | undefined;
   readonly autoRetry: Required<AutoRetryOptions> | false;
   readonly retention: Required<Retention>;
+  readonly tracer: Tracer | undefined;
 }
 
 /** Where the registry's own parts stand in for options that are not given. */
@@ -179,6 +186,7 @@ const optionRules: Shape<SchedulerOptions> = {
   executor: v.optional(objectWith(["start", "wake", "stop"])),
   clock: v.optional(objectWith(["now", "setTimer", "yieldToEventLoop"])),
   logger: v.optional(objectWith(["debug", "info", "warn", "error"])),
+  tracing: v.optional(objectWith(["around"])),
   newId: v.optional(callable),
   random: v.optional(callable),
 };
@@ -221,6 +229,7 @@ export function resolveOptions(options: SchedulerOptions, inherited: RegistryDef
     ...{ roles: Object.freeze([...own]), name },
     ...{ maxWaitMs, maxOpenFailures, freezeRecords, positionMaxAgeMs, waitTimeoutMs },
     autoRetry: autoRetry === false ? autoRetry : resolvedAutoRetry(autoRetry),
+    tracer: options.tracing === undefined ? undefined : new Tracer(options.tracing),
     retention: Object.freeze({ days, runsPerFlow }),
   });
 }

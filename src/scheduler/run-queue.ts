@@ -2,6 +2,7 @@ import type { Clock } from "../clock.ts";
 import { BusyError, FlowDisabledError, NotFoundError } from "../errors.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Run, RunStart } from "../model/run.ts";
+import type { Tracer } from "../run/tracer.ts";
 import type { Storage } from "../storage/storage.ts";
 
 /** Everything a run queue needs. */
@@ -10,6 +11,7 @@ export interface RunQueueDeps {
   readonly clock: Clock;
   readonly newId: () => string;
   readonly maxQueued: number;
+  readonly tracer?: Pick<Tracer, "origin"> | undefined;
   readonly emit: Emit<SchedulerEvents>;
   /** Runs of this flow wait: some process is to execute them. */
   readonly wake: (flow: Pick<Run, "_flowId" | "_exportId">) => void;
@@ -25,9 +27,11 @@ export class RunQueue {
 
   /** @throws `not_found`, `flow_disabled`; `busy` if `maxQueued` runs of the flow wait. */
   async add(_flowId: string, start: Omit<RunStart, "_id" | "_flowId" | "queuedAt">): Promise<Run> {
-    const { clock, maxQueued, newId, storage } = this.#deps;
+    const { clock, maxQueued, newId, storage, tracer } = this.#deps;
     const queuedAt = new Date(clock.now()).toISOString();
-    const queued = await storage.queueRun({ _id: newId(), _flowId, queuedAt, ...start }, { maxQueued });
+    const origin = tracer?.origin();
+    const from = origin === undefined ? {} : { origin };
+    const queued = await storage.queueRun({ _id: newId(), _flowId, queuedAt, ...start, ...from }, { maxQueued });
     switch (queued.outcome) {
       case "missing":
         throw new NotFoundError("flow", _flowId);

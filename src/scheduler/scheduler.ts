@@ -114,6 +114,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     this.batches = new FailureBatches({ ...deps, queue: this.#queue, failures: this.#failures });
     const parts = [new LiveScheduler(deps), clockWatch, this.#unreadableRows, this.#flowWatch(), ...this.#parts(deps)];
     this.#lifecycle = new Lifecycle({ ...deps, exports: registry, runner: this.#runner, parts });
+    rest.tracer?.attach(this, (error, during) => this.#reportBackgroundError(error, during));
   }
 
   /** The registry whose flows it runs. */

@@ -40,6 +40,8 @@ export interface Arrival {
   readonly at: number;
   /** One for each flow that is to get it. */
   readonly starts: readonly RunStart[];
+  /** Where the request came from that it is of; 1 to 512 characters. */
+  readonly origin?: string;
   /** Records that could not be taken in, as failures of each import of each flow. */
   readonly failures?: readonly Failure[];
 }
@@ -88,6 +90,8 @@ export interface InboxPage {
   readonly records: readonly unknown[];
   /** `keys[i]` identifies `records[i]`: its event id, or the arrival's id and its place in it. */
   readonly keys: readonly string[];
+  /** The arrival's origin, if it had one. */
+  readonly origin?: string;
   /** Imports for which it was dropped; absent: none. */
   readonly droppedFor?: readonly string[];
 }

@@ -93,8 +93,9 @@ test("what is given is taken, and what is resolved is frozen", () => {
     ...{ executor, clock, newId: () => "other", random: () => 0 },
   } as const;
 
-  const { logger: _, ...resolved } = resolve(given);
+  const { logger: _, tracer, ...resolved } = resolve(given);
 
+  expect(tracer).toBeUndefined();
   expect(resolved).toStrictEqual(given);
   expect([resolved.retention, resolved.autoRetry].every(Object.isFrozen)).toBe(true);
 });
@@ -163,6 +164,7 @@ describe("out of range is", () => {
     executor: [...noParts, { start: () => undefined, wake: () => undefined }],
     clock: [...noParts, { now: () => 0 }, Date],
     logger: [...noParts, { info: () => undefined }, () => undefined],
+    tracing: [...noParts, { origin: () => "" }],
     newId: [...noParts, "id"],
     random: [...noParts, 0.5],
   };

@@ -3,6 +3,7 @@ import type { Storage } from "../../src/storage/storage.ts";
 import { StorageFailedError } from "../../src/errors.ts";
 import { silentLogger } from "../../src/model/logger.ts";
 import type { Chance } from "../support/chance.ts";
+import { oddTracer } from "../support/tracers.ts";
 import type { Plan } from "./plan.ts";
 
 /** What everything that happens in one process has to pass: it can be frozen (SIGSTOP) and shut for good (kill -9). */
@@ -199,8 +200,11 @@ export class Process {
     const { clock, gate } = this;
     const view = { ...parts.view, gate, clock, onCall: (call: StorageCall) => parts.view.onCall(this, call) };
     this.registry = new FlowRegistry({ storage: viewedStorage(parts.storage, view), clock, newId });
+    // Whatever a tracer does, every promise is kept.
+    const tracing = oddTracer(plan.seed);
     this.scheduler = new Scheduler(this.registry, {
       ...plan.options,
+      ...(tracing === undefined ? {} : { tracing }),
       logger: silentLogger,
       random: () => chance.next(),
     });

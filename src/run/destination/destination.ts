@@ -4,6 +4,7 @@ import type { Fault } from "../../model/failure.ts";
 import type { Import } from "../../model/host/import.ts";
 import type { Run } from "../../model/run.ts";
 import type { RetryPolicy } from "../retry.ts";
+import type { Tracer } from "../tracer.ts";
 import type { CallOrigin } from "./write-context.ts";
 
 /** A record that was not written. */
@@ -35,6 +36,7 @@ export interface Destination extends CallOrigin {
   /** The longest wait that a destination may ask for without being taken for unavailable. */
   readonly maxWaitMs: number;
   readonly backoff: RetryPolicy;
+  readonly tracer?: Tracer | undefined;
   /** Called before each wait for another attempt. */
   readonly onRetry: (attempt: number, delayMs: number, message: string) => void;
 }

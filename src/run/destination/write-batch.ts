@@ -7,6 +7,7 @@ import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
 import { outcomeOf } from "../../model/host/outcome.ts";
 import { longestWaitMs, retryDelay, waitMsOf } from "../retry.ts";
+import type { ResultOf, Tracer } from "../tracer.ts";
 import type { Batch } from "./batch.ts";
 import type { Destination, Halt, RecordError } from "./destination.ts";
 import { WriteContext } from "./write-context.ts";
@@ -83,7 +84,11 @@ export class BatchWriter {
         this.#leave(open, sent + attempt - 1);
         return;
       }
-      const answer = this.#read(await this.#call("write", open, attempt), open, attempt);
+      const { tracer } = this.#to;
+      const answer: Answer =
+        tracer === undefined
+          ? this.#read(await this.#call("write", open, attempt), open, attempt)
+          : await this.#traced(tracer, open, attempt);
       if (answer === allWritten) return;
       open = await this.#settle(answer, open, { attempt, sent: sent + attempt });
     }
@@ -98,10 +103,27 @@ export class BatchWriter {
     const reply = await this.#call("find", batch, 1);
     if (reply.kind !== "returned") {
       const error = messageOf(reply.error);
-      this.#to.log.warn({ importId: this.#to._importId, error }, "find failed, so the outcome stays unknown");
+      this.#to.log.warn({ error }, "find failed, so the outcome stays unknown");
       return undefined;
     }
     return this.#readFound(reply.value, batch);
+  }
+
+  #traced(tracer: Tracer, batch: Batch, attempt: number): Promise<Answer> {
+    const { _importId, run } = this.#to;
+    let result: ResultOf<"write"> = { outcome: "unknown" };
+    const work = async () => {
+      const reply = await this.#call("write", batch, attempt);
+      const ignoredBefore = this.numIgnored;
+      const answer = this.#read(reply, batch, attempt);
+      const halt = answer === halted ? this.#halt : undefined;
+      result = stepResultOf(reply, answer, { halt, size: batch.size, numIgnore: this.numIgnored - ignoredBefore });
+      return answer;
+    };
+    return tracer.around({ kind: "write", run, _importId, attempt, records: batch.size }, work, {
+      returned: () => result,
+      threw: (error) => ({ ...result, error }),
+    });
   }
 
   // A copy, whatever the array's own properties do.
@@ -167,7 +189,7 @@ export class BatchWriter {
   }
 
   #call(method: "write" | "find", batch: Batch, attempt: number): Promise<Reply> {
-    const { clock, import: into, log, _importId } = this.#to;
+    const { clock, import: into, log } = this.#to;
     const { writeTimeoutMs = defaultWriteTimeoutMs } = into;
     const context = new WriteContext(batch, attempt, this.#to);
     return new Promise((resolve) => {
@@ -180,7 +202,7 @@ export class BatchWriter {
         const error = new Error(`${method} did not return within ${writeTimeoutMs} ms`);
         context.abort(error);
         cancelTimer = clock.setTimer(() => {
-          log.warn({ importId: _importId, error: error.message }, `${method} ignored its signal, and is left behind`);
+          log.warn({ error: error.message }, `${method} ignored its signal, and is left behind`);
           settle({ kind: "timeout", error });
         }, timeoutGraceMs);
       }, writeTimeoutMs);
@@ -251,7 +273,7 @@ export class BatchWriter {
       case "expired":
       case undefined:
         // With its stack, since it may as well be a mistake in `write` itself; once, not for every attempt.
-        if (attempt === 1) log.warn({ importId: _importId, err: error }, "write threw, so its outcome is unknown");
+        if (attempt === 1) log.warn({ err: error }, "write threw, so its outcome is unknown");
         return wholeOf(batch, "unknown", error);
     }
   }
@@ -266,7 +288,7 @@ export class BatchWriter {
   #reportExcess(asked: unknown): void {
     if (excessReported.has(this.#to.attempts)) return;
     excessReported.add(this.#to.attempts);
-    const fields = { importId: this.#to._importId, afterMs: asked };
+    const fields = { afterMs: asked };
     this.#to.log.warn(
       fields,
       "afterMs is more than a day away, perhaps an instant instead of a duration: a day counts",
@@ -319,6 +341,23 @@ function wholeOf(batch: Batch, fault: Fault, error: unknown, afterMs = 0): Answe
     unwritten: batch.records.map((_, at) => ({ at, fault, error, ...wait })),
     isRejected: fault === "reject",
   };
+}
+
+/** How a call of `write` went, as a step. */
+function stepResultOf(
+  reply: Reply,
+  { isRejected, unwritten }: Answer,
+  { halt, size, numIgnore }: { readonly halt: Halt | undefined; readonly size: number; readonly numIgnore: number },
+): ResultOf<"write"> {
+  if (halt !== undefined) return { outcome: halt.kind === "violation" ? "violation" : "stop", error: halt.error };
+  const [first] = unwritten;
+  const counts = { numSuccess: size - unwritten.length - numIgnore, numError: unwritten.length, numIgnore };
+  if (first === undefined) return { outcome: "written", counts };
+  const isUniform = unwritten.length === size && unwritten.every(({ fault }) => fault === first.fault);
+  const outcome = isUniform ? first.fault : "mixed";
+  const failed = reply.kind === "returned" ? unwritten.find(({ fault }) => fault === "unknown") : first;
+  if (failed === undefined || isRejected) return { outcome, counts };
+  return { outcome, counts, error: failed.error ?? new Error("write gave no error") };
 }
 
 function isOk(result: unknown): result is { readonly ok: true; readonly ignored?: unknown } {

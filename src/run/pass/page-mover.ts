@@ -5,6 +5,7 @@ import type { StoredCheckpoint } from "../../model/place.ts";
 import type { Counts } from "../../model/run.ts";
 import { type ImportResult, type PauseReason, importPage } from "../destination/import-page.ts";
 import type { RunProgress } from "../progress.ts";
+import { type ResultOf, type Tracer, distinctOrigins } from "../tracer.ts";
 import type { CommittedPage, SourcePage } from "../source/source.ts";
 import { type DepartureDeps, Departures } from "./departures.ts";
 import { EarlyCommits } from "./early-commits.ts";
@@ -19,6 +20,7 @@ export interface PageMoverDeps extends DepartureDeps, PlaceMoveDeps {
   readonly progress: RunProgress;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  readonly tracer: Tracer | undefined;
   readonly newId: () => string;
   readonly codec: Codec | undefined;
   readonly autoRetry: AutoRetry | false;
@@ -33,6 +35,13 @@ export interface PageMoverDeps extends DepartureDeps, PlaceMoveDeps {
 
 /** What of a page is committed together. */
 interface PageShare extends PageStep {
+  readonly place: PagePlace;
+}
+
+/** Where a page stands among those of its run. */
+export interface PagePlace {
+  /** Which one it is, from 1 on. */
+  readonly nth: number;
   /** Pages read by now. */
   readonly generated: number;
 }
@@ -82,13 +91,41 @@ export class PageMover {
     return this.#withoutCheckpoint;
   }
 
-  /** Settles a page for every import that is still read for, and commits it. `generated`: pages read by now. */
-  async move(page: SourcePage, generated: number): Promise<void> {
+  /** Settles a page for every import that is still read for, and commits it. */
+  move(page: SourcePage, place: PagePlace): Promise<unknown> {
+    const { progress, tracer } = this.#deps;
+    if (tracer === undefined) return this.#move(page, place);
+    const { run } = progress;
+    const { batch, origins = none } = page;
+    const step = {
+      kind: "page",
+      run,
+      page: place.nth,
+      records: batch.size,
+      origins: distinctOrigins(origins),
+    } as const;
+    return tracer.around(step, () => this.#move(page, place), {
+      returned: (isSettled) => this.#moved(run, isSettled ? "settled" : "unsettled"),
+      threw: (error) => ({ ...this.#moved(run, "failed"), error }),
+    });
+  }
+
+  #moved(before: Counts, outcome: ResultOf<"page">["outcome"]): ResultOf<"page"> {
+    const { numError, numIgnore, numSuccess } = this.#deps.progress.run;
+    const counts = {
+      numSuccess: numSuccess - before.numSuccess,
+      numError: numError - before.numError,
+      numIgnore: numIgnore - before.numIgnore,
+    };
+    return { outcome, counts };
+  }
+
+  async #move(page: SourcePage, place: PagePlace): Promise<boolean> {
     const wanted = this.#recipientsFor(page);
     if (this.#deps.hasKeys && page.failures === undefined && page.batch.size > 0) await loadOpen(wanted);
     this.#hasMoved = true;
     const checkpoint = this.#storedCheckpoint(page);
-    const share = { page, checkpoint, generated, pages: this.#pages + 1, _runId: this.#start._runId };
+    const share = { page, checkpoint, place, pages: this.#pages + 1, _runId: this.#start._runId };
     const [only] = wanted;
     // One import waits for no other.
     const isSettled =
@@ -98,6 +135,7 @@ export class PageMover {
     this.#advance(page, checkpoint);
     if (page.read !== undefined && isSettled && this.#recipients.every(isCurrent))
       await this.#deps.onCommitted?.(page.read);
+    return isSettled;
   }
 
   async #moveTo(recipient: Recipient, share: PageShare): Promise<boolean> {
@@ -194,7 +232,7 @@ export class PageMover {
 
   // True if every import of the pass has settled the page, or has left. `isRest`: no other part of it is still to come.
   async #commit(share: PageShare, parts: readonly Part[], isRest: boolean): Promise<boolean> {
-    const { generated, page } = share;
+    const { page, place } = share;
     const shares: Share[] = [];
     for (const part of parts) {
       const settled = this.#settled(page, part);
@@ -207,7 +245,8 @@ export class PageMover {
       for (const { recipient, settled } of shares) this.#deps.progress.addFailed(recipient._importId, settled);
     const { places, position } = this.#moves.after(share, shares, excluded, isLast);
     const failures = await this.#deps.progress.commit({
-      generated,
+      generated: place.generated,
+      page: place.nth,
       processed: isLast ? 1 : 0,
       counts: countsOf(shares),
       places,

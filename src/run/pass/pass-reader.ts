@@ -135,7 +135,7 @@ export class PassReader {
   }
 
   #pass(start: PassStart, recipients: readonly Recipient[], kind: SourceKind, wantedUntil: Json | undefined): Pass {
-    const { clock, claimed, emit, export: from, limits, newId, signal, storage, yielder } = this.#job;
+    const { clock, claimed, emit, export: from, limits, newId, signal, storage, tracer, yielder } = this.#job;
     const { flow } = claimed;
     const reading = new ReadSignal(signal);
     const { limit } = this.#progress.run;
@@ -146,7 +146,7 @@ export class PassReader {
     const until = start.catchesUp ? wantedUntil : undefined;
     return new Pass(
       {
-        ...{ clock, emit, newId, reading, signal, until, yielder },
+        ...{ clock, emit, newId, reading, signal, tracer, until, yielder },
         ...{ progress: this.#progress, codec: from.codec, ownPosition: this.#ownPosition, limit: left },
         beginsSettled,
         ...{ prefetch: limits.prefetch, maxFailures: limits.maxFailures, maxOpenFailures: limits.maxOpenFailures },

@@ -5,6 +5,7 @@ import { PageMover, type PageMoverDeps } from "./page-mover.ts";
 import type { PassStart } from "./passes.ts";
 import { ReadAhead } from "../source/read-ahead.ts";
 import type { ReadSignal } from "../source/read-signal.ts";
+import { tracedSource } from "../source/traced-source.ts";
 import { type Recipient, isAwaited } from "./recipient.ts";
 import type { Source, SourcePage } from "../source/source.ts";
 
@@ -60,20 +61,22 @@ export class Pass {
 
   /** @throws `lease_lost`, `export_failed`, `contract_violation` of the export, and what the storage throws. */
   async run(): Promise<PassEnd> {
-    const { beginsSettled, limit, open, prefetch, progress, reading, signal, yielder } = this.#deps;
+    const { beginsSettled, limit, open, prefetch, progress, reading, signal, tracer, yielder } = this.#deps;
     // A function, as the signal may abort at every await.
     const isAborted = () => signal.aborted;
     if (isAborted()) return "aborted";
     if (limit <= 0) return this.#through();
     const readBefore = progress.run.numPagesGenerated;
-    const pages = new ReadAhead(open(reading), prefetch, signal);
+    const source = tracer === undefined ? open(reading) : tracedSource(open(reading), tracer, progress);
+    const pages = new ReadAhead(source, prefetch, signal);
     let left = limit;
+    let nth = readBefore;
     try {
       for (let page = await pages.next(); page !== undefined; page = await pages.next()) {
         if (isAborted()) return "aborted";
         const isCounted = beginsSettled && !this.hasRead;
         const part = cut(page, left);
-        await this.#mover.move(part, readBefore + pages.read);
+        await this.#mover.move(part, { nth: ++nth, generated: readBefore + pages.read });
         if (!isCounted) left -= page.batch.size;
         const end = this.#endAfter(left) ?? (this.#start.catchesUp ? await this.#endOfCatchUp(part) : undefined);
         if (end !== undefined) return end;

@@ -44,11 +44,13 @@ export class InboxSource implements Source {
     const eventKeys = entries.flatMap((entry) => entry.keys);
     const defaultKeyOf = (index: number) => itemAt(eventKeys, index);
     const keys = pageKeys(records, this.#from.export, { defaultKeyOf, problems, name: `inbox page ${through}` });
+    const origins = entries.flatMap(({ origin }) => origin ?? []);
     const excluded = new Set(entries.flatMap(({ droppedFor = [] }) => droppedFor));
     return {
       batch: new Batch(records, { ...keys, mutable, page: ++this.#page }),
       ...(this.#from.moves ? { inboxThrough: through } : {}),
       ...(excluded.size === 0 ? {} : { excluded }),
+      ...(origins.length === 0 ? {} : { origins }),
     };
   }
 

@@ -17,6 +17,8 @@ export interface SourcePage {
   readonly excluded?: ReadonlySet<string>;
   /** The stored failures this page is made of, record by record, and the one import they are for. */
   readonly failures?: FailureOrigin;
+  /** Where the requests came from that its records arrived with. */
+  readonly origins?: readonly string[];
   /** As the export gave it, if the export is to be called once it is committed. */
   readonly read?: CommittedPage;
 }

@@ -1,5 +1,5 @@
 import type { Clock } from "../../clock.ts";
-import { BusyError, FlowDisabledError, InvalidRequestError, NotFoundError } from "../../errors.ts";
+import { BusyError, FlowDisabledError, InvalidRequestError, NotFoundError, isPoundlockError } from "../../errors.ts";
 import type { Emit, SchedulerEvents } from "../../events.ts";
 import type { AcceptOptions, AcceptResult } from "../../model/host/export.ts";
 import type { Logger } from "../../model/logger.ts";
@@ -7,6 +7,7 @@ import type { Flow } from "../../model/flow/flow.ts";
 import { longestKey, unstorable } from "../../model/validate.ts";
 import type { Run } from "../../model/run.ts";
 import { itemAt } from "../../model/item-at.ts";
+import type { StepReading, Tracer } from "../../run/tracer.ts";
 import type { AppendInboxFlowResult, Arrival, Storage } from "../../storage/storage.ts";
 import { type ArrivalPage, arrivalOf, failuresOf, sortArrival } from "./arrival.ts";
 import type { Duties } from "../duties.ts";
@@ -25,6 +26,7 @@ export interface IntakeDeps {
   readonly dedupeWindowMs: number;
   readonly newId: () => string;
   readonly log: Logger;
+  readonly tracer?: Tracer | undefined;
   readonly emit: Emit<SchedulerEvents>;
   /** Runs of this flow wait: some process is to execute them. */
   readonly wake: (flow: Pick<Run, "_flowId" | "_exportId">) => void;
@@ -39,6 +41,20 @@ interface Takers {
   /** Ids of flows whose documents cannot be read: what arrives waits for them until they are repaired. */
   readonly unreadable: readonly string[];
 }
+
+/** What is refused because of what was sent, or to whom. */
+const refusals = ["busy", "flow_disabled", "invalid_request", "not_found"];
+
+const accepting: StepReading<"accept", AcceptResult> = {
+  returned: ({ accepted, duplicates }) => ({
+    outcome: "accepted",
+    counts: { numSuccess: accepted, numError: 0, numIgnore: duplicates },
+  }),
+  threw: (error) => ({
+    outcome: isPoundlockError(error) && refusals.includes(error.code) ? "refused" : "failed",
+    error,
+  }),
+};
 
 interface Arriving extends AcceptOptions {
   /** Whether records have to fit the export's schema, `key` and `version`. */
@@ -71,7 +87,15 @@ export class Intake {
     return this.#accept(_exportId, records, { ...options, isChecked: true });
   }
 
-  async #accept(_exportId: string, records: readonly unknown[], options: Arriving): Promise<AcceptResult> {
+  #accept(_exportId: string, records: readonly unknown[], options: Arriving): Promise<AcceptResult> {
+    const { tracer } = this.#deps;
+    if (tracer === undefined) return this.#takeIn(_exportId, records, options);
+    // What arrives from a host's code may be anything.
+    const step = { kind: "accept", _exportId, records: Array.isArray(records) ? records.length : 0 } as const;
+    return tracer.around(step, () => this.#takeIn(_exportId, records, options), accepting);
+  }
+
+  async #takeIn(_exportId: string, records: readonly unknown[], options: Arriving): Promise<AcceptResult> {
     const { maxInboxPages } = this.#deps;
     const source = this.#deps.exports.findExport(_exportId);
     if (source === undefined) throw new NotFoundError("export", _exportId);
@@ -112,7 +136,9 @@ export class Intake {
     { copies, kept, unstorable: odd }: ArrivalPage,
     { _exportId, flows, unreadable, ids }: Takers & { _exportId: string; ids: readonly string[] | undefined },
   ): Arrival {
-    const { clock, log, newId } = this.#deps;
+    const { clock, log, newId, tracer } = this.#deps;
+    const origin = tracer?.origin();
+    const from = origin === undefined ? {} : { origin };
     const now = clock.now();
     const at = new Date(now).toISOString();
     const _id = newId();
@@ -122,6 +148,7 @@ export class Intake {
       _flowId,
       trigger: "realtime" as const,
       queuedAt: at,
+      ...from,
     }));
     const failures = failuresOf(odd, flows, { at, defaultKeyOf, newId });
     for (const { problem } of odd)
@@ -130,7 +157,7 @@ export class Intake {
         "a record that arrived cannot be kept: it is stored as a failure",
       );
     return {
-      ...{ _id, _exportId, records: copies, at: now, starts },
+      ...{ _id, _exportId, records: copies, at: now, starts, ...from },
       ...(ids === undefined ? {} : { ids: kept.map((index) => itemAt(ids, index)) }),
       ...(failures.length === 0 ? {} : { failures }),
     };

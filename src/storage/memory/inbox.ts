@@ -34,6 +34,7 @@ export class Inbox {
       at: arrival.at,
       records: Object.freeze(fresh.map((index) => arrival.records[index])),
       keys: Object.freeze(fresh.map((index) => arrival.ids?.[index] ?? `${arrival._id}/${index}`)),
+      ...(arrival.origin === undefined ? {} : { origin: arrival.origin }),
     });
     const entry = { seq, page };
     this.pages.add(entry);

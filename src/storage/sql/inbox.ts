@@ -24,11 +24,11 @@ import type { AppendInboxFlowResult, AppendInboxResult, Arrival, InboxDrop, Inbo
 
 /** @see InboxStorage.appendInbox */
 export function appendInbox(arrival: Arrival, rule: InboxRule): Transaction<AppendInboxResult> {
-  const { _id, _exportId, at } = arrival;
+  const { _id, _exportId, at, origin } = arrival;
   const ids = arrival.ids?.map(storedId);
   const records = [...arrival.records];
   // In most arrivals nothing is known before, and all of it is stored for every flow.
-  const page = { _id, at, ids, records, whole: storeValue(records) };
+  const page = { _id, at, ids, origin, records, whole: storeValue(records) };
   const starts = arrival.starts.map((start) => ({ ...start }));
   const failures = (arrival.failures ?? []).map(failureToKeep);
   return function* () {
@@ -63,13 +63,14 @@ interface ArrivedPage {
   readonly _id: string;
   readonly at: number;
   readonly ids: readonly string[] | undefined;
+  readonly origin: string | undefined;
   readonly records: readonly unknown[];
   readonly whole: StoredValue;
 }
 
 function* appendFor(
   { start, row }: Taker,
-  { _id, at, ids, records, whole }: ArrivedPage,
+  { _id, at, ids, origin, records, whole }: ArrivedPage,
   { dedupeAfter }: InboxRule,
 ): TransactionBody<AppendInboxFlowResult> {
   const { _flowId } = start;
@@ -78,7 +79,7 @@ function* appendFor(
   if (fresh.length > 0) {
     const kept = duplicates === 0 ? whole : storeValue(fresh.map((index) => records[index]));
     const freshIds = ids && fresh.map((index) => itemAt(ids, index));
-    yield* addPage(_flowId, { arrivalId: _id, at, ids: freshIds, size: fresh.length, kept });
+    yield* addPage(_flowId, { arrivalId: _id, at, ids: freshIds, origin, size: fresh.length, kept });
   }
   const appended = { _flowId, duplicates, pages: row.inbox_pages + (fresh.length > 0 ? 1 : 0) };
   if (row.waits !== null || row.started !== null || !(yield* isWanted(_flowId, at))) return appended;
@@ -197,7 +198,7 @@ export function lastPageFor(
 /** Asks for {@link InboxRow}s: of pages after one, up to and including another one. */
 export function inboxPages(_flowId: string, after: number, through: number): Statement {
   return statement(
-    `select seq, arrival_id, arrived_at, ids, records, records_bytes from poundlock_inbox
+    `select seq, arrival_id, arrived_at, ids, origin, records, records_bytes from poundlock_inbox
       where (flow_id, seq) <= (?, ?) and (flow_id, seq) > (?, ?) and size > 0 order by flow_id, seq`,
     ...[_flowId, through, _flowId, after],
   );
@@ -224,6 +225,7 @@ export interface InboxRow {
   readonly arrived_at: number;
   /** JSON: for each record its event id; null if they came without. */
   readonly ids: string | null;
+  readonly origin: string | null;
   readonly records: string | null;
   readonly records_bytes: Uint8Array | null;
 }
@@ -249,7 +251,7 @@ export interface DropRow {
  * @throws UnreadableRowError
  */
 export function inboxPageOf(row: InboxRow, drops: readonly DropRow[]): InboxPage {
-  const { seq, arrival_id, arrived_at, records: text, records_bytes: bytes } = row;
+  const { seq, arrival_id, arrived_at, origin, records: text, records_bytes: bytes } = row;
   const records = storedIn("inbox", arrival_id, { text, bytes });
   const keys = Array.isArray(records) ? keysIn(row, records) : undefined;
   if (!Array.isArray(records) || keys?.length !== records.length)
@@ -257,6 +259,7 @@ export function inboxPageOf(row: InboxRow, drops: readonly DropRow[]): InboxPage
   const droppedFor = drops.filter(({ page_seq }) => page_seq === seq).map(({ import_id }) => import_id);
   return Object.freeze({
     ...{ _id: arrival_id, cursor: String(seq), at: arrived_at, records, keys: Object.freeze(keys) },
+    ...(origin === null ? {} : { origin }),
     ...(droppedFor.length === 0 ? {} : { droppedFor: Object.freeze(droppedFor) }),
   });
 }
@@ -386,19 +389,21 @@ function* addPage(
     readonly arrivalId: string;
     readonly at: number;
     readonly ids: readonly string[] | undefined;
+    readonly origin: string | undefined;
     readonly size: number;
     readonly kept: StoredValue;
   },
 ): TransactionBody<void> {
-  const { arrivalId, at, ids, size, kept } = page;
+  const { arrivalId, at, ids, origin = null, size, kept } = page;
   const weight = (kept.text?.length ?? 0) + (kept.bytes?.byteLength ?? 0);
   // The flow is locked, so pages of an inbox are numbered in the order in which they are committed: a run that settles
   // up to a page has seen all before it.
   yield* execute(`update poundlock_flows set inbox_pages = inbox_pages + 1 where id = ?`, _flowId);
   yield* execute(
-    `insert into poundlock_inbox (flow_id, arrival_id, arrived_at, size, weight, ids, records, records_bytes)
-      values (?, ?, ?, ?, ?, ?, ?, ?)`,
-    ...[_flowId, arrivalId, at, size, weight, ids === undefined ? null : `[${ids.join(",")}]`, kept.text, kept.bytes],
+    `insert into poundlock_inbox (flow_id, arrival_id, arrived_at, size, weight, ids, origin, records, records_bytes)
+      values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ...[_flowId, arrivalId, at, size, weight, ids === undefined ? null : `[${ids.join(",")}]`, origin],
+    ...[kept.text, kept.bytes],
   );
 }
 

@@ -33,6 +33,8 @@ const versions: readonly Version[] = [
   { statements: statesOfFlows, move: findFailing },
   // What was moved by hour; flows found by a part of their name.
   { statements: statisticsAndNames, move: noteNames },
+  // Where an arrival came from.
+  { statements: ({ text }) => [`alter table poundlock_inbox add column origin ${text}`] },
 ];
 
 function firstVersion(dialect: Dialect): readonly string[] {

@@ -226,6 +226,22 @@ export const inboxStorageCases: readonly StorageCase[] = [
     },
   ),
 
+  on("readInbox returns where a page came from, and none for one that came from nowhere", async (storage) => {
+    await addFlow(storage);
+    const origin = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const starts = [{ ...realtimeStart("start"), origin }];
+    await append(storage, arrivalOf("1", { origin, starts }));
+    await append(storage, arrivalOf("2"));
+
+    const [first, second] = await storage.readInbox("flow", { maxRecords: 10 });
+    const run = await storage.findRun("start");
+    const { run: claimed } = await take(storage);
+
+    assert.equal(first?.origin, origin);
+    assert.equal(defined(second).origin, undefined);
+    assert.deepEqual([run?.origin, claimed.origin], [origin, origin]);
+  }),
+
   on("readInbox returns keys: a record's event id, or else its arrival's id and its place in it", async (storage) => {
     await addFlow(storage);
     await append(storage, arrivalOf("1", { ids: ["x", "y"] }));
