@@ -1,12 +1,18 @@
+import { PoundlockError } from "../../errors.ts";
 import type { RunProgress } from "../progress.ts";
 import type { StepReading, Tracer } from "../tracer.ts";
 import { PositionExpired, ResumeLater, type Source, type SourcePage } from "./source.ts";
 
+// What host code threw, without the class that says where.
 const reading: StepReading<"read", SourcePage | undefined> = {
-  returned: (page) => (page === undefined ? { outcome: "end" } : { outcome: "page" }),
+  returned: (page) => {
+    if (page === undefined) return { outcome: "end" };
+    return { outcome: "page", counts: { numSuccess: page.batch.size, numError: 0, numIgnore: 0 } };
+  },
   threw: (error) => {
     if (error instanceof ResumeLater) return { outcome: "retry", error: error.cause };
-    return { outcome: error instanceof PositionExpired ? "expired" : "failed", error };
+    const cause = error instanceof PoundlockError || error instanceof PositionExpired ? (error.cause ?? error) : error;
+    return { outcome: error instanceof PositionExpired ? "expired" : "failed", error: cause };
   },
 };
 

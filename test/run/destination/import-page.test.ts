@@ -425,7 +425,7 @@ describe("several imports", () => {
     expect(seen).toEqual([[{ id: "a", tags: [] }], [{ id: "a", tags: [] }], [{ id: "a", tags: [] }]]);
   });
 
-  test("each is given the flow, the run and a logger that names both", async () => {
+  test("each is given the flow, the run and a logger that names both and the import", async () => {
     const lines: object[] = [];
     const logger = {
       debug: () => undefined,
@@ -446,6 +446,6 @@ describe("several imports", () => {
     const run = await harness.move();
 
     expect(seen).toEqual([run._flowId, run._id, "running"]);
-    expect(lines[0]).toEqual({ flowId: run._flowId, runId: run._id, rows: 1 });
+    expect(lines[0]).toEqual({ flowId: run._flowId, runId: run._id, importId: "sink", rows: 1 });
   });
 });
