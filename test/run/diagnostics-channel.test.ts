@@ -6,7 +6,11 @@ import { arrayExport, collectingImport, scriptedImport } from "../../src/testing
 import { Harness, upTo } from "../support/harness.ts";
 
 const kinds = ["accept", "run", "read", "page", "write", "commit"] as const;
-type Message = { readonly step: Step; readonly result?: unknown; readonly error?: unknown };
+interface Message {
+  readonly step: Step;
+  readonly result?: unknown;
+  readonly error?: unknown;
+}
 
 const exports = { from: arrayExport(upTo(1)) };
 const imports = { sink: collectingImport<number>() };
@@ -56,7 +60,7 @@ describe("diagnosticsChannel publishes each step", () => {
   });
 
   test("and its error, if it failed", async () => {
-    const sink = scriptedImport<number>(() => Promise.reject(stop(new Error("revoked")) as Error));
+    const sink = scriptedImport<number>(() => Promise.reject(stop(new Error("revoked"))));
     const harness = new Harness({ exports, imports: { sink }, options: { tracing: diagnosticsChannel() } });
 
     await harness.move();
