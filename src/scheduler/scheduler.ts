@@ -109,8 +109,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
       onRound: () => this.#refreshAllListening(),
     });
     this.#waiters = new RunWaiters({ ...deps, state: () => this.state });
-    this.#deliveries = new Deliveries(deps);
-    this.#failures = new Failures(deps);
+    [this.#deliveries, this.#failures] = [new Deliveries(deps), new Failures(deps)];
     this.batches = new FailureBatches({ ...deps, queue: this.#queue, failures: this.#failures });
     const parts = [new LiveScheduler(deps), clockWatch, this.#unreadableRows, this.#flowWatch(), ...this.#parts(deps)];
     this.#lifecycle = new Lifecycle({ ...deps, exports: registry, runner: this.#runner, parts });

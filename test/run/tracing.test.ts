@@ -168,6 +168,7 @@ test("host code runs inside its step: also after yields, awaits and timers, side
 describe("how a write went is one word:", () => {
   const nope = (fault: "retry" | "reject" | "unknown"): Result => ({ ok: false, fault, error: new Error(fault) });
   const broken = new TypeError("broken");
+  const nothing = undefined as unknown as Error;
   const cases: [outcome: string, does: string, script: WriteScript<number>, error: unknown][] = [
     ["written", "returns nothing", () => undefined, undefined],
     ["written", "leaves a record out", () => [{ ok: true }, { ok: true, ignored: true }], undefined],
@@ -183,7 +184,7 @@ describe("how a write went is one word:", () => {
       expect.objectContaining({ code: "contract_violation" }),
     ],
     ["unknown", "throws anything", () => Promise.reject(broken), broken],
-    ["unknown", "throws nothing", () => Promise.reject(undefined), new Error("write gave no error")],
+    ["unknown", "throws nothing", () => Promise.reject(nothing), new Error("write gave no error")],
     ["retry", "throws retryLater", () => Promise.reject(retryLater(broken)), broken],
     ["reject", "throws reject", () => Promise.reject(reject(broken)), undefined],
     [
