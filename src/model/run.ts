@@ -130,7 +130,7 @@ export interface RetrySelection {
 /** What is chosen when a run joins its flow's queue. */
 export type RunStart = Pick<
   Run,
-    | "_id"
+  | "_id"
   | "_flowId"
   | "trigger"
   | "queuedAt"
