@@ -40,7 +40,7 @@ const bundled = new Set<string>();
 const licenses: Plugin = {
   name: "licenses",
   setup(build) {
-    build.onLoad({ filter: /[\\/]node_modules[\\/].*\.js$/ }, async ({ path }) => {
+    build.onLoad({ filter: /[\\/]node_modules[\\/].*\.m?js$/ }, async ({ path }) => {
       const [folder] = /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(path) ?? [];
       if (folder !== undefined) bundled.add(folder);
       // Their comments would be a tenth of the build.

@@ -13,7 +13,7 @@ import { importedPeers, inProject, manifest, node, pack, pinned, root, run, runC
 import { dueTimes } from "./due-times.mjs";
 
 /** In bytes. What is over it needs a reason, which goes into the commit that raises it. */
-const budget = { tarball: 1_100_000, unpacked: 4_300_000, installed: 7_000_000 };
+const budget = { tarball: 1_300_000, unpacked: 5_000_000, installed: 8_000_000 };
 
 const { default: options } = await tsImport("../../tsup.config.ts", import.meta.url);
 const entries = Object.keys(options.entry);
@@ -170,7 +170,8 @@ const loadsEveryEntry = async () =>
       everyEntry(names, (name) => `require("${name}")`),
     );
     const outfile = join(folder, "every-bundle.cjs");
-    await esbuild({ ...toCommonJs, entryPoints: [join(folder, "every.cjs")], outfile });
+    // graphile-worker reads configurations in TypeScript where that is installed.
+    await esbuild({ ...toCommonJs, external: ["typescript"], entryPoints: [join(folder, "every.cjs")], outfile });
     const commonJs = ["--no-experimental-require-module"];
     const found = await Promise.all(
       [["every.mjs"], [...commonJs, "every.cjs"], [...commonJs, outfile]].map((args) => node(args, folder)),

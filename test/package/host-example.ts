@@ -190,7 +190,7 @@ async function cases(): Promise<void> {
     ran++;
   };
   const openMyStorage = () => new MemoryStorage();
-  for (const { title, run } of storageCases(openMyStorage, { durable: false })) await test(title, run); // any test runner
+  for (const { title, run } of storageCases(openMyStorage, { durable: false, changes: true })) await test(title, run); // any test runner
   for (const { title, run } of executorCases(() => new LocalExecutor())) await test(title, run);
   const kinds = [
     typeof ManualClock,
