@@ -44,7 +44,7 @@ import { listFlows } from "./storage/flow-list.ts";
 import type { FlowHidden, ListResult, Storage } from "./storage/storage.ts";
 
 /** Rows of a deleted flow that are removed in one call. */
-const purgedAtOnce = 1_000;
+const purgedAtOnce = 200;
 
 /** Which exports, imports and flows exist. */
 export class FlowRegistry<X extends Exports = Exports, M extends Imports = Imports> extends Events<RegistryEvents> {

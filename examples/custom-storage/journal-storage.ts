@@ -56,6 +56,8 @@ export async function openJournalStorage(path: string): Promise<Storage> {
   const own = {
     capabilities: Object.freeze({ durable: true, shared: false }),
     close: () => (closing ??= last.then(() => file.close())),
+    // An optional part, for storages that several processes share.
+    changes: undefined,
   };
   return new Proxy<Storage>(memory, {
     get(target, name) {

@@ -107,7 +107,7 @@ export interface FlowDeletion {
   readonly expected?: string;
   /** When its waiting runs end. */
   readonly at: number;
-  /** Rows that are removed in the same call; 0 leaves all of them to `purgeFlows`. @default 1,000 */
+  /** Rows that are removed in the same call; 0 leaves all of them to `purgeFlows`. @default 200 */
   readonly limit?: number;
 }
 

@@ -200,7 +200,8 @@ describe("every route", () => {
 
     const { status, json } = await api.send(method, `${path}?hunter2=x`);
 
-    expect([status, json]).toMatchObject([400, { errors: [{ code: "invalid_request", field: "hunter2" }] }]);
+    const refused: unknown = expect.objectContaining({ code: "invalid_request", field: "hunter2" });
+    expect([status, json]).toMatchObject([400, { errors: expect.arrayContaining([refused]) }]);
   });
 
   test.each(withBody)("%s refuses what is no JSON, or says that it is something else", async (_n, method, template) => {

@@ -115,6 +115,24 @@ describe("GET /statistics", () => {
   });
 });
 
+test.each(["/statistics", "/statistics?", "/statistics?#part"])(
+  "%s says which parameters are missing",
+  async (path) => {
+    const { api } = await setUp();
+
+    const { status, json } = await api.send("GET", path);
+
+    const messages = (json as { errors: { message: string }[] }).errors.map(({ message }) => message);
+    expect([status, messages]).toEqual([
+      400,
+      [
+        "from: expected a time such as 2030-01-01T12:00:00Z, found nothing",
+        "until: expected a time such as 2030-01-01T12:00:00Z, found nothing",
+      ],
+    ]);
+  },
+);
+
 describe("a list of flows", () => {
   test("is of those with a part of their name, or in a state", async () => {
     const { api } = await setUp();

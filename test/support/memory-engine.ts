@@ -68,6 +68,8 @@ export class MemoryEngine implements Engine {
 
   async close(): Promise<void> {
     this.isOpen = false;
+    // One that is lost has no connections to end.
+    await this.#queue.respond().catch(() => undefined);
   }
 
   async #serve(desk: Desk): Promise<void> {

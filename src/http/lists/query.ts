@@ -179,15 +179,18 @@ export function readQuery(
   ignored: readonly string[] = [],
 ): Record<string, unknown> {
   const at = url.indexOf("?");
-  if (at === -1 || at === url.length - 1) return {};
+  const text = at === -1 ? "" : url.slice(at + 1).replace(/#.*$/s, "");
+  if (text === "" && !asksForSome(schema)) return {};
   const problems: Problem[] = [];
-  const parameters = new URLSearchParams(url.slice(at + 1).replace(/#.*$/s, ""));
+  const parameters = new URLSearchParams(text);
   for (const name of ignored) parameters.delete(name);
   const given = collect(parameters, Object.keys(schema.entries), problems);
   const parsed = v.safeParse(schema, given);
   for (const issue of parsed.issues ?? []) {
     const name = String(v.getDotPath(issue));
-    problems.push(problem(name, `expected ${issue.message}, found ${formatValue(given[name])}`));
+    const isMissing = given[name] === undefined;
+    const expected = isMissing ? expectedOf(schema, name) : issue.message;
+    problems.push(problem(name, `expected ${expected}, found ${isMissing ? "nothing" : formatValue(given[name])}`));
   }
   const query = parsed.output as Record<string, unknown>;
   if (problems.length === 0 && query.include !== undefined && query.exclude !== undefined)
@@ -197,6 +200,18 @@ export function readQuery(
 }
 
 const noParameters = v.object({});
+
+/** Whether a request without parameters lacks some. */
+function asksForSome(schema: QuerySchema): boolean {
+  for (const name in schema.entries) if (schema.entries[name]?.type !== "optional") return true;
+  return false;
+}
+
+/** What a parameter that is missing should have been, in the words of its own rule. */
+function expectedOf(schema: QuerySchema, name: string): string {
+  const rule = schema.entries[name];
+  return (rule === undefined ? undefined : v.safeParse(rule, undefined).issues?.[0].message) ?? "a value";
+}
 
 /** Parameters that clients write with commas, or once for each value. */
 const repeatable = new Set(["include", "exclude"]);

@@ -67,7 +67,7 @@ const pageSize = 1_000;
 const changeSize = 100;
 
 /** Rows of deleted flows that are removed in one call: small ones, of which a flow may have a million. */
-const purgeSize = 1_000;
+const purgeSize = 200;
 
 /**
  * Finds what got lost: runs whose process died, inboxes whose run failed, waiting runs whose wake-up never came. And

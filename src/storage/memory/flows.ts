@@ -81,7 +81,7 @@ function followChange(state: MemoryState, before: Flow, now: Flow, at: number): 
 export function deleteFlow(
   state: MemoryState,
   _id: string,
-  { at, expected, limit = 1_000 }: FlowDeletion,
+  { at, expected, limit = 200 }: FlowDeletion,
 ): DeleteFlowResult {
   const flow = state.flows.get(_id);
   if (flow === undefined) return { outcome: "missing" };

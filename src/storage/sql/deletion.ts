@@ -16,7 +16,7 @@ import type { DeleteFlowResult, FlowDeletion } from "../storage.ts";
 // id are gone. Whoever removes a portion has locked the row.
 
 /** Rows that are removed with a flow at once. */
-const defaultLimit = 1_000;
+const defaultLimit = 200;
 
 /** @see FlowStorage.deleteFlow */
 export function deleteFlow(
