@@ -139,8 +139,8 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a tenant sees nothing of the overview of another integration",
     file: "src/http/routes/totals.ts",
-    find: "if (_integrationId !== undefined && !sees(call.scope, { _integrationId })) return undefined;",
-    replace: "",
+    find: "{ ...filter, ...scopeFilter(call) }",
+    replace: "{ ...filter }",
     tests: ["test/http/totals.test.ts"],
   },
   {

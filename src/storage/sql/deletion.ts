@@ -76,7 +76,7 @@ export function purgeFlows({ limit, _flowId }: { limit: number; _flowId?: string
   return function* () {
     const row = yield* rowOf<{ readonly id: string }>(
       _flowId === undefined
-        ? `select id from poundlock_flows where deleted_at is not null order by id limit 1`
+        ? `select id from poundlock_flows where deleted_at is not null order by deleted_at, id limit 1`
         : `select id from poundlock_flows where id = ? and deleted_at is not null`,
       ...(_flowId === undefined ? [] : [_flowId]),
     );

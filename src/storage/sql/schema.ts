@@ -240,7 +240,7 @@ function keysOfFailures({ bytes, text }: Dialect): readonly string[] {
 function deletedFlows({ deletionNote }: Dialect): readonly string[] {
   return [
     `alter table poundlock_flows add column deleted_at bigint`,
-    `create index poundlock_flows_deleted on poundlock_flows (id) where deleted_at is not null`,
+    `create index poundlock_flows_deleted on poundlock_flows (deleted_at, id) where deleted_at is not null`,
     ...deletionNote,
   ];
 }

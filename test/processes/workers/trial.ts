@@ -96,8 +96,10 @@ export class Trial {
     }
   }
 
-  /** Kills a worker; another one may take its place. */
+  /** Kills a worker in the middle of some run; another one may take its place. */
   async kill(worker: Worker): Promise<void> {
+    const _id = await this.#observer.processId(worker.setting.name);
+    await until("it runs something", async () => ((await this.#observer.leasesOf(_id)) ?? 0) > 0);
     await worker.process.kill();
     this.#remove(worker);
   }

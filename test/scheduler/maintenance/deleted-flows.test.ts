@@ -43,7 +43,7 @@ async function failing(storage: Storage) {
 }
 
 describe("a flow with much in it", () => {
-  test("is gone when its deletion resolves, and maintenance removes the rest in portions of 1,000 rows", async () => {
+  test("is gone when its deletion resolves, and maintenance removes the rest in portions of 200 rows", async () => {
     const storage = new LateMemoryStorage();
     const { clock, registry, scheduler } = await failing(storage);
     storage.purged.length = 0;
@@ -55,7 +55,7 @@ describe("a flow with much in it", () => {
     expect(storage.purged).toEqual([]);
     await clock.advance(minute);
     expect(storage.purged.length).toBeGreaterThan(3);
-    expect(storage.purged.every(({ limit }) => limit === 1_000)).toBe(true);
+    expect(storage.purged.every(({ limit }) => limit === 200)).toBe(true);
     expect(await storage.purgeFlows({ limit: 1, _flowId: "orders" })).toBe(false);
     await scheduler.stop();
   });
@@ -68,7 +68,7 @@ describe("a flow with much in it", () => {
 
     const flow = await registry.define("orders", definition);
 
-    expect(storage.purged).toEqual(Array.from({ length: 3 }, () => ({ _flowId: "orders", limit: 1_000 })));
+    expect(storage.purged).toEqual(Array.from({ length: 13 }, () => ({ _flowId: "orders", limit: 200 })));
     expect(await registry.get("orders")).toEqual(flow);
     expect(await scheduler.deliveries("orders")).toMatchObject([{ _importId: "ledger", openFailures: 0 }]);
     await clock.settle();
