@@ -11,6 +11,8 @@ const long = [
   "test/cron/cron-oracle.test.ts",
   "test/http/fuzz.test.ts",
   "test/processes/**/*.test.ts",
+  "test/scheduler/overlap.test.ts",
+  "test/scheduler/timetable/healthy-flows.test.ts",
   "test/simulation/**/*.test.ts",
   "test/storage/faults/**/*.test.ts",
   "test/storage/sqlite/full.test.ts",

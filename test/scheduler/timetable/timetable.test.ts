@@ -574,22 +574,6 @@ describe("flow:overdue", () => {
     ]);
     expect(harness.events.of("flow:overdue")[0]).not.toHaveProperty("lastExecutedAt");
   });
-
-  test.each([
-    ["every minute", "* * * * *", hour],
-    ["on working days", "0 9 * * 1-5", 8 * day],
-    ["in working hours of working days", "0 9-17 * * 1-5", 8 * day],
-    ["in bursts", "0,5 6,18 * * *", 3 * day],
-  ])("is never emitted for a healthy flow that runs %s", async (_, schedule, span) => {
-    const harness = quick();
-    await harness.scheduler.start();
-    await harness.flow({ schedule });
-
-    await harness.clock.advance(span);
-
-    expect(harness.events.of("run:completed").length).toBeGreaterThan(1);
-    expect(harness.events.of("flow:overdue")).toEqual([]);
-  });
 });
 
 describe("a stored due time", () => {
