@@ -213,9 +213,16 @@ export const changeStorageCases: readonly StorageCase[] = [
       await changes.forgetChanges(at(100));
       await changes.followChanges(reader("another"));
 
-      const { changes: found, gap } = await changes.changesSince(place, { limit: 10, at: at(0) });
+      // Once may be too early: others, of transactions that began before, may go on. They are not waited for for ever.
+      let next = place;
+      let isFound = false;
+      for (let second = 0; second < 10 && !isFound; second++) {
+        const list = await changes.changesSince(next, { limit: 10, at: at(second) });
+        next = list.next;
+        isFound = list.gap || wordsOf(list.changes).includes("flow:created flow");
+      }
 
-      assert.ok(gap || wordsOf(found).includes("flow:created flow"), "a change is missing, and nothing is said of it");
+      assert.ok(isFound, "a change is missing, and nothing is said of it");
     },
   },
 
