@@ -58,21 +58,19 @@ export class Tracer {
     work: () => Promise<T>,
     { returned, threw }: StepReading<Kind, T>,
   ): Promise<T> {
-    let own: Promise<T> | undefined;
-    let result: Promise<StepResult> | undefined;
-    const once = (): Promise<StepResult> => {
-      if (result !== undefined) return result;
-      own = work();
-      return (result = own.then(returned, threw));
+    let begun: { readonly own: Promise<T>; readonly result: Promise<StepResult> } | undefined;
+    const begin = () => {
+      const own = work();
+      return { own, result: own.then(returned, threw) };
     };
+    const once = () => (begun ??= begin());
     try {
-      this.#drop(this.#tracing.around(step, once));
-      if (own === undefined) throw new Error(`around did not call work before it returned, at step ${step.kind}`);
+      this.#drop(this.#tracing.around(step, () => once().result));
+      if (begun === undefined) throw new Error(`around did not call work before it returned, at step ${step.kind}`);
     } catch (error) {
       this.#misbehaves(error);
     }
-    if (own === undefined) void once();
-    return own as unknown as Promise<T>;
+    return once().own;
   }
 
   // What it returns is of no interest, unless it is rejected: nobody else would handle that.

@@ -3,8 +3,7 @@ import type { Flow } from "../model/flow/flow.ts";
 import type { Counts, Run } from "../model/run.ts";
 
 /**
- * Lets what a run does be watched from outside: `openTelemetry()` of `poundlock/opentelemetry` is one, `diagnosticsChannel()`
- * another. It cannot harm a run: the engine keeps its own results, and does the work itself, once, if `around` throws,
+ * Lets what a run does be watched from outside: `diagnosticsChannel()` is one. It cannot harm a run: the engine keeps its own results, and does the work itself, once, if `around` throws,
  * returns nothing, or calls `work` twice or never; then `background:error` is emitted, once for each scheduler.
  */
 export interface Tracing {
