@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every example in turn; each must end with exit code 0.
+# Runs every example in turn; each must end with exit code 0, within two minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 shopt -s nullglob
@@ -16,7 +16,7 @@ failed=()
 for example in "${examples[@]}"; do
   echo "── $example"
   started=$SECONDS
-  EXAMPLE_SECONDS=3 node_modules/.bin/tsx "$example" </dev/null | tee "$output" || failed+=("$example")
+  EXAMPLE_SECONDS=3 timeout --kill-after=10 120 node_modules/.bin/tsx "$example" </dev/null | tee "$output" || failed+=("$example")
   # What a newcomer runs first fits into a terminal, the host's code included.
   if [[ $example == examples/first-flow.ts ]] && (($(wc -l <"$output") > 40)); then failed+=("$example: over 40 lines"); fi
   echo "── $example: $((SECONDS - started)) s"
