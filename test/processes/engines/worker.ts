@@ -41,6 +41,8 @@ export function executorOf({ engine, postgres, redisPort }: WorkerSetting, pool:
 }
 
 async function work(setting: WorkerSetting): Promise<void> {
+  const end = () => process.exit(1);
+  process.once("disconnect", end); // whoever started it is gone
   const { folder, leaseMs, name } = setting;
   const pool = new pg.Pool({ ...setting.postgres, application_name: name, max: 12 });
   const ledger: Import<number> = {
@@ -63,7 +65,7 @@ async function work(setting: WorkerSetting): Promise<void> {
   await scheduler.stop();
   await storage.close();
   await pool.end();
-  process.disconnect();
+  process.off("disconnect", end).disconnect();
 }
 
 if (process.argv[2] !== undefined) await work(JSON.parse(process.argv[2]) as WorkerSetting);
