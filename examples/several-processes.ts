@@ -34,6 +34,8 @@ const nowhere: Import<number> = { idempotent: true, write: async () => undefined
 
 /** One of the two processes: the same code, the same file. Its parent says when to begin and when to stop. */
 async function work(folder: string): Promise<void> {
+  const end = () => process.exit(1);
+  process.once("disconnect", end); // its parent is gone
   const storage = await SqliteStorage.open(join(folder, "flows.db"));
   const exports = { numbers: numbersIn(folder) };
   const registry = new FlowRegistry({ exports, imports: { nowhere }, storage });
@@ -48,7 +50,7 @@ async function work(folder: string): Promise<void> {
   await once(process, "message");
   await scheduler.stop();
   await storage.close();
-  process.disconnect();
+  process.off("disconnect", end).disconnect();
 }
 
 async function runTwo(folder: string): Promise<void> {
@@ -60,8 +62,9 @@ async function runTwo(folder: string): Promise<void> {
   const children = await Promise.all([begin(), begin()]);
 
   const ended: { readonly number: number; readonly run: Run }[] = [];
-  await new Promise<void>((resolve) => {
+  await new Promise<void>((resolve, reject) => {
     for (const [index, child] of children.entries()) {
+      child.once("exit", (code) => reject(new Error(`process ${index + 1} ended early, with code ${code}`)));
       child.on("message", (run: Run) => {
         if (ended.push({ number: index + 1, run }) === runsInAll) resolve();
       });

@@ -56,32 +56,27 @@ export class Table {
     return [...(this.#rows.get(name)?.running.keys() ?? [])];
   }
 
-  /** Notes that a worker is dead; the runs that it leaves. */
-  kill(name: string): readonly string[] {
+  /** Notes that a worker is dead, and what it leaves. */
+  kill(name: string): void {
     const row = this.#rows.get(name);
-    if (row === undefined) return [];
+    if (row === undefined) return;
     if (!isTerminal) console.log(this.#drawn());
     row.isKilled = true;
     const left = [...row.running];
     for (const [runId, flowId] of left) this.#orphans.set(runId, { since: performance.now(), flowId });
     row.running.clear();
     this.#say(`${name} is killed (kill -9) while it runs ${left.map(([, flowId]) => flowId).join(", ")}`);
-    return left.map(([runId]) => runId);
-  }
-
-  wasTakenOver(runId: string): boolean {
-    return !this.#orphans.has(runId);
   }
 
   async until(isSo: () => boolean): Promise<void> {
     while (!isSo()) await new Promise<void>((resolve) => (this.#changed = resolve));
   }
 
-  /** Leaves the last state. */
-  close(): void {
+  /** Leaves the last state; `completed`: what the storage has, as a worker may be killed before it says so. */
+  close(completed: number): void {
     clearInterval(this.#timer);
     if (isTerminal) update.clear();
-    console.log(this.#drawn());
+    console.log(this.#drawn(completed));
   }
 
   #say(text: string): void {
@@ -89,11 +84,11 @@ export class Table {
     console.log(text);
   }
 
-  #drawn(): string {
+  #drawn(completed = this.completed): string {
     const lines = [...this.#rows].map(([name, { running, completed, isKilled }]) => {
       const state = isKilled ? "killed" : [...running.values()].join(", ") || "waits";
       return `  ${name}  ${String(completed).padStart(3)} runs completed   ${state}`;
     });
-    return [...lines, `  ${this.completed} of ${this.#runs} runs completed`].join("\n");
+    return [...lines, `  ${completed} of ${this.#runs} runs completed`].join("\n");
   }
 }

@@ -17,13 +17,13 @@ export interface WorkerNews {
 export const recordsPerRun = 40;
 const recordsPerPage = 5;
 
-/** Numbers that go on where the flow's last committed page ended. */
+/** Numbers that go on where the flow's last committed page ended, as many as its run still lacks. */
 const numbers: Export<number, { readonly after: number }> = {
   order: "ordered",
   key: String,
-  async *pages({ checkpoint, signal }) {
+  async *pages({ checkpoint, run, signal }) {
     let after = checkpoint?.after ?? 0;
-    for (const end = (Math.floor(after / recordsPerRun) + 1) * recordsPerRun; after < end;) {
+    for (const end = after + recordsPerRun - run.numSuccess; after < end;) {
       await pause(60, undefined, { signal }); // another application takes its time
       const records = Array.from({ length: recordsPerPage }, (_, index) => after + index + 1);
       after += recordsPerPage;
@@ -46,8 +46,10 @@ const ignore = () => undefined;
 /** The table shows what is taken over. */
 const logger = { debug: ignore, info: ignore, warn: ignore, error: console.error };
 
-/** Runs flows until its parent asks it to stop. */
+/** Runs flows until its parent asks it to stop, and ends at once when its parent is gone. */
 export async function work(connectionString: string, name: string): Promise<void> {
+  const end = () => process.exit(1);
+  process.once("disconnect", end);
   const pool = new pg.Pool({ connectionString, max: 6 });
   const storage = await PostgresStorage.open(pool);
   const registry = new FlowRegistry({ exports: { numbers }, imports: { ledger: ledgerIn(pool) }, storage });
@@ -63,5 +65,5 @@ export async function work(connectionString: string, name: string): Promise<void
   await scheduler.stop();
   await storage.close();
   await pool.end();
-  process.disconnect();
+  process.off("disconnect", end).disconnect();
 }
