@@ -71,7 +71,7 @@ export interface SchedulerOptions {
   /** How long the position of a reading that is not through outlives its run, in milliseconds; 0 or more. @default 86400000 */
   readonly positionMaxAgeMs?: number;
   /**
-   * How long `waitFor` waits for a run, in milliseconds, before it rejects as `busy`; 0 or more.
+   * How long `waitFor` waits for a run, in milliseconds, before it rejects as `conflict`; 0 or more.
    *
    * @default as long as it takes
    */
