@@ -246,9 +246,20 @@ export class Simulation {
     const { leaseMs } = this.plan.options;
     const left = this.model.unfinished();
     await this.pass(2 * Math.max(leaseMs, sweepMs) + 15_000);
+    await this.#passWaits(left);
     const open = new Set(this.model.unfinished());
     for (const run of left)
       if (open.has(run)) this.model.violate("liveness", `run ${run} has not ended, though all is well`);
+  }
+
+  // A sample or a backfill that met an outage waits as long as a pause would: two minutes for the third.
+  async #passWaits(runs: readonly string[]): Promise<void> {
+    for (const _id of runs) {
+      const { status, notBefore } = (await this.storage.findRun(_id)) ?? {};
+      if (status !== "queued" || notBefore === undefined) continue;
+      const leftMs = Date.parse(notBefore) - this.#clock.now();
+      if (leftMs > 0) await this.pass(leftMs + 15_000);
+    }
   }
 
   async #drain(): Promise<void> {
