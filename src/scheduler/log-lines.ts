@@ -24,8 +24,10 @@ const lines: { readonly [Name in keyof SchedulerEvents]?: (log: Logger, payload:
     log.warn({ flowId: _flowId, pages, maxInboxPages }, "inbox filling: at its limit what arrives is refused as busy"),
   "import:paused": (log, { _importId, pause, run }) =>
     log.warn({ flowId: run._flowId, runId: run._id, importId: _importId, ...pause }, "import paused"),
-  "import:resumed": (log, { _flowId, _importId }) =>
-    log.info({ flowId: _flowId, importId: _importId }, "import resumed"),
+  "import:resumed": (log, { _flowId, _importId, run }) => {
+    const runId = run === undefined ? {} : { runId: run._id };
+    log.info({ flowId: _flowId, ...runId, importId: _importId }, "import resumed");
+  },
   "lease:lost": (log, { run }) => log.warn(fieldsOf(run), "lease lost: another process has reclaimed the run"),
   "flow:overdue": (log, { dueAt, flow, lastExecutedAt }) =>
     log.warn({ flowId: flow._id, dueAt, lastExecutedAt }, "flow overdue: no run began for twice its interval"),

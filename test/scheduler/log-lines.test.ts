@@ -75,14 +75,20 @@ test("an import that is paused and resumes writes one line each", async () => {
     if (stops) throw stop("no credentials");
     return undefined;
   });
-  const { harness, brief } = logged({ exports, imports: { sink } });
-  await harness.move();
+  const { harness, brief, lines } = logged({ exports, imports: { sink } });
+  const { _flowId } = await harness.move();
   stops = false;
 
   await harness.clock.advance(20 * minute);
 
   expect(brief().filter((line) => line.includes("import paused"))).toEqual(["warn import paused"]);
   expect(brief().filter((line) => line.includes("import resumed"))).toEqual(["info import resumed"]);
+  const [{ _id: runId } = { _id: "none" }] = (await harness.runs()).slice(-1);
+  expect(lines.find(({ message }) => message === "import resumed")?.fields).toEqual({
+    flowId: _flowId,
+    runId,
+    importId: "sink",
+  });
 });
 
 test("a logger that throws harms no run", async () => {
