@@ -31,6 +31,7 @@ const mayImport = {
   testing: ["model", "errors.ts", "events.ts", "clock.ts", ...contracts],
   dashboard: ["model", "errors.ts", "type http"],
   cli: ["model", "errors.ts", "clock.ts", "index.ts", "http", "dashboard", "storage"],
+  opentelemetry: ["model", "errors.ts", "clock.ts", "type run"],
   "index.ts": [...parts, "flow-registry.ts", "registry-options.ts", "scheduler"],
 };
 
@@ -106,6 +107,7 @@ const zones = [
 // ---- Each third-party package is imported by one file. ----
 
 const importer = {
+  "@opentelemetry/api": "src/opentelemetry/api.ts",
   "@hono/node-server": "src/http/node.ts",
   "@preact/signals": "src/dashboard/app/view.ts",
   "@valibot/to-json-schema": "src/http/openapi.ts",

@@ -109,6 +109,7 @@ export default defineConfig({
     http: "src/http/index.ts",
     "http/node": "src/http/node.ts",
     dashboard: "src/dashboard/index.ts",
+    opentelemetry: "src/opentelemetry/index.ts",
     "connectors/sql": "src/connectors/sql/index.ts",
     "connectors/files": "src/connectors/files/index.ts",
     "connectors/http": "src/connectors/http/index.ts",

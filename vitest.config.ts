@@ -44,6 +44,7 @@ export default defineConfig({
       { find: /^poundlock\/executor\/bullmq$/, replacement: source("executor/bull-executor.ts") },
       { find: /^poundlock\/executor\/graphile-worker$/, replacement: source("executor/graphile-executor.ts") },
       { find: /^poundlock\/http$/, replacement: source("http/index.ts") },
+      { find: /^poundlock\/opentelemetry$/, replacement: source("opentelemetry/index.ts") },
       { find: /^poundlock\/dashboard$/, replacement: source("dashboard/index.ts") },
       { find: /^poundlock\/http\/node$/, replacement: source("http/node.ts") },
       { find: /^poundlock\/connectors\/sql$/, replacement: source("connectors/sql/index.ts") },

@@ -106,7 +106,7 @@ export interface SchedulerOptions {
    * @default the console, for warnings and errors
    */
   readonly logger?: Logger;
-  /** Watches what runs do: `diagnosticsChannel()`, or a host's own. It cannot harm a run. @default none */
+  /** Watches what runs do: `openTelemetry()`, `diagnosticsChannel()`, or a host's own. It cannot harm a run. @default none */
   readonly tracing?: Tracing;
   /** Makes ids; each has to be new, and later ones sort after earlier ones. @default the registry's */
   readonly newId?: () => string;

@@ -8,6 +8,7 @@ import { httpCases } from "./http-cases.ts";
 import { readCases } from "./http-read-cases.ts";
 import { type Figures, measureInChild, summary } from "./measure.ts";
 import { sqlCases } from "./sql-cases.ts";
+import { tracingCases } from "./tracing-cases.ts";
 
 // npm run bench [-- --rounds 5] [-- part of a title]: every case in a process of its own, round after round, so that
 // a machine whose speed drifts slows all of them alike; medians and spread of the rounds.
@@ -21,6 +22,7 @@ const cases = [
   ...connectorCases,
   ...readCases,
   ...sqlCases,
+  ...tracingCases,
 ];
 
 if (!isChild) await measureAll(process.argv.slice(2));

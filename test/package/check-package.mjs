@@ -312,6 +312,29 @@ const servesWithHonoAlone = () =>
     assert.equal(output, "200 200\n");
   });
 
+/** A host that watches nothing loads nothing for it. */
+function onlyOneEntryKnowsTelemetry() {
+  const knowing = (pattern) => built.filter((path) => pattern.test(sources.get(path)));
+  const own = [".cjs", ".d.cts", ".d.ts", ".js"].map((end) => `dist/opentelemetry${end}`);
+  assert.deepEqual(knowing(/["']@opentelemetry\//).sort(), own);
+  assert.deepEqual(knowing(/["'][./]+\/opentelemetry\.(?:c?js)["']/), []);
+}
+
+const asksForOpenTelemetry = () =>
+  inProject({ type: "module", packages: [tarball] }, async (folder) => {
+    for (const load of ['await import("poundlock/opentelemetry")', 'require("poundlock/opentelemetry")'])
+      await assert.rejects(node(["-e", `(async () => ${load})()`], folder), /Cannot find \w+ '@opentelemetry\/api'/);
+  });
+
+const telemetry = ["api", "context-async-hooks", "sdk-trace-base"].map((name) => pinned(`@opentelemetry/${name}`));
+
+const tracesRuns = () =>
+  inProject({ type: "commonjs", packages: [tarball, ...telemetry], files: ["traced-host.cjs"] }, async (folder) => {
+    const output = await node(["traced-host.cjs"], folder);
+    const spans = "commit 2,page orders 1,read orders 1,read orders 1,run orders 0,write ledger 2";
+    assert.equal(output, `${spans}\n${spans}\n`);
+  });
+
 const resolutions = [
   ["node16", "--module", "node16"],
   ["nodenext", "--module", "nodenext"],
@@ -385,6 +408,12 @@ await runChecks("package", [
   ["a project without a driver for SQLite, bundled or not, is small and gets to know what to install", asksForADriver],
   ["the program runs in an ES module project and in a CommonJS one, and serves the page there", runsTheProgram],
   ["poundlock/http needs no other package than hono", servesWithHonoAlone],
+  [
+    "OpenTelemetry is imported by poundlock/opentelemetry alone, and by no other entry point",
+    onlyOneEntryKnowsTelemetry,
+  ],
+  ["poundlock/opentelemetry names the package that is missing", asksForOpenTelemetry],
+  ["poundlock/opentelemetry makes spans by import and by require", tracesRuns],
   ["a TypeScript project compiles it as .ts, .mts and .cts with node16, nodenext and bundler", compilesAndWorks],
   ["the design's example compiles strictly and runs, as an ES module and as CommonJS", runsTheExample],
 ]);

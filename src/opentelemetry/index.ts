@@ -1,0 +1,3 @@
+export { openTelemetry } from "./opentelemetry.ts";
+export type { MetricAttributes, OpenTelemetryOptions } from "./options.ts";
+export { traceFields } from "./origin.ts";

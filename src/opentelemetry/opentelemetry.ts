@@ -1,0 +1,31 @@
+import type { Tracing } from "../run/tracing.ts";
+import { Metrics } from "./metrics.ts";
+import { type OpenTelemetryOptions, resolveOptions } from "./options.ts";
+import { activeOrigin } from "./origin.ts";
+import { Spans } from "./spans.ts";
+
+/**
+ * Traces and metrics of a scheduler, by the SDK that the host sets up, before it makes the scheduler:
+ * `new Scheduler(registry, { tracing: openTelemetry() })`.
+ *
+ * @throws `invalid_option` naming the first option that is unknown, or out of range.
+ */
+export function openTelemetry(options: OpenTelemetryOptions = {}): Tracing {
+  const resolved = resolveOptions(options);
+  const spans = resolved.traces ? new Spans(resolved) : undefined;
+  let metrics: Metrics | undefined;
+  return {
+    around: (step, work) => {
+      const recorder = metrics;
+      const timed = recorder === undefined ? work : () => recorder.around(step, work);
+      return spans === undefined ? timed() : spans.around(step, timed);
+    },
+    origin: activeOrigin,
+    attach: (scheduler) => {
+      if (!resolved.metrics) return;
+      // One for all schedulers that share these options: a run is watched by the one that its events reach.
+      metrics ??= new Metrics(resolved.meter(), resolved.attributes);
+      metrics.listen(scheduler);
+    },
+  };
+}

@@ -1,0 +1,127 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { PrometheusSerializer } from "@opentelemetry/exporter-prometheus";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openTelemetry } from "../../src/opentelemetry/index.ts";
+import { counters, histograms } from "../../src/opentelemetry/metrics.ts";
+import { type Export, MemoryStorage, retryLater } from "../../src/index.ts";
+import { scriptedImport } from "../../src/testing/index.ts";
+import { Harness, faltering } from "../support/harness.ts";
+import { TestSdk, useContexts } from "./sdk.ts";
+
+let forget: () => void;
+beforeAll(() => (forget = useContexts()));
+afterAll(() => forget());
+
+const read = (path: string) =>
+  readFileSync(fileURLToPath(new URL(`../../docs/guides/${path}`, import.meta.url)), "utf8");
+const guide = read("telemetry.md");
+
+/** Cells of the rows under a heading of the guide. */
+function table(heading: string): string[][] {
+  const section = guide.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? "";
+  const rows = section.split("\n").filter((line) => line.startsWith("|"));
+  return rows.slice(2).map((row) =>
+    row
+      .split(/(?<!\\)\|/)
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+}
+const namesIn = (cell = "") => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name);
+
+/** All that is recorded of an application in which everything happens once. */
+async function everything() {
+  const sdk = new TestSdk();
+  const tracing = openTelemetry({ tracer: sdk.tracer, meter: sdk.meter });
+  const orders: Export<number> = {
+    listen: () => () => undefined,
+    key: (number) => `#${number}`,
+    async *pages() {
+      yield [1, 2];
+    },
+  };
+  const ledger = scriptedImport<number>(
+    ({ attempt }) => {
+      if (attempt === 1) throw retryLater(new Error("busy"));
+      return [{ ok: true }, { ok: false, fault: "reject", error: new Error("no") }];
+    },
+    { filter: () => true },
+  );
+  const storage = faltering(new MemoryStorage(), { method: "claimRun", fails: (nth) => nth <= 3 });
+  const harness = new Harness({ exports: { orders }, imports: { ledger }, storage, options: { tracing } });
+  await harness.scheduler.start();
+  const flow = await harness.flow({ _integrationId: "acme" });
+  await harness.scheduler.accept("orders", [1, 2]);
+  for (const run of await harness.runs()) await harness.end(run);
+  await harness.run(flow._id);
+  return sdk;
+}
+
+describe("the guide names", () => {
+  test("each span there is, its kind, and each of its attributes, and no other", async () => {
+    const sdk = await everything();
+    const found: Record<string, string[]> = {};
+    for (const { attributes, name } of sdk.spans) {
+      const [kind = ""] = name.split(" ");
+      const own = Object.keys(attributes).filter((attribute) => attribute !== "error.type");
+      found[kind] = [...new Set([...(found[kind] ?? []), ...own])].sort();
+    }
+
+    const rows = table("Spans").map(([name, , attributes]) => [
+      (namesIn(name)[0] ?? "").split(" ")[0],
+      namesIn(attributes).sort(),
+    ]);
+    expect(Object.fromEntries(rows)).toEqual(found);
+  });
+
+  test("each metric there is, with its unit, and no other", () => {
+    const own = Object.entries(counters).map(([name, [, unit]]) => [name, unit]);
+    const durations = Object.keys(histograms).map((name) => [name, "s"]);
+
+    const rows = table("Metrics").map(([name, , unit]) => [namesIn(name)[0], namesIn(unit)[0]]);
+    expect(rows.sort()).toEqual([...own, ...durations].sort());
+  });
+
+  test("each attribute that a metric has, and no other", async () => {
+    const sdk = await everything();
+    const rows = table("Metrics").map(
+      ([name, , , attributes]) => [namesIn(name)[0] ?? "", namesIn(attributes).sort()] as const,
+    );
+    for (const [name, attributes] of rows) {
+      const points = await sdk.points(name);
+      expect(points.length, name).toBeGreaterThan(0);
+      const found = [...new Set(points.flatMap((point) => Object.keys(point.attributes)))].sort();
+      expect(found, name).toEqual(attributes);
+    }
+  });
+});
+
+describe("what Prometheus is asked for is there:", () => {
+  const asked = (text: string) => [...new Set(text.match(/\bpoundlock_\w+/g))];
+
+  test.each([
+    ["alert rules", read("telemetry/alert-rules.yml")],
+    ["the dashboard of Grafana", JSON.stringify(JSON.parse(read("telemetry/grafana.json")))],
+    ["the guide", guide.slice(guide.indexOf("| when"))],
+  ])("%s", async (_, text) => {
+    const { resourceMetrics } = await (await everything()).reader.collect();
+    const exported = new PrometheusSerializer().serialize(resourceMetrics);
+
+    expect(asked(text).length).toBeGreaterThan(2);
+    expect(asked(text).filter((name) => !new RegExp(`\\b${name}\\b`).test(exported))).toEqual([]);
+  });
+
+  test("the rules of the guide are those of the file", () => {
+    const rules = [...read("telemetry/alert-rules.yml").matchAll(/expr: (.+)/g)].map(([, rule]) => rule);
+
+    expect(table("Prometheus").map(([, rule]) => namesIn(rule)[0])).toEqual(rules);
+  });
+
+  test("every metric is in the dashboard of Grafana", async () => {
+    const text = read("telemetry/grafana.json");
+    const names = Object.keys({ ...counters, ...histograms }).map((name) => name.replaceAll(".", "_"));
+
+    expect(names.filter((name) => !text.includes(name))).toEqual([]);
+  });
+});
