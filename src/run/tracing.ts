@@ -3,8 +3,10 @@ import type { Flow } from "../model/flow/flow.ts";
 import type { Counts, Run } from "../model/run.ts";
 
 /**
- * Lets what a run does be watched from outside: `diagnosticsChannel()` is one. It cannot harm a run: the engine keeps its own results, and does the work itself, once, if `around` throws,
- * returns nothing, or calls `work` twice or never; then `background:error` is emitted, once for each scheduler.
+ * Lets what a run does be watched from outside: `openTelemetry()` of `poundlock/opentelemetry` is one, and
+ * `diagnosticsChannel()`. It cannot harm a run: the engine keeps its own results and does each work once, whatever `around`
+ * does. If that throws or is rejected, or returns before it has called `work`, `background:error` is emitted, once for each
+ * scheduler.
  */
 export interface Tracing {
   /** Calls `work` once, before it returns, and returns what it returns. `work` never rejects: an error is in its result. */
