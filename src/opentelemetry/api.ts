@@ -13,11 +13,13 @@ export {
 } from "@opentelemetry/api";
 export type {
   Attributes,
+  BatchObservableCallback,
   Context,
   Counter,
   Histogram,
   Link,
   Meter,
+  ObservableGauge,
   Span,
   SpanContext,
   Tracer,

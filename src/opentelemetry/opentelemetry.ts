@@ -1,4 +1,6 @@
 import type { Tracing } from "../run/tracing.ts";
+import type { Meter } from "./api.ts";
+import { Gauges } from "./gauges.ts";
 import { Metrics } from "./metrics.ts";
 import { type OpenTelemetryOptions, resolveOptions } from "./options.ts";
 import { activeOrigin } from "./origin.ts";
@@ -13,6 +15,7 @@ import { Spans } from "./spans.ts";
 export function openTelemetry(options: OpenTelemetryOptions = {}): Tracing {
   const resolved = resolveOptions(options);
   const spans = resolved.traces ? new Spans(resolved) : undefined;
+  let meter: Meter | undefined;
   let metrics: Metrics | undefined;
   return {
     around: (step, work) => {
@@ -22,10 +25,14 @@ export function openTelemetry(options: OpenTelemetryOptions = {}): Tracing {
     },
     origin: activeOrigin,
     attach: (scheduler) => {
-      if (!resolved.metrics) return;
-      // One for all schedulers that share these options: a run is watched by the one that its events reach.
-      metrics ??= new Metrics(resolved.meter(), resolved.attributes);
-      metrics.listen(scheduler);
+      const isFirst = meter === undefined;
+      meter ??= resolved.meter();
+      if (resolved.metrics) {
+        // One for all schedulers that share these options: a run is watched by the one that its events reach.
+        metrics ??= new Metrics(meter, resolved.attributes);
+        metrics.listen(scheduler);
+      }
+      if (resolved.gauges && isFirst) new Gauges(scheduler).observe(meter);
     },
   };
 }

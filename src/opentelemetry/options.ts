@@ -12,6 +12,8 @@ export interface OpenTelemetryOptions {
   readonly traces?: boolean;
   /** Whether counters and histograms are recorded. @default true */
   readonly metrics?: boolean;
+  /** Whether gauges are. They are of the whole storage, so one process of several is enough. @default true */
+  readonly gauges?: boolean;
   /**
    * Pages of a run whose spans are children of its span; 0 or more. Each one after is a trace of its own, linked to the
    * run's: a trace of millions of spans is what backends refuse, or die of.
@@ -42,19 +44,22 @@ export interface ResolvedTelemetryOptions extends Required<Omit<OpenTelemetryOpt
 const optionRules: Shape<OpenTelemetryOptions> = {
   traces: v.optional(boolean),
   metrics: v.optional(boolean),
+  gauges: v.optional(boolean),
   maxPagesPerTrace: v.optional(wholeNumber(0)),
   attributes: v.optional(callable),
   tracer: v.optional(objectWith(["startSpan"], "a Tracer of @opentelemetry/api")),
-  meter: v.optional(objectWith(["createCounter", "createHistogram"], "a Meter of @opentelemetry/api")),
+  meter: v.optional(
+    objectWith(["createCounter", "createHistogram", "createObservableGauge"], "a Meter of @opentelemetry/api"),
+  ),
 };
 
 /** @throws `invalid_option` naming the first one that is unknown, or out of range. */
 export function resolveOptions(options: OpenTelemetryOptions): ResolvedTelemetryOptions {
   validate(options, optionRules, InvalidOptionError);
-  const { traces = true, metrics: counts = true, maxPagesPerTrace = 100, meter } = options;
+  const { traces = true, metrics: counts = true, gauges = true, maxPagesPerTrace = 100, meter } = options;
   const { attributes, tracer = trace.getTracer("poundlock") } = options;
   return {
-    ...{ traces, metrics: counts, maxPagesPerTrace, attributes, tracer },
+    ...{ traces, metrics: counts, gauges, maxPagesPerTrace, attributes, tracer },
     meter: () => meter ?? metrics.getMeter("poundlock"),
   };
 }

@@ -1,5 +1,6 @@
 import type { Events, SchedulerEvents } from "../events.ts";
 import type { Flow } from "../model/flow/flow.ts";
+import type { Overview } from "../model/flow/overview.ts";
 import type { Counts, Run } from "../model/run.ts";
 
 /**
@@ -16,12 +17,15 @@ export interface Tracing {
    * the `origins` of the steps that it leads to, perhaps in another process. What is longer, or no string, is left out.
    */
   origin?(): string | undefined;
-  /** Called once, by the scheduler's constructor: for its events. */
+  /** Called once, by the scheduler's constructor: for its events, and how all flows do. */
   attach?(scheduler: TracedScheduler): void;
 }
 
 /** What a tracer gets of its scheduler. */
-export type TracedScheduler = Pick<Events<SchedulerEvents>, "on">;
+export interface TracedScheduler extends Pick<Events<SchedulerEvents>, "on"> {
+  /** How all flows do. */
+  overview(): Promise<Overview>;
+}
 
 /**
  * One step of a run, or the taking in of records. A run has `read` and `page` steps, side by side, as pages are read

@@ -35,6 +35,7 @@ test.each<[fault: string, sdk: OpenTelemetryOptions, reports: readonly string[]]
   ["throws when a span ends", withProcessor({ onEnd: broken }), ["tracing"]],
   ["never flushes", withProcessor({ forceFlush: () => new Promise(() => undefined) }), []],
   ["makes no counter", withMeter({ createCounter: broken }), ["tracing"]],
+  ["makes no gauge", withMeter({ createObservableGauge: broken }), ["tracing"]],
   ["records no duration", withMeter({ createHistogram: () => brokenHistogram }), ["tracing"]],
 ])("an SDK that %s costs no record, and is reported once", async (_, sdk, reports) => {
   const written: string[] = [];

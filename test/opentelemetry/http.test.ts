@@ -33,7 +33,7 @@ const orders: Export<number> = {
 function served() {
   const sdk = new TestSdk();
   const ledger = scriptedImport<number>(() => Promise.reject(reject(new Error("no"))));
-  const tracing = openTelemetry({ tracer: sdk.tracer, metrics: false });
+  const tracing = openTelemetry({ tracer: sdk.tracer, metrics: false, gauges: false });
   const harness = new Harness({ exports: { orders }, imports: { ledger }, options: { tracing } });
   const handler = createHandler({ scheduler: harness.scheduler, authorize: allowAll() });
   const post = async (path: string, spanId: string, body?: unknown): Promise<Response> => {

@@ -11,7 +11,7 @@ afterEach(() => sdk.shutdown());
 
 /** A harness whose runs are measured. */
 function measured(setting: Setting, options: OpenTelemetryOptions = {}) {
-  const tracing = openTelemetry({ meter: sdk.meter, traces: false, ...options });
+  const tracing = openTelemetry({ meter: sdk.meter, traces: false, gauges: false, ...options });
   return new Harness({ ...setting, options: { ...setting.options, tracing } });
 }
 
@@ -151,7 +151,7 @@ test("a run that is claimed again is counted to its end, while the code that was
 });
 
 test("schedulers that share a tracer are measured together", async () => {
-  const tracing = openTelemetry({ meter: sdk.meter, traces: false });
+  const tracing = openTelemetry({ meter: sdk.meter, traces: false, gauges: false });
   const setting = { exports: { orders }, imports: { ledger: collectingImport<number>() }, options: { tracing } };
 
   await new Harness(setting).move();

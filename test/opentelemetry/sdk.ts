@@ -1,5 +1,9 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { type ContextManager, context } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
+import { PrometheusExporter } from "@opentelemetry/exporter-prometheus";
 import { AggregationTemporality, MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import {
   BasicTracerProvider,
@@ -13,7 +17,8 @@ export class TestSdk {
   readonly #started: ReadableSpan[] = [];
   readonly #provider: BasicTracerProvider;
   readonly reader = new TestReader();
-  readonly #meters = new MeterProvider({ readers: [this.reader] });
+  readonly #prometheus = new PrometheusExporter({ preventServerStart: true });
+  readonly #meters = new MeterProvider({ readers: [this.reader, this.#prometheus] });
 
   constructor(sampler?: Sampler) {
     // In the order of their starts, which their times do not say: those are whole milliseconds.
@@ -57,6 +62,19 @@ export class TestSdk {
     if (errors.length > 0) throw errors[0];
     const all = resourceMetrics.scopeMetrics.flatMap(({ metrics }) => metrics);
     return all.find(({ descriptor }) => descriptor.name === name)?.dataPoints ?? [];
+  }
+
+  /** What Prometheus gets when it asks. */
+  async scraped(): Promise<string> {
+    const server = createServer((request, response) => this.#prometheus.getMetricsRequestHandler(request, response));
+    try {
+      await once(server.listen(0, "127.0.0.1"), "listening");
+      const { port } = server.address() as AddressInfo;
+      return await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    } finally {
+      server.close();
+      server.closeAllConnections();
+    }
   }
 
   async shutdown(): Promise<void> {

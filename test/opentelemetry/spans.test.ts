@@ -18,7 +18,7 @@ const sink = collectingImport<number>();
 
 /** A harness whose runs are traced, without metrics. */
 function traced(setting: Setting, options: OpenTelemetryOptions = {}, sdk = new TestSdk()) {
-  const tracing = openTelemetry({ tracer: sdk.tracer, metrics: false, ...options });
+  const tracing = openTelemetry({ tracer: sdk.tracer, metrics: false, gauges: false, ...options });
   return { sdk, harness: new Harness({ ...setting, options: { ...setting.options, tracing } }) };
 }
 
@@ -412,6 +412,7 @@ test("lines of a log know the trace they are written in", async () => {
 test.each<[option: string, options: object]>([
   ["traces", { traces: 1 }],
   ["metrics", { metrics: "no" }],
+  ["gauges", { gauges: null }],
   ["maxPagesPerTrace", { maxPagesPerTrace: -1 }],
   ["attributes", { attributes: {} }],
   ["tracer", { tracer: {} }],
