@@ -1869,6 +1869,38 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/opentelemetry/metrics.test.ts"],
     only: "in the background",
   },
+  {
+    promise: "the storage is asked for gauges once in ten seconds",
+    file: "src/opentelemetry/gauges.ts",
+    find: "age >= 0 && age < shortestIntervalMs",
+    replace: "age < 0",
+    tests: ["test/opentelemetry/gauges.test.ts"],
+    only: "ask the storage once",
+  },
+  {
+    promise: "a storage that hangs keeps no other metric from being collected",
+    file: "src/opentelemetry/gauges.ts",
+    find: "if (!(await within(this.#clock, longestWaitMs, asked)))",
+    replace: "if (asked === undefined)",
+    tests: ["test/opentelemetry/gauges.test.ts"],
+    only: "keep other metrics waiting",
+  },
+  {
+    promise: "a storage that hangs is not asked for gauges again and again",
+    file: "src/opentelemetry/gauges.ts",
+    find: "(this.#isPending || isRecent)",
+    replace: "isRecent",
+    tests: ["test/opentelemetry/gauges.test.ts"],
+    only: "keep other metrics waiting",
+  },
+  {
+    promise: "gauges that cannot be known are not shown",
+    file: "src/opentelemetry/gauges.ts",
+    find: "      this.#overview = undefined;",
+    replace: "",
+    tests: ["test/opentelemetry/gauges.test.ts"],
+    only: "show nothing while",
+  },
   // ── the file
   {
     promise: "a transaction that fails leaves nothing behind",
