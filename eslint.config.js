@@ -30,6 +30,7 @@ const mayImport = {
   http: ["model", "errors.ts", "type clock.ts", "type events.ts", "type flow-registry.ts", "type scheduler"],
   testing: ["model", "errors.ts", "events.ts", "clock.ts", ...contracts],
   dashboard: ["model", "errors.ts", "type http"],
+  alerts: ["model", "errors.ts", "type index.ts"],
   cli: ["model", "errors.ts", "clock.ts", "index.ts", "http", "dashboard", "storage"],
   opentelemetry: ["model", "errors.ts", "clock.ts", "type run"],
   "index.ts": [...parts, "flow-registry.ts", "registry-options.ts", "scheduler"],

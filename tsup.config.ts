@@ -110,6 +110,7 @@ export default defineConfig({
     "http/node": "src/http/node.ts",
     dashboard: "src/dashboard/index.ts",
     opentelemetry: "src/opentelemetry/index.ts",
+    alerts: "src/alerts/index.ts",
     "connectors/sql": "src/connectors/sql/index.ts",
     "connectors/files": "src/connectors/files/index.ts",
     "connectors/http": "src/connectors/http/index.ts",

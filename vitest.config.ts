@@ -46,6 +46,7 @@ export default defineConfig({
       { find: /^poundlock\/http$/, replacement: source("http/index.ts") },
       { find: /^poundlock\/opentelemetry$/, replacement: source("opentelemetry/index.ts") },
       { find: /^poundlock\/dashboard$/, replacement: source("dashboard/index.ts") },
+      { find: /^poundlock\/alerts$/, replacement: source("alerts/index.ts") },
       { find: /^poundlock\/http\/node$/, replacement: source("http/node.ts") },
       { find: /^poundlock\/connectors\/sql$/, replacement: source("connectors/sql/index.ts") },
       { find: /^poundlock\/connectors\/files$/, replacement: source("connectors/files/index.ts") },

@@ -110,6 +110,36 @@ test("the recipe for a full refresh deletes what is gone, unless something was n
   expect(table.deletions).toBe(2);
 });
 
+test("the recipe for alerts sends one when a run fails, and one when the next completes", async () => {
+  const [messages, refusals] = [[] as unknown[], [429]];
+  let isBroken = true;
+  vi.stubGlobal("fetch", async (_: string, { body }: { readonly body: string }) => {
+    const status = refusals.pop() ?? 200;
+    if (status === 200) messages.push(JSON.parse(body));
+    return new Response(null, { status, headers: { "retry-after": "0" } });
+  });
+  const { scheduler } = await recipe<{ scheduler: Scheduler }>("Alerts", "scheduler");
+  const { registry } = scheduler;
+  registry.addExport("orders", {
+    async *pages() {
+      if (isBroken) throw new Error("away");
+      yield [];
+    },
+  });
+  const flow = await registry.create({ name: "Orders", _exportId: "orders", _importId: "webhook" });
+  await scheduler.start();
+  const run = async (_flowId: string) => scheduler.waitFor((await scheduler.run(_flowId))._id);
+
+  await run(flow._id);
+  await run("alerts");
+  isBroken = false;
+  await run(flow._id);
+  await run("alerts");
+  await scheduler.stop();
+
+  expect(messages).toMatchObject([{ title: "Orders is failing" }, { title: "Orders is no longer failing" }]);
+});
+
 /** Rows by id, with when they were seen last. */
 class FakeTable {
   readonly rows = new Map<string, string>();

@@ -21,6 +21,7 @@ import {
   defineImport,
   isPoundlockError,
 } from "poundlock";
+import { type Alert, type AlertCheckpoint, alerts } from "poundlock/alerts";
 import type { ImportIdFor, InputOf, RecordOf } from "../src/model/host/fitting.ts";
 import type { Storage } from "poundlock/storage";
 import * as v from "valibot";
@@ -645,4 +646,14 @@ describe("there is no any in", () => {
 
     expectTypeOf<AnyIn<Leaky>>().toEqualTypeOf<".read:.items[].value" | ".write()">();
   });
+});
+
+test("alerts read a scheduler of any exports and imports, and are an export that imports of alerts fit", () => {
+  const registry = new FlowRegistry({ exports: { orders } });
+  const source = alerts(new Scheduler(registry));
+
+  expectTypeOf(source).toEqualTypeOf<Export<Alert, AlertCheckpoint>>();
+  const slack: Import<Alert> = { idempotent: true, write: async () => undefined };
+  const own = new FlowRegistry({ exports: { alerts: source }, imports: { slack } });
+  void own.define("alerts", { name: "Alerts", _exportId: "alerts", _importId: "slack" });
 });

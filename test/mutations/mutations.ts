@@ -29,6 +29,79 @@ const simulation = { tests: ["test/simulation/simulation.test.ts"], only: "seed"
  * tests that notice, and run `npm run test:mutations -- "part of the promise"`.
  */
 export const mutations: readonly Mutation[] = [
+  // ── alerts
+  {
+    promise: "what may have been sent is sent again as it was, also if the flow has recovered meanwhile",
+    file: "src/alerts/pages.ts",
+    find: "yield { records: [], checkpoint: { incidents: after, pending: records } };",
+    replace: "",
+    tests: ["test/alerts/alerts.test.ts"],
+    only: "after a crash",
+  },
+  {
+    promise: "an incident that is open is alerted of once",
+    file: "src/alerts/look.ts",
+    find: "if (isSame) current.set(subjectKey(incident), incident);",
+    replace: "",
+    tests: ["test/alerts/alerts.test.ts"],
+    only: "however often it is looked at",
+  },
+  {
+    promise: "a flow that recovered and fails again between two looks is another incident",
+    file: "src/alerts/look.ts",
+    find: "(finding.since ?? incident.since) === incident.since",
+    replace: "true",
+    tests: ["test/alerts/alerts.test.ts"],
+    only: "between two looks",
+  },
+  {
+    promise: "the flow that alerts is left out of what it reads",
+    file: "src/alerts/look.ts",
+    find: "new Set<string>([this.#deps._flowId])",
+    replace: "new Set<string>()",
+    tests: ["test/alerts/alerts.test.ts"],
+    only: "is left out",
+  },
+  {
+    promise: "samples and retries of failures do not count as runs that fail",
+    file: "src/alerts/failed-runs.ts",
+    find: "!showsHealth(run) || ",
+    replace: "",
+    tests: ["test/alerts/alerts.test.ts"],
+    only: "samples and retries",
+  },
+  {
+    promise: "no more than a thousand incidents are open at a time",
+    file: "src/alerts/look.ts",
+    find: "if (room <= 0) return fresh;",
+    replace: "",
+    tests: ["test/alerts/alerts.test.ts"],
+    only: "up to a thousand",
+  },
+  {
+    promise: "what was alerted of in a future that a clock set back undid is alerted of again",
+    file: "src/alerts/findings.ts",
+    find: "age >= ms || age < -skewMs",
+    replace: "age >= ms",
+    tests: ["test/alerts/alerts.test.ts"],
+    only: "set back",
+  },
+  {
+    promise: "that the flow of alerts fails is no reason to run it again",
+    file: "src/alerts/prompt.ts",
+    find: "this.#isOwn(_exportId) || ",
+    replace: "",
+    tests: ["test/alerts/delivery.test.ts"],
+    only: "no reason to run it again",
+  },
+  {
+    promise: "what goes wrong queues at most one run of alerts in five seconds",
+    file: "src/alerts/prompt.ts",
+    find: "if (this.#cancelPause === undefined) this.#queue();",
+    replace: "this.#queue();",
+    tests: ["test/alerts/delivery.test.ts"],
+    only: "one in five seconds",
+  },
   // ── the command line
   {
     promise: "a command that only reads opens the file for reading only",

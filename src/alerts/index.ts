@@ -1,0 +1,3 @@
+export type { Alert, AlertCheckpoint, AlertKind, AlertState, Incident } from "./alert.ts";
+export { alerts } from "./alerts.ts";
+export type { AlertOptions, AlertSource } from "./options.ts";
