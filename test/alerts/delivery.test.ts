@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Alert, alerts } from "../../src/alerts/index.ts";
-import { type Export, FlowRegistry, MemoryStorage, Scheduler, retryLater } from "../../src/index.ts";
+import { type Export, FlowRegistry, type Import, MemoryStorage, Scheduler, retryLater } from "../../src/index.ts";
 import { silentLogger } from "../../src/model/logger.ts";
 import { ManualClock, collectingImport, scriptedImport } from "../../src/testing/index.ts";
 import { Gate, gatedClock, viewedStorage } from "../simulation/process.ts";
@@ -237,7 +237,7 @@ describe("several processes, of which some are killed while a receiver refuses t
       registry.addExport("alerts", alerts(scheduler, { overdue: false, paused: false }));
       registry.addExport("orders", orders(broken));
       registry.addImport("ledger", collectingImport());
-      registry.addImport("slack", {
+      const slack: Import<Alert> = {
         idempotent: true,
         batchSize: 1,
         async write([alert]: readonly Alert[]) {
@@ -249,7 +249,8 @@ describe("several processes, of which some are killed while a receiver refuses t
           }
           await gate.passed();
         },
-      });
+      };
+      registry.addImport("slack", slack);
       // One that is killed while it starts never has.
       void scheduler.start();
       return gate;

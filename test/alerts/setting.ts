@@ -1,5 +1,5 @@
 import { type AlertOptions, type Alert, type AlertCheckpoint, alerts } from "../../src/alerts/index.ts";
-import type { Export, ExportContext, Flow, Page, SchedulerOptions } from "../../src/index.ts";
+import type { Export, ExportContext, Flow, Import, Page, SchedulerOptions } from "../../src/index.ts";
 import { silentLogger } from "../../src/model/logger.ts";
 import { type CollectingImport, collectingImport } from "../../src/testing/index.ts";
 import { Harness, upTo } from "../support/harness.ts";
@@ -30,7 +30,7 @@ export class AlertHarness extends Harness {
         yield { records: records(), checkpoint: 1 };
       },
     });
-    this.registry.addImport("ledger", {
+    const ledger: Import<number> = {
       idempotent: true,
       write: async (numbers: readonly number[]) => {
         const error = outage();
@@ -41,7 +41,8 @@ export class AlertHarness extends Harness {
             : { ok: true as const },
         );
       },
-    });
+    };
+    this.registry.addImport("ledger", ledger);
     this.source = rules === undefined ? alerts(this.scheduler) : alerts(this.scheduler, rules);
     this.registry.addExport("alerts", this.source);
     this.registry.addImport("slack", this.sent);
