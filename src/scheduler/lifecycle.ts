@@ -31,7 +31,7 @@ export interface LifecycleDeps {
 }
 
 /** How long running code may go on after it was aborted, in milliseconds, before `stop` leaves it behind. */
-const abortGraceMs = 1_000;
+export const abortGraceMs = 1_000;
 
 /**
  * Starts and stops the executor and the parts. Every start has an AbortController of its own, which its stop aborts: a

@@ -27,7 +27,7 @@ import { UnclaimedRuns } from "./maintenance/unclaimed-runs.ts";
 import { HandingOn, type HandingOnDeps } from "./maintenance/handing-on.ts";
 import { Healing } from "./maintenance/healing.ts";
 import { Intake } from "./intake/intake.ts";
-import { Lifecycle, type Part, type SchedulerState } from "./lifecycle.ts";
+import { Lifecycle, type Part, type SchedulerState, abortGraceMs } from "./lifecycle.ts";
 import { LiveScheduler } from "./live-schedulers.ts";
 import { LeaseWatch } from "./maintenance/lease-watch.ts";
 import { logEvent } from "./log-lines.ts";
@@ -148,8 +148,9 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   async stop(options: { readonly graceMs?: number } = {}): Promise<void> {
     const { graceMs = this.#options.graceMs } = options;
     checkNumber("graceMs", graceMs);
+    const until = this.#options.clock.now() + graceMs + abortGraceMs;
     await this.#lifecycle.stop(graceMs);
-    await this.#statistics.last();
+    await this.#statistics.last(until);
   }
 
   /** The same as `stop`. */

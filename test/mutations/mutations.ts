@@ -225,6 +225,13 @@ export const mutations: readonly Mutation[] = [
     only: "Statistics",
   },
   {
+    promise: "a stop that has waited for its runs waits no longer for a save that hangs [1]",
+    file: "src/scheduler/scheduler.ts",
+    find: "await this.#statistics.last(until);",
+    replace: "await this.#statistics.last(Infinity);",
+    tests: ["test/scheduler/statistics.test.ts"],
+  },
+  {
     promise: "records count in the hour in which they are moved",
     file: "src/scheduler/statistics/statistics-writer.ts",
     find: 'else if (name === "run:progress") this.#move(run);',

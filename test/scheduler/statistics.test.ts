@@ -1,7 +1,7 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { type Export, MemoryStorage, type Scheduler } from "../../src/index.ts";
 import { collectingImport } from "../../src/testing/index.ts";
-import { Gate, Harness, faltering, hour, minute, noon, pagesExport, second } from "../support/harness.ts";
+import { Gate, Harness, faltering, hanging, hour, minute, noon, pagesExport, second } from "../support/harness.ts";
 
 const imports = { ledger: collectingImport<number>() };
 const range = { from: new Date(noon - hour).toISOString(), until: new Date(noon + 9 * hour).toISOString() };
@@ -79,6 +79,24 @@ test("what could not be saved is saved the next time, and reported", async () =>
   await harness.clock.advance(10 * second);
 
   expect(await shown(harness.scheduler)).toEqual([["12", 1, 2]]);
+});
+
+test("a stop that waits for code that ignores its signal waits no longer for a save that hangs", async () => {
+  const storage = hanging(new MemoryStorage(), { method: "saveStatistics", nth: 1, gate: new Gate() });
+  const exports = { from: gated([new Gate()]), quick: pagesExport([[1, 2]]) };
+  const harness = new Harness({ exports, imports, storage });
+  const { clock, scheduler } = harness;
+  await scheduler.start();
+  await scheduler.run((await harness.flow())._id);
+  await scheduler.run((await harness.flow({ _exportId: "quick" }))._id);
+  await clock.advance(second);
+  const stopped = vi.fn();
+
+  const stopping = scheduler.stop({ graceMs: 2 * second }).then(stopped);
+  await clock.advance(3 * second);
+
+  expect(stopped).toHaveBeenCalledOnce();
+  await stopping;
 });
 
 test("an hour that could not be saved within an hour of its end is given up, as it may have been added up", async () => {

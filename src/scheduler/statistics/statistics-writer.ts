@@ -61,10 +61,11 @@ export class StatisticsWriter {
     this.#cancelTimer?.();
   }
 
-  /** Saves what there is, once nothing runs any more. Resolves after a second at the latest. */
-  async last(): Promise<void> {
+  /** Saves what there is, once nothing runs any more. Resolves at `until`, or after a second, at the latest. */
+  async last(until: number): Promise<void> {
+    const { clock } = this.#deps;
     this.#counted.clear();
-    await within(this.#deps.clock, lastSaveMs, this.#save());
+    await within(clock, Math.min(lastSaveMs, Math.max(0, until - clock.now())), this.#save());
   }
 
   #plan(signal: AbortSignal): void {
