@@ -64,8 +64,6 @@ export class Answer<B = unknown> {
   /** The body; of a status of 300 or more at most its first 64 KiB. */
   readonly text: string;
   readonly method: string;
-  /** Origin and path of what was asked for last. */
-  readonly url: string;
   /** Milliseconds that the server asks to wait. */
   readonly waitMs: number | undefined;
   /** The body of a success, if it was asked for piece by piece; `text` is empty then. */
@@ -83,7 +81,6 @@ export class Answer<B = unknown> {
     this.headers = headers;
     this.text = text;
     this.method = request.method;
-    this.url = request.url.origin + request.url.pathname;
     this.waitMs = waitMs;
     this.stream = content.stream;
     this.#giveUpAfterMs = giveUpAfterMs;
@@ -91,6 +88,11 @@ export class Answer<B = unknown> {
     this.#request = request;
     this.#parse = parse;
     this.#scrub = scrub;
+  }
+
+  /** Origin and path of what was asked for last. */
+  get url(): string {
+    return this.#request.url.origin + this.#request.url.pathname;
   }
 
   /** Whether the status is 200 to 299. */

@@ -220,28 +220,31 @@ class HttpConnection {
     const leave = await this.#enter(bare, signal);
     let stream: BodyStream | undefined;
     try {
-      const request = { ...bare, url: new URL(bare.url), headers: new Headers(bare.headers) };
-      if (this.#endpoint.isHome(bare.url)) await this.#apply(request, signal);
+      const request = await this.#withCredentials(bare, signal);
       if (isAborted(signal)) throw givenUp("notSent", request, signal);
       const onEnd = how.streams === true ? leave : undefined;
       const raw = await transport(request, this.#transport, signal, onEnd);
       stream = raw.stream;
       return this.#answerOf(raw, { bare, request, how });
     } catch (error) {
-      await stream?.cancel();
+      stream?.cancel();
       throw error;
     } finally {
       if (stream === undefined) leave();
     }
   }
 
-  #answerOf<B>({ status, headers, text, stream }: RawAnswer, sent: SentRequest<B>): Answer<B> {
-    const { bare, request, how } = sent;
-    const waitMs = this.#waitOf(status, headers);
+  #answerOf<B>({ status, headers, text, stream }: RawAnswer, { bare, request, how }: SentRequest<B>): Answer<B> {
     return new Answer<B>({
-      ...{ status, headers, text, stream, request: bare, waitMs, giveUpAfterMs: this.#giveUpAfterMs },
+      status,
+      headers,
+      text,
+      stream,
+      request: bare,
+      waitMs: this.#waitOf(status, headers),
+      giveUpAfterMs: this.#giveUpAfterMs,
       parse: how.parse ?? parseJson,
-      credentialNames: namesAdded(request.url, bare.url),
+      credentialNames: request === bare ? none : namesAdded(request.url, bare.url),
       scrub: (quoted) => redact(quoted, request, bare.url),
     });
   }
@@ -254,9 +257,14 @@ class HttpConnection {
     }
   }
 
-  async #apply(request: PreparedRequest, signal: AbortSignal): Promise<void> {
+  /** A copy with credentials, where they may go. */
+  async #withCredentials(bare: PreparedRequest, signal: AbortSignal): Promise<PreparedRequest> {
+    const { auth } = this.#options;
+    if (auth === undefined || !this.#endpoint.isHome(bare.url)) return bare;
+    const request = { ...bare, url: new URL(bare.url), headers: new Headers(bare.headers) };
     try {
-      await this.#options.auth?.apply(request, signal);
+      await auth.apply(request, signal);
+      return request;
     } catch (error) {
       throw isAborted(signal) ? givenUp("notSent", request, signal) : credentialsError(error, request);
     }
@@ -274,7 +282,9 @@ class HttpConnection {
   }
 }
 
-/** A request, before and after its credentials were added. */
+const none: readonly string[] = [];
+
+/** A request, before and after its credentials were added: the same one without any. */
 interface SentRequest<B> {
   readonly bare: PreparedRequest;
   readonly request: PreparedRequest;

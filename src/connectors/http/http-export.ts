@@ -254,7 +254,7 @@ class Reading<T, B> {
         }
       }
     } finally {
-      await answer.stream.cancel();
+      answer.stream.cancel();
     }
   }
 
@@ -296,7 +296,7 @@ class Reading<T, B> {
     // 204: the server says that there is nothing.
     const isEnd = endsAt.includes(answer.status) || answer.status === 204;
     const judged = judge(answer, "read", { verdict });
-    if (isEnd || judged.error !== undefined) await answer.stream?.cancel();
+    if (isEnd || judged.error !== undefined) answer.stream?.cancel();
     if (endsAt.includes(answer.status)) return undefined;
     this.#throwFor(answer, judged, isResumed);
     return isEnd ? undefined : answer;

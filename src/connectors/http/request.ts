@@ -47,11 +47,13 @@ const baseWords = "an http or https URL without credentials, query and fragment"
 /** Where a connection may go. */
 export class Endpoint {
   readonly #base: URL;
+  readonly #baseHref: string;
   readonly #origins: ReadonlySet<string>;
 
   /** @throws `invalid_option` for a URL that is none. */
   constructor(baseUrl: unknown, origins: readonly unknown[] = []) {
     this.#base = baseOf(baseUrl);
+    this.#baseHref = this.#base.href.replace(/\/$/, "");
     this.#origins = new Set([this.#base.origin, ...origins.map(originOf)]);
   }
 
@@ -80,24 +82,22 @@ export class Endpoint {
     return { method, url, headers: all, body: bodyOf(request.body, all, at) };
   }
 
-  #urlOf({ path = "", query = {} }: HttpRequest, method: string): URL {
+  #urlOf({ path = "", query }: HttpRequest, method: string): URL {
     const isWhole = typeof path === "string" && absoluteUrl.test(path);
-    const url = isWhole ? wholeUrl(path, { method, url: this.#base }) : this.#below(path, method);
-    const at = { method, url };
+    const href = isWhole ? path : this.#below(path, method);
+    const place = (url: URL | undefined) => ({ method, url: url ?? this.#base });
+    const url = parsedUrl(query === undefined ? href : withQuery(href, query, () => place(parsedUrl(href))));
+    if (url === undefined) throw new HttpError("refused", "has a URL that cannot be read", place(url));
     if (!this.isAllowed(url))
-      throw new HttpError("refused", "goes to an origin that is neither baseUrl's nor one of origins", at);
-    for (const [name, value] of Object.entries(query))
-      for (const one of Array.isArray(value) ? (value as readonly unknown[]) : [value])
-        if (one !== undefined && one !== null) url.searchParams.append(name, queryText(name, one, at));
+      throw new HttpError("refused", "goes to an origin that is neither baseUrl's nor one of origins", place(url));
     return url;
   }
 
-  #below(path: string | readonly (string | number | bigint)[], method: string): URL {
+  #below(path: string | readonly (string | number | bigint)[], method: string): string {
     const at = { method, url: this.#base };
     const suffix =
       typeof path === "string" ? stringPath(path, at) : path.map((part) => encodedPart(part, at)).join("/");
-    const base = this.#base.href.replace(/\/$/, "");
-    return wholeUrl(suffix === "" || suffix.startsWith("?") ? base + suffix : `${base}/${suffix}`, at);
+    return suffix === "" || suffix.startsWith("?") ? this.#baseHref + suffix : `${this.#baseHref}/${suffix}`;
   }
 }
 
@@ -122,11 +122,26 @@ function originOf(origin: unknown): string {
   return url.origin;
 }
 
-function wholeUrl(url: string, at: RequestPlace): URL {
-  if (!URL.canParse(url)) throw new HttpError("refused", "has a URL that cannot be read", at);
-  const parsed = new URL(url);
-  parsed.hash = "";
-  return parsed;
+/** Without its fragment, which is not sent; undefined if it is no URL. */
+function parsedUrl(href: string): URL | undefined {
+  const at = href.indexOf("#");
+  try {
+    return new URL(at < 0 ? href : href.slice(0, at));
+  } catch {
+    return undefined;
+  }
+}
+
+// Before the URL is parsed: each change of one that is would parse it anew.
+function withQuery(href: string, query: Readonly<Record<string, unknown>>, at: () => RequestPlace): string {
+  const added = new URLSearchParams();
+  for (const [name, value] of Object.entries(query))
+    for (const one of Array.isArray(value) ? (value as readonly unknown[]) : [value])
+      if (one !== undefined && one !== null) added.append(name, queryText(name, one, at));
+  if (added.size === 0) return href;
+  const [address = ""] = href.split("#", 1);
+  const mark = address.includes("?") ? (/[?&]$/.test(address) ? "" : "&") : "?";
+  return address + mark + added.toString();
 }
 
 // Dot segments, in any spelling, would leave what is below `baseUrl`; what follows a `#` would get lost.
@@ -148,10 +163,12 @@ function encodedPart(part: unknown, at: RequestPlace): string {
   }
 }
 
-function queryText(name: string, value: unknown, at: RequestPlace): string {
-  if (["string", "number", "bigint", "boolean"].includes(typeof value)) return String(value);
+const queryTypes = new Set(["string", "number", "bigint", "boolean"]);
+
+function queryText(name: string, value: unknown, at: () => RequestPlace): string {
+  if (queryTypes.has(typeof value)) return String(value);
   const found = typeof value === "object" ? "an object" : `a ${typeof value}`;
-  throw new HttpError("invalid", `has a query with ${found} as ${formatValue(name)}: make a string of it`, at);
+  throw new HttpError("invalid", `has a query with ${found} as ${formatValue(name)}: make a string of it`, at());
 }
 
 /** The header's value is not in the error, since it may be a secret. */

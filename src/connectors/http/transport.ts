@@ -58,12 +58,12 @@ export async function transport(
 
 /** A body, piece by piece. The timeout counts only while a piece is awaited: the reader may take any time in between. */
 export class BodyStream {
-  readonly #chunks: AsyncGenerator<Uint8Array, void>;
+  readonly #reader: BodyReader;
   readonly #watch: Watch;
   readonly #onEnd: () => void;
 
   constructor(response: Response, watch: Watch, onEnd: () => void) {
-    this.#chunks = chunksOf(response);
+    this.#reader = new BodyReader(response);
     this.#watch = watch;
     this.#onEnd = onEnd;
     watch.suspend();
@@ -73,9 +73,9 @@ export class BodyStream {
   async next(): Promise<Uint8Array | undefined> {
     this.#watch.restart();
     try {
-      const { done, value } = await this.#chunks.next();
+      const chunk = await this.#reader.next();
       this.#watch.suspend();
-      if (done !== true) return value;
+      if (chunk !== undefined) return chunk;
     } catch (error) {
       this.#end();
       throw this.#watch.errorOf(error);
@@ -85,10 +85,10 @@ export class BodyStream {
   }
 
   /** Reads no further. */
-  async cancel(): Promise<void> {
+  cancel(): void {
     this.#end();
     this.#watch.cancel();
-    await this.#chunks.return().catch(() => undefined);
+    this.#reader.cancel();
   }
 
   #end(): void {
@@ -224,55 +224,62 @@ function reasonOf(links: readonly ErrorLink[], codes: readonly string[]): string
 /** The body as a string, in the encoding that it says. */
 async function readText(response: Response, watch: Watch, maxBytes: number): Promise<string> {
   const { status, headers } = response;
+  const isSuccess = status < 300;
+  const reader = new BodyReader(response);
   const chunks: Uint8Array[] = [];
   let size = 0;
   try {
-    for await (const chunk of chunksOf(response)) {
-      size += chunk.length;
-      if (size > maxBytes && status < 300)
-        throw new HttpError("answered", `answered ${status} with more than maxBytes, ${maxBytes}`, watch.request, {
-          status,
-        });
+    for (let chunk = await reader.next(); chunk !== undefined; chunk = await reader.next()) {
       chunks.push(chunk);
+      size += chunk.length;
       if (size > maxBytes) break;
     }
   } catch (error) {
     // What is missing of a failure's body does not change what its status says.
-    if (status < 300) throw error;
+    if (isSuccess) throw error;
+  } finally {
+    reader.cancel();
   }
-  return decode(chunks, headers.get("content-type") ?? "");
+  if (size <= maxBytes || !isSuccess) return decode(chunks, headers.get("content-type") ?? "");
+  throw new HttpError("answered", `answered ${status} with more than maxBytes, ${maxBytes}`, watch.request, { status });
 }
 
-/** The body, as it comes. It is let go of when the loop over it ends. */
-export async function* chunksOf({ body }: Response): AsyncGenerator<Uint8Array, void> {
-  if (body === null) return;
-  const reader = (body as ReadableStream<Uint8Array>).getReader();
-  let isAtEnd = false;
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) {
-        isAtEnd = true;
-        return;
-      }
-      yield value;
-    }
-  } finally {
-    // Whether the rest can be canceled makes no difference any more.
-    if (!isAtEnd) void reader.cancel().catch(() => undefined);
+/** A body, as it comes. */
+class BodyReader {
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+
+  constructor({ body }: Response) {
+    this.#reader = (body as ReadableStream<Uint8Array> | null)?.getReader();
+  }
+
+  /** Undefined at the end. */
+  async next(): Promise<Uint8Array | undefined> {
+    const result = await this.#reader?.read();
+    if (result?.done === false) return result.value;
+    this.#reader = undefined;
+    return undefined;
+  }
+
+  /** Lets go of what is left. Whether that can be canceled makes no difference any more. */
+  cancel(): void {
+    void this.#reader?.cancel().catch(() => undefined);
+    this.#reader = undefined;
   }
 }
+
+const utf8 = new TextDecoder();
 
 function decode(chunks: readonly Uint8Array[], contentType: string): string {
-  const [, charset = "utf-8"] = /;\s*charset="?([^\s";]+)/i.exec(contentType) ?? [];
   const bytes = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
-  return decoderOf(charset).decode(bytes);
+  return decoderOf(contentType).decode(bytes);
 }
 
-function decoderOf(charset: string): InstanceType<typeof TextDecoder> {
+function decoderOf(contentType: string): InstanceType<typeof TextDecoder> {
+  const [, charset] = /;\s*charset="?([^\s";]+)/i.exec(contentType) ?? [];
+  if (charset === undefined || /^utf-?8$/i.test(charset)) return utf8;
   try {
     return new TextDecoder(charset);
   } catch {
-    return new TextDecoder();
+    return utf8;
   }
 }

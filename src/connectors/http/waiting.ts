@@ -6,8 +6,11 @@ function nowOf(headers: Headers, now: number): number {
   return date instanceof Date ? date.getTime() : now;
 }
 
-/** Quotas, in the spellings that are in use: GitHub's, Twitter's, that of the IETF drafts. */
-const prefixes = ["x-ratelimit-", "ratelimit-", "x-rate-limit-"];
+/** Headers of quotas, in the spellings that are in use: GitHub's, Twitter's, that of the IETF drafts. */
+const resetNames = ["x-ratelimit-", "ratelimit-", "x-rate-limit-"].map((prefix) => ({
+  remaining: `${prefix}remaining`,
+  reset: `${prefix}reset`,
+}));
 
 /**
  * Milliseconds that an answer asks to wait, or undefined: `retry-after-ms`, `x-ms-retry-after-ms` and `retry-after` of a
@@ -35,25 +38,25 @@ function retryAfterMs(headers: Headers, now: number): number | undefined {
 }
 
 function quotaWaitMs(status: number, headers: Headers, now: number): number | undefined {
-  for (const { remaining, reset } of quotasOf(headers)) {
-    const isSpent = remaining !== undefined && remaining <= 0;
-    const isRefused = status === 429 || (status === 403 && remaining === undefined);
-    if (reset !== undefined && (isSpent || isRefused)) return untilReset(reset, nowOf(headers, now));
+  for (const { remaining, reset } of resetNames) {
+    // Most answers have none of these headers, and are asked for as few of them as will do.
+    if (!asksToWait(status, numberIn(headers.get(remaining)))) continue;
+    const value = numberIn(headers.get(reset));
+    if (value !== undefined) return untilReset(value, nowOf(headers, now));
   }
+  for (const { remaining, reset } of policiesIn(headers.get("ratelimit") ?? ""))
+    if (reset !== undefined && asksToWait(status, remaining)) return untilReset(reset, nowOf(headers, now));
   return undefined;
+}
+
+function asksToWait(status: number, remaining: number | undefined): boolean {
+  const isSpent = remaining !== undefined && remaining <= 0;
+  return isSpent || status === 429 || (status === 403 && remaining === undefined);
 }
 
 interface Quota {
   readonly remaining: number | undefined;
   readonly reset: number | undefined;
-}
-
-function quotasOf(headers: Headers): readonly Quota[] {
-  const quotas = prefixes.map((prefix) => ({
-    remaining: numberIn(headers.get(`${prefix}remaining`)),
-    reset: numberIn(headers.get(`${prefix}reset`)),
-  }));
-  return [...quotas, ...policiesIn(headers.get("ratelimit") ?? "")];
 }
 
 /** `"minute";r=0;t=30, "day";r=500;t=3600`, the newest form. */
@@ -74,7 +77,8 @@ function untilReset(reset: number, now: number): number {
 }
 
 function numberIn(value: string | null | undefined): number | undefined {
-  const text = value?.trim() ?? "";
+  if (value === null || value === undefined) return undefined;
+  const text = value.trim();
   return /^\d+(\.\d+)?$/.test(text) ? Number(text) : undefined;
 }
 
