@@ -1,6 +1,5 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { canonicalHash } from "./canonical.ts";
-import { itemAt } from "../item-at.ts";
 
 /** What an idempotency key is made of. */
 export interface RecordIdentity {
@@ -20,12 +19,11 @@ export interface RecordIdentity {
  */
 export function idempotencyKey({ _flowId, _importId, key, version, record }: RecordIdentity): string {
   const state = version === undefined ? ["content", canonicalHash(record)] : [typeof version, String(version)];
-  const hash = createHash("sha256").update(JSON.stringify([_flowId, _importId, key, ...state]));
-  return uuidOf(hash.digest().subarray(0, 16));
+  return uuidOf(hash("sha256", JSON.stringify([_flowId, _importId, key, ...state]), "hex"));
 }
 
-function uuidOf(bytes: Buffer): string {
-  bytes[6] = (itemAt(bytes, 6) & 0x0f) | 0x80;
-  bytes[8] = (itemAt(bytes, 8) & 0x3f) | 0x80;
-  return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+function uuidOf(hex: string): string {
+  const variant = ((parseInt(hex.charAt(16), 16) & 0x3) | 0x8).toString(16);
+  const [one, two, three] = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(13, 16)];
+  return `${one}-${two}-8${three}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
