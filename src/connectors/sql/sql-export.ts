@@ -122,7 +122,7 @@ class TableReading<T> {
       if (after !== undefined) this.#refuseAgain(after, first, last);
       after = this.#placeOf(last);
       yield {
-        records: rows.map((row) => this.#record(row)),
+        records: this.#records(rows, first),
         checkpoint: { after, ...(isAll ? { run: run._id } : {}) },
       };
       if (rows.length < this.#context.pageSize) break;
@@ -214,9 +214,13 @@ class TableReading<T> {
     }
   }
 
-  #record(row: SqlRow): T {
-    const record: Record<string, unknown> = {};
-    for (const column in row) if (!column.startsWith(cursorPrefix)) record[column] = row[column];
-    return record as T;
+  // Without the columns of the cursor's text. All rows have the same columns.
+  #records(rows: readonly SqlRow[], first: SqlRow): readonly T[] {
+    const columns = Object.keys(first).filter((column) => !column.startsWith(cursorPrefix));
+    return rows.map((row) => {
+      const record: Record<string, unknown> = {};
+      for (const column of columns) record[column] = row[column];
+      return record as T;
+    });
   }
 }
