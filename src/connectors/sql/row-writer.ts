@@ -81,10 +81,11 @@ export class RowWriter {
     { context, stamp }: { readonly context: ImportContext; readonly stamp: string },
   ): void {
     const { dialect } = this.#database;
-    const { keyColumn, stamp: stampColumn } = this.#rule;
+    const { key, keyColumn, mode, stamp: stampColumn } = this.#rule;
     const columns: string[] = [];
     const row: unknown[] = [];
-    for (const column of Object.keys(record)) {
+    // Of a row that is deleted nothing but its key is looked at.
+    for (const column of mode === "delete" ? key : Object.keys(record)) {
       const value = (record as Record<string, unknown>)[column];
       if (value === undefined || column === keyColumn || column === stampColumn) continue;
       if (this.#columns?.has(column) === false) continue;
