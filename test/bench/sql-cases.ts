@@ -123,11 +123,31 @@ async function withPostgres<T>(work: (database: SqlDatabase, pool: pg.Pool) => P
   const pool = new pg.Pool({ ...connectionTo(server.port), max: 4 });
   // The server ends connections that the pool has not heard the end of.
   pool.on("error", () => undefined);
+  // A case that takes too long is ended: its server has to end with it.
+  const end = () => void server.crash().finally(() => process.exit(1));
+  process.once("SIGTERM", end);
   try {
     return await work(postgres(pool), pool);
   } finally {
-    await pool.end();
+    // The pool would wait for ever for a client that an error has left without its end: the server ends it instead.
+    const ended = pool.end();
     await server.stop();
+    await ended;
+    process.removeListener("SIGTERM", end);
+  }
+}
+
+/** One transaction of a client; an error rolls it back, and ends its connection. */
+async function withTransaction(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<unknown>): Promise<void> {
+  const client = await pool.connect();
+  try {
+    await client.query("begin");
+    await work(client);
+    await client.query("commit");
+    client.release();
+  } catch (error) {
+    client.release(true);
+    throw error;
   }
 }
 
@@ -146,13 +166,7 @@ const arrays = columns.map((_, nth) => `$${nth + 1}::${types[nth] ?? ""}[]`).joi
 
 /** One statement of 7,000 parameters; updates by `unnest`, as values would need a cast each. */
 function writePostgresByHand(pool: pg.Pool): Place["byHand"] {
-  const inTransaction = async (text: string, values: unknown[]) => {
-    const client = await pool.connect();
-    await client.query("begin");
-    await client.query(text, values);
-    await client.query("commit");
-    client.release();
-  };
+  const inTransaction = (text: string, values: unknown[]) => withTransaction(pool, (tx) => tx.query(text, values));
   return (table, mode, rows) => {
     if (mode === "delete") return inTransaction(`delete from ${table} where id = any($1)`, [rows.map(({ id }) => id)]);
     if (mode === "update") {
@@ -240,16 +254,14 @@ async function onceBeside(database: SqlDatabase, pool: pg.Pool, count: number): 
   };
   const byHand = () =>
     took(async () => {
-      const client = await pool.connect();
       for (let start = 0; start < count; start += pageSize) {
         const rows = pageOf(start, ++version);
-        await client.query("begin");
         const marks = "insert into marks select unnest($1::text[]), 0 on conflict do nothing";
-        await client.query(marks, [rows.map(({ id }) => `by hand ${version} ${id}`)]);
-        await client.query(add, [total(rows), "hand"]);
-        await client.query("commit");
+        await withTransaction(pool, async (tx) => {
+          await tx.query(marks, [rows.map(({ id }) => `by hand ${version} ${id}`)]);
+          await tx.query(add, [total(rows), "hand"]);
+        });
       }
-      client.release();
     });
   await byFlow();
   const [ours, hand] = await sides(byFlow, byHand);
