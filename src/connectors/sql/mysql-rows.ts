@@ -1,6 +1,6 @@
 import { itemAt } from "../../model/item-at.ts";
 import { type RowStatement, type SqlDialect, type SqlQueries, tableName } from "./database.ts";
-import { findAtFault } from "./halving.ts";
+import { findAtFault } from "./bad-rows.ts";
 import { changedColumns } from "./spelling.ts";
 
 type Row = readonly unknown[];
@@ -8,7 +8,7 @@ type Row = readonly unknown[];
 /** Characters of one statement, about: servers refuse statements of some megabytes. */
 const mostCharacters = 1_000_000;
 
-/** Writes rows, many a statement: one that fails has changed nothing (InnoDB), so the rows at fault are found by halves. */
+/** Writes rows, many a statement: one that fails has changed nothing (InnoDB), so the rows at fault are found by smaller and smaller parts. */
 export async function writeMysqlRows(
   dialect: SqlDialect,
   tx: SqlQueries,

@@ -12,7 +12,7 @@ import {
   isNetworkError,
   tableName,
 } from "./database.ts";
-import { findAtFault } from "./halving.ts";
+import { findAtFault } from "./bad-rows.ts";
 import { type PooledConnection, pooledTransaction } from "./pooled-transaction.ts";
 import { changedColumns, onConflict, quote, refuseUnstorable } from "./spelling.ts";
 
@@ -124,12 +124,16 @@ async function writeRows(
   });
   const places = [...written.keys()].filter((index) => !unwritable.has(index));
   const text = statementOf(to);
+  let isSaved = false;
   const atFault = await findAtFault(places.length, async (from, to) => {
     const part = places.slice(from, to).map((index) => written[index]);
-    await tx.query("savepoint rows");
+    if (!isSaved) await tx.query("savepoint rows");
+    isSaved = true;
     try {
       await tx.query(text, [`[${part.join(",")}]`]);
-      await tx.query("release savepoint rows");
+      // The end of the transaction releases the last one.
+      if (to < places.length) await tx.query("release savepoint rows");
+      isSaved = false;
       return undefined;
     } catch (error) {
       if (faultOf(error) !== "reject") throw error;
@@ -154,7 +158,8 @@ function jsonOf(names: readonly string[], row: readonly unknown[]): string {
 }
 
 async function addMarks(tx: SqlQueries, table: string, keys: readonly string[]): Promise<readonly string[]> {
-  const source = "select key, (extract(epoch from clock_timestamp()) * 1000)::bigint from json_array_elements_text($1) as mark (key)";
+  const source =
+    "select key, (extract(epoch from clock_timestamp()) * 1000)::bigint from json_array_elements_text($1) as mark (key)";
   const insert = `insert into ${table} (idempotency_key, applied_at) ${source} on conflict (idempotency_key) do nothing returning idempotency_key`;
   // As one row of text: a row for each key costs the client more than all the rest.
   const text = `with added as (${insert}) select coalesce(json_agg(idempotency_key), '[]')::text as keys from added`;
