@@ -39,7 +39,7 @@ function retryAfterMs(headers: Headers, now: number): number | undefined {
 
 function quotaWaitMs(status: number, headers: Headers, now: number): number | undefined {
   for (const { remaining, reset } of resetNames) {
-    // Most answers have none of these headers, and are asked for as few of them as will do.
+    // Most responses have none of these headers, and each look at one costs.
     if (!asksToWait(status, numberIn(headers.get(remaining)))) continue;
     const value = numberIn(headers.get(reset));
     if (value !== undefined) return untilReset(value, nowOf(headers, now));

@@ -67,6 +67,23 @@ test("a request has bytes, numbers in its path, its own content type, and no hea
   expect(server.seen[1]?.headers).not.toHaveProperty("x-none");
 });
 
+test.each<[path: string, query: Record<string, string> | undefined, url: string]>([
+  ["items?q=a%20b+c", { page: "2" }, "/items?q=a%20b+c&page=2"],
+  ["items?", { page: "a b&" }, "/items?page=a+b%26"],
+  ["items?a=1&", { page: "2" }, "/items?a=1&page=2"],
+  ["?a=1", undefined, "/?a=1"],
+  [`${base}/items#part`, { page: "2" }, "/items?page=2"],
+  [`${base}/items?a=1#b?c`, {}, "/items?a=1"],
+])("what the path %o has of a query stays as it is before the query %o", async (path, query, url) => {
+  const seen: string[] = [];
+  const fetch = async ({ href }: URL) => (seen.push(href), Response.json({}));
+  const to = connection({ baseUrl: base, fetch });
+
+  await to.read({ path, query });
+
+  expect(seen).toEqual([base + url]);
+});
+
 describe("an answer", () => {
   test("that redirects to what is no URL stays what it is", async () => {
     const to = answering(() => new Response("", { status: 302, headers: { location: "http://[" } }));
