@@ -2342,8 +2342,8 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "credentials go to the first origin only",
     file: "src/connectors/http/connection.ts",
-    find: "if (this.#endpoint.isHome(bare.url)) await",
-    replace: "await",
+    find: "if (auth === undefined || !this.#endpoint.isHome(bare.url)) return bare;",
+    replace: "if (auth === undefined) return bare;",
     tests: ["test/connectors/http/auth.test.ts"],
     only: "origins",
   },
