@@ -29,6 +29,11 @@ const idleMs = 300_000;
 /** Wake-ups that are sent at once at most. */
 const portion = 1_000;
 
+/** Under what a wake-up waits for one process, in the place of an export. */
+function addressOf(processId: string): string {
+  return `process:${processId}`;
+}
+
 /**
  * Executes runs in all processes that share a storage's wake-ups. What finds a free slot in the process that it is woken
  * in is called there at once. Everything else waits in the storage, for whoever has a slot and the flow's export.
@@ -42,6 +47,8 @@ export class SharedExecutor implements Executor {
   /** What waits here: to be sent, or for a slot while nobody else is there. */
   readonly #queue = new WakeUpQueue();
   #work: WorkerOptions | undefined;
+  /** What this process claims beside its exports. */
+  #address: string | undefined;
   #isAlone = false;
   /** Whether wake-ups may wait in the storage that this process could claim. */
   #mayWait = true;
@@ -85,6 +92,20 @@ export class SharedExecutor implements Executor {
     else await this.#wait(flow);
   }
 
+  /** From now on this process claims what others leave to it by {@link leave}, too. */
+  receiveAt(processId: string): void {
+    this.#address = addressOf(processId);
+  }
+
+  /**
+   * Leaves wake-ups of flows that this process cannot execute, though it has their exports, to others that can: flow by
+   * process. Whoever has the export could claim them else, and that may be this process, again and again.
+   */
+  async leave(flows: ReadonlyMap<string, string>): Promise<void> {
+    const wakes = [...flows].map(([_flowId, processId]) => ({ _flowId, _exportId: addressOf(processId) }));
+    await this.#wakes.addWakes(wakes);
+  }
+
   async stop(): Promise<void> {
     this.#work = undefined;
     this.#cancelTimer?.();
@@ -103,7 +124,12 @@ export class SharedExecutor implements Executor {
   }
 
   #isOurs({ _exportId }: Wake): boolean {
-    return this.#work?.exportIds.includes(_exportId) === true;
+    return this.#claimable().includes(_exportId);
+  }
+
+  #claimable(): readonly string[] {
+    const exportIds = this.#work?.exportIds ?? [];
+    return this.#address === undefined ? exportIds : [...exportIds, this.#address];
   }
 
   // What nobody else could take waits here, unless it is none of this process's work.
@@ -175,7 +201,7 @@ export class SharedExecutor implements Executor {
     for (let { free } = this.#slots; free > 0; { free } = this.#slots) {
       this.#mayWait = false;
       this.#lookedAt = this.#clock.now();
-      const flows = await this.#wakes.claimWakes(free, this.#work?.exportIds ?? []);
+      const flows = await this.#wakes.claimWakes(free, this.#claimable());
       if (flows.length > 0) this.#found();
       for (const flow of flows) this.#begin(flow);
       if (flows.length === free) this.#mayWait = true;

@@ -629,6 +629,14 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/http/shared-events.test.ts"],
   },
   {
+    promise: "a wake-up that is handed on is claimed by the process that it is left to, and by no other",
+    file: "src/executor/shared-executor.ts",
+    find: "_exportId: addressOf(processId) }));",
+    replace: '_exportId: "from", processId }));',
+    tests: ["test/scheduler/processes.test.ts"],
+    only: "leave a wake-up to the one",
+  },
+  {
     promise: "a process without an import of a flow hands its wake-up on",
     file: "src/run/runner.ts",
     find: `if (missing.every(({ kind }) => kind === "import")) onLeft(flow);`,

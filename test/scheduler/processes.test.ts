@@ -79,6 +79,23 @@ describe("processes that share a storage", () => {
     expect(without.events.of("run:started")).toEqual([]);
   });
 
+  test("leave a wake-up to the one that has the imports, however many others have the export alone", async () => {
+    const storage = new SharedMemory({ pollMs: 250 });
+    const parts = { exports: { from: arrayExport([1]) }, imports: {}, storage };
+    const without = [new Harness(parts), new Harness(parts)] as const;
+    const having = processOn({ storage });
+    const flow = await having.flow();
+    // They look at the same instants, and before the one that can.
+    const all = [...without, having];
+    for (const { scheduler } of all) await scheduler.start();
+    await advance(all, second);
+
+    const run = await without[0].scheduler.run(flow._id);
+    await advance(all, 3 * second);
+
+    expect(await having.scheduler.getRun(run._id)).toMatchObject({ status: "completed" });
+  });
+
   test("report a heartbeat that fails, and go on", async () => {
     const storage = faltering(new MemoryStorage(), { method: "keepProcess", fails: (nth) => nth === 2 });
     const one = processOn({ storage });

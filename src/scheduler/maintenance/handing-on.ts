@@ -4,14 +4,13 @@ import { type Flow, importIdsOf } from "../../model/flow/flow.ts";
 import type { WorkerProcess } from "../../model/worker-process.ts";
 import type { Executor } from "../../executor/executor.ts";
 import { SharedExecutor } from "../../executor/shared-executor.ts";
-import type { Storage } from "../../storage/storage.ts";
 import type { Part } from "../lifecycle.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 
 /** Everything that handing on needs. */
 export interface HandingOnDeps {
-  readonly storage: Pick<Storage, "wakes">;
   readonly clock: Clock;
+  readonly processId: string;
   readonly executor: Executor;
   readonly heartbeat: Pick<Heartbeat, "living">;
   readonly emit: Emit<SchedulerEvents>;
@@ -35,7 +34,9 @@ export class HandingOn implements Part {
   }
 
   start(signal: AbortSignal): void {
+    const { executor, processId } = this.#deps;
     this.#signal = signal;
+    if (executor instanceof SharedExecutor) executor.receiveAt(processId);
   }
 
   stop(): void {
@@ -58,18 +59,28 @@ export class HandingOn implements Part {
   }
 
   async #handOn(): Promise<void> {
-    const { executor, heartbeat, storage } = this.#deps;
+    const { executor, heartbeat } = this.#deps;
     const flows = [...this.#flows.values()];
     this.#flows.clear();
     const living = await heartbeat.living();
-    const wakes = flows
-      .filter((flow) => living.some((process) => canRun(process, flow)))
-      .map(({ _exportId, _id }) => ({ _flowId: _id, _exportId }));
-    if (wakes.length === 0 || this.#signal.aborted) return;
-    // To wake it would begin it here, where a slot is free.
-    if (executor instanceof SharedExecutor) await storage.wakes?.addWakes(wakes);
-    else for (const { _exportId, _flowId } of wakes) await executor.wake(_flowId, _exportId);
+    const places = new Map(flows.flatMap((flow, nth) => placeOf(flow, living, nth) ?? []));
+    if (places.size === 0 || this.#signal.aborted) return;
+    if (executor instanceof SharedExecutor) await executor.leave(places);
+    else for (const { _exportId, _id } of flows) if (places.has(_id)) await executor.wake(_id, _exportId);
   }
+}
+
+/** Which process is to have it: those that can take turns, the ones with free slots if any has. Undefined: none can. */
+function placeOf(
+  flow: Flow,
+  living: readonly WorkerProcess[],
+  nth: number,
+): readonly [readonly [_flowId: string, processId: string]] | undefined {
+  const able = living.filter((process) => canRun(process, flow));
+  const free = able.filter(({ concurrency, running }) => running < concurrency);
+  const chosen = free.length > 0 ? free : able;
+  const process = chosen[nth % chosen.length];
+  return process === undefined ? undefined : [[flow._id, process._id]];
 }
 
 function canRun({ exportIds, importIds, roles }: WorkerProcess, flow: Flow): boolean {

@@ -103,7 +103,7 @@ export async function moveByMortals(
   for (const [nth, step] of [...steps, Infinity].entries()) {
     const process = new Mortal(step);
     // Ten minutes later than the one before, so that the lease of that one has run out.
-    const clock = gatedClock(systemClock, process.gate, nth * 600_000);
+    const clock = gatedClock(systemClock, process.gate, { ms: nth * 600_000 });
     const registry = new FlowRegistry({ ...partsOf(process), storage: process.storage(storage), clock });
     const scheduler = new Scheduler(registry, { logger: silentLogger, maxCrashes: 1_000 });
     scheduler.on("import:paused", (pause) => pauses.push(pause));
