@@ -7,6 +7,11 @@ import { type Source, eventIdOf, pagesBefore } from "./source.ts";
 /** Codes with which the engine may refuse what an action asks of it. */
 const refusals = ["not_found", "flow_disabled", "busy", "conflict", "storage_failed"];
 
+/** After these it may take until the next round of maintenance before every process does its part. */
+const disturbing: ReadonlySet<Action> = new Set<Action>([
+  ...(["crash", "forget", "freeze", "jump", "start", "steal", "stop", "thaw"] as const),
+]);
+
 /** What hosts, persons and accidents do to the engine, by chance. */
 export class Actions {
   readonly #simulation: Simulation;
@@ -35,6 +40,7 @@ export class Actions {
     const { chance } = this.#simulation;
     const action = chance.weighted(this.#possible());
     this.#simulation.note(`· ${action}`);
+    if (disturbing.has(action)) this.#simulation.disturb();
     const flow = chance.anyOf(this.#simulation.live());
     const source = chance.anyOf([...this.#simulation.sources.values()]);
     const process = chance.anyOf(this.#started());
@@ -97,10 +103,10 @@ export class Actions {
   }
 
   /** A process that can be asked for something. */
-  #worker(): Process {
+  #worker(isAble: (process: Process) => boolean = () => true): Process {
     const { chance, processes } = this.#simulation;
-    const able = processes.filter(({ gate }) => gate.isOpen);
-    return chance.anyOf(this.#started()) ?? chance.anyOf(able) ?? this.#simulation.open();
+    const open = processes.filter((process) => process.gate.isOpen && isAble(process));
+    return chance.anyOf(this.#started().filter(isAble)) ?? chance.anyOf(open) ?? this.#simulation.openWhole();
   }
 
   #possible(): Record<Action, number> {
@@ -180,9 +186,16 @@ export class Actions {
       this.#simulation.note(`the clock on the wall jumps by ${ms} ms`);
       this.#simulation.jump(ms);
     },
+    forget: () => this.#ask("forget", this.#forgetWakes()),
     outage: () => this.#takeDown(),
     heal: () => this.#heal(),
   };
+
+  // A database that has crashed has lost them.
+  async #forgetWakes(): Promise<void> {
+    const { sources, storage } = this.#simulation;
+    await storage.wakes?.claimWakes(1_000, [...sources.keys()]);
+  }
 
   #takeDown(): void {
     const { chance, faults, plan } = this.#simulation;
@@ -229,7 +242,7 @@ export class Actions {
 
   #create({ _exportId, _importIds, schedule }: FlowPlan): void {
     const input = { name: "a flow", _exportId, _importIds: [..._importIds] };
-    const { registry } = this.#worker();
+    const { registry } = this.#worker((process) => process.canRun(_exportId, _importIds));
     this.#ask("create", registry.create(schedule === undefined ? input : { ...input, schedule }));
   }
 
@@ -271,7 +284,7 @@ export class Actions {
     const { chance, processes } = this.#simulation;
     const stopped = processes.filter(({ state }) => state === "stopped");
     const again = chance.happens(0.5) ? chance.anyOf(stopped) : undefined;
-    void this.start(again ?? this.#simulation.open());
+    void this.start(again ?? this.#simulation.openAny());
   }
 
   // Another process thinks that the lease has run out long ago.

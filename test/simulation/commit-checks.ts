@@ -389,6 +389,7 @@ export class CommitChecks {
   }
 
   #leaves(process: Process, run: RunModel): void {
+    this.#model.noteSlots(process);
     run.flow.active = undefined;
     run.holder = undefined;
     run.cancelBy = Infinity;

@@ -37,11 +37,13 @@ export class HostChecks {
     if (busy.size > concurrency)
       model.violate("concurrency", `${process.name} runs ${[...busy].join(", ")} at once, ${concurrency} are allowed`);
     model.calls.add(call);
+    model.noteSlots(process);
     return call;
   }
 
   /** It has ended. */
   ends(call: HostCall): void {
+    this.#model.noteSlots(call.process);
     this.#model.calls.delete(call);
   }
 

@@ -13,6 +13,7 @@ export type Invariant =
   | "newest state"
   | "one running run"
   | "concurrency"
+  | "routing"
   | "first in, first out"
   | "cursor"
   | "fence"
@@ -167,6 +168,8 @@ export interface Surroundings {
   readonly elapsed: () => number;
   /** True if neither this process nor the clock had an accident lately, so that its leases cannot have run out. */
   readonly isHealthy: (process: Process) => boolean;
+  /** False while some process goes by a clock of its own that is off by more than a lease allows. */
+  readonly clocksAgree: () => boolean;
   readonly trace: (line: string) => void;
 }
 
@@ -203,6 +206,20 @@ export class Model {
   isHolder(process: Process, _runId: string): boolean {
     const run = this.runs.get(_runId);
     return run?.holder?.process === process && process.claims.get(_runId) === run.claims;
+  }
+
+  /** True if it has a slot for another run. Code that was left behind has its slot until it returns. */
+  hasSlot(process: Process): boolean {
+    const busy = new Set<string>();
+    for (const call of this.calls) if (call.process === process) busy.add(call._runId);
+    for (const { active } of this.flows.values())
+      if (active !== undefined && this.runs.get(active)?.holder?.process === process) busy.add(active);
+    return busy.size < this.around.plan.options.concurrency;
+  }
+
+  /** Notes whether the process is full: to be called after it got something to do, and before that ends. */
+  noteSlots(process: Process): void {
+    if (!this.hasSlot(process)) process.fullAt = this.around.elapsed();
   }
 
   /** Host code that a process waits for and that heeds its signal. */

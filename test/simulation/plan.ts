@@ -10,6 +10,8 @@ export interface Plan {
   readonly options: PlannedOptions;
   /** Processes that share the storage. */
   readonly processes: number;
+  /** How processes differ, if there are many. */
+  readonly many?: ManyPlan;
   readonly storage: StoragePlan;
   /** How many times something happens before the chaos is over. */
   readonly steps: number;
@@ -81,6 +83,18 @@ export interface StoragePlan {
   readonly faults: number;
 }
 
+/** How processes of several computers differ. */
+export interface ManyPlan {
+  /** How far the clock of one may be off, in milliseconds, either way. */
+  readonly skewMs: number;
+  /** They go by the storage's clock, and know it but for a moment. */
+  readonly storageClock: boolean;
+  /** How likely one lacks some of the exports, and how likely one of the imports. */
+  readonly lacks: { readonly exports: number; readonly imports: number };
+  /** Each hears at once when another one has added wake-ups. */
+  readonly bell: boolean;
+}
+
 /** What can happen in one step. */
 export type Action =
   | "append"
@@ -108,6 +122,7 @@ export type Action =
   | "outage"
   | "heal"
   | "resume"
+  | "forget"
   | "wait";
 
 const everyMinute = "* * * * *";
@@ -146,6 +161,33 @@ export function planOf(seed: number): Plan {
     },
     steps: chance.between(12, 26),
     habits: habits(chance, processes),
+  };
+}
+
+/** The plan of a seed with many processes, which come and go, disagree about the time, and have not all of the exports. */
+export function planOfMany(seed: number): Plan {
+  const plan = planOf(seed);
+  const chance = new Chance(seed ^ 0x3a17);
+  const exports = [...plan.exports, exportPlan(chance, plan.exports.length)];
+  const { imports } = plan;
+  const more = Array.from({ length: chance.between(1, 4) }, () => flowPlan(chance, exports, imports));
+  return {
+    ...plan,
+    exports,
+    flows: [...plan.flows, ...more],
+    processes: chance.between(3, 5),
+    many: {
+      skewMs: chance.oneOf([0, 40_000, 600_000, 600_000]),
+      storageClock: chance.happens(0.6),
+      lacks: { exports: chance.oneOf([0, 0.3, 0.6]), imports: chance.oneOf([0, 0, 0.3]) },
+      bell: chance.happens(0.5),
+    },
+    steps: chance.between(15, 35),
+    habits: {
+      ...plan.habits,
+      ...{ crash: chance.oneOf([1, 3, 5]), stop: chance.oneOf([1, 3]), start: 3, freeze: chance.oneOf([0, 1, 3]) },
+      forget: chance.oneOf([0, 1, 2]),
+    },
   };
 }
 
@@ -224,6 +266,7 @@ function habits(chance: Chance, processes: number): Record<Action, number> {
     outage: often(),
     heal: 2,
     resume: rare() / 2,
+    forget: 0,
     wait: 0.5,
   };
 }

@@ -1,7 +1,14 @@
 import { createHash } from "node:crypto";
+import { MemoryStorage } from "../../src/index.ts";
+import type { Storage } from "../../src/storage/storage.ts";
+import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
+import { SharedMemory } from "../support/shared-memory.ts";
 import type { Tally, Violation } from "./model.ts";
-import { planOf } from "./plan.ts";
+import { type Plan, planOf, planOfMany } from "./plan.ts";
 import { Simulation } from "./simulation.ts";
+
+/** Which simulation: of one process or two, or of many that share a storage in memory or in SQLite. */
+export type Kind = "few" | "many" | "sqlite";
 
 /** How the simulation of one seed went. */
 export interface Outcome {
@@ -27,8 +34,10 @@ export function hashOf({ trace }: Outcome): string {
  * Runs the real engine in chaos, watches it, and waits until all is well again. The same seed gives the same chaos, step
  * by step.
  */
-export async function simulate(seed: number): Promise<Outcome> {
-  const simulation = new Simulation(planOf(seed));
+export async function simulate(seed: number, kind: Kind = "few"): Promise<Outcome> {
+  const plan = kind === "few" ? planOf(seed) : planOfMany(seed);
+  await using storage = await storageOf(kind, plan);
+  const simulation = new Simulation(plan, storage);
   const { model, trace } = simulation;
   const rejected = (error: unknown) => model.violate("quiet", `unhandled rejection: ${String(error)}`);
   process.on("unhandledRejection", rejected);
@@ -40,4 +49,10 @@ export async function simulate(seed: number): Promise<Outcome> {
     simulation.end();
   }
   return { seed, violation: model.violations[0], trace, tally: model.tally };
+}
+
+async function storageOf(kind: Kind, { many }: Plan): Promise<Storage & AsyncDisposable> {
+  if (kind === "few") return new MemoryStorage();
+  if (kind === "many") return new SharedMemory({ pollMs: 1_000, hasBell: many?.bell === true });
+  return SqliteStorage.open(":memory:", { synchronous: "normal" });
 }

@@ -1,4 +1,5 @@
 import { MemoryStorage, type Run } from "../../src/index.ts";
+import type { Storage, Wake } from "../../src/storage/storage.ts";
 import { ManualClock } from "../../src/testing/manual-clock.ts";
 import { Chance } from "../support/chance.ts";
 import { Actions } from "./actions.ts";
@@ -6,8 +7,9 @@ import { Chaos, Host } from "./host.ts";
 import { HostChecks } from "./host-checks.ts";
 import { type FlowModel, type Invariant, Model } from "./model.ts";
 import type { Plan } from "./plan.ts";
-import { Process } from "./process.ts";
+import { type Parts, Process } from "./process.ts";
 import { Source, isRefused, isUnmappable } from "./source.ts";
+import { StandingChecks } from "./standing.ts";
 import { StorageChecks } from "./storage-checks.ts";
 
 /** The longest a run waits for a sweep. */
@@ -19,7 +21,10 @@ const pauseMs = 1_000_000;
 /** Timers that may wait at once. */
 const mostTimers = 200;
 
-/** The engine in one or two processes, all that happens to it, and the model of what it must do. */
+/** By how much processes err about the time of the storage, in milliseconds. */
+const clockErrorMs = 100;
+
+/** The engine in one process or several, all that happens to it, and the model of what it must do. */
 export class Simulation {
   readonly plan: Plan;
   readonly trace: string[] = [];
@@ -27,22 +32,25 @@ export class Simulation {
   readonly sources = new Map<string, Source>();
   readonly processes: Process[] = [];
   readonly hosts = new Map<Process, Host>();
-  readonly storage = new MemoryStorage();
+  readonly storage: Storage;
   readonly faults = new Chaos();
   readonly chance: Chance;
   readonly checks: StorageChecks;
   readonly #hostChecks: HostChecks;
+  readonly #standing: StandingChecks;
   readonly #clock = new ManualClock("2030-01-01T00:00:07Z");
   readonly #actions: Actions;
   /** How far clocks on the wall were moved. */
   #jumpedMs = 0;
   #jumpedAt = -Infinity;
+  #disturbedAt = -Infinity;
   readonly #thawedAt = new Map<Process, number>();
   #ids = 0;
   readonly #began: number;
 
-  constructor(plan: Plan) {
+  constructor(plan: Plan, storage: Storage = new MemoryStorage()) {
     this.plan = plan;
+    this.storage = storage;
     this.chance = new Chance(plan.seed ^ 0x5eed);
     this.#began = this.#clock.now();
     for (const one of plan.exports) this.sources.set(one._id, new Source(one));
@@ -51,10 +59,17 @@ export class Simulation {
       sources: this.sources,
       elapsed: () => this.elapsed(),
       isHealthy: (process) => this.#isHealthy(process),
+      clocksAgree: () => this.#clocksAgree(),
       trace: (line) => this.note(line),
     });
     this.#hostChecks = new HostChecks(this.model);
     this.checks = new StorageChecks(this.model, this.#hostChecks);
+    this.#standing = new StandingChecks({
+      ...{ model: this.model, storage, processes: this.processes },
+      timeOf: (process) => this.now() + (plan.many?.storageClock === true ? 0 : process.skew.ms),
+      disturbedAt: () => this.#disturbedAt,
+      mostMs: 2 * Math.max(plan.options.leaseMs, sweepMs) + 15_000,
+    });
     this.#actions = new Actions(this);
     this.note(JSON.stringify(plan));
   }
@@ -65,7 +80,7 @@ export class Simulation {
 
   /** Everything may happen. */
   async chaos(): Promise<void> {
-    for (let nth = 0; nth < this.plan.processes; nth++) this.open();
+    for (let nth = 0; nth < this.plan.processes; nth++) this.openAny();
     for (const process of this.processes) await this.#actions.start(process);
     await this.#actions.begin();
     for (let step = 0; step < this.plan.steps && !this.isBroken(); step++) {
@@ -80,8 +95,10 @@ export class Simulation {
     this.note("the chaos is over");
     this.faults.end();
     for (const process of this.processes) if (process.isFrozen) this.thaw(process);
+    if (this.plan.many?.storageClock === false) this.#setClocks();
     await this.pass(2_000);
-    if (!this.processes.some(({ state }) => state === "started")) await this.#actions.start(this.open());
+    if (!this.processes.some(({ state }) => state === "started")) await this.#actions.start(this.openAny());
+    if (!this.live().every((flow) => this.#canRun(flow))) await this.#actions.start(this.openWhole());
     this.#actions.enableAll();
     await this.pass(1_000);
     await this.#resumeAll();
@@ -112,6 +129,11 @@ export class Simulation {
     if (this.#clock.timers > mostTimers) this.model.violate("quiet", `${this.#clock.timers} timers wait`);
   }
 
+  /** What goes on by itself may take a round of maintenance from now on. */
+  disturb(): void {
+    this.#disturbedAt = this.elapsed();
+  }
+
   note(line: string): void {
     this.trace.push(`${String(this.elapsed()).padStart(7)} ${line}`);
   }
@@ -134,32 +156,103 @@ export class Simulation {
     return [...this.model.flows.values()].filter(({ isDeleted }) => !isDeleted);
   }
 
-  /** A new process. */
-  open(): Process {
+  /** A new process with these parts. */
+  open(has: Parts): Process {
     const { chance, model, plan } = this;
+    const { many } = plan;
+    const isSet = plan.processes === 1 || (many !== undefined && this.faults.isOver);
+    const skewMs = isSet ? 0 : (many?.skewMs ?? 1_500);
     const process = new Process({
       name: `process-${this.processes.length}`,
       plan,
       clock: this.#clock,
-      skewMs: plan.processes > 1 ? chance.between(-1_500, 1_500) : 0,
+      skewMs: skewMs > 0 ? chance.between(-skewMs, skewMs) : 0,
+      errorMs: many?.storageClock === true ? chance.between(-clockErrorMs, clockErrorMs) : undefined,
+      has,
       storage: this.storage,
       view: {
         chance,
+        viewsParts: many !== undefined,
+        settled: (answer) => (many === undefined ? answer : this.#settled(answer)),
         conditions: () => (this.faults.isOver ? { slowMs: plan.storage.slowMs, faults: 0 } : plan.storage),
         shared: true,
         onCall: (caller, call) => this.checks.observe(caller, call),
+        onWakes: ({ name }, call, wakes) => this.#noteWakes(`${name} ${call}`, wakes),
       },
       chance,
       newId: () => `id-${String(++this.#ids).padStart(5, "0")}`,
     });
     const trace = (line: string) => this.note(line);
     const host = new Host({ process, model, checks: this.#hostChecks, chance, chaos: this.faults, trace });
-    for (const source of this.sources.values()) process.registry.addExport(source.plan._id, host.export(source));
-    for (const one of plan.imports) process.registry.addImport(one._id, host.import(one));
+    for (const source of this.sources.values())
+      if (has.exportIds.includes(source.plan._id)) process.registry.addExport(source.plan._id, host.export(source));
+    for (const one of plan.imports)
+      if (has.importIds.includes(one._id)) process.registry.addImport(one._id, host.import(one));
     this.#watch(process);
+    if (many !== undefined) this.note(`${process.name} is there: ${JSON.stringify({ ...has, ...process.skew })}`);
     this.processes.push(process);
     this.hosts.set(process, host);
     return process;
+  }
+
+  /** A new process with all exports and imports. */
+  openWhole(): Process {
+    const { exports, imports } = this.plan;
+    return this.open({ exportIds: exports.map(({ _id }) => _id), importIds: imports.map(({ _id }) => _id) });
+  }
+
+  /** A new process, which may lack some of them. */
+  openAny(): Process {
+    const { chance, plan } = this;
+    if (plan.many === undefined) return this.openWhole();
+    const exportIds = plan.exports.map(({ _id }) => _id);
+    const importIds = plan.imports.map(({ _id }) => _id);
+    const { exports, imports } = plan.many.lacks;
+    const some = (ids: readonly string[], rate: number) =>
+      chance.happens(rate) ? chance.someOf(ids, 1, ids.length - 1) : ids;
+    return this.open({ exportIds: some(exportIds, exports), importIds: some(importIds, imports) });
+  }
+
+  #canRun({ imports, source }: FlowModel): boolean {
+    return this.processes.some(
+      (process) => process.state === "started" && process.canRun(source.plan._id, imports.keys()),
+    );
+  }
+
+  // Time does not go on before a storage has answered, however many turns of the event loop it takes.
+  async #settled<T>(answer: Promise<T>): Promise<T> {
+    const waiting = new Set([answer]);
+    const settled = () => waiting.delete(answer);
+    answer.then(settled, settled);
+    while (waiting.size > 0) await this.#clock.yieldToEventLoop();
+    return answer;
+  }
+
+  #noteWakes(call: string, wakes: readonly Wake[]): void {
+    if (wakes.length > 0) this.note(`${call} ${wakes.map(({ _flowId }) => _flowId).join(" ")}`);
+  }
+
+  #clocksAgree(): boolean {
+    const { many, options } = this.plan;
+    if (many === undefined || many.storageClock) return true;
+    const skews = this.processes.filter(({ isCrashed }) => !isCrashed).map(({ skew }) => skew.ms);
+    return Math.max(...skews) - Math.min(...skews) < options.leaseMs / 3;
+  }
+
+  /**
+   * How far what a clock that was ahead has left may be away, in milliseconds: instants for which flows wait, and due times
+   * that have had their runs.
+   */
+  get #behindMs(): number {
+    const { many } = this.plan;
+    return many === undefined || many.storageClock ? 0 : many.skewMs;
+  }
+
+  // Somebody sets them right.
+  #setClocks(): void {
+    this.note("all clocks are set");
+    this.#jumpedAt = this.elapsed();
+    for (const { skew } of this.processes) skew.ms = 0;
   }
 
   #watch({ scheduler, name }: Process): void {
@@ -214,6 +307,7 @@ export class Simulation {
   // A place that moves without a commit, an ending or a hand that moves it is moved by nothing that may.
   async #check(): Promise<void> {
     this.model.checkCancels();
+    if (this.plan.storage.faults === 0) await this.#standing.check();
     for (const flow of this.live()) {
       const places = await this.storage.findPlaces(flow._id);
       for (const [_importId, { checkpoint, position }] of flow.imports) {
@@ -234,7 +328,11 @@ export class Simulation {
     const paused = () => this.live().flatMap((flow) => [...flow.imports.values()].flatMap(({ pause }) => pause ?? []));
     for (const { _id, imports } of this.live())
       if ([...imports.values()].some(({ pause }) => pause?.until === "person")) this.#actions.resume(_id);
-    for (let waited = 0; waited < pauseMs && paused().some(({ until }) => until !== "person"); waited += sweepMs)
+    for (
+      let waited = 0;
+      waited < pauseMs + this.#behindMs && paused().some(({ until }) => until !== "person");
+      waited += sweepMs
+    )
       await this.pass(sweepMs);
     for (const { _id, imports } of this.live())
       for (const { pause, plan } of imports.values())
@@ -272,7 +370,7 @@ export class Simulation {
     this.model.checkDrained();
     if (this.isBroken()) return;
     await this.#freshRecords();
-    await this.pass(62_000);
+    await this.pass(62_000 + this.#behindMs);
     this.model.checkDrained();
     this.model.checkStates();
     await this.#check();

@@ -262,6 +262,8 @@ export class StorageChecks {
       model.violate("one running run", `run ${run._id} of flow ${_flowId} was claimed while ${flow.active} runs`);
     if (flow.queue[0] !== run._id)
       model.violate("first in, first out", `flow ${_flowId} began ${run._id}, waiting are ${flow.queue.join(", ")}`);
+    if (!process.canRun(flow.source.plan._id, flow.imports.keys()))
+      model.violate("routing", `${process.name} claimed ${run._id} of flow ${_flowId}, and lacks a part of it`);
     const place = flow.queue.indexOf(run._id);
     if (place >= 0) flow.queue.splice(place, 1);
     flow.active = run._id;
@@ -269,6 +271,7 @@ export class StorageChecks {
     run.holder = { process, token: lease.token };
     run.lastToken = lease.token;
     process.claims.set(run._id, run.claims);
+    model.noteSlots(process);
   }
 
   #reclaimed(runs: readonly Run[], isTheft: boolean): void {
@@ -280,7 +283,9 @@ export class StorageChecks {
       if (isTheft) model.tally.stolenRuns++;
       else model.tally.crashedRuns++;
       // Code that ignores its signal is left behind by a stop, and its lease with it.
-      if (!isTheft && !model.isDeaf(_id) && holder !== undefined && model.around.isHealthy(holder.process))
+      const isWell = holder !== undefined && model.around.isHealthy(holder.process) && model.around.clocksAgree();
+      if (holder !== undefined) model.noteSlots(holder.process);
+      if (!isTheft && !model.isDeaf(_id) && isWell)
         model.violate("lease", `run ${_id} was reclaimed from ${holder.process.name}, which is well`);
       if (flow.active === _id) flow.active = undefined;
       run.holder = undefined;
