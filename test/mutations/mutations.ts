@@ -548,7 +548,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a wake-up goes only to a process that has its export",
     file: "src/executor/shared-executor.ts",
-    find: "return this.#work?.exportIds.includes(_exportId) === true;",
+    find: "return this.#claimable().includes(_exportId);",
     replace: "return _exportId !== '';",
     tests: ["test/executor/shared-executor.test.ts"],
     only: "has its export",
