@@ -228,7 +228,7 @@ describe("several processes, of which some are killed while a receiver refuses t
     const newId = () => `id-${String(++ids).padStart(6, "0")}`;
     const begin = () => {
       const gate = new Gate();
-      const own = gatedClock(clock, gate, chance.between(-500, 500));
+      const own = gatedClock(clock, gate, { ms: chance.between(-500, 500) });
       const conditions = () => ({ slowMs: 0, faults: 0 });
       const view = { gate, clock: own, chance, shared: true, onCall: () => undefined, conditions };
       const registry = new FlowRegistry({ storage: viewedStorage(storage, view), clock: own, newId });

@@ -126,13 +126,13 @@ export interface StorageView {
   /** Whether other processes are said to share it. */
   readonly shared: boolean;
   /** What all processes go by; absent: each goes by its own. */
-  readonly storageClock: Clock | undefined;
-  /** What a storage has beside its methods is seen as they are. */
-  readonly viewsParts: boolean;
+  readonly storageClock?: Clock | undefined;
+  /** What a storage has beside its methods is seen as they are. @default false */
+  readonly viewsParts?: boolean;
   /** Called for what was done with wake-ups. */
-  readonly onWakes: (name: string, wakes: readonly Wake[]) => void;
-  /** Waits for what a storage does, which time does not pass without. */
-  readonly settled: <T>(answer: Promise<T>) => Promise<T>;
+  readonly onWakes?: (name: string, wakes: readonly Wake[]) => void;
+  /** Waits for what a storage does, which time does not pass without. @default time does */
+  readonly settled?: <T>(answer: Promise<T>) => Promise<T>;
   /** Called for every call that was carried out, in the order in which they were. */
   readonly onCall: (call: StorageCall) => void;
 }
@@ -142,8 +142,8 @@ export function viewedStorage(storage: Storage, view: StorageView): Storage {
   const capabilities = { durable: false, shared: view.shared };
   const { wakes, changes } = storage;
   const parts: Partial<Storage> = {
-    ...(wakes !== undefined && view.viewsParts ? { wakes: viewedPart(wakes, view) } : {}),
-    ...(changes !== undefined && view.viewsParts ? { changes: viewedPart(changes, view) } : {}),
+    ...(wakes !== undefined && view.viewsParts === true ? { wakes: viewedPart(wakes, view) } : {}),
+    ...(changes !== undefined && view.viewsParts === true ? { changes: viewedPart(changes, view) } : {}),
     ...(view.storageClock === undefined ? {} : { clock: view.storageClock }),
   };
   return new Proxy(storage, {
@@ -174,8 +174,8 @@ function viewedPart<Part extends object>(part: Part, view: StorageView): Part {
       return (...args: unknown[]) =>
         called(view, name, async () => {
           const answer: unknown = await Reflect.apply(method, target, args);
-          if (name === "addWakes") view.onWakes(name, args[0] as readonly Wake[]);
-          if (name === "claimWakes") view.onWakes(name, answer as readonly Wake[]);
+          if (name === "addWakes") view.onWakes?.(name, args[0] as readonly Wake[]);
+          if (name === "claimWakes") view.onWakes?.(name, answer as readonly Wake[]);
           return answer;
         });
     },
@@ -196,7 +196,7 @@ async function called(view: StorageView, name: string, call: () => Promise<unkno
   if (slowMs > 0) await responseTime(clock, chance.between(0, slowMs));
   const failing = faults > 0 && chance.happens(faults) ? chance.oneOf(["before", "after"]) : undefined;
   if (failing === "before") throw new StorageFailedError(name, new Error("the storage is not there"));
-  const answer = await view.settled(call());
+  const answer = await (view.settled?.(call()) ?? call());
   if (slowMs > 0) await responseTime(clock, chance.between(0, slowMs));
   if (!gate.isOpen) await gate.passed();
   if (failing === "after") throw new StorageFailedError(name, new Error("the answer got lost"));
