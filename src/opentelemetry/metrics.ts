@@ -98,15 +98,16 @@ export class Metrics {
     return result;
   }
 
-  async #time(step: TimedStep, work: () => Promise<StepResult>): Promise<StepResult> {
+  #time(step: TimedStep, work: () => Promise<StepResult>): Promise<StepResult> {
     const startedAt = elapsedMs();
-    const result = await work();
-    const seconds = (elapsedMs() - startedAt) / 1_000;
-    const own: Attributes = { "poundlock.outcome": result.outcome };
-    if (step.kind === "write") own["poundlock.import.id"] = step._importId;
-    else own["poundlock.export.id"] = step.run._exportId;
-    this.#histograms[`poundlock.${step.kind}.duration`].record(seconds, this.#with(step.run, own));
-    return result;
+    return work().then((result) => {
+      const seconds = (elapsedMs() - startedAt) / 1_000;
+      this.#histograms[`poundlock.${step.kind}.duration`].record(
+        seconds,
+        this.#with(step.run, attributesOf(step, result)),
+      );
+      return result;
+    });
   }
 
   #ended(run: Run): void {
@@ -147,6 +148,12 @@ export class Metrics {
       return {};
     }
   }
+}
+
+function attributesOf(step: TimedStep, { outcome }: StepResult): Attributes {
+  return step.kind === "write"
+    ? { "poundlock.outcome": outcome, "poundlock.import.id": step._importId }
+    : { "poundlock.outcome": outcome, "poundlock.export.id": step.run._exportId };
 }
 
 function eachOf<const Specs extends Readonly<Record<string, unknown>>, Made>(

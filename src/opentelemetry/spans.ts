@@ -66,7 +66,11 @@ export class Spans {
   // A root: what queued the run, perhaps in another process, has ended or has other things to do. It is linked.
   #run(step: StepOf<"run">, work: Work): Promise<StepResult> {
     const { flow, origins, run } = step;
-    const attributes: Attributes = { ...idsOf(step), "poundlock.trigger": run.trigger };
+    const attributes: Attributes = {
+      "poundlock.flow.id": run._flowId,
+      "poundlock.run.id": run._id,
+      "poundlock.trigger": run.trigger,
+    };
     if (flow._integrationId !== undefined) attributes["poundlock.integration.id"] = flow._integrationId;
     const kind = run.trigger === "realtime" ? SpanKind.CONSUMER : SpanKind.INTERNAL;
     const settings = { kind, attributes, links: linksTo(origins) };
@@ -84,7 +88,7 @@ export class Spans {
     const links = linksTo(step.kind === "page" ? step.origins : []);
     if (isOwnTrace) links.unshift({ context: of.link });
     const around = isOwnTrace ? ROOT_CONTEXT.setValue(runKey, of) : active;
-    const attributes: Attributes = { ...idsOf(step), "poundlock.page": step.page };
+    const attributes = pageAttributes(step);
     const span = this.#tracer.startSpan(`${step.kind} ${of._exportId}`, { attributes, links }, around);
     return this.#inside(span, around, step, work);
   }
@@ -92,19 +96,20 @@ export class Spans {
   #part(step: StepOf<"write" | "commit">, work: Work): Promise<StepResult> {
     const active = context.active();
     if (runTraceOf(active) === undefined || trace.getSpan(active)?.isRecording() !== true) return work();
-    const attributes = step.kind === "write" ? writeAttributes(step) : { ...idsOf(step), "poundlock.page": step.page };
+    const attributes = step.kind === "write" ? writeAttributes(step) : pageAttributes(step);
     const name = step.kind === "write" ? `write ${step._importId}` : "commit";
     return this.#inside(this.#tracer.startSpan(name, { attributes }, active), active, step, work);
   }
 
-  async #inside(span: Span, around: Context, step: Step, work: Work): Promise<StepResult> {
-    const result = await context.with(trace.setSpan(around, span), work);
-    try {
-      if (span.isRecording()) describe(span, step, result, runTraceOf(around)?.recorded);
-    } finally {
-      span.end();
-    }
-    return result;
+  #inside(span: Span, around: Context, step: Step, work: Work): Promise<StepResult> {
+    return context.with(trace.setSpan(around, span), work).then((result) => {
+      try {
+        if (span.isRecording()) describe(span, step, result, runTraceOf(around)?.recorded);
+      } finally {
+        span.end();
+      }
+      return result;
+    });
   }
 }
 
@@ -141,12 +146,17 @@ function causeOf(error: object): unknown {
   }
 }
 
-function idsOf({ run }: Exclude<Step, { readonly kind: "accept" }>): Attributes {
-  return { "poundlock.flow.id": run._flowId, "poundlock.run.id": run._id };
+function pageAttributes({ page, run }: StepOf<"read" | "page" | "commit">): Attributes {
+  return { "poundlock.flow.id": run._flowId, "poundlock.run.id": run._id, "poundlock.page": page };
 }
 
-function writeAttributes(step: StepOf<"write">): Attributes {
-  return { ...idsOf(step), "poundlock.import.id": step._importId, "poundlock.attempt": step.attempt };
+function writeAttributes({ _importId, attempt, run }: StepOf<"write">): Attributes {
+  return {
+    "poundlock.flow.id": run._flowId,
+    "poundlock.run.id": run._id,
+    "poundlock.import.id": _importId,
+    "poundlock.attempt": attempt,
+  };
 }
 
 function resultAttributes(step: Step, { counts, outcome }: StepResult): Attributes {

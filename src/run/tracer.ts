@@ -21,6 +21,17 @@ export interface StepReading<Kind extends Step["kind"], T> {
   readonly threw: (error: unknown) => ResultOf<Kind>;
 }
 
+/** Work that has begun: what comes of it, and its result as a tracer gets it, which is never rejected. */
+class BegunWork<T> {
+  readonly own: Promise<T>;
+  readonly result: Promise<StepResult>;
+
+  constructor(work: () => Promise<T>, { returned, threw }: StepReading<Step["kind"], T>) {
+    this.own = work();
+    this.result = this.own.then(returned, threw);
+  }
+}
+
 /** A host's tracer, as the engine calls it: whatever it does, each work is done once, and its result is the work's own. */
 export class Tracer {
   readonly #tracing: Tracing;
@@ -56,21 +67,18 @@ export class Tracer {
   around<Kind extends Step["kind"], T>(
     step: Extract<Step, { readonly kind: Kind }>,
     work: () => Promise<T>,
-    { returned, threw }: StepReading<Kind, T>,
+    reading: StepReading<Kind, T>,
   ): Promise<T> {
-    let begun: { readonly own: Promise<T>; readonly result: Promise<StepResult> } | undefined;
-    const begin = () => {
-      const own = work();
-      return { own, result: own.then(returned, threw) };
-    };
-    const once = () => (begun ??= begin());
+    let begun: BegunWork<T> | undefined;
+    const begin = () => (begun ??= new BegunWork(work, reading));
     try {
-      this.#drop(this.#tracing.around(step, () => once().result));
+      const returned: unknown = this.#tracing.around(step, () => begin().result);
       if (begun === undefined) throw new Error(`around did not call work before it returned, at step ${step.kind}`);
+      if (returned !== begin().result) this.#drop(returned);
     } catch (error) {
       this.#misbehaves(error);
     }
-    return once().own;
+    return begin().own;
   }
 
   // What it returns is of no interest, unless it is rejected: nobody else would handle that.
@@ -92,6 +100,7 @@ function isOrigin(origin: unknown): origin is string {
 
 /** The first few of them that differ. */
 export function distinctOrigins(origins: readonly (string | undefined)[]): readonly string[] {
+  if (origins.length === 0) return none;
   const distinct = new Set<string>();
   for (const origin of origins) {
     if (distinct.size === mostOrigins) break;
