@@ -29,6 +29,23 @@ const simulation = { tests: ["test/simulation/simulation.test.ts"], only: "seed"
  * tests that notice, and run `npm run test:mutations -- "part of the promise"`.
  */
 export const mutations: readonly Mutation[] = [
+  // ── what a page reads again and again
+  {
+    promise: "what has not changed is not sent again",
+    file: "src/http/routes/etag.ts",
+    find: "return empty(304, tagged);",
+    replace: "return { status, headers: { ...headers, ...tagged }, body };",
+    tests: ["test/http/polled.test.ts"],
+    only: "has not changed",
+  },
+  {
+    promise: "a list whose rest has changed is sent again, though its first page is the same",
+    file: "src/http/routes/etag.ts",
+    find: ".update(JSON.stringify(headers))",
+    replace: "",
+    tests: ["test/http/polled.test.ts"],
+    only: "only the rest",
+  },
   // ── alerts
   {
     promise: "what may have been sent is sent again as it was, also if the flow has recovered meanwhile",
