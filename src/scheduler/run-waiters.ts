@@ -6,6 +6,7 @@ import type { Storage } from "../storage/storage.ts";
 import type { SchedulerState } from "./lifecycle.ts";
 import type { Heartbeat } from "./maintenance/heartbeat.ts";
 import type { ChangeFeed } from "./watching/change-feed.ts";
+import { allowManyListeners } from "./watching/many-listeners.ts";
 
 /** Everything waiters need. */
 export interface RunWaitersDeps {
@@ -50,6 +51,7 @@ export class RunWaiters {
     const waiter = this.#add(_runId);
     const done = new AbortController();
     const abort = () => done.abort();
+    allowManyListeners(signal);
     signal?.addEventListener("abort", abort);
     try {
       for (let polls = 0; ; polls++) {

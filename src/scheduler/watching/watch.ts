@@ -1,5 +1,6 @@
 import type { Change } from "../../model/change.ts";
 import type { ChangeFeed, Heard } from "./change-feed.ts";
+import { allowManyListeners } from "./many-listeners.ts";
 
 /** Changes may be missing here: what was known of runs and flows has to be read anew. */
 export interface ChangeGap {
@@ -33,6 +34,7 @@ export function watchChanges(feed: Pick<ChangeFeed, "listen">, { signal }: Watch
     end();
     waiting.end();
   };
+  allowManyListeners(signal);
   signal?.addEventListener("abort", stop);
   const iterator: AsyncIterator<Change | ChangeGap> = {
     next: () => waiting.next(),

@@ -164,3 +164,24 @@ test("of a storage without changes a watch tells what this process does to runs"
     value: { change: "queued", run: { _id: run._id } },
   });
 });
+
+test("a signal of the host's that ends many watches and waits has no leak of listeners reported", async () => {
+  const harness = processOn(new MemoryStorage());
+  const { scheduler } = harness;
+  const flow = await harness.registry.create({ name: "a flow", _exportId: "from", _importId: "sink" });
+  const run = await scheduler.run(flow._id);
+  const { signal } = new AbortController();
+  const warnings: string[] = [];
+  const warned = ({ name }: Error) => void warnings.push(name);
+  process.on("warning", warned);
+
+  for (let count = 0; count < 20; count++) scheduler.watch({ signal });
+  const other = new AbortController();
+  const waits = Array.from({ length: 20 }, () => scheduler.waitFor(run._id, { signal: other.signal }));
+  await harness.clock.settle();
+  other.abort(new Error("no more"));
+  await Promise.allSettled(waits);
+  process.off("warning", warned);
+
+  expect(warnings).toEqual([]);
+});
