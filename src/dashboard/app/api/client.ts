@@ -60,12 +60,15 @@ export async function send(
   }
 }
 
-/** @throws ApiError for every response that is no success. */
+/** Of status 304, to a request with `if-none-match`: nothing has changed, and there is no value. */
+export const isUnchanged = ({ status }: Pick<ApiReply<unknown>, "status">): boolean => status === 304;
+
+/** @throws ApiError for every response that is no success, and is not 304. */
 export async function call<T>(method: string, path: string, request: ApiRequest = {}): Promise<ApiReply<T>> {
   const response = await send(method, path, request);
   if (response.status === 401) signInAgain();
   const text = await response.text();
-  if (!response.ok) throw new ApiError(response.status, problemsIn(text, response.status));
+  if (!response.ok && !isUnchanged(response)) throw new ApiError(response.status, problemsIn(text, response.status));
   const { headers, status } = response;
   const examined = headers.get("poundlock-examined");
   return {

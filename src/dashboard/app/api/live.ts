@@ -60,6 +60,7 @@ export function goLive(): void {
     leave?.();
     if (document.hidden) leave = after(hiddenMs, disconnect);
     else if (connection === undefined) connect("return");
+    else emit("return");
   });
   // Events are those of one process where several share a storage.
   every(pollMs, () => {

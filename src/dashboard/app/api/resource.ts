@@ -1,6 +1,6 @@
 import { after, currentTime } from "../browser/clock.ts";
 import { type Signal, batch, signal, useEffect, useMemo } from "../view.ts";
-import { ApiError, type ApiReply, call } from "./client.ts";
+import { ApiError, type ApiReply, call, isUnchanged } from "./client.ts";
 import { type LiveEvent, isReload, onLive } from "./live.ts";
 
 /** Entries of one page of a list. */
@@ -39,13 +39,13 @@ export class Resource<T> {
     if (this.#path !== undefined) await this.#load(this.#path, this.#merge);
   }
 
-  /** Loads the same again, soon: several calls cause one load. */
+  /** Loads the same again, soon: several calls cause one load. Not while nobody looks: coming back causes one. */
   reloadSoon(): void {
-    if (this.#waiting !== undefined) return;
+    if (this.#waiting !== undefined || document.hidden) return;
     const rest = Math.max(150, this.#loadedAt + pauseMs - currentTime());
     this.#waiting = after(rest, () => {
       this.#waiting = undefined;
-      void this.reload();
+      if (!document.hidden) void this.reload();
     });
   }
 
@@ -70,7 +70,7 @@ export class Resource<T> {
     const loading = new AbortController();
     this.#loading = loading;
     try {
-      const reply = await call<T>("GET", path, { signal: loading.signal });
+      const reply = await call<T>("GET", path, { signal: loading.signal, ...this.#known });
       if (!loading.signal.aborted) this.#loaded(reply, merge);
     } catch (error) {
       if (loading.signal.aborted) return;
@@ -82,9 +82,20 @@ export class Resource<T> {
     }
   }
 
-  #loaded({ value, next, etag, isPartial }: ApiReply<T>, merge: (known: T, loaded: T) => T): void {
-    const known = this.value.peek();
+  /** What is shown may be what would be loaded. */
+  get #known(): { readonly headers?: Readonly<Record<string, string>> } {
+    const etag = this.etag.peek();
+    return etag === undefined || this.isBusy.peek() ? {} : { headers: { "if-none-match": etag } };
+  }
+
+  #loaded(reply: ApiReply<T>, merge: (known: T, loaded: T) => T): void {
     this.#loadedAt = currentTime();
+    if (isUnchanged(reply)) {
+      this.error.value = undefined;
+      return;
+    }
+    const { value, next, etag, isPartial } = reply;
+    const known = this.value.peek();
     batch(() => {
       this.value.value = known === undefined ? value : merge(known, value);
       this.next.value = next;
