@@ -55,7 +55,7 @@ async function wakeElsewhere(name: string, flowIds: readonly string[], _exportId
 
 async function jobs(name: string) {
   const { rows } = await pool.query<{ key: string; locked: boolean }>(
-    "select key, locked_at is not null as locked from graphile_worker.jobs where key like $1 order by run_at",
+    "select key, locked_at is not null as locked from graphile_worker.jobs where key like $1 order by key",
     [`${name}:%`],
   );
   return rows;
