@@ -102,8 +102,8 @@ export default defineConfig({
       include: ["src/**/*.ts"],
       // It runs in a browser, and is tested there (test/browser): V8 counts in Node alone.
       exclude: ["src/dashboard/app/**"],
-      // CI measures all projects together: 97 is the aim, and this is what two of them have without the others.
-      thresholds: { branches: 95 },
+      // Of all projects together, as CI measures it.
+      thresholds: { branches: 97 },
       reporter: ["text-summary", "html"],
       reportOnFailure: true,
     },
