@@ -9,8 +9,10 @@ import { connectionTo } from "../../support/postgres-server.ts";
 const server = connectionTo(inject("postgresPort"));
 const pool = new pg.Pool({ ...server, max: 20 });
 const executors: Executor[] = [];
+const gates: Gate[] = [];
 
 afterEach(async () => {
+  for (const gate of gates.splice(0)) gate.open();
   await Promise.all(executors.splice(0).map((executor) => executor.stop()));
 });
 afterAll(() => pool.end());
@@ -36,6 +38,7 @@ async function begin(
   const calls: string[] = [];
   const errors: string[] = [];
   const gate = new Gate();
+  gates.push(gate);
   await executor.start({
     ...{ concurrency, exportIds: ["orders", "x".repeat(255)] },
     runNext(flowId): Promise<RunNextResult> {
