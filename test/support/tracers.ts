@@ -1,5 +1,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import { MeterProvider } from "@opentelemetry/sdk-metrics";
+import { BasicTracerProvider } from "@opentelemetry/sdk-trace-base";
 import type { Step, StepResult, Tracing } from "../../src/index.ts";
+import { openTelemetry } from "../../src/opentelemetry/index.ts";
 
 /** One step as it was seen; `below`: the steps that began inside it, in order. */
 export interface SeenStep {
@@ -50,6 +53,11 @@ export const oddTracers: Readonly<Record<string, () => Tracing | undefined>> = {
   "is not there": () => undefined,
   "only calls work": () => ({ around: (_, work) => work() }),
   "records the steps": () => new StepRecorder(),
+  "makes spans and metrics": () =>
+    openTelemetry({
+      tracer: new BasicTracerProvider().getTracer("test"),
+      meter: new MeterProvider().getMeter("test"),
+    }),
   "throws before work": () => ({
     around: () => {
       throw new Error("the tracer is broken");
