@@ -159,16 +159,23 @@ const worksInBunAndDeno = () =>
 /** The first version that each range allows: a peer that is too old must not be allowed. */
 const oldest = (name) => `${name}@${/\d+\.\d+\.\d+/.exec(manifest.peerDependencies[name])[0]}`;
 
+const oldestPeers = ["hono", "@hono/node-server", "libsql", "better-sqlite3", "@opentelemetry/api"];
+const sdk = ["@opentelemetry/context-async-hooks", "@opentelemetry/sdk-trace-base"];
+
 const worksWithTheOldestPeers = () =>
   inProject(
     {
       type: "module",
-      packages: [tarball, ...["hono", "@hono/node-server", "libsql", "better-sqlite3"].map(oldest)],
-      files: ["consumer.mjs", ...parts, "oldest-driver.mjs"],
+      packages: [tarball, ...oldestPeers.map(oldest), ...sdk.map(pinned)],
+      files: ["consumer.mjs", ...parts, "oldest-driver.mjs", "traced-host.cjs"],
     },
     async (folder) => {
       movedKeptAndServed(await node(["consumer.mjs"], folder));
       assert.match(await node(["oldest-driver.mjs"], folder), /^kept in better-sqlite3$/m);
+      assert.match(
+        await node(["traced-host.cjs"], folder),
+        /^(?:commit 2,page orders 1,.*,run orders 0,write ledger 2\n){2}$/,
+      );
     },
   );
 
