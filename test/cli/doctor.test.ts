@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openDatabase } from "../../src/storage/sqlite/drivers.ts";
 import { schemaVersion } from "../../src/storage/sql/schema.ts";
-import { documentsIn, hostFile, newFolder, openHost, run } from "./harness.ts";
+import { documentsIn, hostFile, newFolder, openHost, run, serveApi } from "./harness.ts";
 
 /** Changes a file as nobody should. */
 function change(file: string, ...statements: readonly string[]): void {
@@ -68,8 +68,12 @@ describe("the doctor", () => {
         select 'r1', 'orders', 'orders', 'manual', 'queued', 0, '{"queuedAt":"2026-01-01T00:00:00.000Z"}'`,
     ],
     ["inbox", "update poundlock_flows set inbox_pages = 1000 where id = 'orders'"],
-    ["overdue", `update poundlock_flows set due_at = 1000 where id = 'orders'`],
-    ["failing", `update poundlock_runs set status = 'failed', doc = replace(doc, '"completed"', '"failed"')`],
+    ["overdue", `update poundlock_flows set due_at = 1000, overdue_at = 2000 where id = 'orders'`],
+    [
+      "failing",
+      `update poundlock_flows set failing_since = 1000 where id = 'orders';
+        update poundlock_runs set status = 'failed', doc = replace(doc, '"completed"', '"failed"')`,
+    ],
     [
       "paused",
       `update poundlock_places set pause = '{"since":"2026-01-01T00:00:00.000Z","until":"person","reason":{"code":"a","message":"b"},"attempts":1}' where flow_id = 'orders'`,
@@ -79,6 +83,50 @@ describe("the doctor", () => {
     change(file, sql);
 
     expect(await found(file)).toContain(check);
+  });
+
+  test("asks for nothing but what is wrong, however many flows there are", async () => {
+    const file = await wellFile();
+    const { asked, scheduler, url } = await serveApi(file, "secret");
+    await scheduler.start();
+    await scheduler.registry.patch("stock", { disabled: false, _importIds: ["shop"] });
+    const { _id } = await scheduler.run("stock");
+    await scheduler.waitFor(_id);
+
+    const { code, out } = await run(["doctor", "--url", url, "--token-env", "T"], { env: { T: "secret" } });
+
+    expect(code).toBe(1);
+    expect(out).toMatch(/paused +Import shop of flow stock is paused since/);
+    expect(asked.map((one) => one.split("?")[0])).toEqual([
+      "GET /api/overview",
+      "GET /api/flows",
+      "GET /api/flows/stock/deliveries",
+      "GET /api/causes",
+    ]);
+    await scheduler.stop();
+  });
+
+  test("looks at a thousand flows one by one, and says how many more there are", async () => {
+    const file = await wellFile();
+    const copies = Array.from({ length: 1_002 }, (_, n) => `('copy-${String(n)}')`).join();
+    change(
+      file,
+      `insert into poundlock_flows (id, doc, export_id, disabled, last_modified, scheduled, search_name, overdue_at)
+        select column1, replace(doc, '"orders"', '"' || column1 || '"'), export_id, 0, last_modified, 0, 'copy', 2000
+        from (values ${copies}), poundlock_flows where id = 'orders'`,
+    );
+
+    const { out } = await run(["doctor", "--file", file]);
+
+    expect(out).toContain("and 991 more: --json shows all");
+    const { out: json } = await run(["doctor", "--json", "--file", file]);
+    expect(
+      documentsIn(json)
+        .filter(({ check }) => check === "overdue")
+        .at(-1),
+    ).toMatchObject({
+      message: "2 more are overdue.",
+    });
   });
 
   test("says of a newer file which versions there are, and leaves it alone", async () => {

@@ -82,6 +82,15 @@ test("the dashboard is served on 127.0.0.1 until it is ended, with a token that 
   expect(await (await fetch(String(url))).text()).toContain("<html");
   expect(await (await ask("api/flows")).json()).toHaveLength(2);
   expect((await ask("api/flows/orders/run", { method: "POST" })).status).toBe(201);
+  expect((await ask("api/events")).status).toBe(403);
+  const before = await (await ask("api/runs?status=completed")).json();
+  const host = await openHost(file);
+  await host.scheduler.start();
+  const [waiting] = (await host.scheduler.listRuns({ limit: 1 })).items;
+  await host.scheduler.waitFor(waiting?._id ?? "");
+  await host.scheduler.stop();
+  await host.storage.close();
+  expect(await (await ask("api/runs?status=completed")).json()).toHaveLength((before as unknown[]).length + 1);
   const refused = await ask("api/flows/orders", { method: "DELETE" });
   expect(refused.status).toBe(403);
   expect(await refused.text()).toContain("needs the application's code");

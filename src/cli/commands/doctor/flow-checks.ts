@@ -1,46 +1,73 @@
-import { systemClock } from "../../../clock.ts";
 import type { Flow, Run } from "../../../index.ts";
 import type { Delivery, Pause } from "../../../model/delivery.ts";
+import type { FlowActivity, FlowState } from "../../../model/flow/activity.ts";
+import type { Overview } from "../../../model/flow/overview.ts";
 import { type Api, pathTo } from "../../api/api.ts";
 import { countOf, shellWord, timeOf } from "../../output/words.ts";
 import type { ShownCause } from "../documents.ts";
 import { resumeOf } from "../show.ts";
-import type { Finding } from "./finding.ts";
+import type { Check, Finding } from "./finding.ts";
 
-/** How late a due time may be before it is worth a look, in milliseconds. */
-const lateMs = 60_000;
-
-/** How many items of each kind are looked at one by one. */
+/** How many flows of each kind are looked at one by one. */
 const mostLooked = 1_000;
 
-type ListedFlow = Pick<Flow, "_id" | "name" | "disabled" | "schedule" | "nextRunAt" | "_importId">;
+/** What a flow in a state is listed with. */
+type ListedFlow = Pick<Flow, "_id"> & { readonly activity: FlowActivity };
 
-/** How the flows do, as far as an API says it. */
+/** How the flows do, as far as an API says it. What it costs depends on what is wrong, and not on how many flows there are. */
 export async function checkFlows(api: Api): Promise<readonly Finding[]> {
-  const overdue: Finding[] = [];
-  const paused: Finding[] = [];
-  const enabled = new Set<string>();
-  const query = { include: "_id,name,disabled,schedule,nextRunAt,_importId", disabled: false };
-  for await (const { items } of api.list<ListedFlow>("/flows", query, { limit: Infinity })) {
-    for (const flow of items) {
-      if (enabled.size < mostLooked) paused.push(...(await pausedImports(api, flow._id)));
-      enabled.add(flow._id);
-      overdue.push(...overdueFinding(flow));
-    }
-  }
-  return [...overdue, ...(await failingFlows(api, enabled)), ...paused, ...(await openCauses(api))];
+  const { failing, overdue, paused } = await api.get<Overview>("/overview");
+  return [
+    ...(await inState(api, "overdue", overdue, ({ _id, activity }) => overdueFindings(_id, activity))),
+    ...(await inState(api, "failing", failing, ({ _id, activity }) => failingFindings(api, _id, activity))),
+    ...(await inState(api, "paused", paused, ({ _id }) => pausedImports(api, _id))),
+    ...(await openCauses(api)),
+  ];
 }
 
-function overdueFinding({ _id, nextRunAt, schedule }: ListedFlow): readonly Finding[] {
-  if (schedule === undefined) return [];
-  const late = nextRunAt === undefined || Date.parse(nextRunAt) < systemClock.now() - lateMs;
-  if (!late) return [];
-  const due = nextRunAt === undefined ? "has a schedule, and no due time" : `was due ${String(timeOf(nextRunAt))}`;
+/** What is found of each flow in that state. `count`: how many findings there are in all, as the overview says. */
+async function inState(
+  api: Api,
+  state: FlowState & Check,
+  count: number,
+  findingsOf: (flow: ListedFlow) => readonly Finding[] | Promise<readonly Finding[]>,
+): Promise<readonly Finding[]> {
+  if (count === 0) return [];
+  const findings: Finding[] = [];
+  const query = { state, disabled: false, include: "_id,activity" };
+  for await (const { items } of api.list<ListedFlow>("/flows", query, { limit: mostLooked }))
+    for (const flow of items) findings.push(...(await findingsOf(flow)));
+  const more = count - findings.length;
+  if (findings.length < mostLooked || more <= 0) return findings;
+  const message = `${countOf(more, "more", "more")} ${more === 1 ? "is" : "are"} ${state}.`;
+  return [...findings, { check: state, message, advice: "They are listed once those above are put right." }];
+}
+
+function overdueFindings(_id: string, { lastRun, overdueSince }: FlowActivity): readonly Finding[] {
+  if (overdueSince === undefined) return [];
+  const last =
+    lastRun?.endedAt === undefined ? "none has ended yet" : `the last one ended at ${String(timeOf(lastRun.endedAt))}`;
   return [
     {
       ...({ check: "overdue", _flowId: _id } as const),
-      message: `Flow ${_id} ${due}, and no run was queued.`,
+      message: `Flow ${_id} was due for the second time at ${String(timeOf(overdueSince))}, and no run has begun; ${last}.`,
       advice: "Look whether a process of the application is running whose scheduler is started.",
+    },
+  ];
+}
+
+async function failingFindings(api: Api, _flowId: string, { failingSince }: FlowActivity): Promise<readonly Finding[]> {
+  if (failingSince === undefined) return [];
+  const { items } = await api.page<Run>("/runs", { _flowId, status: "failed", limit: 1 });
+  const [last] = items;
+  const reason = last?.error === undefined ? "" : `: ${last.error.code}: ${last.error.message}`;
+  const more = last === undefined ? "" : ` All about it: poundlock show ${shellWord(last._id)}`;
+  return [
+    {
+      ...({ check: "failing", _flowId } as const),
+      ...(last === undefined ? {} : { _runId: last._id }),
+      message: `Flow ${_flowId} fails since ${String(timeOf(failingSince))}${reason}.`,
+      advice: `Put right what the error names; then: poundlock run ${shellWord(_flowId)}.${more}`,
     },
   ];
 }
@@ -60,29 +87,6 @@ export function pauseFinding(_flowId: string, _importId: string, paused: Pause):
     ...({ check: "paused", _flowId, _importId } as const),
     message: `Import ${_importId} of flow ${_flowId} is paused since ${String(timeOf(since))}: ${reason.code}: ${reason.message}.${resumes}`,
     advice: `Put right what the reason names; then: poundlock resume ${shellWord(_flowId)} --import ${shellWord(_importId)}`,
-  };
-}
-
-/** Of the newest runs that failed, those after which no other one completed. */
-async function failingFlows(api: Api, enabled: ReadonlySet<string>): Promise<readonly Finding[]> {
-  const { items } = await api.page<Run>("/runs", { status: "failed", limit: mostLooked });
-  const newest = new Map<string, Run>();
-  for (const run of items) if (!newest.has(run._flowId) && enabled.has(run._flowId)) newest.set(run._flowId, run);
-  const findings: Finding[] = [];
-  for (const [_flowId, failed] of newest) {
-    const since = await api.find<readonly Run[]>(pathTo("flows", _flowId, "/jobs/latest"), { limit: 100 });
-    const last = since?.find((run) => run.status === "completed" || run.status === "failed");
-    if (last?._id === failed._id) findings.push(failingFinding(failed));
-  }
-  return findings;
-}
-
-function failingFinding({ _flowId, _id, endedAt, error }: Run): Finding {
-  const reason = error === undefined ? "" : `: ${error.code}: ${error.message}`;
-  return {
-    ...({ check: "failing", _flowId, _runId: _id } as const),
-    message: `The last run of flow ${_flowId} failed at ${String(timeOf(endedAt))}${reason}.`,
-    advice: `Put right what the error names; then: poundlock run ${shellWord(_flowId)}. All about it: poundlock show ${shellWord(_id)}`,
   };
 }
 
