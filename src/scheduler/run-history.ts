@@ -23,7 +23,7 @@ const watchRules: Shape<WatchOptions> = {
 };
 
 /** Flows whose activities are read in one go. */
-const activitiesAtOnce = 50;
+const activitiesAtOnce = 25;
 
 /** What can be read about runs, and done about many failures, whether a scheduler works or not. */
 export abstract class RunHistory extends Events<SchedulerEvents> {

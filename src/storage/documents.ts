@@ -21,7 +21,7 @@ export function isoOf(at: number): string {
 }
 
 /** How many names of flows one search looks at, and how many flows in some state: in SQLite about two milliseconds. */
-export const mostNames = 20_000;
+export const mostNames = 6_000;
 export const mostInState = 1_000;
 
 /** How many failures one search looks at: in SQLite about a millisecond. */

@@ -14,7 +14,7 @@ export interface FlowStorage {
   findFlow(_id: string): Promise<Flow | undefined>;
   /**
    * A page may contain fewer than `limit`, and `next` says where to go on, when flows are looked for by `q` or `state`: it
-   * looks at 20,000 names, or at 1,000 flows in that state, at most.
+   * looks at 6,000 names, or at 1,000 flows in that state, at most.
    *
    * By ascending `_id`, code point by code point or UTF-16 unit by unit. A flow that is there all the while is listed exactly once.
    */

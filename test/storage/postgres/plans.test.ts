@@ -109,7 +109,7 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   listFailureIds: /^walks failures_id_key \(id <= /,
   flowsOfFailures: /^walks (causes$|failures_id_key \(id <= |failures(_uncounted)?$)/,
   // Those that are not well, and counts, which are few; and how many flows there are.
-  // A portion of 20,000 names, or of 1,000 flows.
+  // A portion of 6,000 names, or of 1,000 flows.
   "listFlows by a part of their name": /^walks flows(_names|_pkey)?\b/,
   "listFlows of an integration by a part of their name": /^walks flows(_names|_pkey|_of_integration)?\b/,
   ...Object.fromEntries(

@@ -74,7 +74,7 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   followChanges: ofChanges,
   changesSince: ofChanges,
   forgetChanges: ofChanges,
-  // A portion of 20,000 names, or of 1,000 flows.
+  // A portion of 6,000 names, or of 1,000 flows.
   "listFlows by a part of their name": /^SCAN portion$/,
   "listFlows of an integration by a part of their name": /^SCAN portion$/,
   ...Object.fromEntries(flowStates.map((state) => [`listFlows that are ${state}`, /^SCAN portion$/])),
