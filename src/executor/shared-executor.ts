@@ -173,7 +173,8 @@ export class SharedExecutor implements Executor {
 
   // Gives free slots to what waits here, and then to what waits in the storage.
   #fill(): void {
-    if (this.#isAlone) {
+    // What is about to be sent may be none of this process's work.
+    if (this.#isAlone && this.#sending === undefined) {
       for (let { free } = this.#slots; free > 0; free--) {
         const flow = this.#queue.shift();
         if (flow === undefined) break;

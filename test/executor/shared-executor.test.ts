@@ -115,6 +115,20 @@ describe("SharedExecutor", () => {
     await executor.stop();
   });
 
+  test("that is alone leaves a wake-up that is not its work in the storage, though a slot gets free meanwhile", async () => {
+    const { calls, clock, executor, gate, start, wakes } = setting({ isAlone: async () => true });
+    await start(2, () => gate.opened.then(() => false));
+    await executor.wake("a", "orders");
+
+    const sent = executor.wake("b", "parcels");
+    gate.open();
+    await sent;
+    await clock.settle();
+
+    expect([calls, wakes.flowIds]).toEqual([["a"], ["b"]]);
+    await executor.stop();
+  });
+
   test("leaves what waits in the process to others when it stops", async () => {
     const { executor, gate, start, wakes } = setting({ isAlone: async () => true });
     await start(1, () => gate.opened.then(() => false));

@@ -555,6 +555,13 @@ export const mutations: readonly Mutation[] = [
     only: "reports an error",
   },
   {
+    promise: "a process that is alone calls no flow whose export it has not",
+    file: "src/executor/shared-executor.ts",
+    find: "if (this.#isAlone && this.#sending === undefined) {",
+    replace: "if (this.#isAlone) {",
+    tests: ["test/executor/shared-executor.test.ts"],
+  },
+  {
     promise: "a wake-up that finds no free slot leads to a call in another process",
     file: "src/executor/shared-executor.ts",
     find: "await this.#wakes.addWakes(flows.slice(start, start + portion));",
