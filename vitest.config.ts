@@ -71,6 +71,8 @@ export default defineConfig({
         extends: true,
         test: {
           name: "quick",
+          // A test leaves nothing behind for the next, and each module is loaded once: four tenths of the CPU.
+          isolate: false,
           include: ["test/**/*.test.ts"],
           exclude: [...configDefaults.exclude, ...long, ...onPostgres, ...inBrowser],
           // Type tests count as tests; an unmet `@ts-expect-error` in one fails it. `npm run typecheck` reads the rest.
