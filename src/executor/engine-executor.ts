@@ -45,7 +45,10 @@ export interface EngineExecutorDeps {
 }
 
 /** How long an engine may take to keep wake-ups before it counts as away, in milliseconds. */
-const respondMs = 2_000;
+const respondMs = 5_000;
+
+/** How long an engine may take to end, or to keep what is left at the end, in milliseconds. */
+const endMs = 2_000;
 
 /** How long after a failure wake-ups are sent again, in milliseconds. */
 const retryMs = 1_000;
@@ -156,7 +159,7 @@ export class EngineExecutor implements Executor {
 
   // An engine that is away must not keep a process from ending.
   async #inTime(work: Promise<unknown>): Promise<void> {
-    await within(this.#clock, respondMs, work).catch(() => undefined);
+    await within(this.#clock, endMs, work).catch(() => undefined);
   }
 
   #isOurs({ _exportId }: WokenFlow): boolean {

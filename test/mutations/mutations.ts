@@ -541,7 +541,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "an engine that does not respond keeps no process from stopping",
     file: "src/executor/engine-executor.ts",
-    find: "    await within(this.#clock, respondMs, work).catch(() => undefined);",
+    find: "    await within(this.#clock, endMs, work).catch(() => undefined);",
     replace: "    await work.catch(() => undefined);",
     tests: ["test/executor/engine-executor.test.ts"],
     only: "stops within seconds",
