@@ -1,5 +1,6 @@
-// npm run bench:executors [-- --rounds 5] [-- part of a title]: what a wake-up costs, and how long it takes, with each of
-// the executors of processes that share work. One process wakes, another executor in it calls; the engine is a server of its own.
+// npm run bench:executors [-- --rounds 3] [-- part of a title]: what a wake-up costs, and how long it takes, with each of
+// the executors of processes that share work. One executor wakes, another one in the same process calls; the engine is a server
+// of its own. It takes some minutes, and ends within eight. Prints each round, and then a table in Markdown.
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
@@ -19,6 +20,12 @@ import { summary } from "./measure.ts";
 const [burst, single] = [20_000, 300];
 const concurrency = 50;
 
+/** How long wake-ups may take, in milliseconds. */
+const limitMs = 60_000;
+
+/** How long all of it may take, in milliseconds. */
+const endMs = 8 * 60_000;
+
 /** Two executors that share an engine, and the processes of the engine. */
 interface Pair {
   readonly wakes: Executor;
@@ -30,7 +37,7 @@ interface Pair {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: "string", default: "5" } },
+  options: { rounds: { type: "string", default: "3" } },
 });
 const rounds = Number(values.rounds);
 
@@ -93,17 +100,33 @@ function serverCpu(folder: string | undefined): number {
   return ticks * 10_000;
 }
 
+/** Rejects with what there is if it takes longer than a round may. */
+async function inTime(work: Promise<void>, found: () => string): Promise<void> {
+  const timeout = new AbortController();
+  const late = pause(limitMs, undefined, { signal: timeout.signal }).then(() => {
+    throw new Error(`${found()} within ${limitMs / 1_000} seconds`);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    timeout.abort();
+    late.catch(() => undefined);
+  }
+}
+
 async function measure(open: () => Promise<Pair>): Promise<Record<string, number>> {
   const { calls, end, folder, wakes } = await open();
   let onCall: (flowId: string) => void = () => undefined;
   await calls.start({ concurrency, exportIds: ["orders"], runNext: async (flowId) => (onCall(flowId), false) });
-  const called = (count: number) =>
-    new Promise<void>((resolve) => {
-      const seen = new Set<string>();
+  const called = (count: number) => {
+    const seen = new Set<string>();
+    const all = new Promise<void>((resolve) => {
       onCall = (flowId) => {
         if (seen.add(flowId).size === count) resolve();
       };
     });
+    return inTime(all, () => `${seen.size} of ${count} wake-ups led to a call`);
+  };
   const warm = called(100);
   await Promise.all(Array.from({ length: 100 }, (_, index) => wakes.wake(`warm ${index}`, "orders")));
   await warm;
@@ -140,32 +163,52 @@ async function measure(open: () => Promise<Pair>): Promise<Record<string, number
 
 const text = (value: number) => value.toLocaleString("en", { maximumSignificantDigits: 3 });
 
+async function measureAll(): Promise<ReadonlyMap<string, readonly Record<string, number>[]>> {
+  const chosen = Object.entries(cases).filter(([title]) => title.includes(positionals.join(" ")));
+  const measured = new Map<string, Record<string, number>[]>();
+  for (let round = 0; round < rounds; round++)
+    for (const [title, open] of chosen) {
+      if (open === undefined) continue;
+      const figures = await measure(open);
+      measured.set(title, [...(measured.get(title) ?? []), figures]);
+      // Each as it comes: the whole takes minutes.
+      const parts = Object.entries(figures).map(([name, value]) => `${name} ${text(value)}`);
+      console.log(`${title}: ${parts.join("; ")}`);
+    }
+  return measured;
+}
+
+function tableOf(measured: ReadonlyMap<string, readonly Record<string, number>[]>): string {
+  const [first = []] = [...measured.values()].map(([figures = {}]) => Object.keys(figures));
+  const rows = [...measured].map(([title, all]) => [
+    title,
+    ...first.map((name) => {
+      const { max, median, min } = summary(all.map((figures) => figures[name] ?? NaN));
+      return `${text(median)} [${text(min)} – ${text(max)}]`;
+    }),
+  ]);
+  const lines = [["", ...first], ["---", ...first.map(() => "---")], ...rows];
+  return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
 console.log(
   `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? "?"}, load ${loadavg()[0]?.toFixed(1) ?? "?"}`,
 );
 if ("missing" in redis) console.log(`skipped on Redis: ${redis.missing}`);
-const chosen = Object.entries(cases).filter(([title]) => title.includes(positionals.join(" ")));
-const measured = new Map<string, Record<string, number>[]>();
-for (let round = 0; round < rounds; round++)
-  for (const [title, open] of chosen) {
-    if (open === undefined) continue;
-    const figures = await measure(open);
-    measured.set(title, [...(measured.get(title) ?? []), figures]);
-    // Each as it comes: the whole takes minutes.
-    console.log(
-      `${title}: ${Object.entries(figures)
-        .map(([name, value]) => `${name} ${text(value)}`)
-        .join("; ")}`,
-    );
-  }
-console.log(`\nmedian of ${rounds} [min – max]`);
-for (const [title, figures] of measured) {
-  console.log(`\n${title}`);
-  for (const name of Object.keys(figures[0] ?? {})) {
-    const { max, median, min } = summary(figures.map((each) => each[name] ?? NaN));
-    console.log(`  ${name}: ${text(median)} [${text(min)} – ${text(max)}]`);
-  }
+// Whatever hangs, the servers end.
+const end = async (code: number) => {
+  await postgres.stop();
+  if ("port" in redis) await redis.stop();
+  process.exit(code);
+};
+setTimeout(() => {
+  console.error(`not done within ${endMs / 60_000} minutes`);
+  void end(1);
+}, endMs);
+try {
+  console.log(`\nmedian of ${rounds} [lowest – highest]\n\n${tableOf(await measureAll())}`);
+  await end(0);
+} catch (error) {
+  console.error(error);
+  await end(1);
 }
-await postgres.stop();
-if ("port" in redis) await redis.stop();
-process.exit();
