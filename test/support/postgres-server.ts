@@ -4,6 +4,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { endPostgresWithParent } from "./guard.ts";
 
 /**
  * A server on a port of its own, with nothing in it; `settings` such as `max_connections=50`. `disk`: a folder for its
@@ -43,6 +44,7 @@ export async function startPostgres(
   } catch (error) {
     throw new Error(`PostgreSQL does not start:\n${log.join("\n")}`, { cause: error });
   }
+  const endGuard = endPostgresWithParent(join(databaseDir, "postmaster.pid"));
   return {
     port,
     folder,
@@ -54,6 +56,7 @@ export async function startPostgres(
     },
     async stop() {
       await server.stop();
+      endGuard();
       rmSync(folder, { recursive: true, force: true });
     },
   };

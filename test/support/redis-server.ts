@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { endWithParent } from "./guard.ts";
 import { freePort } from "./postgres-server.ts";
 
 /** A running server, or why there is none. */
@@ -38,6 +39,7 @@ export async function startRedis({ keeps = false }: { readonly keeps?: boolean }
   const restart = async () => {
     await kill();
     child = spawn(program, args, { stdio: "ignore" });
+    endWithParent(child);
     await untilReady(child, port);
   };
   try {

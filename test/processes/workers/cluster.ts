@@ -6,6 +6,7 @@ import { delimiter, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 import type pg from "pg";
+import { endWithParent } from "../../support/guard.ts";
 import { connectionTo, freePort, type PostgresServer, startPostgres } from "../../support/postgres-server.ts";
 
 /** A PostgreSQL that can be made to fail, and perhaps a pooler in front of it. */
@@ -24,7 +25,12 @@ export class Cluster {
     const disk = kind === "small disk" ? await SmallDisk.mount() : undefined;
     // Committed is what the system has been given: processes die here, and the computer does not.
     const server = await startPostgres(["fsync=off"], disk?.folder);
-    return new Cluster(server, kind === "pooler" ? await Pooler.start(server.port) : undefined, disk);
+    try {
+      return new Cluster(server, kind === "pooler" ? await Pooler.start(server.port) : undefined, disk);
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
   }
 
   /** To the server itself. */
@@ -141,7 +147,9 @@ class Pooler {
     const program = programAt("pgbouncer") ?? "pgbouncer";
     // PgBouncer refuses to run as root.
     const asOther = process.getuid?.() === 0 ? ["-u", "nobody"] : [];
-    return spawn(program, [...asOther, join(this.#folder, "settings.ini")], { stdio: "ignore" });
+    const child = spawn(program, [...asOther, join(this.#folder, "settings.ini")], { stdio: "ignore" });
+    endWithParent(child);
+    return child;
   }
 
   async #kill(): Promise<void> {
