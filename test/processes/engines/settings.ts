@@ -20,5 +20,3 @@ export interface WorkerSetting {
 export type WorkerReport =
   | { readonly what: "ready" | "completed" | "lost" }
   | { readonly what: "failed" | "background:error" | "unhandled"; readonly message: string };
-
-export const [recordsPerPage, pagesPerRun] = [5, 2];

@@ -13,9 +13,11 @@ import { PostgresStorage } from "../../../src/storage/postgres/postgres-storage.
 import { Chance } from "../../support/chance.ts";
 import { type PostgresServer, connectionTo, startPostgres } from "../../support/postgres-server.ts";
 import { type RedisServer, sent, startRedis } from "../../support/redis-server.ts";
-import { FlowFile, noteStopped, overlapsIn } from "../flow-file.ts";
+import { noteStopped, overlapsIn } from "../flow-file.ts";
+import { recordsPerRun } from "../numbers.ts";
 import { Observer } from "../observer.ts";
-import { type EngineName, type WorkerReport, type WorkerSetting, pagesPerRun, recordsPerPage } from "./settings.ts";
+import { countsOf, queued, sumOf, until } from "../trials.ts";
+import type { EngineName, WorkerReport, WorkerSetting } from "./settings.ts";
 import { executorOf } from "./worker.ts";
 
 /** What happens while flows run. */
@@ -73,9 +75,9 @@ export async function missingFor(engine: EngineName): Promise<string | undefined
 export async function runTrial(options: TrialOptions): Promise<TrialResult> {
   const folder = await mkdtemp(join(tmpdir(), "poundlock-engines-"));
   const program = await bundle();
-  const postgres = await startPostgres();
   const redis = options.engine === "BullMQ on Redis" ? await startRedis({ keeps: true }) : undefined;
   if (redis !== undefined && "missing" in redis) throw new Error(redis.missing);
+  const postgres = await startPostgres();
   const trial = new Trial(options, { folder, postgres, program, redis });
   try {
     return await trial.run();
@@ -131,9 +133,21 @@ class Trial {
     pool.on("error", () => undefined);
     const storage = await PostgresStorage.open(pool);
     const scheduler = await this.#openQueue(storage, pool);
+    try {
+      return await this.#strikeAll(scheduler);
+    } finally {
+      await scheduler.stop();
+      await storage.close();
+      await pool.end();
+    }
+  }
+
+  async #strikeAll(scheduler: Scheduler): Promise<TrialResult> {
     for (let n = 0; n < workersAtOnce; n++) await this.#startWorker();
     let struck = 0;
     const queueing = this.#queue(scheduler, () => struck >= this.#options.faults);
+    // Also if a fault is not over in time, and nobody awaits it any more.
+    queueing.catch(() => undefined);
     for (; struck < this.#options.faults; struck++) {
       await this.#untilMoved();
       await this.#strike();
@@ -141,11 +155,7 @@ class Trial {
     const asked = await queueing;
     const stuck = await this.#drained();
     await Promise.all(this.#workers.map((worker) => worker.stop()));
-    const result = await this.#result(asked, stuck);
-    await scheduler.stop();
-    await storage.close();
-    await pool.end();
-    return result;
+    return this.#result(asked, stuck);
   }
 
   async end(): Promise<void> {
@@ -189,7 +199,7 @@ class Trial {
   async #untilTakenOver(processId: string): Promise<void> {
     const start = performance.now();
     const had = await this.#observer.leasesOf(processId);
-    while ((await this.#observer.leasesOf(processId)) !== 0) await pause(20);
+    await until("others take its runs over", async () => (await this.#observer.leasesOf(processId)) === 0);
     if (had !== undefined && had > 0) this.#takenOverMs.push(performance.now() - start);
   }
 
@@ -237,7 +247,7 @@ class Trial {
     while (asked < this.#options.runs || !isOver()) {
       await Promise.all(this.#flowIds().map((_id) => queued(scheduler, _id)));
       asked++;
-      while (((await this.#observer.unended()) ?? mostWaiting) >= mostWaiting) await pause(20);
+      await until("workers keep up", async () => ((await this.#observer.unended()) ?? mostWaiting) < mostWaiting);
     }
     return asked;
   }
@@ -246,7 +256,7 @@ class Trial {
   async #untilMoved(): Promise<void> {
     const completed = () => this.#reports.filter(({ what }) => what === "completed").length;
     const before = completed();
-    while (completed() < before + 30) await pause(10);
+    await until("runs end", () => completed() >= before + 30);
   }
 
   async #drained(): Promise<number> {
@@ -274,23 +284,18 @@ class Trial {
 
   async #result(asked: number, stuck: number): Promise<TrialResult> {
     const statuses = await this.#observer.statuses();
-    const most = asked * pagesPerRun * recordsPerPage;
-    const counts = this.#flowIds().map((_id) => countsOf(numbersIn(this.#place.folder, _id), most));
-    const sum = (name: keyof Counts) => counts.reduce((total, one) => total + one[name], 0);
-    const all = (what: WorkerReport["what"]) => this.#reports.filter((report) => report.what === what);
+    // A run that goes on elsewhere yields as many pages as one that begins there: more may come than were asked for.
+    const unread = (records: number) => Math.max(0, asked * recordsPerRun - records);
+    const all = this.#flowIds().map((_id) => countsOf(this.#place.folder, _id));
+    const sum = sumOf(all.map((one) => ({ ...one, lost: one.lost + unread(one.records + one.lost) })));
+    const reports = (what: WorkerReport["what"]) => this.#reports.filter((report) => report.what === what);
     return {
       runs: statuses.filter((status) => status === "completed").length,
-      ...{
-        records: sum("records"),
-        lost: sum("lost"),
-        outOfOrder: sum("outOfOrder"),
-        repeated: sum("repeated"),
-        stuck,
-      },
+      ...{ ...sum, stuck },
       failed: statuses.filter((status) => status === "failed" || status === "canceled").length,
       atOnce: [...this.#observer.violations, ...overlapsIn(this.#place.folder)],
-      unhandled: all("unhandled").map((report) => ("message" in report ? report.message : "")),
-      leasesLost: all("lost").length,
+      unhandled: reports("unhandled").map((report) => ("message" in report ? report.message : "")),
+      leasesLost: reports("lost").length,
       takenOverMs: this.#takenOverMs,
     };
   }
@@ -335,41 +340,4 @@ class Worker {
     this.signal(signal);
     await ended;
   }
-}
-
-interface Counts {
-  readonly records: number;
-  readonly lost: number;
-  readonly outOfOrder: number;
-  readonly repeated: number;
-}
-
-/** In the order in which they were delivered. */
-function numbersIn(folder: string, _flowId: string): readonly number[] {
-  return new FlowFile(folder, _flowId).read().map(({ key }) => Number(key));
-}
-
-/** Of numbers from 1 to `most` at least: one that comes for the first time has to come after all smaller ones. */
-function countsOf(numbers: readonly number[], most: number): Counts {
-  const seen = new Set<number>();
-  let [last, outOfOrder, repeated] = [0, 0, 0];
-  for (const number of numbers) {
-    if (seen.has(number)) repeated++;
-    else if (number < last) outOfOrder++;
-    seen.add(number);
-    last = Math.max(last, number);
-  }
-  // A run that goes on elsewhere yields as many pages as one that begins there: more than `most` may come.
-  return { records: seen.size, lost: last - seen.size + Math.max(0, most - last), outOfOrder, repeated };
-}
-
-/** Until the database has taken it: a host does so as well, as it gets an error. */
-async function queued(scheduler: Scheduler, _flowId: string): Promise<void> {
-  for (;;)
-    try {
-      await scheduler.run(_flowId);
-      return;
-    } catch {
-      await pause(50);
-    }
 }

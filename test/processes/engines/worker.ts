@@ -4,12 +4,13 @@ import pg from "pg";
 import { BullExecutor } from "../../../src/executor/bull-executor.ts";
 import type { Executor } from "../../../src/executor/executor.ts";
 import { GraphileExecutor } from "../../../src/executor/graphile-executor.ts";
-import { type Export, FlowRegistry, type Import, Scheduler } from "../../../src/index.ts";
+import { FlowRegistry, type Import, Scheduler } from "../../../src/index.ts";
 import { silentLogger } from "../../../src/model/logger.ts";
 import { messageOf } from "../../../src/model/message.ts";
 import { PostgresStorage } from "../../../src/storage/postgres/postgres-storage.ts";
 import { FlowFile } from "../flow-file.ts";
-import { type WorkerReport, type WorkerSetting, pagesPerRun, recordsPerPage } from "./settings.ts";
+import { numbers } from "../numbers.ts";
+import type { WorkerReport, WorkerSetting } from "./settings.ts";
 
 const report = (line: WorkerReport) => void process.send?.(line);
 
@@ -18,20 +19,6 @@ for (const event of ["unhandledRejection", "uncaughtException"] as const)
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
     process.send?.({ what: "unhandled", message } satisfies WorkerReport, () => process.exit(1));
   });
-
-/** Goes on after the last number that a run of its flow has committed. */
-const numbers: Export<number, { readonly after: number }> = {
-  order: "ordered",
-  key: String,
-  async *pages({ checkpoint }) {
-    let after = checkpoint?.after ?? 0;
-    for (let page = 0; page < pagesPerRun; page++) {
-      const records = Array.from({ length: recordsPerPage }, (_, index) => after + index + 1);
-      after += recordsPerPage;
-      yield { records, checkpoint: { after } };
-    }
-  },
-};
 
 /** How each engine is reached. */
 export function executorOf({ engine, postgres, redisPort }: WorkerSetting, pool: pg.Pool): Executor {

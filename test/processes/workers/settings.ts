@@ -22,7 +22,3 @@ export interface WorkerSetting {
 export type WorkerReport =
   | { readonly what: "ready" | "lost" | "completed" | "closed" }
   | { readonly what: "failed" | "background:error" | "unhandled"; readonly message: string };
-
-export const recordsPerPage = 5;
-export const pagesPerRun = 2;
-export const recordsPerRun = recordsPerPage * pagesPerRun;

@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import pg from "pg";
 import { FlowRegistry, Scheduler, type Import, type Export } from "../../../src/index.ts";
 import { silentLogger } from "../../../src/model/logger.ts";
@@ -10,9 +9,11 @@ import { Chance } from "../../support/chance.ts";
 import { HostProcess, type Program } from "../child-process.ts";
 import { Cluster } from "./cluster.ts";
 import type { Fault } from "./faults.ts";
-import { FlowFile, noteStopped, overlapsIn } from "../flow-file.ts";
+import { noteStopped, overlapsIn } from "../flow-file.ts";
+import { recordsPerRun } from "../numbers.ts";
 import { Observer } from "../observer.ts";
-import { type WorkerReport, type WorkerSetting, recordsPerRun } from "./settings.ts";
+import { countsOf, queued, sumOf, until } from "../trials.ts";
+import type { WorkerReport, WorkerSetting } from "./settings.ts";
 
 /** How much is done while faults happen. */
 export interface TrialOptions {
@@ -151,11 +152,21 @@ export class Trial {
   }
 
   async #run(): Promise<TrialResult> {
-    const { fault, faults } = this.#options;
     const pool = new pg.Pool({ ...this.cluster.direct, max: 4 });
     const storage = await PostgresStorage.open(pool);
     await this.#observer.countReclaimed();
     const scheduler = await this.#queueOf(storage);
+    try {
+      return await this.#strikeAll(scheduler);
+    } finally {
+      await scheduler.stop();
+      await storage.close();
+      await pool.end();
+    }
+  }
+
+  async #strikeAll(scheduler: Scheduler): Promise<TrialResult> {
+    const { fault, faults } = this.#options;
     for (let n = 0; n < workersAtOnce; n++) this.workers.push(await this.#startWorker(exportIds));
     let struck = 0;
     const queueing = this.#queue(scheduler, () => struck === faults);
@@ -174,11 +185,7 @@ export class Trial {
     const stuck = await this.#drained();
     for (const { process } of this.workers) process.send("SIGTERM");
     await Promise.all(this.workers.map(({ process }) => process.ended));
-    const result = await this.#result(struck, asked, stuck);
-    await scheduler.stop();
-    await storage.close();
-    await pool.end();
-    return result;
+    return this.#result(struck, asked, stuck);
   }
 
   async #queueOf(storage: PostgresStorage): Promise<Scheduler> {
@@ -258,13 +265,11 @@ export class Trial {
 
   async #result(faults: number, asked: number, stuck: number): Promise<TrialResult> {
     const statuses = await this.#observer.statuses();
-    const counts = this.#flowIds().map((_id) => this.#countsOf(_id));
-    const sum = (name: keyof FlowCounts) => counts.reduce((total, one) => total + one[name], 0);
+    const sum = sumOf(this.#flowIds().map((_id) => countsOf(this.#folder, _id)));
     const completed = statuses.filter((status) => status === "completed").length;
-    const unread = Math.max(0, asked * recordsPerRun - sum("records"));
+    const unread = Math.max(0, asked * recordsPerRun - sum.records);
     return {
-      ...{ faults, runs: completed, records: sum("records"), lost: sum("lost") + unread },
-      ...{ outOfOrder: sum("outOfOrder"), repeated: sum("repeated"), stuck },
+      ...{ ...sum, faults, runs: completed, lost: sum.lost + unread, stuck },
       failed: statuses.filter((status) => status === "failed" || status === "canceled").length,
       atOnce: [...this.#observer.violations, ...overlapsIn(this.#folder)],
       unhandled: this.#reports("unhandled").map(({ message }) => message),
@@ -272,50 +277,5 @@ export class Trial {
       leasesLost: this.#reports("lost").length,
       backgroundErrors: this.#reports("background:error").length,
     };
-  }
-
-  /** A record that comes for the first time has to be the one after the last such. */
-  #countsOf(_flowId: string): FlowCounts {
-    const seen = new Set<number>();
-    let [last, outOfOrder, repeated] = [0, 0, 0];
-    for (const { key } of new FlowFile(this.#folder, _flowId).read()) {
-      const n = Number(key);
-      if (seen.has(n)) repeated++;
-      else if (n < last) outOfOrder++;
-      seen.add(n);
-      last = Math.max(last, n);
-    }
-    return { records: seen.size, lost: last - seen.size, outOfOrder, repeated };
-  }
-}
-
-interface FlowCounts {
-  readonly records: number;
-  readonly lost: number;
-  readonly outOfOrder: number;
-  readonly repeated: number;
-}
-
-/** Until the database has taken it: a host does so as well, as it gets an error. */
-async function queued(scheduler: Scheduler, _flowId: string): Promise<void> {
-  for (;;) {
-    try {
-      await scheduler.run(_flowId);
-      return;
-    } catch {
-      await pause(50);
-    }
-  }
-}
-
-/** How long nothing may take. */
-const limitMs = 90_000;
-
-/** Rejects if it is not so in time, so that the processes of a trial that fails are ended. */
-async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + limitMs;
-  while (!(await isSo())) {
-    if (performance.now() > end) throw new Error(`expected that ${what}: it did not within ${limitMs / 1_000} seconds`);
-    await pause(20);
   }
 }

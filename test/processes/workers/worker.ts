@@ -2,12 +2,13 @@
 // each flow. Reports what went wrong, a line each, and stops at a SIGTERM.
 import { writeSync } from "node:fs";
 import pg from "pg";
-import { type Export, FlowRegistry, type Import, Scheduler } from "../../../src/index.ts";
+import { FlowRegistry, type Import, Scheduler } from "../../../src/index.ts";
 import { silentLogger } from "../../../src/model/logger.ts";
 import { messageOf } from "../../../src/model/message.ts";
 import { PostgresStorage } from "../../../src/storage/postgres/postgres-storage.ts";
 import { FlowFile } from "../flow-file.ts";
-import { type WorkerReport, type WorkerSetting, pagesPerRun, recordsPerPage } from "./settings.ts";
+import { numbers } from "../numbers.ts";
+import type { WorkerReport, WorkerSetting } from "./settings.ts";
 
 // Written before anything else happens: a report must not die with its process.
 function report(line: WorkerReport): void {
@@ -19,20 +20,6 @@ for (const event of ["unhandledRejection", "uncaughtException"] as const)
     report({ what: "unhandled", message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
     process.exit(1);
   });
-
-/** Goes on after the last number that a run of its flow has committed. */
-const numbers: Export<number, { readonly after: number }> = {
-  order: "ordered",
-  key: String,
-  async *pages({ checkpoint }) {
-    let after = checkpoint?.after ?? 0;
-    for (let page = 0; page < pagesPerRun; page++) {
-      const records = Array.from({ length: recordsPerPage }, (_, index) => after + index + 1);
-      after += recordsPerPage;
-      yield { records, checkpoint: { after } };
-    }
-  },
-};
 
 async function work(setting: WorkerSetting): Promise<void> {
   const { aheadMs, connection, direct, exportIds, folder, leaseMs, name, prepare } = setting;
