@@ -21,8 +21,7 @@ function guard(command: string, argument: string): () => void {
   });
   shell.unref();
   // A pipe is a socket, which the types of a child do not say.
-  const pipe: object = shell.stdin;
-  if ("unref" in pipe && typeof pipe.unref === "function") pipe.unref();
+  (shell.stdin as typeof shell.stdin & { unref?: () => void }).unref?.();
   // Without a shell servers are ended as before.
   shell.on("error", () => undefined);
   return () => shell.kill("SIGKILL");
