@@ -154,7 +154,7 @@ describe("EngineExecutor", () => {
       await clock.settle();
 
       const woken = wake("a", "b", "c");
-      await clock.advance(3 * second);
+      await clock.advance(5 * second);
       await woken;
       await wake("d");
 
