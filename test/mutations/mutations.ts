@@ -2372,6 +2372,20 @@ export const mutations: readonly Mutation[] = [
     only: "renewed once",
   },
   {
+    promise: "what a statement of many rows wrote before it was refused is undone",
+    file: "src/connectors/sql/sqlite.ts",
+    find: 'connection.exec("rollback to rows_together");',
+    replace: "",
+    tests: ["test/connectors/sql/sqlite-batches.test.ts"],
+  },
+  {
+    promise: "a savepoint of PostgreSQL holds what was written before the row at fault",
+    file: "src/connectors/sql/postgres.ts",
+    find: "      isSaved = false;",
+    replace: "",
+    tests: ["test/connectors/sql/sql.test.ts"],
+  },
+  {
     promise: "credentials go to the first origin only",
     file: "src/connectors/http/connection.ts",
     find: "if (auth === undefined || !this.#endpoint.isHome(bare.url)) return bare;",

@@ -149,14 +149,14 @@ async function writeRows(
 ): Promise<ReadonlyMap<number, unknown>> {
   const atFault = new Map<number, unknown>();
   const { order, text } = statementOf(to);
-  const statement = tx instanceof SqliteQueries ? tx.connection.prepare(text) : undefined;
   const isInOrder = order.length === to.columns.length && order.every((column, nth) => column === nth);
-  for (let index = 0; index < rows.length; index++) {
-    const row = itemAt(rows, index);
-    const values = isInOrder ? row : order.map((column) => row[column]);
+  const values = isInOrder ? rows : rows.map((row) => order.map((column) => row[column]));
+  if (tx instanceof SqliteQueries && writeTogether(tx.connection, to, values)) return atFault;
+  const statement = tx instanceof SqliteQueries ? tx.connection.prepare(text) : undefined;
+  for (let index = 0; index < values.length; index++) {
     try {
-      if (statement === undefined) await tx.query(text, values);
-      else statement.run(...values);
+      if (statement === undefined) await tx.query(text, itemAt(values, index));
+      else statement.run(...itemAt(values, index));
     } catch (error) {
       // A statement that fails changes nothing, so its neighbours need not be searched.
       if (faultOf(error) !== "reject") throw error;
@@ -164,6 +164,35 @@ async function writeRows(
     }
   }
   return atFault;
+}
+
+/** Rows that are inserted by one statement: more of them make none cheaper. */
+const rowsTogether = 20;
+/** Values that every SQLite takes in one statement. */
+const mostValues = 999;
+
+/**
+ * Inserts rows many a statement, for which a client needs half the time that it needs for as many statements. Returns false, and has
+ * written nothing, where there are too few, and if one of them is refused.
+ */
+function writeTogether(connection: SqliteConnection, to: RowStatement, rows: readonly (readonly unknown[])[]): boolean {
+  const count = Math.min(rowsTogether, Math.floor(mostValues / to.columns.length));
+  if (to.mode === "update" || to.mode === "delete" || count < 2 || rows.length < 2 * count) return false;
+  const many = connection.prepare(insertOf(to, count));
+  const one = connection.prepare(insertOf(to, 1));
+  connection.exec("savepoint rows_together");
+  try {
+    let start = 0;
+    for (; start + count <= rows.length; start += count) many.run(...rows.slice(start, start + count).flat());
+    for (; start < rows.length; start++) one.run(...itemAt(rows, start));
+  } catch (error) {
+    if (faultOf(error) !== "reject") throw error;
+    connection.exec("rollback to rows_together");
+    connection.exec("release rows_together");
+    return false;
+  }
+  connection.exec("release rows_together");
+  return true;
 }
 
 /** A statement, and which column each of its values is of. */
@@ -179,7 +208,12 @@ function statementOf(to: RowStatement): { readonly text: string; readonly order:
     const sets = changed.map((column) => `${quote(column)} = ?`).join(", ");
     return { text: `update ${name} set ${sets} where ${same}`, order: [...changed.map(placeOf), ...keys] };
   }
-  const places = columns.map(() => "?").join(", ");
-  const insert = `insert into ${name} (${columns.map(quote).join(", ")}) values (${places})`;
-  return { text: insert + onConflict(to), order: columns.map(placeOf) };
+  return { text: insertOf(to, 1), order: columns.map(placeOf) };
+}
+
+function insertOf(to: RowStatement, count: number): string {
+  const { columns, table } = to;
+  const row = `(${columns.map(() => "?").join(", ")})`;
+  const rows = new Array<string>(count).fill(row).join(", ");
+  return `insert into ${tableName(sqliteDialect, table)} (${columns.map(quote).join(", ")}) values ${rows}${onConflict(to)}`;
 }
