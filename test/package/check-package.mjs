@@ -383,6 +383,24 @@ const runsTheExample = () =>
     },
   );
 
+const compilesConnectors = () =>
+  inProject(
+    {
+      type: "module",
+      packages: [tarball, ...["oauth4webapi", "pg", "typescript", "@types/node", "@types/pg"].map(pinned)],
+      files: ["connectors-host.ts"],
+    },
+    async (folder) => {
+      for (const end of ["mts", "cts"])
+        await cp(join(folder, "connectors-host.ts"), join(folder, `connectors-host.${end}`));
+      const tsc = join(folder, "node_modules/typescript/lib/tsc.js");
+      const sources = ["connectors-host.mts", "connectors-host.cts"];
+      const exact = [...strict, "--exactOptionalPropertyTypes", "--esModuleInterop"];
+      await node([tsc, ...exact, "--module", "nodenext", "--outDir", "out", ...sources], folder);
+      for (const file of ["connectors-host.mjs", "connectors-host.cjs"]) await node([join("out", file)], folder);
+    },
+  );
+
 await runChecks("package", [
   ["package.json names exactly the entry points that tsup builds", exportsAreTheEntries],
   ["dist holds every entry point and no other", distIsTheExports],
@@ -416,4 +434,5 @@ await runChecks("package", [
   ["poundlock/opentelemetry makes spans by import and by require", tracesRuns],
   ["a TypeScript project compiles it as .ts, .mts and .cts with node16, nodenext and bundler", compilesAndWorks],
   ["the design's example compiles strictly and runs, as an ES module and as CommonJS", runsTheExample],
+  ["so does the design's host of connectors", compilesConnectors],
 ]);
