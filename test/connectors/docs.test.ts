@@ -2,9 +2,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { optionsInDocs, optionsInSource } from "./options-of.ts";
 
+const pages = new URL("../../docs/connectors/", import.meta.url);
 const httpImportOptions = ["CommonOptions", "RecordImportOptions", "BatchImportOptions"];
 
-test.each<[page: string, heading: string, names: () => string[]]>([
+const tables: [page: string, heading: string, names: () => string[]][] = [
   ["composition.md", "Options of delta", () => optionsInSource("delta.ts", "Delta", "DeltaExportOptions")],
   ["composition.md", "Options of withLookup", () => optionsInSource("with-lookup.ts", "LookupOptions")],
   ["composition.md", "Options of childrenOf", () => optionsInSource("children-of.ts", "ChildrenOptions")],
@@ -37,12 +38,29 @@ test.each<[page: string, heading: string, names: () => string[]]>([
   ["http.md", "Options of limits", () => optionsInSource("http/limits.ts", "LimitOptions")],
   ["http.md", "Options of sqlLimits", () => optionsInSource("http/sql-limits.ts", "SqlLimitOptions")],
   ["http.md", "Options of httpExport", () => optionsInSource("http/http-export.ts", "HttpExportOptions")],
+  ["http.md", "Fields of requests", () => optionsInSource("http/request.ts", "HttpRequest")],
+  ["http.md", "Options of apiKey", () => optionsInSource("http/auth.ts", "ApiKeyOptions")],
+  ["http.md", "Options of hmac", () => optionsInSource("http/auth.ts", "HmacOptions")],
+  ["http.md", "Options of nextToken", () => optionsInSource("http/paging.ts", "NextTokenOptions")],
+  ["http.md", "Options of pageNumber and offset", () => optionsInSource("http/paging.ts", "PageNumberOptions")],
+  ["sql.md", "Options of once", () => optionsInSource("sql/once-marks.ts", "OnceRule")],
+  ["sql.md", "Options of sweep", () => optionsInSource("sql/sweep.ts", "SweepRule")],
   ["http.md", "Options of httpImport", () => optionsInSource("http/http-import.ts", ...httpImportOptions)],
-])("%s names what the source has, and nothing else, under %s", (page, heading, names) => {
+];
+
+test.each(tables)("%s names what the source has, and nothing else, under %s", (page, heading, names) => {
   expect(optionsInDocs(page, heading).sort()).toEqual([...new Set(names())].sort());
 });
 
-const pages = new URL("../../docs/connectors/", import.meta.url);
+test("no table of options is left out of the test above", () => {
+  const headings = readdirSync(pages).flatMap((page) =>
+    [...readFileSync(new URL(page, pages), "utf8").matchAll(/^#+ ((?:Options|Fields) of .+)$/gm)].map(
+      ([, heading = ""]) => `${page} ${heading}`,
+    ),
+  );
+
+  expect(tables.map(([page, heading]) => `${page} ${heading}`).sort()).toEqual(headings.sort());
+});
 
 test.each(readdirSync(pages).filter((page) => !["README.md", "coming-from.md"].includes(page)))(
   "%s says what is repeated after a crash, and what becomes of what fails",
