@@ -11,5 +11,7 @@ test("the design's host is one program: every connector takes its options, and f
 
   expect(flows.map(({ _exportId }) => _exportId)).toEqual(exports);
   expect(flows[0]?._importIds).toEqual(imports);
-  await expect(registry.create({ name: "x", _exportId: "orders", _importId: "invoice" as never })).rejects.toThrow("invoice");
+  await expect(registry.create({ name: "x", _exportId: "orders", _importId: "invoice" as never })).rejects.toThrow(
+    "invoice",
+  );
 });
