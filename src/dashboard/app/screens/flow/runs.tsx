@@ -40,7 +40,8 @@ export const tookMs = ({ startedAt, endedAt }: ShownRun): number | undefined =>
 
 function Durations({ runs }: { readonly runs: readonly ShownRun[] }) {
   const begun = runs.filter(({ startedAt }) => startedAt !== undefined);
-  if (begun.length < 3) return null;
+  // Bars without a height would be an empty box.
+  if (begun.length < 3 || begun.every((run) => tookMs(run) === 0)) return null;
   const failed = begun.filter(({ status }) => status === "failed").length;
   const bars = [...begun].reverse().map((run) => {
     const ms = tookMs(run) ?? 0;
