@@ -18,6 +18,8 @@ const mostQuoted = 5;
  * Never throws, whatever the error's properties do.
  */
 export function messageOf(error: unknown): string {
+  // Results carry strings.
+  if (typeof error === "string" && error !== "") return storableText(error, longestMessage);
   return storableText(describe(error, new Set(), 0), longestMessage);
 }
 
@@ -26,6 +28,7 @@ export function messageOf(error: unknown): string {
  * characters. Never throws.
  */
 export function codeOf(error: unknown): string | undefined {
+  if (!isObject(error)) return undefined;
   for (const link of chainOf(error)) {
     const code = ownCode(link);
     if (code !== undefined) return storableText(code, longestCode);
@@ -35,10 +38,15 @@ export function codeOf(error: unknown): string | undefined {
 
 /** The string without NUL and halves of surrogate pairs, cut so that it has at most `longest` characters. */
 export function storableText(text: string, longest: number): string {
-  if (text.length <= longest) return text.replace(/[\0\p{Surrogate}]/gu, "\uFFFD");
+  if (text.length <= longest) return isStorable(text) ? text : text.replace(/[\0\p{Surrogate}]/gu, "\uFFFD");
   const cut = `${text.slice(0, longest - 1).replace(/[\uD800-\uDBFF]$/, "")}…`.replace(/[\0\p{Surrogate}]/gu, "\uFFFD");
   // A slice keeps the whole string alive, which may be megabytes that a destination sent.
   return Buffer.from(cut).toString();
+}
+
+// A look for each character that matters costs less than one expression for all of them.
+function isStorable(text: string & { isWellFormed?: () => boolean }): boolean {
+  return text.isWellFormed?.() === true && !text.includes("\0");
 }
 
 function describe(error: unknown, seen: Set<unknown>, depth: number): string {

@@ -13,6 +13,7 @@ describe("the cause of a failure", () => {
     ["it can't be, and won't be", "it can't be, and won't be"],
     ["order 01890a5d-ac96-774b-bcce-b302099a8057 is unknown", "order # is unknown"],
     ["no mailbox for jane.doe+x@shop.example.com here", "no mailbox for @ here"],
+    ["order abcdefab-abcd-abcd-abcd-abcdefabcdef is unknown", "order # is unknown"],
     ["token a1b2c3d4 expired", "token # expired"],
     ["1,000.50 is more than -3", "# is more than -#"],
     ["503 POST /orders/17 answered 503 Service Unavailable", "# POST /orders/# answered # Service Unavailable"],
