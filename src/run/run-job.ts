@@ -6,7 +6,7 @@ import type { Import } from "../model/host/import.ts";
 import type { Logger } from "../model/logger.ts";
 import type { Run } from "../model/run.ts";
 import type { ClaimedRun, RunEnding, RunLease, Storage } from "../storage/storage.ts";
-import type { AutoRetry } from "./pass/settle.ts";
+import type { AutoRetry } from "./pass/failure-maker.ts";
 import type { RetryPolicy } from "./retry.ts";
 import type { Tracer } from "./tracer.ts";
 

@@ -63,7 +63,7 @@ export async function importPage(page: Batch, to: Destination, doubtful?: Readon
   const { errors, numIgnore } = prepared;
   const batch = doubtful === undefined ? prepared.batch : await withoutFound(prepared.batch, doubtful, to, writer);
   if (batch.size > 0) await writeInBatches(batch, to, writer);
-  const all = writer.errors.length === 0 ? errors : inOrder([...errors, ...writer.errors]);
+  const all = writer.errors.length === 0 ? errors : inOrder(errors, writer.errors);
   const ignored = numIgnore + writer.numIgnored;
   const sent = batch.size - writer.numIgnored;
   const settled = { numIgnore: ignored, numSuccess: page.size - ignored - all.length, sent, errors: all };
@@ -86,7 +86,7 @@ function verdict(
   if (halt?.kind === "violation") return { violation: halt.error };
   if (to.signal.aborted || sent === 0) return {};
   const down = errors.filter((failed) => isDown(failed, to));
-  const [last] = down.slice(-1);
+  const last = down.at(-1);
   const reason = halt === undefined ? { error: last?.error } : { error: halt.error, afterMs: halt.afterMs };
   if (down.length === sent) return { unavailable: reason };
   if (halt !== undefined) return { pause: reason };
@@ -100,8 +100,14 @@ function isDown({ fault }: RecordError, to: Destination): boolean {
   return fault === "retry" || (fault === "unknown" && to.import.idempotent);
 }
 
-function inOrder(errors: RecordError[]): readonly RecordError[] {
-  return errors.sort((one, other) => one.index - other.index);
+// What one call of `write` returned is in order.
+function inOrder(some: readonly RecordError[], others: readonly RecordError[]): readonly RecordError[] {
+  if (some.length === 0 && isAscending(others)) return others;
+  return [...some, ...others].sort((one, other) => one.index - other.index);
+}
+
+function isAscending(errors: readonly RecordError[]): boolean {
+  return errors.every(({ index }, at) => at === 0 || index > (errors[at - 1]?.index ?? -1));
 }
 
 function prepare(page: Batch, to: Destination): PreparedBatch {

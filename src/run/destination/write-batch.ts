@@ -300,7 +300,7 @@ export class BatchWriter {
     const again: Unwritten[] = [];
     const unsure: Unwritten[] = [];
     for (const one of unwritten) {
-      if (one.fault === "reject") this.#fail([one], open, sent);
+      if (one.fault === "reject") this.#failOne(one, open, sent);
       else if (one.fault === "retry" || this.#to.import.idempotent) again.push(one);
       else unsure.push(one);
     }
@@ -317,7 +317,14 @@ export class BatchWriter {
   }
 
   #fail(unwritten: readonly Unwritten[], open: Batch, attempts: number): void {
-    for (const { at, ...rest } of unwritten) this.errors.push({ index: open.positionOf(at), ...rest, attempts });
+    for (const one of unwritten) this.#failOne(one, open, attempts);
+  }
+
+  #failOne({ at, fault, error, afterMs }: Unwritten, open: Batch, attempts: number): void {
+    const index = open.positionOf(at);
+    this.errors.push(
+      afterMs === undefined ? { index, fault, error, attempts } : { index, fault, error, attempts, afterMs },
+    );
   }
 
   #violate(problem: string): Answer {

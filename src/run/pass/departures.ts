@@ -5,6 +5,7 @@ import type { Pause } from "../../model/delivery.ts";
 import { messageOf } from "../../model/message.ts";
 import type { ImportResult, PauseReason } from "../destination/import-page.ts";
 import type { RunProgress } from "../progress.ts";
+import type { OpenCount } from "./open-count.ts";
 import { type PauseCause, nextPause } from "./pause.ts";
 import type { Departure, Recipient } from "./recipient.ts";
 import type { SettledPage } from "./settle.ts";
@@ -18,8 +19,8 @@ export interface DepartureDeps {
   readonly maxOpenFailures: number;
   /** Whether the run has a position of its own, and moves no import's place. */
   readonly ownPosition: boolean;
-  /** Open failures at an import, as far as it matters. */
-  readonly countOpen: (_importId: string) => Promise<number>;
+  /** The run's, of failures at imports that are `maxOpenFailures` at most. */
+  readonly openCount: OpenCount;
   /** A destination asks a run with a position of its own to wait. */
   readonly onWait: (notBefore: number) => void;
 }
@@ -49,13 +50,12 @@ export class Departures {
   /** How it leaves once the page is committed for it; undefined if it goes on. */
   async after(recipient: Recipient, result: ImportResult, settled: SettledPage): Promise<Departure | undefined> {
     if (result.pause !== undefined) return this.unavailable(recipient, result.pause);
-    const { countOpen, maxFailures, maxOpenFailures } = this.#deps;
+    const { maxFailures, maxOpenFailures, openCount } = this.#deps;
     const { _importId } = recipient;
     const message = messageOf(result.errors.at(-1)?.error);
     if (this.#deps.progress.failedOf(_importId).numNew + settled.numNew > maxFailures)
       return this.#tooMany(recipient, maxFailures, new TooManyFailuresError(_importId, maxFailures, "run", message));
-    const open = (await countOpen(_importId)) + settled.numNew;
-    if (open <= maxOpenFailures) return undefined;
+    if (!(await openCount.isOver(_importId, settled.numNew))) return undefined;
     return this.#tooMany(
       recipient,
       maxOpenFailures,

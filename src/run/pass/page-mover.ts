@@ -9,11 +9,12 @@ import { type ResultOf, type Tracer, distinctOrigins } from "../tracer.ts";
 import type { CommittedPage, SourcePage } from "../source/source.ts";
 import { type DepartureDeps, Departures } from "./departures.ts";
 import { EarlyCommits } from "./early-commits.ts";
+import type { AutoRetry } from "./failure-maker.ts";
 import type { PassStart } from "./passes.ts";
 import { pausesBeforeProbe } from "./pause.ts";
 import { type PageStep, type PlaceMoveDeps, PlaceMoves } from "./place-moves.ts";
 import type { Part, Recipient, Share } from "./recipient.ts";
-import { type AutoRetry, type SettledPage, settle, settledTogether } from "./settle.ts";
+import { type SettledPage, settle, settledTogether } from "./settle.ts";
 
 /** What moving pages takes. */
 export interface PageMoverDeps extends DepartureDeps, PlaceMoveDeps {

@@ -12,6 +12,7 @@ import { callCommitted } from "../source/committed.ts";
 import { ReadSignal } from "../source/read-signal.ts";
 import { PositionExpired, ResumeLater } from "../source/source.ts";
 import type { SourceKind, Sources } from "../source/sources.ts";
+import { OpenCount } from "./open-count.ts";
 import type { PageMoverDeps } from "./page-mover.ts";
 import { Pass, type PassEnd } from "./pass.ts";
 import type { PassStart } from "./passes.ts";
@@ -24,6 +25,7 @@ export class PassReader {
   readonly #sources: Sources;
   readonly #recipients: ReadonlyMap<string, Recipient>;
   readonly #ownPosition: boolean;
+  readonly #openCount: OpenCount;
   #waits: number;
   #notBefore: number | undefined;
 
@@ -33,6 +35,7 @@ export class PassReader {
     this.#sources = sources;
     this.#recipients = recipients;
     this.#ownPosition = hasOwnPosition(job.claimed.run);
+    this.#openCount = new OpenCount(job.limits.maxOpenFailures, (_importId) => this.#countOpen(_importId));
     this.#waits = job.claimed.run.waits ?? 0;
   }
 
@@ -134,6 +137,11 @@ export class PassReader {
     return true;
   }
 
+  async #countOpen(_importId: string): Promise<number> {
+    const { claimed, limits, storage } = this.#job;
+    return (await storage.countOpenFailures(claimed.flow._id, limits.maxOpenFailures + 1))[_importId] ?? 0;
+  }
+
   #pass(start: PassStart, recipients: readonly Recipient[], kind: SourceKind, wantedUntil: Json | undefined): Pass {
     const { clock, claimed, emit, export: from, limits, newId, signal, storage, tracer, yielder } = this.#job;
     const { flow } = claimed;
@@ -158,8 +166,7 @@ export class PassReader {
         open: () => this.#sources.open(start, kind, { reading, left, until }),
         hasWaitingRun: async () =>
           (await storage.listRuns({ _flowId: flow._id, status: "queued", limit: 1 })).items.length > 0,
-        countOpen: async (_importId) =>
-          (await storage.countOpenFailures(flow._id, limits.maxOpenFailures + 1))[_importId] ?? 0,
+        openCount: this.#openCount,
         ...this.#onCommitted(kind, recipients),
         onWait: (notBefore) => (this.#notBefore = Math.max(this.#notBefore ?? 0, notBefore)),
       },

@@ -1,36 +1,16 @@
-import type { Clock } from "../../clock.ts";
 import { CountsMismatchError } from "../../errors.ts";
-import { storable } from "../../model/record/storable.ts";
-import type { Codec } from "../../model/host/export.ts";
-import { type Failure, type Fault, isOlder } from "../../model/failure.ts";
-import { codeOf, longestMessage, messageOf, storableText } from "../../model/message.ts";
-import { type Counts, type Run, addCounts, countsAddUp } from "../../model/run.ts";
+import { type Failure, isOlder } from "../../model/failure.ts";
+import { type Counts, addCounts, countsAddUp } from "../../model/run.ts";
 import type { Batch } from "../destination/batch.ts";
-import { type ImportResult, countsOf } from "../destination/import-page.ts";
-import type { OpenFailures } from "./open-failures.ts";
-import { UndecodedError } from "../source/decode.ts";
-import type { FailureOrigin } from "../source/source.ts";
 import type { RecordError } from "../destination/destination.ts";
-
-/** When failures with fault `retry` are sent again by themselves. */
-export interface AutoRetry {
-  /** Milliseconds until the first time; doubled with each. */
-  readonly afterMs: number;
-  /** The longest time between two, in milliseconds. */
-  readonly maxDelayMs: number;
-  /** Days after the first failure for which it goes on. */
-  readonly days: number;
-}
+import { type ImportResult, countsOf } from "../destination/import-page.ts";
+import type { FailureOrigin } from "../source/source.ts";
+import { FailureMaker, type FailureMakerDeps } from "./failure-maker.ts";
+import type { OpenFailures } from "./open-failures.ts";
 
 /** What settling a page for one import takes. */
-export interface SettleDeps {
-  readonly run: Run;
-  readonly _importId: string;
+export interface SettleDeps extends FailureMakerDeps {
   readonly open: OpenFailures;
-  readonly codec: Codec | undefined;
-  readonly autoRetry: AutoRetry | false;
-  readonly clock: Clock;
-  readonly newId: () => string;
 }
 
 /** One import's part of a page, as a commit takes it. */
@@ -68,14 +48,14 @@ export function settle(
   const { errors } = result;
   if (errors.length === 0 && origin === undefined) return allDelivered(batch, counts, deps.open);
   const failed = errors.length === 0 ? undefined : new Set(errors.map(({ index }) => index));
-  const kept = failed === undefined ? none : newestOfEachKey(batch, errors);
-  const failures = kept.map((error) => failureOf(batch, error, origin, deps));
-  const common = { counts, failures, numRejected: errors.filter(({ fault }) => fault === "reject").length };
+  const failures =
+    failed === undefined ? none : new FailureMaker(batch, origin, deps).ofAll(newestOfEachKey(batch, errors));
+  const common = { counts, failures, numRejected: countOf(errors, ({ fault }) => fault === "reject") };
   if (origin !== undefined) {
     const delivered = origin.items.filter((_, index) => failed?.has(index) !== true).map(({ _id }) => _id);
     return { ...common, delivered, superseded: none, closedKeys: none, numNew: 0 };
   }
-  const numNew = failures.filter(({ key }) => !deps.open.has(key)).length;
+  const numNew = countOf(failures, ({ key }) => !deps.open.has(key));
   return { ...common, delivered: none, ...superseded(batch, failed, failures, deps.open), numNew };
 }
 
@@ -150,76 +130,8 @@ function superseded(
   return ids.size === 0 ? noneSuperseded : { superseded: [...ids.values()], closedKeys: [...ids.keys()] };
 }
 
-function failureOf(
-  batch: Batch,
-  { index, error, attempts, fault, afterMs = 0 }: RecordError,
-  origin: FailureOrigin | undefined,
-  deps: SettleDeps,
-): Failure {
-  const now = deps.clock.now();
-  const at = new Date(now).toISOString();
-  const { _id: _runId, _flowId, _exportId, _integrationId, _connectorId } = deps.run;
-  const stored = origin?.items[index];
-  const version = stored?.version ?? batch.keys.versionOf?.(index);
-  const code = codeOf(error);
-  const isEncoded = error instanceof UndecodedError;
-  const kept =
-    stored === undefined ? keptRecord(batch, index, isEncoded ? undefined : deps.codec) : storedRecord(stored);
-  const failure = {
-    _id: stored?._id ?? deps.newId(),
-    ...{ _flowId, _exportId, _importId: deps._importId },
-    ...(_integrationId === undefined ? {} : { _integrationId }),
-    ...(_connectorId === undefined ? {} : { _connectorId }),
-    _runId,
-    key: batch.keyOf(index),
-    ...(version === undefined ? {} : { version }),
-    ...kept.fields,
-    fault: faultOf(fault),
-    message: storableText(messageOf(error), longestMessage - kept.note.length) + kept.note,
-    ...(code === undefined ? {} : { code }),
-    attempts: attempts + (stored?.attempts ?? 0),
-    occurrences: 1,
-    status: "open" as const,
-    createdAt: stored?.createdAt ?? at,
-    lastFailedAt: at,
-  };
-  const retryAt = retryAtOf(failure, stored?.occurrences ?? 0, afterMs, now, deps.autoRetry);
-  return retryAt === undefined ? failure : { ...failure, retryAt };
-}
-
-function faultOf(fault: RecordError["fault"]): Fault {
-  return fault === "unsent" ? "retry" : fault;
-}
-
-interface StoredRecord {
-  readonly fields: Pick<Failure, "record" | "unreadable" | "unstorable" | "original" | "editedAt">;
-  /** To follow the message. */
-  readonly note: string;
-}
-
-function keptRecord(batch: Batch, index: number, codec: Codec | undefined): StoredRecord {
-  const isRecord = batch.positionOf(index) < (batch.keys.unreadableFrom ?? Infinity);
-  const unreadable = isRecord ? {} : { unreadable: true as const };
-  const result = storable(batch.records[index], isRecord ? codec : undefined);
-  if (result.problem === undefined) return { fields: { record: result.record, ...unreadable }, note: "" };
-  const note = ` (its record cannot be kept, nor sent again: ${result.problem})`;
-  return { fields: { record: undefined, unstorable: true, ...unreadable }, note };
-}
-
-function storedRecord({ record, original, editedAt, unreadable }: Failure): StoredRecord {
-  const edited = editedAt === undefined ? {} : { original, editedAt };
-  return { fields: { record, ...edited, ...(unreadable === undefined ? {} : { unreadable }) }, note: "" };
-}
-
-function retryAtOf(
-  { fault, createdAt, unstorable }: Pick<Failure, "fault" | "createdAt" | "unstorable">,
-  occurrences: number,
-  askedMs: number,
-  now: number,
-  rule: AutoRetry | false,
-): string | undefined {
-  if (rule === false || fault !== "retry" || unstorable === true) return undefined;
-  const delayMs = Math.max(askedMs, Math.min(rule.maxDelayMs, rule.afterMs * 2 ** Math.min(occurrences, 40)));
-  if (now + delayMs > Date.parse(createdAt) + rule.days * 86_400_000) return undefined;
-  return new Date(now + delayMs).toISOString();
+function countOf<T>(items: readonly T[], isCounted: (item: T) => boolean): number {
+  let count = 0;
+  for (const item of items) if (isCounted(item)) count++;
+  return count;
 }
