@@ -138,6 +138,11 @@ const ofKeys: Readonly<Record<string, Spoil>> = {
     (failure) => ({ ...failure, key: `${failure.key} of ${failure._id}` }),
   ),
 
+  "commitPage stores many failures in their order, those that are known under the id they have": committing((page) => ({
+    ...page,
+    failures: page.failures.slice(0, 512),
+  })),
+
   "commitPage keeps failures of one key apart by flow, export and import": withFailures((failure) => ({
     ...failure,
     _importId: "ledger",

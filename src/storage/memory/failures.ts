@@ -6,9 +6,9 @@ import { TextSearch } from "../../model/record/search.ts";
 import { isoOf, mostExamined, own, placeOf } from "../documents.ts";
 import { storeValue } from "../record-text.ts";
 import type { DueRetry, FailureList, FailureQuery, ListResult, OpenKey, OpenKeyQuery } from "../storage.ts";
-import { enterCause, leaveCause, moveCause } from "./totals/causes.ts";
+import { CauseCounter, leaveCause } from "./totals/causes.ts";
 import { Sequence } from "./sequence.ts";
-import { type FailureEntry, type MemoryState, filtered, listPage, mapPage, matches } from "./state.ts";
+import { type FailureEntry, type MemoryState, OpenEntries, filtered, listPage, mapPage, matches } from "./state.ts";
 
 /** The failure with this id, unless it was deleted with its flow. */
 export function failureThere(state: MemoryState, _id: string): FailureEntry | undefined {
@@ -176,12 +176,8 @@ export function dueRetries(state: MemoryState, until: number, limit: number): re
     for (const [_importId, byExport] of byImport) {
       if (!importIdsOf(flow).includes(_importId)) continue;
       if (state.places.get(_flowId)?.get(_importId)?.pause !== undefined) continue;
-      const keys = byExport.get(flow._exportId)?.values() ?? [];
-      for (const { failure } of keys)
-        if (failure.retryAt !== undefined && failure.retryAt <= latest) {
-          due.push({ _flowId, _importId });
-          break;
-        }
+      if (byExport.get(flow._exportId)?.hasRetry((retryAt) => retryAt <= latest) === true)
+        due.push({ _flowId, _importId });
       if (due.length === limit) return due;
     }
   }
@@ -195,55 +191,70 @@ export function nextRetryAt(state: MemoryState, after: number): number | undefin
   for (const byImport of state.open.values())
     for (const byExport of byImport.values())
       for (const keys of byExport.values())
-        for (const { failure } of keys.values())
-          if (
-            failure.retryAt !== undefined &&
-            failure.retryAt > latest &&
-            (first === undefined || failure.retryAt < first)
-          )
-            first = failure.retryAt;
+        for (const retryAt of keys.retries())
+          if (retryAt > latest && (first === undefined || retryAt < first)) first = retryAt;
   return first === undefined ? undefined : Date.parse(first);
 }
 
 /** Stores the failures of a page, each folded into the open one under its key; returns them as they are stored. */
 export function keepFailures(state: MemoryState, failures: readonly Failure[]): readonly Failure[] {
-  return failures.map((failure) => keepFailure(state, failure));
+  const causes = new CauseCounter(state);
+  let alike: AlikeFailures | undefined;
+  return failures.map((failure) => {
+    if (alike === undefined || !isAlike(alike.failure, failure)) alike = alikeFailures(state, failure);
+    return keepFailure(state, failure, alike, causes);
+  });
 }
 
-function keepFailure(state: MemoryState, failure: Failure): Failure {
-  const known = state.failures.get(failure._id) ?? openUnder(state, failure);
+/** Where failures of one flow, import and export are. */
+interface AlikeFailures {
+  readonly failure: Failure;
+  readonly siblings: Sequence<FailureEntry>;
+  /** Undefined: none was open. */
+  byKey: OpenEntries | undefined;
+}
+
+function alikeFailures(state: MemoryState, failure: Failure): AlikeFailures {
+  const { _exportId, _flowId, _importId } = failure;
+  const siblings = made(state.failuresByFlow, _flowId, () => new Sequence<FailureEntry>());
+  return { failure, siblings, byKey: state.open.get(_flowId)?.get(_importId)?.get(_exportId) };
+}
+
+function openEntries(state: MemoryState, { _exportId, _flowId, _importId }: Failure): OpenEntries {
+  const byImport = made(state.open, _flowId, () => new Map<string, Map<string, OpenEntries>>());
+  const byExport = made(byImport, _importId, () => new Map<string, OpenEntries>());
+  return made(byExport, _exportId, () => new OpenEntries());
+}
+
+function isAlike(one: Failure, other: Failure): boolean {
+  return one._flowId === other._flowId && one._importId === other._importId && one._exportId === other._exportId;
+}
+
+function made<T>(map: Map<string, T>, key: string, make: () => T): T {
+  let found = map.get(key);
+  if (found === undefined) map.set(key, (found = make()));
+  return found;
+}
+
+function keepFailure(state: MemoryState, failure: Failure, alike: AlikeFailures, causes: CauseCounter): Failure {
+  const known = state.failures.get(failure._id) ?? alike.byKey?.get(failure.key);
   if (known !== undefined) {
     if (known.failure.status !== "open") return known.failure;
     const before = known.failure;
     known.failure = foldedFailure(before, failure);
-    moveCause(state, before, known.failure);
+    alike.byKey?.replaced(before, known.failure);
+    causes.move(before, known.failure);
     return known.failure;
   }
   const entry = { seq: state.nextSeq(), failure };
-  const siblings = state.failuresByFlow.get(failure._flowId) ?? new Sequence();
-  siblings.add(entry);
-  state.failuresByFlow.set(failure._flowId, siblings);
+  alike.siblings.add(entry);
   state.failures.set(failure._id, entry);
   state.failureLog.add(entry);
   if (failure.status === "open") {
-    openMap(state, failure).set(failure.key, entry);
-    enterCause(state, failure);
+    (alike.byKey ??= openEntries(state, failure)).add(entry);
+    causes.enter(failure);
   }
   return failure;
-}
-
-function openUnder(state: MemoryState, { _flowId, _importId, _exportId, key }: Failure): FailureEntry | undefined {
-  return state.open.get(_flowId)?.get(_importId)?.get(_exportId)?.get(key);
-}
-
-function openMap(state: MemoryState, { _flowId, _importId, _exportId }: Failure): Map<string, FailureEntry> {
-  return inner(inner(inner(state.open, _flowId), _importId), _exportId);
-}
-
-function inner<T>(map: Map<string, Map<string, T>>, key: string): Map<string, T> {
-  let found = map.get(key);
-  if (found === undefined) map.set(key, (found = new Map<string, T>()));
-  return found;
 }
 
 /** Resolves the open failures among these, whose records were delivered since. */
@@ -282,7 +293,7 @@ function close(state: MemoryState, entry: FailureEntry): void {
   const keys = byExport?.get(_exportId);
   if (keys?.get(key) !== entry) return;
   leaveCause(state, entry.failure);
-  keys.delete(key);
+  keys.delete(entry);
   if (keys.size === 0) byExport?.delete(_exportId);
   if (byExport?.size === 0) byImport?.delete(_importId);
   if (byImport?.size === 0) state.open.delete(_flowId);

@@ -81,7 +81,7 @@ export function commitPage(state: MemoryState, lease: RunLease, page: PageCommit
   // What cannot be copied throws here, before anything has changed.
   const position = own(page.position);
   const places = page.places.map(own);
-  const failures = page.failures.map((failure) => Object.freeze({ ...failure, record: own(failure.record) }));
+  const failures = page.failures.map(ownFailure);
   const { _flowId } = entry.run;
   const kept = entry.detached === "flow" ? [] : settle(state, _flowId, page, failures);
   if (entry.detached === undefined) {
@@ -92,6 +92,12 @@ export function commitPage(state: MemoryState, lease: RunLease, page: PageCommit
   entry.commits = page.ordinal;
   if (position !== undefined) entry.position = position;
   return { run: entry.run, failures: kept };
+}
+
+// What is frozen is not copied.
+function ownFailure(failure: Failure): Failure {
+  if (Object.isFrozen(failure) && Object.isFrozen(failure.record) && Object.isFrozen(failure.original)) return failure;
+  return Object.freeze({ ...failure, record: own(failure.record) });
 }
 
 function settle(

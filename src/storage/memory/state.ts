@@ -32,7 +32,7 @@ export class MemoryState {
   /** Causes of which nothing is open any more, and where they are. */
   readonly emptied = new Map<CauseEntry, { readonly _flowId: string; readonly key: string }>();
   /** Flow → import → export → its open failures by key. */
-  readonly open = new Map<string, Map<string, Map<string, Map<string, FailureEntry>>>>();
+  readonly open = new Map<string, Map<string, Map<string, OpenEntries>>>();
   readonly inboxes = new Map<string, Inbox>();
   /** Flows that were deleted and whose failures are not all removed yet: the place up to which they are. */
   readonly deleted = new Map<string, number>();
@@ -89,6 +89,52 @@ export interface RunEntry {
 export interface FailureEntry {
   readonly seq: number;
   failure: Failure;
+}
+
+/** Open failures of one flow, import and export by their keys, in the order they were first stored. */
+export class OpenEntries {
+  readonly #byKey = new Map<string, FailureEntry>();
+  /** How many are sent again by themselves. Most are rejected, and nobody looks for their time. */
+  #numRetries = 0;
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  get(key: string): FailureEntry | undefined {
+    return this.#byKey.get(key);
+  }
+
+  values(): IterableIterator<FailureEntry> {
+    return this.#byKey.values();
+  }
+
+  add(entry: FailureEntry): void {
+    this.#byKey.set(entry.failure.key, entry);
+    if (entry.failure.retryAt !== undefined) this.#numRetries++;
+  }
+
+  delete({ failure }: FailureEntry): void {
+    this.#byKey.delete(failure.key);
+    if (failure.retryAt !== undefined) this.#numRetries--;
+  }
+
+  /** One of them is another state of the same failure now. */
+  replaced(before: Failure, now: Failure): void {
+    this.#numRetries += Number(now.retryAt !== undefined) - Number(before.retryAt !== undefined);
+  }
+
+  /** When each of those that are sent again by themselves is. */
+  *retries(): Iterable<string> {
+    if (this.#numRetries === 0) return;
+    for (const { failure } of this.#byKey.values()) if (failure.retryAt !== undefined) yield failure.retryAt;
+  }
+
+  /** Whether there is such an instant. */
+  hasRetry(isWanted: (retryAt: string) => boolean): boolean {
+    for (const retryAt of this.retries()) if (isWanted(retryAt)) return true;
+    return false;
+  }
 }
 
 /** Open failures of one flow, import, integration and cause. */

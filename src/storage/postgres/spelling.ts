@@ -69,7 +69,11 @@ function numbered(sql: string): string {
         `${word} ${hashOf("record_key")} = ${hashOf(value)} and ${whole}`,
     )
     .replaceAll(/\brecord_key (>=|<) \$/g, (_, compares: string) => `${beginningOf("record_key")} ${compares} $`)
-    .replaceAll("json_extract(doc, '$.message')", "(doc::json ->> 'message')");
+    .replaceAll("json_extract(doc, '$.message')", "(doc::json ->> 'message')")
+    .replaceAll(
+      /\bjson_each\((\$\d+)\)/g,
+      (_, value: string) => `json_array_elements(cast(${value} as json)) as each (value)`,
+    );
 }
 
 // As long as what is asked for may be.

@@ -1,10 +1,9 @@
 import { itemAt } from "../../model/item-at.ts";
-import { type Failure, type FailureStatus, foldedFailure } from "../../model/failure.ts";
+import { type Failure, type FailureStatus } from "../../model/failure.ts";
 import {
   type Condition,
   type Transaction,
   type TransactionBody,
-  type SqlValue,
   type Statement,
   along,
   eachTime,
@@ -15,13 +14,12 @@ import {
   statement,
   whereOf,
 } from "./database.ts";
-import { causeOf } from "../../model/cause.ts";
 import { TextSearch } from "../../model/record/search.ts";
 import { mostListed } from "../../model/record/size.ts";
 import { isoOf, placeOf } from "../documents.ts";
 import { lockFlowsOfFailures } from "./locks.ts";
 import { storeValue } from "../record-text.ts";
-import { type FailureRow, failureColumns, failureOf, failureValues, writtenFailureColumns } from "./rows.ts";
+import { type FailureRow, failureColumns, failureOf } from "./rows.ts";
 import { isDeletedFlow, isFailureThere, isLivingFlow, ofLivingFlow } from "./values/deleted.ts";
 import { type ReportUnreadable, UnreadableRowError, allReadable, objectIn, readable } from "./values/unreadable.ts";
 import type { FailureQuery, OpenKey, OpenKeyQuery } from "../storage.ts";
@@ -137,7 +135,7 @@ function selectFailures(selected: string, query: Listing, { place, last }: Failu
     const sql = `select ${selected} from poundlock_failures${where} order by ${order} limit ?`;
     return statement(sql, ...ids, ...values, limit + 1);
   };
-  return _ids === undefined ? [select([])] : portionsOf([...new Set(_ids)]).map(select);
+  return _ids === undefined ? [select([])] : idPortionsOf([...new Set(_ids)]).map(select);
 }
 
 // The narrower ones first: of an integration there are fewer than of a cause that others have, too, and of a cause fewer
@@ -251,7 +249,7 @@ export function resolveFailures(_ids: readonly string[], at: number): Transactio
   return function* () {
     const resolved = new Map<string, Failure>();
     const changes = new CauseChanges();
-    for (const ids of portionsOf(asked)) {
+    for (const ids of idPortionsOf(asked)) {
       yield* lockFlowsOfFailures(ids);
       const rows = yield* rowsOf<FailureRow & CountedRow>(
         `update poundlock_failures set status = 'resolved', resolved_at = ?, resolved_by = 'person', retry_at = null
@@ -298,72 +296,9 @@ export function editFailure(
   };
 }
 
-/** A failure, and what was made of it before the transaction. */
-export interface FailureToKeep {
-  readonly failure: Failure;
-  readonly cause: string;
-  readonly values: readonly SqlValue[];
-}
-
-/** What a transaction needs to store a failure. */
-export function failureToKeep(failure: Failure): FailureToKeep {
-  const { cause } = causeOf(failure);
-  return { failure, cause, values: failureValues(failure, cause) };
-}
-
-const insertFailure = `insert into poundlock_failures (${writtenFailureColumns.join(", ")})
-  values (${writtenFailureColumns.map(() => "?").join(", ")}) on conflict do nothing returning seq`;
-
-const updateFailure = `update poundlock_failures set ${writtenFailureColumns.map((name) => `${name} = ?`).join(", ")}
-  where seq = ?`;
-
-/** Stores the failures of a page, each folded into the open one under its key; returns them as they are stored. */
-export function* keepFailures(
-  failures: readonly FailureToKeep[],
-  changes: CauseChanges,
-): TransactionBody<readonly Failure[]> {
-  const stored: Failure[] = [];
-  for (const one of failures) {
-    const inserted = yield* rowOf(insertFailure, ...one.values);
-    stored.push(inserted === undefined ? yield* foldFailure(one.failure, changes) : one.failure);
-    if (inserted !== undefined && one.failure.status === "open") changes.enter(one.failure, one.cause);
-  }
-  return stored;
-}
-
-function* foldFailure(failure: Failure, changes: CauseChanges): TransactionBody<Failure> {
-  const { _exportId, _flowId, _id, _importId, key } = failure;
-  const columns = `${failureColumns}, ${countedColumns}`;
-  const known =
-    (yield* rowOf<FailureRow & CountedRow>(`select ${columns} from poundlock_failures where id = ?`, _id)) ??
-    (yield* rowOf<FailureRow & CountedRow>(
-      `select ${columns} from poundlock_failures
-        where flow_id = ? and import_id = ? and export_id = ? and record_key = ? and status = 'open'`,
-      ...[_flowId, _importId, _exportId, key],
-    ));
-  if (known === undefined) return failure;
-  const before = readable(() => failureOf(known));
-  // What cannot be read would keep every record with its key from being stored.
-  if (before === undefined) {
-    const replaced = failureToKeep(Object.freeze({ ...failure, _id: known.id }));
-    yield* execute(updateFailure, ...replaced.values, known.seq);
-    if (known.status === "open") changes.leave(known);
-    changes.enter(replaced.failure, replaced.cause);
-    return replaced.failure;
-  }
-  // What somebody has resolved stays resolved.
-  if (before.status !== "open") return before;
-  const folded = foldedFailure(before, failure);
-  const { cause, values } = failureToKeep(folded);
-  yield* execute(updateFailure, ...values, known.seq);
-  changes.leave(known);
-  changes.enter(folded, cause);
-  return folded;
-}
-
 /** Resolves the open failures among these, whose records were delivered since. */
 export function* supersede(_ids: readonly string[], at: number, changes: CauseChanges): TransactionBody<void> {
-  for (const ids of portionsOf(_ids)) {
+  for (const ids of idPortionsOf(_ids)) {
     const rows = yield* rowsOf<CountedRow>(
       `update poundlock_failures set status = 'resolved', resolved_at = ?, resolved_by = 'delivery', retry_at = null
         where ${isOpen} and ${isOneOf(ids.length)} returning ${countedColumns}`,
@@ -387,7 +322,7 @@ export function* resolveOfImports(_flowId: string, _importIds: readonly string[]
 
 /** Removes failures; those that are not there are left out. */
 export function* deleteFailures(_ids: readonly string[], changes: CauseChanges): TransactionBody<void> {
-  for (const ids of portionsOf(_ids)) {
+  for (const ids of idPortionsOf(_ids)) {
     const rows = yield* rowsOf<CountedRow & { readonly status: FailureStatus }>(
       `delete from poundlock_failures where ${isOneOf(ids.length)} returning status, ${countedColumns}`,
       ...ids,
@@ -407,7 +342,7 @@ function isOneOf(size: number): string {
 }
 
 // Sizes are powers of two, the last id again and again to fill one up: few statements are kept prepared.
-function portionsOf(_ids: readonly string[]): readonly (readonly string[])[] {
+function idPortionsOf(_ids: readonly string[]): readonly (readonly string[])[] {
   const portions: string[][] = [];
   for (let start = 0; start < _ids.length; start += idsPerStatement) {
     const portion = _ids.slice(start, start + idsPerStatement);

@@ -13,7 +13,8 @@ import {
   rowsOf,
   statement,
 } from "./database.ts";
-import { failureToKeep, keepFailures } from "./failures.ts";
+import { failurePortions, failureToKeep } from "./failures/failure-portions.ts";
+import { keepFailures } from "./failures/keep-failures.ts";
 import { lockFlow, lockFlows } from "./locks.ts";
 import { CauseChanges } from "./totals/causes.ts";
 import { type FlowRow, flowColumns, flowOf, storedIn } from "./rows.ts";
@@ -43,10 +44,8 @@ export function appendInbox(arrival: Arrival, rule: InboxRule): Transaction<Appe
     }
     const flowIds = new Set(takers.map(({ start }) => start._flowId));
     const changes = new CauseChanges();
-    yield* keepFailures(
-      failures.filter(({ failure }) => flowIds.has(failure._flowId)),
-      changes,
-    );
+    const wanted = failures.filter(({ failure }) => flowIds.has(failure._flowId));
+    yield* keepFailures(failurePortions(wanted), changes);
     yield* changes.apply();
     const flows: AppendInboxFlowResult[] = [];
     for (const taker of takers) flows.push(yield* appendFor(taker, page, rule));

@@ -1,13 +1,8 @@
 import { type Failure, resolvedFailure } from "../../model/failure.ts";
 import { type Run, transitionRun, withImportEndings, withPage } from "../../model/run.ts";
-import {
-  type FailureToKeep,
-  deleteFailures,
-  failureToKeep,
-  keepFailures,
-  resolveOfImports,
-  supersede,
-} from "./failures.ts";
+import { deleteFailures, resolveOfImports, supersede } from "./failures.ts";
+import { type FailurePortion, failurePortions, failureToKeep } from "./failures/failure-portions.ts";
+import { keepFailures } from "./failures/keep-failures.ts";
 import { removeSettled } from "./inbox.ts";
 import { lockFlow, lockFlowOfRun, lockFlowsOfRuns } from "./locks.ts";
 import { discardPositions, movePlaces, placeMoves, readPlaces } from "./places.ts";
@@ -132,7 +127,7 @@ export function commitPage({ _runId, token }: RunLease, page: PageCommit): Trans
   const position = page.position === undefined ? null : JSON.stringify(page.position);
   const moves = placeMoves(page.places, at);
   const movesInbox = page.places.some(({ inbox }) => inbox !== undefined);
-  const failures = page.failures.map(failureToKeep);
+  const failures = failurePortions(page.failures.map(failureToKeep));
   const gone = { delivered: [...page.delivered], superseded: [...page.superseded] };
   return function* () {
     yield* lockFlowOfRun(_runId);
@@ -174,7 +169,7 @@ interface EndedRow extends HealthRow {
 
 function* settle(
   _flowId: string,
-  failures: readonly FailureToKeep[],
+  failures: readonly FailurePortion[],
   { at, delivered, superseded }: Pick<PageCommit, "at" | "delivered" | "superseded">,
 ): TransactionBody<CommitResult["failures"]> {
   const changes = new CauseChanges();

@@ -90,22 +90,37 @@ export const failureColumns =
 export function failureValues(failure: Failure, cause: string): readonly SqlValue[] {
   const { record, original, retryAt, status, resolvedAt, resolvedBy, ...rest } = failure;
   const kept = storeValue(record);
-  const first = failure.editedAt === undefined ? { text: null, bytes: null } : storeValue(original);
+  const first = failure.editedAt === undefined ? nothingStored : storeValue(original);
   return [
-    ...[failure._id, failure._flowId, failure._importId, failure._exportId, failure._runId],
-    ...[failure._integrationId ?? null, failure._connectorId ?? null, failure.key, versionText(failure.version)],
-    ...[failure.fault, status, resolvedAt === undefined ? null : Date.parse(resolvedAt), resolvedBy ?? null],
-    ...[retryAt === undefined ? null : Date.parse(retryAt), JSON.stringify(rest)],
-    ...[kept.text, kept.bytes, first.text, first.bytes, cause],
+    ...[failure._id, failure.key, versionText(failure.version), failure.fault],
+    retryAt === undefined ? null : Date.parse(retryAt),
+    ...[JSON.stringify(rest), kept.text, first.text, cause],
+    ...[failure._flowId, failure._importId, failure._exportId, failure._runId],
+    ...[failure._integrationId ?? null, failure._connectorId ?? null],
+    ...[status, resolvedAt === undefined ? null : Date.parse(resolvedAt), resolvedBy ?? null],
+    ...[kept.bytes, first.bytes],
   ];
 }
 
+const nothingStored: StoredValue = Object.freeze({ text: null, bytes: null });
+
+/** What a failure has of its own among those of a page. */
+export const ownFailureColumns: readonly string[] = [
+  ...["id", "record_key", "version", "fault", "retry_at", "doc", "record", "original", "cause"],
+];
+
+/** What those of one run and import have in common. */
+export const sharedFailureColumns: readonly string[] = [
+  ...["flow_id", "import_id", "export_id", "run_id", "integration_id", "connector_id"],
+  ...["status", "resolved_at", "resolved_by"],
+];
+
 /** Everything of a failure but its place. */
-export const writtenFailureColumns = [
-  ...["id", "flow_id", "import_id", "export_id", "run_id", "integration_id", "connector_id", "record_key", "version"],
-  ...["fault", "status", "resolved_at", "resolved_by", "retry_at", "doc"],
-  ...["record", "record_bytes", "original", "original_bytes", "cause"],
-] as const;
+export const writtenFailureColumns: readonly string[] = [
+  ...ownFailureColumns,
+  ...sharedFailureColumns,
+  ...["record_bytes", "original_bytes"],
+];
 
 /**
  * The failure that a row holds. One whose record cannot be read has none, as one whose record could not be kept, and

@@ -128,6 +128,9 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   listCauses: /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
   "listCauses of a flow": /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
   "flowsOfFailures of an import": /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
+  // The newest one, and what came after it.
+  "commitPage of many failures": /^walks failures_pkey( \(seq > |$)/,
+  "commitPage that folds many": /^walks failures_pkey( \(seq > |$)/,
   // What came after a place, up to the oldest transaction that goes on.
   changesSince: /^walks (feed$|changes_[01]$|changes_[01]_pkey \(\(ROW\(xid, seq\) > .* AND \(xid < )/,
   // At most 2,000 keys begin so; if there are more, a portion of 2,000 failures.

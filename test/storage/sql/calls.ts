@@ -33,6 +33,7 @@ const places = moving({
 });
 const page = pageOf(1, { failures: [failureOf("1")], delivered: ["2"], superseded: ["3"], ...places });
 const folded = pageOf(2, { failures: [failureOf("4", { key: failureOf("1").key })] });
+const many = [5, 6, 7, 8].map((nth) => failureOf(String(nth)));
 const chained = { starts: [startOf("chained")], maxQueued: 10 };
 const arrival = { _id: "a", _exportId: "orders", records: [1], ids: ["x"], at, starts: [realtime] };
 const me = {
@@ -93,6 +94,8 @@ export const calls: Readonly<Record<string, (storage: Storage) => Promise<unknow
   renewLeases: (s) => s.renewLeases([runLease], at + 1),
   commitPage: (s) => s.commitPage(runLease, page),
   "commitPage that folds": (s) => s.commitPage(runLease, folded),
+  "commitPage of many failures": (s) => s.commitPage(runLease, pageOf(3, { failures: many })),
+  "commitPage that folds many": (s) => s.commitPage(runLease, pageOf(4, { failures: many })),
   listLeases: (s) => s.listLeases(10, "a"),
   releaseRun: (s) => s.releaseRun(runLease),
   "claimRun again": (s) => s.claimRun("flow", { token: "token", at, until: at + 1 }),

@@ -57,7 +57,7 @@ const counted =
 const inOrder: Readonly<Record<string, RegExp>> = {
   listFlows: /^SCAN poundlock_flows USING INDEX sqlite_autoindex_poundlock_flows_1$/,
   listRuns: /^SEARCH poundlock_runs USING INTEGER PRIMARY KEY \(rowid<\?\)$/,
-  listFailures: /^SEARCH poundlock_failures USING INTEGER PRIMARY KEY \(rowid>\?\)$/,
+  listFailures: /^SEARCH poundlock_failures USING INTEGER PRIMARY KEY \(rowid>\?( AND rowid<\?)?\)$/,
   "listFailures by id": sorted,
   "listFailures of a key": sorted,
   // At most 2,000 keys begin so.
@@ -70,6 +70,9 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   listCauses: /^USE TEMP B-TREE FOR (count\(DISTINCT\)|ORDER BY)$/,
   "listCauses of a flow": /^USE TEMP B-TREE FOR (count\(DISTINCT\)|GROUP BY|ORDER BY)$/,
   "flowsOfFailures of an import": /^SCAN c USING (COVERING )?INDEX sqlite_autoindex_poundlock_causes_1$/,
+  // What a commit was given.
+  "commitPage of many failures": /^SCAN json_each VIRTUAL TABLE/,
+  "commitPage that folds many": /^SCAN json_each VIRTUAL TABLE/,
   // One reader or two, and the newest changes.
   followChanges: ofChanges,
   changesSince: ofChanges,

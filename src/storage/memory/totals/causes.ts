@@ -1,33 +1,61 @@
-import { causeOf } from "../../../model/cause.ts";
+import { type Cause, causeOf } from "../../../model/cause.ts";
 import type { Failure } from "../../../model/failure.ts";
 import type { CauseEntry, MemoryState } from "../state.ts";
 
-/** The failure is open now. */
-export function enterCause(state: MemoryState, failure: Failure): void {
-  const { _flowId, _importId, _integrationId, code, fault } = failure;
-  const { cause, pattern } = causeOf(failure);
-  let ofFlow = state.causes.get(_flowId);
-  if (ofFlow === undefined) state.causes.set(_flowId, (ofFlow = new Map<string, CauseEntry>()));
-  const key = keyOf(failure, cause);
-  let entry = ofFlow.get(key);
-  if (entry === undefined) {
-    const { createdAt: firstAt, lastFailedAt: lastAt, _id: sample } = failure;
-    entry = { cause, pattern, fault, code, _importId, _integrationId, open: 0, firstAt, lastAt, sample };
-    ofFlow.set(key, entry);
-  }
-  entry.open++;
-  note(entry, failure);
-}
+/** Counts the failures of one commit. */
+export class CauseCounter {
+  readonly #state: MemoryState;
+  /** Where the last one was counted: they come in bunches of one cause. */
+  #last: { readonly _flowId: string; readonly entry: CauseEntry } | undefined;
 
-/** The failure is open as before, and failed again. */
-export function moveCause(state: MemoryState, before: Failure, now: Failure): void {
-  const entry = state.causes.get(now._flowId)?.get(keyOf(before, causeOf(before).cause));
-  if (keyOf(before, causeOf(before).cause) === keyOf(now, causeOf(now).cause)) {
-    if (entry !== undefined) note(entry, now);
-    return;
+  constructor(state: MemoryState) {
+    this.#state = state;
   }
-  leaveCause(state, before);
-  enterCause(state, now);
+
+  /** The failure is open now. */
+  enter(failure: Failure): void {
+    const entry = this.#entryOf(failure, causeOf(failure));
+    entry.open++;
+    note(entry, failure);
+  }
+
+  /** The failure is open as before, and failed again. */
+  move(before: Failure, now: Failure): void {
+    if (keyOf(before, causeOf(before).cause) === keyOf(now, causeOf(now).cause)) {
+      note(this.#entryOf(now, causeOf(now)), now);
+      return;
+    }
+    leaveCause(this.#state, before);
+    this.enter(now);
+  }
+
+  #entryOf(failure: Failure, found: Cause): CauseEntry {
+    const { _flowId, _importId, _integrationId } = failure;
+    const last = this.#last?.entry;
+    if (
+      this.#last?._flowId !== _flowId ||
+      last?.cause !== found.cause ||
+      last._importId !== _importId ||
+      last._integrationId !== _integrationId
+    )
+      this.#last = { _flowId, entry: this.#entryIn(failure, found) };
+    return this.#last.entry;
+  }
+
+  #entryIn(failure: Failure, { cause, pattern }: Cause): CauseEntry {
+    const { _flowId, _importId, _integrationId, code, fault } = failure;
+    const { causes } = this.#state;
+    let ofFlow = causes.get(_flowId);
+    if (ofFlow === undefined) causes.set(_flowId, (ofFlow = new Map<string, CauseEntry>()));
+    const key = keyOf(failure, cause);
+    let entry = ofFlow.get(key);
+    if (entry === undefined) {
+      const { createdAt: firstAt, lastFailedAt: lastAt, _id: sample } = failure;
+      entry = { cause, pattern, fault, code, _importId, _integrationId, open: 0, firstAt, lastAt, sample };
+      ofFlow.set(key, entry);
+    }
+    return entry;
+  }
 }
 
 /** The failure is open no more. */

@@ -31,25 +31,29 @@ interface Change {
   by: number;
   /** The last failure that came to it. */
   failure: Failure | undefined;
-  firstAt: number;
-  lastAt: number;
+  firstAt: string;
+  lastAt: string;
 }
 
 /** What a transaction changes about the counts of causes: one statement for each of them, however many failures. */
 export class CauseChanges {
   readonly #changes = new Map<string, Change>();
+  /** Failures come in bunches of one cause. */
+  #last: Change | undefined;
 
   /** The failure is open now. */
   enter(failure: Failure, cause: string): void {
     const { _flowId, _importId, _integrationId = null } = failure;
-    const change = this.#changeOf({ flow_id: _flowId, import_id: _importId, integration_id: _integrationId, cause });
+    const change = this.#changeOf(_flowId, _importId, _integrationId, cause);
     change.by++;
-    this.#note(change, failure);
+    change.failure = failure;
+    if (change.firstAt === "" || failure.createdAt < change.firstAt) change.firstAt = failure.createdAt;
+    if (failure.lastFailedAt > change.lastAt) change.lastAt = failure.lastFailedAt;
   }
 
   /** The failure of this row is open no more, or not for this cause. */
-  leave({ cause, ...row }: CountedRow): void {
-    if (cause !== null) this.#changeOf({ ...row, cause }).by--;
+  leave({ cause, flow_id, import_id, integration_id }: CountedRow): void {
+    if (cause !== null) this.#changeOf(flow_id, import_id, integration_id, cause).by--;
   }
 
   /** Writes them. */
@@ -59,18 +63,25 @@ export class CauseChanges {
       else yield* upsert(change, change.failure);
   }
 
-  #changeOf(row: Change["row"]): Change {
+  #changeOf(flow_id: string, import_id: string, integration_id: string | null, cause: string): Change {
+    const last = this.#last?.row;
+    if (
+      this.#last === undefined ||
+      last?.cause !== cause ||
+      last.import_id !== import_id ||
+      last.flow_id !== flow_id ||
+      last.integration_id !== integration_id
+    )
+      this.#last = this.#changeIn({ flow_id, import_id, integration_id, cause });
+    return this.#last;
+  }
+
+  #changeIn(row: Change["row"]): Change {
     const key = JSON.stringify([row.flow_id, row.import_id, row.integration_id, row.cause]);
     let change = this.#changes.get(key);
     if (change === undefined)
-      this.#changes.set(key, (change = { row, by: 0, failure: undefined, firstAt: Infinity, lastAt: 0 }));
+      this.#changes.set(key, (change = { row, by: 0, failure: undefined, firstAt: "", lastAt: "" }));
     return change;
-  }
-
-  #note(change: Change, failure: Failure): void {
-    change.failure = failure;
-    change.firstAt = Math.min(change.firstAt, Date.parse(failure.createdAt));
-    change.lastAt = Math.max(change.lastAt, Date.parse(failure.lastFailedAt));
   }
 }
 
@@ -93,7 +104,16 @@ function* upsert({ row, by, firstAt, lastAt }: Change, failure: Failure): Transa
           else poundlock_causes.first_at end,
         last_at = case when excluded.last_at > poundlock_causes.last_at then excluded.last_at
           else poundlock_causes.last_at end`,
-    ...[...keyOf(row), pattern, failure.fault, failure.code ?? null, by, firstAt, lastAt, failure._id],
+    ...[
+      ...keyOf(row),
+      pattern,
+      failure.fault,
+      failure.code ?? null,
+      by,
+      Date.parse(firstAt),
+      Date.parse(lastAt),
+      failure._id,
+    ],
   );
   if (by <= 0) yield* removeEmpty(row);
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { Storage } from "../../../storage/storage.ts";
 import {
   type StorageCase,
   addFlow,
@@ -29,6 +30,29 @@ function again(_id: string, changes = {}) {
     ...changes,
   });
 }
+
+function many(from: number, count: number, changes = {}) {
+  return Array.from({ length: count }, (_, nth) => failureOf(String(from + nth), changes));
+}
+
+function later(_id: string, key: string) {
+  return again(_id, { _runId: "run", key });
+}
+
+async function idsOfShop(storage: Storage): Promise<readonly string[]> {
+  return (await storage.listFailureIds({ _connectorId: "shop", limit: 10 })).items;
+}
+
+const ofAcme = { _integrationId: "acme", fault: "reject", record: { "": [1.5, '"', null], "\u2028": "\ud83d" } };
+const ofShop = { _connectorId: "shop", retryAt: iso(60) };
+
+/** Records and states that a storage may keep in another way than most. */
+const odd = [
+  failureOf("6", { record: null, retryAt: iso(60) }),
+  failureOf("7", { record: new Uint8Array([0, 255]), version: 7 }),
+  failureOf("8", { record: { text: '"\\\n'.repeat(30_000) }, version: "7", code: "E8" }),
+  failureOf("9", { record: undefined, unstorable: true, message: "its record is a function" }),
+];
 
 /** What {@link FailureStorage} promises of the one open failure that a record has at an import. */
 export const keyStorageCases: readonly StorageCase[] = [
@@ -63,6 +87,41 @@ export const keyStorageCases: readonly StorageCase[] = [
     assert.deepEqual((await storage.listFailures({ key: "thing", limit: 10 })).items, failures);
   }),
 
+  on("commitPage stores many failures in their order, those that are known under the id they have", async (storage) => {
+    const { runLease } = await keepFailures(storage, [failureOf("1", { key: "thing" }), failureOf("2")]);
+    const [resolved] = await storage.resolveFailures(["2"], at(4));
+    const twice = [failureOf("4", { key: "twice" }), later("5", "twice")];
+    const known = [later("3", "thing"), later("2", "key of 2"), ...twice];
+    const last = failureOf("1", { key: "thing", lastFailedAt: iso(9) });
+
+    const failures = [
+      ...many(1_000, 4),
+      ...known,
+      ...odd,
+      ...many(2_000, 600, ofAcme),
+      ...many(3_000, 5, ofShop),
+      last,
+    ];
+    const committed = await storage.commitPage(runLease, pageOf(2, { failures }));
+
+    const thing = { ...later("3", "thing"), _id: "1", createdAt: iso(3), occurrences: 2 };
+    const folded = { ...later("5", "twice"), _id: "4", createdAt: iso(3), occurrences: 2 };
+    const newest = { ...last, occurrences: 3 };
+    const stored = [thing, resolved, twice[0], folded];
+    assert.deepEqual(committed?.failures, [...failures.slice(0, 4), ...stored, ...failures.slice(8, -1), newest]);
+    assert.deepEqual((await storage.listFailures({ limit: 1_000 })).items, [
+      ...[newest, resolved, ...failures.slice(0, 4), folded],
+      ...failures.slice(8, -1),
+    ]);
+    const ofIntegration = await storage.listFailures({ _integrationId: "acme", limit: 1_000 });
+    assert.deepEqual([ofIntegration.items.length, (await idsOfShop(storage)).length], [600, 5]);
+    const { items } = await storage.listCauses({ limit: 10, _flowId: "flow" });
+    assert.equal(
+      items.reduce((sum, { open }) => sum + open, 0),
+      615,
+    );
+  }),
+
   on("an older version of a record does not replace a newer one, and is counted", async (storage) => {
     const known = [
       failureOf("1", { key: "thing", version: 10 }),
@@ -81,8 +140,9 @@ export const keyStorageCases: readonly StorageCase[] = [
       { ...known[1], ...counted },
       { ...other, ...counted, _id: "3", createdAt: iso(3) },
     ]);
-    await storage.commitPage(runLease, pageOf(3, { failures: [again("7", { version: 11 })] }));
+    await storage.commitPage(runLease, pageOf(3, { failures: [again("7", { version: 11, retryAt: iso(60) })] }));
     assert.deepEqual((await storage.findFailure("1"))?.record, { state: "new" });
+    assert.equal(await storage.nextRetryAt(0), at(60));
   }),
 
   on("commitPage resolves superseded failures by delivery, and leaves those resolved before", async (storage) => {
