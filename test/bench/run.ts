@@ -4,6 +4,7 @@ import { bodyCases } from "./body-cases.ts";
 import { cases as memoryCases } from "./cases.ts";
 import { connectorCases } from "./connector-cases.ts";
 import { durableCases } from "./durable-cases.ts";
+import { failureCases } from "./failure-cases.ts";
 import { httpCases } from "./http-cases.ts";
 import { readCases } from "./http-read-cases.ts";
 import { type Figures, measureInChild, summary } from "./measure.ts";
@@ -17,6 +18,7 @@ const isChild = process.channel !== undefined;
 const cases = [
   ...memoryCases,
   ...durableCases,
+  ...failureCases,
   ...httpCases,
   ...bodyCases,
   ...connectorCases,
