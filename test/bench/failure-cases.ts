@@ -71,12 +71,12 @@ async function pages(kept: StorageKind): Promise<Figures> {
             return cpuOf(scheduler, _flowId, job.pages);
           };
           await measured({ pages: numOpen / pageSize, rejects: true });
-          await measured({ pages: numPages, rejects: false });
+          await measured({ pages: numPages * 10, rejects: false });
           figures.beside.push(await measured({}));
           const { items } = await scheduler.listFailures({ _flowId, status: "open", limit: numOpen });
           await scheduler.resolveFailures(items.map(({ _id }) => _id));
           figures.clean.push(await measured({}));
-          figures.rejected.push(await measured({ rejects: true }));
+          figures.rejected.push(await measured({ pages: numPages, rejects: true }));
         },
         options,
       ),
