@@ -26,6 +26,9 @@ export function retryDelay(attempt: number, rule: RetryPolicy, afterMs = 0): num
   return Math.max(afterMs, Math.round(rule.random() * ceiling));
 }
 
+/** What is logged of a wait that is longer than {@link longestWaitMs}. */
+export const excessiveWait = "afterMs is more than a day away, perhaps an instant instead of a duration: a day counts";
+
 /**
  * Milliseconds from `now` that an `afterMs` of host code asks for: a number of them, or the `Date` to wait for. What is
  * neither, or past, counts as 0. May be longer than {@link longestWaitMs}, even endless.

@@ -1420,6 +1420,14 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/run/pass/positions.test.ts"],
   },
   {
+    promise: "a wait of more than a day that an export asks for is reported, and is a day [4.2]",
+    file: "src/run/pass/pass-reader.ts",
+    find: "this.#sources.log.warn({ afterMs: asked }, excessiveWait);",
+    replace: "",
+    tests: ["test/run/execute-run.test.ts"],
+    only: "waits a day at most",
+  },
+  {
     promise: "open failures are counted again before they can be too many [4.2]",
     file: "src/run/pass/open-count.ts",
     find: "(this.#most - known.open) / 2",

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { silentLogger } from "../../src/model/logger.ts";
 import { type Export, type Json, type RunOptions, reject, retryLater } from "../../src/index.ts";
 import { arrayExport, collectingImport, scriptedImport } from "../../src/testing/index.ts";
 import { Gate, Harness, aborted, hour, minute, pagesExport, upTo, second } from "../support/harness.ts";
@@ -294,6 +295,35 @@ describe("retryLater from pages", () => {
       { attempt: 1, delayMs: 90_000 },
     ]);
     expect(harness.events.of("run:retrying").some((event) => "_importId" in event)).toBe(false);
+  });
+
+  test("waits a day at most, and reports that it was asked for more", async () => {
+    const lines: (readonly unknown[])[] = [];
+    const logger = { ...silentLogger, warn: (...line: unknown[]) => void lines.push(line) };
+    const asked = Date.UTC(2030, 0, 1);
+    const from: Export<number, number> = {
+      order: "ordered",
+      async *pages() {
+        yield { records: [1], checkpoint: 1 };
+        throw retryLater("quota", { afterMs: asked });
+      },
+    };
+    const harness = new Harness({
+      exports: { from },
+      imports: { sink: collectingImport<number>() },
+      options: { logger },
+    });
+    await harness.scheduler.start();
+    const flow = await harness.flow();
+
+    await harness.scheduler.run(flow._id);
+    await harness.clock.settle();
+
+    expect(await harness.runs()).toMatchObject([
+      { status: "queued", notBefore: new Date(harness.clock.now() + 86_400_000).toISOString() },
+    ]);
+    const excesses = lines.filter(([, message]) => String(message).startsWith("afterMs is more than a day away"));
+    expect(excesses).toEqual([[expect.objectContaining({ afterMs: asked }), expect.any(String)]]);
   });
 
   test("without progress fails the run after maxAttempts reads", async () => {

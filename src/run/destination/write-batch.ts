@@ -6,7 +6,7 @@ import type { Import } from "../../model/host/import.ts";
 import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
 import { outcomeOf } from "../../model/host/outcome.ts";
-import { longestWaitMs, retryDelay, waitMsOf } from "../retry.ts";
+import { excessiveWait, longestWaitMs, retryDelay, waitMsOf } from "../retry.ts";
 import type { ResultOf, Tracer } from "../tracer.ts";
 import type { Batch } from "./batch.ts";
 import type { Destination, Halt, RecordError } from "./destination.ts";
@@ -288,11 +288,7 @@ export class BatchWriter {
   #reportExcess(asked: unknown): void {
     if (excessReported.has(this.#to.attempts)) return;
     excessReported.add(this.#to.attempts);
-    const fields = { afterMs: asked };
-    this.#to.log.warn(
-      fields,
-      "afterMs is more than a day away, perhaps an instant instead of a duration: a day counts",
-    );
+    this.#to.log.warn({ afterMs: asked }, excessiveWait);
   }
 
   // Keeps as errors what is settled, and returns what another attempt may change.

@@ -6,7 +6,7 @@ import { importIdsOf } from "../../model/flow/flow.ts";
 import type { ImportPlace, StoredCheckpoint } from "../../model/place.ts";
 import { hasOwnPosition } from "../../model/run.ts";
 import type { RunProgress } from "../progress.ts";
-import { longestWaitMs, retryDelay, waitMsOf } from "../retry.ts";
+import { excessiveWait, longestWaitMs, retryDelay, waitMsOf } from "../retry.ts";
 import type { RunJob } from "../run-job.ts";
 import { callCommitted } from "../source/committed.ts";
 import { ReadSignal } from "../source/read-signal.ts";
@@ -126,7 +126,7 @@ export class PassReader {
     }
     this.#waits = pass.hasProgressed ? 1 : this.#waits + 1;
     if (this.#waits >= limits.maxAttempts) throw new ExportFailedError(run._exportId, error.cause);
-    const afterMs = Math.min(waitMsOf(error.afterMs, clock.now()), longestWaitMs);
+    const afterMs = this.#boundedWaitMs(error.afterMs);
     const delayMs = retryDelay(this.#waits, limits.backoff, afterMs);
     emit("run:retrying", { run, attempt: this.#waits, delayMs, message: error.message });
     if (delayMs > limits.maxWaitMs) {
@@ -135,6 +135,13 @@ export class PassReader {
     }
     await delay(clock, delayMs, signal);
     return true;
+  }
+
+  #boundedWaitMs(asked: unknown): number {
+    const waitMs = waitMsOf(asked, this.#job.clock.now());
+    if (waitMs <= longestWaitMs) return waitMs;
+    this.#sources.log.warn({ afterMs: asked }, excessiveWait);
+    return longestWaitMs;
   }
 
   async #countOpen(_importId: string): Promise<number> {
