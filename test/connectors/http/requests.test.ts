@@ -84,6 +84,19 @@ test.each<[path: string, query: Record<string, string> | undefined, url: string]
   expect(seen).toEqual([base + url]);
 });
 
+test.each([
+  ["text/plain; charset=iso-8859-1", [0xe9], "é"],
+  ['text/plain; charset="UTF-8"', [0xc3, 0xa9], "é"],
+  ["text/plain; charset=klingon", [0xc3, 0xa9], "é"],
+])(
+  "a body of the content type %s is read as it says, and in UTF-8 if nobody knows that charset",
+  async (type, bytes, text) => {
+    const to = answering(() => new Response(new Uint8Array(bytes), { headers: { "content-type": type } }));
+
+    expect((await to.exchange({})).text).toBe(text);
+  },
+);
+
 describe("an answer", () => {
   test("that redirects to what is no URL stays what it is", async () => {
     const to = answering(() => new Response("", { status: 302, headers: { location: "http://[" } }));
