@@ -169,8 +169,11 @@ export class CommitChecks {
 
   #checkCounts({ run, into }: Share, stated: Counts, made: Counts): void {
     const { keys, patchy } = run.flow.source.plan;
-    // Which page was tried beside the one that is stuck cannot be seen without a cursor.
-    if (patchy && (into.pause?.attempts ?? 0) > 2) return;
+    // Which page was tried beside the one that is stuck cannot be seen before the next cursor, also once the pause is over.
+    if (patchy && (into.isProbed || (into.pause?.attempts ?? 0) > 2)) {
+      into.isProbed = into.loose > 0;
+      return;
+    }
     // Of several failed states of a thing one is stored, so the others cannot be distinguished from those that were written.
     const sums = (counts: Counts) => [counts.numIgnore, counts.numSuccess + counts.numError];
     const [one, other] = keys === "things" ? [sums(stated), sums(made)] : [valuesOf(stated), valuesOf(made)];

@@ -66,7 +66,7 @@ export class HostChecks {
       known.base = cursor;
       known.own.clear();
       for (const _importId of known.ahead) known.own.set(_importId, 1);
-      for (const into of known.flow.imports.values()) into.loose = 0;
+      for (const into of known.flow.imports.values()) Object.assign(into, { loose: 0, isProbed: false });
       if (known.limit === undefined) this.#checkStart(known.flow, run, cursor);
     }
     return { cursor, end: (known.end ??= now) };

@@ -105,6 +105,8 @@ export interface ImportModel {
   inbox: number;
   /** Pages it has settled in this reading since the last cursor. */
   loose: number;
+  /** Some of them were read beside a page that was stuck. */
+  isProbed: boolean;
   /** Pages below this are known to be settled. */
   checked: number;
   /** When a second delivery was excused last. */
@@ -251,6 +253,7 @@ export class Model {
     into.checkpoint = cursor;
     into.position = undefined;
     into.loose = 0;
+    into.isProbed = false;
     const settled = new Set<number>();
     for (let page = 0; page < pagesBefore(cursor); page++) for (const n of source.numbers(page)) settled.add(n);
     if (cursor !== undefined && "at" in cursor)
@@ -318,7 +321,16 @@ export function hasSettled({ plan, applied, overtaken, stored }: ImportModel, n:
 /** An import that has got nothing yet. */
 export function newImport(plan: ImportPlan): ImportModel {
   return {
-    ...{ plan, checkpoint: undefined, position: undefined, pause: undefined, inbox: 0, loose: 0, checked: 0 },
+    ...{
+      plan,
+      checkpoint: undefined,
+      position: undefined,
+      pause: undefined,
+      inbox: 0,
+      loose: 0,
+      checked: 0,
+      isProbed: false,
+    },
     ...{
       excusedAt: 0,
       committed: new Set(),
