@@ -111,6 +111,14 @@ export const longestKey = 1_000;
 /** What no database keeps as it is: a NUL, or half of a surrogate pair. */
 export const unstorable = /[\0\p{Surrogate}]/u;
 
+/** What {@link isKey} takes, as a message says it. */
+export const keyForm = `1 to ${longestKey} characters, without NUL and halves of surrogate pairs`;
+
+/** Whether it can be a record's key, or an event's id. */
+export function isKey(value: unknown): value is string {
+  return typeof value === "string" && value !== "" && value.length <= longestKey && !unstorable.test(value);
+}
+
 const chosenIdWords = "a string of 1 to 255 characters without spaces around it";
 
 /** Ids that hosts choose themselves: the ids in documents are trimmed, so another one could never be named. */

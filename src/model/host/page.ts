@@ -2,7 +2,7 @@ import { freezeRecords } from "../record/copy.ts";
 import { type Json, copyJson, formatValue } from "../record/json.ts";
 import { messageOf } from "../message.ts";
 import { didYouMean } from "../suggest.ts";
-import { longestKey, unstorable } from "../validate.ts";
+import { isKey, keyForm } from "../validate.ts";
 
 /** A batch of records that moves together, and where the export resumes once it is settled. */
 export interface Page<T, C = Json> {
@@ -76,11 +76,8 @@ function readOne(given: unknown, index: number): UnreadableRecord {
     throw new RangeError(`expected ${place} to be an object with raw and error, found ${formatValue(given)}`);
   const { raw, error, key } = given as UnreadableRecord;
   if (key === undefined) return { raw, error };
-  if (typeof key === "string" && key !== "" && key.length <= longestKey && !unstorable.test(key))
-    return { raw, error, key };
-  throw new RangeError(
-    `expected ${place}.key to be a string of 1 to ${longestKey} characters, found ${formatValue(key)}`,
-  );
+  if (isKey(key)) return { raw, error, key };
+  throw new RangeError(`expected ${place}.key to be a string of ${keyForm}, found ${formatValue(key)}`);
 }
 
 function readCheckpoint(checkpoint: unknown): Json {

@@ -3,7 +3,7 @@ import type { StandardIssue } from "../../model/host/import.ts";
 import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
 import type { UnreadableRecord } from "../../model/host/page.ts";
-import { longestKey, unstorable } from "../../model/validate.ts";
+import { isKey, keyForm, longestKey, unstorable } from "../../model/validate.ts";
 import type { PageKeys } from "../destination/batch.ts";
 
 /** Where records come from, as far as it says what they are. */
@@ -109,8 +109,8 @@ function schemaIssues(record: unknown, { schema }: Identifying): readonly Standa
 }
 
 function readKey(key: unknown): string {
-  if (typeof key === "string" && key !== "" && isStorable(key)) return key;
-  throw new TypeError(`key: expected a string of 1 to ${longestKey} characters, found ${formatValue(key)}`);
+  if (isKey(key)) return key;
+  throw new TypeError(`key: expected a string of ${keyForm}, found ${formatValue(key)}`);
 }
 
 function readVersion(version: unknown): string | number {

@@ -4,7 +4,7 @@ import type { Emit, SchedulerEvents } from "../../events.ts";
 import type { AcceptOptions, AcceptResult } from "../../model/host/export.ts";
 import type { Logger } from "../../model/logger.ts";
 import type { Flow } from "../../model/flow/flow.ts";
-import { longestKey, unstorable } from "../../model/validate.ts";
+import { isKey, keyForm } from "../../model/validate.ts";
 import type { Run } from "../../model/run.ts";
 import { itemAt } from "../../model/item-at.ts";
 import type { StepReading, Tracer } from "../../run/tracer.ts";
@@ -219,13 +219,7 @@ function checkArrival(records: readonly unknown[], ids: readonly string[] | unde
   if (ids === undefined) return;
   if (!Array.isArray(ids) || ids.length !== records.length)
     throw new InvalidRequestError("ids", `one id for each of ${records.length} records`, ids);
-  const wrong: unknown = ids.find((id: unknown) => !isEventId(id));
+  const wrong: unknown = ids.find((id: unknown) => !isKey(id));
   if (wrong === undefined) return;
-  const expected = `strings of 1 to ${longestKey} characters, without NUL and halves of surrogate pairs`;
-  throw new InvalidRequestError("ids", expected, wrong);
-}
-
-// What is a record's key where its export makes none.
-function isEventId(id: unknown): id is string {
-  return typeof id === "string" && id !== "" && id.length <= longestKey && !unstorable.test(id);
+  throw new InvalidRequestError("ids", `strings of ${keyForm}`, wrong);
 }

@@ -79,7 +79,10 @@ describe("what an export finds that is no record", () => {
   test.each([
     [{}, "expected page.unreadable to be an array, found an object ()"],
     [["raw"], 'expected page.unreadable.0 to be an object with raw and error, found "raw"'],
-    [[{ raw: 1, key: "" }], 'expected page.unreadable.0.key to be a string of 1 to 1000 characters, found ""'],
+    [
+      [{ raw: 1, key: "" }],
+      'expected page.unreadable.0.key to be a string of 1 to 1000 characters, without NUL and halves of surrogate pairs, found ""',
+    ],
   ])("breaks the contract as %o", async (unreadable, message) => {
     const from = {
       async *pages() {
