@@ -3,6 +3,7 @@ import type { Export } from "../model/host/export.ts";
 import { type Json, copyJson, formatValue } from "../model/record/json.ts";
 import { silentLogger } from "../model/logger.ts";
 import { messageOf } from "../model/message.ts";
+import { isKey, keyForm } from "../model/validate.ts";
 import type { Page } from "../model/host/page.ts";
 import { inTime, sampleFlow, sampleRun, textOf } from "./connector-harness.ts";
 import {
@@ -290,8 +291,7 @@ const cases: Readonly<Record<string, ExportCase>> = {
 
       for (const record of recordsOf(await harness.readAll(from))) {
         const { key, version } = identityOf(from, record);
-        const isKey = typeof key === "string" && key !== "" && key.length <= 1_000;
-        assert.ok(isKey, `expected a key of 1 to 1,000 characters, found ${formatValue(key)} for ${textOf(record)}`);
+        assert.ok(isKey(key), `expected a key of ${keyForm}, found ${formatValue(key)} for ${textOf(record)}`);
         const isVersion = from.version === undefined || typeof version === "string" || Number.isFinite(version);
         assert.ok(isVersion, `expected a string or a finite number, found the version ${formatValue(version)}`);
       }

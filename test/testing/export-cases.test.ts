@@ -463,4 +463,14 @@ describe("exportCases", () => {
     ]);
     expect(exportCases(openShop, options).skipped).toEqual([]);
   });
+
+  test.each(["", "a\0", "\ud800", "x".repeat(1_001)])(
+    "find the key %j, with which a record would fail",
+    async (key) => {
+      const cases = exportCases(() => openShop({ key: () => key }), options);
+      const title = "each key is a string of 1 to 1,000 characters, and each version a string or a finite number";
+
+      await expect(run(cases, title)).rejects.toThrow("expected a key of 1 to 1000 characters, without NUL");
+    },
+  );
 });
