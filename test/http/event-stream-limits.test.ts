@@ -247,6 +247,26 @@ describe("many listeners", () => {
     await Promise.all([scheduler.stop(), reading]);
   });
 
+  test.each([
+    [2, 10],
+    [3, 2],
+    [10, 2],
+  ])("of a few, %i, are sent ten events of 90 milliseconds in %i chunks", async (count, chunks) => {
+    const { host, scheduler, clock, listen } = await startedBroadcast();
+    const readers = await Promise.all(Array.from({ length: count }, () => listen()));
+    const before = readers[0]?.chunks.length ?? 0;
+    const reading = Promise.all(readers.map((reader) => reader.readAll()));
+    for (let index = 0; index < 10; index++) {
+      await host.flow();
+      await clock.advance(9);
+    }
+    await clock.advance(10);
+
+    expect(new Set(counts(readers))).toEqual(new Set([10]));
+    expect((readers[0]?.chunks.length ?? 0) - before).toBe(chunks);
+    await Promise.all([scheduler.stop(), reading]);
+  });
+
   test("wait for the interval after events that happen during a wake-up, too", async () => {
     const { host, scheduler, clock, listen } = await startedBroadcast();
     const readers = await Promise.all(Array.from({ length: 120 }, () => listen()));

@@ -160,13 +160,20 @@ export class PacedStreams {
   }
 }
 
+/** Streams that are woken for every event. */
+const fewStreams = 2;
+
+/** The least interval where there are more: nobody sees a difference, and short runs do not cost each stream a write per event. */
+const leastIntervalMs = 100;
+
 /**
  * Milliseconds from one wake-up to the next: 30 times what the last one cost. That cost includes what the host did
  * between the batches, so it is capped: a busy host must not silence the streams. At most 20 ms for each stream, for up
  * to 1,000 of them.
  */
 function intervalMs(streams: number, costMs: number): number {
-  if (streams <= 10) return 0;
-  const leastMs = Math.min(1_000, streams);
-  return Math.min(Math.max(leastMs, 30 * costMs), 20 * leastMs);
+  if (streams <= fewStreams) return 0;
+  const leastMs = Math.max(leastIntervalMs, Math.min(1_000, streams));
+  const mostMs = Math.max(leastIntervalMs, 20 * Math.min(1_000, streams));
+  return Math.min(Math.max(leastMs, 30 * costMs), mostMs);
 }
