@@ -320,6 +320,7 @@ export const resolvedDocument = v.object({
 export const permissionsDocument = v.object({
   actions: described(v.record(string, v.boolean()), "Every action, and whether the caller may do it."),
   _integrationId: v.optional(described(string, "The only integration that the caller may see; absent: all.")),
+  caller: v.optional(described(string, "The caller's name, as the host's hook gives it.")),
 });
 
 /** What a schedule means. */

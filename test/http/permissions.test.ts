@@ -34,6 +34,14 @@ describe("the permissions of a caller", () => {
     expect((await api.send("GET", "/permissions")).json).toMatchObject({ _integrationId: "acme" });
   });
 
+  test("name the caller as the hook does", async () => {
+    const scoped = createApi({ http: { authorize: () => ({ _integrationId: "acme", caller: "ann" }) } });
+    const full = createApi({ http: { authorize: () => ({ fullAccess: true, caller: "bob" }) } });
+
+    expect((await scoped.send("GET", "/permissions")).json).toMatchObject({ _integrationId: "acme", caller: "ann" });
+    expect((await full.send("GET", "/permissions")).json).toMatchObject({ caller: "bob" });
+  });
+
   test("are 401 without a token, and all with one", async () => {
     const api = createApi({ http: { authorize: bearerToken("secret") } });
     const headers = { authorization: "Bearer secret" };

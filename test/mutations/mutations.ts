@@ -653,6 +653,20 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/http/shared-events.test.ts"],
   },
   {
+    promise: "ten event streams are woken together at most ten times a second",
+    file: "src/http/events/paced-streams.ts",
+    find: "const fewStreams = 2;",
+    replace: "const fewStreams = 10;",
+    tests: ["test/http/event-stream-limits.test.ts"],
+  },
+  {
+    promise: "the permissions of a caller have its name",
+    file: "src/http/access/authorization.ts",
+    find: "caller ??= grant.caller;",
+    replace: "",
+    tests: ["test/http/permissions.test.ts"],
+  },
+  {
     promise: "a wake-up that is handed on is claimed by the process that it is left to, and by no other",
     file: "src/executor/shared-executor.ts",
     find: "_exportId: addressOf(processId) }));",

@@ -149,6 +149,8 @@ export interface Permissions {
   readonly actions: Readonly<Record<Action, boolean>>;
   /** The integration that the caller is limited to. */
   readonly _integrationId?: string;
+  /** The caller's name, as `authorize` gives it. */
+  readonly caller?: string;
 }
 
 /**
@@ -158,12 +160,13 @@ export interface Permissions {
  */
 export async function permissionsOf(authorize: Authorize, request: Request): Promise<Permissions> {
   const allowed = {} as Record<Action, boolean>;
-  let scope: TenantScope | undefined;
+  let [scope, caller]: [TenantScope?, string?] = [];
   let unauthorized: Error | undefined;
   for (const action of actions) {
     try {
       const grant = grantOf(await resultOf(() => authorize({ request, action })));
       scope ??= grant.scope;
+      caller ??= grant.caller;
       allowed[action] = true;
     } catch (error) {
       if (!isRefusal(error)) throw error;
@@ -172,7 +175,11 @@ export async function permissionsOf(authorize: Authorize, request: Request): Pro
     }
   }
   if (unauthorized !== undefined && !Object.values(allowed).includes(true)) throw unauthorized;
-  return { actions: allowed, ...(scope === undefined ? {} : { _integrationId: scope._integrationId }) };
+  return {
+    actions: allowed,
+    ...(scope === undefined ? {} : { _integrationId: scope._integrationId }),
+    ...(caller === undefined ? {} : { caller }),
+  };
 }
 
 /** Whether the caller may see the document. */
