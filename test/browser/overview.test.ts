@@ -95,3 +95,22 @@ test("a run that goes on shows how far it is, also after a reload", async () => 
   await page.reload();
   await page.getByText("3 of 12").first().waitFor();
 });
+
+test("the header says who is signed in, and a flow's screen offers the zone of its schedule", async () => {
+  const { host, scheduler } = await hostWithFlows();
+  const zoned = { schedule: "0 6 * * *", timezone: "Asia/Tokyo" };
+  const { _id } = await host.registry.create({ name: "Zoned", _exportId: "orders", _importId: "ledger", ...zoned });
+  const authorize = () => ({ fullAccess: true as const, caller: "ann@example.com" });
+  const page = await visit(await siteOf(scheduler, { http: { authorize } }), `flows/${_id}`);
+  await loaded(page);
+  const zones = page.getByLabel("Time zone");
+
+  await page.getByTitle("Signed in").getByText("ann@example.com").waitFor();
+  await zones.selectOption({ label: "Asia/Tokyo, of the flow" });
+  await expect.poll(() => new URL(page.url()).searchParams.get("zone")).toBe("Asia/Tokyo");
+  await page.getByRole("link", { name: "Runs", exact: true }).click();
+  await page.getByRole("heading", { name: "Runs", level: 1 }).waitFor();
+
+  expect(await zones.locator("option").allTextContents()).toContain("Asia/Tokyo");
+  expect(await zones.locator("option").allTextContents()).not.toContain("Asia/Tokyo, of the flow");
+});

@@ -36,6 +36,8 @@ export const say = {
     findHint: "Find a record",
     skip: "Skip to content",
     zone: "Time zone",
+    flowZone: (name: string) => `${name}, of the flow`,
+    signedIn: "Signed in",
     signOut: "Sign out",
   },
   live: {

@@ -32,6 +32,7 @@ export interface Cause {
 
 /** `GET /permissions`. */
 export interface Permissions {
+  readonly caller?: string;
   readonly actions: Readonly<Record<string, boolean>>;
   readonly _integrationId?: string;
 }

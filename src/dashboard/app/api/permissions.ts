@@ -1,6 +1,6 @@
 import { settings } from "../browser/settings.ts";
 import { isSignInNeeded } from "../browser/session.ts";
-import { type ReadonlySignal, effect, signal } from "../view.ts";
+import { type ReadonlySignal, computed, effect, signal } from "../view.ts";
 import { ApiError, call } from "./client.ts";
 import type { Permissions } from "./documents.ts";
 
@@ -14,7 +14,9 @@ export const arePermissionsKnown: ReadonlySignal<boolean> = known;
 /** Nothing is at the address where the API should be. */
 export const isApiMissing: ReadonlySignal<boolean> = missing;
 /** The tenant whose flows are shown; undefined: all. */
-export const tenant: ReadonlySignal<string | undefined> = signal(undefined);
+export const tenant: ReadonlySignal<string | undefined> = computed(() => loaded.value?._integrationId);
+/** The name of whoever is signed in; undefined: the API does not say. */
+export const caller: ReadonlySignal<string | undefined> = computed(() => loaded.value?.caller);
 
 /** Asks what may be done here, each time that someone has signed in. */
 export function loadPermissions(): void {
@@ -27,7 +29,6 @@ async function load(): Promise<void> {
   try {
     const { value } = await call<Permissions>("GET", "/permissions");
     loaded.value = value;
-    (tenant as { value: string | undefined }).value = value._integrationId;
   } catch (error) {
     missing.value = error instanceof ApiError && error.status === 404;
   }

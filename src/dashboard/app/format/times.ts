@@ -1,6 +1,6 @@
 import { address } from "../browser/address.ts";
 import { currentTime } from "../browser/clock.ts";
-import { computed } from "../view.ts";
+import { type Signal, computed, signal } from "../view.ts";
 
 const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
@@ -11,6 +11,8 @@ export const zone = computed(() => {
 });
 /** The zone of the browser. */
 export const browserZone = own;
+/** The zone of the schedule of the flow that is shown. */
+export const flowZone: Signal<string | undefined> = signal(undefined);
 
 function isZone(name: string): boolean {
   try {

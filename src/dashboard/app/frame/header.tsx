@@ -1,9 +1,9 @@
-import { tenant } from "../api/permissions.ts";
+import { caller, tenant } from "../api/permissions.ts";
 import { liveState, offlineSince } from "../api/live.ts";
 import { address, href, hrefWith, navigate } from "../browser/address.ts";
 import { signOut, token } from "../browser/session.ts";
 import { settings } from "../browser/settings.ts";
-import { browserZone, clockOf, zone } from "../format/times.ts";
+import { browserZone, clockOf, flowZone, zone } from "../format/times.ts";
 import { say } from "../strings.ts";
 import { Icon } from "./icons.tsx";
 
@@ -41,7 +41,7 @@ export function Header() {
         <div class="bar-end">
           <ZoneChoice />
           <LiveState />
-          {tenant.value !== undefined && <span class="tenant">{tenant.value}</span>}
+          <SignedIn />
           {token.value !== undefined && (
             <button type="button" class="bare" onClick={signOut}>
               {say.nav.signOut}
@@ -80,8 +80,19 @@ function FindField() {
   );
 }
 
+/** Who is signed in, and whose flows are shown if not all. */
+function SignedIn() {
+  const names = [...new Set([caller.value, tenant.value])].filter((name) => name !== undefined);
+  if (names.length === 0) return null;
+  return (
+    <span class="tenant" title={say.nav.signedIn}>
+      {names.join(" · ")}
+    </span>
+  );
+}
+
 function ZoneChoice() {
-  const zones = [...new Set([browserZone, "UTC", zone.value])];
+  const zones = [...new Set([browserZone, "UTC", flowZone.value ?? "UTC", zone.value])];
   return (
     <select
       class="zone"
@@ -95,7 +106,7 @@ function ZoneChoice() {
     >
       {zones.map((name) => (
         <option key={name} value={name}>
-          {name}
+          {name === flowZone.value ? say.nav.flowZone(name) : name}
         </option>
       ))}
     </select>

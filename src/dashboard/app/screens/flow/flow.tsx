@@ -5,12 +5,14 @@ import { knowFlow } from "../../api/names.ts";
 import { type Resource, useResource } from "../../api/resource.ts";
 import type { Flow } from "../../../../model/flow/flow.ts";
 import { scheduleInWords } from "../../format/schedule.ts";
+import { flowZone } from "../../format/times.ts";
 import { Causes } from "../../tables/causes.tsx";
 import { Part } from "../../frame/states.tsx";
 import { Badge } from "../../parts/status.tsx";
 import { Time } from "../../parts/time.tsx";
 import { Gone, Section, Title } from "../../frame/title.tsx";
 import { say } from "../../strings.ts";
+import { useEffect } from "../../view.ts";
 import { FlowActions } from "./actions.tsx";
 import { Checkpoints } from "./checkpoints.tsx";
 import { Definition } from "./definition.tsx";
@@ -27,6 +29,10 @@ export function FlowScreen({ _id }: { readonly _id: string }) {
   const deliveries = useResource<readonly Delivery[]>(apiPath(["flows", _id, "deliveries"]), changes);
   const runs = useResource<readonly ShownRun[]>(apiPath(["runs"], { _flowId: _id, limit: "30" }), changes);
   const value = flow.value.value;
+  useEffect(() => {
+    flowZone.value = value?.timezone;
+    return () => (flowZone.value = undefined);
+  }, [value?.timezone]);
   if (value !== undefined) knowFlow(value);
   if (flow.error.value?.status === 404) return <Gone name={_id} words={say.flow.gone} />;
   const reload = () => {
