@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { bodyCases } from "./body-cases.ts";
 import { cases as memoryCases } from "./cases.ts";
 import { connectorCases } from "./connector-cases.ts";
+import { dashboardCases } from "./dashboard-cases.ts";
 import { durableCases } from "./durable-cases.ts";
 import { failureCases } from "./failure-cases.ts";
 import { httpCases } from "./http-cases.ts";
@@ -21,6 +22,7 @@ const cases = [
   ...failureCases,
   ...httpCases,
   ...bodyCases,
+  ...dashboardCases,
   ...connectorCases,
   ...readCases,
   ...sqlCases,
