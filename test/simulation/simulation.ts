@@ -341,9 +341,11 @@ export class Simulation {
   }
 
   async #endRuns(): Promise<void> {
-    const { leaseMs } = this.plan.options;
+    const { many, options } = this.plan;
     const left = this.model.unfinished();
-    await this.pass(2 * Math.max(leaseMs, sweepMs) + 15_000);
+    // The lease of a process whose clock was ahead runs out once others have seen it unchanged for two of its lengths.
+    const lengths = many?.storageClock === false ? 5 : 2;
+    await this.pass(lengths * Math.max(options.leaseMs, sweepMs) + 15_000);
     await this.#passWaits(left);
     const open = new Set(this.model.unfinished());
     for (const run of left)
