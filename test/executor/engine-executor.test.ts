@@ -74,7 +74,10 @@ describe("EngineExecutor", () => {
     const { clock, executor, gate, queue, start, wake } = setting();
     await start(1, () => gate.opened.then(() => false));
 
-    await wake("a", "b", "c", "b");
+    await wake("a");
+    const first = wake("b");
+    for (let nth = 0; nth < 10; nth++) await Promise.resolve(); // as it takes to store what a wake-up is of
+    await Promise.all([first, wake("c", "b")]);
 
     expect(queue.sent).toEqual([["b", "c"]]);
     gate.open();
