@@ -21,7 +21,11 @@ describe("GraphileExecutor", () => {
   const open = (name: string) => new GraphileExecutor({ connection: pool, name });
   const cases = executorCases(open, { durable: true, routes: true, quietMs: 50, patienceMs: 30_000 });
 
-  for (const { title, run } of cases) test(title, run);
+  // A look for wake-ups and one that is being sent may cross: then a flow is called again until the next look, for a
+  // quarter of a second at most. That it happens thrice in a row would be a defect.
+  const mayCross = new Set(["flows that have much to do take turns"]);
+
+  for (const { title, run } of cases) test(title, { retry: mayCross.has(title) ? 2 : 0 }, run);
 
   test("is tested for all that a durable executor promises", () => {
     expect(cases.skipped.map(({ reason }) => reason)).toEqual(["the executor is durable"]);
