@@ -1183,7 +1183,7 @@ export const mutations: readonly Mutation[] = [
     file: "src/run/source/read-ahead.ts",
     find: "if (this.#ended || this.#signal.aborted) return undefined;",
     replace: "if (this.#ended) return undefined;",
-    ...simulation,
+    tests: ["test/run/source/read-ahead.test.ts"],
   },
   {
     promise: "an answer of another length than the batch breaks the contract [4.2]",

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
 import { type Export, retryLater } from "../../../src/index.ts";
+import { ReadAhead } from "../../../src/run/source/read-ahead.ts";
+import type { SourcePage } from "../../../src/run/source/source.ts";
 import { collectingImport, scriptedImport } from "../../../src/testing/index.ts";
 import { Gate, Harness, aborted, upTo } from "../../support/harness.ts";
 
@@ -200,4 +202,23 @@ test.each([0, 1])("with prefetch %i no page is asked for once the run is cancele
 
   expect(ended.status).toBe("canceled");
   expect(asked).toBe(askedBefore);
+});
+
+test("once its signal has aborted no further page is asked for, though a page was read ahead of it", async () => {
+  const aborting = new AbortController();
+  const page = {} as SourcePage;
+  const asked: number[] = [];
+  const source = {
+    next: () => Promise.resolve(asked.push(asked.length + 1) > 9 ? undefined : page),
+    close: () => Promise.resolve(),
+  };
+  const pages = new ReadAhead(source, 1, aborting.signal);
+  await pages.next();
+  await Promise.resolve();
+
+  aborting.abort();
+  const after = [await pages.next(), await pages.next(), await pages.next()];
+
+  expect(asked).toEqual([1, 2]);
+  expect(after).toEqual([page, undefined, undefined]);
 });
