@@ -39,7 +39,8 @@ export class FlowFile {
     while (!written(this.#lock, String(process.pid))) {
       const holder = this.#holder();
       if (holder === undefined) continue;
-      if (isAlive(holder) && !wasStopped(this.#folder, holder))
+      const isExcepted = wasStopped(this.#folder, holder) || wasStopped(this.#folder, process.pid);
+      if (isAlive(holder) && !isExcepted)
         appendFileSync(join(this.#folder, "overlaps"), `${_runId}: ${process.pid} while ${holder} was writing\n`);
       rmSync(this.#lock, { force: true });
     }
