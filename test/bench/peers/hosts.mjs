@@ -3,7 +3,7 @@ import { SqliteStorage } from "poundlock/storage/sqlite";
 import { join } from "node:path";
 
 /** Opens the storage of that kind; `close` closes what it needs, too. */
-export async function openStorage(kind, { folder, postgres }) {
+export async function openStorage(kind, { folder, postgres, place = `poundlock_${process.pid}` }) {
   if (kind === "memory") return { storage: new MemoryStorage(), close: async () => undefined };
   if (kind === "sqlite") {
     const storage = await SqliteStorage.open(join(folder, `flows-${process.pid}.db`), { synchronous: "full" });
@@ -14,7 +14,7 @@ export async function openStorage(kind, { folder, postgres }) {
     import("poundlock/storage/postgres"),
   ]);
   const pool = new pg.Pool({ connectionString: postgres, max: 8 });
-  const storage = await PostgresStorage.open(pool, { schema: `poundlock_${process.pid}` });
+  const storage = await PostgresStorage.open(pool, { schema: place });
   return {
     storage,
     async close() {

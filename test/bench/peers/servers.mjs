@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { startPostgres } from "../../support/postgres-server.ts";
@@ -51,9 +51,29 @@ function freePort() {
   });
 }
 
-/** Milliseconds of CPU that a process and those it has waited for have used (Linux, 100 ticks a second). */
+/**
+ * Milliseconds of CPU that a server has used: its process, those it has waited for, and those it has started that are at
+ * work (Linux, 100 ticks a second).
+ */
 export function cpuMsOf(pid) {
-  const text = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks) * 10, 0);
+  const children = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && parentOf(name) === pid);
+  return [pid, ...children].reduce((sum, one) => sum + ticksOf(one) * 10, 0);
+}
+
+/** What follows the name of a process in its state; nothing if it has ended. */
+function stateOf(pid) {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return text.slice(text.lastIndexOf(")") + 2).split(" ");
+  } catch {
+    return [];
+  }
+}
+
+const parentOf = (pid) => Number(stateOf(pid)[1]);
+
+function ticksOf(pid) {
+  return stateOf(pid)
+    .slice(11, 15)
+    .reduce((sum, ticks) => sum + Number(ticks), 0);
 }

@@ -1,154 +1,138 @@
-// 20,000 empty runs: from the first that is asked for until the last has ended, by one process with 50 at once.
-import { setTimeout as sleep } from "node:timers/promises";
-import { FlowRegistry, Scheduler } from "poundlock";
-import { openStorage } from "../hosts.mjs";
+// 20,000 empty runs: from the first that is asked for until the last has ended.
+import { fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { engines, roundTrips } from "../engines.mjs";
 import { cpuMsOf, postgresServer, redisServer } from "../servers.mjs";
 
 const runs = 20_000;
-const concurrency = 50;
 
-/** Resolves once `done` was called so many times. */
-function counter(count) {
-  let done;
-  const all = new Promise((resolve) => (done = resolve));
-  let seen = 0;
-  return { all, done: () => void (++seen === count && done()) };
-}
-
-/** CPU of the server beside the process's own. A backend's time counts once it has ended. */
-async function withServer(pid, work) {
-  const before = cpuMsOf(pid);
-  const figures = await work();
-  await sleep(300);
-  return { ...figures, serverMs: cpuMsOf(pid) - before };
-}
-
-async function timed(work) {
-  const started = performance.now();
-  const cpu = process.cpuUsage();
-  await work();
-  const used = process.cpuUsage(cpu);
-  return { wallMs: performance.now() - started, cpuMs: (used.user + used.system) / 1_000 };
-}
-
-const poundlock = (kind, flows) => (value) => {
-  const work = async () => {
-    const { storage, close } = await openStorage(kind, value);
-    const from = {
-      async *pages() {
-        yield [];
-      },
-    };
-    const imports = { sink: { idempotent: true, write: async () => undefined } };
-    const registry = new FlowRegistry({ exports: { from }, imports, storage });
-    const scheduler = new Scheduler(registry, { concurrency });
-    const flow = { name: "empty", _exportId: "from", _importId: "sink" };
-    const _ids = (await Promise.all(Array.from({ length: flows }, () => registry.create(flow)))).map(({ _id }) => _id);
-    const { all, done } = counter(runs);
-    scheduler.on("run:completed", done);
-    await scheduler.start();
-    const figures = await timed(async () => {
-      await Promise.all(Array.from({ length: runs }, (_, index) => scheduler.run(_ids[index % flows])));
-      await all;
+/** Another process that executes the same jobs; `executed` is called with how many it has, now and then. */
+async function otherProcess(job, executed) {
+  const child = fork(fileURLToPath(new URL("../engine-worker.mjs", import.meta.url)), [JSON.stringify(job)]);
+  const first = (name) =>
+    new Promise((resolve, reject) => {
+      child.on("message", (message) => name in message && resolve(message[name]));
+      child.once("exit", (code) => reject(new Error(`the other process ended with ${code}`)));
     });
-    await scheduler.stop();
-    await close();
-    return figures;
+  child.on("message", (message) => "executed" in message && executed(message.executed));
+  const figures = first("figures");
+  figures.catch(() => undefined);
+  await first("isReady");
+  return { figures: () => (child.send("end"), figures) };
+}
+
+/** What so many processes need for the runs, and the server with them. */
+async function measured(name, value, { processes, ...options }) {
+  const server = value[serverOf(name)]?.pid;
+  const place = `bench_${process.pid}`;
+  const all = { ...value, place };
+  const engine = await engines[name].open(all, { ...options, isFirst: true });
+  let finish;
+  const finished = new Promise((resolve) => (finish = resolve));
+  const executed = Array.from({ length: processes }, () => 0);
+  const seen = (at, count) => {
+    executed[at] = count;
+    if (executed.reduce((sum, one) => sum + one) >= runs) finish();
   };
-  return kind === "postgres" ? withServer(value.postgresPid, work) : work();
-};
+  const others = [];
+  for (let at = 1; at < processes; at++)
+    others.push(await otherProcess({ engine: name, value: all, options }, (count) => seen(at, count)));
+  await engine.work(() => seen(0, executed[0] + 1));
+  const serverBefore = server === undefined ? 0 : cpuMsOf(server);
+  const [started, cpu, tripsBefore] = [performance.now(), process.cpuUsage(), roundTrips()];
+  for (let first = 0; first < runs; first += 1_000) await engine.add(first, 1_000);
+  await finished;
+  const wallMs = performance.now() - started;
+  const serverMs = server === undefined ? undefined : cpuMsOf(server) - serverBefore;
+  const { user, system } = process.cpuUsage(cpu);
+  let [cpuMs, trips] = [(user + system) / 1_000, roundTrips() - tripsBefore];
+  for (const other of others) {
+    const figures = await other.figures();
+    cpuMs += figures.cpuMs;
+    trips += figures.trips;
+  }
+  await engine.close();
+  const total = executed.reduce((sum, one) => sum + one);
+  if (total !== runs) throw new Error(`${name}: ${total} runs were executed, expected ${runs}`);
+  const own = { wallMs, cpuMs, ...(trips > 0 ? { trips } : {}) };
+  return serverMs === undefined ? own : { ...own, serverMs };
+}
 
-const bullmq = (which) => (value) =>
-  withServer(value[which].pid, async () => {
-    const { Queue, Worker } = await import("bullmq");
-    const connection = { host: "127.0.0.1", port: value[which].port, maxRetriesPerRequest: null };
-    const name = `runs-${process.pid}`;
-    const queue = new Queue(name, { connection });
-    const { all, done } = counter(runs);
-    const worker = new Worker(name, async () => undefined, { connection, concurrency });
-    worker.on("completed", done);
-    await worker.waitUntilReady();
-    const figures = await timed(async () => {
-      for (let first = 0; first < runs; first += 1_000)
-        await queue.addBulk(
-          Array.from({ length: 1_000 }, (_, index) => ({ name: "run", data: { flow: (first + index) % 500 } })),
-        );
-      await all;
-    });
-    await worker.close();
-    await queue.close();
-    return figures;
-  });
-
-const graphile = (inOrder) => (value) =>
-  withServer(value.postgresPid, async () => {
-    const { Logger, makeWorkerUtils, run } = await import("graphile-worker");
-    // A line for each job would be most of what is measured.
-    const logger = new Logger(() => () => undefined);
-    const connectionString = value.postgres;
-    const schema = `graphile_${process.pid}`;
-    const utils = await makeWorkerUtils({ connectionString, schema, logger });
-    await utils.migrate();
-    const { all, done } = counter(runs);
-    const preset = {
-      worker: {
-        connectionString,
-        schema,
-        concurrentJobs: concurrency,
-        maxPoolSize: concurrency,
-        logger,
-        ...(inOrder ? {} : { localQueue: { size: 500 } }),
-      },
-    };
-    const runner = await run({ preset, taskList: { run: async () => done() }, noHandleSignals: true });
-    const job = (flow) => ({ identifier: "run", payload: { flow }, ...(inOrder ? { queueName: `flow-${flow}` } : {}) });
-    const figures = await timed(async () => {
-      for (let first = 0; first < runs; first += 1_000)
-        await utils.addJobs(Array.from({ length: 1_000 }, (_, index) => job((first + index) % 500)));
-      await all;
-    });
-    await runner.stop();
-    await utils.release();
-    return figures;
-  });
-
-const pgBoss = (policy) => (value) =>
-  withServer(value.postgresPid, async () => {
-    const { PgBoss } = await import("pg-boss");
-    const boss = new PgBoss({ connectionString: value.postgres, schema: `boss_${process.pid}` });
-    boss.on("error", (error) => console.error(error));
-    await boss.start();
-    await boss.createQueue("runs", policy === undefined ? {} : { policy });
-    const { all, done } = counter(runs);
-    const figures = await timed(async () => {
-      for (let first = 0; first < runs; first += 1_000) {
-        const jobs = Array.from({ length: 1_000 }, (_, index) => {
-          const flow = (first + index) % 500;
-          return { data: { flow }, ...(policy === undefined ? {} : { singletonKey: `flow-${flow}` }) };
-        });
-        await boss.insert("runs", jobs);
-      }
-      await boss.work(
-        "runs",
-        { batchSize: concurrency, pollingIntervalSeconds: 0.5, burstWhenBatchFull: true, burstWhenReadyExceeds: 1 },
-        async (jobs) => jobs.forEach(done),
-      );
-      await all;
-    });
-    await boss.stop({ graceful: true });
-    return figures;
-  });
+const serverOf = (name) =>
+  ({ "BullMQ, every second": "everySecond", "BullMQ, always": "always" })[name] ??
+  (/memory|SQLite/.test(name) ? undefined : "server");
 
 const needsRedis = (which) => (value) => (value[which] === undefined ? "no redis-server on this machine" : undefined);
-const inOrder = "a flow's runs one at a time, in order; history";
+const flowInOrder = "a flow's runs one at a time, in order; history";
+
+const contestants = [
+  { engine: "poundlock, memory", title: "**poundlock**, memory", guarantee: `${flowInOrder}; gone with the process` },
+  { engine: "poundlock, SQLite", title: "**poundlock**, SQLite (FULL)", guarantee: `${flowInOrder}; synced` },
+  { engine: "poundlock, PostgreSQL", title: "**poundlock**, PostgreSQL", guarantee: `${flowInOrder}; synced` },
+  {
+    engine: "BullMQ, every second",
+    title: "BullMQ, Redis synced every second",
+    guarantee: "no order within a flow; up to a second is lost",
+    missing: needsRedis("everySecond"),
+  },
+  {
+    engine: "BullMQ, always",
+    title: "BullMQ, Redis synced by every command",
+    guarantee: "no order within a flow",
+    missing: needsRedis("always"),
+  },
+  { engine: "graphile-worker", title: "graphile-worker, local queue", guarantee: "no order within a flow; synced" },
+  {
+    engine: "graphile-worker, named queues",
+    title: "graphile-worker, a queue for each flow",
+    guarantee: "a flow's jobs in order; synced",
+  },
+  { engine: "pg-boss", title: "pg-boss", guarantee: "no order within a flow; synced" },
+  {
+    engine: "pg-boss, key_strict_fifo",
+    title: "pg-boss, `key_strict_fifo`",
+    guarantee: "a flow's jobs in order; synced",
+  },
+];
+
+/** Each of them with one process and 50 at once, with 200, and where processes can share the work with two of 50. */
+const settings = [
+  { words: "50 at once", processes: 1, concurrency: 50 },
+  { words: "200 at once", processes: 1, concurrency: 200 },
+  { words: "two processes, 50 at once each", processes: 2, concurrency: 50 },
+];
+
+const isShared = (engine) => !/memory|SQLite/.test(engine);
+
+function contendersOf({ words, ...setting }) {
+  return contestants
+    .filter(({ engine }) => setting.processes === 1 || isShared(engine))
+    .map(({ engine, title, guarantee, missing }) => ({
+      name: `${title}, ${words}`,
+      ...(engine.startsWith("poundlock") ? {} : { role: "peer" }),
+      ...{ guarantee, missing },
+      run: (value) => measured(engine, value, setting),
+    }));
+}
+
+/** A flow for each run: nothing waits for another run of its flow. */
+const manyFlows = ["SQLite", "PostgreSQL"].map((kind) => ({
+  name: `**poundlock**, ${kind}, 20,000 flows, 50 at once`,
+  guarantee: `${flowInOrder}; synced`,
+  run: (value) => measured(`poundlock, ${kind}`, value, { processes: 1, concurrency: 50, flows: runs }),
+}));
 
 export default {
-  title: "Durable runs: 20,000 empty runs, 50 at once",
+  title: "Durable runs: 20,000 empty runs of 500 flows",
   async prepare(folder) {
     const postgres = await postgresServer();
     const everySecond = await redisServer(folder, "everysec");
     const always = await redisServer(folder, "always");
-    const value = { folder, ...postgres.value, everySecond: everySecond?.value, always: always?.value };
+    const { postgresPid, ...urls } = postgres.value;
+    const value = {
+      ...{ folder, ...urls, server: { pid: postgresPid } },
+      ...{ everySecond: everySecond?.value, always: always?.value },
+    };
     return {
       value,
       async close() {
@@ -158,70 +142,16 @@ export default {
       },
     };
   },
-  contenders: [
-    {
-      name: "**poundlock**, memory, 500 flows",
-      guarantee: `${inOrder}; gone with the process`,
-      run: poundlock("memory", 500),
-    },
-    { name: "**poundlock**, SQLite (FULL), 500 flows", guarantee: `${inOrder}; synced`, run: poundlock("sqlite", 500) },
-    {
-      name: "**poundlock**, SQLite (FULL), 20,000 flows",
-      guarantee: `${inOrder}; synced`,
-      run: poundlock("sqlite", 20_000),
-    },
-    { name: "**poundlock**, PostgreSQL, 500 flows", guarantee: `${inOrder}; synced`, run: poundlock("postgres", 500) },
-    {
-      name: "**poundlock**, PostgreSQL, 20,000 flows",
-      guarantee: `${inOrder}; synced`,
-      run: poundlock("postgres", 20_000),
-    },
-    {
-      name: "BullMQ, Redis synced every second",
-      role: "peer",
-      guarantee: "no order within a flow; up to a second is lost",
-      run: bullmq("everySecond"),
-      missing: needsRedis("everySecond"),
-    },
-    {
-      name: "BullMQ, Redis synced by every command",
-      role: "peer",
-      guarantee: "no order within a flow",
-      run: bullmq("always"),
-      missing: needsRedis("always"),
-    },
-    {
-      name: "graphile-worker, local queue",
-      role: "peer",
-      guarantee: "no order within a flow; synced",
-      run: graphile(false),
-    },
-    {
-      name: "graphile-worker, a queue for each flow",
-      role: "peer",
-      guarantee: "a flow's jobs in order; synced",
-      run: graphile(true),
-    },
-    { name: "pg-boss, batches of 50", role: "peer", guarantee: "no order within a flow; synced", run: pgBoss() },
-    {
-      name: "pg-boss, `key_strict_fifo`, batches of 50",
-      role: "peer",
-      guarantee: "a flow's jobs in order; synced",
-      run: pgBoss("key_strict_fifo"),
-    },
-  ],
+  contenders: [...settings.flatMap(contendersOf), ...manyFlows],
   cost: ({ cpuMs, serverMs = 0 }) => cpuMs + serverMs,
   columns: [
     { title: "runs/s", value: ({ wallMs }) => (runs / wallMs) * 1_000 },
-    { title: "µs of CPU a run, process", value: ({ cpuMs }) => (cpuMs / runs) * 1_000 },
+    { title: "µs of CPU a run, processes", value: ({ cpuMs }) => (cpuMs / runs) * 1_000 },
     {
       title: "µs of CPU a run, server",
       value: ({ serverMs }) => (serverMs === undefined ? NaN : (serverMs / runs) * 1_000),
     },
-    {
-      title: "CPU × the best peer",
-      value: ({ cpuMs, serverMs = 0 }, { peer }) => peer && (peer.cpuMs + (peer.serverMs ?? 0)) / (cpuMs + serverMs),
-    },
+    { title: "round trips a run", value: ({ trips }) => (trips === undefined ? NaN : trips / runs) },
     { title: "peak MB", value: ({ peakMb }) => peakMb },
   ],
 };
