@@ -12,7 +12,7 @@ import { type Figures, measureInChild, summary } from "./measure.ts";
 import { sqlCases } from "./sql-cases.ts";
 import { tracingCases } from "./tracing-cases.ts";
 
-// npm run bench [-- --rounds 5] [-- part of a title]: every case in a process of its own, round after round, so that
+// npm run bench:own [-- --rounds 5] [-- part of a title]: every case in a process of its own, round after round, so that
 // a machine whose speed drifts slows all of them alike; medians and spread of the rounds.
 const file = fileURLToPath(import.meta.url);
 const isChild = process.channel !== undefined;

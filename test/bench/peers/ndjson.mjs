@@ -22,6 +22,13 @@ export const map = ({ id, name, email, amount }) => ({
   cents: Math.round(amount * 100),
 });
 
+/** One line for each. */
+export function linesOf(records) {
+  let text = "";
+  for (const record of records) text += `${JSON.stringify(record)}\n`;
+  return text;
+}
+
 export async function writeRecords(file, total) {
   const handle = await open(file, "w");
   for (let first = 0; first < total; first += 10_000) {

@@ -1,79 +1,77 @@
-// npm run bench:peers [-- --rounds 5] [-- --write] [-- part of a title]: poundlock beside its peers, on the same work in the
-// same run. Every sample is a process of its own; the rounds are interleaved, so that a machine whose speed drifts slows
-// all alike. Prints a table for each piece of work; with --write puts it into docs/benchmarks.md, between its marks.
-import { fork } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { cpus, loadavg, tmpdir } from "node:os";
+// npm run bench [-- --rounds 5] [--minutes 8] [--only words] [--fresh] [--write] [work…]: poundlock beside its peers, on the
+// same work in the same run. Every sample is a process of its own; the rounds are interleaved, so that a machine whose
+// speed drifts slows all alike. Prints a table for each piece of work, and puts it into docs/benchmarks.md once each
+// contender has five samples. Samples of the same build, Node and machine are kept: what `--minutes` ended goes on.
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { replaceTable } from "./document.mjs";
+import { sample } from "./sample.mjs";
+import { keptSamples } from "./samples.mjs";
+import { goalsOf, tableOf } from "./table.mjs";
 import { allWorks, workNamed } from "./works.mjs";
-import { tableOf } from "./table.mjs";
+
+const enough = 5;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: "string", default: "5" }, write: { type: "boolean", default: false } },
+  options: {
+    rounds: { type: "string", default: String(enough) },
+    minutes: { type: "string", default: "Infinity" },
+    only: { type: "string", default: "" },
+    fresh: { type: "boolean", default: false },
+    write: { type: "boolean", default: false },
+  },
 });
 const rounds = Number(values.rounds);
-if (!Number.isInteger(rounds) || rounds < 1) throw new RangeError(`--rounds is ${values.rounds}: expected 1 or more`);
-const part = positionals.join(" ");
-const document = fileURLToPath(new URL("../../../docs/benchmarks.md", import.meta.url));
+if (!Number.isInteger(rounds) || rounds < 0) throw new RangeError(`--rounds is ${values.rounds}: expected 0 or more`);
+const minutes = Number(values.minutes);
+if (!(minutes > 0)) throw new RangeError(`--minutes is ${values.minutes}: expected more than 0`);
+const unknown = positionals.find((name) => !allWorks.includes(name));
+if (unknown !== undefined) throw new RangeError(`there is no work ${unknown}: expected ${allWorks.join(", ")}`);
+const endsAt = performance.now() + minutes * 60_000;
 
-for (const name of allWorks.filter((candidate) => candidate.includes(part))) await measure(name);
+for (const name of positionals.length > 0 ? positionals : allWorks) await measure(name);
 
 async function measure(name) {
   const work = await workNamed(name);
+  const kept = await keptSamples(name, values.fresh);
+  // Its tables are to be made from what is kept.
+  if (rounds > 0) await takeSamples(name, work, kept);
+  const measured = work.contenders
+    .map((contender) => ({ contender, samples: kept.of(contender.name) }))
+    .filter(({ samples }) => samples.length > 0);
+  if (measured.length === 0) return;
+  const text = [...tableOf(work, measured), ...goalsOf(work, measured)].join("\n");
+  console.log(`\n## ${work.title}\n\n${text}\n`);
+  const fewest = Math.min(...measured.map(({ samples }) => samples.length));
+  if (values.write || fewest >= enough) await replaceTable(name, work.title, text);
+  else console.log(`not written: some have ${fewest} samples of ${enough}`);
+}
+
+async function takeSamples(name, work, kept) {
   const folder = await mkdtemp(join(tmpdir(), "poundlock-peers-"));
   const context = await work.prepare(folder);
   try {
     const contenders = [];
-    for (const contender of work.contenders) {
+    for (const contender of work.contenders.filter((candidate) => candidate.name.includes(values.only))) {
       const missing = await contender.missing?.(context.value);
-      if (missing === undefined) contenders.push({ contender, samples: [] });
+      if (missing === undefined) contenders.push(contender);
       else console.log(`left out: ${contender.name}: ${missing}`);
     }
-    for (let round = 0; round < rounds; round++)
-      for (const { contender, samples } of contenders)
-        samples.push(await sample({ work: name, contender: contender.name, value: context.value }));
-    const text = [
-      `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? "?"}, load ${loadavg()[0].toFixed(1)} at the end; ` +
-        `medians of ${rounds}, each sample a process of its own.`,
-      "",
-      ...tableOf(work, contenders),
-    ].join("\n");
-    console.log(`\n## ${work.title}\n\n${text}\n`);
-    if (values.write) await replace(name, work.title, text);
+    for (;;) {
+      // Who has fewest, the first of them: round after round, and on where the last one ended.
+      const fewest = Math.min(...contenders.map((contender) => kept.of(contender.name).length));
+      const next = contenders.find((contender) => kept.of(contender.name).length === fewest);
+      if (next === undefined || fewest >= rounds || performance.now() > endsAt) break;
+      const out = join(folder, "out");
+      await mkdir(out);
+      await kept.add(next.name, await sample(name, next, { ...context.value, out }));
+      await rm(out, { recursive: true });
+    }
   } finally {
     await context.close?.();
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-/** The figures of one process that did the work once. */
-function sample(job) {
-  return new Promise((resolve, reject) => {
-    const child = fork(fileURLToPath(new URL("child.mjs", import.meta.url)), [JSON.stringify(job)], {
-      execArgv: ["--expose-gc"],
-      env: { ...process.env, NODE_ENV: "production" },
-      timeout: 900_000,
-    });
-    let figures;
-    child.on("message", (message) => (figures = message));
-    child.on("exit", (code) => {
-      if (code === 0 && figures !== undefined) resolve(figures);
-      else reject(new Error(`${job.work}, ${job.contender}: the process ended with ${code}`));
-    });
-  });
-}
-
-/** Puts a table between its marks, or at the end of the document if it has none yet. */
-async function replace(name, title, text) {
-  const before = await readFile(document, "utf8");
-  const [begin, end] = [`<!-- ${name}: measured -->`, `<!-- ${name}: end -->`];
-  const [first, last] = [before.indexOf(begin), before.indexOf(end)];
-  const after =
-    first < 0
-      ? `${before}\n## ${title}\n\n${begin}\n\n${text}\n\n${end}\n`
-      : `${before.slice(0, first + begin.length)}\n\n${text}\n\n${before.slice(last)}`;
-  await writeFile(document, after);
 }

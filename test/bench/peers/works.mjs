@@ -1,9 +1,11 @@
-/** Every piece of work, by the name of its file in `works/`. */
-export const allWorks = ["records", "durable-runs", "timetable", "start"];
+/** Every piece of work, by the name of its file in `works/`, in the order of docs/benchmarks.md. */
+export const allWorks = ["records", "engine", "durable-runs", "timetable", "start"];
 
 /**
- * A piece of work: `{ title, prepare(folder) → { value, close? }, contenders, verify?(value, contender), columns, best? }`.
- * `value` is JSON and reaches every child. A contender is `{ name, guarantee, run(value) → figures? , missing?(value) }`.
+ * A piece of work: `{ title, prepare(folder) → { value, close? }, contenders, verify?(value, contender), cost(figures),
+ * columns, goals? }`. `value` is JSON and reaches every child, with `out`, a folder that is empty for each sample. A
+ * contender is `{ name, guarantee, run(value) → figures?, modules?, role?, flags?, missing?(value) }`: `modules` are loaded
+ * before the clock starts, `flags` are V8's.
  */
 export async function workNamed(name) {
   return (await import(`./works/${name}.mjs`)).default;
