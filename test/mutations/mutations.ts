@@ -892,8 +892,8 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a page read again after a failure has the number that it had [4.2]",
     file: "src/run/source/export-source.ts",
-    find: "mutable, page: place }",
-    replace: "mutable, page: this.#read }",
+    find: "page: place, mutable",
+    replace: "page: this.#read, mutable",
     tests: ["test/run/pages-and-finish.test.ts"],
   },
   {
