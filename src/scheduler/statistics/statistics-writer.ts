@@ -1,7 +1,7 @@
 import { type CancelTimer, type Clock, isAborted, within } from "../../clock.ts";
 import type { Emit, SchedulerEvents } from "../../events.ts";
-import { type Counts, type Run, noCounts } from "../../model/run.ts";
-import { type Statistics, addStatistics, noStatistics } from "../../model/statistics.ts";
+import type { Counts, Run } from "../../model/run.ts";
+import { noStatistics } from "../../model/statistics.ts";
 import type { ProcessHour, Storage } from "../../storage/storage.ts";
 
 /** Everything that writing statistics needs. */
@@ -31,7 +31,7 @@ const lastSaveMs = 1_000;
 export class StatisticsWriter {
   readonly #deps: StatisticsWriterDeps;
   /** By hour and integration; those that have been saved as they are and can grow no more are left out. */
-  readonly #hours = new Map<string, { hour: ProcessHour; isSaved: boolean }>();
+  readonly #hours = new Map<number, Map<string | undefined, GrowingHour>>();
   /** Of each run that goes on here: what is counted of it already. */
   readonly #counted = new Map<string, Counts>();
   #cancelTimer: CancelTimer | undefined;
@@ -77,14 +77,12 @@ export class StatisticsWriter {
     const before = this.#counted.get(run._id);
     // Nothing is known of what another process has counted of it.
     if (before === undefined) return;
-    const counts = countsOf(run);
-    this.#counted.set(run._id, counts);
-    const { numError, numIgnore, numSuccess } = counts;
-    this.#add(run, {
-      numSuccess: numSuccess - before.numSuccess,
-      numError: numError - before.numError,
-      numIgnore: numIgnore - before.numIgnore,
-    });
+    this.#counted.set(run._id, countsOf(run));
+    const { numError, numIgnore, numSuccess } = run;
+    const hour = this.#grow(run);
+    hour.numSuccess += numSuccess - before.numSuccess;
+    hour.numError += numError - before.numError;
+    hour.numIgnore += numIgnore - before.numIgnore;
   }
 
   #leave(run: Run): void {
@@ -95,18 +93,25 @@ export class StatisticsWriter {
   #end(run: Run): void {
     this.#leave(run);
     const { endedAt, startedAt = endedAt, status } = run;
-    const durationMs = endedAt === undefined ? 0 : Math.max(0, Date.parse(endedAt) - Date.parse(startedAt ?? endedAt));
-    this.#add(run, { [status]: 1, durationMs });
+    const hour = this.#grow(run);
+    if (status === "completed" || status === "failed" || status === "canceled") hour[status]++;
+    if (endedAt !== undefined && startedAt !== undefined)
+      hour.durationMs += Math.max(0, Date.parse(endedAt) - Date.parse(startedAt));
   }
 
-  #add({ _integrationId }: Run, change: Partial<Statistics>): void {
+  // What is counted of the run now is added to. In place: there are three additions for each run.
+  #grow({ _integrationId }: Run): Writable<ProcessHour> {
     const hour = Math.floor(this.#deps.clock.now() / hourMs) * hourMs;
-    const key = JSON.stringify([hour, _integrationId ?? ""]);
-    const owner = _integrationId === undefined ? {} : { _integrationId };
-    const known = this.#hours.get(key)?.hour ?? noStatistics;
-    const sum = addStatistics(known, { ...noStatistics, ...change });
-    const process = this.#deps.processId;
-    this.#hours.set(key, { hour: { ...sum, hour, process, ...owner }, isSaved: false });
+    let ofHour = this.#hours.get(hour);
+    if (ofHour === undefined) this.#hours.set(hour, (ofHour = new Map<string | undefined, GrowingHour>()));
+    let growing = ofHour.get(_integrationId);
+    if (growing === undefined) {
+      const owner = _integrationId === undefined ? {} : { _integrationId };
+      const counts = { ...noStatistics, hour, process: this.#deps.processId, ...owner };
+      ofHour.set(_integrationId, (growing = { counts, numChanges: 0, numSaved: 0 }));
+    }
+    growing.numChanges++;
+    return growing.counts;
   }
 
   #save(): Promise<void> {
@@ -117,23 +122,47 @@ export class StatisticsWriter {
 
   async #saveNow(): Promise<void> {
     const { clock, emit, storage } = this.#deps;
-    const now = clock.now();
-    for (const [key, { hour, isSaved }] of this.#hours) {
-      const endedMs = now - hour.hour - hourMs;
-      if (endedMs >= 0 && (isSaved || endedMs >= lateMs)) this.#hours.delete(key);
-    }
-    const unsaved = [...this.#hours].filter(([, { isSaved }]) => !isSaved);
+    this.#forget(clock.now());
+    const unsaved = [...this.#hours.values()].flatMap((ofHour) => [...ofHour.values()].filter(isUnsaved));
     if (unsaved.length === 0) return;
+    // What is added meanwhile is saved the next time.
+    const saves = unsaved.map((growing) => ({
+      growing,
+      counts: { ...growing.counts },
+      numChanges: growing.numChanges,
+    }));
     try {
-      await storage.saveStatistics(unsaved.map(([, { hour }]) => hour));
-      // What was added meanwhile is another object, and saved the next time.
-      for (const [key, entry] of unsaved) if (this.#hours.get(key) === entry) entry.isSaved = true;
+      await storage.saveStatistics(saves.map(({ counts }) => counts));
+      for (const { growing, numChanges } of saves) growing.numSaved = numChanges;
     } catch (error) {
       emit("background:error", { error, during: "saving statistics" });
     }
   }
+
+  #forget(now: number): void {
+    for (const [hour, ofHour] of this.#hours) {
+      const endedMs = now - hour - hourMs;
+      if (endedMs < 0) continue;
+      for (const [_integrationId, growing] of ofHour)
+        if (endedMs >= lateMs || !isUnsaved(growing)) ofHour.delete(_integrationId);
+      if (ofHour.size === 0) this.#hours.delete(hour);
+    }
+  }
+}
+
+/** What is counted of one hour and integration, and how many changes of it have been saved. */
+interface GrowingHour {
+  readonly counts: Writable<ProcessHour>;
+  numChanges: number;
+  numSaved: number;
+}
+
+type Writable<T> = { -readonly [Field in keyof T]: T[Field] };
+
+function isUnsaved({ numChanges, numSaved }: GrowingHour): boolean {
+  return numSaved < numChanges;
 }
 
 function countsOf({ numError, numIgnore, numSuccess }: Run): Counts {
-  return { ...noCounts, numError, numIgnore, numSuccess };
+  return { numSuccess, numError, numIgnore };
 }
