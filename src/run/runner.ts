@@ -283,21 +283,18 @@ export class Runner {
   #endingOf({ flow, run }: ClaimedRun, { end, error, ending }: RunResult): RunEnding {
     const { clock, limits, newId } = this.#deps;
     const at = clock.now();
-    const queuedAt = new Date(at).toISOString();
     const { imports, needsResume, places } = ending;
-    const resume: RunStart = { _id: newId(), _flowId: flow._id, trigger: "resume", queuedAt };
-    const common = { at, imports, places, ...(needsResume ? { resume } : {}) };
+    // Most runs are followed by none, and making an id and writing a time out costs more than the rest of this.
+    const resume = needsResume ? resumeStart(flow, at, newId) : undefined;
+    const common = { at, imports, places, ...(resume === undefined ? {} : { resume }) };
     if (end === "failed" && error !== undefined) return { ...common, status: "failed", error: reasonOf(error) };
     if (end !== "completed") return { ...common, status: "canceled" };
     const endings = Object.values(imports);
     // One that found nothing to resume has completed nothing.
     const isWhole = endings.length > 0 && endings.every(({ status }) => status === "completed");
-    const starts = isWhole ? chainedStarts(flow, run, queuedAt, newId) : [];
-    return {
-      ...common,
-      status: "completed",
-      ...(starts.length === 0 ? {} : { next: { starts, maxQueued: limits.maxQueued } }),
-    };
+    const starts = isWhole ? chainedStarts(flow, run, at, newId) : [];
+    if (starts.length === 0) return { ...common, status: "completed" };
+    return { ...common, status: "completed", next: { starts, maxQueued: limits.maxQueued } };
   }
 
   // The stored run has the message; the log has the stack as well, which names the line at fault.
@@ -309,7 +306,20 @@ export class Runner {
   // Each call is harmless to repeat, so a storage that fails for a moment does not cost a whole run.
   async #withRetries<T>(operation: string, call: () => Promise<T>): Promise<T> {
     try {
-      return await retry(this.#deps.clock, storageRetries, call);
+      return await call();
+    } catch (error) {
+      return this.#again(operation, call, error);
+    }
+  }
+
+  // Apart from the first call, which nearly always succeeds, and should cost one promise.
+  async #again<T>(operation: string, call: () => Promise<T>, first: unknown): Promise<T> {
+    const attempts = (attempt: number): Promise<T> => {
+      if (attempt === 1) throw first;
+      return call();
+    };
+    try {
+      return await retry(this.#deps.clock, storageRetries, attempts);
     } catch (error) {
       throw isPoundlockError(error) ? error : new StorageFailedError(operation, error);
     }
@@ -376,11 +386,17 @@ function failed(run: Run, error: PoundlockError): RunResult {
   return { end: "failed", run, error, ending: { imports: {}, places: [], needsResume: false } };
 }
 
+function resumeStart({ _id: _flowId }: Flow, at: number, newId: () => string): RunStart {
+  return { _id: newId(), _flowId, trigger: "resume", queuedAt: new Date(at).toISOString() };
+}
+
 // The runs that follow a run which completed, one for each flow that did not lead to it.
-function chainedStarts(flow: Flow, run: Run, queuedAt: string, newId: () => string): readonly RunStart[] {
+function chainedStarts(flow: Flow, run: Run, at: number, newId: () => string): readonly RunStart[] {
   if (run.trigger === "retry" || run.limit !== undefined) return [];
+  if (flow._runNextFlowIds === undefined) return [];
+  const queuedAt = new Date(at).toISOString();
   const chain = Object.freeze([...(run.chain ?? []), flow._id]);
-  return (flow._runNextFlowIds ?? [])
+  return flow._runNextFlowIds
     .filter((_flowId) => !chain.includes(_flowId))
     .map((_flowId) => ({ _id: newId(), _flowId, trigger: "chained", queuedAt, chain }));
 }

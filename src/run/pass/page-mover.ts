@@ -30,8 +30,8 @@ export interface PageMoverDeps extends DepartureDeps, PlaceMoveDeps {
   /** Whether keys come from the export, so that one may have failed before. */
   readonly hasKeys: boolean;
   readonly checkpointVersion: number;
-  /** A page is settled and committed for every import of the flow; absent: nobody asks. */
-  readonly onCommitted?: (page: CommittedPage) => Promise<void>;
+  /** A page is settled and committed for every import of the flow; undefined: nobody asks. */
+  readonly onCommitted: ((page: CommittedPage) => Promise<void>) | undefined;
 }
 
 /** What of a page is committed together. */

@@ -11,10 +11,10 @@ import type { RunJob } from "../run-job.ts";
 import { callCommitted } from "../source/committed.ts";
 import { ReadSignal } from "../source/read-signal.ts";
 import { PositionExpired, ResumeLater } from "../source/source.ts";
-import type { SourceKind, Sources } from "../source/sources.ts";
+import type { ReadBounds, SourceKind, Sources } from "../source/sources.ts";
 import { OpenCount } from "./open-count.ts";
 import type { PageMoverDeps } from "./page-mover.ts";
-import { Pass, type PassEnd } from "./pass.ts";
+import { Pass, type PassDeps, type PassEnd } from "./pass.ts";
 import type { PassStart } from "./passes.ts";
 import type { Recipient } from "./recipient.ts";
 
@@ -150,48 +150,67 @@ export class PassReader {
   }
 
   #pass(start: PassStart, recipients: readonly Recipient[], kind: SourceKind, wantedUntil: Json | undefined): Pass {
-    const { clock, claimed, emit, export: from, limits, newId, signal, storage, tracer, yielder } = this.#job;
-    const { flow } = claimed;
-    const reading = new ReadSignal(signal);
     const { limit } = this.#progress.run;
     const { ahead = [] } = this.#progress.position;
     const behind = recipients.filter(({ _importId }) => !ahead.includes(_importId));
     const beginsSettled = behind.length === 0;
     const left = limit === undefined ? Infinity : limit - this.#recordsRead(beginsSettled ? recipients : behind);
-    const until = start.catchesUp ? wantedUntil : undefined;
-    return new Pass(
-      {
-        ...{ clock, emit, newId, reading, signal, tracer, until, yielder },
-        ...{ progress: this.#progress, codec: from.codec, ownPosition: this.#ownPosition, limit: left },
-        beginsSettled,
-        ...{ prefetch: limits.prefetch, maxFailures: limits.maxFailures, maxOpenFailures: limits.maxOpenFailures },
-        autoRetry: limits.autoRetry,
-        ordered: from.order === "ordered",
-        keepsPositions: kind === "inbox" && from.pages !== undefined,
-        hasKeys: from.key !== undefined || kind === "inbox",
-        checkpointVersion: kind === "failures" ? 1 : this.#sources.checkpointVersion,
-        open: () => this.#sources.open(start, kind, { reading, left, until }),
-        hasWaitingRun: async () =>
-          (await storage.listRuns({ _flowId: flow._id, status: "queued", limit: 1 })).items.length > 0,
-        openCount: this.#openCount,
-        ...this.#onCommitted(kind, recipients),
-        onWait: (notBefore) => (this.#notBefore = Math.max(this.#notBefore ?? 0, notBefore)),
-      },
-      start,
-      recipients,
-    );
+    const reading = new ReadSignal(this.#job.signal);
+    const bounds = { reading, left, until: start.catchesUp ? wantedUntil : undefined };
+    const open = () => this.#sources.open(start, kind, bounds);
+    const onCommitted = this.#onCommitted(kind, recipients);
+    return new Pass(this.#deps(kind, bounds, { beginsSettled, open, onCommitted }), start, recipients);
+  }
+
+  // Field by field: a literal that spreads others costs microseconds, and each run makes one.
+  #deps(
+    kind: SourceKind,
+    { left, reading, until }: ReadBounds,
+    pass: Pick<PassDeps, "beginsSettled" | "open" | "onCommitted">,
+  ): PassDeps {
+    const { clock, emit, export: from, limits, newId, signal, tracer, yielder } = this.#job;
+    return {
+      clock,
+      emit,
+      newId,
+      signal,
+      tracer,
+      yielder,
+      reading,
+      until,
+      limit: left,
+      beginsSettled: pass.beginsSettled,
+      open: pass.open,
+      onCommitted: pass.onCommitted,
+      progress: this.#progress,
+      codec: from.codec,
+      ownPosition: this.#ownPosition,
+      prefetch: limits.prefetch,
+      maxFailures: limits.maxFailures,
+      maxOpenFailures: limits.maxOpenFailures,
+      autoRetry: limits.autoRetry,
+      ordered: from.order === "ordered",
+      keepsPositions: kind === "inbox" && from.pages !== undefined,
+      hasKeys: from.key !== undefined || kind === "inbox",
+      checkpointVersion: kind === "failures" ? 1 : this.#sources.checkpointVersion,
+      hasWaitingRun: () => this.#hasWaitingRun(),
+      openCount: this.#openCount,
+      onWait: (notBefore) => (this.#notBefore = Math.max(this.#notBefore ?? 0, notBefore)),
+    };
+  }
+
+  async #hasWaitingRun(): Promise<boolean> {
+    const { claimed, storage } = this.#job;
+    return (await storage.listRuns({ _flowId: claimed.flow._id, status: "queued", limit: 1 })).items.length > 0;
   }
 
   // Not of samples, nor while an import stands elsewhere.
-  #onCommitted(kind: SourceKind, recipients: readonly Recipient[]): Pick<PageMoverDeps, "onCommitted"> {
+  #onCommitted(kind: SourceKind, recipients: readonly Recipient[]): PageMoverDeps["onCommitted"] {
     const { claimed, clock, export: from, signal } = this.#job;
     const isOfAll = recipients.length === importIdsOf(claimed.flow).length;
     if (kind !== "pages" || from.committed === undefined || !isOfAll || this.#progress.run.limit !== undefined)
-      return {};
-    return {
-      onCommitted: (page) =>
-        callCommitted(from, page, { run: this.#progress.run, signal, log: this.#sources.log, clock }),
-    };
+      return undefined;
+    return (page) => callCommitted(from, page, { run: this.#progress.run, signal, log: this.#sources.log, clock });
   }
 
   // Records that a limited run has read for these imports before.

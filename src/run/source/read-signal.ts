@@ -24,6 +24,7 @@ export class ReadSignal {
   /** Aborts it, unless it is aborted. */
   end(): void {
     this.#ended = true;
+    if (this.#controller === undefined) return;
     this.#run.removeEventListener("abort", this.#abort);
     this.#abort();
   }

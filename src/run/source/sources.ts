@@ -82,8 +82,14 @@ export class Sources {
     const { claimed, clock, export: from, freeze, imports } = this.#job;
     const { run } = this.#progress;
     const context = new ReadContext({
-      ...{ checkpoint: this.#readable(checkpoint), flow: claimed.flow, run, pageSize, until },
-      ...{ limit: run.limit === undefined ? undefined : left, reading, log: this.log },
+      checkpoint: this.#readable(checkpoint),
+      flow: claimed.flow,
+      run,
+      pageSize,
+      until,
+      limit: run.limit === undefined ? undefined : left,
+      reading,
+      log: this.log,
     });
     return new ExportSource(from, context, { clock, freeze, shared: imports.size > 1, pagesBefore: pages, _runId });
   }
