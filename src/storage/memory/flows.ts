@@ -19,7 +19,7 @@ import { cancelWaiting } from "./runs.ts";
 import { indexAfter, insertSorted } from "./sorted.ts";
 import { type FailureEntry, type MemoryState, listPage, matches, moveDueTime } from "./state.ts";
 import { portionOf } from "./totals/activities.ts";
-import { changeHealth } from "./totals/overview.ts";
+import { reschedule } from "./totals/overview.ts";
 
 /** @see FlowStorage.insertFlow */
 export function insertFlow(state: MemoryState, flow: Flow, { basis, followingDueAt }: FlowHidden): boolean {
@@ -27,7 +27,7 @@ export function insertFlow(state: MemoryState, flow: Flow, { basis, followingDue
   insertSorted(state.flowIds, flow._id);
   const kept = own(flow);
   keepFlow(state, undefined, kept, basis);
-  changeHealth(state, flow._id, { followingDueAt, overdueAt: followingDueAt });
+  reschedule(state, flow._id, followingDueAt);
   state.changes.noteFlow({ change: "flow:created", flow: kept });
   return true;
 }
@@ -58,8 +58,7 @@ export function replaceFlow(state: MemoryState, flow: Flow, change: FlowChange):
     ...optional("nextRunAt", change.reschedule ? nextRunAt : stored.nextRunAt),
   });
   keepFlow(state, stored, next, change.basis);
-  const { followingDueAt } = change;
-  if (change.reschedule) changeHealth(state, flow._id, { followingDueAt, overdueAt: followingDueAt });
+  if (change.reschedule) reschedule(state, flow._id, change.followingDueAt);
   state.changes.noteFlow({ change: "flow:updated", flow: next, previous: stored });
   const canceled = next.disabled ? cancelWaiting(state, flow._id, change.at) : [];
   return { outcome: "replaced", flow: next, canceled: [...canceled, ...followChange(state, stored, next, change.at)] };
@@ -148,7 +147,7 @@ export function rescheduleFlows(state: MemoryState, changes: readonly DueTimeCha
     )
       continue;
     moveDueTime(state, flow, dueAt, basis);
-    changeHealth(state, _flowId, { followingDueAt, overdueAt: followingDueAt });
+    reschedule(state, _flowId, followingDueAt);
   }
 }
 

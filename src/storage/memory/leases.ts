@@ -22,7 +22,7 @@ import { forgetFailure, keepFailures, resolveOfImports, supersede } from "./fail
 import { changePlaces, discardPositions, findPlaces } from "./places.ts";
 import { coalesce, enqueue, importIdsNow, queueRun } from "./runs.ts";
 import { type FlowQueue, type MemoryState, type RunEntry, enabledFlowIds } from "./state.ts";
-import { changeHealth, keepHealth } from "./totals/overview.ts";
+import { healthOf, keepHealth } from "./totals/overview.ts";
 
 /** @see LeaseStorage.claimRun */
 export function claimRun(state: MemoryState, _flowId: string, lease: Lease): ClaimRunResult {
@@ -36,9 +36,8 @@ export function claimRun(state: MemoryState, _flowId: string, lease: Lease): Cla
   const notBefore = notBeforeOf(entry.run);
   if (notBefore !== undefined && notBefore > lease.at) return { notBefore };
   queue.waiting.shift();
-  const { notBefore: _, ...run } = entry.run;
   const at = isoOf(lease.at);
-  entry.run = transitionRun(run, "running", { startedAt: at });
+  entry.run = transitionRun(notBefore === undefined ? entry.run : withoutWait(entry.run), "running", { startedAt: at });
   entry.token = lease.token;
   entry.until = lease.until;
   queue.active = entry;
@@ -46,13 +45,18 @@ export function claimRun(state: MemoryState, _flowId: string, lease: Lease): Cla
   const started = Object.freeze({ ...flow, lastExecutedAt: at });
   state.flows.set(_flowId, started);
   state.changes.noteRun("started", entry);
-  changeHealth(state, _flowId, { overdueAt: state.health.get(_flowId)?.followingDueAt });
+  const health = healthOf(state, _flowId);
+  health.overdueAt = health.followingDueAt;
   return claimed(state, entry, started);
 }
 
 function claimed(state: MemoryState, entry: RunEntry, flow: Flow): ClaimedRun {
   const { run, commits } = entry;
   return { run, flow, commits, ...optional("position", entry.position), places: findPlaces(state, flow._id) };
+}
+
+function withoutWait({ notBefore: _, ...run }: Run): Run {
+  return run;
 }
 
 function notBeforeOf({ notBefore }: Run): number | undefined {

@@ -15,7 +15,7 @@ import {
   matches,
   moveDueTime,
 } from "./state.ts";
-import { changeHealth } from "./totals/overview.ts";
+import { healthOf } from "./totals/overview.ts";
 
 /** @see RunStorage.queueRun */
 export function queueRun(state: MemoryState, start: RunStart, limits: { readonly maxQueued: number }): QueueRunResult {
@@ -64,7 +64,7 @@ export function queueDue(state: MemoryState, tick: Tick, rule: OverlapRule): Que
   const flow = state.flows.get(tick._flowId);
   if (flow === undefined || flow.disabled || flow.nextRunAt !== isoOf(tick.dueAt)) return { outcome: "taken" };
   const moved = moveDueTime(state, flow, tick.nextDueAt, tick.basis);
-  changeHealth(state, flow._id, { followingDueAt: tick.followingDueAt });
+  healthOf(state, flow._id).followingDueAt = tick.followingDueAt;
   if (tick.start === undefined) return { outcome: "passed" };
   const inTheWay = overlap(state, tick.start, rule);
   if (inTheWay !== undefined) return inTheWay;

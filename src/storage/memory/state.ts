@@ -205,8 +205,11 @@ export function moveDueTime(state: MemoryState, flow: Flow, dueAt: number | unde
   if (flow.nextRunAt !== undefined) state.due.remove(Date.parse(flow.nextRunAt), flow._id);
   if (dueAt !== undefined) state.due.add(dueAt, flow._id);
   if (basis !== undefined) state.bases.set(flow._id, basis);
-  const { nextRunAt: _, ...rest } = flow;
-  const moved = Object.freeze(dueAt === undefined ? rest : { ...rest, nextRunAt: isoOf(dueAt) });
+  const moved = Object.freeze(dueAt === undefined ? neverDue(flow) : { ...flow, nextRunAt: isoOf(dueAt) });
   state.flows.set(flow._id, moved);
   return moved;
+}
+
+function neverDue({ nextRunAt: _, ...flow }: Flow): Flow {
+  return flow;
 }

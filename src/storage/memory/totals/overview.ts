@@ -4,29 +4,38 @@ import { isoOf, optional } from "../../documents.ts";
 import type { OverviewQuery } from "../../storage.ts";
 import type { MemoryState } from "../state.ts";
 
-/** How a flow does. Instants are epoch milliseconds. */
+/** How a flow does. Instants are epoch milliseconds. Changed in place: each run does so three times. */
 export interface FlowHealth {
   /** Since when it fails. */
-  readonly failingSince?: number | undefined;
+  failingSince: number | undefined;
   /** The due time after `nextRunAt`. */
-  readonly followingDueAt?: number | undefined;
+  followingDueAt: number | undefined;
   /** From when on it is overdue. */
-  readonly overdueAt?: number | undefined;
+  overdueAt: number | undefined;
 }
 
-/** Changes what is known of a flow. */
-export function changeHealth(state: MemoryState, _flowId: string, change: FlowHealth): void {
-  state.health.set(_flowId, { ...state.health.get(_flowId), ...change });
+/** What is known of a flow, to be changed. */
+export function healthOf(state: MemoryState, _flowId: string): FlowHealth {
+  let health = state.health.get(_flowId);
+  if (health === undefined) {
+    health = { failingSince: undefined, followingDueAt: undefined, overdueAt: undefined };
+    state.health.set(_flowId, health);
+  }
+  return health;
+}
+
+/** A flow's schedule, or its next due time, is another one. */
+export function reschedule(state: MemoryState, _flowId: string, followingDueAt: number | undefined): void {
+  const health = healthOf(state, _flowId);
+  health.followingDueAt = health.overdueAt = followingDueAt;
 }
 
 /** A run of the flow ended. */
 export function keepHealth(state: MemoryState, run: Run): void {
   if (!showsHealth(run) || run.endedAt === undefined) return;
-  const { failingSince } = state.health.get(run._flowId) ?? {};
-  if (run.status === "failed" && failingSince === undefined)
-    changeHealth(state, run._flowId, { failingSince: Date.parse(run.endedAt) });
-  if (run.status === "completed" && failingSince !== undefined)
-    changeHealth(state, run._flowId, { failingSince: undefined });
+  const health = healthOf(state, run._flowId);
+  if (run.status === "failed") health.failingSince ??= Date.parse(run.endedAt);
+  if (run.status === "completed") health.failingSince = undefined;
 }
 
 /** @see OverviewStorage.overview */
