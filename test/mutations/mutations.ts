@@ -288,8 +288,8 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a process saves no hour that others may have added up",
     file: "src/scheduler/statistics/statistics-writer.ts",
-    find: "(isSaved || endedMs >= lateMs)",
-    replace: "isSaved",
+    find: "endedMs >= lateMs || !isUnsaved(growing)",
+    replace: "!isUnsaved(growing)",
     tests: ["test/scheduler/statistics.test.ts"],
   },
   {
@@ -326,7 +326,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "the scheduler says with each due time which one follows",
-    file: "src/scheduler/timetable/timetable.ts",
+    file: "src/scheduler/timetable/due-runs.ts",
     find: "cron.next(nextDueAt);",
     replace: "undefined;",
     tests: ["test/scheduler/overview.test.ts"],
@@ -832,8 +832,22 @@ export const mutations: readonly Mutation[] = [
     tests: [memoryStorage],
   },
   {
-    promise: "any number of missed due times are caught up by one run [3]",
+    promise: "flows that share an expression draw the slots of its H each by its own id",
+    file: "src/scheduler/timetable/due-runs.ts",
+    find: 'schedule.includes("H")',
+    replace: 'schedule.includes("h")',
+    tests: ["test/scheduler/timetable/due-runs.test.ts"],
+  },
+  {
+    promise: "queueing what is due lets other work run after some milliseconds",
     file: "src/scheduler/timetable/timetable.ts",
+    find: "sinceTurn < stretch.flows && !pace.isDue()",
+    replace: "sinceTurn < stretch.flows",
+    tests: ["test/scheduler/timetable/pace.test.ts"],
+  },
+  {
+    promise: "any number of missed due times are caught up by one run [3]",
+    file: "src/scheduler/timetable/due-runs.ts",
     find: "cron.next(isLate ? now : dueAt)",
     replace: "cron.next(stored)",
     tests: ["test/scheduler/timetable/timetable.test.ts"],
@@ -1863,7 +1877,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "a due time that is late by moments is not missed [3]",
-    file: "src/scheduler/timetable/timetable.ts",
+    file: "src/scheduler/timetable/due-runs.ts",
     find: "export const latenessMs = 60_000;",
     replace: "export const latenessMs = 0;",
     tests: ["test/scheduler/timetable/timetable.test.ts"],

@@ -1,23 +1,18 @@
-import { type CancelTimer, type Clock, isAborted } from "../../clock.ts";
-import { basisOf, cronOf } from "../../cron/cron.ts";
+import { type CancelTimer, type Clock, Yielder, isAborted } from "../../clock.ts";
 import type { Emit, SchedulerEvents } from "../../events.ts";
 import type { Flow } from "../../model/flow/flow.ts";
-import { omitUndefined } from "../../model/record/json.ts";
 import type { Run } from "../../model/run.ts";
-import type { OverlapRule, QueueDueResult, Storage, Tick } from "../../storage/storage.ts";
+import type { OverlapRule, QueueDueResult, Storage } from "../../storage/storage.ts";
 import type { Duties } from "../duties.ts";
 import type { Heartbeat } from "../maintenance/heartbeat.ts";
+import { type DueRun, type DueRunRules, DueRuns, placeOf } from "./due-runs.ts";
 import type { ScheduleCheck } from "./schedule-check.ts";
 
 /** Everything a timetable needs. */
-export interface TimetableDeps {
+export interface TimetableDeps extends DueRunRules {
   readonly storage: Pick<Storage, "bell" | "dueFlows" | "nextDueAt" | "queueDue">;
   readonly clock: Clock;
-  /** The zone of flows that name none. */
-  readonly timezone: string;
   readonly rule: OverlapRule;
-  readonly catchUpWindowMs: number;
-  readonly newId: () => string;
   readonly emit: Emit<SchedulerEvents>;
   /** Runs of this flow wait: some process is to execute them. */
   readonly wake: (flow: Pick<Run, "_flowId" | "_exportId">) => void;
@@ -31,9 +26,6 @@ export interface TimetableDeps {
 /** The longest the one timer is set for, in milliseconds: a suspended computer or a changed clock costs no more than this. */
 export const maxTimerMs = 30_000;
 
-/** How late the run of a due time may be queued, in milliseconds, before the due time counts as missed. */
-export const latenessMs = 60_000;
-
 /** The duty of looking for what is due, and how long it is claimed for, in milliseconds. */
 const duty = { name: "timetable", lengthMs: 10_000 };
 
@@ -46,8 +38,15 @@ const changedMs = 50;
 /** How late something is, in milliseconds, before a process that does not have the duty queues it. */
 const overdueMs = 10_000;
 
-/** Flows queued in one call; between two of them the process does other work. */
-const sliceSize = 100;
+/** Flows queued in one call. */
+const sliceSize = 250;
+
+/**
+ * How long a round queues flows, in milliseconds, and how many, before the process does other work. What is queued runs
+ * meanwhile, for a shorter time in each turn of the event loop: so that many flows that are due at once are queued on
+ * time first, and the first of them begin at once.
+ */
+const stretch = { ms: 12, flows: 2_000 };
 
 /** How long after a round that failed the next one follows, in milliseconds. */
 const retryMs = 1_000;
@@ -168,13 +167,19 @@ export class Timetable {
   // Resolves with the next due time after `until`.
   async #queueUntil(until: number, now: number, signal: AbortSignal): Promise<number> {
     const { clock, storage } = this.#deps;
+    const dueRuns = new DueRuns(now, this.#deps);
+    const pace = new Yielder(clock, stretch.ms);
     let last: Flow | undefined;
+    let sinceTurn = 0;
     for (let size = sliceSize; size === sliceSize && !isAborted(signal);) {
       const flows = await storage.dueFlows(until, sliceSize, last === undefined ? undefined : placeOf(last));
       size = flows.length;
-      if (size > 0 && !isAborted(signal)) await this.#queueSlice(flows, now);
+      if (size > 0 && !isAborted(signal)) await this.#queueSlice(flows, dueRuns);
       last = flows.at(-1) ?? last;
-      if (size === sliceSize) await clock.yieldToEventLoop();
+      sinceTurn += size;
+      if (size < sliceSize || (sinceTurn < stretch.flows && !pace.isDue())) continue;
+      sinceTurn = 0;
+      await pace.yield();
     }
     const next = await storage.nextDueAt();
     // Some flows stay due, for a process that can read their schedules.
@@ -187,83 +192,44 @@ export class Timetable {
     return flow === undefined ? Infinity : placeOf(flow).dueAt;
   }
 
-  async #queueSlice(flows: readonly Flow[], now: number): Promise<void> {
-    const dueRuns = flows.flatMap((flow) => this.#dueRunOrNone(flow, now) ?? []);
-    if (dueRuns.length === 0) return;
-    const results = await this.#deps.storage.queueDue(
-      dueRuns.map(({ tick }) => tick),
-      this.#deps.rule,
+  async #queueSlice(flows: readonly Flow[], dueRuns: DueRuns): Promise<void> {
+    const dues: DueRun[] = [];
+    for (const flow of flows) {
+      const due = this.#dueRunOrNone(flow, dueRuns);
+      if (due !== undefined) dues.push(due);
+    }
+    if (dues.length === 0) return;
+    const { rule, storage } = this.#deps;
+    const results = await storage.queueDue(
+      dues.map(({ tick }) => tick),
+      rule,
     );
-    for (const [index, result] of results.entries()) {
-      const due = dueRuns[index];
-      if (due !== undefined && result.outcome !== "taken") this.#emitResult(due, result);
+    for (let index = 0; index < results.length; index++) {
+      const [due, result] = [dues[index], results[index]];
+      if (due !== undefined && result !== undefined && result.outcome !== "taken") this.#emitResult(due, result);
     }
   }
 
-  #emitResult({ dueAt: due, flow, missed }: DueRun, result: QueueDueResult): void {
+  #emitResult({ dueAt, flow, missed }: DueRun, result: QueueDueResult): void {
     const { emit, wake } = this.#deps;
-    const dueAt = isoOf(due);
-    const run = runOf(result);
     if (result.outcome === "coalesced") emit("schedule:coalesced", { flow, run: result.run, dueAt });
     if (result.outcome === "skipped") emit("schedule:skipped", { flow, run: result.run, dueAt });
-    if (missed !== undefined)
-      emit("schedule:missed", { flow, dueAt: isoOf(missed), ...(run === undefined ? {} : { run }) });
+    const run = runOf(result);
+    if (missed !== undefined) emit("schedule:missed", { flow, dueAt: missed, ...(run === undefined ? {} : { run }) });
     if (result.outcome !== "queued") return;
     emit("run:queued", { run: result.run });
     wake(result.run);
   }
 
   // A schedule that cannot be read here stays due for a process that can, and keeps no other flow from running.
-  #dueRunOrNone(flow: Flow, now: number): DueRun | undefined {
+  #dueRunOrNone(flow: Flow, dueRuns: DueRuns): DueRun | undefined {
     try {
-      return this.#dueRun(flow, now);
+      return dueRuns.of(flow);
     } catch (error) {
       this.#deps.check.reportUnreadable(flow, error);
       return undefined;
     }
   }
-
-  #dueRun(flow: Flow, now: number): DueRun {
-    const { catchUpWindowMs, newId, timezone } = this.#deps;
-    const schedule = [flow.schedule ?? "", flow.timezone ?? timezone, flow._id] as const;
-    const cron = cronOf(...schedule);
-    const basis = basisOf(...schedule);
-    const stored = placeOf(flow).dueAt;
-    const isLate = now - stored > latenessMs;
-    const dueAt = isLate ? (cron.latest(now, stored) ?? stored) : stored;
-    const isMissed = now - dueAt > latenessMs;
-    const missed = isMissed ? dueAt : isLate ? cron.latest(dueAt - 1, stored) : undefined;
-    const nextDueAt = cron.next(isLate ? now : dueAt);
-    const followingDueAt = nextDueAt === undefined ? undefined : cron.next(nextDueAt);
-    const tick = { _flowId: flow._id, dueAt: stored, nextDueAt, followingDueAt, ...omitUndefined({ basis }) };
-    if (isMissed && now - dueAt > catchUpWindowMs) return { flow, tick, dueAt, missed };
-    const start = {
-      _id: newId(),
-      _flowId: flow._id,
-      trigger: isMissed ? ("catch-up" as const) : ("schedule" as const),
-      queuedAt: isoOf(now),
-      dueAt: isoOf(dueAt),
-    };
-    return { flow, tick: { ...tick, start }, dueAt, missed };
-  }
-}
-
-/** What a due flow is to become. */
-interface DueRun {
-  readonly flow: Flow;
-  readonly tick: Tick;
-  /** The due time the run is for: the newest one, if several have passed. */
-  readonly dueAt: number;
-  /** The newest due time that was missed, if any was. */
-  readonly missed: number | undefined;
-}
-
-function placeOf({ _id, nextRunAt = "" }: Flow): { readonly dueAt: number; readonly _flowId: string } {
-  return { dueAt: Date.parse(nextRunAt), _flowId: _id };
-}
-
-function isoOf(at: number): string {
-  return new Date(at).toISOString();
 }
 
 function runOf(result: QueueDueResult): Run | undefined {
