@@ -1,5 +1,4 @@
 import { type RecordIdentity, idempotencyKey } from "../../model/record/idempotency-key.ts";
-import { haveRepeats } from "./repeats.ts";
 
 /** What identifies the records of one page; `position` is a record's place in the page. Made by the source. */
 export interface PageKeys {
@@ -51,7 +50,7 @@ export class Batch {
 
   /** Whether two of the records have the same key. */
   get repeats(): boolean {
-    return (this.#repeats ??= this.keys.mayRepeat === true && this.size > 1 && haveRepeats(this.#allKeys()));
+    return (this.#repeats ??= this.keys.mayRepeat === true && this.size > 1 && this.#distinctKeys() < this.size);
   }
 
   /** Where `records[index]` stands in the page. */
@@ -127,14 +126,10 @@ export class Batch {
     return new Batch(this.#page, this.keys, { mutable: this.mutable, ...part });
   }
 
-  #allKeys(): readonly string[] {
-    const { keyOf, own } = this.keys;
-    const keys = new Array<string>(this.size);
-    for (let index = 0; index < this.size; index++) {
-      const position = this.positionOf(index);
-      keys[index] = own?.[position] ?? keyOf(position);
-    }
-    return keys;
+  #distinctKeys(): number {
+    const keys = new Set<string>();
+    for (let index = 0; index < this.size; index++) keys.add(this.keyOf(index));
+    return keys.size;
   }
 }
 

@@ -24,7 +24,7 @@ export function tableOf(work, measured) {
     contender.guarantee,
   ]);
   const rule = head.map((_, index) => (index > 0 && index < head.length - 1 ? "--:" : "---"));
-  return [captionOf(measured), "", ...[head, rule, ...rows].map((cells) => `| ${cells.join(" | ")} |`)];
+  return [captionOf(work, measured), "", ...[head, rule, ...rows].map((cells) => `| ${cells.join(" | ")} |`)];
 }
 
 /** What was to be reached, and what was: `work.goals` are `{ text, atLeast? or atMost?, value(medians by name) }`. */
@@ -40,12 +40,12 @@ export function goalsOf(work, measured) {
   return lines.length === 0 ? [] : ["", ...lines];
 }
 
-function captionOf(measured) {
+function captionOf(work, measured) {
   const samples = measured.flatMap((each) => each.samples);
   const loads = samples.map(({ load }) => load);
   const counts = measured.map((each) => each.samples.length);
   const [fewest, most] = [Math.min(...counts), Math.max(...counts)];
-  const versions = packageVersions(measured.flatMap(({ contender }) => contender.modules ?? []));
+  const versions = packageVersions(work.packages ?? measured.flatMap(({ contender }) => contender.modules ?? []));
   return (
     `Node ${process.version.slice(1)}, ${cpus().length} cores of ${cpus()[0]?.model ?? "?"}, load ` +
     `${text(Math.min(...loads))} to ${text(Math.max(...loads))}, ${text(median(loads))} at the median; medians of ` +

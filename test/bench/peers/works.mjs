@@ -1,9 +1,18 @@
 /** Every piece of work, by the name of its file in `works/`, in the order of docs/benchmarks.md. */
-export const allWorks = ["records", "engine", "durable-runs", "timetable", "start"];
+export const allWorks = [
+  "records",
+  "csv-to-sqlite",
+  "http-to-postgres",
+  "engine",
+  "durable-runs",
+  "accept",
+  "timetable",
+  "start",
+];
 
 /**
  * A piece of work: `{ title, prepare(folder) → { value, close? }, contenders, verify?(value, contender), cost(figures),
- * columns, goals? }`. `value` is JSON and reaches every child, with `out`, a folder that is empty for each sample. A
+ * columns, goals?, packages? }`. `value` is JSON and reaches every child, with `out`, a folder that is empty for each sample. A
  * contender is `{ name, guarantee, run(value) → figures?, modules?, role?, flags?, missing?(value) }`: `modules` are loaded
  * before the clock starts, `flags` are V8's.
  */
