@@ -5,6 +5,7 @@ export const allWorks = [
   "http-to-postgres",
   "engine",
   "durable-runs",
+  "several-processes",
   "accept",
   "timetable",
   "start",
