@@ -102,6 +102,19 @@ const settings = [
   { words: "two processes, 50 at once each", processes: 2, concurrency: 50 },
 ];
 
+/** What an engine is made of. */
+const packages = {
+  "poundlock, memory": [],
+  "poundlock, SQLite": ["poundlock/storage/sqlite", "libsql"],
+  "poundlock, PostgreSQL": ["poundlock/storage/postgres", "pg"],
+  "BullMQ, every second": ["bullmq"],
+  "BullMQ, always": ["bullmq"],
+  "graphile-worker": ["graphile-worker"],
+  "graphile-worker, named queues": ["graphile-worker"],
+  "pg-boss": ["pg-boss"],
+  "pg-boss, key_strict_fifo": ["pg-boss"],
+};
+
 const isShared = (engine) => !/memory|SQLite/.test(engine);
 
 function contendersOf({ words, ...setting }) {
@@ -110,7 +123,7 @@ function contendersOf({ words, ...setting }) {
     .map(({ engine, title, guarantee, missing }) => ({
       name: `${title}, ${words}`,
       ...(engine.startsWith("poundlock") ? {} : { role: "peer" }),
-      ...{ guarantee, missing },
+      ...{ guarantee, missing, modules: packages[engine] },
       run: (value) => measured(engine, value, setting),
     }));
 }
@@ -119,10 +132,44 @@ function contendersOf({ words, ...setting }) {
 const manyFlows = ["SQLite", "PostgreSQL"].map((kind) => ({
   name: `**poundlock**, ${kind}, 20,000 flows, 50 at once`,
   guarantee: `${flowInOrder}; synced`,
+  modules: packages[`poundlock, ${kind}`],
   run: (value) => measured(`poundlock, ${kind}`, value, { processes: 1, concurrency: 50, flows: runs }),
 }));
 
+const shared = (words) => `**poundlock**, PostgreSQL, ${words}`;
+const [once, often, twice] = settings.map(({ words }) => words);
+const strict = "pg-boss, `key_strict_fifo`";
+
+/** How many times as fast one is as another one. */
+const faster = (text, one, other, atLeast) => ({
+  ...{ text, atLeast },
+  value: (by) => by(other).wallMs / by(one).wallMs,
+});
+
+const cpuOf = ({ cpuMs, serverMs = 0 }) => cpuMs + serverMs;
+
+const goals = [
+  faster(`50 at once, × graphile-worker`, shared(once), `graphile-worker, local queue, ${once}`, 1.2),
+  faster(`50 at once, × its queues`, shared(once), `graphile-worker, a queue for each flow, ${once}`, 4.5),
+  faster(`200 at once, × graphile-worker`, shared(often), `graphile-worker, local queue, ${often}`, 1.7),
+  faster(`200 at once, × its queues`, shared(often), `graphile-worker, a queue for each flow, ${often}`, 6),
+  faster(`200 at once, × pg-boss in order`, shared(often), `${strict}, ${often}`, 0.7),
+  faster(`two processes, × pg-boss in order`, shared(twice), `${strict}, ${twice}`, 0.95),
+  {
+    text: "CPU of processes and server, × pg-boss in order",
+    atMost: 1.25,
+    value: (by) => cpuOf(by(shared(once))) / cpuOf(by(`${strict}, ${once}`)),
+  },
+  { text: "round trips a run, 50 at once", atMost: 0.1, value: (by) => by(shared(once)).trips / runs },
+  {
+    text: "SQLite, runs/s",
+    atLeast: 5_000,
+    value: (by) => (runs / by(`**poundlock**, SQLite (FULL), ${once}`).wallMs) * 1_000,
+  },
+];
+
 export default {
+  goals,
   title: "Durable runs: 20,000 empty runs of 500 flows",
   async prepare(folder) {
     const postgres = await postgresServer();
@@ -143,7 +190,7 @@ export default {
     };
   },
   contenders: [...settings.flatMap(contendersOf), ...manyFlows],
-  cost: ({ cpuMs, serverMs = 0 }) => cpuMs + serverMs,
+  cost: cpuOf,
   columns: [
     { title: "runs/s", value: ({ wallMs }) => (runs / wallMs) * 1_000 },
     { title: "µs of CPU a run, processes", value: ({ cpuMs }) => (cpuMs / runs) * 1_000 },
