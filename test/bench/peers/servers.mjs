@@ -3,10 +3,11 @@ import { readFile } from "node:fs/promises";
 import { readFileSync, readdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { startPostgres } from "../../support/postgres-server.ts";
 
 /** A PostgreSQL with its settings as they come: every commit waits for the disk. */
 export async function postgresServer() {
+  // Node 20 reads no TypeScript, so this is for the first process, which is started with tsx, and not for those measured.
+  const { startPostgres } = await import("../../support/postgres-server.ts");
   const server = await startPostgres([]);
   const [pid] = (await readFile(join(server.folder, "postmaster.pid"), "utf8")).split("\n");
   const url = `postgres://postgres:postgres@127.0.0.1:${server.port}/postgres`;
