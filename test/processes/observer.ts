@@ -86,17 +86,6 @@ export class Observer {
     return rows.length;
   }
 
-  async look(): Promise<unknown> {
-    return [
-      (await this.#pool.query("select * from poundlock.duties")).rows,
-      (
-        await this.#pool.query(
-          "select application_name, state, wait_event, left(query, 80) q, clock_timestamp() - xact_start as age from pg_stat_activity where application_name like 'worker%' and state <> 'idle'",
-        )
-      ).rows,
-      (await this.#pool.query("select clock_timestamp()")).rows,
-    ];
-  }
   async execute(sql: string): Promise<void> {
     await this.#pool.query(sql);
   }

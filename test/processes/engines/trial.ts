@@ -13,10 +13,9 @@ import { PostgresStorage } from "../../../src/storage/postgres/postgres-storage.
 import { Chance } from "../../support/chance.ts";
 import { type PostgresServer, connectionTo, startPostgres } from "../../support/postgres-server.ts";
 import { type RedisServer, sent, startRedis } from "../../support/redis-server.ts";
-import { noteStopped, overlapsIn } from "../flow-file.ts";
-import { recordsPerRun } from "../numbers.ts";
+import { noteStopped } from "../flow-file.ts";
 import { Observer } from "../observer.ts";
-import { countsOf, queued, sumOf, until } from "../trials.ts";
+import { type Outcome, drained, outcomeOf, strikeAll, until } from "../trials.ts";
 import type { EngineName, WorkerReport, WorkerSetting } from "./settings.ts";
 import { executorOf } from "./worker.ts";
 
@@ -36,19 +35,9 @@ export interface TrialOptions {
 }
 
 /** What came of it. */
-export interface TrialResult {
-  readonly runs: number;
-  readonly records: number;
-  /** Records that are in no file. */
-  readonly lost: number;
-  /** Records that came before an earlier one of their flow. */
-  readonly outOfOrder: number;
-  readonly repeated: number;
-  /** Runs that nobody ended within two minutes after the last fault. */
+export interface TrialResult extends Outcome {
+  /** Runs that nobody ended within 90 seconds after the last fault. */
   readonly stuck: number;
-  readonly failed: number;
-  /** Two active runs of a flow, or two processes that wrote for one. */
-  readonly atOnce: readonly string[];
   readonly unhandled: readonly string[];
   readonly leasesLost: number;
   /** Of each process that was killed or stopped: how long, in milliseconds, until none of its runs was its any more. */
@@ -144,16 +133,14 @@ class Trial {
 
   async #strikeAll(scheduler: Scheduler): Promise<TrialResult> {
     for (let n = 0; n < workersAtOnce; n++) await this.#startWorker();
-    let struck = 0;
-    const queueing = this.#queue(scheduler, () => struck >= this.#options.faults);
-    // Also if a fault is not over in time, and nobody awaits it any more.
-    queueing.catch(() => undefined);
-    for (; struck < this.#options.faults; struck++) {
-      await this.#untilMoved();
-      await this.#strike();
-    }
-    const asked = await queueing;
-    const stuck = await this.#drained();
+    const { faults, runs } = this.#options;
+    const asked = await strikeAll({
+      ...{ scheduler, observer: this.#observer, faults, mostWaiting, flowIds: this.#flowIds() },
+      ...{ runsOfEach: runs, between: 30 },
+      completed: () => this.#reports.filter(({ what }) => what === "completed").length,
+      strike: () => this.#strike(),
+    });
+    const stuck = await drained(this.#observer);
     await Promise.all(this.#workers.map((worker) => worker.stop()));
     return this.#result(asked, stuck);
   }
@@ -242,30 +229,6 @@ class Trial {
     return scheduler;
   }
 
-  async #queue(scheduler: Scheduler, isOver: () => boolean): Promise<number> {
-    let asked = 0;
-    while (asked < this.#options.runs || !isOver()) {
-      await Promise.all(this.#flowIds().map((_id) => queued(scheduler, _id)));
-      asked++;
-      await until("workers keep up", async () => ((await this.#observer.unended()) ?? mostWaiting) < mostWaiting);
-    }
-    return asked;
-  }
-
-  /** Until some more runs have ended, so that each fault meets processes at work. */
-  async #untilMoved(): Promise<void> {
-    const completed = () => this.#reports.filter(({ what }) => what === "completed").length;
-    const before = completed();
-    await until("runs end", () => completed() >= before + 30);
-  }
-
-  async #drained(): Promise<number> {
-    const end = Date.now() + 120_000;
-    let left = await this.#observer.unended();
-    for (; left !== 0 && Date.now() < end; left = await this.#observer.unended()) await pause(50);
-    return left ?? -1;
-  }
-
   #setting(name: string): WorkerSetting {
     const { folder, postgres, redis } = this.#place;
     const { engine } = this.#options;
@@ -283,17 +246,10 @@ class Trial {
   }
 
   async #result(asked: number, stuck: number): Promise<TrialResult> {
-    const statuses = await this.#observer.statuses();
-    // A run that goes on elsewhere yields as many pages as one that begins there: more may come than were asked for.
-    const unread = (records: number) => Math.max(0, asked * recordsPerRun - records);
-    const all = this.#flowIds().map((_id) => countsOf(this.#place.folder, _id));
-    const sum = sumOf(all.map((one) => ({ ...one, lost: one.lost + unread(one.records + one.lost) })));
     const reports = (what: WorkerReport["what"]) => this.#reports.filter((report) => report.what === what);
     return {
-      runs: statuses.filter((status) => status === "completed").length,
-      ...{ ...sum, stuck },
-      failed: statuses.filter((status) => status === "failed" || status === "canceled").length,
-      atOnce: [...this.#observer.violations, ...overlapsIn(this.#place.folder)],
+      ...(await outcomeOf(this.#observer, { asked, folder: this.#place.folder, flowIds: this.#flowIds() })),
+      stuck,
       unhandled: reports("unhandled").map((report) => ("message" in report ? report.message : "")),
       leasesLost: reports("lost").length,
       takenOverMs: this.#takenOverMs,

@@ -9,10 +9,9 @@ import { Chance } from "../../support/chance.ts";
 import { HostProcess, type Program } from "../child-process.ts";
 import { Cluster } from "./cluster.ts";
 import type { Fault } from "./faults.ts";
-import { noteStopped, overlapsIn } from "../flow-file.ts";
-import { recordsPerRun } from "../numbers.ts";
+import { noteStopped } from "../flow-file.ts";
 import { Observer } from "../observer.ts";
-import { countsOf, queued, sumOf, until } from "../trials.ts";
+import { type Outcome, drained, outcomeOf, strikeAll, until } from "../trials.ts";
 import type { WorkerReport, WorkerSetting } from "./settings.ts";
 
 /** How much is done while faults happen. */
@@ -27,21 +26,10 @@ export interface TrialOptions {
 }
 
 /** What came of it. */
-export interface TrialResult {
+export interface TrialResult extends Outcome {
   readonly faults: number;
-  readonly runs: number;
-  readonly records: number;
-  /** Records that are not in the files of their flows. */
-  readonly lost: number;
-  /** Records that came before an earlier one of their flow. */
-  readonly outOfOrder: number;
-  /** Records that came again. */
-  readonly repeated: number;
   /** Runs that no worker ended within 90 seconds after the last fault. */
   readonly stuck: number;
-  readonly failed: number;
-  /** What nobody may see: two active runs of a flow, two processes that write for a flow. */
-  readonly atOnce: readonly string[];
   readonly unhandled: readonly string[];
   /** Runs that were taken for those of a dead process. */
   readonly reclaimed: number;
@@ -167,26 +155,22 @@ export class Trial {
   }
 
   async #strikeAll(scheduler: Scheduler): Promise<TrialResult> {
-    const { fault, faults } = this.#options;
+    const { fault, faults, flows, runs } = this.#options;
     for (let n = 0; n < workersAtOnce; n++) this.workers.push(await this.#startWorker(exportIds));
-    let struck = 0;
-    const queueing = this.#queue(scheduler, () => struck === faults);
-    // Also if a fault is not over in time, and nobody awaits it any more.
-    queueing.catch(() => undefined);
-    while (struck < faults) {
-      await this.#untilMoved();
-      await fault.strike(this, this.#chance);
-      struck++;
-    }
-    const asked = await queueing;
+    const asked = await strikeAll({
+      ...{ scheduler, observer: this.#observer, faults, mostWaiting, flowIds: this.#flowIds() },
+      ...{ runsOfEach: Math.ceil(runs / flows), between: 50 },
+      completed: () => this.#reports("completed").length,
+      strike: () => fault.strike(this, this.#chance),
+    });
     // What a deploy took away comes back with the next one.
     const [first] = this.workers;
     if (first !== undefined && this.workers.every(({ exportIds: has }) => has.length < exportIds.length))
       await this.redeploy(first, exportIds);
-    const stuck = await this.#drained();
+    const stuck = await drained(this.#observer);
     for (const { process } of this.workers) process.send("SIGTERM");
     await Promise.all(this.workers.map(({ process }) => process.ended));
-    return this.#result(struck, asked, stuck);
+    return this.#result(asked, stuck);
   }
 
   async #queueOf(storage: PostgresStorage): Promise<Scheduler> {
@@ -208,35 +192,6 @@ export class Trial {
     });
     await scheduler.start();
     return scheduler;
-  }
-
-  /** Runs of all flows, again and again; how many there are at least. */
-  async #queue(scheduler: Scheduler, isOver: () => boolean): Promise<number> {
-    const flowIds = this.#flowIds();
-    let asked = 0;
-    while (asked < this.#options.runs || !isOver()) {
-      for (let at = 0; at < flowIds.length; at += 50)
-        await Promise.all(flowIds.slice(at, at + 50).map((_id) => queued(scheduler, _id)));
-      asked += flowIds.length;
-      await until("workers keep up", async () => ((await this.#observer.unended()) ?? mostWaiting) < mostWaiting);
-    }
-    return asked;
-  }
-
-  /** Until some more runs have ended, so that each fault meets workers at work. */
-  async #untilMoved(): Promise<void> {
-    const before = this.#reports("completed").length;
-    await until("runs complete", () => this.#reports("completed").length >= before + 50);
-  }
-
-  /** Runs that nobody has ended after a while. */
-  async #drained(): Promise<number> {
-    let left: number | undefined;
-    await until("all runs end", async () => {
-      left = await this.#observer.unended();
-      return left === 0;
-    }).catch(() => undefined);
-    return left ?? -1;
   }
 
   async #startWorker(has: readonly string[]): Promise<Worker> {
@@ -269,15 +224,10 @@ export class Trial {
     return Array.from({ length: this.#options.flows }, (_, index) => `flow-${index}`);
   }
 
-  async #result(faults: number, asked: number, stuck: number): Promise<TrialResult> {
-    const statuses = await this.#observer.statuses();
-    const sum = sumOf(this.#flowIds().map((_id) => countsOf(this.#folder, _id)));
-    const completed = statuses.filter((status) => status === "completed").length;
-    const unread = Math.max(0, asked * recordsPerRun - sum.records);
+  async #result(asked: number, stuck: number): Promise<TrialResult> {
     return {
-      ...{ ...sum, faults, runs: completed, lost: sum.lost + unread, stuck },
-      failed: statuses.filter((status) => status === "failed" || status === "canceled").length,
-      atOnce: [...this.#observer.violations, ...overlapsIn(this.#folder)],
+      ...(await outcomeOf(this.#observer, { asked, folder: this.#folder, flowIds: this.#flowIds() })),
+      ...{ faults: this.#options.faults, stuck },
       unhandled: this.#reports("unhandled").map(({ message }) => message),
       reclaimed: await this.#observer.reclaimed(),
       leasesLost: this.#reports("lost").length,
