@@ -55,4 +55,6 @@ async function work(setting: WorkerSetting): Promise<void> {
   process.off("disconnect", end).disconnect();
 }
 
-if (process.argv[2] !== undefined) await work(JSON.parse(process.argv[2]) as WorkerSetting);
+// The trial loads this file, too, for `executorOf`, and has arguments of its own.
+const [, , setting] = process.argv;
+if (process.send !== undefined && setting?.startsWith("{") === true) await work(JSON.parse(setting) as WorkerSetting);
