@@ -5,6 +5,9 @@ import type { AlertSource } from "./options.ts";
 /** Runs that are looked at, at most: as many as are kept of a flow by default. */
 const mostRuns = 1_000;
 
+/** Runs read at once, at most. */
+const mostAtOnce = 100;
+
 /** The runs of a flow that have failed in a row. */
 export interface FailedRuns {
   readonly count: number;
@@ -24,7 +27,9 @@ export async function failedRuns(
   let last: Run | undefined;
   const result = (isExact: boolean): FailedRuns => ({ count, isExact, ...(last === undefined ? {} : { last }) });
   for (let after: string | undefined; ;) {
-    const page = await scheduler.listRuns({ _flowId, ...(after === undefined ? {} : { after }) });
+    // Mostly they are the newest ones, or nearly so.
+    const limit = after === undefined ? Math.min(mostAtOnce, enough * 2) : mostAtOnce;
+    const page = await scheduler.listRuns({ _flowId, limit, ...(after === undefined ? {} : { after }) });
     for (const run of page.items) {
       if (!showsHealth(run) || (run.status !== "failed" && run.status !== "completed")) continue;
       if (run.status === "completed" || (run.endedAt ?? "") < since) return result(true);

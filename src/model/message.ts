@@ -1,5 +1,6 @@
 import { inspect, types } from "node:util";
 import { formatValue } from "./record/json.ts";
+import { isStorable } from "./validate.ts";
 
 /** Characters of a message, at most. */
 export const longestMessage = 2_000;
@@ -42,11 +43,6 @@ export function storableText(text: string, longest: number): string {
   const cut = `${text.slice(0, longest - 1).replace(/[\uD800-\uDBFF]$/, "")}…`.replace(/[\0\p{Surrogate}]/gu, "\uFFFD");
   // A slice keeps the whole string alive, which may be megabytes that a destination sent.
   return Buffer.from(cut).toString();
-}
-
-// A look for each character that matters costs less than one expression for all of them.
-function isStorable(text: string & { isWellFormed?: () => boolean }): boolean {
-  return text.isWellFormed?.() === true && !text.includes("\0");
 }
 
 function describe(error: unknown, seen: Set<unknown>, depth: number): string {

@@ -1,5 +1,5 @@
 import { isPoundlockError } from "../errors.ts";
-import { unstorable } from "../model/validate.ts";
+import { isStorable } from "../model/validate.ts";
 import type { Step, StepOutcomes, StepResult, TracedScheduler, Tracing } from "./tracing.ts";
 
 /** Characters of an origin. */
@@ -95,7 +95,7 @@ export class Tracer {
 }
 
 function isOrigin(origin: unknown): origin is string {
-  return typeof origin === "string" && origin !== "" && origin.length <= longestOrigin && !unstorable.test(origin);
+  return typeof origin === "string" && origin !== "" && origin.length <= longestOrigin && isStorable(origin);
 }
 
 /** The first few of them that differ. */

@@ -24,8 +24,8 @@ export function isoOf(at: number): string {
 export const mostNames = 6_000;
 export const mostInState = 1_000;
 
-/** How many failures one search looks at: in SQLite about a millisecond. */
-export const mostExamined = 2_000;
+/** How many failures one search looks at: in SQLite one to two milliseconds. */
+export const mostExamined = 1_000;
 
 /**
  * The place in a list that a `next` stands for, or `otherwise` without one.

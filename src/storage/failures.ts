@@ -9,7 +9,7 @@ export interface FailureStorage {
    * In the order they were first stored, at most `limit` or about 16 MB, whatever is less, but one at least. A failure
    * that is there all the while is listed exactly once. A record reads
    * back deeply equal: dates, maps, sets, big integers and bytes (Uint8Array, Buffer) included. A search, by `text` or by
-   * the beginning of a key that many have, looks at 2,000 of those that an index finds at most: then the page may contain
+   * the beginning of a key that many have, looks at 1,000 of those that an index finds at most: then the page may contain
    * fewer than `limit`, `examined` says how many were looked at, and `next` where to go on.
    */
   listFailures(query: FailureQuery): Promise<FailureList>;

@@ -83,6 +83,28 @@ describe("a flow that fails", () => {
     ]);
   });
 
+  test("is looked at by reading few runs: twice as many as the rule says, then a hundred at a time", async () => {
+    const harness = new AlertHarness({ failing: { runs: 3 } });
+    await harness.scheduler.start();
+    const flow = await harness.orders();
+    await harness.fails(flow);
+    const asked: unknown[] = [];
+    const sample = { trigger: "manual", limit: 1, status: "failed", endedAt: isoAt(0) };
+    Object.assign(harness.scheduler, {
+      listRuns: async ({ after, limit }: { after?: string; limit?: number }) => {
+        asked.push([after, limit]);
+        return after === "2" ? { items: [] } : { items: [sample], next: String(asked.length) };
+      },
+    });
+
+    expect((await harness.look()).pages).toEqual([]);
+    expect(asked).toEqual([
+      [undefined, 6],
+      ["1", 100],
+      ["2", 100],
+    ]);
+  });
+
   test("has its integration, its name as it is, and its id in the path as an address has it", async () => {
     const harness = new AlertHarness();
     await harness.scheduler.start();

@@ -21,12 +21,24 @@ export const noonClock: Clock = { ...systemClock, now: () => Date.now() - sinceN
 export const largeCatalog = { exports: { from: emptyPages }, imports: { sink: noOp() } };
 
 /**
- * A file of {@link flowCount} daily flows, none of which is due soon, with {@link runsPerFlow} ended runs each. It is
- * made once for each schema and kept under `.work`. `builtMs` is 0 if it was there.
+ * A file of {@link flowCount} daily flows, none of which is due soon, with {@link runsPerFlow} ended runs each. `builtMs`
+ * is 0 if it was there.
  */
-export async function largeFile(): Promise<{ readonly file: string; readonly builtMs: number }> {
+export function largeFile(): Promise<KeptFile> {
+  return keptFile([flowCount, runsPerFlow], build);
+}
+
+/** A file that is kept for the next time. */
+export interface KeptFile {
+  readonly file: string;
+  /** 0: it was there. */
+  readonly builtMs: number;
+}
+
+/** A file as `build` fills it: made once for each schema and `content`, and kept under `.work`. */
+export async function keptFile(content: unknown, build: (file: string) => Promise<void>): Promise<KeptFile> {
   const folder = resolve(".work/bench-files");
-  const file = join(folder, `${await schemaKey()}.db`);
+  const file = join(folder, `${await keyOf(content)}.db`);
   if ((await stat(file).catch(() => undefined)) !== undefined) return { file, builtMs: 0 };
   await mkdir(folder, { recursive: true });
   const unfinished = await mkdtemp(join(folder, "unfinished-"));
@@ -42,7 +54,7 @@ export async function largeFile(): Promise<{ readonly file: string; readonly bui
 }
 
 /** Another schema is another file. */
-async function schemaKey(): Promise<string> {
+async function keyOf(content: unknown): Promise<string> {
   return inFolder(async (folder) => {
     const file = join(folder, "schema.db");
     await (await SqliteStorage.open(file)).close();
@@ -50,7 +62,7 @@ async function schemaKey(): Promise<string> {
     const rows = database.prepare("select sql from sqlite_master order by name").all();
     database.close();
     return createHash("sha256")
-      .update(JSON.stringify([rows, flowCount, runsPerFlow]))
+      .update(JSON.stringify([rows, content]))
       .digest("hex")
       .slice(0, 16);
   });
@@ -95,7 +107,7 @@ async function makeFlows(file: string): Promise<readonly string[]> {
 // What the storage itself stores of a daily run that has completed, without the million transactions.
 function addRuns(database: SqliteDatabase, _flowIds: readonly string[], round: number): void {
   const insert = database.prepare(
-    `insert into poundlock_runs (id, flow_id, export_id, cause, status, harness, due_at, ended_at, token, lease_until, doc)
+    `insert into poundlock_runs (id, flow_id, export_id, cause, status, stage, due_at, ended_at, token, lease_until, doc)
       values (?, ?, 'from', 'schedule', 'completed', 2, ?, ?, ?, ?, ?)`,
   );
   const day = noon - (runsPerFlow - round) * 86_400_000;

@@ -9,6 +9,7 @@ import { failureCases } from "./failure-cases.ts";
 import { httpCases } from "./http-cases.ts";
 import { readCases } from "./http-read-cases.ts";
 import { type Figures, measureInChild, summary } from "./measure.ts";
+import { pageCases } from "./page-cases.ts";
 import { sqlCases } from "./sql-cases.ts";
 import { tracingCases } from "./tracing-cases.ts";
 
@@ -23,6 +24,7 @@ const cases = [
   ...httpCases,
   ...bodyCases,
   ...dashboardCases,
+  ...pageCases,
   ...connectorCases,
   ...readCases,
   ...sqlCases,

@@ -46,6 +46,28 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/http/polled.test.ts"],
     only: "only the rest",
   },
+  {
+    promise: "a page of a long list is found at its place, however many come before it",
+    file: "src/storage/sqlite/database.ts",
+    find: 'seek: "equation",',
+    replace: 'seek: "range",',
+    tests: ["test/storage/sql/plans.test.ts"],
+    only: "goes on by the index",
+  },
+  {
+    promise: "many reads of one request let other work run in between",
+    file: "src/storage/sqlite/database.ts",
+    find: "while (this.#pace.isDue()) await this.#pace.turn();",
+    replace: "",
+    tests: ["test/storage/sqlite/read-pace.test.ts"],
+  },
+  {
+    promise: "a cause whose counts are read in portions has all its flows",
+    file: "src/storage/sql/totals/cause-rows.ts",
+    find: "flows: one.flows + other.flows,",
+    replace: "",
+    tests: ["test/storage/sql/cause-lists.test.ts"],
+  },
   // ── alerts
   {
     promise: "what may have been sent is sent again as it was, also if the flow has recovered meanwhile",
@@ -86,6 +108,14 @@ export const mutations: readonly Mutation[] = [
     replace: "",
     tests: ["test/alerts/alerts.test.ts"],
     only: "samples and retries",
+  },
+  {
+    promise: "few runs are read to see whether enough have failed",
+    file: "src/alerts/failed-runs.ts",
+    find: "Math.min(mostAtOnce, enough * 2)",
+    replace: "mostAtOnce",
+    tests: ["test/alerts/alerts.test.ts"],
+    only: "reading few runs",
   },
   {
     promise: "no more than a thousand incidents are open at a time",
@@ -265,7 +295,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a search for flows goes on where its portion ended",
     file: "src/storage/sql/search/flow-list.ts",
-    find: "return { ids, next: size < mostInState ? until : (last ?? until) };",
+    find: "return { ids, next: size < mostInState ? until : last };",
     replace: "return { ids, next: undefined };",
     tests: [sqliteStorage],
     only: "search for flows",
@@ -884,8 +914,8 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a page read again after a failure has the number that it had [4.2]",
     file: "src/run/source/export-source.ts",
-    find: "mutable, page: place }",
-    replace: "mutable, page: this.#read }",
+    find: "page: place, mutable",
+    replace: "page: this.#read, mutable",
     tests: ["test/run/pages-and-finish.test.ts"],
   },
   {
@@ -1254,6 +1284,34 @@ export const mutations: readonly Mutation[] = [
     find: "return this.positions?.[index] ?? index;",
     replace: "return index;",
     tests: ["test/run/destination/import-page.test.ts"],
+  },
+  {
+    promise: "states of one record are written in order, also where keys do not ascend",
+    file: "src/run/destination/repeats.ts",
+    find: "if (keys[other - 1] === key) return true;",
+    replace: "",
+    tests: ["test/run/destination/repeats.test.ts"],
+  },
+  {
+    promise: "states of one record are written in order, also where all keys end alike",
+    file: "src/run/destination/repeats.ts",
+    find: "?? new Set(keys).size < keys.length",
+    replace: "?? false",
+    tests: ["test/run/destination/repeats.test.ts"],
+  },
+  {
+    promise: "states of one record that follow each other are written in order",
+    file: "src/run/destination/repeats.ts",
+    find: "key <= before",
+    replace: "key < before",
+    tests: ["test/run/destination/repeats.test.ts"],
+  },
+  {
+    promise: "looking for repeats is linear, whatever the keys are",
+    file: "src/run/destination/repeats.ts",
+    find: "if (--left < 0) return undefined;",
+    replace: "",
+    tests: ["test/run/destination/repeats.test.ts"],
   },
   {
     promise: "an unordered export moves its checkpoint only when the run is through [4.3]",
@@ -2250,7 +2308,7 @@ export const mutations: readonly Mutation[] = [
     find: "if (examined === mostExamined) return",
     replace: "if (examined === Infinity) return",
     tests: [memoryStorage],
-    only: "2,000 failures",
+    only: "1,000 failures",
   },
   {
     promise: "a filter finds no failure by what `redact` hides",

@@ -2,7 +2,7 @@ import type { FlowIssues } from "./flow-issues.ts";
 import { formatValue } from "../record/json.ts";
 import { type JsonObject, readSettings, sameJson } from "./settings.ts";
 import { didYouMean } from "../suggest.ts";
-import { unstorable, v } from "../validate.ts";
+import { isStorable, v } from "../validate.ts";
 
 /** A stored flow: one export linked to one or more imports. Documents are frozen; times are ISO 8601 UTC. */
 export interface Flow {
@@ -128,7 +128,7 @@ const text = (what: string) =>
     v.trim(),
     v.minLength(1, what),
     v.maxLength(255, what),
-    v.check((given) => !unstorable.test(given), `${what}, none of them a NUL or half of a surrogate pair`),
+    v.check((given) => isStorable(given), `${what}, none of them a NUL or half of a surrogate pair`),
   );
 const id = text("a string of 1 to 255 characters");
 const described = <S extends v.GenericSchema>(schema: S, description: string) =>

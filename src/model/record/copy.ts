@@ -18,7 +18,8 @@ export interface FreezeOptions {
 
 /** A frozen copy of the array, with its records frozen. Never throws, whatever the records do. */
 export function freezeRecords(records: readonly unknown[], { freeze, shared = false }: FreezeOptions): FrozenRecords {
-  const copy = records.slice();
+  // A slice of an array that is frozen takes several times as long.
+  const copy = [...records];
   let mutable = false;
   if (freeze) for (const record of copy) mutable = freezeAndSearch(record, shared) || mutable;
   return { records: Object.freeze(copy), mutable };

@@ -1,4 +1,5 @@
 import { type RecordIdentity, idempotencyKey } from "../../model/record/idempotency-key.ts";
+import { haveRepeats } from "./repeats.ts";
 
 /** What identifies the records of one page; `position` is a record's place in the page. Made by the source. */
 export interface PageKeys {
@@ -50,7 +51,7 @@ export class Batch {
 
   /** Whether two of the records have the same key. */
   get repeats(): boolean {
-    return (this.#repeats ??= this.keys.mayRepeat === true && this.size > 1 && this.#distinctKeys() < this.size);
+    return (this.#repeats ??= this.keys.mayRepeat === true && this.size > 1 && haveRepeats(this.#allKeys()));
   }
 
   /** Where `records[index]` stands in the page. */
@@ -126,10 +127,14 @@ export class Batch {
     return new Batch(this.#page, this.keys, { mutable: this.mutable, ...part });
   }
 
-  #distinctKeys(): number {
-    const keys = new Set<string>();
-    for (let index = 0; index < this.size; index++) keys.add(this.keyOf(index));
-    return keys.size;
+  #allKeys(): readonly string[] {
+    const { keyOf, own } = this.keys;
+    const keys = new Array<string>(this.size);
+    for (let index = 0; index < this.size; index++) {
+      const position = this.positionOf(index);
+      keys[index] = own?.[position] ?? keyOf(position);
+    }
+    return keys;
   }
 }
 

@@ -53,12 +53,16 @@ export class ExportSource implements Source {
     const { _runId, pagesBefore } = this.#options;
     const place = pagesBefore + this.#read;
     const defaultKeyOf = (index: number) => `${_runId}/${place}/${index}`;
-    const keys = pageKeys(records, this.#export, { defaultKeyOf, name: `page ${place}` });
-    const found = unreadable === undefined ? records : [...records, ...unreadable.map(({ raw }) => raw)];
-    const all = unreadable === undefined ? keys : withUnreadable(keys, records.length, unreadable);
-    const page: { -readonly [Field in keyof SourcePage]: SourcePage[Field] } = {
-      batch: new Batch(found, { ...all, mutable, page: place }),
-    };
+    const origin = { defaultKeyOf, name: `page ${place}`, page: place, mutable };
+    const keys = pageKeys(records, this.#export, origin);
+    const batch =
+      unreadable === undefined
+        ? new Batch(records, keys)
+        : new Batch(
+            [...records, ...unreadable.map(({ raw }) => raw)],
+            withUnreadable(keys, records.length, unreadable),
+          );
+    const page: { -readonly [Field in keyof SourcePage]: SourcePage[Field] } = { batch };
     if (this.#export.committed !== undefined) page.read = { records, checkpoint, total, unreadable };
     if (checkpoint !== undefined) page.checkpoint = checkpoint;
     if (total !== undefined) page.total = total;

@@ -3,7 +3,7 @@ import type { StandardIssue } from "../../model/host/import.ts";
 import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
 import type { UnreadableRecord } from "../../model/host/page.ts";
-import { isKey, keyForm, longestKey, unstorable } from "../../model/validate.ts";
+import { isKey, isStorable, keyForm, longestKey } from "../../model/validate.ts";
 import type { PageKeys } from "../destination/batch.ts";
 
 /** Where records come from, as far as it says what they are. */
@@ -17,6 +17,10 @@ export interface PagePlace {
   readonly name: string;
   /** Records that are at fault before anything is asked of them. */
   readonly problems?: ReadonlyMap<number, Error>;
+  /** @see PageKeys.page */
+  readonly page?: number;
+  /** @see PageKeys.mutable */
+  readonly mutable?: boolean;
 }
 
 const noProblems: ReadonlyMap<number, Error> = new Map<number, Error>();
@@ -28,27 +32,45 @@ const noProblems: ReadonlyMap<number, Error> = new Map<number, Error>();
 export function pageKeys(records: readonly unknown[], from: Identifying, place: PagePlace): PageKeys {
   const { problems: known = noProblems } = place;
   if (from.key === undefined && from.version === undefined && from.schema === undefined)
-    return { keyOf: place.defaultKeyOf, ...(known.size === 0 ? {} : { problems: known }) };
-  const keys: (string | undefined)[] = [];
+    return keysOf(place, place.defaultKeyOf, known);
+  const keys = new Array<string | undefined>(records.length);
   const versions: (string | number | undefined)[] = [];
-  const problems = new Map(known);
+  let problems: Map<number, Error> | undefined;
   for (let position = 0; position < records.length; position++) {
-    if (known.has(position)) continue;
+    if (known.size > 0 && known.has(position)) continue;
     try {
-      check(records[position], from);
-      if (from.key !== undefined) keys[position] = readKey(from.key(records[position]));
-      if (from.version !== undefined) versions[position] = readVersion(from.version(records[position]));
+      const record = records[position];
+      if (from.schema !== undefined) check(record, from);
+      if (from.key !== undefined) keys[position] = readKey(from.key(record));
+      if (from.version !== undefined) versions[position] = readVersion(from.version(record));
     } catch (error) {
       keys[position] = undefined;
-      problems.set(position, new Error(`${place.name}, record ${position}: ${messageOf(error)}`, { cause: error }));
+      const message = `${place.name}, record ${position}: ${messageOf(error)}`;
+      (problems ??= new Map(known)).set(position, new Error(message, { cause: error }));
     }
   }
-  return {
-    keyOf: (position) => keys[position] ?? place.defaultKeyOf(position),
-    ...(from.key === undefined ? {} : { own: keys, mayRepeat: true }),
-    ...(from.version === undefined ? {} : { versionOf: (position: number) => versions[position] }),
-    ...(problems.size === 0 ? {} : { problems }),
-  };
+  const made = keysOf(place, (position) => keys[position] ?? place.defaultKeyOf(position), problems ?? known);
+  if (from.key !== undefined) {
+    made.own = keys;
+    made.mayRepeat = true;
+  }
+  if (from.version !== undefined) made.versionOf = (position) => versions[position];
+  return made;
+}
+
+type MadeKeys = { -readonly [Field in keyof PageKeys]: PageKeys[Field] };
+
+// Field by field, as every page has them.
+function keysOf(
+  { mutable, page }: PagePlace,
+  keyOf: PageKeys["keyOf"],
+  problems: ReadonlyMap<number, Error>,
+): MadeKeys {
+  const made: MadeKeys = { keyOf };
+  if (problems.size > 0) made.problems = problems;
+  if (page !== undefined) made.page = page;
+  if (mutable !== undefined) made.mutable = mutable;
+  return made;
 }
 
 /**
@@ -114,11 +136,11 @@ function readKey(key: unknown): string {
 }
 
 function readVersion(version: unknown): string | number {
-  if (typeof version === "number" ? Number.isFinite(version) : typeof version === "string" && isStorable(version))
+  if (typeof version === "number" ? Number.isFinite(version) : isVersionText(version))
     return version as string | number;
   throw new TypeError(`version: expected a string, or a finite number, found ${formatValue(version)}`);
 }
 
-function isStorable(text: string): boolean {
-  return text.length <= longestKey && !unstorable.test(text);
+function isVersionText(version: unknown): boolean {
+  return typeof version === "string" && version.length <= longestKey && isStorable(version);
 }

@@ -13,6 +13,7 @@ export const dialect: Dialect = {
   ranged: (column) => beginningOf(column),
   withRoom: " with (fillfactor = 70)",
   inKeyOrder: "",
+  seek: "range",
   changeTables,
   deletionNote,
   numberAfter: (table) => [`select setval(pg_get_serial_sequence('${table}', 'seq'), ?)`],

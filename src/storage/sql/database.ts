@@ -27,6 +27,14 @@ export type TransactionBody<T> = Generator<Statement, T, readonly unknown[]>;
  */
 export type Transaction<T> = () => TransactionBody<T>;
 
+/**
+ * How an index of a column and `seq` finds rows of one value of that column, from one place to another: by an equation and a
+ * range of `seq`, or by ranges of the pair. SQLite uses only the first half of a pair, and so walks through all rows of the
+ * value; with an equation PostgreSQL may walk along `seq` alone until it has found enough, through the whole table if the
+ * value is rare.
+ */
+export type Seek = "equation" | "range";
+
 /** The few things that one SQL database does unlike another, for the statements that all of them share. */
 export interface Dialect {
   /** The type of a column that numbers its rows, ascending, and never again with a number it gave before. */
@@ -47,6 +55,8 @@ export interface Dialect {
   readonly numberAfter: (table: string) => readonly string[];
   /** After the columns of a table that is its primary key and little else: keeps its rows there alone, if it can. */
   readonly inKeyOrder: string;
+  /** How rows of one value are found along `seq`. */
+  readonly seek: Seek;
   /** Statements that make the tables of changes, and what notes there what becomes of runs and flows. */
   readonly changeTables: readonly string[];
   /** Statements after which that a flow was deleted is noted when its row says so, no more when the row is removed. */
@@ -129,31 +139,27 @@ export interface Stretch {
   /** Up to and including this place. @default to the end */
   readonly through?: number | undefined;
   readonly descending: boolean;
+  readonly seek: Seek;
 }
 
-/**
- * The conditions and the order of a list along `seq`, of rows that have the leader's value if there is one. They are such
- * that only an index of both columns is in that order: with an equation, PostgreSQL may walk along `seq` alone until it
- * has found enough, through the whole table if the value is rare.
- */
+/** The conditions and the order of a list along `seq`, of rows that have the leader's value if there is one. */
 export function along(
   leader: Leader | undefined,
-  { seq = "seq", place, through, descending }: Stretch,
+  { seq = "seq", place, through, descending, seek }: Stretch,
 ): { readonly conditions: readonly Condition[]; readonly order: string } {
   const [after, until, direction] = descending ? ["<", ">=", " desc"] : [">", "<=", ""];
-  if (leader === undefined)
-    return {
-      conditions: [
-        [`${seq} ${after} ?`, place],
-        [`${seq} ${until} ?`, through],
-      ],
-      order: `${seq}${direction}`,
-    };
+  const stretch: readonly Condition[] = [
+    [`${seq} ${after} ?`, place],
+    [`${seq} ${until} ?`, through],
+  ];
+  if (leader === undefined) return { conditions: stretch, order: `${seq}${direction}` };
   const [column, value] = leader;
+  const order = `${column}${direction}, ${seq}${direction}`;
+  if (seek === "equation") return { conditions: [[`${column} = ?`, value], ...stretch], order };
   const whole = `(${column}, ${seq})`;
   const begin: Condition =
     place === undefined ? [`${column} ${after}= ?`, value] : [`${whole} ${after} (?, ?)`, value, place];
   const end: Condition =
     through === undefined ? [`${column} ${until} ?`, value] : [`${whole} ${until} (?, ?)`, value, through];
-  return { conditions: [end, begin], order: `${column}${direction}, ${seq}${direction}` };
+  return { conditions: [end, begin], order };
 }

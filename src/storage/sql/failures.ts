@@ -2,6 +2,7 @@ import { itemAt } from "../../model/item-at.ts";
 import { type Failure, type FailureStatus } from "../../model/failure.ts";
 import {
   type Condition,
+  type Seek,
   type Transaction,
   type TransactionBody,
   type Statement,
@@ -37,6 +38,7 @@ export function failureById(_id: string): Statement {
 export interface FailureStretch {
   readonly place: number | undefined;
   readonly last: number | undefined;
+  readonly seek: Seek;
 }
 
 /** A list, and whether its key is only looked at, because many begin so. */
@@ -58,11 +60,11 @@ export function failureIds(query: FailureQuery, stretch: FailureStretch): readon
 }
 
 /** Asks how many failures a search looks at, and for the last one of them: at most `most` of those that an index finds. */
-export function portionOf(query: FailureQuery, { place, last }: FailureStretch, most: number): Statement {
+export function portionOf(query: FailureQuery, { place, last, seek }: FailureStretch, most: number): Statement {
   const { key, newestFirst: descending = false } = query;
   const leader = key === undefined ? leaderOf(leadersOf(query)) : undefined;
   const seq = key === undefined ? "seq" : "seq + 0";
-  const { conditions, order } = along(leader, { seq, place, through: last, descending });
+  const { conditions, order } = along(leader, { seq, place, through: last, descending, seek });
   const { where, values } = whereOf([["record_key = ?", key], ...conditions], [isFailureThere]);
   const end = descending ? "min" : "max";
   return statement(
@@ -107,7 +109,7 @@ export function lastFailureFor(limit: number, rows: readonly SizeRow[]): number 
   return rows[(end < 0 ? Math.min(limit, rows.length) : end) - 1]?.seq;
 }
 
-function selectFailures(selected: string, query: Listing, { place, last }: FailureStretch): readonly Statement[] {
+function selectFailures(selected: string, query: Listing, { place, last, seek }: FailureStretch): readonly Statement[] {
   const { _exportId, _ids, fault, key, keyPrefix, limit, newestFirst: descending = false, status } = query;
   const leaders = leadersOf(query);
   const byPrefix = isByPrefix(query);
@@ -115,7 +117,7 @@ function selectFailures(selected: string, query: Listing, { place, last }: Failu
   const isFew = _ids !== undefined || byPrefix || key !== undefined;
   const leader = isFew ? undefined : leaderOf(leaders);
   const seq = isFew ? "seq + 0" : "seq";
-  const { conditions, order } = along(leader, { seq, place, through: last, descending });
+  const { conditions, order } = along(leader, { seq, place, through: last, descending, seek });
   const all: readonly Condition[] = [
     ["record_key = ?", key],
     ...prefixed(keyPrefix, byPrefix),

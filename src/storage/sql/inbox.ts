@@ -4,14 +4,17 @@ import { importIdsOf } from "../../model/flow/flow.ts";
 import { type RunStart, newRun } from "../../model/run.ts";
 import { type StoredValue, storeValue } from "../record-text.ts";
 import {
+  type Stretch,
   type Transaction,
   type TransactionBody,
   type Statement,
+  along,
   eachTime,
   execute,
   rowOf,
   rowsOf,
   statement,
+  whereOf,
 } from "./database.ts";
 import { failurePortions, failureToKeep } from "./failures/failure-portions.ts";
 import { keepFailures } from "./failures/keep-failures.ts";
@@ -195,11 +198,12 @@ export function lastPageFor(
 }
 
 /** Asks for {@link InboxRow}s: of pages after one, up to and including another one. */
-export function inboxPages(_flowId: string, after: number, through: number): Statement {
+export function inboxPages(_flowId: string, stretch: Omit<Stretch, "descending">): Statement {
+  const { conditions, order } = along(["flow_id", _flowId], { ...stretch, descending: false });
+  const { where, values } = whereOf(conditions, ["size > 0"]);
   return statement(
-    `select seq, arrival_id, arrived_at, ids, origin, records, records_bytes from poundlock_inbox
-      where (flow_id, seq) <= (?, ?) and (flow_id, seq) > (?, ?) and size > 0 order by flow_id, seq`,
-    ...[_flowId, through, _flowId, after],
+    `select seq, arrival_id, arrived_at, ids, origin, records, records_bytes from poundlock_inbox${where} order by ${order}`,
+    ...values,
   );
 }
 

@@ -10,6 +10,7 @@ import {
 import {
   type Condition,
   type Leader,
+  type Seek,
   type Transaction,
   type TransactionBody,
   type Statement,
@@ -97,7 +98,7 @@ export function runById(_id: string): Statement {
 }
 
 /** Asks for {@link RunRow}s, at most one more than the query's limit. */
-export function runsMatching(query: RunQuery): Statement {
+export function runsMatching(query: RunQuery, seek: Seek): Statement {
   const { limit, after, status, _flowId, _importId } = query;
   const place = after === undefined ? undefined : placeOf(after, 0);
   // Few runs are not completed, and those have indexes of their own.
@@ -106,7 +107,7 @@ export function runsMatching(query: RunQuery): Statement {
   const isLive = status === "queued" || status === "running" || status === "canceling";
   const columns = [["flow_id", _flowId] as const, ...(isRare ? [] : columnsOf(query))];
   const leader = isLive ? undefined : leaderOf(columns);
-  const { conditions, order } = along(leader, { seq: isLive ? "seq + 0" : "seq", place, descending: true });
+  const { conditions, order } = along(leader, { seq: isLive ? "seq + 0" : "seq", place, descending: true, seek });
   const { where, values } = whereOf(
     [
       [hasImport, _importId],

@@ -203,7 +203,10 @@ export class SqlStorage extends SqlTotalsStorage implements Storage {
   }
 
   async listRuns(query: RunQuery): Promise<ListResult<Run>> {
-    const { items, next } = listed(await this.#read<RunRow>("listRuns", runsMatching(query)), query.limit);
+    const { items, next } = listed(
+      await this.#read<RunRow>("listRuns", runsMatching(query, this.#database.dialect.seek)),
+      query.limit,
+    );
     return { items: allReadable(items, runOf, this.#report), ...optional("next", next) };
   }
 
@@ -288,11 +291,12 @@ export class SqlStorage extends SqlTotalsStorage implements Storage {
   listFailures(query: FailureQuery): Promise<FailureList> {
     const readAll = (rows: readonly FailureRow[]) =>
       allReadable(rows, (row) => failureOf(row, this.#report), this.#report);
-    return listFailures((statement) => this.#read("listFailures", statement), query, readAll);
+    const parts = { failuresIn: readAll, seek: this.#database.dialect.seek };
+    return listFailures((statement) => this.#read("listFailures", statement), query, parts);
   }
 
   listFailureIds(query: FailureQuery): Promise<ListResult<string>> {
-    return listFailureIds((statement) => this.#read("listFailureIds", statement), query);
+    return listFailureIds((statement) => this.#read("listFailureIds", statement), query, this.#database.dialect.seek);
   }
 
   resolveFailures(_ids: readonly string[], at: number): Promise<readonly Failure[]> {
@@ -336,7 +340,10 @@ export class SqlStorage extends SqlTotalsStorage implements Storage {
     const through = lastPageFor(maxRecords, await this.#read("readInbox", inboxSizes(_flowId, place, maxRecords)));
     if (through === undefined) return [];
     const drops = await this.#read<DropRow>("readInbox", inboxDrops(_flowId, place, through));
-    const rows = await this.#read<InboxRow>("readInbox", inboxPages(_flowId, place, through));
+    const rows = await this.#read<InboxRow>(
+      "readInbox",
+      inboxPages(_flowId, { place, through, seek: this.#database.dialect.seek }),
+    );
     const pages: InboxPage[] = [];
     for (const row of rows) {
       const page = readable(() => inboxPageOf(row, drops), this.#report);

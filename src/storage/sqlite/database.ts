@@ -4,6 +4,7 @@ import { checkVersion, migrate, schemaVersion } from "../sql/schema.ts";
 import type { SqliteDatabase, SqliteStatement } from "./drivers.ts";
 import { changeTables, deletionNote } from "./sqlite-changes.ts";
 import { OpenFile } from "./open-file.ts";
+import { ReadPace } from "./read-pace.ts";
 
 /** What a connection needs. */
 export interface ConnectionParts {
@@ -55,6 +56,7 @@ export class SqliteConnection implements SqlDatabase {
     indexed: (column) => column,
     ranged: () => undefined,
     inKeyOrder: " without rowid",
+    seek: "equation",
     changeTables,
     deletionNote,
     numberAfter: (table) => [
@@ -72,11 +74,13 @@ export class SqliteConnection implements SqlDatabase {
   #openFile: OpenFile | undefined;
   #writing: Promise<void> | undefined;
   readonly #reading = new Set<Promise<unknown>>();
+  readonly #pace: ReadPace;
   #closing: Promise<void> | undefined;
 
   constructor(parts: ConnectionParts) {
     this.#parts = parts;
     this.#database = parts.database;
+    this.#pace = new ReadPace(parts.clock);
   }
 
   /** Checks what is in the file, and brings its schema up to date. Writing and reading do it if nobody else did. */
@@ -135,7 +139,10 @@ export class SqliteConnection implements SqlDatabase {
 
   async #read({ sql, values }: Statement): Promise<readonly unknown[]> {
     if (!this.#isOpen) await this.open();
-    return this.#whenFree(() => this.#prepared(sql).all(...values));
+    while (this.#pace.isDue()) await this.#pace.turn();
+    const rows = await this.#whenFree(() => this.#prepared(sql).all(...values));
+    this.#pace.done();
+    return rows;
   }
 
   async #open(): Promise<void> {

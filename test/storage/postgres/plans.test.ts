@@ -126,6 +126,7 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   completeCauses: /^walks failures(_uncounted)?$/,
   // Counts, which are few.
   listCauses: /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
+  "listCauses of an integration": /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
   "listCauses of a flow": /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
   "flowsOfFailures of an import": /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
   // The newest one, and what came after it.
@@ -133,7 +134,7 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   "commitPage that folds many": /^walks failures_pkey( \(seq > |$)/,
   // What came after a place, up to the oldest transaction that goes on.
   changesSince: /^walks (feed$|changes_[01]$|changes_[01]_pkey \(\(ROW\(xid, seq\) > .* AND \(xid < )/,
-  // At most 2,000 keys begin so; if there are more, a portion of 2,000 failures.
+  // At most 2,000 keys begin so; if there are more, a portion of 1,000 failures.
   "listFailures by the beginning of a key": /^walks failures_(by_key|pkey)\b/,
 };
 /** What is asked without values is about a table's age, or nothing. */

@@ -62,12 +62,15 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   "listFailures of a key": sorted,
   // At most 2,000 keys begin so.
   "listFailures by the beginning of a key": /^USE TEMP B-TREE FOR ORDER BY$|^SCAN portion$/,
-  // A portion of 2,000.
+  // A portion of 1,000.
   "listFailures by what they say, newest first":
     /^SCAN p(ortion|oundlock_failures)$|^SEARCH poundlock_failures USING INTEGER PRIMARY KEY \(rowid>\?\)$/,
   "listFailures of a cause by what they say": /^SCAN portion$/,
   // Of counts, which are few.
-  listCauses: /^USE TEMP B-TREE FOR (count\(DISTINCT\)|ORDER BY)$/,
+  "listCauses of an integration": /^USE TEMP B-TREE FOR (count\(DISTINCT\)|ORDER BY)$/,
+  // A portion of 1,500.
+  listCauses:
+    /^SCAN poundlock_causes USING (COVERING )?INDEX poundlock_causes_by_cause$|^USE TEMP B-TREE FOR count\(DISTINCT\)$/,
   "listCauses of a flow": /^USE TEMP B-TREE FOR (count\(DISTINCT\)|GROUP BY|ORDER BY)$/,
   "flowsOfFailures of an import": /^SCAN c USING (COVERING )?INDEX sqlite_autoindex_poundlock_causes_1$/,
   // What a commit was given.
@@ -107,6 +110,44 @@ for (const [title, call] of Object.entries(calls))
 
     expect(statements.length).toBeGreaterThan(0);
     expect(found.filter((step) => inOrder[title]?.test(step.split(" in: ")[0] ?? "") !== true)).toEqual([]);
+  });
+
+const ofFailures = ["_flowId", "_runId", "_importId", "_integrationId", "_connectorId", "cause"];
+const ofRuns = ["_flowId", "_exportId", "_integrationId", "_connectorId", "trigger"];
+const lists: Readonly<Record<string, (own: SqliteStorage) => Promise<unknown>>> = {
+  ...Object.fromEntries(
+    ofFailures.flatMap((field) =>
+      [true, false].map((newestFirst) => [
+        `failures by ${field}, ${newestFirst ? "newest" : "oldest"} first`,
+        (own: SqliteStorage) => own.listFailures({ limit: 2, after: "7", [field]: "x", newestFirst }),
+      ]),
+    ),
+  ),
+  ...Object.fromEntries(
+    ofRuns.map((field) => [
+      `runs by ${field}`,
+      (own: SqliteStorage) => own.listRuns({ limit: 2, after: "7", [field]: "x" }),
+    ]),
+  ),
+};
+
+for (const [title, list] of Object.entries(lists))
+  test(`a list of ${title}, goes on by the index at its place, and not before it`, async () => {
+    prepared.clear();
+    await list(new SqliteStorage(recording));
+
+    const steps = [...prepared]
+      .filter((sql) => /from poundlock_(failures|runs)/.test(sql))
+      .flatMap((sql) => {
+        const values = Array.from(sql.matchAll(/\?/g), () => "1");
+        return (planner.prepare(`explain query plan ${sql}`).all(...values) as { detail: string }[]).map(
+          ({ detail }) => detail,
+        );
+      });
+    const searches = steps.filter((step) => /^SEARCH poundlock_(failures|runs)/.test(step));
+
+    expect(searches.length).toBeGreaterThan(0);
+    for (const step of searches) expect(step).toMatch(/USING INDEX \w+ \(\w+=\? AND seq[<>]\?\)$/);
   });
 
 test("every method has a test here", () => {

@@ -1,7 +1,7 @@
 import type { Failure } from "../../../model/failure.ts";
 import { mostExamined, optional, placeOf } from "../../documents.ts";
 import type { FailureList, FailureQuery } from "../../storage.ts";
-import type { Statement } from "../database.ts";
+import type { Seek, Statement } from "../database.ts";
 import {
   type FailureStretch,
   type SizeRow,
@@ -16,15 +16,28 @@ import {
 } from "../failures.ts";
 import type { FailureRow } from "../rows.ts";
 
+/** How many keys may begin alike to be found by an index of them. */
+const mostOfPrefix = 2_000;
+
 /** Returns the rows of a query, which differ in their columns from one statement to another. */
 export type ReadRows = <Row>(query: Statement) => Promise<readonly Row[]>;
 
 /** The failures in rows; those that cannot be read are left out. */
 export type FailuresIn = (rows: readonly FailureRow[]) => readonly Failure[];
 
+/** How failures are listed. */
+export interface ListingParts {
+  readonly seek: Seek;
+  readonly failuresIn: FailuresIn;
+}
+
 /** @see FailureStorage.listFailures */
-export async function listFailures(read: ReadRows, query: FailureQuery, failuresIn: FailuresIn): Promise<FailureList> {
-  const stretch = await stretchOf(read, query);
+export async function listFailures(
+  read: ReadRows,
+  query: FailureQuery,
+  { failuresIn, seek }: ListingParts,
+): Promise<FailureList> {
+  const stretch = await stretchOf(read, query, seek);
   if (!(await isSearch(read, query))) {
     const page = await pageIn(read, query, { stretch, failuresIn });
     return { items: page.items, ...optional("next", page.last) };
@@ -45,8 +58,9 @@ export async function listFailures(read: ReadRows, query: FailureQuery, failures
 export async function listFailureIds(
   read: ReadRows,
   query: FailureQuery,
+  seek: Seek,
 ): Promise<{ readonly items: readonly string[]; readonly next?: string }> {
-  const stretch = await stretchOf(read, query);
+  const stretch = await stretchOf(read, query, seek);
   const rows = await readAll<{ readonly seq: number; readonly id: string }>(read, query, failureIds(query, stretch));
   const items = rows.slice(0, query.limit);
   const last = rows.length > query.limit ? items.at(-1)?.seq : undefined;
@@ -60,12 +74,14 @@ interface PortionRow {
 }
 
 /** Where the page begins, and beyond which place nothing of it is. */
-async function stretchOf(read: ReadRows, query: FailureQuery): Promise<FailureStretch> {
+async function stretchOf(read: ReadRows, query: FailureQuery, seek: Seek): Promise<FailureStretch> {
   const { after, newestFirst = false, through } = query;
   const place = after === undefined ? undefined : placeOf(after, 0);
-  if (through === undefined) return { place, last: undefined };
+  if (through === undefined) return { place, last: undefined, seek };
   const end = await placeOfThrough(read, through);
-  return newestFirst ? { place: Math.min(place ?? Infinity, end + 1), last: undefined } : { place, last: end };
+  return newestFirst
+    ? { place: Math.min(place ?? Infinity, end + 1), last: undefined, seek }
+    : { place, last: end, seek };
 }
 
 /** The place of the failure with this id, or of the last one before it; 0 if there is none. */
@@ -79,8 +95,8 @@ async function isSearch(read: ReadRows, query: FailureQuery): Promise<boolean> {
   const { keyPrefix, text } = query;
   if (text !== undefined) return true;
   if (keyPrefix === undefined || !isByPrefix(query)) return false;
-  const [row] = await read<{ readonly size: number }>(keysInRange(keyPrefix, mostExamined + 1));
-  return Number(row?.size) > mostExamined;
+  const [row] = await read<{ readonly size: number }>(keysInRange(keyPrefix, mostOfPrefix + 1));
+  return Number(row?.size) > mostOfPrefix;
 }
 
 async function pageIn(

@@ -18,7 +18,7 @@ export async function listFlowRows(read: ReadRows, query: FlowQuery): Promise<Fl
     return { rows: rows.slice(0, limit), ...optional("next", rows.length > limit ? rows[limit - 1]?.id : undefined) };
   }
   const portion = await portionOf(read, query);
-  if (portion === undefined) return { rows: [] };
+  if (portion.ids === undefined) return { rows: [], ...optional("next", portion.next) };
   const rows = await read<FlowRow>(flowsMatching(query, portion.ids));
   const next = rows.length > limit ? rows[limit - 1]?.id : portion.next;
   return { rows: rows.slice(0, limit), ...optional("next", next) };
@@ -52,22 +52,22 @@ export function nameOf(name: string): string {
   return name.toLowerCase();
 }
 
-/** The ids that are looked at for one page, ascending, and where the next one goes on. */
+/** What is looked at for one page, and where the next one goes on. */
 interface Portion {
-  readonly ids: Statement;
+  /** Asks for ids, ascending; undefined: nothing was found. */
+  readonly ids: Statement | undefined;
   readonly next: string | undefined;
 }
 
-// Undefined: there is nothing to look at.
-async function portionOf(read: ReadRows, query: FlowQuery): Promise<Portion | undefined> {
+async function portionOf(read: ReadRows, query: FlowQuery): Promise<Portion> {
   const until = query.state === undefined ? await lastNameOf(read, query) : undefined;
   const ids = idsOf(query, until);
   const [row] = await read<{ readonly size: number; readonly last: string | null }>(
     statement(`select count(*) as size, max(id) as last from (${ids.sql}) as portion`, ...ids.values),
   );
   const { last = null, size = 0 } = row ?? {};
-  if (last === null && until === undefined) return undefined;
-  return { ids, next: size < mostInState ? until : (last ?? until) };
+  if (last === null) return { ids: undefined, next: until };
+  return { ids, next: size < mostInState ? until : last };
 }
 
 /** The last id of as many as one search looks at; undefined: there are no more than those. */

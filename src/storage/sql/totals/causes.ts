@@ -1,7 +1,7 @@
 import { causeOf } from "../../../model/cause.ts";
 import type { Failure } from "../../../model/failure.ts";
 import { optional } from "../../documents.ts";
-import type { CauseCount, CauseQuery, OpenFailureQuery } from "../../storage.ts";
+import type { CauseCount, OpenFailureQuery } from "../../storage.ts";
 import {
   type Condition,
   type SqlValue,
@@ -13,6 +13,7 @@ import {
   whereOf,
 } from "../database.ts";
 import { ofLivingFlow } from "../values/deleted.ts";
+import type { CauseRow } from "./cause-rows.ts";
 
 /** Where a failure is counted. */
 export interface CountedRow {
@@ -131,65 +132,6 @@ function* removeEmpty(row: Change["row"]): TransactionBody<void> {
 /** All open failures of one import of a flow are open no more. */
 export function* forgetCauses(_flowId: string, _importId: string): TransactionBody<void> {
   yield* execute(`delete from poundlock_causes where flow_id = ? and import_id = ?`, _flowId, _importId);
-}
-
-/** A row of {@link causesMatching}. */
-export interface CauseRow {
-  readonly cause: string;
-  readonly pattern: string;
-  readonly fault: CauseCount["fault"];
-  readonly code: string | null;
-  readonly import_id: string | null;
-  readonly flow_id: string;
-  readonly size: number;
-  readonly flows: number;
-  readonly first_at: number;
-  readonly last_at: number;
-  readonly sample: string;
-}
-
-/** Asks for {@link CauseRow}s. */
-export function causesMatching({ _flowId, _importId, _integrationId, limit }: CauseQuery): Statement {
-  const { where, values } = whereOf(
-    [
-      ["flow_id = ?", _flowId],
-      ["import_id = ?", _importId],
-      ["integration_id = ?", _integrationId],
-    ],
-    [ofLivingFlow()],
-  );
-  const by = _flowId === undefined ? "cause" : "cause, import_id";
-  const importId = _flowId === undefined ? "null" : "import_id";
-  return statement(
-    `select cause, ${importId} as import_id, max(pattern) as pattern, max(fault) as fault, max(code) as code,
-        cast(sum(size) as bigint) as size, count(distinct flow_id) as flows, max(flow_id) as flow_id,
-        min(first_at) as first_at, max(last_at) as last_at, max(sample) as sample
-      from poundlock_causes${where} group by ${by} order by size desc, ${by} limit ?`,
-    ...[...values, limit],
-  );
-}
-
-/** Asks for the `id` of the sample if it is open, or else of an open failure of the flow. */
-export function sampleOf(
-  { cause, flow_id, import_id, sample }: CauseRow,
-  _integrationId: string | undefined,
-): readonly [Statement, Statement] {
-  const isOpen = statement(
-    `select id from poundlock_failures where id = ? and cause || '' = ? and status || '' = 'open'`,
-    ...[sample, cause],
-  );
-  const { where, values } = whereOf(
-    [
-      ["flow_id = ?", flow_id],
-      ["cause || '' = ?", cause],
-      ["import_id || '' = ?", import_id ?? undefined],
-      ["integration_id || '' = ?", _integrationId],
-    ],
-    ["status = 'open'"],
-  );
-  const sql = `select id from poundlock_failures${where} order by flow_id desc, seq desc limit 1`;
-  const another = statement(sql, ...values);
-  return [isOpen, another];
 }
 
 /** The count that a row and its sample are. */
