@@ -83,6 +83,11 @@ export class SqliteConnection implements SqlDatabase {
     this.#pace = new ReadPace(parts.clock);
   }
 
+  /** Whether nothing can be changed by it. */
+  get isReadOnly(): boolean {
+    return this.#parts.readOnly === true;
+  }
+
   /** Checks what is in the file, and brings its schema up to date. Writing and reading do it if nobody else did. */
   async open(): Promise<void> {
     if (this.#isOpen) return;
@@ -92,7 +97,7 @@ export class SqliteConnection implements SqlDatabase {
 
   runTransaction<T>(transaction: Transaction<T>): Promise<T> {
     if (this.#closing !== undefined) return Promise.reject(closed());
-    if (this.#parts.readOnly === true) return Promise.reject(new Error("it is open for reading only"));
+    if (this.isReadOnly) return Promise.reject(new Error("it is open for reading only"));
     return new Promise<T>((resolve, reject) => {
       this.#queue.push({ transaction, resolve: (value) => resolve(value as T), reject });
       this.#writing ??= this.#writeAll();
@@ -124,7 +129,7 @@ export class SqliteConnection implements SqlDatabase {
   }
 
   #closeFile(): void {
-    if (this.#parts.readOnly !== true) this.#emptyJournal();
+    if (!this.isReadOnly) this.#emptyJournal();
     this.#database.close();
   }
 
@@ -146,10 +151,10 @@ export class SqliteConnection implements SqlDatabase {
   }
 
   async #open(): Promise<void> {
-    const { migrate: change = "auto", readOnly = false } = this.#parts;
+    const { migrate: change = "auto" } = this.#parts;
     // Nothing is changed, not even how the journal is kept, before it is known that this may be read and written.
     await this.#whenFree(() => this.#checkVersion());
-    if (!readOnly) await this.#prepareFile();
+    if (!this.isReadOnly) await this.#prepareFile();
     if (change === "auto") await this.#whenFree(() => this.#transact([() => migrate(this.dialect)]));
     const { clock, file } = this.#parts;
     if (file !== undefined) this.#openFile = new OpenFile(file, clock);

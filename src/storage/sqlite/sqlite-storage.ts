@@ -6,6 +6,7 @@ import { type Shape, boolean, duration, objectWith, oneOf, v, validate } from ".
 import { PolledWakes } from "../sql/processes/wakes.ts";
 import { SqlStorage } from "../sql/sql-storage.ts";
 import { SqliteConnection } from "./database.ts";
+import { ReaderChanges } from "./reader-changes.ts";
 import { SqliteChanges } from "./sqlite-changes.ts";
 import { type SqliteDatabase, type SqliteDriver, openDatabase, openForReading, sqliteDrivers } from "./drivers.ts";
 import { type SqliteInspection, inspectFile } from "./inspection.ts";
@@ -62,7 +63,8 @@ export class SqliteStorage extends SqlStorage {
     const { busyTimeoutMs = defaultBusyTimeoutMs } = options;
     const connection =
       opened.get(database) ?? new SqliteConnection({ database, busyTimeoutMs, clock: systemClock, owned: false });
-    super(connection, { wakes: new PolledWakes(connection, pollMs), changes: new SqliteChanges(connection) });
+    const changes = connection.isReadOnly ? new ReaderChanges(connection) : new SqliteChanges(connection);
+    super(connection, { wakes: new PolledWakes(connection, pollMs), changes });
   }
 
   /** The path of its file; undefined if that was not given as one. */

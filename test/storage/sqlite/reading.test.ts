@@ -74,6 +74,27 @@ for (const { driver, reason } of driversHere)
         await host.close();
       });
 
+      test("a change of another process is a gap for whoever watches, and without one there is none", async () => {
+        const file = await flowsFile();
+        const host = await SqliteStorage.open(file);
+        const reader = await SqliteStorage.open(file, { readOnly: true, driver });
+        const { changes } = reader;
+        const place = await changes.followChanges({ _id: "reader", at: 0, until: 1_000 });
+        await reader.listFlows({ limit: 10 });
+        const before = await changes.changesSince(place, { limit: 10, at: 0 });
+
+        await new Scheduler(new FlowRegistry({ storage: host })).run("orders");
+        const after = await changes.changesSince(before.next, { limit: 10, at: 0 });
+        const later = await changes.changesSince(after.next, { limit: 10, at: 0 });
+        await changes.unfollowChanges("reader");
+        await changes.forgetChanges(0);
+
+        expect([before, after, later].map(({ gap }) => gap)).toEqual([false, true, false]);
+        expect(after).toMatchObject({ changes: [], more: false });
+        await reader.close();
+        await host.close();
+      });
+
       test("no file is made where there is none", async () => {
         const file = newFile();
 
