@@ -51,6 +51,8 @@ let lastEventId: string | undefined;
 let connection: AbortController | undefined;
 
 const hiddenMs = 30_000;
+/** A stream that lasts less is none to come back to at once: one that ends as soon as it is opened. */
+const shortMs = 5_000;
 const pollMs = 15_000;
 
 /** Keeps the page current while it is looked at: one stream of events, and a reload every 15 s. */
@@ -86,9 +88,11 @@ function connect(reason?: "return"): void {
 async function listen(until: AbortSignal): Promise<void> {
   const isLeft = () => until.aborted;
   for (let failures = 0; !isLeft();) {
+    const since = currentTime();
     const end = await read(until).catch(() => "failed" as const);
     if (isLeft()) return;
-    failures = end === "failed" ? failures + 1 : 0;
+    const isShort = end === "ended" && currentTime() - since < shortMs;
+    failures = end === "failed" || isShort ? failures + 1 : 0;
     if (end === "refused") {
       state.value = "polling";
       return;
@@ -96,7 +100,7 @@ async function listen(until: AbortSignal): Promise<void> {
     if (end === "failed") {
       state.value = "offline";
       lostSince.value ??= currentTime();
-    } else state.value = "connecting";
+    } else state.value = isShort ? "polling" : "connecting";
     await delay(Math.min(1_000 * 2 ** failures, 15_000), until);
   }
 }
