@@ -43,6 +43,7 @@ export class Lifecycle {
   #current = new AbortController();
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
+  #hasStopped = false;
 
   constructor(deps: LifecycleDeps) {
     this.#deps = deps;
@@ -66,13 +67,15 @@ export class Lifecycle {
     await starting;
   }
 
-  /** Resolves at the latest a second after `graceMs`, also if something ignores its signal: that is left behind. */
+  /** Of one that was never started, ends what follows it. Resolves at the latest a second after `graceMs`, also if something ignores its signal: that is left behind. */
   async stop(graceMs: number): Promise<void> {
     const { clock } = this.#deps;
     const settled = this.#starting?.catch(() => undefined);
     // A start that went on would start what this has stopped.
     const inTime = settled === undefined || (await within(clock, graceMs, settled));
     if (this.#state !== "stopped") await this.#end(inTime ? graceMs : 0);
+    // Whoever follows one that was never started waits for its end, too.
+    else if (!this.#hasStopped) this.#hasEnded();
   }
 
   async #startAll(signal: AbortSignal): Promise<void> {
@@ -131,7 +134,12 @@ export class Lifecycle {
     await partsStopped;
     runner.stop();
     this.#state = "stopped";
-    emit("scheduler:stopped", {});
+    this.#hasEnded();
+  }
+
+  #hasEnded(): void {
+    this.#hasStopped = true;
+    this.#deps.emit("scheduler:stopped", {});
   }
 }
 

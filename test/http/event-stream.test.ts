@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { streamEvents } from "../../src/http/events/event-broadcast.ts";
 import { second } from "../support/harness.ts";
-import { type ReceivedEvent, type EventReader, startedBroadcast } from "./harness.ts";
+import { type ReceivedEvent, type EventReader, createBroadcast, startedBroadcast } from "./harness.ts";
 
 describe("a stream", () => {
   test("sends the events of flows and runs in order, with their payloads", async () => {
@@ -68,6 +68,21 @@ describe("a stream", () => {
 
     expect(after.events).toMatchObject([{ name: "flow:created", data: { flow: { name: "while stopped" } } }]);
     expect(await open().readAll()).toMatchObject({ ended: true, events: [], retry: 1_000 });
+  });
+
+  test("of a scheduler that was never started stays open, and ends when that is stopped", async () => {
+    const { host, broadcast, scheduler, listen, open } = createBroadcast();
+    const reader = await listen();
+    await scheduler.run((await host.flow())._id);
+    const reading = reader.readAll();
+    await host.clock.advance(5 * second);
+
+    await scheduler.stop();
+    await reading;
+
+    expect(reader.names).toEqual(["flow:created", "run:queued"]);
+    expect([broadcast.openStreams, host.clock.timers]).toEqual([0, 0]);
+    expect(await open().readAll()).toMatchObject({ ended: true, events: [] });
   });
 
   test("that is not read keeps nothing, and delays nothing", async () => {

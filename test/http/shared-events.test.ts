@@ -83,8 +83,30 @@ test("a client that comes back within five minutes has missed nothing, and recei
   await scheduler.stop();
 });
 
+test("a process that starts no scheduler streams what others do, until its scheduler is stopped", async () => {
+  const storage = new SharedStorage();
+  const web = createBroadcast({ storage });
+  const worker = await startedBroadcast({ storage });
+  const reader = await web.listen();
+  const flow = await worker.host.flow();
+  await worker.scheduler.run(flow._id);
+  await until(reader, "run:completed", async () => {
+    for (const { clock } of [worker, web]) await clock.advance(250);
+  });
+  const ended = reader.readAll();
+
+  await web.scheduler.stop();
+  await ended;
+  await web.clock.settle();
+
+  expect(reader.names).toEqual(["flow:created", "run:queued", "run:started", "run:completed"]);
+  expect(web.clock.timers).toBe(0);
+  await worker.scheduler.stop();
+});
+
 test("while the scheduler is stopped nothing is followed", async () => {
-  const { clock, open } = createBroadcast({ storage: new SharedStorage() });
+  const { clock, open, scheduler } = await startedBroadcast({ storage: new SharedStorage() });
+  await scheduler.stop();
 
   expect((await open().readAll()).events).toEqual([]);
   expect(clock.timers).toBe(0);

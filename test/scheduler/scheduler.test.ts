@@ -66,11 +66,15 @@ describe("start and stop", () => {
     expect(log).toEqual(["gate opens", "stop 1", "stop 2"]);
   });
 
-  test("stopping one that never started does nothing", async () => {
+  test("stopping one that never started ends what follows it, once, and does nothing else", async () => {
     const harness = new Harness();
+    const emitted: string[] = [];
+    harness.scheduler.on("scheduler:stopped", () => emitted.push("stopped"));
 
     await harness.scheduler.stop();
+    await harness.scheduler.stop();
 
+    expect(emitted).toEqual(["stopped"]);
     expect(harness.clock.timers).toBe(0);
   });
 

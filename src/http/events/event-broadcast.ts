@@ -73,7 +73,8 @@ export class EventBroadcast {
   }
 
   /**
-   * A stream that continues until the scheduler stops; while it is stopped, only to the newest event.
+   * A stream that continues until the scheduler stops, also if that has not started yet; once it has stopped, only to the
+   * newest event.
    *
    * @throws `busy` if the caller has as many streams open as it may.
    */
@@ -84,7 +85,7 @@ export class EventBroadcast {
       throw new BusyError("Too many event streams of this caller are open: close one, or try again later");
     const { registry, scheduler } = this.#deps;
     const stops = this.#stops;
-    const isStopped = scheduler.state === "stopped";
+    const isStopped = stops > 0 && scheduler.state === "stopped";
     // Before the stream has a position: what was missed before it is none of its gaps.
     const ready = isStopped || this.#shared === undefined ? Promise.resolve() : this.#shared.follow();
     const deps = {

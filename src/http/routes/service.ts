@@ -33,7 +33,7 @@ export const serviceRoutes: readonly Route[] = [
     operationId: "listenToEvents",
     summary: "Receive events of flows and runs as server-sent events, until the scheduler stops.",
     description:
-      "Events of this process as they happen. A client that reconnects with the id of the last event is first sent what it has missed, or an event `gap` if that is not known any more. Comments keep a silent connection open.",
+      "Events as they happen, of all processes that share the storage; progress and attempts of this one alone. A client that reconnects with the id of the last event is first sent what it has missed, or an event `gap` if that is not known any more. Comments keep a silent connection open.",
     query: eventsQuery,
     headers: { "last-event-id": "Id of the last event received: later events are sent first." },
     responses: {
