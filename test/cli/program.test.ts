@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
+import { openDatabase } from "../../src/storage/sqlite/drivers.ts";
 import { documentsIn, hostFile, openHost, run } from "./harness.ts";
 
 const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
@@ -82,7 +83,7 @@ test("the dashboard is served on 127.0.0.1 until it is ended, with a token that 
   expect(await (await fetch(String(url))).text()).toContain("<html");
   expect(await (await ask("api/flows")).json()).toHaveLength(2);
   expect((await ask("api/flows/orders/run", { method: "POST" })).status).toBe(201);
-  expect((await ask("api/events")).status).toBe(403);
+  const events = await eventsOf(await ask("api/events"));
   const before = await (await ask("api/runs?status=completed")).json();
   const host = await openHost(file);
   await host.scheduler.start();
@@ -91,6 +92,7 @@ test("the dashboard is served on 127.0.0.1 until it is ended, with a token that 
   await host.scheduler.stop();
   await host.storage.close();
   expect(await (await ask("api/runs?status=completed")).json()).toHaveLength((before as unknown[]).length + 1);
+  await events.until("event: run:completed");
   const refused = await ask("api/flows/orders", { method: "DELETE" });
   expect(refused.status).toBe(403);
   expect(await refused.text()).toContain("needs the application's code");
@@ -98,11 +100,30 @@ test("the dashboard is served on 127.0.0.1 until it is ended, with a token that 
   const { code, err, out } = await serving;
 
   expect([code, err]).toEqual([0, ""]);
+  const database = openDatabase(file);
+  expect(database.prepare("select id from poundlock_readers").all()).toEqual([]);
+  database.close();
   expect(out.split(String(token))).toHaveLength(2);
   expect(url).not.toContain(token);
 });
 
-test("a dashboard for reading only changes nothing", async () => {
+/** What a stream of events sends. */
+async function eventsOf({ body, status }: Response) {
+  if (body === null) throw new Error(`no body, status ${status}`);
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let sent = "";
+  const until = async (text: string) => {
+    while (!sent.includes(text)) {
+      const { done, value } = await reader.read();
+      if (done) throw new Error(`it ended after ${sent}`);
+      sent += value;
+    }
+  };
+  await until("id: ");
+  return { until };
+}
+
+test("a dashboard for reading only says when another process has changed something, and changes nothing", async () => {
   const file = await hostFile();
   const ending = new AbortController();
   let listening: (text: string) => void = () => undefined;
@@ -122,6 +143,11 @@ test("a dashboard for reading only changes nothing", async () => {
     headers: { authorization: `Bearer ${token}` },
   });
   expect(response.status).toBe(403);
+  const events = await eventsOf(await fetch(`${url}api/events`, { headers: { authorization: `Bearer ${token}` } }));
+  const host = await openHost(file);
+  await host.scheduler.run("orders");
+  await host.storage.close();
+  await events.until("event: gap");
   const { port } = new URL(url);
   expect(await run(["dashboard", "--port", port, "--file", file])).toMatchObject({
     code: 1,

@@ -1,6 +1,7 @@
 import { createHandler, allowAll } from "../../http/index.ts";
 import { type Executor, FlowRegistry, type Logger, Scheduler } from "../../index.ts";
 import { SqliteStorage } from "../../storage/sqlite/sqlite-storage.ts";
+import { systemClock } from "../../clock.ts";
 import { isPoundlockError } from "../../errors.ts";
 import { messageOf } from "../../model/message.ts";
 import { CommandError } from "../errors.ts";
@@ -27,7 +28,12 @@ export async function openFile(file: string, { readOnly }: { readonly readOnly: 
   return {
     api: new Api({ name: file, base: "http://file", send: handler }),
     scheduler,
-    close: () => storage.close(),
+    async close() {
+      await scheduler.stop();
+      // Whoever followed the file says that it does no more.
+      await systemClock.yieldToEventLoop();
+      await storage.close();
+    },
   };
 }
 

@@ -17,7 +17,7 @@ export const dashboard: OwnCommand = {
   operands: [],
   summary: "Serve the dashboard of a file on 127.0.0.1, until Ctrl+C.",
   details:
-    "For a file of which the application serves no page. Every 15 seconds it looks whether anything has changed. The address and a token are printed, once; the page asks for the token. Flows cannot be changed on it, as their code is not here.",
+    "For a file of which the application serves no page. What other processes change is shown within seconds. The address and a token are printed, once; the page asks for the token. Flows cannot be changed on it, as their code is not here.",
   options: {
     port: { value: "N", least: 0, help: "Port to listen on. Any free one if it is left out." },
     "read-only": { help: "Nothing can be changed; the file is opened for reading only." },
@@ -76,8 +76,6 @@ function authorizeBy(token: string): Authorize {
   const authorize = bearerToken(token);
   return (asked) => {
     const result = authorize(asked);
-    // Streams end where no scheduler is started: refused, the page asks every 15 seconds whether anything has changed.
-    if (asked.action === "events.listen") throw new ForbiddenError("A file has no events: ask again for what is shown");
     if (needsCode.has(asked.action))
       throw new ForbiddenError("This needs the application's code, which a file does not have: do it there");
     return result;
