@@ -68,6 +68,22 @@ export const mutations: readonly Mutation[] = [
     replace: "",
     tests: ["test/storage/sql/cause-lists.test.ts"],
   },
+  {
+    promise: "a process that starts no scheduler streams what others do",
+    file: "src/http/events/event-broadcast.ts",
+    find: 'const isStopped = stops > 0 && scheduler.state === "stopped";',
+    replace: 'const isStopped = scheduler.state === "stopped";',
+    tests: ["test/http/shared-events.test.ts"],
+    only: "starts no scheduler",
+  },
+  {
+    promise: "who reads a file that others change is notified of it",
+    file: "src/storage/sqlite/reader-changes.ts",
+    find: "gap: next !== place",
+    replace: "gap: next === undefined",
+    tests: ["test/storage/sqlite/reading.test.ts"],
+    only: "is a gap",
+  },
   // ── alerts
   {
     promise: "what may have been sent is sent again as it was, also if the flow has recovered meanwhile",
