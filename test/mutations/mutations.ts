@@ -77,7 +77,7 @@ export const mutations: readonly Mutation[] = [
     only: "starts no scheduler",
   },
   {
-    promise: "who reads a file that others change is notified of it",
+    promise: "a process that only reads a file is notified when another one changes it",
     file: "src/storage/sqlite/reader-changes.ts",
     find: "gap: next !== place",
     replace: "gap: next === undefined",
