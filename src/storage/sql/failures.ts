@@ -20,9 +20,9 @@ import { mostListed } from "../../model/record/size.ts";
 import { isoOf, placeOf } from "../documents.ts";
 import { lockFlowsOfFailures } from "./locks.ts";
 import { storeValue } from "../record-text.ts";
-import { type FailureRow, failureColumns, failureOf } from "./rows.ts";
+import { type FailureDocument, type FailureRow, failureColumns, failureOf, versionIn } from "./rows.ts";
 import { isDeletedFlow, isFailureThere, isLivingFlow, ofLivingFlow } from "./values/deleted.ts";
-import { type ReportUnreadable, UnreadableRowError, allReadable, objectIn, readable } from "./values/unreadable.ts";
+import { type ReportUnreadable, allReadable, objectIn, readable } from "./values/unreadable.ts";
 import type { FailureQuery, OpenKey, OpenKeyQuery } from "../storage.ts";
 import { CauseChanges, type CountedRow, afterPrefix, countedColumns, forgetCauses } from "./totals/causes.ts";
 
@@ -203,14 +203,6 @@ export function openKeyOf({ id, record_key, version }: OpenKeyRow, report: Repor
   return { _id: id, key: record_key, ...state };
 }
 
-function versionIn(_id: string, text: string): string | number {
-  try {
-    return JSON.parse(text) as string | number;
-  } catch {
-    throw new UnreadableRowError("failures", _id, "its version is not JSON");
-  }
-}
-
 /** Asks for `import_id` and `size`. */
 export function openSizes(_flowId: string): Statement {
   return statement(
@@ -256,7 +248,7 @@ export function resolveFailures(_ids: readonly string[], at: number): Transactio
       const rows = yield* rowsOf<FailureRow & CountedRow>(
         `update poundlock_failures set status = 'resolved', resolved_at = ?, resolved_by = 'person', retry_at = null
           where ${isOpen} and ${isOneOf(ids.length)} and ${ofLivingFlow()}
-          returning ${failureColumns}, ${countedColumns}`,
+          returning ${failureColumns}, cause`,
         ...[at, ...ids],
       );
       for (const failure of allReadable(rows, failureOf)) resolved.set(failure._id, failure);
@@ -283,8 +275,8 @@ export function editFailure(
     );
     // What a retry has read before it would replace the edit, or remove it as delivered.
     if (row === undefined) return undefined;
-    const before = objectIn("failures", row.id, row.doc) as Failure;
-    if ((yield* rowOf(isDeletedFlow, before._flowId)) !== undefined) return undefined;
+    const before = objectIn("failures", row.id, row.doc) as FailureDocument;
+    if ((yield* rowOf(isDeletedFlow, row.flow_id)) !== undefined) return undefined;
     const first =
       before.editedAt === undefined
         ? { text: row.record, bytes: row.record_bytes }

@@ -3,7 +3,7 @@ import type { Flow } from "../../model/flow/flow.ts";
 import { freezeRecord } from "../../model/record/copy.ts";
 import { type Run, hasEnded } from "../../model/run.ts";
 import type { SqlValue } from "./database.ts";
-import { isoOf } from "../documents.ts";
+import { isoOf, optional } from "../documents.ts";
 import { type ReportUnreadable, UnreadableRowError, objectIn, readable } from "./values/unreadable.ts";
 import { type StoredValue, readValue, storeValue } from "../record-text.ts";
 import type { RunPosition } from "../storage.ts";
@@ -71,6 +71,15 @@ export function stageOf(run: Run): 0 | 1 | 2 {
 export interface FailureRow {
   readonly seq: number;
   readonly id: string;
+  readonly flow_id: string;
+  readonly export_id: string;
+  readonly import_id: string;
+  readonly integration_id: string | null;
+  readonly connector_id: string | null;
+  readonly run_id: string;
+  readonly record_key: string;
+  readonly version: string | null;
+  readonly fault: Failure["fault"];
   readonly doc: string;
   readonly status: Failure["status"];
   readonly resolved_at: number | null;
@@ -83,22 +92,52 @@ export interface FailureRow {
 }
 
 /** What {@link FailureRow} asks for. */
-export const failureColumns =
-  "seq, id, doc, status, resolved_at, resolved_by, retry_at, record, record_bytes, original, original_bytes";
+export const failureColumns = `seq, id, flow_id, export_id, import_id, integration_id, connector_id, run_id, record_key,
+  version, fault, doc, status, resolved_at, resolved_by, retry_at, record, record_bytes, original, original_bytes`;
+
+/** What of a failure has a column. */
+type FailureColumn =
+  | "_id" | "_flowId" | "_exportId" | "_importId" | "_integrationId" | "_connectorId" | "_runId" | "key" | "version"
+  | "fault" | "status" | "resolvedAt" | "resolvedBy" | "retryAt" | "record" | "original"; // prettier-ignore
+
+/** What no column has. Documents of earlier versions have more, and it is the same as in the columns. */
+export type FailureDocument = Omit<Failure, FailureColumn>;
+
+// Field by field: in a page of failures the documents are most of what is written.
+function failureText(failure: Failure): string {
+  const { attempts, code, createdAt, editedAt, lastFailedAt, message, occurrences, unreadable, unstorable } = failure;
+  const document: Record<keyof FailureDocument, unknown> = {
+    ...{ message, code, attempts, occurrences, createdAt, lastFailedAt, editedAt, unreadable, unstorable },
+  };
+  return JSON.stringify(document);
+}
 
 /** The values of a failure's columns and its cause, in the order of {@link writtenFailureColumns}. */
 export function failureValues(failure: Failure, cause: string): readonly SqlValue[] {
-  const { record, original, retryAt, status, resolvedAt, resolvedBy, ...rest } = failure;
-  const kept = storeValue(record);
-  const first = failure.editedAt === undefined ? nothingStored : storeValue(original);
+  const { retryAt, resolvedAt } = failure;
+  const kept = storeValue(failure.record);
+  const first = failure.editedAt === undefined ? nothingStored : storeValue(failure.original);
   return [
-    ...[failure._id, failure.key, versionText(failure.version), failure.fault],
+    failure._id,
+    failure.key,
+    versionText(failure.version),
+    failure.fault,
     retryAt === undefined ? null : Date.parse(retryAt),
-    ...[JSON.stringify(rest), kept.text, first.text, cause],
-    ...[failure._flowId, failure._importId, failure._exportId, failure._runId],
-    ...[failure._integrationId ?? null, failure._connectorId ?? null],
-    ...[status, resolvedAt === undefined ? null : Date.parse(resolvedAt), resolvedBy ?? null],
-    ...[kept.bytes, first.bytes],
+    failureText(failure),
+    kept.text,
+    first.text,
+    cause,
+    failure._flowId,
+    failure._importId,
+    failure._exportId,
+    failure._runId,
+    failure._integrationId ?? null,
+    failure._connectorId ?? null,
+    failure.status,
+    resolvedAt === undefined ? null : Date.parse(resolvedAt),
+    failure.resolvedBy ?? null,
+    kept.bytes,
+    first.bytes,
   ];
 }
 
@@ -129,23 +168,41 @@ export const writtenFailureColumns: readonly string[] = [
  * @throws UnreadableRowError
  */
 export function failureOf(row: FailureRow, report?: ReportUnreadable): Failure {
-  const { record, record_bytes, resolved_at, resolved_by, retry_at, status } = row;
-  const rest = objectIn("failures", row.id, row.doc) as Omit<Failure, "record" | "status" | "resolvedAt">;
-  if (rest._id !== row.id || typeof rest.key !== "string")
+  const { record, record_bytes, resolved_at, resolved_by, retry_at } = row;
+  const document = objectIn("failures", row.id, row.doc) as FailureDocument & { readonly _id?: string };
+  if ((document._id ?? row.id) !== row.id || typeof document.message !== "string")
     throw new UnreadableRowError("failures", row.id, "its document is no failure with this id");
-  const isEdited = rest.editedAt !== undefined;
+  const isEdited = document.editedAt !== undefined;
   const kept = recordIn(row, { text: record, bytes: record_bytes }, report);
   const first = isEdited ? recordIn(row, { text: row.original, bytes: row.original_bytes }, report) : undefined;
   return Object.freeze<Failure>({
-    ...rest,
+    ...identityOf(row, report),
+    ...document,
     record: kept?.record,
     ...(kept === undefined ? { unstorable: true } : {}),
     ...(first === undefined ? {} : { original: first.record }),
-    status,
+    status: row.status,
     ...(retry_at === null ? {} : { retryAt: isoIn("failures", row.id, retry_at) }),
     ...(resolved_at === null ? {} : { resolvedAt: isoIn("failures", row.id, resolved_at) }),
     ...(resolved_by === null ? {} : { resolvedBy: resolved_by }),
   });
+}
+
+// What it is a failure of. A version that cannot be read is none, so that what comes last counts.
+function identityOf(row: FailureRow, report?: ReportUnreadable) {
+  const { connector_id, id, integration_id, version } = row;
+  return {
+    _id: id,
+    _flowId: row.flow_id,
+    _exportId: row.export_id,
+    _importId: row.import_id,
+    ...optional("_integrationId", integration_id ?? undefined),
+    ...optional("_connectorId", connector_id ?? undefined),
+    _runId: row.run_id,
+    key: row.record_key,
+    ...optional("version", version === null ? undefined : readable(() => versionIn(id, version), report)),
+    fault: row.fault,
+  };
 }
 
 // Undefined: it cannot be read.
@@ -177,6 +234,19 @@ function isoIn(table: string, _id: string, at: number): string {
 /** A version as JSON, which keeps numbers and strings apart. */
 export function versionText(version: string | number | undefined): string | null {
   return version === undefined ? null : JSON.stringify(version);
+}
+
+/**
+ * The version in a failure's column.
+ *
+ * @throws UnreadableRowError
+ */
+export function versionIn(_id: string, text: string): string | number {
+  try {
+    return JSON.parse(text) as string | number;
+  } catch {
+    throw new UnreadableRowError("failures", _id, "its version is not JSON");
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 import { type Failure, foldedFailure } from "../../../model/failure.ts";
 import { type SqlValue, type TransactionBody, execute, rowOf, rowsOf } from "../database.ts";
 import { type FailureRow, failureColumns, failureOf, writtenFailureColumns } from "../rows.ts";
-import { type CauseChanges, type CountedRow, countedColumns } from "../totals/causes.ts";
+import type { CauseChanges, CountedRow } from "../totals/causes.ts";
 import { readable } from "../values/unreadable.ts";
 import { type FailurePortion, type FailureToKeep, failureToKeep } from "./failure-portions.ts";
 
@@ -67,7 +67,7 @@ function* replaceFailure(seq: number, { values }: FailureToKeep): TransactionBod
 function* foldFailure(failure: Failure, changes: CauseChanges): TransactionBody<Failure> {
   const { _exportId, _flowId, _id, _importId, key } = failure;
   const known = yield* rowOf<FailureRow & CountedRow>(
-    `select ${failureColumns}, ${countedColumns} from poundlock_failures where seq = coalesce(
+    `select ${failureColumns}, cause from poundlock_failures where seq = coalesce(
       (select seq from poundlock_failures where id = ?),
       (select seq from poundlock_failures
         where flow_id = ? and import_id = ? and export_id = ? and record_key = ? and status = 'open'))`,
