@@ -78,38 +78,51 @@ function checkpointIn(_id: string, text: string): Json {
 }
 
 /** A change of places as a statement takes it: its JSON is made before the transaction. */
-export type PlaceMove = readonly [sql: string, values: readonly SqlValue[]];
+export interface PlaceMove {
+  readonly sql: string;
+  /** Those of the columns. */
+  readonly values: readonly SqlValue[];
+  readonly _importIds: readonly string[];
+}
 
 /** What {@link movePlaces} takes of these changes. */
-export function placeMoves(changes: readonly PlaceChange[], at: number | undefined): readonly PlaceMove[] {
-  return changes
-    .filter(({ _importIds }) => _importIds.length > 0)
-    .map(({ _importIds, behind, checkpoint, inbox, pause, position }) => {
-      const ids = Array.from({ length: _importIds.length }, () => "?").join(", ");
-      const sql = `update poundlock_places set checkpoint = coalesce(?, checkpoint), version = coalesce(?, version),
-        position = case when ? = 1 then ? else position end, behind = coalesce(?, behind),
-        pause = case when ? = 1 then ? else pause end, resume_at = case when ? = 1 then ? else resume_at end,
-        inbox = coalesce(?, inbox), moved_at = coalesce(?, moved_at)
-        where flow_id = ? and import_id in (${ids})`;
-      const resumeAt = pause?.resumeAt === undefined ? null : Date.parse(pause.resumeAt);
-      const values = [
-        ...[checkpoint === undefined ? null : JSON.stringify(checkpoint.value), checkpoint?.version ?? null],
-        ...[Number(position !== undefined), position == null ? null : JSON.stringify(position)],
-        behind === undefined ? null : Number(behind),
-        ...[Number(pause !== undefined), pause == null ? null : JSON.stringify(pause)],
-        ...[Number(pause !== undefined), resumeAt],
-        ...[inbox === undefined ? null : Number(inbox), at ?? null],
-      ];
-      return [sql, [...values, ..._importIds]] as const;
-    });
+export function placeMoves(changes: readonly PlaceChange[], at: number): readonly PlaceMove[] {
+  return changes.filter(({ _importIds }) => _importIds.length > 0).map((change) => moveOf(change, at));
+}
+
+// Only the columns that change, as nearly every page has one: an index of a column that is not set is not looked at. What
+// pages do to places comes to few different statements; whatever else becomes of them is one.
+function moveOf({ _importIds, behind, checkpoint, inbox, pause, position }: PlaceChange, at: number): PlaceMove {
+  const columns = ["moved_at = ?"];
+  const values: SqlValue[] = [at];
+  if (checkpoint !== undefined) {
+    columns.push("checkpoint = ?", "version = ?");
+    values.push(JSON.stringify(checkpoint.value), checkpoint.version);
+  }
+  if (position !== undefined) {
+    columns.push("position = ?");
+    values.push(position === null ? null : JSON.stringify(position));
+  }
+  if (inbox !== undefined) {
+    columns.push("inbox = ?");
+    values.push(Number(inbox));
+  }
+  if (behind !== undefined || pause !== undefined) {
+    columns.push("behind = coalesce(?, behind)", "pause = case when ? = 1 then ? else pause end");
+    columns.push("resume_at = case when ? = 1 then ? else resume_at end");
+    const resumeAt = pause?.resumeAt === undefined ? null : Date.parse(pause.resumeAt);
+    const isPaused = Number(pause !== undefined);
+    values.push(behind === undefined ? null : Number(behind));
+    values.push(isPaused, pause == null ? null : JSON.stringify(pause), isPaused, resumeAt);
+  }
+  const chosen = _importIds.length === 1 ? "= ?" : `in (${_importIds.map(() => "?").join(", ")})`;
+  const sql = `update poundlock_places set ${columns.join(", ")} where flow_id = ? and import_id ${chosen}`;
+  return { sql, values, _importIds: [..._importIds] };
 }
 
 /** Moves places of the flow's imports. */
 export function* movePlaces(_flowId: string, moves: readonly PlaceMove[]): TransactionBody<void> {
-  for (const [sql, values] of moves) {
-    const numSet = 11;
-    yield* execute(sql, ...values.slice(0, numSet), _flowId, ...values.slice(numSet));
-  }
+  for (const { _importIds, sql, values } of moves) yield* execute(sql, ...values, _flowId, ..._importIds);
 }
 
 /** @see PlaceStorage.setCheckpoint */
