@@ -1330,6 +1330,27 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/run/destination/repeats.test.ts"],
   },
   {
+    promise: "a failure is stored once, not in its columns and in its document",
+    file: "src/storage/sql/rows.ts",
+    find: "return JSON.stringify(document);",
+    replace: "return JSON.stringify({ key: failure.key, ...document });",
+    tests: ["test/storage/sql/failure-rows.test.ts"],
+  },
+  {
+    promise: "a page sets the columns of a place that it moves, and no other",
+    file: "src/storage/sql/places.ts",
+    find: "if (behind !== undefined || pause !== undefined) {",
+    replace: "if (_importIds.length > 0) {",
+    tests: ["test/storage/sql/place-moves.test.ts"],
+  },
+  {
+    promise: "a failure that was stored before its document became shorter is read as it was",
+    file: "src/storage/sql/rows.ts",
+    find: "    ...document,\n    record: kept?.record,",
+    replace: "    record: kept?.record,",
+    tests: ["test/storage/sql/failure-rows.test.ts"],
+  },
+  {
     promise: "an unordered export moves its checkpoint only when the run is through [4.3]",
     file: "src/run/pass/place-moves.ts",
     find: "if (this.#deps.ordered)",
