@@ -404,8 +404,22 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "one of several transactions that fails does not fail the others, on PostgreSQL",
     file: "src/storage/postgres/batching.ts",
-    find: "await Promise.all(entries.map((entry) => this.#settleAlone(entry)));",
-    replace: "for (const entry of entries) entry.reject(new Error());",
+    find: "await Promise.all(series.map((entries) => this.#settleAlone(entries)));",
+    replace: "for (const entry of series.flat()) entry.reject(new Error());",
+    tests: ["test/storage/postgres/batching.test.ts"],
+  },
+  {
+    promise: "transactions of one flow are durable with one commit, on PostgreSQL",
+    file: "src/storage/postgres/batching.ts",
+    find: "const most = Math.max(1, Math.floor(mostTogether / queues.length));",
+    replace: "const most = 1;",
+    tests: ["test/storage/postgres/batching.test.ts"],
+  },
+  {
+    promise: "transactions that follow each other under one lock lock the same, on PostgreSQL",
+    file: "src/storage/postgres/batching.ts",
+    find: "const end = taken.findIndex((entry) => !isSame(entry.first, first));",
+    replace: "const end = -1;",
     tests: ["test/storage/postgres/batching.test.ts"],
   },
   {

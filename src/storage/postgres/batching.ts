@@ -28,7 +28,8 @@ export interface StatementsOfMany {
 /**
  * Executes transactions that begin with the lock of a flow together, step by step: what several of them ask for at the same
  * step is one statement. None waits to be joined: those go together that come in the same turn of the event loop, or while
- * as many as may be are under way. No two of them lock the same flow, so that each finds what it would find alone.
+ * as many as may be are under way. Those that lock the same flow follow each other, so that each finds what the one before
+ * it left, as it would alone; but they are durable with one commit, so that a flow takes in more than the disk has commits.
  */
 export class Batching {
   readonly #executing: Executing;
@@ -45,12 +46,13 @@ export class Batching {
 
   /** Executes a transaction, together with others if it can be. */
   async run<T>(transaction: Transaction<T>): Promise<T> {
-    const key = lockedFirst(transaction());
-    if (key === undefined) return this.#executing.alone(transaction);
+    const first = lockedFirst(transaction());
+    if (first === undefined) return this.#executing.alone(transaction);
+    const key = String(first.values[0]);
     return new Promise<T>((resolve, reject) => {
       const known = this.#queues.get(key);
       const queue = known ?? new Fifo<Entry>();
-      queue.add({ key, queue, transaction, resolve: resolve as (value: unknown) => void, reject });
+      queue.add({ key, queue, first, transaction, resolve: resolve as (value: unknown) => void, reject });
       if (known !== undefined) return;
       this.#queues.set(key, queue);
       this.#ready.add(queue);
@@ -68,37 +70,40 @@ export class Batching {
 
   async #runSome(): Promise<void> {
     this.#underWay++;
-    const entries = this.#ready.take(mostTogether).flatMap((queue) => queue.take(1));
-    const left = await this.#execute(entries);
-    for (const entry of entries) this.#finish(entry, left.includes(entry));
+    const queues = this.#ready.take(mostTogether);
+    const most = Math.max(1, Math.floor(mostTogether / queues.length));
+    const series = queues.map((queue) => takeSeries(queue, most));
+    const left = await this.#execute(series);
+    for (const entries of series) this.#finish(entries, left.includes(entries));
     this.#underWay--;
     void this.#begin();
   }
 
-  #finish(entry: Entry, isLeft: boolean): void {
-    const { key, queue } = entry;
-    if (isLeft) queue.putBack(entry);
+  #finish([head, ...others]: Series, isLeft: boolean): void {
+    const { key, queue } = head;
+    if (isLeft) for (const entry of [...others.reverse(), head]) queue.putBack(entry);
     if (queue.size === 0) this.#queues.delete(key);
     else this.#ready.add(queue);
   }
 
-  /** Settles the entries but those it returns, which have to be executed after one of the others. */
-  async #execute(entries: readonly Entry[]): Promise<readonly Entry[]> {
-    if (entries.length > 1) {
+  /** Settles the entries but those of the series it returns, which have to be executed after one of the others. */
+  async #execute(series: readonly Series[]): Promise<readonly Series[]> {
+    if (series.length > 1 || series.some((entries) => entries.length > 1)) {
       try {
-        const { done, left } = await this.#executing.together((statements) => inSteps(entries, statements));
+        const { done, left } = await this.#executing.together((statements) => inSteps(series, statements));
         for (const [entry, value] of done) entry.resolve(value);
         return left;
       } catch {
         // Whatever it was, it concerns one of them: alone, each has its own result.
       }
     }
-    await Promise.all(entries.map((entry) => this.#settleAlone(entry)));
+    await Promise.all(series.map((entries) => this.#settleAlone(entries)));
     return [];
   }
 
-  async #settleAlone({ transaction, resolve, reject }: Entry): Promise<void> {
-    await this.#executing.alone(transaction).then(resolve, reject);
+  async #settleAlone(entries: Series): Promise<void> {
+    for (const { transaction, resolve, reject } of entries)
+      await this.#executing.alone(transaction).then(resolve, reject);
   }
 }
 
@@ -131,41 +136,79 @@ class Fifo<T> {
 interface Entry {
   readonly key: string;
   readonly queue: Fifo<Entry>;
+  /** What it asks for first. */
+  readonly first: Statement;
   readonly transaction: Transaction<unknown>;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
 
-// A body has done nothing before its first statement.
-function lockedFirst(body: TransactionBody<unknown>): string | undefined {
-  const { done, value } = body.next([]);
-  if (done === true || value.locks !== "flows") return undefined;
-  return String(value.values[0]);
+/** Entries of one queue that lock the same: each is executed after the one before it. */
+type Series = readonly [Entry, ...Entry[]];
+
+function takeSeries(queue: Fifo<Entry>, most: number): Series {
+  const taken = queue.take(most) as unknown as Series;
+  const [{ first }] = taken;
+  const end = taken.findIndex((entry) => !isSame(entry.first, first));
+  if (end < 0) return taken;
+  for (const entry of taken.slice(end).reverse()) queue.putBack(entry);
+  return taken.slice(0, end) as unknown as Series;
 }
 
-/** A transaction among others. */
-class Member {
-  readonly entry: Entry;
-  /** Rows that its first statement would lock. */
-  wanted: readonly LockedRow[] = [];
-  readonly #body: TransactionBody<unknown>;
-  #step: IteratorResult<Statement, unknown>;
+function isSame(one: Statement, other: Statement): boolean {
+  return one.sql === other.sql && one.values.length === other.values.length && one.values.every((value, index) => value === other.values[index]); // prettier-ignore
+}
 
-  constructor(entry: Entry) {
-    this.entry = entry;
-    this.#body = entry.transaction();
-    this.#step = this.#body.next([]);
+// A body has done nothing before its first statement.
+function lockedFirst(body: TransactionBody<unknown>): Statement | undefined {
+  const { done, value } = body.next([]);
+  return done === true || value.locks !== "flows" ? undefined : value;
+}
+
+/** A series of transactions among others. */
+class Member {
+  readonly series: Series;
+  /** Rows that the first statement of each would lock. */
+  wanted: readonly LockedRow[] = [];
+  /** What those have returned that are through, with the last one if all are. */
+  readonly done: (readonly [Entry, unknown])[] = [];
+  #locked: readonly LockedRow[] = [];
+  #body: TransactionBody<unknown>;
+  #asks: Statement | undefined;
+
+  constructor(series: Series) {
+    this.series = series;
+    this.#body = series[0].transaction();
+    this.#take(this.#body.next([]));
   }
 
-  /** What it asks for now, or has returned. */
-  get step(): IteratorResult<Statement, unknown> {
-    return this.#step;
+  /** What it asks for now; undefined: all have returned. */
+  get asks(): Statement | undefined {
+    return this.#asks;
+  }
+
+  /** Gives the first one what it locked first. */
+  begin(locked: readonly LockedRow[]): void {
+    this.#locked = locked;
+    this.advance(locked);
   }
 
   advance(rows: readonly unknown[]): void {
-    this.#step = this.#body.next(rows);
+    this.#take(this.#body.next(rows));
+    for (let next = this.series[this.done.length]; this.#asks === undefined && next !== undefined; next = this.series[this.done.length]) {
+      this.#body = next.transaction();
+      this.#body.next([]);
+      // It is locked already.
+      this.#take(this.#body.next(this.#locked));
+    } // prettier-ignore
     // What it would lock now may be another one's, or others may lock it in another order.
-    if (this.#step.done !== true && this.#step.value.locks !== false) throw new Error("it locks more than at first");
+    if (this.#asks !== undefined && this.#asks.locks !== false) throw new Error("it locks more than at first");
+  }
+
+  #take({ done, value }: IteratorResult<Statement, unknown>): void {
+    this.#asks = done === true ? undefined : value;
+    const entry = this.series[this.done.length];
+    if (done === true && entry !== undefined) this.done.push([entry, value]);
   }
 }
 
@@ -177,16 +220,16 @@ interface Asking {
 
 interface InSteps {
   readonly done: readonly (readonly [Entry, unknown])[];
-  readonly left: readonly Entry[];
+  readonly left: readonly Series[];
 }
 
-async function inSteps(entries: readonly Entry[], statements: StatementsOfMany): Promise<InSteps> {
-  const begun = entries.map((entry) => new Member(entry));
+async function inSteps(all: readonly Series[], statements: StatementsOfMany): Promise<InSteps> {
+  const begun = all.map((series) => new Member(series));
   const members = await lockAll(begun, statements);
-  const left = begun.filter((member) => !members.includes(member)).map(({ entry }) => entry);
+  const left = begun.filter((member) => !members.includes(member)).map(({ series }) => series);
   for (let active = bySql(members); active.size > 0; active = bySql(members))
     for (const [sql, asking] of active) await takeStep(sql, asking, statements);
-  return { done: members.map(({ entry, step }) => [entry, step.value] as const), left };
+  return { done: members.flatMap(({ done }) => done), left };
 }
 
 // First it is seen what each would lock, then all is locked at once: no two processes wait for each other's flows.
@@ -202,7 +245,7 @@ async function lockAll(members: readonly Member[], statements: StatementsOfMany)
     return true;
   });
   const locked = new Set(await statements.lockFlows([...taken]));
-  for (const member of chosen) member.advance(member.wanted.filter(({ id }) => locked.has(id)));
+  for (const member of chosen) member.begin(member.wanted.filter(({ id }) => locked.has(id)));
   return chosen;
 }
 
@@ -224,8 +267,8 @@ async function takeStep(sql: string, { members, sets }: Asking, statements: Stat
 function bySql(members: readonly Member[]): ReadonlyMap<string, Asking> {
   const all = new Map<string, Asking>();
   for (const member of members) {
-    if (member.step.done === true) continue;
-    const { sql, values } = member.step.value;
+    if (member.asks === undefined) continue;
+    const { sql, values } = member.asks;
     const asking = all.get(sql) ?? { members: [], sets: [] };
     asking.members.push(member);
     asking.sets.push(values);

@@ -3,7 +3,7 @@ import { systemClock } from "../../../src/clock.ts";
 import { Batching, type StatementsOfMany } from "../../../src/storage/postgres/batching.ts";
 import { JoinedReads } from "../../../src/storage/postgres/joined-reads.ts";
 import { type SqlValue, type Transaction, rowOf, statement } from "../../../src/storage/sql/database.ts";
-import { lockFlow, lockFlowOfRun } from "../../../src/storage/sql/locks.ts";
+import { lockFlow, lockFlowOfRun, lockFlows } from "../../../src/storage/sql/locks.ts";
 
 /** What a database would be asked. A flow of a run is what stands before the dash of the run's id. */
 function fakeDatabase(deleted: readonly string[] = []) {
@@ -77,13 +77,51 @@ describe("transactions that lock a flow first", () => {
     expect(aloneOnes).toEqual([]);
   });
 
-  test("of one flow are executed one after the other", async () => {
-    const { batching, locked, aloneOnes } = fakeDatabase();
+  test("of one flow are executed one after the other, under one lock of it", async () => {
+    const { asked, batching, locked, aloneOnes } = fakeDatabase();
 
-    await all(batching, ["a", "b", "a", "a"].map(looking));
+    const values = await all(batching, ["a", "b", "a", "a"].map(looking));
 
+    expect(values).toEqual(["a", "b", "a", "a"].map((flow) => `first of ${flow}`));
     expect(locked).toEqual([["a", "b"]]);
-    expect(aloneOnes).toEqual(["a", "a"]);
+    expect(asked).toEqual([
+      ...["2 × select ? as found", "2 × select ? as again"],
+      ...["1 × select ? as found", "1 × select ? as again", "1 × select ? as found", "1 × select ? as again"],
+    ]);
+    expect(aloneOnes).toEqual([]);
+  });
+
+  test("of one flow wait for the next transaction from the 51st on, and from the first on that locks otherwise", async () => {
+    const { batching, locked, aloneOnes } = fakeDatabase();
+    const both: Transaction<unknown> = function* () {
+      yield* lockFlows(["a", "b"]);
+      return (yield* rowOf<{ found: string }>("select ? as found", "both"))?.found;
+    };
+
+    const values = await all(batching, [...Array.from({ length: 60 }, () => looking("a")), both, looking("a"), looking("a")]); // prettier-ignore
+
+    expect(values.slice(58)).toEqual(["first of a", "first of a", "both", "first of a", "first of a"]);
+    expect(locked).toEqual([["a"], ["a"], ["a"]]);
+    expect(aloneOnes).toEqual(["a"]);
+  });
+
+  test("of one flow are executed alone in their order if one of them fails, which fails alone", async () => {
+    const { batching, aloneOnes, refuse } = fakeDatabase();
+    const order: string[] = [];
+    const named = (name: string): Transaction<unknown> =>
+      function* () {
+        yield* lockFlow("a");
+        yield* rowOf("select ? as found", name);
+        order.push(name);
+      };
+    refuse("two");
+
+    const settled = await Promise.allSettled(["one", "two", "three"].map((name) => batching.run(named(name))));
+
+    expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    // Once together, and then alone.
+    expect(order).toEqual(["one", "one", "three"]);
+    expect(aloneOnes).toEqual(["a", "a", "a"]);
   });
 
   test("of one flow by its runs are executed one after the other", async () => {
