@@ -46,8 +46,9 @@ async function measure(name) {
   const text = [...tableOf(work, measured), ...goalsOf(work, measured)].join("\n");
   console.log(`\n## ${work.title}\n\n${text}\n`);
   const fewest = Math.min(...measured.map(({ samples }) => samples.length));
-  if (values.write || fewest >= enough) await replaceTable(name, work.title, text);
-  else console.log(`not written: some have ${fewest} samples of ${enough}`);
+  if (!values.write && fewest < enough) return console.log(`not written: some have ${fewest} samples of ${enough}`);
+  const plots = (await work.plots?.(measured)) ?? [];
+  await replaceTable(name, work.title, [text, ...plots].join("\n\n"));
 }
 
 async function takeSamples(name, work, kept) {

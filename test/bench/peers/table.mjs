@@ -17,7 +17,7 @@ const text = (value) =>
  */
 export function tableOf(work, measured) {
   const reference = referenceOf(work, measured);
-  const head = ["contender", ...work.columns.map(({ title }) => title), "what it guarantees"];
+  const head = ["contender", ...work.columns.map(({ title }) => title), work.guarantees ?? "what it guarantees"];
   const rows = measured.map(({ contender, samples }) => [
     contender.name,
     ...work.columns.map((column) => cell(column, samples, reference)),

@@ -9,13 +9,15 @@ export const allWorks = [
   "accept",
   "timetable",
   "start",
+  "scale",
 ];
 
 /**
  * A piece of work: `{ title, prepare(folder) → { value, close? }, contenders, verify?(value, contender), cost(figures),
- * columns, goals?, packages? }`. `value` is JSON and reaches every child, with `out`, a folder that is empty for each sample. A
- * contender is `{ name, guarantee, run(value) → figures?, modules?, role?, flags?, missing?(value) }`: `modules` are loaded
- * before the clock starts, `flags` are V8's.
+ * columns, goals?, packages?, guarantees?, plots?(measured) → lines }`. `value` is JSON and reaches every child, with `out`,
+ * a folder that is empty for each sample. `packages` are those whose versions are named, by default what the contenders
+ * load; `guarantees` is the title of the last column. A contender is `{ name, guarantee, run(value) → figures?, modules?,
+ * role?, flags?, missing?(value) }`: `modules` are loaded before the clock starts, `flags` are V8's.
  */
 export async function workNamed(name) {
   return (await import(`./works/${name}.mjs`)).default;
