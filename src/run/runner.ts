@@ -68,6 +68,8 @@ interface Running {
   reason: AbortReason | undefined;
   /** Another process runs it now, and `lease:lost` was emitted. */
   lost: boolean;
+  /** Its lease is being given up with it: whether it was lost before, that call says. */
+  leaves: boolean;
   /** As it was stored when it ended, or was given back; undefined until then. */
   left: Run | undefined;
   /** Why it failed, or was left to another process. */
@@ -197,7 +199,7 @@ export class Runner {
 
   async #runClaimed(claimed: ClaimedRun, claim: Claim): Promise<RunNextResult> {
     const lease = { _runId: claimed.run._id, token: claim.token };
-    const state = { reason: undefined, lost: false, left: undefined, error: undefined };
+    const state = { reason: undefined, lost: false, leaves: false, left: undefined, error: undefined };
     const running: Running = { run: claimed.run, lease, abort: new AbortController(), ...state };
     this.#running.set(lease._runId, running);
     this.#claims.delete(claim);
@@ -256,6 +258,7 @@ export class Runner {
   }
 
   async #conclude(claimed: ClaimedRun, running: Running, result: RunResult): Promise<RunNextResult> {
+    running.leaves = true;
     if (result.end === "waiting" || (result.end === "aborted" && running.reason === "stop")) {
       const { notBefore } = result;
       if (await this.#release(running, result)) return notBefore === undefined ? false : { notBefore };
@@ -348,6 +351,8 @@ export class Runner {
   #applyLeaseState(running: Running | undefined, state: "held" | "canceling" | "lost"): void {
     // A run that ended while its lease was being renewed has nothing left to lose.
     if (running === undefined || state === "held" || this.#running.get(running.lease._runId) !== running) return;
+    // Nor has one that is just ending: a storage may do both in one transaction.
+    if (state === "lost" && running.leaves) return;
     this.abort(running.lease._runId, state === "lost" ? "lost" : "cancel");
   }
 

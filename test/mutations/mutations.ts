@@ -876,6 +876,14 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/scheduler/timetable/pace.test.ts"],
   },
   {
+    promise: "a run that is just ending does not lose its lease to a renewal",
+    file: "src/run/runner.ts",
+    find: 'if (state === "lost" && running.leaves) return;',
+    replace: "",
+    tests: ["test/run/runner.test.ts"],
+    only: "just when its run has ended",
+  },
+  {
     promise: "any number of missed due times are caught up by one run [3]",
     file: "src/scheduler/timetable/due-runs.ts",
     find: "cron.next(isLate ? now : dueAt)",

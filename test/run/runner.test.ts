@@ -120,6 +120,32 @@ describe("a lease", () => {
     expect(await harness.failures()).toEqual([]);
   });
 
+  test("that is asked to be renewed just when its run has ended is not lost", async () => {
+    const memory = new MemoryStorage();
+    const gate = new Gate();
+    const storage = new Proxy<Storage>(memory, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name);
+        if (typeof member !== "function") return member;
+        return async (...args: unknown[]) => {
+          const result: unknown = await Reflect.apply(member, target, args);
+          // It is stored, and a renewal comes before it is known here.
+          if (name === "endRun") await gate.opened;
+          return result;
+        };
+      },
+    });
+    const harness = new Harness({ exports: { from: ones(1) }, imports: { sink: collectingImport<number>() }, storage });
+    await harness.scheduler.start();
+    const run = await harness.scheduler.run((await harness.flow())._id);
+    await harness.clock.advance(10 * second);
+    gate.open();
+    await harness.clock.settle();
+
+    expect(harness.events.of("lease:lost")).toEqual([]);
+    expect(harness.events.of("run:completed")).toMatchObject([{ run: { _id: run._id } }]);
+  });
+
   test("is found expired by any process: the run is reclaimed and resumed from its last commit", async () => {
     const { harness, run } = await midway(3);
     // The first process dies here: its timers never fire again.
