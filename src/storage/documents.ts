@@ -11,13 +11,20 @@ export function optional<Key extends string, Value>(key: Key, value: Value | und
   return value === undefined ? {} : ({ [key]: value } as Partial<Record<Key, Value>>);
 }
 
-// Instants come in bunches, and writing one out costs more than most of what is done with it.
-let lastInstant = { at: 0, text: new Date(0).toISOString() };
+// Instants come in bunches: now, a due time and the next one. Writing one out costs more than most of what is done with it.
+const instants: { readonly at: number; readonly text: string }[] = [];
+
+/** How many are remembered, each in a place of its own: a prime, so that those of a schedule do not share one. */
+const places = 61;
 
 /** An instant as documents carry it. */
 export function isoOf(at: number): string {
-  if (lastInstant.at !== at) lastInstant = { at, text: new Date(at).toISOString() };
-  return lastInstant.text;
+  const place = Math.abs(Math.trunc(at)) % places;
+  const known = instants[place];
+  if (known?.at === at) return known.text;
+  const text = new Date(at).toISOString();
+  instants[place] = { at, text };
+  return text;
 }
 
 /** How many names of flows one search looks at, and how many flows in some state: in SQLite about two milliseconds. */

@@ -63,7 +63,7 @@ export class MemoryState {
 
 /** A flow's waiting runs (oldest first), its active run and all its runs that are remembered. */
 export interface FlowQueue {
-  readonly waiting: RunEntry[];
+  waiting: RunEntry[];
   readonly runs: Sequence<RunEntry>;
   active: RunEntry | undefined;
   /** Runs up to this number are those of a flow with the same id that was deleted. */
