@@ -1,0 +1,3 @@
+import { timetable } from "../timetable.mjs";
+
+export default timetable(100_000);
