@@ -5,7 +5,7 @@ import type { Process } from "./process.ts";
 /** What is asked of the simulation. */
 export interface StandingDeps {
   readonly model: Model;
-  readonly storage: Pick<Storage, "findFlow" | "findRun">;
+  readonly storage: Pick<Storage, "findFlow" | "findRun" | "wakes">;
   readonly processes: readonly Process[];
   /** The time that the process goes by. */
   readonly timeOf: (process: Process) => number;
@@ -23,7 +23,8 @@ interface Standing {
 
 /**
  * No flow whose run may begin stands still while a process lives that has its parts and a free slot, however many others
- * live that have not.
+ * live that have not. Where processes share no wake-ups, one whose slots never become free keeps those of its flows: there
+ * all who have the parts of a flow need a free slot.
  */
 export class StandingChecks {
   readonly #deps: StandingDeps;
@@ -63,17 +64,21 @@ export class StandingChecks {
     if (now - begin <= mostMs) return;
     const run = await this.#deps.storage.findRun(flow.queue[0] ?? "");
     const notBefore = Date.parse(run?.notBefore ?? "1970-01-01T00:00:00Z");
-    const idle = processes.find((process) => this.#isIdle(process, flow, { notBefore, mostMs, now }));
-    if (idle !== undefined)
-      model.violate("liveness", `run ${head} of flow ${flow._id} waits since ${since}, and ${idle.name} is idle`);
+    const able = processes.filter((process) => this.#isAble(process, flow));
+    const idle = able.filter((process) => this.#isIdle(process, { notBefore, mostMs, now }));
+    const [one] = idle;
+    const areShared = this.#deps.storage.wakes !== undefined;
+    if (one !== undefined && (areShared || idle.length === able.length))
+      model.violate("liveness", `run ${head} of flow ${flow._id} waits since ${since}, and ${one.name} is idle`);
   }
 
-  #isIdle(process: Process, { imports, source }: FlowModel, rule: Record<"notBefore" | "mostMs" | "now", number>) {
+  #isAble(process: Process, { imports, source }: FlowModel): boolean {
+    return process.state === "started" && process.gate.isOpen && process.canRun(source.plan._id, imports.keys());
+  }
+
+  #isIdle(process: Process, rule: Record<"notBefore" | "mostMs" | "now", number>): boolean {
     const { model, timeOf } = this.#deps;
     return (
-      process.state === "started" &&
-      process.gate.isOpen &&
-      process.canRun(source.plan._id, imports.keys()) &&
       model.hasSlot(process) &&
       rule.now - process.fullAt > rule.mostMs &&
       timeOf(process) - rule.notBefore > rule.mostMs
