@@ -7,7 +7,9 @@ export const allWorks = [
   "durable-runs",
   "several-processes",
   "accept",
-  "timetable",
+  "timetable-1000",
+  "timetable-10000",
+  "timetable-100000",
   "start",
   "scale",
 ];
