@@ -153,3 +153,12 @@ test("a page without permission to change anything shows no actions, and a refus
   );
   expect(response).toBe(403);
 }, 60_000);
+
+test("why a record may not have arrived: the flow's last run failed, and where reading for its import goes on", async () => {
+  const { scheduler } = await hostWithFlows();
+  const page = await visit(await siteOf(scheduler), "find?key=none-such");
+  await page.getByLabel("Choose a flow").selectOption({ label: "Returns" });
+
+  await page.getByText("The last run failed, so what came after the checkpoint has not been read.").waitFor();
+  await page.getByText("Checkpoint of ledger: from the start").waitFor();
+});

@@ -18,6 +18,7 @@ test("the overview says what fails, why imports are paused, how many records wer
 
   const attention = page.locator("section", { has: page.getByRole("heading", { name: "Needs attention" }) });
   await attention.getByRole("link", { name: "Returns" }).waitFor();
+  await attention.getByText("connect ECONNREFUSED").waitFor();
   expect(await page.locator("a.tile", { hasText: "Failing" }).locator(".tile-value").textContent()).toBe("1");
   await page.locator("a.tile", { hasText: "Open failures" }).click();
   await page.getByRole("heading", { name: "Failures", level: 1 }).waitFor();

@@ -75,12 +75,13 @@ interface ReasonsProps {
   readonly wanted: string;
 }
 
-/** Newest runs that are looked at. */
+/** Newest runs, and oldest pages of the inbox, that are looked at. */
 const runsLookedAt = 10;
+const pagesLookedAt = 100;
 
 function Reasons({ flow, wanted }: ReasonsProps) {
   const { _id } = flow;
-  const inbox = useResource<readonly InboxPage[]>(apiPath(["flows", _id, "inbox"], { limit: "100" }));
+  const inbox = useResource<readonly InboxPage[]>(apiPath(["flows", _id, "inbox"], { limit: String(pagesLookedAt) }));
   const deliveries = useResource<readonly Delivery[]>(apiPath(["flows", _id, "deliveries"]));
   const runs = useResource<readonly ShownRun[]>(apiPath(["runs"], { _flowId: _id, limit: String(runsLookedAt) }));
   return (
@@ -104,6 +105,16 @@ function Reasons({ flow, wanted }: ReasonsProps) {
   );
 }
 
+/** Where reading for an import goes on. */
+function Standing({ delivery: { _importId, checkpoint } }: { readonly delivery: Delivery }) {
+  return (
+    <>
+      {say.find.stands(_importId)}
+      {checkpoint === undefined ? say.flow.fromStart : <code class="clip">{JSON.stringify(checkpoint)}</code>}
+    </>
+  );
+}
+
 function reasonsOf(
   flow: ListedFlow,
   pages: readonly InboxPage[],
@@ -114,14 +125,16 @@ function reasonsOf(
   const isIn = pages.some(({ keys, records }) => keys.includes(wanted) || JSON.stringify(records).includes(wanted));
   const [last] = runs.filter(({ status }) => status === "completed" || status === "failed");
   const ignored = runs.reduce((sum, { numIgnore }) => sum + numIgnore, 0);
+  const isStuck = last?.status === "failed";
   return [
     isIn ? say.find.inInbox : pages.length > 0 && say.find.inboxSome(pages.length),
     flow.disabled && say.find.disabled,
     runs.some(({ status }) => status === "running") && say.find.running,
-    last?.status === "failed" && <a href={href(["runs", last._id])}>{say.find.lastFailed}</a>,
-    ...deliveries.flatMap(({ _importId, paused, behind }) => [
-      paused !== undefined && `${say.find.paused(_importId)} ${paused.reason.message}`,
-      behind && say.find.behind(_importId),
+    last !== undefined && isStuck && <a href={href(["runs", last._id])}>{say.find.lastFailed}</a>,
+    ...deliveries.flatMap((delivery) => [
+      delivery.paused !== undefined && `${say.find.paused(delivery._importId)} ${delivery.paused.reason.message}`,
+      (isStuck || delivery.paused !== undefined) && <Standing delivery={delivery} />,
+      delivery.behind && say.find.behind(delivery._importId),
     ]),
     flow.nextRunAt !== undefined && (
       <>

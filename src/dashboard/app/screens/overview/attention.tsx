@@ -1,5 +1,5 @@
 import { apiPath, call } from "../../api/client.ts";
-import type { ListedFlow, Overview } from "../../api/documents.ts";
+import type { ListedFlow, Overview, ShownRun } from "../../api/documents.ts";
 import type { LiveEvent } from "../../api/live.ts";
 import { knowFlow } from "../../api/names.ts";
 import { can } from "../../api/permissions.ts";
@@ -123,9 +123,21 @@ function FailingFlow({ flow }: { readonly flow: ListedFlow }) {
         <>
           {" · "}
           <a href={href(["runs", lastRun._id])}>{say.flows.lastRun.toLowerCase()}</a>
+          <RunError _id={lastRun._id} />
         </>
       )}
     </FlowRow>
+  );
+}
+
+/** Why a run failed. Where it cannot be read, the link beside it leads to why. */
+function RunError({ _id }: { readonly _id: string }) {
+  const error = useResource<ShownRun>(apiPath(["runs", _id])).value.value?.error;
+  if (error === undefined) return null;
+  return (
+    <span class="row-why">
+      <code>{error.code}</code> {error.message}
+    </span>
   );
 }
 
