@@ -76,7 +76,7 @@ function addFlows(database: SqliteDatabase): void {
     };
     flow(
       ...[_id, JSON.stringify(doc), "orders", _integrationId, Number(isDisabled), at, 1, name.toLowerCase()],
-      ...[pageFileTime + quarterMs, pageFileTime + 2 * quarterMs],
+      ...(isDisabled ? [null, null] : [pageFileTime + quarterMs, pageFileTime + 2 * quarterMs]),
       ...[pageFileTime + (index % 1_000 === 7 ? -1 : 2 * quarterMs), at, index % 700 === 3 ? pageFileTime : null],
     );
     flowImport(_id, "ledger");
