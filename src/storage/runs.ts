@@ -28,7 +28,8 @@ export interface RunStorage {
   /**
    * Removes ended runs that are not among the newest `runsPerFlow` of their flow, waiting and active ones counted
    * in; ended runs and resolved failures from before `endedBefore`; at most `limit` documents. Returns how many; 0
-   * means that none is left to remove.
+   * means that none is left to remove. A storage that keeps ended runs by periods may remove a whole one at once, whatever
+   * its size, and keep its runs until the last of them may go.
    */
   prune(rule: PruneRule): Promise<number>;
 }
@@ -91,4 +92,6 @@ export interface PruneRule {
   readonly runsPerFlow: number;
   /** Documents removed in one call; 1 or more. */
   readonly limit: number;
+  /** The current instant, for a storage that makes room for what ends from then on. Absent: it is made another time. */
+  readonly now?: number;
 }

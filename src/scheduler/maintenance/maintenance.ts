@@ -236,7 +236,7 @@ export class Maintenance {
     // What an earlier version stored has no cause yet.
     while (!isAborted(signal) && (await storage.completeCauses(changeSize)) > 0) await clock.yieldToEventLoop();
     const endedBefore = Math.max(0, clockWatch.retentionNow() - retention.days * 86_400_000);
-    const rule = { endedBefore, runsPerFlow: retention.runsPerFlow, limit: changeSize };
+    const rule = { endedBefore, runsPerFlow: retention.runsPerFlow, limit: changeSize, now: clock.now() };
     while (!isAborted(signal) && (await storage.prune(rule)) > 0) await clock.yieldToEventLoop();
     // Processes save an hour for no longer than another one after its end.
     const hours = { foldBefore: clock.now() - 3 * 3_600_000, forgetBefore: endedBefore, limit: changeSize };

@@ -21,7 +21,8 @@ const tables = [0, 1].map(
 );
 
 // What is called in a statement of a host's need not find the schema: it is named. `format` doubles a percent sign.
-function noting(name: string, declarations: string, columns: string, values: string): string {
+/** The function of a trigger that notes a change. */
+export function noting(name: string, declarations: string, columns: string, values: string): string {
   const insert = (nth: number) => `insert into %1$I.poundlock_changes_${nth} (${columns}) values (${values})`;
   return `do $do$ begin execute format($format$
     create function %1$I.poundlock_${name}() returns trigger language plpgsql as $body$

@@ -3,9 +3,12 @@ import { InvalidOptionError, StorageFailedError } from "../../errors.ts";
 import { type Shape, boolean, objectWith, oneOf, v, validate } from "../../model/validate.ts";
 import { schemaVersion } from "../sql/schema.ts";
 import { SqlStorage } from "../sql/sql-storage.ts";
-import type { StorageBell } from "../storage.ts";
+import type { PruneRule, StorageBell } from "../storage.ts";
+import { guarded as guardedCall } from "../sql/processes/process-storage.ts";
 import { Bell } from "./bell.ts";
 import { DatabaseClock } from "./database-clock.ts";
+import { History } from "./history/history.ts";
+import type { Period } from "./history/periods.ts";
 import { migrateSchema, versionOf } from "./migration.ts";
 import type { PostgresPool } from "./pool.ts";
 import { PostgresChanges } from "./postgres-changes.ts";
@@ -25,6 +28,14 @@ export interface MigrateOptions {
    * @default "poundlock"
    */
   readonly schema?: string;
+  /**
+   * How much time each partition of the history has: all of UTC's day, week from Monday, or month. Retention removes a
+   * partition as a whole once its newest run may go, so runs are kept for up to so much longer than it says. It may be
+   * another one at any time: partitions that are there stay as they are.
+   *
+   * @default "month"
+   */
+  readonly partition?: "month" | "week" | "day";
 }
 
 interface PostgresParts {
@@ -33,6 +44,7 @@ interface PostgresParts {
   readonly bell: Bell;
   readonly pool: PostgresPool;
   readonly schema: string;
+  readonly history: History;
 }
 
 /** How a database is used. */
@@ -72,12 +84,14 @@ export class PostgresStorage extends SqlStorage {
   readonly bell: StorageBell | undefined;
   readonly #clock: DatabaseClock;
   readonly #bell: Bell;
+  readonly #history: History;
 
-  private constructor({ bell, clock, database, pool, schema }: PostgresParts) {
+  private constructor({ bell, clock, database, history, pool, schema }: PostgresParts) {
     const changes = new PostgresChanges({ pool, bell, spelling: new Spelling(schema) });
     super(database, { wakes: new PostgresWakes({ pool, schema, bell }), changes });
     this.#clock = clock;
     this.#bell = bell;
+    this.#history = history;
     this.bell = bell.canHear ? bell : undefined;
     this.clock = clock;
   }
@@ -90,16 +104,27 @@ export class PostgresStorage extends SqlStorage {
    */
   static async open(pool: PostgresPool, options: PostgresOptions = {}): Promise<PostgresStorage> {
     validate({ pool, ...options }, { pool: poolRule, ...openRules }, InvalidOptionError);
-    const { schema = defaultSchema, migrate = "auto", prepare = true, listen = pool } = options;
+    const { schema = defaultSchema, migrate = "auto", prepare = true, listen = pool, partition } = options;
     const database = new PostgresDatabase({ pool, schema, prepare, clock: systemClock });
     const clock = new DatabaseClock(pool);
     return guarded(schema, async () => {
       if (migrate === "check") await checkSchema(pool, schema);
       else await migrateSchema(pool, schema);
       await clock.measure();
+      const history = historyIn(pool, schema, partition);
+      if (migrate === "auto") await history.makeAhead(clock.now());
       const bell = new Bell({ pool, listen: listen === false ? undefined : listen, schema, clock: systemClock });
-      return new PostgresStorage({ bell, clock, database, pool, schema });
+      return new PostgresStorage({ bell, clock, database, history, pool, schema });
     });
+  }
+
+  override async prune(rule: PruneRule): Promise<number> {
+    const { endedBefore, now } = rule;
+    const removed = await guardedCall("prune", async () => {
+      if (now !== undefined) await this.#history.makeAhead(now);
+      return this.#history.removeBefore(endedBefore);
+    });
+    return removed > 0 ? removed : super.prune(rule);
   }
 
   override async close(): Promise<void> {
@@ -117,8 +142,17 @@ export class PostgresStorage extends SqlStorage {
  */
 export async function migratePostgres(pool: PostgresPool, options: MigrateOptions = {}): Promise<void> {
   validate({ pool, ...options }, { pool: poolRule, ...migrateRules }, InvalidOptionError);
-  const { schema = defaultSchema } = options;
-  await guarded(schema, () => migrateSchema(pool, schema));
+  const { schema = defaultSchema, partition } = options;
+  await guarded(schema, async () => {
+    await migrateSchema(pool, schema);
+    const clock = new DatabaseClock(pool);
+    await clock.measure();
+    await historyIn(pool, schema, partition).makeAhead(clock.now());
+  });
+}
+
+function historyIn(pool: PostgresPool, schema: string, period: Period = "month"): History {
+  return new History({ pool, spelling: new Spelling(schema), period });
 }
 
 async function checkSchema(pool: PostgresPool, schema: string): Promise<void> {
@@ -143,7 +177,10 @@ const schemaWords = "a name of 1 to 63 letters, digits and underscores that begi
 const schemaRule = v.pipe(v.string(schemaWords), v.regex(/^[a-z_]\w{0,62}$/i, schemaWords));
 const poolWords = "a pool with query and connect, such as a pg.Pool";
 const poolRule = objectWith(["query", "connect"], poolWords);
-const migrateRules: Shape<MigrateOptions> = { schema: v.optional(schemaRule) };
+const migrateRules: Shape<MigrateOptions> = {
+  schema: v.optional(schemaRule),
+  partition: v.optional(oneOf("month", "week", "day")),
+};
 const openRules: Shape<PostgresOptions> = {
   ...migrateRules,
   migrate: v.optional(oneOf("auto", "check")),

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Dialect } from "../sql/database.ts";
 import { changeTables, deletionNote } from "./change-tables.ts";
+import { otherEnded, takeEndedApart } from "./history/run-tables.ts";
 
 /** What PostgreSQL has its own words for. */
 export const dialect: Dialect = {
@@ -16,6 +17,8 @@ export const dialect: Dialect = {
   seek: "range",
   changeTables,
   deletionNote,
+  takeEndedApart,
+  agedRuns: otherEnded,
   numberAfter: (table) => [`select setval(pg_get_serial_sequence('${table}', 'seq'), ?)`],
 };
 

@@ -61,6 +61,10 @@ export interface Dialect {
   readonly changeTables: readonly string[];
   /** Statements after which that a flow was deleted is noted when its row says so, no more when the row is removed. */
   readonly deletionNote: readonly string[];
+  /** Takes runs that have ended apart from those that wait or are active, if that saves anything. */
+  readonly takeEndedApart: () => TransactionBody<void>;
+  /** Where the ended runs are that are removed one by one when they are too old. */
+  readonly agedRuns: string;
 }
 
 /** A database as a SqlStorage needs it: the port that is all there is to write for another one. */

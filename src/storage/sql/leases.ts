@@ -75,7 +75,7 @@ function* nextToClaim(_flowId: string, after: number): TransactionBody<ClaimedRo
       join poundlock_runs r on r.seq = coalesce(
         (select a.seq from poundlock_runs a where a.flow_id = ? and a.stage = 1),
         (select w.seq from poundlock_runs w where w.flow_id = ? and w.stage = 0 and w.seq > ? order by w.seq limit 1))
-      where f.id = ? and f.deleted_at is null and r.seq > ?`,
+      where f.id = ? and f.deleted_at is null and r.seq > ? and r.stage < 2`,
     ...[_flowId, _flowId, after, _flowId, after],
   );
 }
@@ -91,7 +91,7 @@ function* begin(claimed: ClaimedRun, seq: number, { token, at, until }: Lease): 
   const run = transitionRun(waiting, "running", { startedAt });
   yield* execute(
     `update poundlock_runs set stage = 1, status = 'running', buffered = null, not_before = null, token = ?,
-      lease_until = ?, doc = ? where seq = ?`,
+      lease_until = ?, doc = ? where seq = ? and stage = 0`,
     ...[token, until, JSON.stringify(run), seq],
   );
   yield* execute(
@@ -149,7 +149,7 @@ export function commitPage({ _runId, token }: RunLease, page: PageCommit): Trans
     const added = Object.keys(counts).filter((_importId) => !Object.hasOwn(before.imports, _importId));
     yield* keepRunImports(row.seq, added);
     yield* execute(
-      `update poundlock_runs set doc = ?, commits = ?, position = coalesce(?, position) where seq = ?`,
+      `update poundlock_runs set doc = ?, commits = ?, position = coalesce(?, position) where seq = ? and stage = 1`,
       ...[JSON.stringify(run), ordinal, position, row.seq],
     );
     return { run, failures: stored };
@@ -161,10 +161,6 @@ interface CommitRow extends RunRow {
   /** 1: its flow was deleted. 2: its flow reads another export now. */
   readonly orphaned: number;
   readonly commits: number;
-}
-
-interface EndedRow extends HealthRow {
-  readonly stage: number;
 }
 
 function* settle(
@@ -210,13 +206,13 @@ export function endRun({ _runId, token }: RunLease, ending: RunEnding): Transact
   const further = [...(next?.starts ?? []), ...(resume === undefined ? [] : [resume])].map(({ _flowId }) => _flowId);
   return function* () {
     yield* lockFlowOfRun(_runId, further);
-    const row = yield* rowOf<CommitRow & EndedRow>(
-      `select ${runColumns}, flow_id, stage, orphaned, ${failingSince} from poundlock_runs where id = ? and token = ?`,
+    const row = yield* rowOf<CommitRow & HealthRow>(
+      `select ${runColumns}, flow_id, orphaned, ${failingSince} from poundlock_runs
+        where id = ? and token = ? and stage = 1`,
       ...[_runId, token],
     );
-    if (row === undefined) return undefined;
+    if (row === undefined) return yield* endedBefore({ _runId, token }, resume?._id);
     const before = runOf(row);
-    if (row.stage === 2) return yield* endedBefore(row.flow_id, before, resume?._id);
     // A run that is to be canceled ends as canceled, however its last page went.
     const end = before.status === "canceling" ? "canceled" : status;
     const ready = end === "canceled" && before.status === "running" ? transitionRun(before, "canceling") : before;
@@ -240,11 +236,20 @@ export function endRun({ _runId, token }: RunLease, ending: RunEnding): Transact
   };
 }
 
-function* endedBefore(_flowId: string, run: Run, resumeId: string | undefined): TransactionBody<EndRunResult> {
+// The result of a call that is repeated; undefined if the run did not end by one.
+function* endedBefore(
+  { _runId, token }: RunLease,
+  resumeId: string | undefined,
+): TransactionBody<EndRunResult | undefined> {
+  const ended = yield* rowOf<RunRow & { readonly flow_id: string }>(
+    `select ${runColumns}, flow_id from poundlock_runs where id = ? and token = ? and stage = 2`,
+    ...[_runId, token],
+  );
+  if (ended === undefined) return undefined;
   const { sql, values } = runById(resumeId ?? "");
   const row = yield* rowOf<RunRow>(sql, ...values);
   const resume = row && readable(() => runOf(row));
-  return { run, more: yield* hasMore(_flowId), ...optional("resume", resume), next: [] };
+  return { run: runOf(ended), more: yield* hasMore(ended.flow_id), ...optional("resume", resume), next: [] };
 }
 
 function* hasMore(_flowId: string): TransactionBody<boolean> {
@@ -396,7 +401,7 @@ interface ClaimedRow extends FlowRow {
 
 // Without its token, nothing that its holder still does can count. Its place in the queue is before all that wait.
 function* giveUpLease(seq: number, run: Run): TransactionBody<Run> {
+  yield* execute(`update poundlock_runs set token = null, lease_until = null where seq = ? and stage = 1`, seq);
   yield* keepRun(seq, run);
-  yield* execute(`update poundlock_runs set token = null, lease_until = null where seq = ?`, seq);
   return run;
 }

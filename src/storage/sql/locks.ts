@@ -24,7 +24,7 @@ export function* lockFlows(_flowIds: readonly string[]): TransactionBody<void> {
 }
 
 /**
- * The same for the flow of a run, and for further ones. A run whose flow was deleted is locked itself: there is nothing
+ * The same for the flow of a run that has not ended, and for further ones. A run whose flow was deleted is locked itself: there is nothing
  * else that all who change it have in common.
  */
 export function* lockFlowOfRun(_runId: string, further: readonly string[] = []): TransactionBody<void> {
@@ -36,12 +36,12 @@ export function* lockFlowOfRun(_runId: string, further: readonly string[] = []):
 }
 
 function ofRunAnd(marks: string): string {
-  return `select id, (select r.flow_id from poundlock_runs r where r.id = ? and r.orphaned <> 1) as own from poundlock_flows
-    where id in ((select r.flow_id from poundlock_runs r where r.id = ?)${marks}) order by id for no key update`;
+  return `select id, (select r.flow_id from poundlock_runs r where r.id = ? and r.stage < 2 and r.orphaned <> 1) as own from poundlock_flows
+    where id in ((select r.flow_id from poundlock_runs r where r.id = ? and r.stage < 2)${marks}) order by id for no key update`;
 }
 
 const ofRun = ofRunAnd("");
-const runItself = `select seq from poundlock_runs where id = ? for no key update`;
+const runItself = `select seq from poundlock_runs where id = ? and stage < 2 for no key update`;
 
 /** The same for runs that were found by an instant; some of their flows may be deleted. */
 export function* lockFlowsOfRuns(
@@ -52,7 +52,7 @@ export function* lockFlowsOfRuns(
   for (let start = 0; start < all.length; start += portion) {
     const some = filled(all.slice(start, start + portion));
     yield* lock(
-      `select seq from poundlock_runs where seq in (${marksOf(some)}) and orphaned = 1 order by seq for no key update`,
+      `select seq from poundlock_runs where seq in (${marksOf(some)}) and stage < 2 and orphaned = 1 order by seq for no key update`,
       some,
       "rows",
     );

@@ -120,22 +120,21 @@ export function runsMatching(query: RunQuery, seek: Seek): Statement {
   return statement(`select ${runColumns} from poundlock_runs${where} order by ${order} limit ?`, ...values, limit + 1);
 }
 
-// The runs of an import, newest first; of each is asked whether it is wanted.
+// The runs of an import, newest first; of each is asked whether it is wanted, and still there: of history that is removed
+// as a whole, this is removed later.
 function runsOfImport(query: RunQuery, _importId: string): Statement {
   const { limit, after, status } = query;
   const fixed = ["r.seq = run_seq", ...(status === undefined ? [] : ofStatus[status])];
   const wanted = whereOf(filters(query), fixed);
-  const isFiltered = fixed.length > 1 || wanted.values.length > 0;
   const { where, values } = whereOf([
     ["import_id = ?", _importId],
     ["run_seq < ?", after === undefined ? undefined : placeOf(after, 0)],
   ]);
-  const filter = isFiltered ? ` and exists (select 1 from poundlock_runs r${wanted.where} ${eachTime})` : "";
   return statement(
     `select run_seq as seq, (select d.id from poundlock_runs d where d.seq = run_seq) as id,
       (select d.status from poundlock_runs d where d.seq = run_seq) as status,
       (select d.doc from poundlock_runs d where d.seq = run_seq) as doc from poundlock_run_imports
-      ${where}${filter} order by run_seq desc limit ?`,
+      ${where} and exists (select 1 from poundlock_runs r${wanted.where} ${eachTime}) order by run_seq desc limit ?`,
     ...[...values, ...wanted.values, limit + 1],
   );
 }
@@ -177,19 +176,20 @@ export function cancelRun(
 }
 
 /** @see RunStorage.prune */
-export function prune(rule: PruneRule): Transaction<number> {
+export function prune(rule: PruneRule, agedRuns: string): Transaction<number> {
   return function* () {
     const { endedBefore, runsPerFlow, limit } = rule;
-    // A cross join, which SQLite reads in this order: the few histories that are too long, and then their runs.
+    // A cross join, which SQLite reads in this order: the few histories that are too long, and then their runs. Without
+    // an equation of columns, PostgreSQL does not join the tables in another way.
     const surplus = yield* rowsOf<HistoryRow>(
       `select r.seq, r.flow_id from poundlock_histories h cross join poundlock_runs r
-        where r.flow_id = h.flow_id and h.runs > ? and r.stage = 2 and r.seq <=
+        where r.flow_id >= h.flow_id and r.flow_id <= h.flow_id and h.runs > ? and r.stage = 2 and r.seq <=
           (select n.seq from poundlock_runs n where n.flow_id = h.flow_id order by n.seq desc limit 1 offset ?)
         limit ?`,
       ...[runsPerFlow, runsPerFlow, limit],
     );
     const aged = yield* rowsOf<HistoryRow>(
-      `select seq, flow_id from poundlock_runs where stage = 2 and ended_at < ? order by ended_at limit ?`,
+      `select seq, flow_id from ${agedRuns} where stage = 2 and ended_at < ? order by ended_at limit ?`,
       ...[endedBefore, limit],
     );
     const outdated = new Map([...surplus, ...aged].map(({ seq, flow_id }) => [seq, flow_id]));
@@ -206,24 +206,22 @@ export function prune(rule: PruneRule): Transaction<number> {
   };
 }
 
-/** Adds the run; the answer is false, and nothing is changed, if its flow has a run for that due time. */
-export function* enqueue(run: Run, due: { at?: number; buffered?: boolean } = {}): TransactionBody<boolean> {
+/** Adds the run. `due`: of a due time that its flow has no run for. */
+export function* enqueue(run: Run, due: { at?: number; buffered?: boolean } = {}): TransactionBody<void> {
   const inserted = yield* rowOf<{ seq: number }>(
     `insert into poundlock_runs
       (id, flow_id, export_id, integration_id, connector_id, cause, status, stage, due_at, buffered, doc)
-      values (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?)
-      on conflict (flow_id, due_at) where due_at is not null do nothing returning seq`,
+      values (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?) returning seq`,
     ...[run._id, run._flowId, run._exportId, run._integrationId ?? null, run._connectorId ?? null, run.trigger],
     ...[due.at ?? null, due.buffered === true ? 1 : null, JSON.stringify(run)],
   );
-  if (inserted === undefined) return false;
+  if (inserted === undefined) throw new RangeError("no row of an insertion");
   yield* keepRunImports(inserted.seq, Object.keys(run.imports));
   yield* execute(
     `insert into poundlock_histories (flow_id, runs) values (?, 1)
       on conflict (flow_id) do update set runs = poundlock_histories.runs + 1`,
     run._flowId,
   );
-  return true;
 }
 
 /** Keeps what runs are found by when those of an import are asked for: what stands in `imports` of the document. */
@@ -232,13 +230,13 @@ export function* keepRunImports(seq: number, _importIds: readonly string[]): Tra
     yield* execute(`insert into poundlock_run_imports (import_id, run_seq) values (?, ?)`, _importId, seq);
 }
 
-/** Writes a stored run anew. One that does not wait is no more the one that due times are folded into. */
+/** Writes a stored run that had not ended anew. One that does not wait is no more the one that due times are folded into. */
 export function* keepRun(seq: number, run: Run): TransactionBody<void> {
   const stage = stageOf(run);
   yield* execute(
     `update poundlock_runs set status = ?, stage = ?, ended_at = ?, doc = ?,
       buffered = case when ? = 0 then buffered end, position = case when ? = 2 then null else position end,
-      not_before = ? where seq = ?`,
+      not_before = ? where seq = ? and stage < 2`,
     ...[run.status, stage, run.endedAt === undefined ? null : Date.parse(run.endedAt), JSON.stringify(run)],
     ...[stage, stage, run.notBefore === undefined ? null : Date.parse(run.notBefore), seq],
   );
@@ -251,7 +249,7 @@ export function* keepRun(seq: number, run: Run): TransactionBody<void> {
 export function* closeUnreadable(seq: number, status: "canceled" | "failed", at: number): TransactionBody<void> {
   yield* execute(
     `update poundlock_runs set status = ?, stage = 2, ended_at = ?, buffered = null, not_before = null, token = null,
-      lease_until = null, position = null where seq = ?`,
+      lease_until = null, position = null where seq = ? and stage < 2`,
     ...[status, at, seq],
   );
 }
@@ -261,7 +259,7 @@ function* storedRun(_id: string): TransactionBody<Run | undefined> {
   return row === undefined ? undefined : runOf(row);
 }
 
-const hasImport = "exists (select 1 from poundlock_run_imports where import_id = ? and run_seq = seq)";
+const hasImport = `exists (select 1 from poundlock_run_imports where import_id = ? and run_seq = seq ${eachTime})`;
 
 interface HistoryRow {
   readonly seq: number;
@@ -281,7 +279,7 @@ const ofStatus: Readonly<Record<RunStatus, readonly string[]>> = {
 function* forgetRuns(runs: readonly (readonly [seq: number, flow_id: string])[]): TransactionBody<void> {
   const removed = new Map<string, number>();
   for (const [seq, flow_id] of runs) {
-    const row = yield* rowOf<RunRow>(`delete from poundlock_runs where seq = ? returning ${runColumns}`, seq);
+    const row = yield* rowOf<RunRow>(`delete from poundlock_runs where seq = ? and stage = 2 returning ${runColumns}`, seq);
     // Another process was first, and counts it.
     if (row === undefined) continue;
     removed.set(flow_id, (removed.get(flow_id) ?? 0) + 1);
@@ -299,19 +297,22 @@ function* queueTick(
   { _flowId, basis, dueAt, followingDueAt, nextDueAt, start }: Tick,
   rule: OverlapRule,
 ): TransactionBody<QueueDueResult> {
-  const row = yield* rowOf<FlowRow>(
+  const runDueAt = start?.dueAt === undefined ? null : Date.parse(start.dueAt);
+  const row = yield* rowOf<FlowRow & { readonly made: number | null }>(
     `update poundlock_flows set due_at = ?, following_at = ?, basis = coalesce(?, basis)
-      where id = ? and due_at = ? and disabled = 0 returning ${flowColumns}`,
-    ...[nextDueAt ?? null, followingDueAt ?? null, basis ?? null, _flowId, dueAt],
+      where id = ? and due_at = ? and disabled = 0 returning ${flowColumns},
+        (select r.seq from poundlock_runs r where r.flow_id = ? and r.due_at = ?) as made`,
+    ...[nextDueAt ?? null, followingDueAt ?? null, basis ?? null, _flowId, dueAt, _flowId, runDueAt],
   );
   if (row === undefined) return { outcome: "taken" };
   if (start === undefined) return { outcome: "passed" };
   const inTheWay = yield* overlap(start, rule);
   if (inTheWay !== undefined) return inTheWay;
+  if (row.made !== null) return { outcome: "passed" };
   const run = newRun(start, flowOf(row));
-  const due = run.dueAt === undefined ? {} : { at: Date.parse(run.dueAt) };
-  const joined = yield* enqueue(run, { ...due, buffered: rule.overlap === "bufferOne" });
-  return joined ? { outcome: "queued", run } : { outcome: "passed" };
+  const due = runDueAt === null ? {} : { at: runDueAt };
+  yield* enqueue(run, { ...due, buffered: rule.overlap === "bufferOne" });
+  return { outcome: "queued", run };
 }
 
 // What stands in the way of a scheduled run of its own; undefined if nothing does.

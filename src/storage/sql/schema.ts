@@ -8,7 +8,7 @@ import { moveToImports } from "./second-version.ts";
 /** One version: what it makes, what it moves there, and what it makes of that. */
 interface Version {
   readonly statements: (dialect: Dialect) => readonly string[];
-  readonly move?: () => TransactionBody<void>;
+  readonly move?: (dialect: Dialect) => TransactionBody<void>;
   readonly last?: (dialect: Dialect) => readonly string[];
 }
 
@@ -37,6 +37,8 @@ const versions: readonly Version[] = [
   { statements: ({ text }) => [`alter table poundlock_inbox add column origin ${text}`] },
   // From here on a failure's document has only what no column has, which an earlier version cannot read.
   { statements: () => [] },
+  // Ended runs apart from the others, where that saves anything.
+  { statements: () => [], move: ({ takeEndedApart }) => takeEndedApart() },
 ];
 
 function firstVersion(dialect: Dialect): readonly string[] {
@@ -289,7 +291,7 @@ export function* migrate(dialect: Dialect): TransactionBody<void> {
   for (const [index, version] of versions.entries()) {
     if (index < found) continue;
     for (const sql of version.statements(dialect)) yield* execute(sql);
-    if (version.move !== undefined) yield* version.move();
+    if (version.move !== undefined) yield* version.move(dialect);
     for (const sql of version.last?.(dialect) ?? []) yield* execute(sql);
     yield* execute(`insert into poundlock_schema (version) values (?)`, index + 1);
   }

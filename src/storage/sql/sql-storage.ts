@@ -215,7 +215,7 @@ export class SqlStorage extends SqlTotalsStorage implements Storage {
   }
 
   prune(rule: PruneRule): Promise<number> {
-    return this.#write("prune", () => prune(own(rule)));
+    return this.#write("prune", () => prune(own(rule), this.#database.dialect.agedRuns));
   }
 
   claimRun(_flowId: string, lease: Lease): Promise<ClaimRunResult> {

@@ -59,6 +59,10 @@ export class SqliteConnection implements SqlDatabase {
     seek: "equation",
     changeTables,
     deletionNote,
+    *takeEndedApart() {
+      // What is written once costs nothing here when other rows change.
+    },
+    agedRuns: "poundlock_runs",
     numberAfter: (table) => [
       `insert into sqlite_sequence (name, seq) select '${table}', 0
         where not exists (select 1 from sqlite_sequence where name = '${table}') and ? > 0`,

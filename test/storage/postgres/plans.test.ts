@@ -80,6 +80,11 @@ async function joinedOf({ text, isScript }: PlannedStatement): Promise<readonly 
   return joined === undefined ? [] : [{ text: joined.text, isScript, isJoined: true }];
 }
 
+/** Whether it has a plan, in a partition that is there for longer than the call. */
+function isPlanned({ text }: PlannedStatement): boolean {
+  return /^\s*(select|insert|update|delete|with)\b/.test(text) && !/"runs_ended_\d/.test(text);
+}
+
 /** Whether it finds one value of a column, or a range that begins and ends at the same one. */
 function isBounded(condition: string): boolean {
   return /[^<>]=/.test(condition) || /\((ROW\()?(\w+)\b.* [<>]= .*\) AND \((ROW\()?\2\b/.test(condition);
@@ -100,7 +105,12 @@ function walks(node: PlanNode): readonly string[] {
 const inOrder: Readonly<Record<string, RegExp>> = {
   "listFlows of an import": /^walks flows_(pkey|names) \(id >/,
   listFlows: /^walks flows_(pkey|names) \(id >/,
-  listRuns: /^walks runs_pkey \(seq </,
+  listRuns: /^walks runs_(live_seq|ended_\w+_seq_idx) \(seq </,
+  ...Object.fromEntries(
+    Object.keys(calls)
+      .filter((title) => /^listRuns .*(failed|canceled)$/.test(title))
+      .map((title) => [title, /^walks runs_ended_\w+_seq_idx[12]\b/]),
+  ),
   listFailures: /^walks failures_pkey \(\(?seq >/,
   // A portion of 2,000 of them.
   "listFailures by what they say, newest first": /^walks failures_pkey( \(seq >= |$)/,
@@ -140,7 +150,7 @@ const inOrder: Readonly<Record<string, RegExp>> = {
 /** What is asked without values is about a table's age, or nothing. */
 const withoutValues: readonly string[] = ["forgetChanges", "unfollowChanges"];
 const few =
-  /^walks (flows_(deleted|due|scheduled|unread|failing|overdue|disabled)|runs_(waiting|active|leases|buffered|ended|failed|canceled)|places_(resumable|paused|held)|failures_(retries|resolved)|histories_by_runs|processes_seen|processes)\b/;
+  /^walks (flows_(deleted|due|scheduled|unread|failing|overdue|disabled)|runs_live(_\w+)?|places_(resumable|paused|held)|failures_(retries|resolved)|histories_by_runs|removals_pkey|runs_ended_other_by_age|processes_seen|processes)\b/;
 
 async function fill(schema: string): Promise<void> {
   await pool.query(`set local search_path to ${schema};
@@ -181,10 +191,12 @@ describe.each([
     storage = await PostgresStorage.open(recording(noted), { schema });
     if (state === "full") await fill(schema);
     const { rows } = await pool.query<{ name: string }>(
-      `select tablename as name from pg_tables where schemaname = $1`,
+      `select c.relname as name from pg_class c where c.relkind = 'r' and c.relnamespace = $1::regnamespace`,
       [schema],
     );
-    for (const { name } of rows) await pool.query(`analyze ${schema}.${name}`);
+    // Autovacuum looks at no table of partitions, nor at a partition in which no run has ended yet.
+    const some = state === "full" ? rows.filter(({ name }) => !/^runs_ended_\d/.test(name)) : rows;
+    for (const { name } of some) await pool.query(`analyze ${schema}.${name}`);
   });
 
   for (const [title, call] of Object.entries(calls).filter(([name]) => !withoutValues.includes(name)))
@@ -192,7 +204,7 @@ describe.each([
       noted.length = 0;
       await call(storage);
 
-      const statements = [...new Map(noted.map((one) => [one.text, one])).values()];
+      const statements = [...new Map(noted.map((one) => [one.text, one])).values()].filter(isPlanned);
       const found: string[] = [];
       const joined = (await Promise.all(statements.map(joinedOf))).flat();
       for (const statement of [...statements, ...joined])
@@ -206,10 +218,10 @@ describe.each([
 
   test("a walk through a table, or an index, would be seen", async () => {
     const plan = (condition: string) =>
-      planOf({ text: `select seq from ${schema}.runs where ${condition}`, isScript: true }, true).then(walks);
+      planOf({ text: `select seq from ${schema}.runs_live where ${condition}`, isScript: true }, true).then(walks);
 
     expect(await plan("token = 'x'")).toHaveLength(1);
-    expect(await plan("id > 'x'")).toEqual([expect.stringContaining("walks runs_id_key")]);
+    expect(await plan("id > 'x'")).toEqual([expect.stringContaining("walks runs_live_id")]);
     expect(await plan("id = 'x'")).toEqual([]);
   });
 });

@@ -6,7 +6,7 @@ import type { Run } from "../../../model/run.ts";
 
 /** A change as it is noted, with the run or the flow as it is now. */
 export interface ChangeRow {
-  /** Of a run: its new status, or `started`, or why it waits again. */
+  /** Of a run: its new status, `ended` for the one that it has ended with, `started`, or why it waits again. */
   readonly change: string;
   readonly run_id: string | null;
   readonly flow_id: string;
@@ -43,7 +43,7 @@ function runChangeOf({ change, status, run_doc }: ChangeRow, _id: string): Chang
   const run = runOf({ id: _id, status, doc: run_doc });
   return requeued.has(change)
     ? { change: "requeued", run, reason: change as RequeueReason }
-    : { change: change as RunChangeKind, run };
+    : { change: (change === "ended" ? status : change) as RunChangeKind, run };
 }
 
 function flowChangeOf(row: ChangeRow): Change | undefined {
