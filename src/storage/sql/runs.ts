@@ -183,8 +183,8 @@ export function prune(rule: PruneRule, agedRuns: string): Transaction<number> {
     // an equation of columns, PostgreSQL does not join the tables in another way.
     const surplus = yield* rowsOf<HistoryRow>(
       `select r.seq, r.flow_id from poundlock_histories h cross join poundlock_runs r
-        where r.flow_id >= h.flow_id and r.flow_id <= h.flow_id and h.runs > ? and r.stage = 2 and r.seq <=
-          (select n.seq from poundlock_runs n where n.flow_id = h.flow_id order by n.seq desc limit 1 offset ?)
+        where h.runs > ? and r.stage = 2 and (r.flow_id, r.seq) >= (h.flow_id, 0) and (r.flow_id, r.seq) <= (h.flow_id,
+          (select n.seq from poundlock_runs n where n.flow_id = h.flow_id order by n.seq desc limit 1 offset ?))
         limit ?`,
       ...[runsPerFlow, runsPerFlow, limit],
     );

@@ -182,7 +182,7 @@ export const calls: Readonly<Record<string, (storage: Storage) => Promise<unknow
   dropInbox: (s) => s.dropInbox("flow", { _ids: ["a"], _importId: "ledger" }),
   unreadInboxes: (s) => s.unreadInboxes(10, "a"),
   cancelRun: (s) => s.cancelRun("arrived", { at, discard: true }),
-  prune: (s) => s.prune({ endedBefore: at, runsPerFlow: 1, limit: 10 }),
+  prune: (s) => s.prune({ endedBefore: at, runsPerFlow: 1, limit: 10, now: at }),
   deleteFlow: (s) => s.deleteFlow("flow", { at, limit: 0 }),
   purgeFlows: async (s) => {
     while (await s.purgeFlows({ limit: 10 }));
