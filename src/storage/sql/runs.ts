@@ -279,7 +279,10 @@ const ofStatus: Readonly<Record<RunStatus, readonly string[]>> = {
 function* forgetRuns(runs: readonly (readonly [seq: number, flow_id: string])[]): TransactionBody<void> {
   const removed = new Map<string, number>();
   for (const [seq, flow_id] of runs) {
-    const row = yield* rowOf<RunRow>(`delete from poundlock_runs where seq = ? and stage = 2 returning ${runColumns}`, seq);
+    const row = yield* rowOf<RunRow>(
+      `delete from poundlock_runs where seq = ? and stage = 2 returning ${runColumns}`,
+      seq,
+    );
     // Another process was first, and counts it.
     if (row === undefined) continue;
     removed.set(flow_id, (removed.get(flow_id) ?? 0) + 1);
