@@ -18,6 +18,11 @@ export async function versionOf(pool: Pick<PostgresPool, "query">, schema: strin
   return checkVersion(version);
 }
 
+/** The name of the lock that whoever makes tables of a schema takes. */
+export function lockOf(schema: string): string {
+  return `poundlock/${schema}`;
+}
+
 /**
  * Makes the schema, or brings it up to date, in one transaction. Processes that do so at the same time wait for each
  * other, since making the same table at once fails.
@@ -25,7 +30,7 @@ export async function versionOf(pool: Pick<PostgresPool, "query">, schema: strin
 export async function migrateSchema(pool: PostgresPool, schema: string): Promise<void> {
   if ((await versionOf(pool, schema)) === schemaVersion) return;
   await inTransaction(pool, "begin isolation level read committed read write", async (client) => {
-    await rowsOf(client, `select pg_advisory_xact_lock(hashtext($1))`, [`poundlock/${schema}`]);
+    await rowsOf(client, `select pg_advisory_xact_lock(hashtext($1))`, [lockOf(schema)]);
     // Looked up first: a role that may not create schemas may still use one that exists.
     const known = await rowsOf(client, `select 1 from pg_namespace where nspname = $1`, [schema]);
     if (known.length === 0) await rowsOf(client, `create schema ${quoted(schema)}`);

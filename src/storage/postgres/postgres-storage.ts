@@ -9,7 +9,7 @@ import { Bell } from "./bell.ts";
 import { DatabaseClock } from "./database-clock.ts";
 import { History } from "./history/history.ts";
 import type { Period } from "./history/periods.ts";
-import { migrateSchema, versionOf } from "./migration.ts";
+import { lockOf, migrateSchema, versionOf } from "./migration.ts";
 import type { PostgresPool } from "./pool.ts";
 import { PostgresChanges } from "./postgres-changes.ts";
 import { PostgresDatabase } from "./postgres-database.ts";
@@ -35,7 +35,7 @@ export interface MigrateOptions {
    *
    * @default "month"
    */
-  readonly partition?: "month" | "week" | "day";
+  readonly partition?: Period;
 }
 
 interface PostgresParts {
@@ -152,7 +152,7 @@ export async function migratePostgres(pool: PostgresPool, options: MigrateOption
 }
 
 function historyIn(pool: PostgresPool, schema: string, period: Period = "month"): History {
-  return new History({ pool, spelling: new Spelling(schema), period });
+  return new History({ pool, spelling: new Spelling(schema), period, lock: lockOf(schema) });
 }
 
 async function checkSchema(pool: PostgresPool, schema: string): Promise<void> {

@@ -12,6 +12,8 @@ export interface HistoryParts {
   readonly pool: PostgresPool;
   readonly spelling: Spelling;
   readonly period: Period;
+  /** The name of the lock that whoever makes tables takes. */
+  readonly lock: string;
 }
 
 /** A partition, and the time that it is of. */
@@ -44,8 +46,7 @@ export class History {
 
   /** Makes the partitions that are missing for runs that end from `now` on; where there is none, runs end all the same. */
   async makeAhead(now: number): Promise<void> {
-    const known = await this.#partitions();
-    for (const range of missingRanges(now, this.#parts.period, known)) await this.#make(range);
+    for (const range of await this.#missing(this.#parts.pool, now)) await this.#make(range, now);
   }
 
   /**
@@ -53,21 +54,30 @@ export class History {
    * Returns for how many runs that was done; 0 if there was none.
    */
   async removeBefore(endedBefore: number): Promise<number> {
-    for (const { name, to } of await this.#partitions()) if (to <= endedBefore) await this.#takeOut(name);
+    for (const { name, to } of await this.#partitions(this.#parts.pool))
+      if (to <= endedBefore) await this.#takeOut(name);
     return this.#forgetSome();
   }
 
-  async #partitions(): Promise<readonly Partition[]> {
-    const { rows } = await this.#parts.pool.query({ text: this.#spelled(partitionsSql), types });
-    return (rows as readonly { readonly name: string; readonly bound: string }[]).flatMap(({ name, bound }) => {
+  async #missing(on: Pick<PostgresPool, "query">, now: number): Promise<readonly Range[]> {
+    return missingRanges(now, this.#parts.period, await this.#partitions(on));
+  }
+
+  async #partitions(on: Pick<PostgresPool, "query">): Promise<readonly Partition[]> {
+    const rows = await this.#rowsOf<{ readonly name: string; readonly bound: string }>(on, partitionsSql);
+    return rows.flatMap(({ name, bound }) => {
       const [, from, to] = /^FOR VALUES FROM \('?(MINVALUE|-?\d+)'?\) TO \('?(-?\d+)'?\)$/.exec(bound) ?? [];
       return to === undefined ? [] : { name, from: from === "MINVALUE" ? -Infinity : Number(from), to: Number(to) };
     });
   }
 
-  async #make({ from, to }: Range): Promise<void> {
+  async #make({ from, to }: Range, now: number): Promise<void> {
     const name = `poundlock_runs_ended_${dateOf(from)}_${dateOf(to)}`;
-    await this.#unlessBusy([tableExists, rowsAreElsewhere], async (client) => {
+    await this.#unless([rowsAreElsewhere, notTheOwner], async (client) => {
+      // Another process may have made it, or one of another length.
+      await client.query({ text: `select pg_advisory_xact_lock(hashtext($1))`, values: [this.#parts.lock] });
+      const missing = await this.#missing(client, now);
+      if (!missing.some((range) => range.from === from && range.to === to)) return;
       await client.query({ text: this.#spelled(`create table ${name} (like poundlock_runs_ended)`) });
       const text = `alter table poundlock_runs_ended attach partition ${name} for values from (${from}) to (${to})`;
       await client.query({ text: this.#spelled(text) });
@@ -75,25 +85,21 @@ export class History {
   }
 
   async #takeOut(name: string): Promise<void> {
-    await this.#unlessBusy([tableIsGone], async (client) => {
-      const table = `poundlock_${name}`;
-      await client.query({ text: this.#spelled(`alter table poundlock_runs_ended detach partition ${table}`) });
+    await this.#unless([tableIsGone], async (client) => {
       await client.query({
-        text: this.#spelled(`insert into poundlock_removals (name) values ($1)`),
-        values: [name],
+        text: this.#spelled(`alter table poundlock_runs_ended detach partition poundlock_${name}`),
       });
+      await this.#rowsOf(client, `insert into poundlock_removals (name) values ($1)`, name);
     });
   }
 
-  // Others may have done it at the same time.
-  async #unlessBusy(also: readonly string[], work: (client: PostgresClient) => Promise<void>): Promise<boolean> {
+  /** Does `work` in a transaction; nothing if it has to wait for a lock, or fails with one of these codes. */
+  async #unless(codes: readonly string[], work: (client: PostgresClient) => Promise<void>): Promise<void> {
     try {
       await inTransaction(this.#parts.pool, begin, work);
-      return true;
     } catch (error) {
       const { code } = error as { readonly code?: unknown };
-      if (![lockNotAvailable, ...also].includes(code as string)) throw error;
-      return false;
+      if (![lockNotAvailable, ...codes].includes(code as string)) throw error;
     }
   }
 
@@ -143,8 +149,8 @@ export class History {
     if (unreadable.length > 0) await this.#rowsOf(client, forgottenUnreadable, arrayOf(unreadable));
   }
 
-  async #rowsOf<Row>(client: PostgresClient, sql: string, ...values: unknown[]): Promise<readonly Row[]> {
-    const { rows } = await client.query({ text: this.#spelled(sql), values, types });
+  async #rowsOf<Row>(on: Pick<PostgresPool, "query">, sql: string, ...values: unknown[]): Promise<readonly Row[]> {
+    const { rows } = await on.query({ text: this.#spelled(sql), values, types });
     return rows as readonly Row[];
   }
 
@@ -160,11 +166,12 @@ interface Removal {
 }
 
 const lockNotAvailable = "55P03";
-/** It was made, or taken out, by another process. */
-const tableExists = "42P07";
+/** Another process has taken it out. */
 const tableIsGone = "42P01";
 /** Runs of that time have ended already, in the partition of all others: they stay there. */
 const rowsAreElsewhere = "23514";
+/** Another role has made the tables: what it calls for is made by that one, when it migrates. */
+const notTheOwner = "42501";
 
 // The name of the schema in quotes, as it is to be read.
 const partitionsSql = `select c.relname as name, pg_get_expr(c.relpartbound, c.oid) as bound
