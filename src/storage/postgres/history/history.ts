@@ -73,7 +73,7 @@ export class History {
 
   async #make({ from, to }: Range, now: number): Promise<void> {
     const name = `poundlock_runs_ended_${dateOf(from)}_${dateOf(to)}`;
-    await this.#unless([rowsAreElsewhere, notTheOwner], async (client) => {
+    await this.#unless([rowsAreElsewhere, isBeingRemoved, notTheOwner], async (client) => {
       // Another process may have made it, or one of another length.
       await client.query({ text: `select pg_advisory_xact_lock(hashtext($1))`, values: [this.#parts.lock] });
       const missing = await this.#missing(client, now);
@@ -170,6 +170,8 @@ const lockNotAvailable = "55P03";
 const tableIsGone = "42P01";
 /** Runs of that time have ended already, in the partition of all others: they stay there. */
 const rowsAreElsewhere = "23514";
+/** A partition of that time was taken out, by a clock that was ahead, and is not removed yet. */
+const isBeingRemoved = "42P07";
 /** Another role has made the tables: what it calls for is made by that one, when it migrates. */
 const notTheOwner = "42501";
 
