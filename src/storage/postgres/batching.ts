@@ -156,7 +156,12 @@ function takeSeries(queue: Fifo<Entry>, most: number): Series {
 }
 
 function isSame(one: Statement, other: Statement): boolean {
-  return one.sql === other.sql && one.values.length === other.values.length && one.values.every((value, index) => value === other.values[index]); // prettier-ignore
+  const { length } = one.values;
+  return (
+    one.sql === other.sql &&
+    length === other.values.length &&
+    one.values.every((value, index) => value === other.values[index])
+  );
 }
 
 // A body has done nothing before its first statement.
@@ -195,12 +200,14 @@ class Member {
 
   advance(rows: readonly unknown[]): void {
     this.#take(this.#body.next(rows));
-    for (let next = this.series[this.done.length]; this.#asks === undefined && next !== undefined; next = this.series[this.done.length]) {
+    while (this.#asks === undefined) {
+      const next = this.series[this.done.length];
+      if (next === undefined) break;
       this.#body = next.transaction();
       this.#body.next([]);
       // It is locked already.
       this.#take(this.#body.next(this.#locked));
-    } // prettier-ignore
+    }
     // What it would lock now may be another one's, or others may lock it in another order.
     if (this.#asks !== undefined && this.#asks.locks !== false) throw new Error("it locks more than at first");
   }
