@@ -208,7 +208,7 @@ describe("a listener of node:http", () => {
     ["POST", "/flows", 415],
     ["GET", "/events", 200],
   ])("responds to %s %s as the handler does: %i", async (method, path, status) => {
-    const { handler, registry } = setting();
+    const { handler, registry, scheduler } = setting();
     await registry.create({ ...input, name: "Ærøskøbing \u{1F6A2}" });
     const origin = await served(createServer(toNodeListener(handler)));
     const ofItsOwn = ["connection", "content-length", "date", "keep-alive", "transfer-encoding"];
@@ -218,9 +218,12 @@ describe("a listener of node:http", () => {
       headers: [...response.headers].filter(([name]) => !ofItsOwn.includes(name)),
     });
 
-    const given = await received(await handler(new Request(`${origin}${path}`, { method })));
+    const own = await handler(new Request(`${origin}${path}`, { method }));
     const response = await fetch(`${origin}${path}`, { method });
     const length = response.headers.get("content-length");
+    // A stream of events ends with it.
+    await scheduler.stop();
+    const given = await received(own);
 
     expect(await received(response)).toEqual(given);
     expect(given.status).toBe(status);
