@@ -10,6 +10,8 @@ export class Prompt {
   readonly #isOwn: (_exportId: string) => boolean;
   #cancelPause: (() => void) | undefined;
   #isWanted = false;
+  /** Runs in which an import was paused. The storage says so by the time that they have ended. */
+  readonly #pausing = new Set<string>();
 
   /** `isOwn`: whether it is the export of alerts. */
   constructor(scheduler: AlertSource, isOwn: (_exportId: string) => boolean) {
@@ -20,8 +22,18 @@ export class Prompt {
   /** Begins; it ends with the scheduler. */
   listen(): void {
     const scheduler = this.#scheduler;
-    scheduler.on("run:failed", ({ run }) => this.#happened(run._exportId));
-    scheduler.on("import:paused", ({ run }) => this.#happened(run._exportId));
+    scheduler.on("import:paused", ({ run }) => this.#pausing.add(run._id));
+    scheduler.on("run:failed", ({ run }) => {
+      this.#pausing.delete(run._id);
+      this.#happened(run._exportId);
+    });
+    for (const ended of ["run:completed", "run:canceled"] as const)
+      scheduler.on(ended, ({ run }) => {
+        if (this.#pausing.delete(run._id)) this.#happened(run._exportId);
+      });
+    // What another process goes on with pauses the import there.
+    scheduler.on("lease:lost", ({ run }) => this.#pausing.delete(run._id));
+    scheduler.on("run:requeued", ({ run }) => this.#pausing.delete(run._id));
     scheduler.on("flow:overdue", ({ flow }) => this.#happened(flow._exportId));
     scheduler.on("scheduler:stopped", () => this.#stop());
   }
@@ -36,6 +48,7 @@ export class Prompt {
     this.#cancelPause?.();
     this.#cancelPause = undefined;
     this.#isWanted = false;
+    this.#pausing.clear();
   }
 
   #queue(): void {

@@ -150,6 +150,13 @@ export const mutations: readonly Mutation[] = [
     only: "set back",
   },
   {
+    promise: "a pause is alerted once the storage has it",
+    file: "src/alerts/prompt.ts",
+    find: 'scheduler.on("import:paused", ({ run }) => this.#pausing.add(run._id));',
+    replace: 'scheduler.on("import:paused", ({ run }) => this.#happened(run._exportId));',
+    tests: ["test/alerts/delivery.test.ts"],
+  },
+  {
     promise: "that the flow of alerts fails is no reason to run it again",
     file: "src/alerts/prompt.ts",
     find: "this.#isOwn(_exportId) || ",
