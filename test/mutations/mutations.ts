@@ -57,7 +57,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "many reads of one request let other work run in between",
     file: "src/storage/sqlite/database.ts",
-    find: "while (this.#pace.isDue()) await this.#pace.turn();",
+    find: "while (takesTurns && this.#pace.isDue()) await this.#pace.turn();",
     replace: "",
     tests: ["test/storage/sqlite/read-pace.test.ts"],
   },

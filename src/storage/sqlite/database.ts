@@ -22,6 +22,8 @@ export interface ConnectionParts {
   readonly readOnly?: boolean;
   /** Where the file is; absent: in memory, or a host's own connection, which is the host's to watch. */
   readonly file?: string;
+  /** Whether many reads take turns with what else the process does. @default true */
+  readonly takesTurns?: boolean;
 }
 
 /** How long the driver itself may wait for a lock, which blocks all of the process. */
@@ -148,7 +150,8 @@ export class SqliteConnection implements SqlDatabase {
 
   async #read({ sql, values }: Statement): Promise<readonly unknown[]> {
     if (!this.#isOpen) await this.open();
-    while (this.#pace.isDue()) await this.#pace.turn();
+    const { takesTurns = true } = this.#parts;
+    while (takesTurns && this.#pace.isDue()) await this.#pace.turn();
     const rows = await this.#whenFree(() => this.#prepared(sql).all(...values));
     this.#pace.done();
     return rows;

@@ -108,7 +108,8 @@ export class SqliteStorage extends SqlStorage {
       database = readOnly ? openForReading(file, driver) : openDatabase(file, driver);
       const connection = new SqliteConnection({
         ...{ database, synchronous, busyTimeoutMs, migrate, readOnly, clock: systemClock, owned: true },
-        ...(isPath(file) ? { file: resolve(file) } : {}),
+        // What is in memory is kept for a test, and small: there nothing is to wait that no timer was set for.
+        ...(isPath(file) ? { file: resolve(file) } : { takesTurns: false }),
       });
       await connection.open();
       opened.set(database, connection);
