@@ -135,8 +135,8 @@ export class PostgresStorage extends SqlStorage {
 }
 
 /**
- * Makes the schema, or brings it up to date. Any number of processes may do so at the same time, and processes of an
- * older version go on meanwhile.
+ * Makes the schema, or brings it up to date. Any number of processes may do so at the same time. Processes of a version
+ * older than schema version 12 end the runs they have, and can queue none after it.
  *
  * @throws `invalid_option`; `storage_failed` if it has a newer version than this code.
  */
