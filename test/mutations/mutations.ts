@@ -425,7 +425,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "transactions that follow each other under one lock lock the same, on PostgreSQL",
     file: "src/storage/postgres/batching.ts",
-    find: "const end = taken.findIndex((entry) => !isSame(entry.first, first));",
+    find: "const end = others.findIndex((entry) => !isSame(entry.first, head.first));",
     replace: "const end = -1;",
     tests: ["test/storage/postgres/batching.test.ts"],
   },

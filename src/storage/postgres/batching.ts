@@ -147,12 +147,12 @@ interface Entry {
 type Series = readonly [Entry, ...Entry[]];
 
 function takeSeries(queue: Fifo<Entry>, most: number): Series {
-  const taken = queue.take(most) as unknown as Series;
-  const [{ first }] = taken;
-  const end = taken.findIndex((entry) => !isSame(entry.first, first));
-  if (end < 0) return taken;
-  for (const entry of taken.slice(end).reverse()) queue.putBack(entry);
-  return taken.slice(0, end) as unknown as Series;
+  const [head, ...others] = queue.take(most);
+  if (head === undefined) throw new RangeError("a queue without entries is not ready");
+  const end = others.findIndex((entry) => !isSame(entry.first, head.first));
+  if (end < 0) return [head, ...others];
+  for (const entry of others.slice(end).reverse()) queue.putBack(entry);
+  return [head, ...others.slice(0, end)];
 }
 
 function isSame(one: Statement, other: Statement): boolean {
