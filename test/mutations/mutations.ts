@@ -556,6 +556,13 @@ export const mutations: readonly Mutation[] = [
     replace: "if (seq < 0)",
     tests: ["test/storage/postgres/copy-storage.test.ts"],
   },
+  {
+    promise: "a copy of a storage has no entries of runs that are gone",
+    file: "src/storage/sql/copy-storage.ts",
+    find: "  await finishRemovals(from);\n",
+    replace: "",
+    tests: ["test/storage/postgres/copy-storage.test.ts"],
+  },
 
   // ── several processes
   {

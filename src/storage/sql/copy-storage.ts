@@ -40,6 +40,7 @@ const tables: readonly Table[] = [
  * Copies everything from one storage to another one, which has to be empty: flows, runs, places, failures and inboxes, with
  * their ids and in their order. No scheduler may run on either of them meanwhile; a run that is active in the copy is
  * reclaimed there when its lease has expired. Of both storages, each has to be a `SqliteStorage` or a `PostgresStorage`.
+ * Nothing changes in `from`, but that a removal of old runs that was interrupted there is completed.
  * If it fails, what it has copied so far stays: remove it before you try again.
  *
  * @throws `invalid_option` if one of them is another storage; `conflict` if `to` is not empty.
@@ -51,7 +52,14 @@ export async function copyStorage(from: Storage, to: Storage): Promise<void> {
     const rows = await target.query(statement(`select 1 as one from poundlock_${name} limit 1`));
     if (rows.length > 0) throw new ConflictError(`The storage to copy to is not empty: its table ${name} has rows`);
   }
+  await finishRemovals(from);
   for (const table of tables) await copyTable(source, target, table);
+}
+
+// What hangs on runs is removed after the runs, in portions: each call does the next one, and removes nothing else.
+async function finishRemovals(storage: Storage): Promise<void> {
+  const none = { endedBefore: Number.MIN_SAFE_INTEGER, runsPerFlow: 2 ** 31 - 1, limit: 1 };
+  while ((await storage.prune(none)) > 0);
 }
 
 function sqlDatabaseOf(name: string, storage: Storage): SqlDatabase {

@@ -4,7 +4,16 @@ import { MemoryStorage } from "../../../src/index.ts";
 import { PostgresStorage, copyStorage } from "../../../src/storage/postgres/postgres-storage.ts";
 import { SqliteStorage } from "../../../src/storage/sqlite/sqlite-storage.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
-import { flowOf, moving, pageOf, roomy, startOf } from "../../../src/testing/storage/harness.ts";
+import {
+  addFlow,
+  at,
+  flowOf,
+  moving,
+  pageOf,
+  roomy,
+  runThrough,
+  startOf,
+} from "../../../src/testing/storage/harness.ts";
 import { connectionTo } from "../../support/postgres-server.ts";
 import { compareWithMemory, goOnAlike } from "../storage-model.ts";
 
@@ -84,4 +93,22 @@ test("a storage that is in no SQL database is refused", async () => {
     /from: .*a SqliteStorage or a PostgresStorage/,
   );
   await expect(copyStorage(sqlite, new MemoryStorage())).rejects.toMatchObject({ code: "invalid_option" });
+});
+
+test("what an interrupted removal of a partition has left behind is not copied", async () => {
+  const from = await PostgresStorage.open(pool, { schema: "half_removed", partition: "day" });
+  await addFlow(from);
+  await from.prune({ endedBefore: at(0), runsPerFlow: 1_000, limit: 100, now: at(0) });
+  await runThrough(from, "old", "flow", 10);
+  await runThrough(from, "kept", "flow", 86_400);
+  await pool.query(`alter table half_removed.runs_ended detach partition half_removed.runs_ended_20300101_20300102;
+    insert into half_removed.removals (name) values ('runs_ended_20300101_20300102')`);
+  const to = await PostgresStorage.open(pool, { schema: "copy_of_half_removed" });
+
+  await copyStorage(from, to);
+
+  const counted =
+    await pool.query(`select h.runs, (select count(*)::int from copy_of_half_removed.run_imports) as entries
+    from copy_of_half_removed.histories h`);
+  expect(counted.rows).toEqual([{ runs: 1, entries: 1 }]);
 });
