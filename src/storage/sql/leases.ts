@@ -149,7 +149,7 @@ export function commitPage({ _runId, token }: RunLease, page: PageCommit): Trans
     const added = Object.keys(counts).filter((_importId) => !Object.hasOwn(before.imports, _importId));
     yield* keepRunImports(row.seq, added);
     yield* execute(
-      `update poundlock_runs set doc = ?, commits = ?, position = coalesce(?, position) where seq = ? and stage = 1`,
+      `update poundlock_runs set doc = ?, commits = ?, position = coalesce(?, position) where seq = ? and stage < 2`,
       ...[JSON.stringify(run), ordinal, position, row.seq],
     );
     return { run, failures: stored };
