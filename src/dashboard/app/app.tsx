@@ -15,7 +15,7 @@ import { OverviewScreen } from "./screens/overview/overview.tsx";
 import { RunScreen } from "./screens/run.tsx";
 import { RunsScreen } from "./screens/runs.tsx";
 import { SignIn } from "./screens/sign-in.tsx";
-import { say } from "./strings.ts";
+import * as say from "./strings.ts";
 import { useEffect, useRef } from "./view.ts";
 
 /** The whole page: the screen that the address names, below the header. */
@@ -28,7 +28,7 @@ export function App() {
       {!isEmbedded.value && (
         <>
           <button type="button" class="skip" onClick={focusHeading}>
-            {say.nav.skip}
+            {say.navSkip}
           </button>
           <Header />
         </>

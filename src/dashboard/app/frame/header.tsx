@@ -4,15 +4,15 @@ import { address, href, hrefWith, navigate } from "../browser/address.ts";
 import { signOut, token } from "../browser/session.ts";
 import { settings } from "../browser/settings.ts";
 import { browserZone, clockOf, flowZone, zone } from "../format/times.ts";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { Icon } from "./icons.tsx";
 
 const screens = [
-  ["", say.nav.overview],
-  ["flows", say.nav.flows],
-  ["runs", say.nav.runs],
-  ["failures", say.nav.failures],
-  ["find", say.nav.find],
+  ["", say.navOverview],
+  ["flows", say.navFlows],
+  ["runs", say.navRuns],
+  ["failures", say.navFailures],
+  ["find", say.navFind],
 ] as const;
 
 /** What stands above every screen. */
@@ -25,7 +25,7 @@ export function Header() {
           <Icon name="lock" />
           {settings.title}
         </a>
-        <nav aria-label={say.nav.main}>
+        <nav aria-label={say.navMain}>
           {screens.map(([step, name]) => (
             <a
               key={step}
@@ -44,7 +44,7 @@ export function Header() {
           <SignedIn />
           {token.value !== undefined && (
             <button type="button" class="bare" onClick={signOut}>
-              {say.nav.signOut}
+              {say.navSignOut}
             </button>
           )}
         </div>
@@ -71,8 +71,8 @@ function FindField() {
         type="search"
         id="find"
         name="key"
-        placeholder={say.nav.findHint}
-        aria-label={say.nav.findLabel}
+        placeholder={say.navFindHint}
+        aria-label={say.navFindLabel}
         autocomplete="off"
       />
       <kbd aria-hidden="true">/</kbd>
@@ -85,7 +85,7 @@ function SignedIn() {
   const names = [...new Set([caller.value, tenant.value])].filter((name) => name !== undefined);
   if (names.length === 0) return null;
   return (
-    <span class="tenant" title={say.nav.signedIn}>
+    <span class="tenant" title={say.navSignedIn}>
       {names.join(" · ")}
     </span>
   );
@@ -96,8 +96,8 @@ function ZoneChoice() {
   return (
     <select
       class="zone"
-      aria-label={say.nav.zone}
-      title={say.nav.zone}
+      aria-label={say.navZone}
+      title={say.navZone}
       value={zone.value}
       onChange={({ currentTarget: { value } }) => {
         const { after } = Object.fromEntries(address.value.query);
@@ -106,7 +106,7 @@ function ZoneChoice() {
     >
       {zones.map((name) => (
         <option key={name} value={name}>
-          {name === flowZone.value ? say.nav.flowZone(name) : name}
+          {name === flowZone.value ? say.navFlowZone(name) : name}
         </option>
       ))}
     </select>

@@ -1,5 +1,5 @@
 import { after, currentTime } from "../browser/clock.ts";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { type ComponentChildren, signal } from "../view.ts";
 import { Icon } from "./icons.tsx";
 

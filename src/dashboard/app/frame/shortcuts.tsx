@@ -1,4 +1,4 @@
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { useEffect, useId, useRef } from "../view.ts";
 
 const isTyping = (target: EventTarget | null) =>
@@ -25,15 +25,15 @@ export function Shortcuts() {
   }, []);
   return (
     <dialog ref={dialog} aria-labelledby={heading}>
-      <h2 id={heading}>{say.shortcuts.title}</h2>
+      <h2 id={heading}>{say.shortcutsTitle}</h2>
       <dl class="facts">
-        <Key name="/" does={say.shortcuts.find} />
-        <Key name="?" does={say.shortcuts.help} />
-        <Key name="Esc" does={say.shortcuts.escape} />
+        <Key name="/" does={say.shortcutsFind} />
+        <Key name="?" does={say.shortcutsHelp} />
+        <Key name="Esc" does={say.shortcutsEscape} />
       </dl>
       <div class="dialog-foot">
         <button type="button" class="main" onClick={() => dialog.current?.close()}>
-          {say.shortcuts.close}
+          {say.shortcutsClose}
         </button>
       </div>
     </dialog>

@@ -1,7 +1,7 @@
 import type { ApiError } from "../api/client.ts";
 import type { Resource } from "../api/resource.ts";
 import { after } from "../browser/clock.ts";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { type ComponentChildren, useEffect, useState } from "../view.ts";
 
 /** A part of a screen that shows something of the API. */

@@ -1,7 +1,7 @@
 import { type BulkResult, newestOf, resolveAll, resolveChosen, retryAll, retryChosen } from "../api/bulk.ts";
 import type { QueryValues } from "../browser/query-values.ts";
 import type { Failure, Fault } from "../api/documents.ts";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { type ComponentChildren, useEffect, useState } from "../view.ts";
 import { Dialog, errorOf } from "./dialog.tsx";
 import { Refusal } from "../frame/states.tsx";
@@ -40,8 +40,8 @@ export function BulkDialog({ question, close, done }: BulkDialogProps) {
   };
   return (
     <Dialog
-      title={isRetry ? say.failures.retryTitle(count) : say.failures.resolveTitle(count)}
-      confirm={isRetry ? say.failures.retryConfirm(count) : say.failures.resolveConfirm(count)}
+      title={isRetry ? say.failuresRetryTitle(count) : say.failuresResolveTitle(count)}
+      confirm={isRetry ? say.failuresRetryConfirm(count) : say.failuresResolveConfirm(count)}
       isBlocked={!isReady}
       isDangerous={!isRetry}
       act={act}
@@ -49,19 +49,19 @@ export function BulkDialog({ question, close, done }: BulkDialogProps) {
     >
       {"filter" in what && (
         <p>
-          <strong>{say.failures.filterIs}</strong> {what.words}
+          <strong>{say.failuresFilterIs}</strong> {what.words}
           {newest !== undefined && (
             <>
-              , {say.failures.through} <Time at={newest.createdAt} show="absolute" seconds />
+              , {say.failuresThrough} <Time at={newest.createdAt} show="absolute" seconds />
             </>
           )}
         </p>
       )}
       {error !== undefined && <Refusal error={error} />}
-      {isRetry && flows !== undefined && <p>{say.failures.flowsGet(flows)}</p>}
-      {isRetry && <p class="muted">{say.failures.disabledLeft}</p>}
-      {isRetry && faults.includes("reject") && <p>{say.failures.rejected}</p>}
-      {!isRetry && <p>{say.failures.resolveWhy}</p>}
+      {isRetry && flows !== undefined && <p>{say.failuresFlowsGet(flows)}</p>}
+      {isRetry && <p class="muted">{say.failuresDisabledLeft}</p>}
+      {isRetry && faults.includes("reject") && <p>{say.failuresRejected}</p>}
+      {!isRetry && <p>{say.failuresResolveWhy}</p>}
     </Dialog>
   );
 }
@@ -79,15 +79,15 @@ function useNewest(filter: QueryValues | undefined): { readonly newest?: Failure
   return found;
 }
 
-const noneLeft = new ApiError(404, [{ code: "not_found", message: say.failures.noneLeft }]);
+const noneLeft = new ApiError(404, [{ code: "not_found", message: say.failuresNoneLeft }]);
 
 function report({ runs, resolved, refused }: BulkResult): void {
   const parts: ComponentChildren[] = [];
-  if (runs > 0 || resolved === 0) parts.push(say.failures.retried(runs));
-  if (resolved > 0) parts.push(say.failures.resolved(resolved));
+  if (runs > 0 || resolved === 0) parts.push(say.failuresRetried(runs));
+  if (resolved > 0) parts.push(say.failuresResolved(resolved));
   if (refused.length > 0)
     parts.push(
-      `; ${say.failures.refused(refused.length)}: ${refused
+      `; ${say.failuresRefused(refused.length)}: ${refused
         .slice(0, 3)
         .map(({ _flowId, code }) => `${_flowId} (${code})`)
         .join(", ")}`,

@@ -1,5 +1,5 @@
 import { ApiError } from "../api/client.ts";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { type ComponentChildren, useEffect, useId, useRef, useState } from "../view.ts";
 import { Refusal } from "../frame/states.tsx";
 

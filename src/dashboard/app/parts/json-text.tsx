@@ -1,4 +1,4 @@
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 
 interface JsonTextProps {
   readonly label: string;
@@ -29,7 +29,7 @@ export function NotJson({ problem }: { readonly problem: string | undefined }) {
   if (problem === undefined) return null;
   return (
     <p class="refusal" role="alert">
-      {say.flow.notJson(problem)}
+      {say.flowNotJson(problem)}
     </p>
   );
 }

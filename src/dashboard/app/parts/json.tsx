@@ -1,6 +1,6 @@
 import { findIn, pretty } from "../format/json.ts";
 import { exact } from "../format/numbers.ts";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { useState } from "../view.ts";
 import { notify } from "../frame/notices.tsx";
 

@@ -2,7 +2,7 @@ import { onLive } from "../api/live.ts";
 import type { ShownRun } from "../api/documents.ts";
 import { currentTime } from "../browser/clock.ts";
 import { duration } from "../format/times.ts";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { useEffect, useState } from "../view.ts";
 
 /** How far a run was at some time. */
@@ -62,11 +62,11 @@ export function Progress({ live: { run, done, leftMs } }: { readonly live: LiveR
   return (
     <div class="progress">
       <progress
-        aria-label={say.run.progress(done, run.total)}
+        aria-label={say.runProgress(done, run.total)}
         {...(run.total === undefined ? {} : { value: Math.min(done, run.total), max: Math.max(1, run.total) })}
       />
-      <span class="number">{say.run.progress(done, run.total)}</span>
-      {leftMs !== undefined && <span class="muted">{say.run.about(duration(leftMs))}</span>}
+      <span class="number">{say.runProgress(done, run.total)}</span>
+      {leftMs !== undefined && <span class="muted">{say.runAbout(duration(leftMs))}</span>}
     </div>
   );
 }

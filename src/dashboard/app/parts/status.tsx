@@ -1,5 +1,5 @@
 import type { Fault, RunStatus } from "../api/documents.ts";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { Icon, type IconName } from "../frame/icons.tsx";
 
 /** How something stands: a sign and a word, in a color. */

@@ -9,7 +9,7 @@ import { FailureTable } from "../tables/failure-table.tsx";
 import { ScanResult } from "../tables/scan-result.tsx";
 import { Part } from "../frame/states.tsx";
 import { Section, Title } from "../frame/title.tsx";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { useEffect, useState } from "../view.ts";
 import { WhyNot } from "./why-not.tsx";
 
@@ -18,9 +18,9 @@ export function FindScreen() {
   const key = address.value.query.get("key") ?? "";
   return (
     <>
-      <Title name={say.find.title} />
+      <Title name={say.findTitle} />
       <KeyForm given={key} />
-      {key === "" ? <p class="empty">{say.find.intro}</p> : <Found key={key} wanted={key} />}
+      {key === "" ? <p class="empty">{say.findIntro}</p> : <Found key={key} wanted={key} />}
     </>
   );
 }
@@ -37,7 +37,7 @@ function KeyForm({ given }: { readonly given: string }) {
       }}
     >
       <label class="field wide">
-        <span>{say.find.label}</span>
+        <span>{say.findLabel}</span>
         <input
           id="find-key"
           type="search"
@@ -47,7 +47,7 @@ function KeyForm({ given }: { readonly given: string }) {
         />
       </label>
       <button type="submit" class="main">
-        {say.find.submit}
+        {say.findSubmit}
       </button>
     </form>
   );
@@ -66,7 +66,7 @@ function Found({ wanted }: { readonly wanted: string }) {
       <Part of={exactly}>
         {(failures) =>
           failures.length > 0 && (
-            <Section title={say.find.exact(counted(failures.length, "failure"), wanted)}>
+            <Section title={say.findExact(counted(failures.length, "failure"), wanted)}>
               <FailureTable failures={failures} />
             </Section>
           )
@@ -76,14 +76,14 @@ function Found({ wanted }: { readonly wanted: string }) {
         <Part of={prefix}>
           {(failures) =>
             failures.length > 0 && (
-              <Section title={say.find.prefix(counted(failures.length, "failure"), wanted)}>
+              <Section title={say.findPrefix(counted(failures.length, "failure"), wanted)}>
                 <FailureTable failures={failures} />
               </Section>
             )
           }
         </Part>
       )}
-      {isUnknown && <p class="empty">{say.find.nothing(wanted)}</p>}
+      {isUnknown && <p class="empty">{say.findNothing(wanted)}</p>}
       {rows !== undefined && (isUnknown || isMissing) && <SearchText wanted={wanted} />}
       {isUnknown && <WhyNot wanted={wanted} />}
     </div>
@@ -98,12 +98,12 @@ function SearchText({ wanted }: { readonly wanted: string }) {
     return (
       <p class="after">
         <button type="button" onClick={() => setWanted(true)}>
-          {say.find.searchText}
+          {say.findSearchText}
         </button>
       </p>
     );
   return (
-    <Section title={say.find.searchText}>
+    <Section title={say.findSearchText}>
       <ScanResult scan={scan} open={overview.value.value?.openFailures} />
     </Section>
   );

@@ -14,7 +14,7 @@ import { Badge, RunBadge } from "../parts/status.tsx";
 import { type Column, Table } from "../tables/table.tsx";
 import { Time } from "../parts/time.tsx";
 import { Title } from "../frame/title.tsx";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 
 const changes = ({ name }: LiveEvent) => /^(run:(started|completed|failed|canceled)|flow:.*)$/.test(name);
 const filters = ["q", "state", "integration"];
@@ -33,10 +33,10 @@ export function FlowsScreen() {
   const { resource, gone } = useList<ListedFlow>(path, changes);
   const isFiltered = filters.some((name) => query[name] !== undefined);
   const empty = (rows: readonly ListedFlow[]) =>
-    rows.length > 0 ? undefined : isFiltered ? say.flows.emptyFiltered : say.flows.empty;
+    rows.length > 0 ? undefined : isFiltered ? say.flowsEmptyFiltered : say.flowsEmpty;
   return (
     <>
-      <Title name={say.flows.title} />
+      <Title name={say.flowsTitle} />
       <FlowFilters isWatched={isWatched} integration={query.integration ?? ""} />
       <Part of={resource} empty={empty}>
         {(rows) => {
@@ -44,7 +44,7 @@ export function FlowsScreen() {
           return (
             <>
               <Table
-                label={say.flows.title}
+                label={say.flowsTitle}
                 columns={isWatched ? columns : columns.slice(0, -2)}
                 rows={rows}
                 idOf={({ _id }) => _id}
@@ -67,14 +67,14 @@ interface FlowFiltersProps {
 
 function FlowFilters({ isWatched, integration }: FlowFiltersProps) {
   return (
-    <Filters label={say.failures.filter}>
+    <Filters label={say.failuresFilter}>
       {isWatched && (
         <>
-          <WordsFilter name="q" label={say.flows.search} />
-          <ChoiceFilter name="state" label={say.flows.state} options={{ "": say.any, ...say.flows.states }} />
+          <WordsFilter name="q" label={say.flowsSearch} />
+          <ChoiceFilter name="state" label={say.flowsState} options={{ "": say.any, ...say.flowsStates }} />
         </>
       )}
-      <Chip name="integration" label={say.flows.integration}>
+      <Chip name="integration" label={say.flowsIntegration}>
         {integration}
       </Chip>
     </Filters>
@@ -83,45 +83,45 @@ function FlowFilters({ isWatched, integration }: FlowFiltersProps) {
 
 const columns: readonly Column<ListedFlow>[] = [
   {
-    title: say.flows.name,
+    title: say.flowsName,
     isName: true,
     cell: ({ _id, name, disabled, activity }) => (
       <>
         <a href={href(["flows", _id])}>{name}</a>
-        {disabled && <Badge tone="calm">{say.flows.disabled}</Badge>}
+        {disabled && <Badge tone="calm">{say.flowsDisabled}</Badge>}
         {activity?.failingSince !== undefined && (
           <Badge tone="bad" icon="failed">
-            {say.flows.states.failing}
+            {say.flowsStates.failing}
           </Badge>
         )}
         {(activity?.paused.length ?? 0) > 0 && (
           <Badge tone="warn" icon="paused">
-            {say.flows.states.paused}
+            {say.flowsStates.paused}
           </Badge>
         )}
         {activity?.overdueSince !== undefined && (
           <Badge tone="warn" icon="overdue">
-            {say.flows.states.overdue}
+            {say.flowsStates.overdue}
           </Badge>
         )}
       </>
     ),
   },
-  { title: say.flows.path, isMinor: true, cell: (flow) => <Ends flow={flow} /> },
+  { title: say.flowsPath, isMinor: true, cell: (flow) => <Ends flow={flow} /> },
   {
-    title: say.flows.schedule,
+    title: say.flowsSchedule,
     isMinor: true,
     cell: ({ schedule, timezone }) =>
       schedule === undefined ? (
-        <span class="muted">{say.flows.onDemand}</span>
+        <span class="muted">{say.flowsOnDemand}</span>
       ) : (
         <span title={`${schedule}${timezone === undefined ? "" : ` · ${timezone}`}`}>{scheduleInWords(schedule)}</span>
       ),
   },
-  { title: say.flows.next, cell: ({ nextRunAt }) => <Time at={nextRunAt} show="relative" /> },
-  { title: say.flows.lastRun, cell: ({ activity }) => <LastRun lastRun={activity?.lastRun} /> },
+  { title: say.flowsNext, cell: ({ nextRunAt }) => <Time at={nextRunAt} show="relative" /> },
+  { title: say.flowsLastRun, cell: ({ activity }) => <LastRun lastRun={activity?.lastRun} /> },
   {
-    title: say.flows.open,
+    title: say.flowsOpen,
     isNumber: true,
     cell: ({ _id, activity }) => {
       const open = activity?.openFailures ?? 0;
@@ -141,7 +141,7 @@ function Ends({ flow: { _exportId, _importId, _importIds = [_importId] } }: { re
 }
 
 function LastRun({ lastRun }: { readonly lastRun: FlowActivity["lastRun"] | undefined }) {
-  if (lastRun === undefined) return <span class="muted">{say.flows.neverRan}</span>;
+  if (lastRun === undefined) return <span class="muted">{say.flowsNeverRan}</span>;
   return (
     <a class="plain" href={href(["runs", lastRun._id])}>
       <RunBadge status={lastRun.status} />

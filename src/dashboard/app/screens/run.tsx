@@ -17,7 +17,7 @@ import { Badge, RunBadge } from "../parts/status.tsx";
 import { type Column, Table } from "../tables/table.tsx";
 import { Time } from "../parts/time.tsx";
 import { Gone, Section, Title } from "../frame/title.tsx";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { useEffect, useState } from "../view.ts";
 import { CancelRun } from "./cancel-run.tsx";
 
@@ -26,16 +26,16 @@ export function RunScreen({ _id }: { readonly _id: string }) {
   const changes = ({ data }: LiveEvent) => data.run?._id === _id;
   const run = useResource<ShownRun>(apiPath(["runs", _id]), changes);
   const value = run.value.value;
-  if (run.error.value?.status === 404 && value === undefined) return <Gone name={say.run.title} words={say.run.gone} />;
+  if (run.error.value?.status === 404 && value === undefined) return <Gone name={say.runTitle} words={say.runGone} />;
   const isCancelable = value !== undefined && ["queued", "running"].includes(value.status);
   return (
     <>
-      <Title name={say.run.title} actions={isCancelable && can("runs.cancel") ? <CancelRun _id={_id} /> : null}>
+      <Title name={say.runTitle} actions={isCancelable && can("runs.cancel") ? <CancelRun _id={_id} /> : null}>
         {value !== undefined && (
           <p class="subtitle">
             <RunBadge status={value.status} />
             <span>
-              {say.run.of} <FlowLink _id={value._flowId} />
+              {say.runOf} <FlowLink _id={value._flowId} />
             </span>
             <span>{say.trigger[value.trigger]}</span>
           </p>
@@ -55,13 +55,13 @@ function RunBody({ run: loaded }: { readonly run: ShownRun }) {
       {run.status === "running" && (
         <div class="box">
           <Progress live={live} />
-          {live.perMinute !== undefined && <span class="muted">{say.run.rate(live.perMinute)}</span>}
+          {live.perMinute !== undefined && <span class="muted">{say.runRate(live.perMinute)}</span>}
         </div>
       )}
       {run.error !== undefined && <RunFault run={run} />}
       <Facts facts={factsOf(run)} />
-      <Section title={say.run.imports}>
-        <Table label={say.run.imports} columns={importColumns} rows={importRows(run)} idOf={({ name }) => name} />
+      <Section title={say.runImports}>
+        <Table label={say.runImports} columns={importColumns} rows={importRows(run)} idOf={({ name }) => name} />
       </Section>
       {run.status === "running" && <Retries _id={run._id} />}
     </>
@@ -72,7 +72,7 @@ function RunFault({ run: { error } }: { readonly run: ShownRun }) {
   if (error === undefined) return null;
   const meaning = say.codes[error.code];
   return (
-    <Section title={say.run.error}>
+    <Section title={say.runError}>
       <div class="box bad-box">
         <p>
           <code>{error.code}</code> {error.message}
@@ -88,18 +88,18 @@ function factsOf(run: ShownRun): readonly Fact[] {
   const trace = settings.traceUrl?.replace("{runId}", encodeURIComponent(run._id));
   const at = (time: string | undefined) => time !== undefined && <Time at={time} seconds />;
   return [
-    [say.run.due, at(dueAt)],
-    [say.run.queued, at(queuedAt)],
-    [say.run.waitsUntil, run.status === "queued" && at(notBefore)],
-    [say.run.started, at(startedAt)],
-    [say.run.ended, at(endedAt)],
-    [say.run.took, startedAt !== undefined && <Took run={run} />],
-    [say.run.pages, say.run.pagesOf(run.numPagesProcessed, run.numPagesGenerated)],
-    [say.run.coalesced, coalesced > 0 && say.run.coalescedWhy(coalesced)],
-    [say.run.sample, limit !== undefined && say.run.sampleOf(limit)],
-    [say.run.parameters, parameters !== undefined && <code>{JSON.stringify(parameters)}</code>],
+    [say.runDue, at(dueAt)],
+    [say.runQueued, at(queuedAt)],
+    [say.runWaitsUntil, run.status === "queued" && at(notBefore)],
+    [say.runStarted, at(startedAt)],
+    [say.runEnded, at(endedAt)],
+    [say.runTook, startedAt !== undefined && <Took run={run} />],
+    [say.runPages, say.runPagesOf(run.numPagesProcessed, run.numPagesGenerated)],
+    [say.runCoalesced, coalesced > 0 && say.runCoalescedWhy(coalesced)],
+    [say.runSample, limit !== undefined && say.runSampleOf(limit)],
+    [say.runParameters, parameters !== undefined && <code>{JSON.stringify(parameters)}</code>],
     [
-      say.run.trace,
+      say.runTrace,
       trace !== undefined && (
         <a href={trace} rel="noreferrer">
           {run._id}
@@ -125,28 +125,28 @@ function importRows({ imports, numSuccess, numError, numIgnore }: ShownRun): rea
     ...(status === undefined ? {} : { status }),
     ...(error === undefined ? {} : { why: error.message }),
   }));
-  const total = { name: say.run.total, isTotal: true, numSuccess, numError, numIgnore };
+  const total = { name: say.runTotal, isTotal: true, numSuccess, numError, numIgnore };
   return rows.length > 1 ? [...rows, total] : rows;
 }
 
 const tones = { completed: "good", failed: "bad", paused: "warn", behind: "warn", skipped: "calm" } as const;
 
 const importColumns: readonly Column<ImportRow>[] = [
-  { title: say.run.import, isName: true, cell: ({ name, isTotal }) => (isTotal ? <strong>{name}</strong> : name) },
+  { title: say.runImport, isName: true, cell: ({ name, isTotal }) => (isTotal ? <strong>{name}</strong> : name) },
   {
-    title: say.run.read,
+    title: say.runRead,
     isNumber: true,
     cell: ({ numSuccess, numError, numIgnore }) => exact(numSuccess + numError + numIgnore),
   },
-  { title: say.runs.delivered, isNumber: true, cell: ({ numSuccess }) => exact(numSuccess) },
+  { title: say.runsDelivered, isNumber: true, cell: ({ numSuccess }) => exact(numSuccess) },
   {
-    title: say.runs.failed,
+    title: say.runsFailed,
     isNumber: true,
     cell: ({ numError }) => <span class={numError > 0 ? "bad-text" : ""}>{exact(numError)}</span>,
   },
-  { title: say.runs.ignored, isNumber: true, cell: ({ numIgnore }) => exact(numIgnore) },
+  { title: say.runsIgnored, isNumber: true, cell: ({ numIgnore }) => exact(numIgnore) },
   {
-    title: say.run.outcome,
+    title: say.runOutcome,
     cell: ({ status, why }) => (
       <>
         {status !== undefined && <Badge tone={tones[status]}>{say.importStatus[status]}</Badge>}
@@ -167,13 +167,13 @@ function Retries({ _id }: { readonly _id: string }) {
     [_id],
   );
   return (
-    <Section title={say.run.retries}>
+    <Section title={say.runRetries}>
       {retries.length === 0 ? (
-        <p class="empty">{say.run.noRetries}</p>
+        <p class="empty">{say.runNoRetries}</p>
       ) : (
         <ul class="rows">
           {retries.map(({ run, _importId, attempt = 0, delayMs = 0, message = "" }, index) => (
-            <li key={index}>{say.run.retry(_importId ?? run?._exportId ?? "", attempt, span(delayMs), message)}</li>
+            <li key={index}>{say.runRetry(_importId ?? run?._exportId ?? "", attempt, span(delayMs), message)}</li>
           ))}
         </ul>
       )}
@@ -187,8 +187,8 @@ function RunFailures({ _id, changes }: { readonly _id: string; readonly changes:
     changes,
   );
   return (
-    <Section title={say.run.failures} aside={<a href={href(["failures"], { run: _id, view: "list" })}>{say.all}</a>}>
-      <Part of={failures} empty={(rows) => (rows.length === 0 ? say.run.noFailures : undefined)}>
+    <Section title={say.runFailures} aside={<a href={href(["failures"], { run: _id, view: "list" })}>{say.all}</a>}>
+      <Part of={failures} empty={(rows) => (rows.length === 0 ? say.runNoFailures : undefined)}>
         {(rows) => <FailureTable failures={rows} />}
       </Part>
     </Section>

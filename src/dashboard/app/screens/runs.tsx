@@ -10,7 +10,7 @@ import { Pager } from "../tables/pager.tsx";
 import { RunTable } from "../tables/run-table.tsx";
 import { Part } from "../frame/states.tsx";
 import { Title } from "../frame/title.tsx";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 
 const changes = ({ name }: LiveEvent) => name.startsWith("run:") && name !== "run:retrying";
 
@@ -21,22 +21,22 @@ export function RunsScreen() {
   const { resource, fresh, gone, showAll } = list;
   const isFiltered = [flow, status, trigger].some((value) => value !== undefined);
   const empty = (rows: readonly ShownRun[]) =>
-    rows.length > 0 ? undefined : isFiltered ? say.runs.emptyFiltered : say.runs.empty;
+    rows.length > 0 ? undefined : isFiltered ? say.runsEmptyFiltered : say.runsEmpty;
   return (
     <>
-      <Title name={say.runs.title} />
-      <Filters label={say.failures.filter}>
-        <ChoiceFilter name="status" label={say.runs.status} options={{ "": say.any, ...say.runStatus }} />
-        <ChoiceFilter name="trigger" label={say.runs.trigger} options={{ "": say.any, ...say.trigger }} />
-        <Chip name="flow" label={say.runs.flow}>
+      <Title name={say.runsTitle} />
+      <Filters label={say.failuresFilter}>
+        <ChoiceFilter name="status" label={say.runsStatus} options={{ "": say.any, ...say.runStatus }} />
+        <ChoiceFilter name="trigger" label={say.runsTrigger} options={{ "": say.any, ...say.trigger }} />
+        <Chip name="flow" label={say.runsFlow}>
           {flow === undefined ? "" : flowName(flow).value}
         </Chip>
-        {after === undefined && <Fresh count={fresh.value} words={say.runs.fresh} show={showAll} />}
+        {after === undefined && <Fresh count={fresh.value} words={say.runsFresh} show={showAll} />}
       </Filters>
       <Part of={resource} empty={empty}>
         {(rows) => (
           <>
-            <RunTable label={say.runs.title} runs={rows} gone={gone.value} />
+            <RunTable label={say.runsTitle} runs={rows} gone={gone.value} />
             <Pager next={resource.next.value} />
           </>
         )}

@@ -1,13 +1,13 @@
 import { isTokenRefused, signIn } from "../browser/session.ts";
 import { settings } from "../browser/settings.ts";
 import { Icon } from "../frame/icons.tsx";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { useEffect, useState } from "../view.ts";
 
 /** Asks for a token, or says that the browser has to bring something by itself. */
 export function SignIn() {
   useEffect(() => {
-    document.title = say.signIn.title(settings.title);
+    document.title = say.signInTitle(settings.title);
   }, []);
   return (
     <main class="sign-in">
@@ -15,7 +15,7 @@ export function SignIn() {
         <Icon name="lock" />
         {settings.title}
       </p>
-      <h1>{say.signIn.title(settings.title)}</h1>
+      <h1>{say.signInTitle(settings.title)}</h1>
       {settings.signIn === "token" ? <TokenForm /> : <BySite />}
     </main>
   );
@@ -31,7 +31,7 @@ function TokenForm() {
       }}
     >
       <label>
-        <span>{say.signIn.token}</span>
+        <span>{say.signInToken}</span>
         <input
           type="password"
           autocomplete="off"
@@ -42,14 +42,14 @@ function TokenForm() {
       </label>
       {isTokenRefused.value && (
         <p class="refusal" role="alert">
-          {say.signIn.refused}
+          {say.signInRefused}
         </p>
       )}
       <p id="token-hint" class="muted">
-        {say.signIn.hint}
+        {say.signInHint}
       </p>
       <button type="submit" class="main">
-        {say.signIn.submit}
+        {say.signInSubmit}
       </button>
     </form>
   );
@@ -58,9 +58,9 @@ function TokenForm() {
 function BySite() {
   return (
     <>
-      <p>{say.signIn.bySite}</p>
+      <p>{say.signInBySite}</p>
       <button type="button" class="main" onClick={() => location.reload()}>
-        {say.signIn.reload}
+        {say.signInReload}
       </button>
     </>
   );

@@ -6,7 +6,7 @@ import { href } from "../browser/address.ts";
 import { Part } from "../frame/states.tsx";
 import { Time } from "../parts/time.tsx";
 import { Section } from "../frame/title.tsx";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { type ComponentChildren, useState } from "../view.ts";
 
 /** For a record that no failure is of: what else it can be, of one flow. */
@@ -21,14 +21,14 @@ export function WhyNot({ wanted }: { readonly wanted: string }) {
     }),
   );
   return (
-    <Section title={say.find.why}>
+    <Section title={say.findWhy}>
       <div class="filters">
         <label class="field">
-          <span>{say.find.whyFlow}</span>
+          <span>{say.findWhyFlow}</span>
           <input
             type="search"
             value={words}
-            placeholder={say.flows.search}
+            placeholder={say.flowsSearch}
             onInput={({ currentTarget }) => setWords(currentTarget.value)}
           />
         </label>
@@ -57,7 +57,7 @@ interface FlowChoiceProps {
 function FlowChoice({ flows, chosen, choose }: FlowChoiceProps) {
   return (
     <label class="field">
-      <span>{say.find.chooseFlow}</span>
+      <span>{say.findChooseFlow}</span>
       <select value={chosen} onChange={({ currentTarget }) => choose(currentTarget.value)}>
         <option value="">–</option>
         {flows.map(({ _id, name }) => (
@@ -109,8 +109,8 @@ function Reasons({ flow, wanted }: ReasonsProps) {
 function Standing({ delivery: { _importId, checkpoint } }: { readonly delivery: Delivery }) {
   return (
     <>
-      {say.find.stands(_importId)}
-      {checkpoint === undefined ? say.flow.fromStart : <code class="clip">{JSON.stringify(checkpoint)}</code>}
+      {say.findStands(_importId)}
+      {checkpoint === undefined ? say.flowFromStart : <code class="clip">{JSON.stringify(checkpoint)}</code>}
     </>
   );
 }
@@ -127,21 +127,21 @@ function reasonsOf(
   const ignored = runs.reduce((sum, { numIgnore }) => sum + numIgnore, 0);
   const isStuck = last?.status === "failed";
   return [
-    isIn ? say.find.inInbox : pages.length > 0 && say.find.inboxSome(pages.length),
-    flow.disabled && say.find.disabled,
-    runs.some(({ status }) => status === "running") && say.find.running,
-    last !== undefined && isStuck && <a href={href(["runs", last._id])}>{say.find.lastFailed}</a>,
+    isIn ? say.findInInbox : pages.length > 0 && say.findInboxSome(pages.length),
+    flow.disabled && say.findDisabled,
+    runs.some(({ status }) => status === "running") && say.findRunning,
+    last !== undefined && isStuck && <a href={href(["runs", last._id])}>{say.findLastFailed}</a>,
     ...deliveries.flatMap((delivery) => [
-      delivery.paused !== undefined && `${say.find.paused(delivery._importId)} ${delivery.paused.reason.message}`,
+      delivery.paused !== undefined && `${say.findPaused(delivery._importId)} ${delivery.paused.reason.message}`,
       (isStuck || delivery.paused !== undefined) && <Standing delivery={delivery} />,
-      delivery.behind && say.find.behind(delivery._importId),
+      delivery.behind && say.findBehind(delivery._importId),
     ]),
     flow.nextRunAt !== undefined && (
       <>
-        {say.find.nextDue} <Time at={flow.nextRunAt} />
+        {say.findNextDue} <Time at={flow.nextRunAt} />
       </>
     ),
-    ignored > 0 && say.find.filtered(ignored),
-    say.find.delivered,
+    ignored > 0 && say.findFiltered(ignored),
+    say.findDelivered,
   ].filter((reason) => reason !== false);
 }

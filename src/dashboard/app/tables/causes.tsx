@@ -3,7 +3,7 @@ import type { QueryValues } from "../browser/query-values.ts";
 import type { Cause } from "../api/documents.ts";
 import { href } from "../browser/address.ts";
 import { exact } from "../format/numbers.ts";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { useState } from "../view.ts";
 import { BulkDialog, type BulkQuestion } from "../parts/bulk-dialog.tsx";
 import { FaultBadge } from "../parts/status.tsx";
@@ -24,7 +24,7 @@ export function Causes({ causes, filter = {}, changed }: CausesProps) {
   return (
     <>
       <Table
-        label={say.overview.causes}
+        label={say.overviewCauses}
         columns={columnsOf(isOfFlow, filter, ask)}
         rows={causes}
         idOf={({ cause, _importId = "" }) => `${cause} ${_importId}`}
@@ -50,12 +50,12 @@ function columnsOf(
       count: row.open,
       flows: isOfFlow ? 1 : row.flows,
       faults: [row.fault],
-      what: { filter: filterOf(row, filter), words: `${say.failures.cause} “${row.pattern}”` },
+      what: { filter: filterOf(row, filter), words: `${say.failuresCause} “${row.pattern}”` },
     });
   return [
-    { title: say.failures.fault, cell: ({ fault }) => <FaultBadge fault={fault} /> },
+    { title: say.failuresFault, cell: ({ fault }) => <FaultBadge fault={fault} /> },
     {
-      title: say.failures.cause,
+      title: say.failuresCause,
       isName: true,
       cell: (row) => (
         <a class="pattern" href={href(["failures"], addressOf(filterOf(row, filter)))}>
@@ -64,10 +64,10 @@ function columnsOf(
       ),
     },
     ...(isOfFlow
-      ? [{ title: say.failures.import, cell: ({ _importId = "" }: Cause) => _importId }]
-      : [{ title: say.failures.flows, isNumber: true, isMinor: true, cell: ({ flows = 0 }: Cause) => exact(flows) }]),
-    { title: say.failures.last, isMinor: true, cell: ({ lastAt }) => <Time at={lastAt} show="relative" /> },
-    { title: say.failures.open, isNumber: true, cell: ({ open }) => exact(open) },
+      ? [{ title: say.failuresImport, cell: ({ _importId = "" }: Cause) => _importId }]
+      : [{ title: say.failuresFlows, isNumber: true, isMinor: true, cell: ({ flows = 0 }: Cause) => exact(flows) }]),
+    { title: say.failuresLast, isMinor: true, cell: ({ lastAt }) => <Time at={lastAt} show="relative" /> },
+    { title: say.failuresOpen, isNumber: true, cell: ({ open }) => exact(open) },
     {
       title: "",
       isMinor: true,
@@ -81,12 +81,12 @@ function RowActions({ start }: { readonly start: (kind: BulkQuestion["kind"]) =>
     <div class="row-actions">
       {can("failures.retry") && (
         <button type="button" class="quiet" onClick={() => start("retry")}>
-          {say.failures.retry}
+          {say.failuresRetry}
         </button>
       )}
       {can("failures.resolve") && (
         <button type="button" class="quiet" onClick={() => start("resolve")}>
-          {say.failures.resolve}
+          {say.failuresResolve}
         </button>
       )}
     </div>

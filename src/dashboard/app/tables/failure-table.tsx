@@ -1,7 +1,7 @@
 import type { Failure } from "../api/documents.ts";
 import { href } from "../browser/address.ts";
 import { exact } from "../format/numbers.ts";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { FlowLink } from "../frame/links.tsx";
 import { Badge, FaultBadge } from "../parts/status.tsx";
 import { type Column, Table } from "./table.tsx";
@@ -27,7 +27,7 @@ export function FailureTable({ failures, gone, choice }: FailureTableProps) {
   const shown = choice === undefined ? columns : [choiceColumn(choice), ...columns];
   return (
     <Table
-      label={say.failures.title}
+      label={say.failuresTitle}
       columns={shown}
       rows={failures}
       idOf={({ _id }) => _id}
@@ -38,13 +38,13 @@ export function FailureTable({ failures, gone, choice }: FailureTableProps) {
 
 function choiceColumn({ has, toggle, isAll }: FailureChoice): Column<Failure> {
   return {
-    title: say.failures.choose,
+    title: say.failuresChoose,
     cell: (failure) =>
       failure.status === "open" && (
         <label class="check">
           <input
             type="checkbox"
-            aria-label={say.failures.chooseOne(failure.key)}
+            aria-label={say.failuresChooseOne(failure.key)}
             checked={isAll || has(failure)}
             disabled={isAll}
             onChange={() => toggle(failure)}
@@ -56,19 +56,19 @@ function choiceColumn({ has, toggle, isAll }: FailureChoice): Column<Failure> {
 
 const columns: readonly Column<Failure>[] = [
   {
-    title: say.failures.key,
+    title: say.failuresKey,
     isName: true,
     cell: ({ _id, key, status }) => (
       <>
         <a class="key-link" href={href(["failures", _id])}>
           {key}
         </a>
-        {status === "resolved" && <Badge tone="calm">{say.failures.resolvedOnes}</Badge>}
+        {status === "resolved" && <Badge tone="calm">{say.failuresResolvedOnes}</Badge>}
       </>
     ),
   },
   {
-    title: say.failures.flow,
+    title: say.failuresFlow,
     isMinor: true,
     cell: ({ _flowId, _importId }) => (
       <>
@@ -76,8 +76,8 @@ const columns: readonly Column<Failure>[] = [
       </>
     ),
   },
-  { title: say.failures.fault, cell: ({ fault }) => <FaultBadge fault={fault} /> },
-  { title: say.failures.message, cell: ({ message }) => <span class="message">{message}</span> },
-  { title: say.failures.last, isMinor: true, cell: ({ lastFailedAt }) => <Time at={lastFailedAt} show="relative" /> },
-  { title: say.failures.attempts, isNumber: true, isMinor: true, cell: ({ attempts }) => exact(attempts) },
+  { title: say.failuresFault, cell: ({ fault }) => <FaultBadge fault={fault} /> },
+  { title: say.failuresMessage, cell: ({ message }) => <span class="message">{message}</span> },
+  { title: say.failuresLast, isMinor: true, cell: ({ lastFailedAt }) => <Time at={lastFailedAt} show="relative" /> },
+  { title: say.failuresAttempts, isNumber: true, isMinor: true, cell: ({ attempts }) => exact(attempts) },
 ];

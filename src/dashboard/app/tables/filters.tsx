@@ -1,5 +1,5 @@
 import { address, hrefWith, navigate } from "../browser/address.ts";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { type ComponentChildren, useEffect, useState } from "../view.ts";
 import { Icon } from "../frame/icons.tsx";
 
@@ -78,7 +78,7 @@ export function Chip({ name, label, children }: ChipProps) {
   return (
     <span class="chip">
       <span class="muted">{label}</span> {children}
-      <a href={hrefWith({ [name]: undefined })} aria-label={say.failures.removeFilter(label)}>
+      <a href={hrefWith({ [name]: undefined })} aria-label={say.failuresRemoveFilter(label)}>
         <Icon name="close" />
       </a>
     </span>

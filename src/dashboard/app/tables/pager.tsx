@@ -1,5 +1,5 @@
 import { address, hrefWith } from "../browser/address.ts";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { Icon } from "../frame/icons.tsx";
 
 /** Leads to the next page of a list; the browser leads back. */
@@ -8,10 +8,10 @@ export function Pager({ next }: { readonly next: string | undefined }) {
   if (next === undefined && isFirst) return null;
   return (
     <div class="pager">
-      {!isFirst && <a href={hrefWith({})}>{say.flows.firstPage}</a>}
+      {!isFirst && <a href={hrefWith({})}>{say.flowsFirstPage}</a>}
       {next !== undefined && (
         <a class="pager-next" href={hrefWith({ after: next })}>
-          {say.flows.nextPage}
+          {say.flowsNextPage}
           <Icon name="next" />
         </a>
       )}

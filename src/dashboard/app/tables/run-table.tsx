@@ -3,7 +3,7 @@ import { href } from "../browser/address.ts";
 import { now } from "../browser/clock.ts";
 import { exact } from "../format/numbers.ts";
 import { duration } from "../format/times.ts";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { FlowLink } from "../frame/links.tsx";
 import { RunBadge } from "../parts/status.tsx";
 import { type Column, Table } from "./table.tsx";
@@ -30,12 +30,12 @@ export function RunTable({ label, runs, withoutFlow = false, gone }: RunTablePro
   );
 }
 
-const flowColumn: Column<ShownRun> = { title: say.runs.flow, cell: ({ _flowId }) => <FlowLink _id={_flowId} /> };
+const flowColumn: Column<ShownRun> = { title: say.runsFlow, cell: ({ _flowId }) => <FlowLink _id={_flowId} /> };
 
 const columns: readonly Column<ShownRun>[] = [
-  { title: say.runs.status, cell: ({ status }) => <RunBadge status={status} /> },
+  { title: say.runsStatus, cell: ({ status }) => <RunBadge status={status} /> },
   {
-    title: say.runs.started,
+    title: say.runsStarted,
     isName: true,
     cell: ({ _id, startedAt, queuedAt }) => (
       <a href={href(["runs", _id])}>
@@ -44,16 +44,16 @@ const columns: readonly Column<ShownRun>[] = [
     ),
   },
   flowColumn,
-  { title: say.runs.trigger, isMinor: true, cell: ({ trigger }) => say.trigger[trigger] },
-  { title: say.runs.took, isNumber: true, isMinor: true, cell: (run) => <Took run={run} /> },
-  { title: say.runs.delivered, isNumber: true, cell: ({ numSuccess }) => exact(numSuccess) },
+  { title: say.runsTrigger, isMinor: true, cell: ({ trigger }) => say.trigger[trigger] },
+  { title: say.runsTook, isNumber: true, isMinor: true, cell: (run) => <Took run={run} /> },
+  { title: say.runsDelivered, isNumber: true, cell: ({ numSuccess }) => exact(numSuccess) },
   {
-    title: say.runs.failed,
+    title: say.runsFailed,
     isNumber: true,
     cell: ({ numError }) => <span class={numError > 0 ? "bad-text" : "muted"}>{exact(numError)}</span>,
   },
   {
-    title: say.runs.ignored,
+    title: say.runsIgnored,
     isNumber: true,
     isMinor: true,
     cell: ({ numIgnore }) => <span class="muted">{exact(numIgnore)}</span>,

@@ -1,5 +1,5 @@
 import type { Scan } from "../api/scan.ts";
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { FailureTable } from "./failure-table.tsx";
 import { Refusal } from "../frame/states.tsx";
 
@@ -10,18 +10,18 @@ export function ScanResult({ scan, open }: { readonly scan: Scan; readonly open:
     <>
       <p class="choice-bar">
         <span role="status">
-          {isSearching && `${say.find.searching} `}
-          {say.find.looked(scan.examined.value, open)}
+          {isSearching && `${say.findSearching} `}
+          {say.findLooked(scan.examined.value, open)}
         </span>
         {isSearching && (
           <button type="button" class="quiet" onClick={() => scan.stop()}>
-            {say.find.stop}
+            {say.findStop}
           </button>
         )}
       </p>
       {error !== undefined && <Refusal error={error} />}
       {found.length > 0 && <FailureTable failures={found} />}
-      {found.length === 0 && !isSearching && error === undefined && <p class="empty">{say.find.nothingIn}</p>}
+      {found.length === 0 && !isSearching && error === undefined && <p class="empty">{say.findNothingIn}</p>}
     </>
   );
 }

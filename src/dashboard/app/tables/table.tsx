@@ -1,4 +1,4 @@
-import { say } from "../strings.ts";
+import * as say from "../strings.ts";
 import { type ComponentChildren } from "../view.ts";
 
 /** A column of a table. */

@@ -8,7 +8,7 @@ import { JsonText, NotJson } from "../../parts/json-text.tsx";
 import { notify } from "../../frame/notices.tsx";
 import { Refusal } from "../../frame/states.tsx";
 import { Section } from "../../frame/title.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 import { useState } from "../../view.ts";
 import { parsed } from "../parsed.ts";
 import { retry } from "./failure.tsx";
@@ -26,7 +26,7 @@ export function EditRecord(props: EditProps) {
     return (
       <p class="after">
         <button type="button" onClick={() => setEditing(true)}>
-          {say.failure.edit}
+          {say.failureEdit}
         </button>
       </p>
     );
@@ -45,7 +45,7 @@ function Editor({ failure, etag, reload, close }: EditProps & { readonly close: 
       const headers = { "if-match": begun.etag ?? "" };
       await call("PATCH", apiPath(["failures", failure._id]), { body: { record: value }, headers });
       if (isRetried) await retry(failure);
-      else notify(say.flow.saved);
+      else notify(say.flowSaved);
       close();
       await reload();
     } catch (thrown) {
@@ -53,9 +53,9 @@ function Editor({ failure, etag, reload, close }: EditProps & { readonly close: 
     }
   };
   return (
-    <Section title={say.failure.edit}>
+    <Section title={say.failureEdit}>
       <div class="editor">
-        <JsonText label={say.failure.editLabel} text={text} maxRows={30} edit={setText} />
+        <JsonText label={say.failureEditLabel} text={text} maxRows={30} edit={setText} />
         <Changes before={pretty(failure.original ?? failure.record)} after={text} />
       </div>
       <NotJson problem={problem} />
@@ -69,8 +69,8 @@ function Editor({ failure, etag, reload, close }: EditProps & { readonly close: 
 function Changes({ before, after }: { readonly before: string; readonly after: string }) {
   return (
     <div>
-      <h3>{say.failure.changes}</h3>
-      {after === before ? <p class="empty">{say.failure.noChanges}</p> : <Diff before={before} after={after} />}
+      <h3>{say.failureChanges}</h3>
+      {after === before ? <p class="empty">{say.failureNoChanges}</p> : <Diff before={before} after={after} />}
     </div>
   );
 }
@@ -86,14 +86,14 @@ function SaveButtons({ isBlocked, save, discard }: SaveButtonsProps) {
     <div class="inline">
       {can("failures.retry") && (
         <button type="button" class="main" disabled={isBlocked} onClick={() => void save(true)}>
-          {say.failure.saveAndRetry}
+          {say.failureSaveAndRetry}
         </button>
       )}
       <button type="button" disabled={isBlocked} onClick={() => void save(false)}>
-        {say.failure.save}
+        {say.failureSave}
       </button>
       <button type="button" class="quiet" onClick={discard}>
-        {say.failure.discard}
+        {say.failureDiscard}
       </button>
     </div>
   );
@@ -102,9 +102,9 @@ function SaveButtons({ isBlocked, save, discard }: SaveButtonsProps) {
 function Conflict({ reload }: { readonly reload: () => void }) {
   return (
     <div class="refusal" role="alert">
-      <p>{say.failure.conflict}</p>
+      <p>{say.failureConflict}</p>
       <button type="button" class="quiet" onClick={reload}>
-        {say.failure.reload}
+        {say.failureReload}
       </button>
     </div>
   );

@@ -14,7 +14,7 @@ import { Part } from "../../frame/states.tsx";
 import { Badge, FaultBadge } from "../../parts/status.tsx";
 import { Time } from "../../parts/time.tsx";
 import { Gone, Section, Title } from "../../frame/title.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 import { useState } from "../../view.ts";
 import { EditRecord } from "./edit.tsx";
 
@@ -27,11 +27,11 @@ export function FailureScreen({ _id }: { readonly _id: string }) {
   const value = failure.value.value;
   if (value !== undefined && flowId === undefined) setFlowId(value._flowId);
   const isGone = failure.error.value?.status === 404;
-  if (isGone && value === undefined) return <Gone name={say.failure.title} words={say.failure.gone} />;
+  if (isGone && value === undefined) return <Gone name={say.failureTitle} words={say.failureGone} />;
   return (
     <>
       <Title
-        name={value?.key ?? say.failure.title}
+        name={value?.key ?? say.failureTitle}
         actions={
           value !== undefined && !isGone && value.status === "open" ? (
             <Actions failure={value} resource={failure} />
@@ -42,7 +42,7 @@ export function FailureScreen({ _id }: { readonly _id: string }) {
       </Title>
       {isGone ? (
         <p class="empty" role="status">
-          {say.failure.gone}
+          {say.failureGone}
         </p>
       ) : (
         <Part of={failure}>{(shown) => <Body failure={shown} resource={failure} />}</Part>
@@ -72,30 +72,30 @@ function Actions({ failure, resource }: ShownFailure) {
   const [isAsking, setAsking] = useState(false);
   const resolve = async () => {
     await call("PUT", apiPath(["flows", failure._flowId, "failures", "resolved"]), { body: { _ids: [failure._id] } });
-    notify(say.failure.resolved);
+    notify(say.failureResolved);
     void resource.reload();
   };
   return (
     <>
       {can("failures.retry") && failure.unstorable !== true && (
         <button type="button" class="main" onClick={() => void retry(failure)}>
-          {say.failure.retry}
+          {say.failureRetry}
         </button>
       )}
       {can("failures.resolve") && (
         <button type="button" onClick={() => setAsking(true)}>
-          {say.failure.resolve}
+          {say.failureResolve}
         </button>
       )}
       {isAsking && (
         <Dialog
-          title={say.failure.resolveTitle}
-          confirm={say.failure.resolveConfirm}
+          title={say.failureResolveTitle}
+          confirm={say.failureResolveConfirm}
           isDangerous
           act={resolve}
           close={() => setAsking(false)}
         >
-          <p>{say.failures.resolveWhy}</p>
+          <p>{say.failuresResolveWhy}</p>
         </Dialog>
       )}
     </>
@@ -109,7 +109,7 @@ export async function retry({ _id, _flowId }: Failure): Promise<void> {
     const { value } = await call<Run>("POST", path, { body: { _ids: [_id] } });
     notify(
       <>
-        {say.failure.retried} <a href={href(["runs", value._id])}>{say.show}</a>
+        {say.failureRetried} <a href={href(["runs", value._id])}>{say.show}</a>
       </>,
     );
   } catch (error) {
@@ -127,16 +127,16 @@ function Body({ failure, resource }: ShownFailure) {
         <p>{say.faults[failure.fault]}</p>
       </div>
       <Facts facts={factsOf(failure)} />
-      <Section title={say.failure.record}>
+      <Section title={say.failureRecord}>
         {failure.unstorable === true ? (
-          <p class="empty">{say.failure.noRecord}</p>
+          <p class="empty">{say.failureNoRecord}</p>
         ) : (
           <JsonView value={failure.record} name={failure.key} />
         )}
       </Section>
       {failure.original !== undefined && (
         <details>
-          <summary>{say.failure.original}</summary>
+          <summary>{say.failureOriginal}</summary>
           <JsonView value={failure.original} name={failure.key} />
         </details>
       )}
@@ -163,20 +163,20 @@ function factsOf(failure: Failure): readonly Fact[] {
   } = failure;
   const at = (time: string | undefined) => time !== undefined && <Time at={time} />;
   return [
-    [say.failure.key, <code key="key">{key}</code>],
-    [say.failure.version, version !== undefined && String(version)],
-    [say.failure.run, _runId !== "" && <a href={href(["runs", _runId])}>{_runId}</a>],
-    [say.failure.attempts, exact(attempts)],
-    [say.failure.occurrences, exact(occurrences)],
-    [say.failure.firstFailed, at(createdAt)],
-    [say.failure.lastFailed, at(lastFailedAt)],
-    [say.failure.retriesAt, failure.status === "open" && at(retryAt)],
-    [say.failure.editedAt, at(editedAt)],
+    [say.failureKey, <code key="key">{key}</code>],
+    [say.failureVersion, version !== undefined && String(version)],
+    [say.failureRun, _runId !== "" && <a href={href(["runs", _runId])}>{_runId}</a>],
+    [say.failureAttempts, exact(attempts)],
+    [say.failureOccurrences, exact(occurrences)],
+    [say.failureFirstFailed, at(createdAt)],
+    [say.failureLastFailed, at(lastFailedAt)],
+    [say.failureRetriesAt, failure.status === "open" && at(retryAt)],
+    [say.failureEditedAt, at(editedAt)],
     [
-      say.failure.resolvedAt,
+      say.failureResolvedAt,
       resolvedAt !== undefined && resolvedBy !== undefined && (
         <>
-          {at(resolvedAt)} {say.failure.resolvedBy[resolvedBy]}
+          {at(resolvedAt)} {say.failureResolvedBy[resolvedBy]}
         </>
       ),
     ],

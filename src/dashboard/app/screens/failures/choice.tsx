@@ -1,7 +1,7 @@
 import type { Failure } from "../../api/documents.ts";
 import { can } from "../../api/permissions.ts";
 import type { BulkQuestion } from "../../parts/bulk-dialog.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 import type { FailureChoice } from "../../tables/failure-table.tsx";
 import { type ComponentChildren, useEffect, useState } from "../../view.ts";
 
@@ -57,11 +57,11 @@ export function ChoiceBar({ choice, failures, total, start, children }: ChoiceBa
   return (
     <div class="choice-bar">
       <button type="button" class="quiet" disabled={open.length === 0} onClick={() => choose(open)}>
-        {say.failures.choosePage}
+        {say.failuresChoosePage}
       </button>
       {chosen.length > 0 && !isAll && total !== undefined && total > chosen.length && (
         <button type="button" class="quiet" onClick={chooseAll}>
-          {say.failures.chooseAll(total)}
+          {say.failuresChooseAll(total)}
         </button>
       )}
       <span role="status">{choiceInWords(choice, total)}</span>
@@ -72,8 +72,8 @@ export function ChoiceBar({ choice, failures, total, start, children }: ChoiceBa
 }
 
 function choiceInWords({ chosen, isAll }: Choice, total: number | undefined): string {
-  if (isAll && total !== undefined) return say.failures.allChosen(total);
-  return chosen.length > 0 ? say.failures.chosen(chosen.length) : "";
+  if (isAll && total !== undefined) return say.failuresAllChosen(total);
+  return chosen.length > 0 ? say.failuresChosen(chosen.length) : "";
 }
 
 interface ActionsProps {
@@ -86,16 +86,16 @@ function Actions({ start, clear }: ActionsProps) {
     <>
       {can("failures.retry") && (
         <button type="button" class="main" onClick={() => start("retry")}>
-          {say.failures.retry}
+          {say.failuresRetry}
         </button>
       )}
       {can("failures.resolve") && (
         <button type="button" onClick={() => start("resolve")}>
-          {say.failures.resolve}
+          {say.failuresResolve}
         </button>
       )}
       <button type="button" class="quiet" onClick={clear}>
-        {say.failures.clear}
+        {say.failuresClear}
       </button>
     </>
   );

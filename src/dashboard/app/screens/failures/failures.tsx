@@ -8,7 +8,7 @@ import { Causes } from "../../tables/causes.tsx";
 import { Chip, ChoiceFilter, Filters, WordsFilter } from "../../tables/filters.tsx";
 import { Part } from "../../frame/states.tsx";
 import { Title } from "../../frame/title.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 import { type FailureFilter, filterIn, isByCause, matching } from "./filter.ts";
 import { FailureList } from "./list.tsx";
 import { TextSearch } from "./text-search.tsx";
@@ -28,7 +28,7 @@ export function FailuresScreen() {
   const byCause = isByCause(filter) && causes.error.value?.status !== 404;
   return (
     <>
-      <Title name={say.failures.title} />
+      <Title name={say.failuresTitle} />
       <FilterBar filter={filter} causes={causes} byCause={byCause} />
       {byCause && <ByCause filter={filter} causes={causes} />}
       {!byCause &&
@@ -52,32 +52,32 @@ function FilterBar({ filter, causes, byCause }: FilteredProps & { readonly byCau
   return (
     <>
       <Grouping byCause={byCause} />
-      <Filters label={say.failures.filter}>
+      <Filters label={say.failuresFilter}>
         <ChoiceFilter
           name="fault"
-          label={say.failures.fault}
+          label={say.failuresFault}
           options={{ "": say.any, retry: "retry", reject: "reject", unknown: "unknown" }}
         />
         <ChoiceFilter
           name="status"
-          label={say.failures.status}
-          options={{ "": say.failures.openOnes, resolved: say.failures.resolvedOnes }}
+          label={say.failuresStatus}
+          options={{ "": say.failuresOpenOnes, resolved: say.failuresResolvedOnes }}
         />
         {filter.text === undefined && (
-          <ChoiceFilter name="since" label={say.failures.since} options={{ "": say.any, ...say.failures.periods }} />
+          <ChoiceFilter name="since" label={say.failuresSince} options={{ "": say.any, ...say.failuresPeriods }} />
         )}
-        <WordsFilter name="key" label={say.failures.keyLabel} />
-        <WordsFilter name="text" label={say.failures.textLabel} />
-        <Chip name="cause" label={say.failures.cause}>
+        <WordsFilter name="key" label={say.failuresKeyLabel} />
+        <WordsFilter name="text" label={say.failuresTextLabel} />
+        <Chip name="cause" label={say.failuresCause}>
           {pattern ?? cause ?? ""}
         </Chip>
-        <Chip name="flow" label={say.failures.flow}>
+        <Chip name="flow" label={say.failuresFlow}>
           {flow === undefined ? "" : flowName(flow).value}
         </Chip>
-        <Chip name="import" label={say.failures.import}>
+        <Chip name="import" label={say.failuresImport}>
           {importId ?? ""}
         </Chip>
-        <Chip name="run" label={say.failure.run}>
+        <Chip name="run" label={say.failureRun}>
           {run ?? ""}
         </Chip>
       </Filters>
@@ -88,7 +88,7 @@ function FilterBar({ filter, causes, byCause }: FilteredProps & { readonly byCau
 /** By cause or one by one; grouping them gives up the filters that only single ones have. */
 function Grouping({ byCause }: { readonly byCause: boolean }) {
   return (
-    <span class="switch" role="group" aria-label={say.failures.grouping}>
+    <span class="switch" role="group" aria-label={say.failuresGrouping}>
       <a
         href={hrefWith({
           view: undefined,
@@ -101,10 +101,10 @@ function Grouping({ byCause }: { readonly byCause: boolean }) {
         })}
         aria-current={byCause ? "true" : undefined}
       >
-        {say.failures.byCause}
+        {say.failuresByCause}
       </a>
       <a href={hrefWith({ view: "list" })} aria-current={byCause ? undefined : "true"}>
-        {say.failures.oneByOne}
+        {say.failuresOneByOne}
       </a>
     </span>
   );
@@ -114,14 +114,14 @@ function ByCause({ filter, causes }: FilteredProps) {
   const empty = (rows: readonly Cause[]) => {
     if (matching(rows, filter).length > 0) return undefined;
     return [filter.fault, filter.flow, filter.import].every((value) => value === undefined)
-      ? say.failures.empty
-      : say.failures.emptyFiltered;
+      ? say.failuresEmpty
+      : say.failuresEmptyFiltered;
   };
   return (
     <Part of={causes} empty={empty}>
       {(rows) => (
         <>
-          {causes.isPartial.value && <p class="empty">{say.failures.counting}</p>}
+          {causes.isPartial.value && <p class="empty">{say.failuresCounting}</p>}
           <Causes
             causes={matching(rows, filter)}
             filter={{ _flowId: filter.flow, _importId: filter.import }}

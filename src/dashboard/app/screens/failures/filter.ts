@@ -1,6 +1,6 @@
 import type { Cause, Failure } from "../../api/documents.ts";
 import type { QueryValues } from "../../browser/query-values.ts";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 
 /** What the address of the screen says is shown. */
 export interface FailureFilter {
@@ -71,11 +71,11 @@ export function filterInWords(
   const { flow, import: importId, fault, cause } = filter;
   const pattern = causes.find((row) => row.cause === cause)?.pattern ?? cause;
   const parts = [
-    cause === undefined ? undefined : `${say.failures.cause} “${pattern ?? ""}”`,
-    flow === undefined ? undefined : `${say.failures.flow} ${nameOf(flow)}`,
-    importId === undefined ? undefined : `${say.failures.import} ${importId}`,
-    fault === undefined ? undefined : `${say.failures.fault} ${fault}`,
-    say.failures.openOnes,
+    cause === undefined ? undefined : `${say.failuresCause} “${pattern ?? ""}”`,
+    flow === undefined ? undefined : `${say.failuresFlow} ${nameOf(flow)}`,
+    importId === undefined ? undefined : `${say.failuresImport} ${importId}`,
+    fault === undefined ? undefined : `${say.failuresFault} ${fault}`,
+    say.failuresOpenOnes,
   ];
   return parts.filter((part) => part !== undefined).join(", ");
 }

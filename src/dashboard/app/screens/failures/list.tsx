@@ -9,7 +9,7 @@ import { FailureTable } from "../../tables/failure-table.tsx";
 import { Fresh } from "../../tables/fresh.tsx";
 import { Pager } from "../../tables/pager.tsx";
 import { Part } from "../../frame/states.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 import { useState } from "../../view.ts";
 import { ChoiceBar, useChoice } from "./choice.tsx";
 import { type FailureFilter, apiFilter, countOf, filterInWords, isInPeriod, matching } from "./filter.ts";
@@ -41,7 +41,7 @@ export function FailureList({ filter, causes }: FailureListProps) {
   return (
     <>
       <ChoiceBar choice={choice} failures={inPeriod(resource.value.value ?? [])} total={total} start={start}>
-        {filter.after === undefined && <Fresh count={fresh.value} words={say.failures.fresh} show={showAll} />}
+        {filter.after === undefined && <Fresh count={fresh.value} words={say.failuresFresh} show={showAll} />}
       </ChoiceBar>
       <Part of={resource} empty={(rows) => (inPeriod(rows).length === 0 ? emptyWords(filter) : undefined)}>
         {(rows) => (
@@ -59,7 +59,7 @@ export function FailureList({ filter, causes }: FailureListProps) {
 function emptyWords({ flow, fault, cause, key, run, since, status }: FailureFilter): string {
   const isFiltered =
     [flow, fault, cause, key, run, since].some((value) => value !== undefined) || status === "resolved";
-  return isFiltered ? say.failures.emptyFiltered : say.failures.empty;
+  return isFiltered ? say.failuresEmptyFiltered : say.failuresEmpty;
 }
 
 function ofChosen(kind: BulkQuestion["kind"], chosen: readonly Failure[]): BulkQuestion {

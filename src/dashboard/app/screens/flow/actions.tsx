@@ -5,7 +5,7 @@ import type { Flow } from "../../../../model/flow/flow.ts";
 import { href } from "../../browser/address.ts";
 import { Dialog, errorOf } from "../../parts/dialog.tsx";
 import { notify } from "../../frame/notices.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 import { useState } from "../../view.ts";
 
 interface ActionProps {
@@ -24,26 +24,26 @@ export function FlowActions({ flow, changed }: ActionProps) {
       {can("flows.run") && !flow.disabled && (
         <>
           <button type="button" class="main" onClick={() => void run(flow, {}).catch(failed)}>
-            {say.flow.run}
+            {say.flowRun}
           </button>
           <button type="button" onClick={() => ask("sample")}>
-            {say.flow.sample}
+            {say.flowSample}
           </button>
         </>
       )}
       {can("flows.update") &&
         (flow.disabled ? (
           <button type="button" onClick={() => void patch(flow, { disabled: false }).then(changed, failed)}>
-            {say.flow.enable}
+            {say.flowEnable}
           </button>
         ) : (
           <button type="button" onClick={() => ask("disable")}>
-            {say.flow.disable}
+            {say.flowDisable}
           </button>
         ))}
       {can("flows.clone") && (
         <button type="button" onClick={() => ask("clone")}>
-          {say.flow.clone}
+          {say.flowClone}
         </button>
       )}
       {asked === "sample" && <SampleDialog flow={flow} close={close} />}
@@ -59,7 +59,7 @@ async function run({ _id }: Flow, body: { readonly limit?: number }): Promise<vo
   const { value } = await call<Run>("POST", apiPath(["flows", _id, "run"]), { body });
   notify(
     <>
-      {say.flow.queued} <a href={href(["runs", value._id])}>{say.show}</a>
+      {say.flowQueued} <a href={href(["runs", value._id])}>{say.show}</a>
     </>,
   );
 }
@@ -70,15 +70,15 @@ function SampleDialog({ flow, close }: { readonly flow: Flow; readonly close: ()
   const [limit, setLimit] = useState(10);
   return (
     <Dialog
-      title={say.flow.sampleTitle}
-      confirm={say.flow.sampleConfirm(limit)}
+      title={say.flowSampleTitle}
+      confirm={say.flowSampleConfirm(limit)}
       isBlocked={!Number.isInteger(limit) || limit < 1}
       act={() => run(flow, { limit })}
       close={close}
     >
-      <p>{say.flow.sampleWhy}</p>
+      <p>{say.flowSampleWhy}</p>
       <label class="field">
-        <span>{say.flow.sampleLimit}</span>
+        <span>{say.flowSampleLimit}</span>
         <input
           type="number"
           min={1}
@@ -96,8 +96,8 @@ function DisableDialog({ flow, changed, close }: ActionProps & { readonly close:
     changed();
   };
   return (
-    <Dialog title={say.flow.disableTitle} confirm={say.flow.disableConfirm} isDangerous act={act} close={close}>
-      <p>{say.flow.disableWhy}</p>
+    <Dialog title={say.flowDisableTitle} confirm={say.flowDisableConfirm} isDangerous act={act} close={close}>
+      <p>{say.flowDisableWhy}</p>
     </Dialog>
   );
 }
@@ -107,13 +107,13 @@ function CloneDialog({ flow, close }: { readonly flow: Flow; readonly close: () 
     const { value } = await call<Flow>("POST", apiPath(["flows", flow._id, "clone"]), { body: {} });
     notify(
       <>
-        {say.flow.cloned} <a href={href(["flows", value._id])}>{value.name}</a>
+        {say.flowCloned} <a href={href(["flows", value._id])}>{value.name}</a>
       </>,
     );
   };
   return (
-    <Dialog title={say.flow.cloneTitle} confirm={say.flow.cloneConfirm} act={act} close={close}>
-      <p>{say.flow.cloneWhy}</p>
+    <Dialog title={say.flowCloneTitle} confirm={say.flowCloneConfirm} act={act} close={close}>
+      <p>{say.flowCloneWhy}</p>
     </Dialog>
   );
 }

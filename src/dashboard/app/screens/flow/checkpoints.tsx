@@ -10,7 +10,7 @@ import { Part } from "../../frame/states.tsx";
 import { type Column, Table } from "../../tables/table.tsx";
 import { Time } from "../../parts/time.tsx";
 import { Section } from "../../frame/title.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 import { useState } from "../../view.ts";
 import { parsed } from "../parsed.ts";
 
@@ -26,11 +26,11 @@ export function Checkpoints({ _id, deliveries, runs, isRunning }: CheckpointsPro
   const [asked, ask] = useState<Delivery | undefined>(undefined);
   const lastFull = runs.value.value?.find(({ status, trigger }) => status === "completed" && trigger !== "retry");
   return (
-    <Section title={say.flow.deliveries}>
+    <Section title={say.flowDeliveries}>
       <Part of={deliveries}>
         {(rows) => (
           <Table
-            label={say.flow.deliveries}
+            label={say.flowDeliveries}
             columns={columnsOf(isRunning, ask)}
             rows={rows}
             idOf={({ _importId }) => _importId}
@@ -52,17 +52,17 @@ export function Checkpoints({ _id, deliveries, runs, isRunning }: CheckpointsPro
 
 function columnsOf(isRunning: boolean, ask: (delivery: Delivery) => void): readonly Column<Delivery>[] {
   return [
-    { title: say.run.import, isName: true, cell: ({ _importId }) => _importId },
+    { title: say.runImport, isName: true, cell: ({ _importId }) => _importId },
     {
-      title: say.flow.checkpoint,
+      title: say.flowCheckpoint,
       cell: ({ checkpoint }) =>
         checkpoint === undefined ? (
-          <span class="muted">{say.flow.fromStart}</span>
+          <span class="muted">{say.flowFromStart}</span>
         ) : (
           <code class="clip">{JSON.stringify(checkpoint)}</code>
         ),
     },
-    { title: say.flow.movedAt, isMinor: true, cell: ({ movedAt }) => <Time at={movedAt} /> },
+    { title: say.flowMovedAt, isMinor: true, cell: ({ movedAt }) => <Time at={movedAt} /> },
     {
       title: "",
       cell: (delivery) =>
@@ -72,10 +72,10 @@ function columnsOf(isRunning: boolean, ask: (delivery: Delivery) => void): reado
               type="button"
               class="quiet"
               disabled={isRunning}
-              title={isRunning ? say.flow.setRunning : undefined}
+              title={isRunning ? say.flowSetRunning : undefined}
               onClick={() => ask(delivery)}
             >
-              {say.flow.setCheckpoint}
+              {say.flowSetCheckpoint}
             </button>
           </div>
         ),
@@ -99,21 +99,21 @@ function CheckpointDialog({ _id, delivery, lastFull, close, changed }: Checkpoin
   const act = async () => {
     const body = isReset ? { _importId } : { _importId, value };
     await call("PUT", apiPath(["flows", _id, "checkpoint"]), { body });
-    notify(say.flow.setDone);
+    notify(say.flowSetDone);
     changed();
   };
   const records = lastFull === undefined ? 0 : lastFull.numSuccess + lastFull.numError + lastFull.numIgnore;
   return (
     <Dialog
-      title={say.flow.setTitle(_importId)}
-      confirm={say.flow.setConfirm}
+      title={say.flowSetTitle(_importId)}
+      confirm={say.flowSetConfirm}
       isDangerous
       isBlocked={problem !== undefined}
       act={act}
       close={close}
     >
       <label>
-        <span>{say.flow.setValue}</span>
+        <span>{say.flowSetValue}</span>
         <textarea
           rows={6}
           spellcheck={false}
@@ -122,7 +122,7 @@ function CheckpointDialog({ _id, delivery, lastFull, close, changed }: Checkpoin
         />
       </label>
       <NotJson problem={problem} />
-      <p>{isReset ? say.flow.setAgain(records) : say.flow.setWhy}</p>
+      <p>{isReset ? say.flowSetAgain(records) : say.flowSetWhy}</p>
     </Dialog>
   );
 }

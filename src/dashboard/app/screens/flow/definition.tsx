@@ -7,7 +7,7 @@ import { Diff } from "../../parts/diff.tsx";
 import { JsonText, NotJson } from "../../parts/json-text.tsx";
 import { notify } from "../../frame/notices.tsx";
 import { Section } from "../../frame/title.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 import { useEffect, useState } from "../../view.ts";
 import { parsed } from "../parsed.ts";
 
@@ -34,7 +34,7 @@ export function Definition({ flow, etag, changed, reload }: DefinitionProps) {
   const save = async () => {
     if (await replace(flow._id, value, base.etag)) {
       saved();
-      notify(say.flow.saved);
+      notify(say.flowSaved);
       changed();
     } else {
       await reload();
@@ -46,13 +46,13 @@ export function Definition({ flow, etag, changed, reload }: DefinitionProps) {
     setConflict(false);
   };
   return (
-    <Section title={say.flow.definition}>
-      <JsonText label={say.flow.definition} text={text} maxRows={24} isReadOnly={!can("flows.update")} edit={edit} />
+    <Section title={say.flowDefinition}>
+      <JsonText label={say.flowDefinition} text={text} maxRows={24} isReadOnly={!can("flows.update")} edit={edit} />
       <NotJson problem={problem} />
       {hasConflict && <Conflict stored={stored} edited={text} />}
       {isEdited && <Buttons isBlocked={problem !== undefined} save={() => setAsking(true)} discard={discard} />}
       {isAsking && (
-        <Dialog title={say.flow.saveTitle} confirm={say.flow.saveConfirm} act={save} close={() => setAsking(false)}>
+        <Dialog title={say.flowSaveTitle} confirm={say.flowSaveConfirm} act={save} close={() => setAsking(false)}>
           <Diff before={base.text} after={text} />
         </Dialog>
       )}
@@ -103,7 +103,7 @@ async function replace(_id: string, body: unknown, etag: string | undefined): Pr
 function Conflict({ stored, edited }: { readonly stored: string; readonly edited: string }) {
   return (
     <div class="refusal" role="alert">
-      <p>{say.flow.changedMeanwhile}</p>
+      <p>{say.flowChangedMeanwhile}</p>
       <Diff before={stored} after={edited} />
     </div>
   );
@@ -119,10 +119,10 @@ function Buttons({ isBlocked, save, discard }: ButtonsProps) {
   return (
     <div class="inline">
       <button type="button" class="main" disabled={isBlocked} onClick={save}>
-        {say.flow.save}
+        {say.flowSave}
       </button>
       <button type="button" onClick={discard}>
-        {say.flow.reset}
+        {say.flowReset}
       </button>
     </div>
   );

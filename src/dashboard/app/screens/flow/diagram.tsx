@@ -7,7 +7,7 @@ import { errorOf } from "../../parts/dialog.tsx";
 import { Icon } from "../../frame/icons.tsx";
 import { notify } from "../../frame/notices.tsx";
 import { Time } from "../../parts/time.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 
 interface DiagramProps {
   readonly flow: Flow;
@@ -20,7 +20,7 @@ interface DiagramProps {
 /** The export and the imports that a flow links, and how delivery to each stands. Lists, which the style draws as boxes. */
 export function Diagram({ flow: { _id, _exportId }, deliveries, isRunning, changed }: DiagramProps) {
   return (
-    <section class="diagram" aria-label={say.flow.diagram}>
+    <section class="diagram" aria-label={say.flowDiagram}>
       <div class="end end-export">
         <span class="end-name">{_exportId}</span>
       </div>
@@ -54,9 +54,9 @@ function Destination({ _flowId, delivery, isRunning, changed }: DestinationProps
       </span>
       <span class="end-state">
         {paused !== undefined && <Paused _flowId={_flowId} delivery={delivery} changed={changed} />}
-        {behind && <span>{say.flow.behind}</span>}
+        {behind && <span>{say.flowBehind}</span>}
         {openFailures > 0 && (
-          <a href={href(["failures"], { flow: _flowId, import: _importId })}>{say.flow.openFailures(openFailures)}</a>
+          <a href={href(["failures"], { flow: _flowId, import: _importId })}>{say.flowOpenFailures(openFailures)}</a>
         )}
         {paused === undefined && !behind && openFailures === 0 && <span class="muted">ok</span>}
       </span>
@@ -69,7 +69,7 @@ function Paused({ _flowId, delivery: { _importId, paused }, changed }: Omit<Dest
   const resume = async () => {
     try {
       await call("POST", apiPath(["flows", _flowId, "resume"]), { body: { _importId } });
-      notify(say.flow.resumed);
+      notify(say.flowResumed);
       changed();
     } catch (error) {
       notify(errorOf(error).message, true);
@@ -77,19 +77,19 @@ function Paused({ _flowId, delivery: { _importId, paused }, changed }: Omit<Dest
   };
   return (
     <span>
-      {say.flow.paused("")}
+      {say.flowPaused("")}
       <Time at={paused.since} show="absolute" />: {paused.reason.message}
       {"; "}
       {paused.resumeAt === undefined ? (
-        say.overview.byPerson
+        say.overviewByPerson
       ) : (
         <>
-          {say.overview.resumes} <Time at={paused.resumeAt} />
+          {say.overviewResumes} <Time at={paused.resumeAt} />
         </>
       )}{" "}
       {can("flows.run") && (
         <button type="button" class="quiet" onClick={() => void resume()}>
-          {say.flow.resume}
+          {say.flowResume}
         </button>
       )}
     </span>

@@ -11,7 +11,7 @@ import { Part } from "../../frame/states.tsx";
 import { Badge } from "../../parts/status.tsx";
 import { Time } from "../../parts/time.tsx";
 import { Gone, Section, Title } from "../../frame/title.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 import { useEffect } from "../../view.ts";
 import { FlowActions } from "./actions.tsx";
 import { Checkpoints } from "./checkpoints.tsx";
@@ -34,7 +34,7 @@ export function FlowScreen({ _id }: { readonly _id: string }) {
     return () => (flowZone.value = undefined);
   }, [value?.timezone]);
   if (value !== undefined) knowFlow(value);
-  if (flow.error.value?.status === 404) return <Gone name={_id} words={say.flow.gone} />;
+  if (flow.error.value?.status === 404) return <Gone name={_id} words={say.flowGone} />;
   const reload = () => {
     void flow.reload();
     deliveries.reloadSoon();
@@ -65,14 +65,14 @@ function Facts({ flow: { disabled, schedule, timezone, nextRunAt } }: { readonly
   return (
     <p class="subtitle">
       {disabled ? (
-        <Badge tone="calm">{say.flow.disabled}</Badge>
+        <Badge tone="calm">{say.flowDisabled}</Badge>
       ) : (
         <Badge tone="good" icon="ok">
-          {say.flow.enabled}
+          {say.flowEnabled}
         </Badge>
       )}
       {schedule === undefined ? (
-        <span>{say.flow.onDemand}</span>
+        <span>{say.flowOnDemand}</span>
       ) : (
         <span title={schedule}>
           {scheduleInWords(schedule)}
@@ -81,7 +81,7 @@ function Facts({ flow: { disabled, schedule, timezone, nextRunAt } }: { readonly
       )}
       {nextRunAt !== undefined && (
         <span>
-          {say.flow.nextRun} <Time at={nextRunAt} />
+          {say.flowNextRun} <Time at={nextRunAt} />
         </span>
       )}
     </p>
@@ -112,8 +112,8 @@ function FlowFailures({ _id, changes }: { readonly _id: string; readonly changes
   const causes: Resource<readonly Cause[]> = useResource(apiPath(["causes"], { _flowId: _id, limit: "20" }), changes);
   if (causes.error.value?.status === 404) return null;
   return (
-    <Section title={say.flow.failures}>
-      <Part of={causes} empty={(rows) => (rows.length === 0 ? say.flow.noFailures : undefined)}>
+    <Section title={say.flowFailures}>
+      <Part of={causes} empty={(rows) => (rows.length === 0 ? say.flowNoFailures : undefined)}>
         {(rows) => <Causes causes={rows} filter={{ _flowId: _id }} changed={() => causes.reloadSoon()} />}
       </Part>
     </Section>

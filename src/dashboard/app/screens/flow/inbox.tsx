@@ -10,7 +10,7 @@ import { Part } from "../../frame/states.tsx";
 import { type Column, Table } from "../../tables/table.tsx";
 import { Time } from "../../parts/time.tsx";
 import { Section } from "../../frame/title.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 import { useState } from "../../view.ts";
 
 interface InboxProps {
@@ -25,23 +25,23 @@ export function Inbox({ _id, changes }: InboxProps) {
   const [asked, ask] = useState<InboxPage | undefined>(undefined);
   const drop = async (page: InboxPage) => {
     await call("POST", apiPath(["flows", _id, "inbox", "drop"]), { body: { _ids: [page._id] } });
-    notify(say.flow.dropped(page.keys.length));
+    notify(say.flowDropped(page.keys.length));
     void inbox.reload();
   };
   return (
-    <Section title={say.flow.inbox}>
-      <Part of={inbox} empty={(pages) => (pages.length === 0 ? say.flow.inboxEmpty : undefined)}>
-        {(pages) => <Table label={say.flow.inbox} columns={columnsOf(ask)} rows={pages} idOf={({ _id: id }) => id} />}
+    <Section title={say.flowInbox}>
+      <Part of={inbox} empty={(pages) => (pages.length === 0 ? say.flowInboxEmpty : undefined)}>
+        {(pages) => <Table label={say.flowInbox} columns={columnsOf(ask)} rows={pages} idOf={({ _id: id }) => id} />}
       </Part>
       {asked !== undefined && (
         <Dialog
-          title={say.flow.dropTitle(asked.keys.length)}
-          confirm={say.flow.dropConfirm(asked.keys.length)}
+          title={say.flowDropTitle(asked.keys.length)}
+          confirm={say.flowDropConfirm(asked.keys.length)}
           isDangerous
           act={() => drop(asked)}
           close={() => ask(undefined)}
         >
-          <p>{say.flow.dropWhy}</p>
+          <p>{say.flowDropWhy}</p>
         </Dialog>
       )}
     </Section>
@@ -50,21 +50,21 @@ export function Inbox({ _id, changes }: InboxProps) {
 
 function columnsOf(ask: (page: InboxPage) => void): readonly Column<InboxPage>[] {
   return [
-    { title: say.flow.inboxPage, isName: true, cell: ({ arrivedAt }) => <Time at={arrivedAt} /> },
-    { title: say.flow.inboxRecords, isNumber: true, cell: ({ keys }) => exact(keys.length) },
+    { title: say.flowInboxPage, isName: true, cell: ({ arrivedAt }) => <Time at={arrivedAt} /> },
+    { title: say.flowInboxRecords, isNumber: true, cell: ({ keys }) => exact(keys.length) },
     {
-      title: say.failures.key,
+      title: say.failuresKey,
       isMinor: true,
       cell: ({ keys }) => <code class="clip">{keys.slice(0, 5).join(", ")}</code>,
     },
-    { title: say.flow.inboxFor, cell: ({ _importIds }) => _importIds.join(", ") },
+    { title: say.flowInboxFor, cell: ({ _importIds }) => _importIds.join(", ") },
     {
       title: "",
       cell: (page) =>
         can("inbox.drop") && (
           <div class="row-actions">
             <button type="button" class="quiet" onClick={() => ask(page)}>
-              {say.flow.drop}
+              {say.flowDrop}
             </button>
           </div>
         ),

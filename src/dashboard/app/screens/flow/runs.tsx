@@ -7,7 +7,7 @@ import { Chart } from "../../parts/chart.tsx";
 import { RunTable } from "../../tables/run-table.tsx";
 import { Part } from "../../frame/states.tsx";
 import { Section } from "../../frame/title.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 
 interface FlowRunsProps {
   readonly _flowId: string;
@@ -19,12 +19,12 @@ const inTable = 8;
 /** How long a flow's newest runs took and how they ended. */
 export function FlowRuns({ _flowId, runs }: FlowRunsProps) {
   return (
-    <Section title={say.flow.runs} aside={<a href={href(["runs"], { flow: _flowId })}>{say.all}</a>}>
-      <Part of={runs} empty={(rows) => (rows.length === 0 ? say.flow.noRuns : undefined)}>
+    <Section title={say.flowRuns} aside={<a href={href(["runs"], { flow: _flowId })}>{say.all}</a>}>
+      <Part of={runs} empty={(rows) => (rows.length === 0 ? say.flowNoRuns : undefined)}>
         {(rows) => (
           <>
             <Durations runs={rows} />
-            <RunTable label={say.flow.runs} runs={rows.slice(0, inTable)} withoutFlow />
+            <RunTable label={say.flowRuns} runs={rows.slice(0, inTable)} withoutFlow />
           </>
         )}
       </Part>
@@ -45,12 +45,12 @@ function Durations({ runs }: { readonly runs: readonly ShownRun[] }) {
   const failed = begun.filter(({ status }) => status === "failed").length;
   const bars = [...begun].reverse().map((run) => {
     const ms = tookMs(run) ?? 0;
-    const words = say.flow.runBar(say.runStatus[run.status], duration(ms));
+    const words = say.flowRunBar(say.runStatus[run.status], duration(ms));
     return { key: run._id, title: `${absolute(run.queuedAt)}: ${words}`, parts: [[run.status, ms]] as const };
   });
   return (
     <div class="box durations">
-      <Chart bars={bars} summary={say.flow.runsSummary(begun.length, failed)} inUnits={(ms) => duration(ms)} />
+      <Chart bars={bars} summary={say.flowRunsSummary(begun.length, failed)} inUnits={(ms) => duration(ms)} />
     </div>
   );
 }

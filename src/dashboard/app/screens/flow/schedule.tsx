@@ -8,7 +8,7 @@ import { errorOf } from "../../parts/dialog.tsx";
 import { Refusal } from "../../frame/states.tsx";
 import { Time } from "../../parts/time.tsx";
 import { Section } from "../../frame/title.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 import { useEffect, useState } from "../../view.ts";
 
 /** When a flow is due next, and when it would be by another expression. */
@@ -23,8 +23,8 @@ export function Schedule({ flow }: { readonly flow: Flow }) {
   const { preview, error } = usePreview(flow, asked);
   if (!can("schedules.preview")) return null;
   return (
-    <Section title={say.flow.schedule}>
-      {schedule === "" && <p class="empty">{say.flow.noSchedule}</p>}
+    <Section title={say.flowSchedule}>
+      {schedule === "" && <p class="empty">{say.flowNoSchedule}</p>}
       <form
         class="inline"
         onSubmit={(event) => {
@@ -33,7 +33,7 @@ export function Schedule({ flow }: { readonly flow: Flow }) {
         }}
       >
         <label class="field">
-          <span>{say.flow.tryOther}</span>
+          <span>{say.flowTryOther}</span>
           <input
             class="code"
             value={typed}
@@ -41,7 +41,7 @@ export function Schedule({ flow }: { readonly flow: Flow }) {
             onInput={({ currentTarget }) => setTyped(currentTarget.value)}
           />
         </label>
-        <button type="submit">{say.flow.tryIt}</button>
+        <button type="submit">{say.flowTryIt}</button>
       </form>
       {error !== undefined && <Refusal error={error} />}
       {preview !== undefined && <DueTimes preview={preview} />}
@@ -73,11 +73,11 @@ function DueTimes({ preview: { expression, timezone, dueAt } }: { readonly previ
       <p>
         <code>{expression}</code> {scheduleInWords(expression)} ({timezone})
       </p>
-      <ol class="due after" aria-label={say.flow.due}>
+      <ol class="due after" aria-label={say.flowDue}>
         {dueAt.map((at) => (
           <li key={at}>
             <Time at={at} />
-            {timezone !== zone.value && <span class="muted"> {say.flow.inZone(absolute(at, timezone), timezone)}</span>}
+            {timezone !== zone.value && <span class="muted"> {say.flowInZone(absolute(at, timezone), timezone)}</span>}
           </li>
         ))}
       </ol>

@@ -12,7 +12,7 @@ import { notify } from "../../frame/notices.tsx";
 import { Part } from "../../frame/states.tsx";
 import { Time } from "../../parts/time.tsx";
 import { Section } from "../../frame/title.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 import { type ComponentChildren } from "../../view.ts";
 
 const shown = 5;
@@ -37,10 +37,10 @@ export function Attention({ overview, changes }: AttentionProps) {
   const { flows } = value;
   const isCalm = value.failing + value.paused + value.overdue === 0;
   return (
-    <Section title={say.overview.attention}>
+    <Section title={say.overviewAttention}>
       {isCalm && (
         <p class="empty">
-          {flows.enabled + flows.disabled === 0 ? say.overview.noFlows : say.overview.calm(flows.enabled)}
+          {flows.enabled + flows.disabled === 0 ? say.overviewNoFlows : say.overviewCalm(flows.enabled)}
         </p>
       )}
       {value.failing > 0 && (
@@ -80,7 +80,7 @@ function Group({ state, total, flows, row }: GroupProps) {
             ))}
             {total > shownOnes && (
               <li>
-                <a href={href(["flows"], { state })}>{say.overview.more(total - shownOnes)}</a>
+                <a href={href(["flows"], { state })}>{say.overviewMore(total - shownOnes)}</a>
               </li>
             )}
           </ul>
@@ -117,12 +117,12 @@ function FlowRow({ icon, state, flow: { _id, name }, children, action }: FlowRow
 function FailingFlow({ flow }: { readonly flow: ListedFlow }) {
   const { failingSince, lastRun } = flow.activity ?? {};
   return (
-    <FlowRow icon="failed" state={say.flows.states.failing} flow={flow}>
-      {say.overview.failingSince} <Time at={failingSince} />
+    <FlowRow icon="failed" state={say.flowsStates.failing} flow={flow}>
+      {say.overviewFailingSince} <Time at={failingSince} />
       {lastRun !== undefined && (
         <>
           {" · "}
-          <a href={href(["runs", lastRun._id])}>{say.flows.lastRun.toLowerCase()}</a>
+          <a href={href(["runs", lastRun._id])}>{say.flowsLastRun.toLowerCase()}</a>
           <RunError _id={lastRun._id} />
         </>
       )}
@@ -146,26 +146,26 @@ function PausedFlow({ flow }: { readonly flow: ListedFlow }) {
   const resume = async () => {
     try {
       await call("POST", apiPath(["flows", flow._id, "resume"]), { body: {} });
-      notify(say.flow.resumed);
+      notify(say.flowResumed);
     } catch (error) {
       notify(errorOf(error).message, true);
     }
   };
   const action = can("flows.run") ? (
     <button type="button" class="quiet" onClick={() => void resume()}>
-      {say.flow.resume}
+      {say.flowResume}
     </button>
   ) : null;
   return (
-    <FlowRow icon="paused" state={say.flows.states.paused} flow={flow} action={action}>
+    <FlowRow icon="paused" state={say.flowsStates.paused} flow={flow} action={action}>
       {paused.map(({ _importId, since, resumeAt }) => (
         <span key={_importId}>
-          {say.overview.pausedSince(_importId)} <Time at={since} show="absolute" />,{" "}
+          {say.overviewPausedSince(_importId)} <Time at={since} show="absolute" />,{" "}
           {resumeAt === undefined ? (
-            say.overview.byPerson
+            say.overviewByPerson
           ) : (
             <>
-              {say.overview.resumes} <Time at={resumeAt} show="relative" />
+              {say.overviewResumes} <Time at={resumeAt} show="relative" />
             </>
           )}{" "}
         </span>
@@ -176,8 +176,8 @@ function PausedFlow({ flow }: { readonly flow: ListedFlow }) {
 
 function OverdueFlow({ flow }: { readonly flow: ListedFlow }) {
   return (
-    <FlowRow icon="overdue" state={say.flows.states.overdue} flow={flow}>
-      {say.overview.overdueSince} <Time at={flow.activity?.overdueSince} />
+    <FlowRow icon="overdue" state={say.flowsStates.overdue} flow={flow}>
+      {say.overviewOverdueSince} <Time at={flow.activity?.overdueSince} />
       {flow.schedule !== undefined && `, ${scheduleInWords(flow.schedule)}`}
     </FlowRow>
   );

@@ -12,7 +12,7 @@ import { Part } from "../../frame/states.tsx";
 import { type Tone } from "../../parts/status.tsx";
 import { Time } from "../../parts/time.tsx";
 import { Section, Title } from "../../frame/title.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 import { type ComponentChildren } from "../../view.ts";
 import { CancelRun } from "../cancel-run.tsx";
 import { Attention } from "./attention.tsx";
@@ -26,7 +26,7 @@ export function OverviewScreen() {
   const overview = useResource<Overview>(has("overview.read") ? "/overview" : undefined, changes);
   return (
     <>
-      <Title name={say.overview.title} />
+      <Title name={say.overviewTitle} />
       {has("overview.read") && <Part of={overview}>{(value) => <Tiles overview={value} />}</Part>}
       <Attention overview={overview} changes={changes} />
       {has("statistics.read") && <Records />}
@@ -44,19 +44,19 @@ function Tiles({
   const queued =
     oldestQueuedAt === undefined ? null : (
       <>
-        {say.overview.oldest("")}
+        {say.overviewOldest("")}
         <Time at={oldestQueuedAt} show="relative" />
       </>
     );
   return (
     <ul class="tiles">
-      <Tile name={say.overview.failing} value={failing} tone="bad" to={href(["flows"], { state: "failing" })} />
-      <Tile name={say.overview.overdue} value={overdue} tone="warn" to={href(["flows"], { state: "overdue" })} />
-      <Tile name={say.overview.paused} value={paused} tone="warn" to={href(["flows"], { state: "paused" })} />
-      <Tile name={say.overview.openFailures} value={openFailures} tone="bad" to={href(["failures"])} />
-      <Tile name={say.overview.running} value={runs.running} tone="busy" to={href(["runs"], { status: "running" })} />
+      <Tile name={say.overviewFailing} value={failing} tone="bad" to={href(["flows"], { state: "failing" })} />
+      <Tile name={say.overviewOverdue} value={overdue} tone="warn" to={href(["flows"], { state: "overdue" })} />
+      <Tile name={say.overviewPaused} value={paused} tone="warn" to={href(["flows"], { state: "paused" })} />
+      <Tile name={say.overviewOpenFailures} value={openFailures} tone="bad" to={href(["failures"])} />
+      <Tile name={say.overviewRunning} value={runs.running} tone="busy" to={href(["runs"], { status: "running" })} />
       <Tile
-        name={say.overview.queued}
+        name={say.overviewQueued}
         value={runs.queued}
         tone="calm"
         to={href(["runs"], { status: "queued" })}
@@ -90,8 +90,8 @@ function Tile({ name, value, tone, to, note }: TileProps) {
 function RunningNow() {
   const running = useResource<readonly ShownRun[]>(apiPath(["runs"], { status: "running", limit: "10" }), changes);
   return (
-    <Section title={say.overview.runningNow}>
-      <Part of={running} empty={(runs) => (runs.length === 0 ? say.overview.nothingRuns : undefined)}>
+    <Section title={say.overviewRunningNow}>
+      <Part of={running} empty={(runs) => (runs.length === 0 ? say.overviewNothingRuns : undefined)}>
         {(runs) => (
           <ul class="rows">
             {[...runs].reverse().map((run) => (
@@ -118,7 +118,7 @@ function RunningRun({ run: loaded }: { readonly run: ShownRun }) {
       </a>
       <span
         class={numError > 0 ? "number bad-text" : "number muted"}
-      >{`${exact(numError)} ${say.overview.failed}`}</span>
+      >{`${exact(numError)} ${say.overviewFailed}`}</span>
       {can("runs.cancel") && status === "running" && <CancelRun _id={_id} />}
     </li>
   );
@@ -128,8 +128,8 @@ function OpenCauses() {
   const causes = useResource<readonly Cause[]>(apiPath(["causes"], { limit: "10" }), changes);
   if (causes.error.value?.status === 404) return null;
   return (
-    <Section title={say.overview.causes} aside={<a href={href(["failures"])}>{say.all}</a>}>
-      <Part of={causes} empty={(rows) => (rows.length === 0 ? say.overview.noCauses : undefined)}>
+    <Section title={say.overviewCauses} aside={<a href={href(["failures"])}>{say.all}</a>}>
+      <Part of={causes} empty={(rows) => (rows.length === 0 ? say.overviewNoCauses : undefined)}>
         {(rows) => <Causes causes={rows} changed={() => causes.reloadSoon()} />}
       </Part>
     </Section>

@@ -9,7 +9,7 @@ import { type Bar, Chart } from "../../parts/chart.tsx";
 import { Part } from "../../frame/states.tsx";
 import { type Column, Table } from "../../tables/table.tsx";
 import { Section } from "../../frame/title.tsx";
-import { say } from "../../strings.ts";
+import * as say from "../../strings.ts";
 import { useMemo } from "../../view.ts";
 
 const hourMs = 3_600_000;
@@ -24,9 +24,9 @@ export function Records() {
   const from = useMemo(() => new Date(end - bars * ms).toISOString(), [end, bars]);
   const until = new Date(end).toISOString();
   const statistics = useResource<readonly StatisticsBucket[]>(apiPath(["statistics"], { from, until, step }));
-  const words = step === "hour" ? say.overview.byHour : say.overview.byDay;
+  const words = step === "hour" ? say.overviewByHour : say.overviewByDay;
   return (
-    <Section title={say.overview.records} aside={<Steps step={step} />}>
+    <Section title={say.overviewRecords} aside={<Steps step={step} />}>
       <Part of={statistics}>
         {(buckets) => <Buckets buckets={filled(buckets, Date.parse(from), steps[step])} step={step} words={words} />}
       </Part>
@@ -38,10 +38,10 @@ function Steps({ step }: { readonly step: "hour" | "day" }) {
   return (
     <span class="switch">
       <a href={hrefWith({ by: undefined })} aria-current={step === "hour" ? "true" : undefined}>
-        {say.overview.byHour}
+        {say.overviewByHour}
       </a>
       <a href={hrefWith({ by: "day" })} aria-current={step === "day" ? "true" : undefined}>
-        {say.overview.byDay}
+        {say.overviewByDay}
       </a>
     </span>
   );
@@ -72,26 +72,26 @@ function Buckets({ buckets, step, words }: BucketsProps) {
   const sum = (field: "numSuccess" | "numError" | "numIgnore") =>
     buckets.reduce((all, bucket) => all + bucket[field], 0);
   const [delivered, failed, ignored] = [sum("numSuccess"), sum("numError"), sum("numIgnore")];
-  if (delivered + failed + ignored === 0) return <p class="empty">{say.overview.noRecords}</p>;
+  if (delivered + failed + ignored === 0) return <p class="empty">{say.overviewNoRecords}</p>;
   return (
     <div class="box">
       <p class="legend">
         <span>
-          <i class="key key-delivered" /> {say.overview.delivered} <b>{exact(delivered)}</b>
+          <i class="key key-delivered" /> {say.overviewDelivered} <b>{exact(delivered)}</b>
         </span>
         <span>
-          <i class="key key-failed" /> {say.overview.failed} <b>{exact(failed)}</b>
+          <i class="key key-failed" /> {say.overviewFailed} <b>{exact(failed)}</b>
         </span>
         <span>
-          {say.overview.ignored} <b>{exact(ignored)}</b>
+          {say.overviewIgnored} <b>{exact(ignored)}</b>
         </span>
       </p>
       <Chart
         bars={buckets.map((bucket, index) => barOf(bucket, index, step))}
-        summary={say.overview.chart(delivered, failed, words)}
+        summary={say.overviewChart(delivered, failed, words)}
       />
       <details>
-        <summary>{say.overview.asTable}</summary>
+        <summary>{say.overviewAsTable}</summary>
         <BucketTable buckets={buckets} />
       </details>
     </div>
@@ -101,18 +101,18 @@ function Buckets({ buckets, step, words }: BucketsProps) {
 /** What the chart shows, newest first, without the times at which nothing happened. */
 function BucketTable({ buckets }: { readonly buckets: readonly StatisticsBucket[] }) {
   const rows = buckets.filter(({ numSuccess, numError, numIgnore }) => numSuccess + numError + numIgnore > 0);
-  return <Table label={say.overview.records} rows={rows.reverse()} idOf={({ from }) => from} columns={columns} />;
+  return <Table label={say.overviewRecords} rows={rows.reverse()} idOf={({ from }) => from} columns={columns} />;
 }
 
 const columns: readonly Column<StatisticsBucket>[] = [
-  { title: say.overview.from, isName: true, cell: ({ from }) => absolute(from) },
-  { title: say.overview.delivered, isNumber: true, cell: ({ numSuccess }) => exact(numSuccess) },
-  { title: say.overview.failed, isNumber: true, cell: ({ numError }) => exact(numError) },
-  { title: say.overview.ignored, isNumber: true, cell: ({ numIgnore }) => exact(numIgnore) },
+  { title: say.overviewFrom, isName: true, cell: ({ from }) => absolute(from) },
+  { title: say.overviewDelivered, isNumber: true, cell: ({ numSuccess }) => exact(numSuccess) },
+  { title: say.overviewFailed, isNumber: true, cell: ({ numError }) => exact(numError) },
+  { title: say.overviewIgnored, isNumber: true, cell: ({ numIgnore }) => exact(numIgnore) },
 ];
 
 function barOf({ from, numSuccess, numError }: StatisticsBucket, index: number, step: "hour" | "day"): Bar {
-  const title = `${absolute(from)}: ${exact(numSuccess)} ${say.overview.delivered}, ${exact(numError)} ${say.overview.failed}`;
+  const title = `${absolute(from)}: ${exact(numSuccess)} ${say.overviewDelivered}, ${exact(numError)} ${say.overviewFailed}`;
   const every = step === "hour" ? 12 : 7;
   const label = index % every === 0 ? (step === "hour" ? `${dayOf(from)} ${clockOf(from)}` : dayOf(from)) : undefined;
   return {
