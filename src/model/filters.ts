@@ -105,6 +105,9 @@ export const causeFilters = {
   _flowId: by("Failures of this flow."),
   _importId: by("Failures at this import."),
   _integrationId: by("Failures of flows of this integration."),
+  disabled: v.optional(
+    v.pipe(boolean, v.description("Failures of flows that are disabled, or of those that are enabled.")),
+  ),
   limit: v.optional(pageLimit),
 };
 

@@ -48,6 +48,19 @@ describe("the causes of failures", () => {
     expect(all.headers.has("poundlock-complete")).toBe(false);
   });
 
+  test("are those of flows that are disabled, or of those that are enabled", async () => {
+    const { api, second } = await failing();
+    await api.host.registry.patch(second._id, { disabled: true });
+    const asked = async (query: string) =>
+      ((await api.send("GET", `/causes?${query}`)).json as { open: number; flows: number }[]).map(
+        ({ flows, open }) => `${open} in ${flows}`,
+      );
+
+    expect(await asked("disabled=true")).toEqual(["2 in 1", "1 in 1"]);
+    expect(await asked(`disabled=false&_flowId=${second._id}`)).toEqual([]);
+    expect((await api.send("GET", "/causes?disabled=yes")).status).toBe(400);
+  });
+
   test("are those of the caller's integration", async () => {
     const { api, second } = await failing({ http: { authorize: () => ({ _integrationId: "acme" }) } });
 

@@ -484,7 +484,7 @@ class Model {
 
   /** Counts are the same on both sides, and what a grouping of the list says. */
   async #compareCauses(failures: readonly Failure[]): Promise<void> {
-    const ofEach = [{}, { _flowId: "a" }, { _integrationId: "acme" }, { _importId: "shop" }];
+    const ofEach = [{}, { _flowId: "a" }, { _integrationId: "acme" }, { _importId: "shop" }, { disabled: true }];
     for (const filter of ofEach) {
       const lists = [];
       for (const side of this.#sides) {

@@ -149,6 +149,7 @@ export const causesQuery = v.object({
   _flowId: filter("Failures of this flow, by import and cause."),
   _importId: filter("Failures at this import."),
   _integrationId: filter("Failures of flows of this integration."),
+  disabled: v.optional(described(trueOrFalse, "`true`: only of disabled flows; `false`: only of enabled ones.")),
   limit: v.optional(described(limit, "Most causes; 100 if it is left out.")),
 });
 

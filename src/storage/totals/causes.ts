@@ -24,6 +24,8 @@ export interface CauseQuery {
   readonly _flowId?: string;
   readonly _importId?: string;
   readonly _integrationId?: string;
+  /** Only of flows that are disabled, or of those that are enabled. */
+  readonly disabled?: boolean;
   /** 1 to 1000. */
   readonly limit: number;
 }

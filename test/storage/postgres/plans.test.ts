@@ -142,6 +142,7 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   // Counts, which are few.
   listCauses: /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
   "listCauses of an integration": /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
+  "listCauses of disabled flows": /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
   "listCauses of a flow": /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
   "flowsOfFailures of an import": /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
   // The newest one, and what came after it.

@@ -142,6 +142,7 @@ export const calls: Readonly<Record<string, (storage: Storage) => Promise<unknow
   listFailureIds: (s) => s.listFailureIds({ ...all, cause: "c", status: "open", through: "9" }),
   listCauses: (s) => s.listCauses({ limit: 10 }),
   "listCauses of an integration": (s) => s.listCauses({ limit: 10, _integrationId: "acme" }),
+  "listCauses of disabled flows": (s) => s.listCauses({ limit: 10, disabled: true }),
   "listCauses of a flow": (s) => s.listCauses({ limit: 10, _flowId: "flow" }),
   flowsOfFailures: (s) => s.flowsOfFailures({ limit: 10, cause: "c", through: "9", after: "a" }),
   "flowsOfFailures of an import": (s) => s.flowsOfFailures({ limit: 10, _importId: "ledger" }),

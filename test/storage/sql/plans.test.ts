@@ -71,6 +71,8 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   // A portion of 1,500.
   listCauses:
     /^SCAN poundlock_causes USING (COVERING )?INDEX poundlock_causes_by_cause$|^USE TEMP B-TREE FOR count\(DISTINCT\)$/,
+  "listCauses of disabled flows":
+    /^SCAN poundlock_causes USING (COVERING )?INDEX poundlock_causes_by_cause$|^USE TEMP B-TREE FOR count\(DISTINCT\)$/,
   "listCauses of a flow": /^USE TEMP B-TREE FOR (count\(DISTINCT\)|GROUP BY|ORDER BY)$/,
   "flowsOfFailures of an import": /^SCAN c USING (COVERING )?INDEX sqlite_autoindex_poundlock_causes_1$/,
   // What a commit was given.

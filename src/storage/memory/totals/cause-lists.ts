@@ -5,9 +5,10 @@ import type { CauseEntry, MemoryState } from "../state.ts";
 
 /** @see CauseStorage.listCauses */
 export function listCauses(state: MemoryState, query: CauseQuery): CauseList {
-  const { _flowId, _importId, _integrationId, limit } = query;
+  const { _flowId, _importId, _integrationId, disabled, limit } = query;
   const groups = new Map<string, CauseGroup>();
-  for (const flowId of _flowId === undefined ? state.causes.keys() : [_flowId])
+  for (const flowId of _flowId === undefined ? state.causes.keys() : [_flowId]) {
+    if (disabled !== undefined && state.flows.get(flowId)?.disabled !== disabled) continue;
     for (const entry of state.causes.get(flowId)?.values() ?? []) {
       if (entry.open === 0) continue;
       if (_importId !== undefined && entry._importId !== _importId) continue;
@@ -18,6 +19,7 @@ export function listCauses(state: MemoryState, query: CauseQuery): CauseList {
       group.entries.push(entry);
       if (group.flowIds.at(-1) !== flowId) group.flowIds.push(flowId);
     }
+  }
   const items = [...groups.values()].map((group) => countOf(state, group, query));
   items.sort((one, other) => other.open - one.open || (one.cause < other.cause ? -1 : 1));
   return { items: items.slice(0, limit), complete: true };

@@ -16,9 +16,9 @@ const mostCounted = 1_500;
 
 /** @see CauseStorage.listCauses */
 export async function listCauses(read: ReadRows, query: CauseQuery): Promise<CauseList> {
-  const { _flowId, _importId, _integrationId, limit } = query;
+  const { _flowId, _importId, _integrationId } = query;
   const isAll = [_flowId, _importId, _integrationId].every((one) => one === undefined);
-  const rows = isAll ? await allCauses(read, limit) : await read<CauseRow>(causesMatching(query));
+  const rows = isAll ? await allCauses(read, query) : await read<CauseRow>(causesMatching(query));
   const items: CauseCount[] = [];
   for (const row of rows) {
     const [isOpen, another] = sampleOf(row, query._integrationId);
@@ -30,13 +30,14 @@ export async function listCauses(read: ReadRows, query: CauseQuery): Promise<Cau
 }
 
 // One after the other in the order of causes, so that of those that are counted only the ones with most need to be kept.
-async function allCauses(read: ReadRows, limit: number): Promise<readonly CauseRow[]> {
+async function allCauses(read: ReadRows, query: CauseQuery): Promise<readonly CauseRow[]> {
+  const { limit } = query;
   const most: CauseRow[] = [];
   let open: CauseRow | undefined;
   let after: CausePlace | undefined;
   do {
     const [end] = await read<CausePlace>(endOfPortion(after, mostCounted));
-    for (const row of await read<CauseRow>(causesBetween(after, end))) {
+    for (const row of await read<CauseRow>(causesBetween(after, end, query))) {
       if (open?.cause === row.cause) {
         open = sumOf(open, row);
         continue;

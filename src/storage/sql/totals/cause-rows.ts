@@ -18,12 +18,13 @@ export interface CauseRow {
 }
 
 /** Asks for {@link CauseRow}s, those with most failures first. */
-export function causesMatching({ _flowId, _importId, _integrationId, limit }: CauseQuery): Statement {
+export function causesMatching({ _flowId, _importId, _integrationId, disabled, limit }: CauseQuery): Statement {
   const { where, values } = whereOf(
     [
       ["flow_id = ?", _flowId],
       ["import_id = ?", _importId],
       ["integration_id = ?", _integrationId],
+      ofFlowThatIs(disabled),
     ],
     [ofLivingFlow()],
   );
@@ -39,6 +40,12 @@ function columnsBy(importId: "import_id" | "null"): string {
   return `cause, ${importId} as import_id, max(pattern) as pattern, max(fault) as fault, max(code) as code,
     cast(sum(size) as bigint) as size, count(distinct flow_id) as flows, max(flow_id) as flow_id,
     min(first_at) as first_at, max(last_at) as last_at, max(sample) as sample`;
+}
+
+// One look-up for each count: how many flows are disabled does not matter.
+function ofFlowThatIs(disabled: boolean | undefined): Condition {
+  const isSo = "(select f.disabled from poundlock_flows f where f.id = flow_id) = ?";
+  return [isSo, disabled === undefined ? undefined : Number(disabled)];
 }
 
 /** A place in the order of causes: all counts of one cause and flow are before it, or none. */
@@ -57,9 +64,13 @@ export function endOfPortion(after: CausePlace | undefined, most: number): State
 }
 
 /** Asks for {@link CauseRow}s by ascending cause, of the counts after one place and up to another one. */
-export function causesBetween(after: CausePlace | undefined, end: CausePlace | undefined): Statement {
+export function causesBetween(
+  after: CausePlace | undefined,
+  end: CausePlace | undefined,
+  { disabled }: Pick<CauseQuery, "disabled">,
+): Statement {
   const { where, values } = whereOf(
-    [afterPlace(after), ["(cause, flow_id) <= (?, ?)", end?.cause, end?.flow_id]],
+    [afterPlace(after), ["(cause, flow_id) <= (?, ?)", end?.cause, end?.flow_id], ofFlowThatIs(disabled)],
     [ofLivingFlow()],
   );
   return statement(

@@ -92,6 +92,27 @@ export const causeStorageCases: readonly StorageCase[] = [
     assert.deepEqual(await of({ _flowId: "flow", _integrationId: "acme" }), ["ledger 1 in 1 such as 1"]);
   }),
 
+  on("listCauses counts failures of flows that are disabled, or of those that are enabled", async (storage) => {
+    const { flow } = await keepForTwo(storage, [
+      failureOf("1"),
+      named("2", { _importId: "mailer" }),
+      failureOf("3", { _flowId: "another" }),
+    ]);
+    await addFlow(storage, "another");
+    const change = { expected: flow.lastModified, reschedule: true, at: at(9) };
+    await storage.replaceFlow({ ...flow, disabled: true, lastModified: iso(8) }, change);
+    const of = async (query: Omit<CauseQuery, "limit">) =>
+      (await storage.listCauses({ ...query, limit: 10 })).items
+        .map(({ cause, flows, open }) => `${open} of ${cause === closed ? "one" : "another"} cause in ${flows}`)
+        .sort();
+
+    assert.deepEqual(await of({ disabled: true }), ["1 of another cause in 1", "1 of one cause in 1"]);
+    assert.deepEqual(await of({ disabled: false }), ["1 of one cause in 1"]);
+    assert.deepEqual(await of({}), ["1 of another cause in 1", "2 of one cause in 2"]);
+    assert.deepEqual(await of({ disabled: true, _importId: "mailer" }), ["1 of another cause in 1"]);
+    assert.deepEqual(await of({ disabled: false, _flowId: "flow" }), []);
+  }),
+
   on("listCauses names an open failure when the newest one is open no more", async (storage) => {
     await keepFailures(storage, [failureOf("1"), failureOf("2"), failureOf("3")]);
     await storage.resolveFailures(["3"], at(9));
