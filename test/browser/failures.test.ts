@@ -92,6 +92,33 @@ test("a bulk action names its number and its filter, and leaves alone what faile
   expect((await host.failures()).map(({ _flowId }) => _flowId)).toEqual(["second", "second"]);
 });
 
+test("a bulk action says how many failures are of disabled flows: none of them is retried, all are resolved", async () => {
+  const { host, registry, scheduler, script } = await hostWithFlows();
+  await registry.define("second", { name: "Second", _exportId: "orders", _importId: "ledger" });
+  await host.run("second");
+  await registry.patch("second", { disabled: true });
+  const page = await visit(await siteOf(scheduler), "failures");
+  const dialog = page.getByRole("dialog");
+
+  await page.getByRole("button", { name: "Resolve…" }).click();
+  await dialog.getByText("3 failures of 1 disabled flow are among them.").waitFor();
+  await dialog.getByRole("button", { name: "Resolve 6", exact: true }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Retry…" }).click();
+  await dialog.getByText("One flow gets a retry run.").waitFor();
+  await dialog.getByText("3 failures of 1 disabled flow are left out.").waitFor();
+  script.refuses = false;
+  await dialog.getByRole("button", { name: "Retry 3", exact: true }).click();
+  await page.getByText("1 flow left out: second").waitFor();
+  await expect.poll(() => host.clock.settle().then(() => host.failures())).toHaveLength(3);
+
+  await page.getByRole("link", { name: "One by one" }).click();
+  await page.getByRole("button", { name: "Choose all of this page" }).click();
+  await page.getByRole("button", { name: "Retry…", exact: true }).click();
+  await dialog.getByText("3 failures of 1 disabled flow are left out.").waitFor();
+  expect(await dialog.getByRole("button", { name: "Retry 0", exact: true }).isDisabled()).toBe(true);
+});
+
 test("back, forward and reload keep the filter of an action", async () => {
   const { host, registry, scheduler } = await hostWithFlows();
   await registry.define("second", { name: "Second", _exportId: "orders", _importId: "ledger" });

@@ -115,3 +115,40 @@ test("the header says who is signed in, and a flow's screen offers the zone of i
   expect(await zones.locator("option").allTextContents()).toContain("Asia/Tokyo");
   expect(await zones.locator("option").allTextContents()).not.toContain("Asia/Tokyo, of the flow");
 });
+
+test("the overview says how often a flow has failed, samples left out, and why it failed last", async () => {
+  const { host, scheduler } = await hostWithFlows();
+  await host.clock.advance(hour);
+  await host.run("returns");
+  await host.run("returns", { limit: 1 });
+  const site = await siteOf(scheduler);
+  const page = await visit(site, "");
+
+  const row = page.locator(".attention-row", { hasText: "Returns" });
+  await row.getByText("failed 2 times since").waitFor();
+  await row.getByText("connect ECONNREFUSED").waitFor();
+  await row.getByRole("link", { name: "last run" }).click();
+  await page.getByText("The export could not read its source.").waitFor();
+});
+
+test("a flow's screen says how many records an hour each import gets, and how far one that is paused is behind", async () => {
+  const mailer = scriptedImport<unknown>(() => {
+    throw retryLater("503 Service Unavailable", { afterMs: 6 * hour });
+  });
+  const records = Array.from({ length: 20 }, (_, index) => index);
+  const host = new Harness({
+    exports: { orders: arrayExport(records) },
+    imports: { ledger: collectingImport<unknown>(), mailer },
+  });
+  closeAfter(() => host.scheduler.stop());
+  const { _flowId } = await host.move();
+  await host.clock.advance(hour);
+  const site = await siteOf(host.scheduler);
+  const page = await openWindow();
+  await page.clock.setFixedTime(host.clock.now());
+  await page.goto(`${site}flows/${_flowId}`);
+
+  const diagram = page.getByRole("region", { name: "What the flow links" });
+  await diagram.getByRole("listitem").filter({ hasText: "ledger" }).getByText("20/h").waitFor();
+  await diagram.getByRole("listitem").filter({ hasText: "mailer" }).getByText("about 20 records behind").waitFor();
+});

@@ -2909,4 +2909,27 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/browser/failures.test.ts"],
     only: "a bulk action names its number",
   },
+  {
+    promise: "a bulk action of the dashboard says how many failures are of disabled flows",
+    file: "src/dashboard/app/api/bulk.ts",
+    find: 'disabled: "true", limit: "1000" });',
+    replace: 'disabled: "", limit: "1000" });',
+    tests: ["test/browser/failures.test.ts"],
+    only: "a bulk action says how many failures are of disabled flows",
+  },
+  {
+    promise: "causes of disabled flows are of no other flows",
+    file: "src/storage/sql/totals/cause-rows.ts",
+    find: '["(cause, flow_id) <= (?, ?)", end?.cause, end?.flow_id], ofFlowThatIs(disabled)],',
+    replace: '["(cause, flow_id) <= (?, ?)", end?.cause, end?.flow_id], ofFlowThatIs(disabled && undefined)],',
+    tests: ["test/storage/sqlite/sqlite-storage.test.ts"],
+    only: "listCauses counts failures of flows that are disabled",
+  },
+  {
+    promise: "what an import that is behind reads to catch up brings it nearer",
+    file: "src/dashboard/app/screens/flow/pace.ts",
+    find: "records: Math.max(...read.values()) - (read.get(_importId) ?? 0),",
+    replace: "records: Math.max(...read.values()),",
+    tests: ["test/dashboard/pace.test.ts"],
+  },
 ];

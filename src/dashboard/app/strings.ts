@@ -101,7 +101,15 @@ export const overviewOpenFailures = "Open failures";
 export const overviewRunning = "Running";
 export const overviewQueued = "Queued";
 export const overviewOldest = (when: string) => `oldest ${when}`;
-export const overviewFailingSince = "failing since";
+/** 0: it is not known how often. */
+export const overviewFailedTimes = (runs: number, isLeast: boolean) =>
+  runs === 0
+    ? "failing since"
+    : runs === 1
+      ? "failed"
+      : `failed ${isLeast ? "at least " : ""}${exact(runs)} times since`;
+export const overviewLastRun = "last run";
+export const overviewLastRan = "last ran";
 export const overviewOverdueSince = "overdue since";
 export const overviewPausedSince = (name: string) => `${name} paused since`;
 export const overviewResumes = "resumes";
@@ -185,7 +193,11 @@ export const flowDeliveries = "Checkpoints";
 export const flowCheckpoint = "Checkpoint";
 export const flowFromStart = "from the start";
 export const flowMovedAt = "Moved";
-export const flowBehind = "behind other imports";
+export const flowBehind = ({ isLeast, records }: { readonly isLeast: boolean; readonly records: number }) =>
+  records === 0 ? "behind other imports" : `${isLeast ? "at least" : "about"} ${counted(records, "record")} behind`;
+/** To two digits: it is an average. */
+export const flowRate = (perHour: number) => `${exact(Number(perHour.toPrecision(2)))}/h`;
+export const flowRateWhy = "Records delivered an hour, on average of the last runs";
 export const flowSetCheckpoint = "Change…";
 export const flowSetTitle = (name: string) => `Change the checkpoint of ${name}?`;
 export const flowSetValue = "Checkpoint as JSON; empty: from the start";
@@ -354,6 +366,11 @@ export const failuresThrough = "stored up to";
 export const failuresFlowsGet = (flows: number) =>
   flows === 1 ? "One flow gets a retry run." : `${exact(flows)} flows get a retry run each.`;
 export const failuresDisabledLeft = "Flows that are disabled are left out, and named afterwards.";
+export const failuresOfDisabled = (
+  { failures, flows }: { readonly failures: number; readonly flows: number | undefined },
+  isLeft: boolean,
+) =>
+  `${counted(failures, "failure")} of ${flows === undefined ? "disabled flows" : counted(flows, "disabled flow")} ${failures === 1 ? "is" : "are"} ${isLeft ? "left out" : "among them"}.`;
 export const failuresRejected =
   "“reject”: as they stand they will be rejected again, unless the import or a rule has changed.";
 export const failuresResolveWhy = "Resolved failures are not retried any more. There is no undo.";

@@ -1,6 +1,7 @@
 import { ApiError, apiPath, call } from "./client.ts";
 import type { QueryValues } from "../browser/query-values.ts";
-import type { BulkRetry, Failure, Run } from "./documents.ts";
+import type { Flow } from "../../../model/flow/flow.ts";
+import type { BulkRetry, Cause, Failure, Run } from "./documents.ts";
 
 /** Which failures an action is for: a filter as of the list, without what was stored after `through`. */
 export interface BulkChoice {
@@ -86,6 +87,37 @@ function byFlow(failures: readonly Failure[]): ReadonlyMap<string, readonly stri
     else group.push(_id);
   }
   return groups;
+}
+
+/** Failures of flows that are disabled: they get no retry run. */
+export interface OfDisabled {
+  readonly failures: number;
+  /** How many flows it is, if that is known. */
+  readonly flows: number | undefined;
+}
+
+/** How many of these failures are of flows that are disabled. */
+export async function disabledOfChosen(failures: readonly Failure[]): Promise<OfDisabled> {
+  const found = { failures: 0, flows: 0 };
+  for (const [_flowId, _ids] of byFlow(failures)) {
+    const { value } = await call<Flow>("GET", apiPath(["flows", _flowId]));
+    if (!value.disabled) continue;
+    found.failures += _ids.length;
+    found.flows++;
+  }
+  return found;
+}
+
+/** How many of the open failures of a filter are: one of a flow, an import, a cause and a fault, as only these are counted. */
+export async function disabledOfFilter({ cause, fault, _flowId, _importId }: QueryValues): Promise<OfDisabled> {
+  const path = apiPath(["causes"], { _flowId, _importId, disabled: "true", limit: "1000" });
+  const { value } = await call<readonly Cause[]>("GET", path);
+  const rows = value.filter((row) => (cause ?? row.cause) === row.cause && (fault ?? row.fault) === row.fault);
+  const [first] = rows;
+  return {
+    failures: rows.reduce((sum, { open }) => sum + open, 0),
+    flows: _flowId === undefined && rows.length !== 1 ? undefined : first?.flows,
+  };
 }
 
 /** The newest failure of a filter: what is stored later is not acted on. */

@@ -1,4 +1,14 @@
-import { type BulkResult, newestOf, resolveAll, resolveChosen, retryAll, retryChosen } from "../api/bulk.ts";
+import {
+  type BulkResult,
+  type OfDisabled,
+  disabledOfChosen,
+  disabledOfFilter,
+  newestOf,
+  resolveAll,
+  resolveChosen,
+  retryAll,
+  retryChosen,
+} from "../api/bulk.ts";
 import type { QueryValues } from "../browser/query-values.ts";
 import type { Failure, Fault } from "../api/documents.ts";
 import * as say from "../strings.ts";
@@ -29,9 +39,10 @@ interface BulkDialogProps {
 /** Asks before many failures are retried or resolved: it names their number and acts on exactly that set. */
 export function BulkDialog({ question, close, done }: BulkDialogProps) {
   const { kind, count, flows, faults, what } = question;
-  const { newest, error } = useNewest("filter" in what ? what.filter : undefined);
-  const isReady = "chosen" in what || newest !== undefined;
+  const meant = useMeant(what);
+  const { newest, disabled, error } = meant ?? {};
   const isRetry = kind === "retry";
+  const left = isRetry ? (disabled?.failures ?? 0) : 0;
   const act = async () => {
     if ("chosen" in what) report(await (isRetry ? retryChosen : resolveChosen)(what.chosen));
     else if (newest !== undefined)
@@ -41,8 +52,8 @@ export function BulkDialog({ question, close, done }: BulkDialogProps) {
   return (
     <Dialog
       title={isRetry ? say.failuresRetryTitle(count) : say.failuresResolveTitle(count)}
-      confirm={isRetry ? say.failuresRetryConfirm(count) : say.failuresResolveConfirm(count)}
-      isBlocked={!isReady}
+      confirm={isRetry ? say.failuresRetryConfirm(count - left) : say.failuresResolveConfirm(count)}
+      isBlocked={meant === undefined || error !== undefined || left === count}
       isDangerous={!isRetry}
       act={act}
       close={close}
@@ -58,25 +69,39 @@ export function BulkDialog({ question, close, done }: BulkDialogProps) {
         </p>
       )}
       {error !== undefined && <Refusal error={error} />}
-      {isRetry && flows !== undefined && <p>{say.failuresFlowsGet(flows)}</p>}
-      {isRetry && <p class="muted">{say.failuresDisabledLeft}</p>}
+      {isRetry && flows !== undefined && <p>{say.failuresFlowsGet(flows - (disabled?.flows ?? 0))}</p>}
+      {isRetry && meant !== undefined && disabled === undefined && <p class="muted">{say.failuresDisabledLeft}</p>}
+      {disabled !== undefined && disabled.failures > 0 && <p>{say.failuresOfDisabled(disabled, isRetry)}</p>}
       {isRetry && faults.includes("reject") && <p>{say.failuresRejected}</p>}
       {!isRetry && <p>{say.failuresResolveWhy}</p>}
     </Dialog>
   );
 }
 
-/** The failure up to which is acted; it is looked up once, when the question is asked. */
-function useNewest(filter: QueryValues | undefined): { readonly newest?: Failure; readonly error?: ApiError } {
-  const [found, setFound] = useState<{ readonly newest?: Failure; readonly error?: ApiError }>({});
+/** What an action is for, as it is when the question is asked. */
+interface Meant {
+  /** The failure up to which is acted, of a filter. */
+  readonly newest?: Failure;
+  /** Absent: the caller may not see that, or the API is older than this page. */
+  readonly disabled?: OfDisabled | undefined;
+  readonly error?: ApiError;
+}
+
+const notKnown = () => undefined;
+
+function useMeant(what: BulkQuestion["what"]): Meant | undefined {
+  const [meant, setMeant] = useState<Meant | undefined>(undefined);
   useEffect(() => {
-    if (filter === undefined) return;
-    newestOf(filter).then(
-      (newest) => setFound(newest === undefined ? { error: noneLeft } : { newest }),
-      (error: unknown) => setFound({ error: errorOf(error) }),
-    );
+    meantBy(what).then(setMeant, (error: unknown) => setMeant({ error: errorOf(error) }));
   }, []);
-  return found;
+  return meant;
+}
+
+async function meantBy(what: BulkQuestion["what"]): Promise<Meant> {
+  if ("chosen" in what) return { disabled: await disabledOfChosen(what.chosen).catch(notKnown) };
+  const counting = disabledOfFilter(what.filter).catch(notKnown);
+  const [newest, disabled] = await Promise.all([newestOf(what.filter), counting]);
+  return newest === undefined ? { error: noneLeft } : { newest, disabled };
 }
 
 const noneLeft = new ApiError(404, [{ code: "not_found", message: say.failuresNoneLeft }]);

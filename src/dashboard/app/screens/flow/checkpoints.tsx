@@ -12,26 +12,26 @@ import { Time } from "../../parts/time.tsx";
 import { Section } from "../../frame/title.tsx";
 import * as say from "../../strings.ts";
 import { useState } from "../../view.ts";
+import { isActive } from "./pace.ts";
 import { parsed } from "../parsed.ts";
 
 interface CheckpointsProps {
   readonly _id: string;
   readonly deliveries: Resource<readonly Delivery[]>;
-  readonly runs: Resource<readonly ShownRun[]>;
-  readonly isRunning: boolean;
+  readonly runs: readonly ShownRun[];
 }
 
 /** Where reading for each import resumes, and how to change that. */
-export function Checkpoints({ _id, deliveries, runs, isRunning }: CheckpointsProps) {
+export function Checkpoints({ _id, deliveries, runs }: CheckpointsProps) {
   const [asked, ask] = useState<Delivery | undefined>(undefined);
-  const lastFull = runs.value.value?.find(({ status, trigger }) => status === "completed" && trigger !== "retry");
+  const lastFull = runs.find(({ status, trigger }) => status === "completed" && trigger !== "retry");
   return (
     <Section title={say.flowDeliveries}>
       <Part of={deliveries}>
         {(rows) => (
           <Table
             label={say.flowDeliveries}
-            columns={columnsOf(isRunning, ask)}
+            columns={columnsOf(runs.some(isActive), ask)}
             rows={rows}
             idOf={({ _importId }) => _importId}
           />

@@ -2,23 +2,24 @@ import { apiPath, call } from "../../api/client.ts";
 import type { Delivery } from "../../api/documents.ts";
 import { can } from "../../api/permissions.ts";
 import type { Flow } from "../../../../model/flow/flow.ts";
+import { now } from "../../browser/clock.ts";
 import { href } from "../../browser/address.ts";
 import { errorOf } from "../../parts/dialog.tsx";
 import { Icon } from "../../frame/icons.tsx";
 import { notify } from "../../frame/notices.tsx";
 import { Time } from "../../parts/time.tsx";
 import * as say from "../../strings.ts";
+import { type KnownRuns, isActive, lagOf, perHour } from "./pace.ts";
 
 interface DiagramProps {
   readonly flow: Flow;
   readonly deliveries: readonly Delivery[];
-  /** In the middle of a reading each import is behind what is being read. */
-  readonly isRunning: boolean;
+  readonly known: KnownRuns;
   readonly changed: () => void;
 }
 
 /** The export and the imports that a flow links, and how delivery to each stands. Lists, which the style draws as boxes. */
-export function Diagram({ flow: { _id, _exportId }, deliveries, isRunning, changed }: DiagramProps) {
+export function Diagram({ flow: { _id, _exportId }, deliveries, known, changed }: DiagramProps) {
   return (
     <section class="diagram" aria-label={say.flowDiagram}>
       <div class="end end-export">
@@ -27,7 +28,8 @@ export function Diagram({ flow: { _id, _exportId }, deliveries, isRunning, chang
       <ol>
         {deliveries.map((delivery) => (
           <li key={delivery._importId}>
-            <Destination _flowId={_id} delivery={delivery} isRunning={isRunning} changed={changed} />
+            <Pace runs={known.runs} _importId={delivery._importId} />
+            <Destination _flowId={_id} delivery={delivery} known={known} changed={changed} />
           </li>
         ))}
       </ol>
@@ -38,13 +40,21 @@ export function Diagram({ flow: { _id, _exportId }, deliveries, isRunning, chang
 interface DestinationProps {
   readonly _flowId: string;
   readonly delivery: Delivery;
-  readonly isRunning: boolean;
+  readonly known: KnownRuns;
   readonly changed: () => void;
 }
 
-function Destination({ _flowId, delivery, isRunning, changed }: DestinationProps) {
+/** How many records an hour take this way. */
+function Pace({ runs, _importId }: Pick<KnownRuns, "runs"> & Pick<Delivery, "_importId">) {
+  const rate = perHour(runs, _importId, now.value);
+  return <span class="pace">{rate >= 1 && <span title={say.flowRateWhy}>{say.flowRate(rate)}</span>}</span>;
+}
+
+function Destination({ _flowId, delivery, known, changed }: DestinationProps) {
   const { _importId, paused, openFailures } = delivery;
-  const behind = delivery.behind && !isRunning;
+  const lag = lagOf(known, delivery);
+  // In the middle of a reading each import is behind what is being read.
+  const isBehind = (delivery.behind && !known.runs.some(isActive)) || (paused !== undefined && lag.records > 0);
   const sign = paused !== undefined ? "paused" : openFailures > 0 ? "failed" : "ok";
   return (
     <div class={`end end-${sign}`}>
@@ -54,17 +64,17 @@ function Destination({ _flowId, delivery, isRunning, changed }: DestinationProps
       </span>
       <span class="end-state">
         {paused !== undefined && <Paused _flowId={_flowId} delivery={delivery} changed={changed} />}
-        {behind && <span>{say.flowBehind}</span>}
+        {isBehind && <span>{say.flowBehind(lag)}</span>}
         {openFailures > 0 && (
           <a href={href(["failures"], { flow: _flowId, import: _importId })}>{say.flowOpenFailures(openFailures)}</a>
         )}
-        {paused === undefined && !behind && openFailures === 0 && <span class="muted">ok</span>}
+        {paused === undefined && !isBehind && openFailures === 0 && <span class="muted">ok</span>}
       </span>
     </div>
   );
 }
 
-function Paused({ _flowId, delivery: { _importId, paused }, changed }: Omit<DestinationProps, "isRunning">) {
+function Paused({ _flowId, delivery: { _importId, paused }, changed }: Omit<DestinationProps, "known">) {
   if (paused === undefined) return null;
   const resume = async () => {
     try {

@@ -19,6 +19,7 @@ import { Definition } from "./definition.tsx";
 import { Diagram } from "./diagram.tsx";
 import { Inbox } from "./inbox.tsx";
 import { FlowRuns } from "./runs.tsx";
+import type { KnownRuns } from "./pace.ts";
 import { Schedule } from "./schedule.tsx";
 
 /** One flow: what it links, how it fares, and what can be done about it. */
@@ -39,7 +40,7 @@ export function FlowScreen({ _id }: { readonly _id: string }) {
     void flow.reload();
     deliveries.reloadSoon();
   };
-  const isRunning = runs.value.value?.some(({ status }) => status === "running" || status === "canceling") ?? false;
+  const known = { runs: runs.value.value ?? [], isPart: runs.next.value !== undefined };
   return (
     <>
       <Title
@@ -48,10 +49,10 @@ export function FlowScreen({ _id }: { readonly _id: string }) {
       >
         {value !== undefined && <Facts flow={value} />}
       </Title>
-      <FlowDiagram flow={flow} deliveries={deliveries} isRunning={isRunning} />
+      <FlowDiagram flow={flow} deliveries={deliveries} known={known} />
       <FlowRuns _flowId={_id} runs={runs} />
       <FlowFailures _id={_id} changes={changes} />
-      <Checkpoints _id={_id} deliveries={deliveries} runs={runs} isRunning={isRunning} />
+      <Checkpoints _id={_id} deliveries={deliveries} runs={known.runs} />
       <Inbox _id={_id} changes={changes} />
       {value !== undefined && <Schedule flow={value} />}
       {value !== undefined && (
@@ -91,17 +92,15 @@ function Facts({ flow: { disabled, schedule, timezone, nextRunAt } }: { readonly
 interface FlowDiagramProps {
   readonly flow: Resource<Flow>;
   readonly deliveries: Resource<readonly Delivery[]>;
-  readonly isRunning: boolean;
+  readonly known: KnownRuns;
 }
 
-function FlowDiagram({ flow, deliveries, isRunning }: FlowDiagramProps) {
+function FlowDiagram({ flow, deliveries, known }: FlowDiagramProps) {
   return (
     <Part of={flow}>
       {(shown) => (
         <Part of={deliveries}>
-          {(rows) => (
-            <Diagram flow={shown} deliveries={rows} isRunning={isRunning} changed={() => deliveries.reloadSoon()} />
-          )}
+          {(rows) => <Diagram flow={shown} deliveries={rows} known={known} changed={() => deliveries.reloadSoon()} />}
         </Part>
       )}
     </Part>

@@ -1,6 +1,7 @@
 import { apiPath, call } from "../../api/client.ts";
 import type { ListedFlow, Overview, ShownRun } from "../../api/documents.ts";
 import type { LiveEvent } from "../../api/live.ts";
+import { showsHealth } from "../../../../model/run.ts";
 import { knowFlow } from "../../api/names.ts";
 import { can } from "../../api/permissions.ts";
 import { type Resource, useResource } from "../../api/resource.ts";
@@ -17,6 +18,9 @@ import { type ComponentChildren } from "../../view.ts";
 
 const shown = 5;
 const fields = "_id,name,schedule,activity";
+/** Failed runs of a flow that are counted, and what is shown of them. */
+const mostFailed = 50;
+const failedFields = "_id,trigger,limit,endedAt,error";
 
 interface AttentionProps {
   readonly overview: Resource<Overview>;
@@ -114,30 +118,27 @@ function FlowRow({ icon, state, flow: { _id, name }, children, action }: FlowRow
   );
 }
 
-function FailingFlow({ flow }: { readonly flow: ListedFlow }) {
-  const { failingSince, lastRun } = flow.activity ?? {};
+function FailingFlow({ flow: { _id, activity, ...flow } }: { readonly flow: ListedFlow }) {
+  const { failingSince = "" } = activity ?? {};
+  const runs = useResource<readonly ShownRun[]>(
+    apiPath(["runs"], { _flowId: _id, status: "failed", limit: String(mostFailed), include: failedFields }),
+    ({ name, data }) => name === "run:failed" && data.run?._flowId === _id,
+  ).value.value;
+  const failed = runs?.filter((run) => showsHealth(run) && (run.endedAt ?? "") >= failingSince) ?? [];
+  const [last] = failed;
   return (
-    <FlowRow icon="failed" state={say.flowsStates.failing} flow={flow}>
-      {say.overviewFailingSince} <Time at={failingSince} />
-      {lastRun !== undefined && (
+    <FlowRow icon="failed" state={say.flowsStates.failing} flow={{ _id, ...flow }}>
+      {say.overviewFailedTimes(failed.length, failed.length === mostFailed)} <Time at={failingSince} />
+      {last !== undefined && (
         <>
           {" · "}
-          <a href={href(["runs", lastRun._id])}>{say.flowsLastRun.toLowerCase()}</a>
-          <RunError _id={lastRun._id} />
+          <a href={href(["runs", last._id])}>{say.overviewLastRun}</a>
+          <span class="row-why">
+            <code>{last.error?.code}</code> {last.error?.message}
+          </span>
         </>
       )}
     </FlowRow>
-  );
-}
-
-/** Why a run failed. Where it cannot be read, the link beside it leads to why. */
-function RunError({ _id }: { readonly _id: string }) {
-  const error = useResource<ShownRun>(apiPath(["runs", _id])).value.value?.error;
-  if (error === undefined) return null;
-  return (
-    <span class="row-why">
-      <code>{error.code}</code> {error.message}
-    </span>
   );
 }
 
@@ -175,10 +176,17 @@ function PausedFlow({ flow }: { readonly flow: ListedFlow }) {
 }
 
 function OverdueFlow({ flow }: { readonly flow: ListedFlow }) {
+  const { schedule, activity: { overdueSince, lastRun } = {} } = flow;
   return (
     <FlowRow icon="overdue" state={say.flowsStates.overdue} flow={flow}>
-      {say.overviewOverdueSince} <Time at={flow.activity?.overdueSince} />
-      {flow.schedule !== undefined && `, ${scheduleInWords(flow.schedule)}`}
+      {say.overviewOverdueSince} <Time at={overdueSince} />
+      {schedule !== undefined && `, ${scheduleInWords(schedule)}`}
+      {lastRun !== undefined && (
+        <>
+          {" · "}
+          {say.overviewLastRan} <Time at={lastRun.endedAt} show="absolute" />
+        </>
+      )}
     </FlowRow>
   );
 }
