@@ -15,6 +15,7 @@ import type { Logger } from "../model/logger.ts";
 import type { Run, RunError, RunStart } from "../model/run.ts";
 import type { ClaimRunResult, ClaimedRun, EndRunResult, RunEnding, RunLease, Storage } from "../storage/storage.ts";
 import { executeRun } from "./execute-run.ts";
+import { keepShapes } from "./kept-shapes.ts";
 import { type RetryRule, retry } from "./retry.ts";
 import type { RunJobStorage, RunLimits, RunResult } from "./run-job.ts";
 import { type ResultOf, type Tracer, distinctOrigins } from "./tracer.ts";
@@ -106,6 +107,7 @@ export class Runner {
     this.#yielder = new Yielder(deps.clock);
     this.#storage = deps.storage;
     this.#id = deps.processId;
+    keepShapes();
     const { storage } = deps;
     this.#patientStorage = {
       commitPage: (...call) => this.#withRetries("commitPage", () => storage.commitPage(...call)),

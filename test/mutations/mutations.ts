@@ -29,6 +29,14 @@ const simulation = { tests: ["test/simulation/simulation.test.ts"], only: "seed"
  * tests that notice, and run `npm run test:mutations -- "part of the promise"`.
  */
 export const mutations: readonly Mutation[] = [
+  // ── what a page costs
+  {
+    promise: "a full collection between runs does not discard the code that pages are moved with",
+    file: "src/run/runner.ts",
+    find: "    keepShapes();\n",
+    replace: "",
+    tests: ["test/run/kept-shapes.test.ts"],
+  },
   // ── what a page reads again and again
   {
     promise: "what has not changed is not sent again",

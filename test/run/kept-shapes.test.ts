@@ -1,0 +1,34 @@
+import { setImmediate } from "node:timers/promises";
+import * as v8 from "node:v8";
+import { expect, test } from "vitest";
+import { FlowRegistry, MemoryStorage, Scheduler } from "../../src/index.ts";
+import { WriteContext } from "../../src/run/destination/write-context.ts";
+import { EarlyCommits } from "../../src/run/pass/early-commits.ts";
+import { RunProgress } from "../../src/run/progress.ts";
+import { ExportSource } from "../../src/run/source/export-source.ts";
+
+type QueryObjects = (constructor: object, options: { readonly format: "count" }) => number;
+
+// Since Node 20.13; it counts after a full collection.
+const { queryObjects } = v8 as unknown as { readonly queryObjects?: QueryObjects };
+
+const countAll = () =>
+  [WriteContext, EarlyCommits, RunProgress, ExportSource].map((made) => queryObjects?.(made, { format: "count" }));
+
+function newScheduler(): Scheduler {
+  return new Scheduler(new FlowRegistry({ storage: new MemoryStorage() }));
+}
+
+test.skipIf(queryObjects === undefined)(
+  "once there is a scheduler, an object of each class that pages are moved with outlives full collections, and more schedulers keep no more",
+  async () => {
+    newScheduler();
+    await setImmediate();
+    const kept = countAll();
+    expect(kept).not.toContain(0);
+    newScheduler();
+    await setImmediate();
+    await setImmediate();
+    expect(countAll()).toEqual(kept);
+  },
+);
