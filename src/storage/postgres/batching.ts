@@ -1,6 +1,7 @@
 import type { Clock } from "../../clock.ts";
 import type { SqlValue, Statement, Transaction, TransactionBody } from "../sql/database.ts";
 import { lockClause, lockOfFlow } from "../sql/locks.ts";
+import { itemAt } from "../../model/item-at.ts";
 
 /** How many transactions are executed together at most. */
 const mostTogether = 50;
@@ -17,12 +18,23 @@ export interface Executing {
   together<T>(work: (statements: StatementsOfMany) => Promise<T>): Promise<T>;
 }
 
+/** One statement, for each of its sets of values. */
+export interface StatementSets {
+  readonly sql: string;
+  readonly sets: readonly (readonly SqlValue[])[];
+}
+
 /** The statements of transactions that are executed together. */
 export interface StatementsOfMany {
-  /** Executes a statement for each set of values. Their rows. */
-  each(sql: string, sets: readonly (readonly SqlValue[])[]): Promise<readonly (readonly unknown[])[]>;
-  /** Locks these flows, which are not locked yet, in an order that all keep. Those that are there. */
-  lockFlows(_flowIds: readonly string[]): Promise<readonly string[]>;
+  /** Executes each in their order, after what is put off. The rows of each, for each set of values. */
+  ask(all: readonly StatementSets[]): Promise<readonly (readonly (readonly unknown[])[])[]>;
+  /** Puts a change off: it is executed, with nothing to wait for, before what is asked next or at the end. */
+  putOff(change: StatementSets): void;
+  /**
+   * The same for a lock of these flows, in an order that all keep. What is asked with it fails if one of those that
+   * are `needed` is not there.
+   */
+  lockFlows(_flowIds: readonly string[], needed: readonly string[]): void;
 }
 
 /**
@@ -177,7 +189,6 @@ class Member {
   wanted: readonly LockedRow[] = [];
   /** What those have returned that are through, with the last one if all are. */
   readonly done: (readonly [Entry, unknown])[] = [];
-  #locked: readonly LockedRow[] = [];
   #body: TransactionBody<unknown>;
   #asks: Statement | undefined;
 
@@ -192,10 +203,9 @@ class Member {
     return this.#asks;
   }
 
-  /** Gives the first one what it locked first. */
-  begin(locked: readonly LockedRow[]): void {
-    this.#locked = locked;
-    this.advance(locked);
+  /** Gives the first one what it locks first. */
+  begin(): void {
+    this.advance(this.wanted);
   }
 
   advance(rows: readonly unknown[]): void {
@@ -206,7 +216,7 @@ class Member {
       this.#body = next.transaction();
       this.#body.next([]);
       // It is locked already.
-      this.#take(this.#body.next(this.#locked));
+      this.#take(this.#body.next(this.wanted));
     }
     // What it would lock now may be another one's, or others may lock it in another order.
     if (this.#asks !== undefined && this.#asks.locks !== false) throw new Error("it locks more than at first");
@@ -220,9 +230,10 @@ class Member {
 }
 
 /** Those that ask for the same statement, and its values for each. */
-interface Asking {
+interface Asking extends StatementSets {
   readonly members: Member[];
   readonly sets: (readonly SqlValue[])[];
+  readonly returnsRows: boolean;
 }
 
 interface InSteps {
@@ -234,16 +245,40 @@ async function inSteps(all: readonly Series[], statements: StatementsOfMany): Pr
   const begun = all.map((series) => new Member(series));
   const members = await lockAll(begun, statements);
   const left = begun.filter((member) => !members.includes(member)).map(({ series }) => series);
-  for (let active = bySql(members); active.size > 0; active = bySql(members))
-    for (const [sql, asking] of active) await takeStep(sql, asking, statements);
+  for (
+    let asking = putOffChanges(members, statements);
+    asking.length > 0;
+    asking = putOffChanges(members, statements)
+  ) {
+    const found = await statements.ask(asking);
+    for (const [index, { members: asked }] of asking.entries())
+      for (const [nth, member] of asked.entries()) member.advance(itemAt(itemAt(found, index), nth));
+  }
   return { done: members.flatMap(({ done }) => done), left };
 }
 
-// First it is seen what each would lock, then all is locked at once: no two processes wait for each other's flows.
+// What returns nothing is not waited for. What is asked then, by all that have not returned.
+function putOffChanges(members: readonly Member[], statements: StatementsOfMany): readonly Asking[] {
+  for (;;) {
+    const asking = [...bySql(members).values()];
+    const changes = asking.filter(({ returnsRows }) => !returnsRows);
+    if (changes.length === 0) return asking;
+    for (const change of changes) {
+      statements.putOff(change);
+      for (const member of change.members) member.advance([]);
+    }
+  }
+}
+
+// First it is seen what each would lock, then all is locked at once: no two processes wait for each other's flows. A flow
+// that is to be locked itself need not be there, and one that was found for something is there, or all of them fail.
 async function lockAll(members: readonly Member[], statements: StatementsOfMany): Promise<readonly Member[]> {
-  for (const [sql, { members: asking, sets }] of bySql(members)) {
-    const found = sql === lockOfFlow ? sets.map(([id]) => [{ id }]) : await statements.each(withoutLock(sql), sets);
-    for (const [index, member] of asking.entries()) member.wanted = found[index] as readonly LockedRow[];
+  const asking = [...bySql(members).values()];
+  const looks = asking.filter(({ sql }) => sql !== lockOfFlow);
+  const found = looks.length === 0 ? [] : await statements.ask(looks.map(withoutLock));
+  for (const one of asking) {
+    const rows = found[looks.indexOf(one)] ?? one.sets.map(([id]) => [{ id }]);
+    for (const [index, member] of one.members.entries()) member.wanted = rows[index] as readonly LockedRow[];
   }
   const taken = new Set<string>();
   const chosen = members.filter(({ wanted }) => {
@@ -251,8 +286,9 @@ async function lockAll(members: readonly Member[], statements: StatementsOfMany)
     for (const { id } of wanted) taken.add(id);
     return true;
   });
-  const locked = new Set(await statements.lockFlows([...taken]));
-  for (const member of chosen) member.begin(member.wanted.filter(({ id }) => locked.has(id)));
+  const needed = looks.flatMap((one) => one.members.flatMap(({ wanted }) => wanted.map(({ id }) => id)));
+  statements.lockFlows([...taken], needed.filter((id) => taken.has(id))); // prettier-ignore
+  for (const member of chosen) member.begin();
   return chosen;
 }
 
@@ -260,14 +296,9 @@ interface LockedRow {
   readonly id: string;
 }
 
-function withoutLock(sql: string): string {
+function withoutLock({ sql, sets }: StatementSets): StatementSets {
   if (!sql.endsWith(lockClause)) throw new Error(`no lock of flows: ${sql}`);
-  return sql.slice(0, -lockClause.length);
-}
-
-async function takeStep(sql: string, { members, sets }: Asking, statements: StatementsOfMany): Promise<void> {
-  const found = await statements.each(sql, sets);
-  for (const [index, rows] of found.entries()) members[index]?.advance(rows);
+  return { sql: sql.slice(0, -lockClause.length), sets };
 }
 
 /** Those that have not returned, by what they ask for. */
@@ -275,8 +306,8 @@ function bySql(members: readonly Member[]): ReadonlyMap<string, Asking> {
   const all = new Map<string, Asking>();
   for (const member of members) {
     if (member.asks === undefined) continue;
-    const { sql, values } = member.asks;
-    const asking = all.get(sql) ?? { members: [], sets: [] };
+    const { sql, values, returnsRows } = member.asks;
+    const asking = all.get(sql) ?? { sql, members: [], sets: [], returnsRows };
     asking.members.push(member);
     asking.sets.push(values);
     all.set(sql, asking);

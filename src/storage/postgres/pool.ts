@@ -10,7 +10,10 @@ export interface PostgresPool {
 
 /** One connection. */
 export interface PostgresClient {
-  /** Executes one statement; several, separated by semicolons, if it has no `values`. */
+  /**
+   * Executes one statement; several, separated by semicolons, if it has no `values`. If it then resolves with an array of
+   * results, one for each, as `pg` does, statements of a transaction go together; otherwise each is sent by itself.
+   */
   query(query: PostgresQuery): Promise<PostgresResult>;
   /** Returns the connection to its pool, or closes it if it failed with `error`. */
   release(error?: Error): void;

@@ -1,9 +1,11 @@
 import { type Clock, delay } from "../../clock.ts";
 import type { SqlDatabase, SqlValue, Statement, Transaction, TransactionBody } from "../sql/database.ts";
 import { type PostgresClient, type PostgresPool, type PostgresQuery, ignoreErrors, types } from "./pool.ts";
-import { Batching, type StatementsOfMany } from "./batching.ts";
-import { type JoinedStatement, arrayOf, joinedStatement } from "./joined-statement.ts";
+import { Batching } from "./batching.ts";
+import { joinedStatement } from "./joined-statement.ts";
 import { JoinedReads } from "./joined-reads.ts";
+import { Messages, PreparedStatements } from "./transaction/messages.ts";
+import { type KnownJoin, PostgresStatements } from "./transaction/statements.ts";
 import { type SpelledStatement, Spelling, dialect, nameOf } from "./spelling.ts";
 
 /** What a database needs. */
@@ -63,18 +65,20 @@ export class PostgresDatabase implements SqlDatabase {
   readonly #batching: Batching;
   readonly #reads: JoinedReads;
   /** Statements for many, by those for one; undefined: there is none. */
-  readonly #joined = new Map<string, (JoinedStatement & SpelledStatement) | undefined>();
+  readonly #joined = new Map<string, KnownJoin>();
   /** When the types of a statement's values were asked for, of those that are not known. */
   readonly #askedAt = new Map<string, number>();
+  readonly #prepared: PreparedStatements;
   #isClosed = false;
 
   constructor(parts: PostgresParts) {
     this.#parts = parts;
     this.#spelling = new Spelling(parts.schema);
+    this.#prepared = new PreparedStatements(!parts.prepare);
     this.#batching = new Batching({
       clock: parts.clock,
       alone: (transaction) => this.#untilDone(transaction),
-      together: (work) => inTransaction(parts.pool, beginTogether, (client) => work(this.#statementsOf(client))),
+      together: (work) => onConnection(parts.pool, (client) => this.#inMessages(client, work)),
     });
     this.#reads = new JoinedReads(parts.clock, (sql, sets) => this.#each(parts.pool, sql, sets));
     ignoreErrors(parts.pool);
@@ -126,22 +130,28 @@ export class PostgresDatabase implements SqlDatabase {
     return step.value;
   }
 
-  #statementsOf(client: PostgresClient): StatementsOfMany {
-    return {
-      each: (sql, sets) => this.#each(client, sql, sets),
-      lockFlows: async (_flowIds) => {
-        const [rows = []] = await this.#each(client, lockFlows, [[arrayOf(_flowIds)]]);
-        return (rows as readonly { readonly id: string }[]).map(({ id }) => id);
-      },
-    };
+  async #inMessages<T>(client: PostgresClient, work: (statements: PostgresStatements) => Promise<T>): Promise<T> {
+    const messages = new Messages({
+      ...{ client, begin: beginTogether, prepared: this.#prepared },
+      queryOf: (statement, values) => this.#queryOf(statement, values),
+    });
+    const statements = new PostgresStatements({
+      messages,
+      spelled: (sql) => this.#spelling.of(sql),
+      joined: (sql) => this.#joinedOf(client, sql),
+    });
+    const result = await work(statements);
+    await statements.commit();
+    return result;
   }
 
   async #each(
-    connection: PostgresPool | PostgresClient,
+    connection: PostgresPool,
     sql: string,
     sets: readonly (readonly SqlValue[])[],
   ): Promise<readonly (readonly unknown[])[]> {
-    const joined = sets.length === 1 ? undefined : await this.#joinedOf(connection, sql);
+    const known = sets.length === 1 ? undefined : this.#joinedOf(connection, sql);
+    const joined = typeof known === "function" ? await known() : known;
     if (joined !== undefined) {
       const { rows } = await connection.query(this.#queryOf(joined, joined.valuesOf(sets)));
       return joined.rowsOf(rows, sets);
@@ -151,14 +161,17 @@ export class PostgresDatabase implements SqlDatabase {
     return all;
   }
 
-  async #joinedOf(connection: PostgresPool | PostgresClient, sql: string) {
-    const now = this.#parts.clock.now();
+  // The statement for many, if it is known, or what asks for it.
+  #joinedOf(connection: PostgresPool | PostgresClient, sql: string): KnownJoin | (() => Promise<KnownJoin>) {
     const askedAt = this.#askedAt.get(sql);
-    const isToAsk = askedAt !== undefined && Math.abs(now - askedAt) >= askAgainMs;
-    if (this.#joined.has(sql) && !isToAsk) return this.#joined.get(sql);
+    const isToAsk = askedAt !== undefined && Math.abs(this.#parts.clock.now() - askedAt) >= askAgainMs;
+    return this.#joined.has(sql) && !isToAsk ? this.#joined.get(sql) : () => this.#askJoined(connection, sql);
+  }
+
+  async #askJoined(connection: PostgresPool | PostgresClient, sql: string): Promise<KnownJoin> {
     // While its types are asked for, and for a while if they cannot be, it is executed for one set of values after the other.
     this.#joined.set(sql, undefined);
-    this.#askedAt.set(sql, now);
+    this.#askedAt.set(sql, this.#parts.clock.now());
     const { text } = this.#spelling.of(sql);
     const joined = joinedStatement(text, await typesOfValues(connection, text));
     this.#askedAt.delete(sql);
@@ -170,9 +183,6 @@ export class PostgresDatabase implements SqlDatabase {
     return this.#parts.prepare ? { text, name, values: [...values], types } : { text, values: [...values], types };
   }
 }
-
-/** Locks the flows of its only value, an array, in the order that all locks keep. */
-const lockFlows = `select id from poundlock_flows where id = any (?::text::text[]) order by id for no key update`;
 
 /** What the database takes the values of a statement to be. */
 export async function typesOfValues(
@@ -197,16 +207,26 @@ export async function inTransaction<T>(
   first: string,
   work: (client: PostgresClient) => Promise<T>,
 ): Promise<T> {
+  return onConnection(pool, async (client, committing) => {
+    await client.query({ text: first });
+    const result = await work(client);
+    committing();
+    await client.query({ text: "commit" });
+    return result;
+  });
+}
+
+/** Does `work`, which begins and commits a transaction, on a connection; or rolls it back. */
+async function onConnection<T>(
+  pool: PostgresPool,
+  work: (client: PostgresClient, committing: () => void) => Promise<T>,
+): Promise<T> {
   const client = await pool.connect();
   ignoreErrors(client);
   let broken: Error | undefined;
-  let isCommitting = false;
+  let isCommitting = false as boolean;
   try {
-    await client.query({ text: first });
-    const result = await work(client);
-    isCommitting = true;
-    await client.query({ text: "commit" });
-    return result;
+    return await work(client, () => (isCommitting = true));
   } catch (error) {
     broken = await rollBack(client);
     if (broken !== undefined && !isCommitting && error instanceof Error) cutBeforeCommit.add(error);

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
-import { Batching, type StatementsOfMany } from "../../../src/storage/postgres/batching.ts";
+import { type StatementSets, Batching, type StatementsOfMany } from "../../../src/storage/postgres/batching.ts";
 import { JoinedReads } from "../../../src/storage/postgres/joined-reads.ts";
-import { type SqlValue, type Transaction, rowOf, statement } from "../../../src/storage/sql/database.ts";
+import { type SqlValue, type Transaction, execute, rowOf, statement } from "../../../src/storage/sql/database.ts";
 import { lockFlow, lockFlowOfRun, lockFlows } from "../../../src/storage/sql/locks.ts";
 
 /** What a database would be asked. A flow of a run is what stands before the dash of the run's id. */
-function fakeDatabase(deleted: readonly string[] = []) {
+function fakeDatabase(deleted: readonly string[] = [], purged: readonly string[] = []) {
   const asked: string[] = [];
   let refuses: string | undefined;
   const locked: string[][] = [];
@@ -17,15 +17,19 @@ function fakeDatabase(deleted: readonly string[] = []) {
     }
     return [{ found: values[0] }];
   };
+  const putOff: StatementSets[] = [];
   const statements: StatementsOfMany = {
-    async each(sql, sets) {
-      asked.push(`${sets.length} × ${sql}`);
-      if (sets.some(([value]) => value === refuses)) throw new Error("refused");
-      return sets.map((values) => answer(sql, values));
+    async ask(all) {
+      asked.push(...[...putOff.splice(0), ...all].map(({ sets, sql }) => `${sets.length} × ${sql}`), "—");
+      return all.map(({ sql, sets }) => {
+        if (sets.some(([value]) => value === refuses)) throw new Error("refused");
+        return sets.map((values) => answer(sql, values));
+      });
     },
-    async lockFlows(_flowIds) {
+    putOff: (change) => void putOff.push(change),
+    lockFlows(_flowIds, needed) {
       locked.push([..._flowIds]);
-      return _flowIds;
+      if (needed.some((id) => purged.includes(id))) throw new Error("a flow is gone");
     },
   };
   const aloneOnes: string[] = [];
@@ -44,7 +48,7 @@ function fakeDatabase(deleted: readonly string[] = []) {
     },
     together: (work) => work(statements),
   });
-  return { batching, asked, locked, aloneOnes, refuse: (value: string) => (refuses = value) };
+  return { batching, asked, putOff, locked, aloneOnes, refuse: (value: string) => (refuses = value) };
 }
 
 /** Locks the flow, and looks twice. */
@@ -72,7 +76,7 @@ describe("transactions that lock a flow first", () => {
     const values = await all(batching, ["a", "b", "c"].map(looking));
 
     expect(values).toEqual(["first of a", "first of b", "first of c"]);
-    expect(asked).toEqual(["3 × select ? as found", "3 × select ? as again"]);
+    expect(asked).toEqual(["3 × select ? as found", "—", "3 × select ? as again", "—"]);
     expect(locked).toEqual([["a", "b", "c"]]);
     expect(aloneOnes).toEqual([]);
   });
@@ -85,8 +89,9 @@ describe("transactions that lock a flow first", () => {
     expect(values).toEqual(["a", "b", "a", "a"].map((flow) => `first of ${flow}`));
     expect(locked).toEqual([["a", "b"]]);
     expect(asked).toEqual([
-      ...["2 × select ? as found", "2 × select ? as again"],
-      ...["1 × select ? as found", "1 × select ? as again", "1 × select ? as found", "1 × select ? as again"],
+      ...["2 × select ? as found", "—", "2 × select ? as again", "—"],
+      ...["1 × select ? as found", "—", "1 × select ? as again", "—"],
+      ...["1 × select ? as found", "—", "1 × select ? as again", "—"],
     ]);
     expect(aloneOnes).toEqual([]);
   });
@@ -189,6 +194,33 @@ describe("transactions that lock a flow first", () => {
     expect(values).toEqual(["a", "b"]);
     expect(asked).toEqual([]);
     expect(aloneOnes).toEqual(["a", "b"]);
+  });
+
+  test("wait for no change: it goes with what is asked next, or at the end, and those of all are one", async () => {
+    const { asked, batching, putOff } = fakeDatabase();
+    const changing = (flow: string, changes: number): Transaction<unknown> =>
+      function* () {
+        yield* lockFlow(flow);
+        for (let nth = 0; nth < changes; nth++) yield* execute("update flows set at = ?", nth);
+        const row = yield* rowOf<{ found: string }>("select ? as found", flow);
+        yield* execute("update runs set at = ?", flow);
+        return row?.found;
+      };
+
+    const values = await all(batching, [changing("a", 2), changing("b", 1), changing("c", 0)]);
+
+    expect(values).toEqual(["a", "b", "c"]);
+    expect(asked).toEqual(["2 × update flows set at = ?", "1 × update flows set at = ?", "3 × select ? as found", "—"]);
+    expect(putOff.map(({ sets, sql }) => `${sets.length} × ${sql}`)).toEqual(["3 × update runs set at = ?"]);
+  });
+
+  test("are executed alone if a flow that one of them found is not there any more when it is locked", async () => {
+    const { batching, aloneOnes } = fakeDatabase([], ["gone"]);
+
+    const values = await all(batching, [looking("a"), ofRun("gone-1")]);
+
+    expect(values).toEqual(["first of a", "gone-1"]);
+    expect(aloneOnes).toEqual(["a", "gone-1"]);
   });
 
   test("are executed alone if one of them has to lock more than at first", async () => {
