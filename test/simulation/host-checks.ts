@@ -67,7 +67,8 @@ export class HostChecks {
       known.own.clear();
       for (const _importId of known.ahead) known.own.set(_importId, 1);
       for (const into of known.flow.imports.values()) Object.assign(into, { loose: 0, isProbed: false });
-      if (known.limit === undefined) this.#checkStart(known.flow, run, cursor);
+      // Of a flow that was deleted no places are kept: its run goes on from its own.
+      if (known.limit === undefined && !known.flow.isDeleted) this.#checkStart(known.flow, run, cursor);
     }
     return { cursor, end: (known.end ??= now) };
   }
