@@ -37,6 +37,20 @@ export const mutations: readonly Mutation[] = [
     replace: "",
     tests: ["test/run/kept-shapes.test.ts"],
   },
+  {
+    promise: "a thrown proxy whose prototype cannot be read is an error of its record alone",
+    file: "src/model/instance.ts",
+    find: "    return false;",
+    replace: "    throw new Error();",
+    tests: ["test/run/pass/odd-errors.test.ts"],
+  },
+  {
+    promise: "failures that are removed one after the other are gone from every list",
+    file: "src/storage/memory/sequence.ts",
+    find: "this.#entries.splice(0, this.#first);",
+    replace: "",
+    tests: ["test/storage/memory/sequence.test.ts"],
+  },
   // ── what a page reads again and again
   {
     promise: "what has not changed is not sent again",

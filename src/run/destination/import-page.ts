@@ -1,4 +1,5 @@
 import { ContractViolationError, type StoppedByImportError } from "../../errors.ts";
+import { isInstance } from "../../model/instance.ts";
 import { copyForImport, freezeAndSearch } from "../../model/record/copy.ts";
 import type { Counts } from "../../model/run.ts";
 import type { Batch } from "./batch.ts";
@@ -135,7 +136,7 @@ function prepare(page: Batch, to: Destination): PreparedBatch {
         positions.push(index);
       }
     } catch (error) {
-      if (error instanceof ContractViolationError) throw error;
+      if (isInstance(error, ContractViolationError)) throw error;
       errors.push({ index, fault: "reject", error, attempts: 0 });
     }
   }

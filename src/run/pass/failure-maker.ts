@@ -1,6 +1,7 @@
 import type { Clock } from "../../clock.ts";
 import type { Codec } from "../../model/host/export.ts";
 import type { Failure, Fault } from "../../model/failure.ts";
+import { isInstance } from "../../model/instance.ts";
 import { codeOf, longestMessage, messageOf, storableText } from "../../model/message.ts";
 import { storable } from "../../model/record/storable.ts";
 import type { Run } from "../../model/run.ts";
@@ -78,7 +79,7 @@ export class FailureMaker {
       lastFailedAt: this.#at,
     };
     if (stored !== undefined) keepStored(failure, stored);
-    else keepRecord(failure, batch, index, error instanceof UndecodedError ? undefined : this.#deps.codec);
+    else keepRecord(failure, batch, index, isInstance(error, UndecodedError) ? undefined : this.#deps.codec);
     const version = stored?.version ?? batch.keys.versionOf?.(index);
     if (version !== undefined) failure.version = version;
     if (code !== undefined) failure.code = code;

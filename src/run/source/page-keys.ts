@@ -1,5 +1,6 @@
 import type { Export } from "../../model/host/export.ts";
 import type { StandardIssue } from "../../model/host/import.ts";
+import { isInstance } from "../../model/instance.ts";
 import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
 import type { UnreadableRecord } from "../../model/host/page.ts";
@@ -80,7 +81,7 @@ function keysOf(
 export function withUnreadable(keys: PageKeys, count: number, unreadable: readonly UnreadableRecord[]): PageKeys {
   const problems = new Map(keys.problems);
   for (const [index, { error }] of unreadable.entries())
-    problems.set(count + index, error instanceof Error ? error : new Error(messageOf(error)));
+    problems.set(count + index, isInstance(error, Error) ? error : new Error(messageOf(error)));
   return {
     ...keys,
     keyOf: (position) => unreadable[position - count]?.key ?? keys.keyOf(position),
