@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Export, Import, Result, Scheduler } from "../../src/index.ts";
 import { type StorageKind, withStorage } from "./disk.ts";
 import { withFlow } from "./hosts.ts";
@@ -104,8 +105,75 @@ function pagesCase(title: string, kept: StorageKind): BenchCase {
   };
 }
 
-/** What failures cost the page that they are of, and the pages beside them. */
+const numDeleted = 50_000;
+
+/** Rows that maintenance removes at once. */
+const portion = 200;
+
+/** How long each call blocks the event loop, in milliseconds of CPU: on a busy machine time says more of others. */
+class Blocks {
+  readonly #all: number[] = [];
+  #start = process.cpuUsage();
+
+  begin(): void {
+    this.#start = process.cpuUsage();
+  }
+
+  end(): number {
+    const { system, user } = process.cpuUsage(this.#start);
+    this.#all.push((user + system) / 1_000);
+    return this.#all.at(-1) ?? NaN;
+  }
+
+  get figures(): Figures {
+    const { median, max } = summary(this.#all.slice(1));
+    return { medianMs: median, longestMs: max, cpuMs: this.#all.reduce((sum, one) => sum + one, 0) };
+  }
+}
+
+// What maintenance does, without its other duties.
+async function deletion(kept: StorageKind): Promise<Figures> {
+  const job: Job = { first: 0, pages: numDeleted / pageSize, rejects: true };
+  const limits = { maxFailures: 1_000_000, maxOpenFailures: 1_000_000, autoRetry: false as const };
+  const options = { ...limits, logger: { debug: noLine, info: noLine, warn: noLine, error: noLine } };
+  return withStorage(kept, (storage) =>
+    withFlow(
+      { storage, from: rowsOf(job), into: picky(job) },
+      async (scheduler, _flowId) => {
+        await scheduler.waitFor((await scheduler.run(_flowId))._id);
+        await setImmediate();
+        const blocks = new Blocks();
+        await storage.deleteFlow(_flowId, { at: Date.now() });
+        const deleteMs = blocks.end();
+        for (let isLeft = true; isLeft; blocks.end()) {
+          await setImmediate();
+          blocks.begin();
+          isLeft = await storage.purgeFlows({ limit: portion });
+        }
+        return { deleteMs, ...blocks.figures };
+      },
+      options,
+    ),
+  );
+}
+
+function deletionCase(title: string, kept: StorageKind): BenchCase {
+  return {
+    title,
+    units: {
+      deleteMs: "ms of CPU until a flow with 50,000 open failures is deleted",
+      medianMs: "ms of CPU for each portion of 200 that is removed then",
+      longestMs: "ms of CPU for the portion that takes longest",
+      cpuMs: "ms of CPU for all of it",
+    },
+    measure: () => deletion(kept),
+  };
+}
+
+/** What failures cost the page that they are of, the pages beside them, and whoever deletes their flow. */
 export const failureCases: readonly BenchCase[] = [
   pagesCase("failures: pages of 100, in memory", "memory"),
   pagesCase("failures: pages of 100, durable", "sqlite"),
+  deletionCase("failures: deletion of 50,000, in memory", "memory"),
+  deletionCase("failures: deletion of 50,000, durable", "sqlite"),
 ];
