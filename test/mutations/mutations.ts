@@ -39,7 +39,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "a thrown proxy whose prototype cannot be read is an error of its record alone",
-    file: "src/model/instance.ts",
+    file: "src/model/host/instance.ts",
     find: "    return false;",
     replace: "    throw new Error();",
     tests: ["test/run/pass/odd-errors.test.ts"],

@@ -1,5 +1,5 @@
 import { ContractViolationError, type StoppedByImportError } from "../../errors.ts";
-import { isInstance } from "../../model/instance.ts";
+import { isInstance } from "../../model/host/instance.ts";
 import { copyForImport, freezeAndSearch } from "../../model/record/copy.ts";
 import type { Counts } from "../../model/run.ts";
 import type { Batch } from "./batch.ts";

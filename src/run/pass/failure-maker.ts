@@ -1,7 +1,7 @@
 import type { Clock } from "../../clock.ts";
 import type { Codec } from "../../model/host/export.ts";
 import type { Failure, Fault } from "../../model/failure.ts";
-import { isInstance } from "../../model/instance.ts";
+import { isInstance } from "../../model/host/instance.ts";
 import { codeOf, longestMessage, messageOf, storableText } from "../../model/message.ts";
 import { storable } from "../../model/record/storable.ts";
 import type { Run } from "../../model/run.ts";

@@ -1,6 +1,6 @@
 import type { Export } from "../../model/host/export.ts";
 import type { StandardIssue } from "../../model/host/import.ts";
-import { isInstance } from "../../model/instance.ts";
+import { isInstance } from "../../model/host/instance.ts";
 import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
 import type { UnreadableRecord } from "../../model/host/page.ts";
