@@ -150,6 +150,8 @@ describe("checkpoints", () => {
     ["nothing", undefined],
     ["records that are no array", { records: "abc" }],
     ["a total that is no number", { records: [], total: "3" }],
+    ["an array that says it is longer than any memory", Object.assign([], { length: 4_000_000_000 })],
+    ["such an array as records", { records: Object.assign([], { length: 4_000_000_000 }) }],
   ])("%s is no page: the run fails as contract_violation", async (_, page) => {
     const from: Export<number> = {
       async *pages() {
@@ -159,6 +161,20 @@ describe("checkpoints", () => {
     const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
 
     expect((await harness.move()).error?.code).toBe("contract_violation");
+  });
+
+  test.each<[what: string, iterator: unknown]>([
+    ["null", null],
+    ["an object without next", {}],
+    ["an object whose next is no function", { next: 5 }],
+  ])("pages whose iterator is %s breaks the contract", async (_, iterator) => {
+    const from = { pages: () => ({ [Symbol.asyncIterator]: () => iterator }) } as unknown as Export<number>;
+    const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
+
+    expect((await harness.move()).error).toMatchObject({
+      code: "contract_violation",
+      message: expect.stringContaining("without next()") as unknown,
+    });
   });
 
   test("pages that returns no async iterable breaks the contract", async () => {

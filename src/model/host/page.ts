@@ -6,7 +6,7 @@ import { isKey, keyForm } from "../validate.ts";
 
 /** A batch of records that moves together, and where the export resumes once it is settled. */
 export interface Page<T, C = Json> {
-  /** May be empty: that moves the checkpoint and proves life. */
+  /** May be empty: that moves the checkpoint and proves life. At most 10,000,000. */
   readonly records: readonly T[];
   /** "Everything up to and including this page". Without one, the last committed checkpoint stays. */
   readonly checkpoint?: C;
@@ -37,6 +37,9 @@ export interface ReadPage extends Page<unknown> {
   readonly mutable: boolean;
 }
 
+/** Records of a page, at most. An array may say that it is longer than any memory. */
+const mostRecords = 10_000_000;
+
 const fields = ["records", "checkpoint", "total", "unreadable"];
 
 /**
@@ -47,7 +50,7 @@ const fields = ["records", "checkpoint", "total", "unreadable"];
  * @throws RangeError saying why it is no page.
  */
 export function readPage(value: unknown, freeze: boolean, shared = false): ReadPage {
-  if (Array.isArray(value)) return freezeRecords(value, { freeze, shared });
+  if (Array.isArray(value)) return freezeRecords(bounded(value), { freeze, shared });
   if (typeof value !== "object" || value === null)
     throw new RangeError(`expected a page or an array, found ${formatValue(value)}`);
   for (const name in value)
@@ -58,11 +61,19 @@ export function readPage(value: unknown, freeze: boolean, shared = false): ReadP
     throw new RangeError(`expected page.records to be an array, found ${formatValue(records)}`);
   if (total !== undefined && typeof total !== "number")
     throw new RangeError(`expected page.total to be a number, found ${formatValue(total)}`);
-  const page: { -readonly [Field in keyof ReadPage]: ReadPage[Field] } = freezeRecords(records, { freeze, shared });
+  const page: { -readonly [Field in keyof ReadPage]: ReadPage[Field] } = freezeRecords(bounded(records), {
+    freeze,
+    shared,
+  });
   if (checkpoint !== undefined) page.checkpoint = readCheckpoint(checkpoint);
   if (total !== undefined) page.total = total;
   if (unreadable !== undefined && !isEmptyList(unreadable)) page.unreadable = unreadable.map(readOne);
   return page;
+}
+
+function bounded(records: readonly unknown[]): readonly unknown[] {
+  if (records.length <= mostRecords) return records;
+  throw new RangeError(`expected at most ${mostRecords} records in a page, found an array of ${records.length}`);
 }
 
 function isEmptyList(given: unknown): boolean {

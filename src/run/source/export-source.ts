@@ -96,13 +96,17 @@ export class ExportSource implements Source {
   }
 
   #open(): AsyncIterator<unknown> {
+    let iterator: unknown;
     try {
       const pages: unknown = this.#export.pages?.(this.#context);
-      if (isAsyncIterable(pages)) return pages[Symbol.asyncIterator]();
+      iterator = isAsyncIterable(pages) ? pages[Symbol.asyncIterator]() : undefined;
+      if (isIterator(iterator)) return iterator;
     } catch (error) {
       throw this.#classified(error);
     }
-    throw this.#violation("pages did not return an async iterable");
+    const found =
+      iterator === undefined ? "" : `, but an object whose iterator is ${formatValue(iterator)}, without next()`;
+    throw this.#violation(`pages did not return an async iterable${found}`);
   }
 
   // An iterator that is made by hand may return anything.
@@ -153,6 +157,10 @@ function within(clock: Clock, limitMs: number, work: Promise<unknown>): Promise<
 
 function isIteratorResult(value: unknown): value is IteratorResult<unknown> {
   return typeof value === "object" && value !== null;
+}
+
+function isIterator(value: unknown): value is AsyncIterator<unknown> {
+  return typeof value === "object" && value !== null && "next" in value && typeof value.next === "function";
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
