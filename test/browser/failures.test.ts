@@ -181,6 +181,15 @@ test("a page without permission to change anything shows no actions, and a refus
   expect(response).toBe(403);
 }, 60_000);
 
+test("a search in records says how many it has looked at, and back to when", async () => {
+  const { host, scheduler } = await hostWithFlows({ count: 400 });
+  expect(await host.failures()).toHaveLength(133);
+  const page = await visit(await siteOf(scheduler), "failures?text=vat&zone=UTC");
+
+  const status = page.locator(".choice-bar [role=status]");
+  await expect.poll(() => status.innerText()).toBe("looked at 100, back to 1 Jan 2030, 12:00");
+});
+
 test("why a record may not have arrived: the flow's last run failed, and where reading for its import goes on", async () => {
   const { scheduler } = await hostWithFlows();
   const page = await visit(await siteOf(scheduler), "find?key=none-such");

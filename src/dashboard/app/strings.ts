@@ -327,6 +327,7 @@ export const failuresStatus = "Status";
 export const failuresKey = "Key";
 export const failuresOpen = "Open";
 export const failuresFlows = "Flows";
+export const failuresFirst = "First";
 export const failuresLast = "Last";
 export const failuresMessage = "Message";
 export const failuresAttempts = "Attempts";
@@ -428,6 +429,7 @@ export const findStop = "Stop";
 export const findSearching = "Searching…";
 export const findLooked = (examined: number, open: number | undefined) =>
   open === undefined ? `looked at ${exact(examined)}` : `looked at ${exact(examined)} of ${exact(open)} open ones`;
+export const findBackTo = "back to";
 export const findNothingIn = "No record or message contains it.";
 export const findWhy = "Why else it may not have arrived";
 export const findWhyFlow = "Flow that should have moved it";

@@ -12,7 +12,8 @@ export class Scan {
   readonly found = signal<readonly Failure[]>([]);
   readonly examined = signal(0);
   readonly isSearching = signal(false);
-  /** When the oldest one that was found was stored. */
+  /** When the failure was stored at which the search goes on; undefined: none has been looked up, or all were searched. */
+  readonly backTo = signal<string | undefined>(undefined);
   readonly error = signal<ApiError | undefined>(undefined);
   #searching: AbortController | undefined;
 
@@ -24,6 +25,7 @@ export class Scan {
     batch(() => {
       this.found.value = [];
       this.examined.value = 0;
+      this.backTo.value = undefined;
       this.error.value = undefined;
       this.isSearching.value = true;
     });
@@ -38,6 +40,7 @@ export class Scan {
           this.examined.value += examined ?? value.length;
         });
         after = next;
+        this.backTo.value = after && (await storedAt(filter, after, searching.signal));
       } while (after !== undefined && this.found.value.length < maxFound);
     } catch (error) {
       if (searching.signal.aborted) return;
@@ -50,6 +53,12 @@ export class Scan {
     this.#searching?.abort();
     this.isSearching.value = false;
   }
+}
+
+/** When the next failure of a list was stored. */
+async function storedAt({ text: _, ...filter }: QueryValues, after: string, signal: AbortSignal) {
+  const path = apiPath(["failures"], { ...filter, after, limit: "1", include: "createdAt" });
+  return (await call<readonly Pick<Failure, "createdAt">[]>("GET", path, { signal })).value[0]?.createdAt;
 }
 
 /** A search that goes on while a component is shown. `filter`: undefined until somebody wants it. */

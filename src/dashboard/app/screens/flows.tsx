@@ -118,7 +118,7 @@ const columns: readonly Column<ListedFlow>[] = [
         <span title={`${schedule}${timezone === undefined ? "" : ` · ${timezone}`}`}>{scheduleInWords(schedule)}</span>
       ),
   },
-  { title: say.flowsNext, cell: ({ nextRunAt }) => <Time at={nextRunAt} show="relative" /> },
+  { title: say.flowsNext, isMinor: true, cell: ({ nextRunAt }) => <Time at={nextRunAt} show="relative" /> },
   { title: say.flowsLastRun, cell: ({ activity }) => <LastRun lastRun={activity?.lastRun} /> },
   {
     title: say.flowsOpen,

@@ -28,7 +28,7 @@ export function Diagram({ flow: { _id, _exportId }, deliveries, known, changed }
       <ol>
         {deliveries.map((delivery) => (
           <li key={delivery._importId}>
-            <Pace runs={known.runs} _importId={delivery._importId} />
+            <Pace runs={known.runs} delivery={delivery} />
             <Destination _flowId={_id} delivery={delivery} known={known} changed={changed} />
           </li>
         ))}
@@ -44,9 +44,13 @@ interface DestinationProps {
   readonly changed: () => void;
 }
 
-/** How many records an hour take this way. */
-function Pace({ runs, _importId }: Pick<KnownRuns, "runs"> & Pick<Delivery, "_importId">) {
-  const rate = perHour(runs, _importId, now.value);
+interface PaceProps extends Pick<KnownRuns, "runs"> {
+  readonly delivery: Delivery;
+}
+
+/** How many records an hour take this way; nothing of an import that is paused. */
+function Pace({ runs, delivery: { _importId, paused } }: PaceProps) {
+  const rate = paused === undefined ? perHour(runs, _importId, now.value) : 0;
   return <span class="pace">{rate >= 1 && <span title={say.flowRateWhy}>{say.flowRate(rate)}</span>}</span>;
 }
 
