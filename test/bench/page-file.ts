@@ -27,7 +27,7 @@ const reasons: readonly Pick<Failure, "fault" | "message">[] = [
 
 /** A file with 100,000 flows, 300,000 ended runs, 1 million failures, 900,000 of them open, and 30 days of statistics. */
 export function pageFile(): Promise<KeptFile> {
-  return keptFile([sizes, reasons], async (file) => {
+  return keptFile([sizes, reasons, "few disabled flows with failures"], async (file) => {
     await (await openedOnce(file)).close();
     const database = openDatabase(file);
     try {
@@ -57,7 +57,7 @@ function insertInto(database: SqliteDatabase, table: string, columns: readonly s
   return (...values: readonly unknown[]): void => void insert.run(...values);
 }
 
-// One of 50 is disabled, of 700 fails, of 1,000 is overdue, of 2,000 has a paused import.
+// One of 50 is disabled, and four of those with failures; of 700 fails, of 1,000 is overdue, of 2,000 has a paused import.
 function addFlows(database: SqliteDatabase): void {
   const flow = insertInto(database, "flows", [
     ...["id", "doc", "export_id", "integration_id", "disabled", "last_modified", "scheduled", "search_name"],
@@ -69,7 +69,7 @@ function addFlows(database: SqliteDatabase): void {
   const quarterMs = 900_000;
   for (let index = 0; index < sizes.flows; index++) {
     const [_id, _integrationId, name] = [flowId(index), tenantOf(index), `Orders of shop ${index} to ledger`];
-    const isDisabled = index % 50 === 0;
+    const isDisabled = index % 50 === 1 || index % 25_000 === 0;
     const doc = {
       ...{ _id, name, schedule: "*/15 * * * *", _exportId: "orders", _importId: "ledger", _integrationId },
       ...{ disabled: isDisabled, createdAt: at, lastModified: at },

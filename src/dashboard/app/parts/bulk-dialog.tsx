@@ -69,7 +69,7 @@ export function BulkDialog({ question, close, done }: BulkDialogProps) {
         </p>
       )}
       {error !== undefined && <Refusal error={error} />}
-      {isRetry && flows !== undefined && <p>{say.failuresFlowsGet(flows - (disabled?.flows ?? 0))}</p>}
+      {isRetry && flows !== undefined && left < count && <p>{say.failuresFlowsGet(flows - (disabled?.flows ?? 0))}</p>}
       {isRetry && meant !== undefined && disabled === undefined && <p class="muted">{say.failuresDisabledLeft}</p>}
       {disabled !== undefined && disabled.failures > 0 && <p>{say.failuresOfDisabled(disabled, isRetry)}</p>}
       {isRetry && faults.includes("reject") && <p>{say.failuresRejected}</p>}
