@@ -466,6 +466,14 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/storage/postgres/plans.test.ts"],
   },
   {
+    promise: "the end of a run says that more wait, also of those that it queues itself",
+    file: "src/storage/sql/leases.ts",
+    find: "return resumed?._flowId === _flowId || chained.some(isOfFlow);",
+    replace: "return chained.some(isOfFlow);",
+    tests: [sqliteStorage],
+    only: "endRun",
+  },
+  {
     promise: "a flow that was found for a run is locked, or nothing is done without it, on PostgreSQL",
     file: "src/storage/postgres/transaction/statements.ts",
     find: 'if (!needed.every((id) => locked.has(id))) throw new Error("a flow is gone");',

@@ -206,9 +206,10 @@ export function endRun({ _runId, token }: RunLease, ending: RunEnding): Transact
   const further = [...(next?.starts ?? []), ...(resume === undefined ? [] : [resume])].map(({ _flowId }) => _flowId);
   return function* () {
     yield* lockFlowOfRun(_runId, further);
-    const row = yield* rowOf<CommitRow & HealthRow>(
-      `select ${runColumns}, flow_id, orphaned, ${failingSince} from poundlock_runs
-        where id = ? and token = ? and stage = 1`,
+    const row = yield* rowOf<CommitRow & HealthRow & { readonly waiting: number | null }>(
+      `select ${runColumns}, flow_id, orphaned, ${failingSince},
+        (select 1 from poundlock_runs w where w.flow_id = poundlock_runs.flow_id and w.stage = 0 limit 1) as waiting
+        from poundlock_runs where id = ? and token = ? and stage = 1`,
       ...[_runId, token],
     );
     if (row === undefined) return yield* endedBefore({ _runId, token }, resume?._id);
@@ -232,8 +233,15 @@ export function endRun({ _runId, token }: RunLease, ending: RunEnding): Transact
     const chained: ChainResult[] = [];
     if (end === "completed" && next !== undefined)
       for (const start of next.starts) chained.push(yield* chainRun(start, next.maxQueued));
-    return { run, more: yield* hasMore(row.flow_id), ...optional("resume", resumed), next: chained };
+    const more = row.waiting !== null || hasQueued(row.flow_id, resumed, chained);
+    return { run, more, ...optional("resume", resumed), next: chained };
   };
+}
+
+// Whether a run of the flow was queued with the end of another one.
+function hasQueued(_flowId: string, resumed: Run | undefined, chained: readonly ChainResult[]): boolean {
+  const isOfFlow = (one: ChainResult) => one.outcome === "queued" && one.run._flowId === _flowId;
+  return resumed?._flowId === _flowId || chained.some(isOfFlow);
 }
 
 // The result of a call that is repeated; undefined if the run did not end by one.

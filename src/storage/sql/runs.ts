@@ -208,15 +208,20 @@ export function prune(rule: PruneRule, agedRuns: string): Transaction<number> {
 
 /** Adds the run. `due`: of a due time that its flow has no run for. */
 export function* enqueue(run: Run, due: { at?: number; buffered?: boolean } = {}): TransactionBody<void> {
-  const inserted = yield* rowOf<{ seq: number }>(
+  yield* execute(
     `insert into poundlock_runs
       (id, flow_id, export_id, integration_id, connector_id, cause, status, stage, due_at, buffered, doc)
-      values (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?) returning seq`,
+      values (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?)`,
     ...[run._id, run._flowId, run._exportId, run._integrationId ?? null, run._connectorId ?? null, run.trigger],
     ...[due.at ?? null, due.buffered === true ? 1 : null, JSON.stringify(run)],
   );
-  if (inserted === undefined) throw new RangeError("no row of an insertion");
-  yield* keepRunImports(inserted.seq, Object.keys(run.imports));
+  // Its number is looked up where it is needed, so that nothing has to wait for it.
+  for (const _importId of Object.keys(run.imports))
+    yield* execute(
+      `insert into poundlock_run_imports (import_id, run_seq)
+        values (?, (select r.seq from poundlock_runs r where r.id = ? and r.stage = 0))`,
+      ...[_importId, run._id],
+    );
   yield* execute(
     `insert into poundlock_histories (flow_id, runs) values (?, 1)
       on conflict (flow_id) do update set runs = poundlock_histories.runs + 1`,

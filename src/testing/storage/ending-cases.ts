@@ -68,6 +68,18 @@ export const endingStorageCases: readonly StorageCase[] = [
     },
   ),
 
+  on("endRun says that more wait if only its resume run does, or a chained one of its own flow", async (storage) => {
+    const { runLease } = await running(storage);
+    const resumed = await storage.endRun(runLease, endingOf("completed", 9, { resume: resumeStart }));
+    const second = await take(storage, "flow", "second");
+    const next = { starts: [chained("chained", "flow")], maxQueued: 10 };
+    const followed = await storage.endRun(second.runLease, endingOf("completed", 11, { next }));
+    const third = await take(storage, "flow", "third");
+    const last = await storage.endRun(third.runLease, endingOf("completed", 13));
+
+    assert.deepEqual([resumed?.more, followed?.more, last?.more], [true, true, false]);
+  }),
+
   on("endRun queues chained runs, folds them into one that waits, or skips them", async (storage) => {
     for (const _id of ["a", "b", "c", "full"]) await addFlow(storage, _id);
     await addFlow(storage, "off", { disabled: true });
