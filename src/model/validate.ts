@@ -32,10 +32,15 @@ type ProblemError = new (
  * @throws an `Invalid` for the first problem.
  */
 export function validate(given: object, shape: Shape, Invalid: ProblemError, place = ""): void {
+  if (!isObject(given)) throw new Invalid(place.slice(0, -1) || "options", "an object", given);
   const problem = unknownField(given, shape) ?? invalidField(given, shape);
   if (problem === undefined) return;
   const { field, expected, found, hint } = problem;
   throw new Invalid(place + field, expected, found, { hint });
+}
+
+function isObject(given: unknown): boolean {
+  return typeof given === "object" && given !== null;
 }
 
 /** The first field, in the order of the shape, that is invalid. Fields outside the shape may be anything. */

@@ -2,6 +2,7 @@ import type { Clock } from "../clock.ts";
 import { ConflictError, NotFoundError } from "../errors.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Delivery } from "../model/delivery.ts";
+import { checkId } from "../flow-registry.ts";
 import { type Flow, importIdsOf } from "../model/flow/flow.ts";
 import type { Json } from "../model/record/json.ts";
 import type { ImportPlace } from "../model/place.ts";
@@ -161,6 +162,7 @@ export class Deliveries {
 function chosen(flow: Flow, _importId: string | undefined): readonly string[] {
   const all = importIdsOf(flow);
   if (_importId === undefined) return all;
+  checkId("_importId", _importId);
   if (!all.includes(_importId)) throw new NotFoundError("import", _importId);
   return [_importId];
 }

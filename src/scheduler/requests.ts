@@ -1,8 +1,12 @@
 import { InvalidRequestError } from "../errors.ts";
+import { checkId } from "../flow-registry.ts";
+import { faults } from "../model/failure.ts";
+import { instant } from "../model/filters.ts";
 import { type Json, copyJson } from "../model/record/json.ts";
 import { messageOf } from "../model/message.ts";
 import { roughSize } from "../model/record/size.ts";
-import type { Run } from "../model/run.ts";
+import type { RetrySelection, Run } from "../model/run.ts";
+import { type Shape, boolean, oneOf, string, v, validate, wholeNumber } from "../model/validate.ts";
 import type { CauseQuery, FailureQuery, RunQuery } from "../storage/storage.ts";
 
 /** How a run on demand goes. */
@@ -59,17 +63,59 @@ export interface CauseFilter extends Omit<CauseQuery, "limit"> {
   readonly limit?: number;
 }
 
+const runRules = {
+  limit: v.optional(wholeNumber(1)),
+  parameters: v.unknown(),
+  moveCheckpoint: v.optional(boolean),
+} satisfies Shape<RunOptions>;
+
+const cancelRules = { discard: v.optional(boolean) } satisfies Shape<CancelOptions>;
+
+/** Ids are checked by `checkId`, which knows of promises. */
+const checkpointRules = { _importId: v.unknown() } satisfies Shape<CheckpointOptions>;
+
+const selectionRules = {
+  _importId: v.unknown(),
+  _ids: v.optional(v.array(v.unknown(), "an array of ids")),
+  _integrationId: v.optional(string),
+  _runId: v.optional(string),
+  _connectorId: v.optional(string),
+  fault: v.optional(oneOf(...faults)),
+  cause: v.optional(string),
+  key: v.optional(string),
+  through: v.optional(string),
+  dueBy: v.optional(instant),
+} satisfies Shape<RetrySelection>;
+
+/** @throws `invalid_request` naming the option that is unknown, or out of range. */
+export function readCancelOptions(options: CancelOptions): boolean {
+  validate(options, cancelRules, InvalidRequestError);
+  return options.discard ?? false;
+}
+
+/** @throws `invalid_request` naming the option that is unknown: of a typo, all imports would be meant. */
+export function readImportId(options: CheckpointOptions): string | undefined {
+  validate(options, checkpointRules, InvalidRequestError);
+  return options._importId;
+}
+
+/** @throws `invalid_request` naming the field that is unknown, or out of range: of a typo, all failures would be meant. */
+export function checkSelection(selection: RetrySelection): void {
+  validate(selection, selectionRules, InvalidRequestError);
+  const { _importId, _ids = [] } = selection;
+  if (_importId !== undefined) checkId("_importId", _importId);
+  if (_ids.length > mostChosen) throw new InvalidRequestError("_ids", `at most ${mostChosen} ids`, _ids);
+  for (const _id of _ids) checkId("_ids", _id);
+}
+
 /**
  * What a run is to be like, as far as `options` say so.
  *
- * @throws `invalid_request` naming the option that is out of range.
+ * @throws `invalid_request` naming the option that is unknown, or out of range.
  */
 export function readRunOptions(options: RunOptions): Partial<Pick<Run, "limit" | "parameters" | "moveCheckpoint">> {
+  validate(options, runRules, InvalidRequestError);
   const { limit, moveCheckpoint, parameters } = options;
-  if (limit !== undefined && !(Number.isSafeInteger(limit) && limit >= 1))
-    throw new InvalidRequestError("limit", "a whole number, 1 or more", limit);
-  if (moveCheckpoint !== undefined && typeof moveCheckpoint !== "boolean")
-    throw new InvalidRequestError("moveCheckpoint", "true or false", moveCheckpoint);
   return {
     ...(limit === undefined ? {} : { limit }),
     ...(parameters === undefined ? {} : { parameters: readJson("parameters", parameters, mostParameters) }),
@@ -84,7 +130,7 @@ const mostParameters = 64 * 1_024;
 export const mostCheckpoint = 16 * 2 ** 20;
 
 /** Failures that are chosen for one retry at most: the run keeps their ids. */
-export const mostChosen = 10_000;
+const mostChosen = 10_000;
 
 /**
  * A frozen copy. `most`: bytes of its JSON, in UTF-8.

@@ -39,8 +39,10 @@ import {
   type FailureFilter,
   type InboxFilter,
   type RunOptions,
+  checkSelection,
   mostCheckpoint,
-  mostChosen,
+  readCancelOptions,
+  readImportId,
   readJson,
   readRunOptions,
 } from "./requests.ts";
@@ -174,7 +176,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    * @throws `not_found`
    */
   async cancel(_runId: string, options: CancelOptions = {}): Promise<Run> {
-    const { discard = false } = options;
+    const discard = readCancelOptions(options);
     const before = await this.getRun(_runId);
     const run = await this.#storage.cancelRun(_runId, { at: this.#options.clock.now(), discard });
     if (run === undefined) throw new NotFoundError("run", _runId);
@@ -234,15 +236,14 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    * Queues a run that sends the flow's open failures, or those selected, to the import that did not take them, under
    * the same keys. What it delivers is a failure no more.
    *
-   * @throws `not_found`, also for an import that is none of the flow's; `flow_disabled`, `busy`; `invalid_request` if more
-   * than 10,000 are selected by their ids.
+   * @throws `not_found`, also for an import that is none of the flow's; `flow_disabled`, `busy`; `invalid_request` naming
+   * the field that is unknown, and if more than 10,000 are selected by their ids.
    */
   async retryFailures(_flowId: string, selection: RetrySelection = {}): Promise<Run> {
+    checkSelection(selection);
     const flow = await this.#flow(_flowId);
     const { _importId, _ids, _integrationId } = selection;
     if (_importId !== undefined && !importIdsOf(flow).includes(_importId)) throw new NotFoundError("import", _importId);
-    if (_ids !== undefined && _ids.length > mostChosen)
-      throw new InvalidRequestError("_ids", `at most ${mostChosen} ids`, _ids);
     await this.#failures.expect(_ids ?? [], { _flowId, ...omitUndefined({ _integrationId }) });
     return this.#queue.add(_flowId, { trigger: "retry", retry: Object.freeze(omitUndefined(selection)) });
   }
@@ -295,7 +296,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    * @throws `not_found`, also for an import that is none of the flow's.
    */
   async getCheckpoint(_flowId: string, options: CheckpointOptions = {}): Promise<Json | undefined> {
-    return this.#deliveries.checkpointOf(await this.#flow(_flowId), options._importId);
+    return this.#deliveries.checkpointOf(await this.#flow(_flowId), readImportId(options));
   }
 
   /**
@@ -310,7 +311,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const value = checkpoint === undefined ? undefined : readJson("checkpoint", checkpoint, mostCheckpoint);
     const source = this.#registry.findExport(flow._exportId);
     const version = source === undefined ? undefined : (source.checkpointVersion ?? 1);
-    await this.#deliveries.setCheckpoint(flow, { value, version }, options._importId);
+    await this.#deliveries.setCheckpoint(flow, { value, version }, readImportId(options));
   }
 
   /**
@@ -336,7 +337,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     options: CheckpointOptions = {},
   ): Promise<readonly string[]> {
     for (const _id of _ids) checkId("_ids", _id);
-    return this.#deliveries.dropInbox(await this.#flow(_flowId), _ids, options._importId);
+    return this.#deliveries.dropInbox(await this.#flow(_flowId), _ids, readImportId(options));
   }
 
   /** @throws `not_found` */

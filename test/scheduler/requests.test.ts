@@ -78,3 +78,55 @@ test("10,000 failures may be chosen for a retry, and no more", async () => {
     field: "_ids",
   });
 });
+
+describe("what is asked with a name that nobody knows is refused, as all would be meant without it", () => {
+  const harness = () =>
+    new Harness({ exports: { from: arrayExport([1]) }, imports: { sink: collectingImport<number>() } });
+  type Ask = (scheduler: Harness["scheduler"], _flowId: string) => Promise<unknown>;
+
+  test.each<[what: string, hint: RegExp, ask: Ask]>([
+    ["run", /limit/, (scheduler, _id) => scheduler.run(_id, { limt: 5 } as never)],
+    ["retryFailures", /_runId/, (scheduler, _id) => scheduler.retryFailures(_id, { _runID: "x" } as never)],
+    ["setCheckpoint", /_importId/, (scheduler, _id) => scheduler.setCheckpoint(_id, 1, { _importID: "sink" } as never)],
+    ["getCheckpoint", /_importId/, (scheduler, _id) => scheduler.getCheckpoint(_id, { importId: "sink" } as never)],
+    ["dropInbox", /_importId/, (scheduler, _id) => scheduler.dropInbox(_id, [], { _importids: "sink" } as never)],
+    ["cancel", /discard/, (scheduler, _id) => scheduler.cancel(_id, { discrad: true } as never)],
+  ])("%s", async (_, hint, ask) => {
+    const one = harness();
+    const { _id } = await one.flow();
+
+    await expect(ask(one.scheduler, _id)).rejects.toMatchObject({
+      code: "invalid_request",
+      message: expect.stringMatching(hint) as string,
+    });
+  });
+
+  test.each<[what: string, ask: Ask]>([
+    ["an id that is missing", (scheduler, _id) => scheduler.retryFailures(_id, { _ids: [undefined as never] })],
+    ["ids that are no array", (scheduler, _id) => scheduler.retryFailures(_id, { _ids: "x" as never })],
+    ["options that are null", (scheduler, _id) => scheduler.run(_id, null as never)],
+    ["a selection that is a string", (scheduler, _id) => scheduler.retryFailures(_id, "x" as never)],
+  ])("%s", async (_, ask) => {
+    const one = harness();
+    const { _id } = await one.flow();
+
+    await expect(ask(one.scheduler, _id)).rejects.toMatchObject({ code: "invalid_request" });
+  });
+
+  test.each<[what: string, ask: (scheduler: Harness["scheduler"], _flowId: string, missed: never) => Promise<unknown>]>(
+    [
+      ["resume", (scheduler, _id, missed) => scheduler.resume(_id, missed)],
+      ["setCheckpoint", (scheduler, _id, missed) => scheduler.setCheckpoint(_id, 1, { _importId: missed })],
+      ["retryFailures, an import", (scheduler, _id, missed) => scheduler.retryFailures(_id, { _importId: missed })],
+      ["retryFailures, a failure", (scheduler, _id, missed) => scheduler.retryFailures(_id, { _ids: [missed] })],
+    ],
+  )("%s of an id that was not awaited says so", async (_, ask) => {
+    const one = harness();
+    const { _id } = await one.flow();
+
+    await expect(ask(one.scheduler, _id, Promise.resolve("sink") as never)).rejects.toMatchObject({
+      code: "invalid_request",
+      message: expect.stringContaining("await it") as string,
+    });
+  });
+});
