@@ -229,8 +229,29 @@ async function fetchJobs(worker: WakeWorker, token: string, count: number): Prom
 
 function backendOf(backend: BullExecutorOptions["backend"]): BackendFactory {
   // BullMQ's own default, which is Redis unless the host has set another one, is that there is none.
-  return (backend === "postgres" ? createPostgresBackend : undefined) as BackendFactory;
+  return (backend === "postgres" ? postgresBackend : undefined) as BackendFactory;
 }
+
+/**
+ * BullMQ has no listener on a connection while it looks at its tables, or makes them: if that breaks meanwhile, Node would
+ * end the process. Whatever needed it is rejected anyway.
+ */
+function postgresBackend(...parts: Parameters<typeof createPostgresBackend>): ReturnType<typeof createPostgresBackend> {
+  const backend = createPostgresBackend(...parts);
+  const pool = backend.connection.pool as unknown as Emitter<"acquire", Emitter<"error", Error>>;
+  pool.on("acquire", (client) => {
+    if (listening.has(client)) return;
+    listening.add(client);
+    client.on("error", () => undefined);
+  });
+  return backend;
+}
+
+interface Emitter<Event extends string, Value> {
+  on(event: Event, listener: (value: Value) => void): unknown;
+}
+
+const listening = new WeakSet();
 
 const connectionWords = {
   redis: "options such as { host, port } or { url }, or a client of ioredis's",

@@ -633,6 +633,30 @@ export const mutations: readonly Mutation[] = [
 
   // ── several processes
   {
+    promise: "a connection that breaks between two statements of the pool's ends no process",
+    file: "src/storage/postgres/pool.ts",
+    find: '  pool.on?.("acquire", ignoreErrors);\n',
+    replace: "",
+    tests: ["test/storage/postgres/database.test.ts"],
+    only: "ends no process",
+  },
+  {
+    promise: "a connection that breaks while BullMQ looks at its tables ends no process",
+    file: "src/executor/bull-executor.ts",
+    find: '    client.on("error", () => undefined);\n',
+    replace: "",
+    tests: ["test/executor/engines/bull-executor.test.ts"],
+    only: "ends no process",
+  },
+  {
+    promise: "connections that were lost leave no listeners behind",
+    file: "src/storage/postgres/bell.ts",
+    find: '      signal.removeEventListener("abort", lost);\n',
+    replace: "",
+    tests: ["test/storage/postgres/bell.test.ts"],
+    only: "leave no listeners behind",
+  },
+  {
     promise: "a duty has one holder at a time",
     file: "src/storage/sql/processes/duties.ts",
     find: "where poundlock_duties.holder = excluded.holder",

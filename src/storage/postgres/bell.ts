@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { type CancelTimer, type Clock, delay } from "../../clock.ts";
 import type { Topic } from "../sql/processes/signals.ts";
-import { type PostgresClient, type PostgresPool, ignoreErrors, types } from "./pool.ts";
+import { type PostgresClient, type PostgresPool, ignoreErrors, ignoreErrorsIn, types } from "./pool.ts";
 
 /** What a bell needs. */
 export interface BellParts {
@@ -113,6 +113,7 @@ export class Bell {
 
   // Resolves when the connection is lost, or is needed no more.
   async #hearOnce(listen: PostgresPool, signal: AbortSignal): Promise<void> {
+    ignoreErrorsIn(listen);
     const client = await listen.connect();
     ignoreErrors(client);
     try {
@@ -143,10 +144,14 @@ const topics: readonly BellTopic[] = ["wakes", "flows", "cancel", "changes", "wa
 
 function lossOf(client: PostgresClient, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const lost = () => resolve();
+    const lost = () => {
+      // The signal outlives any number of connections.
+      signal.removeEventListener("abort", lost);
+      resolve();
+    };
     client.on?.("error", lost);
     client.on?.("end", lost);
     if (signal.aborted) lost();
-    signal.addEventListener("abort", lost);
+    else signal.addEventListener("abort", lost);
   });
 }

@@ -4,8 +4,15 @@ export interface PostgresPool {
   query(query: PostgresQuery): Promise<PostgresResult>;
   /** A connection of its own, until it is released. */
   connect(): Promise<PostgresClient>;
-  /** Takes a listener for errors of connections that nobody uses. */
-  on?(event: "error", listener: (error: Error) => void): unknown;
+  /** Takes a listener for errors of connections that nobody uses, and one for the connections it hands out. */
+  on?: PostgresPoolEvents;
+}
+
+/** What a pool emits. */
+export interface PostgresPoolEvents {
+  (event: "error", listener: (error: Error) => void): unknown;
+  /** A connection is handed out, also for a statement of `query`. */
+  (event: "acquire", listener: (client: PostgresClient) => void): unknown;
 }
 
 /** One connection. */
@@ -72,4 +79,11 @@ export function ignoreErrors(of: PostgresPool | PostgresClient): void {
   if (listening.has(of)) return;
   listening.add(of);
   of.on?.("error", () => undefined);
+}
+
+/** The same for a pool and each of its connections: a pool has no listener of its own between two statements of one. */
+export function ignoreErrorsIn(pool: PostgresPool): void {
+  if (listening.has(pool)) return;
+  ignoreErrors(pool);
+  pool.on?.("acquire", ignoreErrors);
 }

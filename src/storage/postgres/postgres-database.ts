@@ -1,6 +1,13 @@
 import { type Clock, delay } from "../../clock.ts";
 import type { SqlDatabase, SqlValue, Statement, Transaction, TransactionBody } from "../sql/database.ts";
-import { type PostgresClient, type PostgresPool, type PostgresQuery, ignoreErrors, types } from "./pool.ts";
+import {
+  type PostgresClient,
+  type PostgresPool,
+  type PostgresQuery,
+  ignoreErrors,
+  ignoreErrorsIn,
+  types,
+} from "./pool.ts";
 import { Batching } from "./batching.ts";
 import { joinedStatement } from "./joined-statement.ts";
 import { JoinedReads } from "./joined-reads.ts";
@@ -81,7 +88,7 @@ export class PostgresDatabase implements SqlDatabase {
       together: (work) => onConnection(parts.pool, (client) => this.#inMessages(client, work)),
     });
     this.#reads = new JoinedReads(parts.clock, (sql, sets) => this.#each(parts.pool, sql, sets));
-    ignoreErrors(parts.pool);
+    ignoreErrorsIn(parts.pool);
   }
 
   async runTransaction<T>(transaction: Transaction<T>): Promise<T> {

@@ -1,4 +1,5 @@
 import { type BackendFactory, type ConnectionOptions, Worker, createPostgresBackend } from "bullmq";
+import pg from "pg";
 import { describe, expect, inject, test } from "vitest";
 import { BullExecutor, type BullExecutorOptions } from "../../../src/executor/bull-executor.ts";
 import { executorCases } from "../../../src/testing/index.ts";
@@ -59,4 +60,26 @@ describe.each(backends)("BullExecutor on %s", (_, options, missing) => {
       "the executor does not route",
     ]);
   });
+});
+
+test("a connection that breaks while BullMQ makes its tables on it ends no process", async () => {
+  const first = new BullExecutor({ backend: "postgres", connection: postgres, queue: "breaks" });
+  await first.wake("flow", "orders");
+  await first.stop();
+  const options = "-c search_path=bullmq";
+  const pool = new pg.Pool({ ...connectionTo(inject("postgresPort")), options, max: 4 });
+  const executor = new BullExecutor({ backend: "postgres", connection: pool, queue: "breaks" });
+  await executor.wake("flow", "orders");
+
+  const client = await pool.connect();
+  expect(() => client.emit("error", new Error("cut"))).not.toThrow();
+  // However often it is handed out, it gets one listener.
+  const listeners = client.listenerCount("error");
+  client.release();
+  const again = await pool.connect();
+  expect(again.listenerCount("error")).toBe(listeners);
+
+  again.release();
+  await executor.stop();
+  await pool.end();
 });

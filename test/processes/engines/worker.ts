@@ -14,12 +14,6 @@ import type { WorkerReport, WorkerSetting } from "./settings.ts";
 
 const report = (line: WorkerReport) => void process.send?.(line);
 
-for (const event of ["unhandledRejection", "uncaughtException"] as const)
-  process.on(event, (error: unknown) => {
-    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    process.send?.({ what: "unhandled", message } satisfies WorkerReport, () => process.exit(1));
-  });
-
 /** How each engine is reached. */
 export function executorOf({ engine, postgres, redisPort }: WorkerSetting, pool: pg.Pool): Executor {
   if (engine === "graphile-worker") return new GraphileExecutor({ connection: pool });
@@ -27,7 +21,16 @@ export function executorOf({ engine, postgres, redisPort }: WorkerSetting, pool:
   return new BullExecutor({ backend: "postgres", connection: { ...postgres, migrate: true, max: 4 } });
 }
 
+function reportUnhandled(): void {
+  for (const event of ["unhandledRejection", "uncaughtException"] as const)
+    process.on(event, (error: unknown) => {
+      const message = `${event}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+      process.send?.({ what: "unhandled", message } satisfies WorkerReport, () => process.exit(1));
+    });
+}
+
 async function work(setting: WorkerSetting): Promise<void> {
+  reportUnhandled();
   const end = () => process.exit(1);
   process.once("disconnect", end); // whoever started it is gone
   const { folder, leaseMs, name } = setting;

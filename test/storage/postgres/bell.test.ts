@@ -1,3 +1,4 @@
+import { EventEmitter } from "node:events";
 import pg from "pg";
 import { afterAll, expect, inject, test } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
@@ -141,6 +142,40 @@ test("the wait before the next try to connect doubles, and begins anew after one
   await bell.close();
 
   expect(waits.slice(0, 4)).toEqual([100, 200, 100, 200]);
+});
+
+test("any number of connections that are lost leave no listeners behind", async () => {
+  const warnings: string[] = [];
+  const warned = ({ name }: Error) => void warnings.push(name);
+  process.on("warning", warned);
+  let lost = 0;
+  const clock = {
+    ...systemClock,
+    setTimer(callback: () => void) {
+      setImmediate(callback);
+      return () => undefined;
+    },
+  };
+  const listen = {
+    query: (query: unknown) => pool.query(query as never),
+    connect: () => {
+      const client = new EventEmitter();
+      const query = () => {
+        lost++;
+        client.emit("end");
+        return Promise.resolve({ rows: [] });
+      };
+      return Promise.resolve(Object.assign(client, { query, release: () => undefined }));
+    },
+  };
+  const bell = new Bell({ pool, listen, schema: "lost", clock });
+
+  bell.on("wakes", () => undefined);
+  await until(() => lost > 20);
+  await bell.close();
+  process.off("warning", warned);
+
+  expect(warnings).toEqual([]);
 });
 
 test("with listen: false nothing is heard, and what another process adds is found by looking", async () => {

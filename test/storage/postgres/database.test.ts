@@ -329,3 +329,19 @@ test("a statement whose types could not be asked for is joined again ten seconds
 
   expect([cut, soon, await selects(), await selects()]).toEqual([2, 2, 1, 1]);
 });
+
+test("a connection that breaks between two statements of the pool's ends no process", async () => {
+  const own = new pg.Pool({ ...connection, max: 1 });
+  const client = await own.connect();
+  expect(client.listenerCount("error")).toBe(0);
+  client.release();
+  new PostgresDatabase({ pool: own, schema: "port", prepare: true, clock });
+  new PostgresDatabase({ pool: own, schema: "port", prepare: true, clock });
+
+  const again = await own.connect();
+  expect(again.listenerCount("error")).toBe(1);
+  expect(() => again.emit("error", new Error("cut"))).not.toThrow();
+
+  again.release();
+  await own.end();
+});
