@@ -28,16 +28,25 @@ import { flowFilters } from "./model/filters.ts";
 import type { ExportIdFor, Exports, FlowInputsFor, ImportIdFor, Imports } from "./model/host/fitting.ts";
 import { formatValue, omitUndefined } from "./model/record/json.ts";
 import { namedFields, patched } from "./model/flow/patch.ts";
-import { type Shape, chosenId, expectation, invalidField, objectWith, v, validate } from "./model/validate.ts";
+import {
+  type Shape,
+  chosenId,
+  expectation,
+  invalidField,
+  isPromise,
+  objectWith,
+  v,
+  validate,
+} from "./model/validate.ts";
 import { basisOf, checkCron, cronOf } from "./cron/cron.ts";
 import {
   type DefineAllOptions,
   type ExpectedFlow,
   type FlowFilter,
   type RegistryOptions,
+  checkOptions,
   defineAllRules,
   flowsById,
-  optionRules,
 } from "./registry-options.ts";
 import { MemoryStorage } from "./storage/memory/memory-storage.ts";
 import { listFlows } from "./storage/flow-list.ts";
@@ -62,15 +71,11 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
   /** @throws `invalid_option` naming the first option, export or import that is invalid. */
   constructor(options: RegistryOptions<X, M> = {}) {
     super(registryEventNames);
-    const { timezone = "UTC", newId = uuidv7 } = options;
-    const storage: Storage = options.storage ?? new MemoryStorage();
-    if (isPromise(storage))
-      throw new InvalidOptionError("storage", "a storage that is open", storage, { hint: ": await it" });
-    validate(options, optionRules, InvalidOptionError);
-    this.storage = storage;
-    this.timezone = timezone;
-    this.clock = options.clock ?? storage.clock ?? systemClock;
-    this.newId = newId;
+    checkOptions(options, InvalidOptionError);
+    this.storage = options.storage ?? new MemoryStorage();
+    this.timezone = options.timezone ?? "UTC";
+    this.clock = options.clock ?? this.storage.clock ?? systemClock;
+    this.newId = options.newId ?? uuidv7;
     for (const [_id, from] of Object.entries(options.exports ?? {})) this.addExport(_id, from);
     for (const [_id, into] of Object.entries(options.imports ?? {})) this.addImport(_id, into);
   }
@@ -421,10 +426,6 @@ export function checkId(parameter: string, _id: unknown): asserts _id is string 
   if (typeof _id === "string") return;
   const hint = isPromise(_id) ? "; the id is a Promise: await it" : "";
   throw new InvalidRequestError(parameter, "the id of a document, a string", _id, { hint });
-}
-
-function isPromise(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "then" in value;
 }
 
 function checkMembers(place: string, _id: string, members: object, shape: Shape): void {

@@ -1,7 +1,18 @@
 import type { Clock } from "./clock.ts";
 import { checkCron } from "./cron/cron.ts";
 import type { Exports, Imports } from "./model/host/fitting.ts";
-import { type Shape, callable, chosenId, objectWith, oneOf, v } from "./model/validate.ts";
+import {
+  type ProblemError,
+  type Shape,
+  callable,
+  checkObject,
+  chosenId,
+  isPromise,
+  objectWith,
+  oneOf,
+  v,
+  validate,
+} from "./model/validate.ts";
 import type { FlowQuery, Storage } from "./storage/storage.ts";
 
 /** What a registry is made of. */
@@ -47,8 +58,7 @@ export interface DefineAllOptions {
   readonly removed?: "keep" | "disable" | "delete";
 }
 
-/** What the options of a registry have to be. */
-export const optionRules: Shape<RegistryOptions> = {
+const optionRules: Shape<RegistryOptions> = {
   exports: v.optional(v.custom(isObject, "an object of exports by their ids")),
   imports: v.optional(v.custom(isObject, "an object of imports by their ids")),
   // Not all of its methods: enough to distinguish it from a class, a path or a promise that was not awaited.
@@ -62,6 +72,14 @@ export const optionRules: Shape<RegistryOptions> = {
   clock: v.optional(objectWith(["now", "setTimer", "yieldToEventLoop"])),
   newId: v.optional(callable),
 };
+
+/** @throws an `Invalid` naming the first option that is unknown, or invalid. */
+export function checkOptions(options: RegistryOptions, Invalid: ProblemError): void {
+  checkObject(options, Invalid, "options");
+  if (isPromise(options.storage))
+    throw new Invalid("storage", "a storage that is open", options.storage, { hint: ": await it" });
+  validate(options, optionRules, Invalid);
+}
 
 /** What `defineAll` takes. */
 export const flowsById = v.custom<object>(

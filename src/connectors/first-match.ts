@@ -1,5 +1,5 @@
 import { InvalidOptionError } from "../errors.ts";
-import { callable, validate } from "../model/validate.ts";
+import { callable, checkObject, validate } from "../model/validate.ts";
 
 /**
  * Filters for the imports of one flow, of which exactly one is true for each record: that of the first rule, in the order
@@ -14,6 +14,7 @@ import { callable, validate } from "../model/validate.ts";
 export function firstMatch<T, K extends string>(
   rules: Readonly<Record<K, (record: T) => boolean>>,
 ): Readonly<Record<K | "otherwise", (record: T) => boolean>> {
+  checkObject(rules, InvalidOptionError, "firstMatch");
   const names = Object.keys(rules) as K[];
   validate(rules, Object.fromEntries(names.map((name) => [name, callable])), InvalidOptionError, "firstMatch.");
   for (const name of names)

@@ -1,7 +1,15 @@
 import { type Clock, systemClock } from "../clock.ts";
+import { InvalidOptionError } from "../errors.ts";
+import { type Shape, objectWith, v, validate } from "../model/validate.ts";
 import type { Executor, WorkerOptions } from "./executor.ts";
 import { FlowSlots } from "./flow-slots.ts";
 import { WakeUpQueue } from "./wake-up-queue.ts";
+
+interface LocalExecutorOptions {
+  readonly clock?: Clock;
+}
+
+const rules: Shape<LocalExecutorOptions> = { clock: v.optional(objectWith(["now", "setTimer", "yieldToEventLoop"])) };
 
 /**
  * Executes runs in this process. Flows that have been woken wait in one queue, each at most once; the first `concurrency`
@@ -14,8 +22,14 @@ export class LocalExecutor implements Executor {
   readonly #slots: FlowSlots;
   #isStarted = false;
 
-  /** `clock`: measures how long runs have kept the process busy, to let other work run between them. @default the system's */
-  constructor({ clock = systemClock }: { readonly clock?: Clock } = {}) {
+  /**
+   * `clock`: measures how long runs have kept the process busy, to let other work run between them. @default the system's
+   *
+   * @throws `invalid_option`
+   */
+  constructor(options: LocalExecutorOptions = {}) {
+    validate(options, rules, InvalidOptionError);
+    const { clock = systemClock } = options;
     this.#slots = new FlowSlots({
       clock,
       othersWait: () => this.#queue.size > 0,

@@ -18,7 +18,7 @@ export interface FieldProblem {
 }
 
 /** A class of error made of a {@link FieldProblem}. */
-type ProblemError = new (
+export type ProblemError = new (
   field: string,
   expected: string,
   found: unknown,
@@ -32,15 +32,25 @@ type ProblemError = new (
  * @throws an `Invalid` for the first problem.
  */
 export function validate(given: object, shape: Shape, Invalid: ProblemError, place = ""): void {
-  if (!isObject(given)) throw new Invalid(place.slice(0, -1) || "options", "an object", given);
+  checkObject(given, Invalid, place.slice(0, -1) || "options");
   const problem = unknownField(given, shape) ?? invalidField(given, shape);
   if (problem === undefined) return;
   const { field, expected, found, hint } = problem;
   throw new Invalid(place + field, expected, found, { hint });
 }
 
-function isObject(given: unknown): boolean {
-  return typeof given === "object" && given !== null;
+/**
+ * For what reads fields before it can validate them.
+ *
+ * @throws an `Invalid` naming `field` for what has no fields: null, say, or a string.
+ */
+export function checkObject(given: unknown, Invalid: ProblemError, field: string): void {
+  if (typeof given !== "object" || given === null) throw new Invalid(field, "an object", given);
+}
+
+/** Whether it is something that was not awaited. */
+export function isPromise(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "then" in value;
 }
 
 /** The first field, in the order of the shape, that is invalid. Fields outside the shape may be anything. */

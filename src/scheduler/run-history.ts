@@ -7,7 +7,7 @@ import type { FlowActivity } from "../model/flow/activity.ts";
 import { omitUndefined } from "../model/record/json.ts";
 import type { Overview } from "../model/flow/overview.ts";
 import type { Run } from "../model/run.ts";
-import { type Shape, objectWith, v, validate } from "../model/validate.ts";
+import { type Shape, checkObject, objectWith, v, validate } from "../model/validate.ts";
 import type { WorkerProcess } from "../model/worker-process.ts";
 import type { CauseList, ListResult, Storage } from "../storage/storage.ts";
 import type { FailureBatch, FailureBatches, ResolvedBatch, RetriedBatch } from "./failure-batches.ts";
@@ -34,14 +34,15 @@ export abstract class RunHistory extends Events<SchedulerEvents> {
   readonly #timezone: string;
   readonly #statistics: StatisticsReader;
 
-  /** @throws `invalid_option` if it is given no registry. */
-  constructor(registry: Pick<FlowRegistry, "clock" | "storage" | "timezone">, own?: Clock) {
+  /** @throws `invalid_option` if it is given no registry, or options that are no object. */
+  constructor(registry: Pick<FlowRegistry, "clock" | "storage" | "timezone">, own: { readonly clock?: Clock }) {
     super(schedulerEventNames);
     const rules = { registry: objectWith(["findExport", "findImport"], "a FlowRegistry") };
     validate({ registry }, rules, InvalidOptionError);
+    checkObject(own, InvalidOptionError, "options");
     const { clock, storage, timezone } = registry;
     this.#storage = storage;
-    this.#clock = own ?? clock;
+    this.#clock = own.clock ?? clock;
     this.#timezone = timezone;
     this.#statistics = new StatisticsReader(storage, this.#clock);
   }

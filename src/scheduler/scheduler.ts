@@ -78,7 +78,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
 
   /** @throws `invalid_option` naming the first option that is out of range. */
   constructor(registry: FlowRegistry<X, M>, options: SchedulerOptions = {}) {
-    super(registry, options.clock);
+    super(registry, options);
     this.#registry = registry;
     this.#storage = registry.storage;
     this.#options = resolveOptions(options, registry);

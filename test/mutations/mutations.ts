@@ -51,6 +51,28 @@ export const mutations: readonly Mutation[] = [
     replace: "",
     tests: ["test/storage/memory/sequence.test.ts"],
   },
+  // ── what hosts can say
+  {
+    promise: "a run with an option that nobody knows is refused, as it would do without it [4]",
+    file: "src/scheduler/requests.ts",
+    find: "  validate(options, runRules, InvalidRequestError);\n",
+    replace: "",
+    tests: ["test/scheduler/requests.test.ts"],
+  },
+  {
+    promise: "a selection with a field that nobody knows is refused, as it would mean all failures [4.4]",
+    file: "src/scheduler/requests.ts",
+    find: "  validate(selection, selectionRules, InvalidRequestError);\n",
+    replace: "",
+    tests: ["test/scheduler/requests.test.ts"],
+  },
+  {
+    promise: "options that are no object are refused in words",
+    file: "src/model/validate.ts",
+    find: 'if (typeof given !== "object" || given === null) throw',
+    replace: "if (given === undefined) throw",
+    tests: ["test/odd-options.test.ts"],
+  },
   // ── what a page reads again and again
   {
     promise: "what has not changed is not sent again",
@@ -597,7 +619,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a registry goes by the clock of its storage",
     file: "src/flow-registry.ts",
-    find: "options.clock ?? storage.clock ?? systemClock",
+    find: "options.clock ?? this.storage.clock ?? systemClock",
     replace: "options.clock ?? systemClock",
     tests: ["test/storage/postgres/open.test.ts"],
   },

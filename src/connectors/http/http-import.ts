@@ -3,7 +3,16 @@ import { InvalidOptionError } from "../../errors.ts";
 import { type ImportContext, type ImportMembers, type Result, importRules } from "../../model/host/import.ts";
 import { formatValue } from "../../model/record/json.ts";
 import { outcomeOf } from "../../model/host/outcome.ts";
-import { type Shape, callable, objectWith, string, v, validate, wholeNumber } from "../../model/validate.ts";
+import {
+  type Shape,
+  callable,
+  checkObject,
+  objectWith,
+  string,
+  v,
+  validate,
+  wholeNumber,
+} from "../../model/validate.ts";
 import { itemAt } from "../../model/item-at.ts";
 import { type Answer, type BodyCheck, type Fate, type Verdict, fateOf, judge, judgeBody, thrownAs } from "./answer.ts";
 import type { Connection } from "./connection.ts";
@@ -85,6 +94,7 @@ const batchRules = { ...commonRules, batch: callable, results: v.optional(callab
 export function httpImport<In, B = unknown, R = unknown>(
   options: RecordImportOptions<In, B, R> | BatchImportOptions<In, B, R>,
 ): HttpImport<In, R> {
+  checkObject(options, InvalidOptionError, "httpImport");
   const { idempotent, batchSize, writeTimeoutMs, sameKey, find } = options;
   const settings = {
     idempotent,

@@ -1,7 +1,7 @@
 import { setMaxListeners } from "node:events";
 import { type CancelTimer, type Clock, systemClock } from "../../clock.ts";
 import { InvalidOptionError, retryLater } from "../../errors.ts";
-import { type Shape, duration, v, validate, wholeNumber } from "../../model/validate.ts";
+import { type Shape, duration, objectWith, v, validate, wholeNumber } from "../../model/validate.ts";
 import { durationText } from "./waiting.ts";
 
 /** How many requests may be under way, and begin. A connection asks it before each of them. */
@@ -51,6 +51,7 @@ const longestQueueMs = 120_000;
  */
 export function localLimits(options: LimitOptions = {}, clock: Clock = systemClock): Limits {
   validate(options, limitRules, InvalidOptionError, "limits.");
+  validate({ clock }, { clock: objectWith(["now", "setTimer"], "a clock") }, InvalidOptionError, "limits.");
   const { requests, perMs } = options;
   if ((requests === undefined) !== (perMs === undefined))
     throw new InvalidOptionError("limits.perMs", "requests and perMs together", perMs);

@@ -1,5 +1,5 @@
 import { InvalidOptionError, retryLater, stop } from "../../errors.ts";
-import { expectation, objectWith } from "../../model/validate.ts";
+import { expectation, objectWith, v } from "../../model/validate.ts";
 import { type SqlDatabase, type SqlDialect, type SqlFault, type SqlRow, isNetworkError } from "./database.ts";
 import { writeMysqlRows } from "./mysql-rows.ts";
 import { type PooledConnection, pooledTransaction } from "./pooled-transaction.ts";
@@ -33,7 +33,7 @@ export interface MysqlConnection {
  * @throws `invalid_option` if it is neither.
  */
 export function mysql(pool: MysqlPool | { promise(): MysqlPool }): SqlDatabase {
-  const used = "promise" in pool && typeof pool.promise === "function" ? pool.promise() : (pool as MysqlPool);
+  const used = v.is(objectWith(["promise"]), pool) ? (pool as { promise(): MysqlPool }).promise() : pool;
   const words = expectation(used, objectWith(["query", "getConnection"], "a pool of mysql2"));
   if (words !== undefined) throw new InvalidOptionError("mysql", words, pool);
   let strict: Promise<void> | undefined;

@@ -3,7 +3,17 @@ import { InvalidOptionError, reject, retryLater, stop } from "../../errors.ts";
 import type { ImportContext, ImportMembers, Result } from "../../model/host/import.ts";
 import { messageOf } from "../../model/message.ts";
 import { outcomeOf } from "../../model/host/outcome.ts";
-import { boolean, callable, duration, objectWith, oneOf, string, v, validate } from "../../model/validate.ts";
+import {
+  boolean,
+  callable,
+  checkObject,
+  duration,
+  objectWith,
+  oneOf,
+  string,
+  v,
+  validate,
+} from "../../model/validate.ts";
 import { rejected } from "../composed.ts";
 import { CommitUnknownError, type SqlDatabase, type SqlQueries, type WriteMode } from "./database.ts";
 import { type OnceRule, OnceMarks } from "./once-marks.ts";
@@ -83,6 +93,7 @@ const applyRules = {
  * @throws `invalid_option` for an option that is missing, unknown or out of range.
  */
 export function sqlImport<In extends object>(options: SqlTableOptions | SqlApplyOptions<In>): ImportMembers<In> {
+  checkObject(options, InvalidOptionError, "sqlImport");
   return options.apply === undefined ? tableImport(options) : applyImport(options);
 }
 

@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { InvalidOptionError, UnauthorizedError } from "../../errors.ts";
-import { type Shape, invalidField, oneOf, string, unknownField, v } from "../../model/validate.ts";
+import { type Shape, checkObject, invalidField, oneOf, string, unknownField, v } from "../../model/validate.ts";
 import type { AuthorizeResult } from "../access/authorization.ts";
 
 /**
@@ -29,6 +29,7 @@ export interface SignatureOptions {
  * @throws `invalid_option` naming the first option that is invalid.
  */
 export function hmacSignature(options: SignatureOptions): Verify {
+  checkObject(options, InvalidOptionError, "hmacSignature");
   const problem = unknownField(options, optionShape) ?? invalidField(options, optionShape);
   if (problem !== undefined) {
     const { field, expected, hint } = problem;

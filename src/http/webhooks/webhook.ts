@@ -2,7 +2,16 @@ import { createHmac, randomUUID } from "node:crypto";
 import { InvalidOptionError, UnauthorizedError, isPoundlockError } from "../../errors.ts";
 import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
-import { type Shape, callable, oneOf, unknownField, invalidField, v, wholeNumber } from "../../model/validate.ts";
+import {
+  type Shape,
+  callable,
+  checkObject,
+  oneOf,
+  unknownField,
+  invalidField,
+  v,
+  wholeNumber,
+} from "../../model/validate.ts";
 import type { AuthorizeResult } from "../access/authorization.ts";
 import { type Sender, fieldOf, senders } from "./senders.ts";
 import { type Verify, sameBytes } from "./signature.ts";
@@ -228,6 +237,7 @@ async function called<T>(option: string, call: () => T): Promise<Awaited<T>> {
 }
 
 function checkOptions(options: WebhookOptions<never>): void {
+  checkObject(options, InvalidOptionError, "webhook");
   const shape = "verify" in options ? verifyShape : senderShape;
   const problem = unknownField(options, shape) ?? invalidField(options, shape);
   if (problem !== undefined) {

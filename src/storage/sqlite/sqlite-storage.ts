@@ -2,7 +2,7 @@ import { existsSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { systemClock } from "../../clock.ts";
 import { InvalidOptionError, StorageFailedError } from "../../errors.ts";
-import { type Shape, boolean, duration, objectWith, oneOf, v, validate } from "../../model/validate.ts";
+import { type Shape, checkObject, boolean, duration, objectWith, oneOf, v, validate } from "../../model/validate.ts";
 import { PolledWakes } from "../sql/processes/wakes.ts";
 import { SqlStorage } from "../sql/sql-storage.ts";
 import { SqliteConnection } from "./database.ts";
@@ -59,6 +59,7 @@ export class SqliteStorage extends SqlStorage {
    */
   constructor(database: SqliteDatabase, options: ConnectionOptions = {}) {
     const shape = { database: objectWith(["exec", "prepare", "close"]), ...connectionRules };
+    checkObject(options, InvalidOptionError, "options");
     validate({ database, ...options }, shape, InvalidOptionError);
     const { busyTimeoutMs = defaultBusyTimeoutMs } = options;
     const connection =
@@ -80,6 +81,7 @@ export class SqliteStorage extends SqlStorage {
    * is no database.
    */
   static async inspect(file: string, options: Pick<SqliteOptions, "driver"> = {}): Promise<SqliteInspection> {
+    checkObject(options, InvalidOptionError, "options");
     validate({ file, ...options }, { file: fileRule, driver: openRules.driver }, InvalidOptionError);
     try {
       expectFile(file);
@@ -99,6 +101,7 @@ export class SqliteStorage extends SqlStorage {
    * deleted under its process would be lost with the process.
    */
   static async open(file: string, options: SqliteOptions = {}): Promise<SqliteStorage> {
+    checkObject(options, InvalidOptionError, "options");
     validate({ file, ...options }, { file: fileRule, ...openRules }, InvalidOptionError);
     const { synchronous = "full", driver, busyTimeoutMs = defaultBusyTimeoutMs, readOnly = false } = options;
     const migrate = readOnly ? "check" : (options.migrate ?? "auto");
