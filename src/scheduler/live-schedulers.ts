@@ -7,12 +7,18 @@ export interface LiveSchedulerDeps {
   readonly log: Logger;
 }
 
-/** How many schedulers run on each storage: the storage itself, or its location. */
-type LiveCounts = Map<unknown, number>;
+/** How many schedulers run on each storage. */
+interface LiveCounts {
+  readonly byLocation: Map<string, number>;
+  /** Of those without a location. What nobody has any more is not kept, though its scheduler was never stopped. */
+  readonly byStorage: WeakMap<object, number>;
+}
 
 // Of the process, and not of this module: bundlers and hot reload make several copies of it.
-const counts = ((globalThis as Record<symbol, unknown>)[Symbol.for("poundlock.liveSchedulers")] ??=
-  new Map()) as LiveCounts;
+const counts = ((globalThis as Record<symbol, unknown>)[Symbol.for("poundlock.liveSchedulers")] ??= {
+  byLocation: new Map(),
+  byStorage: new WeakMap(),
+}) as LiveCounts;
 
 /**
  * Reports that another scheduler of this process runs on the same storage. Nothing breaks by that: each flow still has
@@ -21,18 +27,16 @@ const counts = ((globalThis as Record<symbol, unknown>)[Symbol.for("poundlock.li
  */
 export class LiveScheduler {
   readonly #deps: LiveSchedulerDeps;
-  readonly #key: unknown;
   #isCounted = false;
 
   constructor(deps: LiveSchedulerDeps) {
     this.#deps = deps;
-    this.#key = deps.storage.location ?? deps.storage;
   }
 
   start(): void {
     const { log } = this.#deps;
-    const others = counts.get(this.#key) ?? 0;
-    counts.set(this.#key, others + 1);
+    const others = this.#count;
+    this.#count = others + 1;
     this.#isCounted = true;
     if (others === 0) return;
     log.warn(
@@ -45,8 +49,20 @@ export class LiveScheduler {
     // A start that failed stops parts that were not started.
     if (!this.#isCounted) return;
     this.#isCounted = false;
-    const left = Number(counts.get(this.#key)) - 1;
-    if (left === 0) counts.delete(this.#key);
-    else counts.set(this.#key, left);
+    this.#count--;
+  }
+
+  get #count(): number {
+    const { storage } = this.#deps;
+    const count =
+      storage.location === undefined ? counts.byStorage.get(storage) : counts.byLocation.get(storage.location);
+    return count ?? 0;
+  }
+
+  set #count(count: number) {
+    const { storage } = this.#deps;
+    if (storage.location === undefined) counts.byStorage.set(storage, count);
+    else if (count === 0) counts.byLocation.delete(storage.location);
+    else counts.byLocation.set(storage.location, count);
   }
 }

@@ -1,6 +1,8 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { expect, test, vi } from "vitest";
 import { FlowRegistry, type Logger, MemoryStorage, Scheduler, type SchedulerOptions } from "../../src/index.ts";
 import { LocalExecutor } from "../../src/executor/local-executor.ts";
@@ -47,6 +49,23 @@ test("one that starts after the other was stopped says nothing, and neither does
 
   expect([after.warnings, apart.warnings]).toEqual([[], []]);
   await Promise.all([after.scheduler.stop(), apart.scheduler.stop()]);
+});
+
+/** Collects all garbage there is. */
+function collect(): void {
+  setFlagsFromString("--expose-gc");
+  (runInNewContext("gc") as () => void)();
+}
+
+test("a storage that nobody has any more is not kept, though its scheduler was never stopped", async () => {
+  const leave = async () => {
+    const [own, storage] = [new ManualClock("2030-01-01T12:00:00Z"), new MemoryStorage()];
+    await new Scheduler(new FlowRegistry({ storage, clock: own }), { logger: silentLogger }).start();
+    return new WeakRef(storage);
+  };
+  const left = await leave();
+
+  await expect.poll(() => (collect(), left.deref() === undefined)).toBe(true);
 });
 
 test("one that failed to start is not counted", async () => {
