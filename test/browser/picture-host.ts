@@ -179,6 +179,16 @@ export async function smallHost(): Promise<PictureHost> {
   return { api, now, scheduler, close: () => scheduler.stop() };
 }
 
+/** Nothing has been defined yet. */
+export async function emptyHost(): Promise<PictureHost> {
+  const clock = new ManualClock(now);
+  const registry = new FlowRegistry({ storage: new MemoryStorage(), clock });
+  const scheduler = new Scheduler(registry, { logger: silentLogger });
+  await scheduler.start();
+  const api = createHandler({ scheduler, authorize: everyone, basePath: "/api" });
+  return { api, now, scheduler, close: () => scheduler.stop() };
+}
+
 /** 100,000 flows with a million failures. */
 export async function largeHost(): Promise<PictureHost> {
   const clock: Clock = { ...systemClock, now: () => pageFileTime + 2 * minute };

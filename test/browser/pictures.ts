@@ -1,5 +1,6 @@
 // Takes the pictures of docs/guides/dashboard.md: `npm run pictures`. With a folder, `npm run pictures -- FOLDER`, every
-// screen in light and dark, wide and narrow, to be looked at.
+// screen in light and dark, wide and narrow, to be looked at: of no flows, of few and of 100,000, or of those that are
+// named after the folder.
 import { mkdir, stat } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -8,7 +9,7 @@ import { type Browser, type Page, chromium } from "playwright-core";
 import { createDashboard } from "../../src/dashboard/index.ts";
 import { toNodeListener } from "../../src/http/node.ts";
 import { startBrowser } from "./browser.ts";
-import { type PictureHost, largeHost, smallHost } from "./picture-host.ts";
+import { type PictureHost, emptyHost, largeHost, smallHost } from "./picture-host.ts";
 
 const maxBytes = 100_000;
 
@@ -150,15 +151,15 @@ async function ofAll(browser: Browser, folder: string, name: string, host: Pictu
   }
 }
 
-const [folder] = process.argv.slice(2);
+const [folder, ...named] = process.argv.slice(2);
 const { server, close } = await startBrowser();
 try {
   const browser = await chromium.connect(server.wsEndpoint());
   if (folder === undefined) await ofGuide(browser);
   else {
     await mkdir(folder, { recursive: true });
-    await ofAll(browser, folder, "small", await smallHost());
-    if (process.argv[3] !== "small") await ofAll(browser, folder, "large", await largeHost());
+    for (const [name, host] of Object.entries({ empty: emptyHost, small: smallHost, large: largeHost }))
+      if (named.length === 0 || named.includes(name)) await ofAll(browser, folder, name, await host());
   }
 } finally {
   await close();
