@@ -28,7 +28,7 @@ export function Chart({ bars, summary, inUnits = rounded }: ChartProps) {
   const most = Math.max(1, ...bars.map(amountOf));
   const labels = bars.flatMap(({ key, label }, index) => (label === undefined ? [] : [{ key, label, index }]));
   return (
-    <figure class="chart">
+    <figure class="chart" style={{ maxWidth: bars.length * 40 }}>
       <span class="chart-most">{most > 1 ? inUnits(most) : ""}</span>
       <svg role="img" aria-label={summary} viewBox={`0 0 ${bars.length * 10} ${height}`} preserveAspectRatio="none">
         {bars.map((bar, index) => (

@@ -13,26 +13,16 @@ interface RunTableProps {
   readonly label: string;
   readonly runs: readonly ShownRun[];
   readonly withoutFlow?: boolean;
-  readonly gone?: ReadonlySet<string>;
+  readonly gone?: ReadonlySet<string> | undefined;
 }
 
 /** Runs, each with how it fared. */
 export function RunTable({ label, runs, withoutFlow = false, gone }: RunTableProps) {
-  const shown = withoutFlow ? columns.filter((column) => column !== flowColumn) : columns;
-  return (
-    <Table
-      label={label}
-      columns={shown}
-      rows={runs}
-      idOf={({ _id }) => _id}
-      {...(gone === undefined ? {} : { gone })}
-    />
-  );
+  const columns = withoutFlow ? ofOneFlow : ofMany;
+  return <Table label={label} columns={columns} rows={runs} idOf={({ _id }) => _id} gone={gone} />;
 }
 
-const flowColumn: Column<ShownRun> = { title: say.runsFlow, cell: ({ _flowId }) => <FlowLink _id={_flowId} /> };
-
-const columns: readonly Column<ShownRun>[] = [
+const columnsOf = (withoutFlow: boolean): readonly Column<ShownRun>[] => [
   { title: say.runsStatus, cell: ({ status }) => <RunBadge status={status} /> },
   {
     title: say.runsStarted,
@@ -43,10 +33,11 @@ const columns: readonly Column<ShownRun>[] = [
       </a>
     ),
   },
-  flowColumn,
+  ...(withoutFlow ? [] : [{ title: say.runsFlow, cell: ({ _flowId }: ShownRun) => <FlowLink _id={_flowId} /> }]),
   { title: say.runsTrigger, isMinor: true, cell: ({ trigger }) => say.trigger[trigger] },
   { title: say.runsTook, isNumber: true, isMinor: true, cell: (run) => <Took run={run} /> },
-  { title: say.runsDelivered, isNumber: true, cell: ({ numSuccess }) => exact(numSuccess) },
+  // The name of the flow needs its room.
+  { title: say.runsDelivered, isNumber: true, isMinor: !withoutFlow, cell: ({ numSuccess }) => exact(numSuccess) },
   {
     title: say.runsFailed,
     isNumber: true,
@@ -59,6 +50,9 @@ const columns: readonly Column<ShownRun>[] = [
     cell: ({ numIgnore }) => <span class="muted">{exact(numIgnore)}</span>,
   },
 ];
+
+const ofMany = columnsOf(false);
+const ofOneFlow = columnsOf(true);
 
 /** How long a run took, or has taken so far. */
 export function Took({ run: { startedAt, endedAt } }: { readonly run: ShownRun }) {

@@ -21,7 +21,7 @@ export interface TableProps<T> {
   readonly rows: readonly T[];
   readonly idOf: (row: T) => string;
   /** Rows that are there no more. */
-  readonly gone?: ReadonlySet<string>;
+  readonly gone?: ReadonlySet<string> | undefined;
 }
 
 /** A table that scrolls by itself where there is little room. */

@@ -56,9 +56,11 @@ export function ChoiceBar({ choice, failures, total, start, children }: ChoiceBa
   const open = failures.filter(({ status }) => status === "open");
   return (
     <div class="choice-bar">
-      <button type="button" class="quiet" disabled={open.length === 0} onClick={() => choose(open)}>
-        {say.failuresChoosePage}
-      </button>
+      {open.length > 0 && (
+        <button type="button" class="quiet" onClick={() => choose(open)}>
+          {say.failuresChoosePage}
+        </button>
+      )}
       {chosen.length > 0 && !isAll && total !== undefined && total > chosen.length && (
         <button type="button" class="quiet" onClick={chooseAll}>
           {say.failuresChooseAll(total)}
