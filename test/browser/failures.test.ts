@@ -193,8 +193,55 @@ test("a search in records says how many it has looked at, and back to when", asy
 test("why a record may not have arrived: the flow's last run failed, and where reading for its import goes on", async () => {
   const { scheduler } = await hostWithFlows();
   const page = await visit(await siteOf(scheduler), "find?key=none-such");
-  await page.getByLabel("Choose a flow").selectOption({ label: "Returns" });
+  const flow = page.getByLabel("Flow that should have moved it");
+  await flow.fill("Returns");
+  await page.locator("option[value=Returns]:only-child").waitFor({ state: "attached" });
+  await flow.press("Enter");
 
   await page.getByText("The last run failed, so what came after the checkpoint has not been read.").waitFor();
   await page.getByText("Checkpoint of ledger: from the start").waitFor();
+});
+
+test("failures of one flow and one import are chosen by their names, and the choice is in the address", async () => {
+  const { host, registry, scheduler } = await hostWithFlows();
+  await registry.define("second", { name: "Orders to ledger, again", _exportId: "orders", _importId: "ledger" });
+  await host.run("second");
+  const page = await visit(await siteOf(scheduler), "failures?view=list");
+  const flow = page.getByLabel("Flow", { exact: true });
+
+  // It is a flow's whole name, and the beginning of another one's: typing it chooses none.
+  await flow.pressSequentially("Orders to ledger");
+  await page.locator("datalist option").nth(1).waitFor({ state: "attached" });
+  expect(new URL(page.url()).searchParams.get("flow")).toBeNull();
+  await flow.pressSequentially(", again");
+  await page.locator("datalist option:only-child").waitFor({ state: "attached" });
+  await flow.press("Enter");
+  await page.locator(".chip", { hasText: "Orders to ledger, again" }).waitFor();
+  await page.getByLabel("Import").selectOption("ledger");
+
+  await expect.poll(() => new URL(page.url()).search).toBe("?view=list&flow=second&import=ledger");
+  await expect.poll(() => page.locator("tbody tr").count()).toBe(3);
+  await page.getByLabel("Remove the filter Flow").click();
+  await expect.poll(() => page.locator("tbody tr").count()).toBe(6);
+});
+
+test("runs of a flow are chosen by its name, with its id beside it where two flows share one", async () => {
+  const { host, registry, scheduler } = await hostWithFlows();
+  await registry.define("second", { name: "Orders to ledger", _exportId: "orders", _importId: "ledger" });
+  const run = await host.run("second");
+  const page = await visit(await siteOf(scheduler), "runs");
+  const flow = page.getByLabel("Flow", { exact: true });
+
+  await flow.fill("Orders to ledger");
+  await page.locator('option[value="Orders to ledger · second"]').waitFor({ state: "attached" });
+  // As a browser does when one of the list is picked.
+  await page.evaluate(`{
+    const input = document.querySelector("input[list]");
+    input.value = "Orders to ledger · second";
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  }`);
+
+  await expect.poll(() => page.locator("tbody tr").count()).toBe(1);
+  expect(await page.locator("tbody a").first().getAttribute("href")).toContain(run._id);
+  expect(new URL(page.url()).search).toBe("?flow=second");
 });

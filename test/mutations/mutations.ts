@@ -3016,6 +3016,14 @@ export const mutations: readonly Mutation[] = [
     only: "a bulk action names its number",
   },
   {
+    promise: "words that are typed choose no flow on the dashboard, as they may be the beginning of a longer name",
+    file: "src/dashboard/app/tables/flow-field.tsx",
+    find: "if (!/^(insert(?!Repl)|delete)/.test(inputType)) enter(value);",
+    replace: "enter(value);",
+    tests: ["test/browser/failures.test.ts"],
+    only: "failures of one flow and one import",
+  },
+  {
     promise: "a bulk action of the dashboard says how many failures are of disabled flows",
     file: "src/dashboard/app/api/bulk.ts",
     find: 'disabled: "true", limit: "1000" });',

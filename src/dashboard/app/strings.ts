@@ -58,7 +58,6 @@ export const signInBySite =
 export const signInReload = "Load again";
 
 export const shortcutsTitle = "Keyboard shortcuts";
-export const shortcutsFind = "Find a record";
 export const shortcutsHelp = "Show this list";
 export const shortcutsEscape = "Close a dialog";
 export const shortcutsClose = "Close";
@@ -88,12 +87,9 @@ export const importStatus = {
   skipped: "skipped",
 } as const;
 
-export const overviewTitle = "Overview";
 export const overviewAttention = "Needs attention";
 export const overviewCalm = (flows: number) =>
   `Nothing needs attention: of ${counted(flows, "enabled flow")} none is failing, overdue or paused.`;
-export const overviewNoFlows =
-  "There are no flows yet. The application defines them in code, or creates them through the API.";
 export const overviewFailing = "Failing";
 export const overviewOverdue = "Overdue";
 export const overviewPaused = "Paused";
@@ -115,7 +111,6 @@ export const overviewPausedSince = (name: string) => `${name} paused since`;
 export const overviewResumes = "resumes";
 export const overviewByPerson = "until someone resumes it";
 export const overviewMore = (count: number) => `${exact(count)} more`;
-export const overviewRecords = "Records";
 export const overviewByHour = "48 hours";
 export const overviewByDay = "30 days";
 export const overviewDelivered = "delivered";
@@ -132,7 +127,6 @@ export const overviewCauses = "Open failures by cause";
 export const overviewNoCauses =
   "There are no open failures. Records that an import does not take appear here, grouped by what was wrong.";
 
-export const flowsTitle = "Flows";
 export const flowsName = "Name";
 export const flowsSearch = "Part of a name";
 export const flowsPath = "From → to";
@@ -160,7 +154,6 @@ export const flowsNextPage = "Next page";
 export const flowsFirstPage = "First page";
 
 export const flowEnabled = "enabled";
-export const flowDisabled = "disabled";
 export const flowNextRun = "next";
 export const flowOnDemand = "Runs on demand only";
 export const flowRun = "Run now";
@@ -182,7 +175,6 @@ export const flowCloneConfirm = "Clone the flow";
 export const flowCloned = "The copy was created:";
 export const flowQueued = "A run was queued:";
 export const flowDiagram = "What the flow links";
-export const flowRuns = "Runs";
 export const flowNoRuns = "This flow has not run yet.";
 export const flowRunBar = (status: string, took: string) => `${status}, ${took}`;
 export const flowRunsSummary = (runs: number, failed: number) =>
@@ -215,14 +207,12 @@ export const flowInbox = "Inbox";
 export const flowInboxEmpty =
   "Nothing waits. Records that arrive in real time wait here until every import has settled them.";
 export const flowInboxPage = "Arrived";
-export const flowInboxRecords = "Records";
 export const flowInboxFor = "Waits for";
 export const flowDrop = "Drop…";
 export const flowDropTitle = (records: number) => `Drop ${counted(records, "record")}?`;
 export const flowDropWhy = "They are not delivered any more. This cannot be undone.";
 export const flowDropConfirm = (records: number) => `Drop ${exact(records)}`;
 export const flowDropped = (records: number) => `${counted(records, "record")} dropped.`;
-export const flowSchedule = "Schedule";
 export const flowDue = "Due next";
 export const flowInZone = (time: string, zone: string) => `(${time} in ${zone})`;
 export const flowNoSchedule = "This flow has no schedule: it runs on demand, or as records arrive.";
@@ -239,7 +229,6 @@ export const flowReset = "Discard my changes";
 export const flowNotJson = (why: string) => `This is not JSON: ${why}`;
 export const flowGone = "This flow does not exist, or not any more.";
 
-export const runsTitle = "Runs";
 export const runsFlow = "Flow";
 export const runsStatus = "Status";
 export const runsTrigger = "Trigger";
@@ -257,9 +246,7 @@ export const runTitle = "Run";
 export const runOf = "of";
 export const runDue = "Due";
 export const runQueued = "Queued";
-export const runStarted = "Started";
 export const runEnded = "Ended";
-export const runTook = "Took";
 export const runPages = "Pages";
 export const runPagesOf = (done: number, read: number) => `${exact(done)} committed, ${exact(read)} read`;
 export const runSample = "Sample";
@@ -271,7 +258,6 @@ export const runCoalescedWhy = (count: number) =>
   `${counted(count, "more due time", "more due times")} found this run waiting`;
 export const runWaitsUntil = "Waits until";
 export const runImports = "Records";
-export const runImport = "Import";
 export const runRead = "Read";
 export const runOutcome = "Outcome";
 export const runTotal = "Total";
@@ -315,18 +301,14 @@ export const faults = {
   unknown: "It is not known whether the record was applied: the attempt ended without a result.",
 } as const;
 
-export const failuresTitle = "Failures";
 export const failuresByCause = "By cause";
 export const failuresOneByOne = "One by one";
 export const failuresGrouping = "Grouping";
 export const failuresCause = "Cause";
-export const failuresFlow = "Flow";
 export const failuresImport = "Import";
 export const failuresFault = "Fault";
-export const failuresStatus = "Status";
 export const failuresKey = "Key";
 export const failuresOpen = "Open";
-export const failuresFlows = "Flows";
 export const failuresFirst = "First";
 export const failuresLast = "Last";
 export const failuresMessage = "Message";
@@ -342,7 +324,7 @@ export const failuresPeriods = {
   week: "in the last 7 days",
 } as const;
 export const failuresKeyLabel = "Key of a record";
-export const failuresTextLabel = "Text in records and messages";
+export const failuresTextLabel = "Text in record or message";
 export const failuresFilter = "Filter";
 export const failuresRemoveFilter = (name: string) => `Remove the filter ${name}`;
 export const failuresCounting =
@@ -362,7 +344,6 @@ export const failuresResolveTitle = (count: number) => `Resolve ${counted(count,
 export const failuresRetryConfirm = (count: number) => `Retry ${exact(count)}`;
 export const failuresResolveConfirm = (count: number) => `Resolve ${exact(count)}`;
 export const failuresNoneLeft = "No failure matches any more.";
-export const failuresFilterIs = "Filter";
 export const failuresThrough = "stored up to";
 export const failuresFlowsGet = (flows: number) =>
   flows === 1 ? "One flow gets a retry run." : `${exact(flows)} flows get a retry run each.`;
@@ -380,9 +361,6 @@ export const failuresRefused = (flows: number) => `${counted(flows, "flow")} lef
 export const failuresResolved = (count: number) => `${exact(count)} resolved`;
 
 export const failureTitle = "Failure";
-export const failureKey = "Key";
-export const failureRun = "Run";
-export const failureAttempts = "Attempts";
 export const failureOccurrences = "Times failed";
 export const failureFirstFailed = "First failed";
 export const failureLastFailed = "Last failed";
@@ -395,10 +373,8 @@ export const failureResolvedBy = {
 } as const;
 export const failureEditedAt = "Edited";
 export const failureVersion = "Version";
-export const failureRecord = "Record";
 export const failureNoRecord = "The record could not be kept: it cannot be edited or retried. The message says why.";
 export const failureRetry = "Retry";
-export const failureResolve = "Resolve…";
 export const failureResolveTitle = "Resolve this failure?";
 export const failureResolveConfirm = "Resolve 1";
 export const failureResolved = "1 resolved";
@@ -416,9 +392,7 @@ export const failureReload = "Load it again";
 export const failureOriginal = "As it first failed";
 export const failureGone = "This failure is there no more: its record was delivered, or it was removed with its flow.";
 
-export const findTitle = "Find a record";
 export const findLabel = "Key of the record, such as an order number";
-export const findSubmit = "Find";
 export const findIntro =
   "Type the key of a record, such as the number of an order. Deliveries are not kept by record, failures are.";
 export const findExact = (count: string, key: string) => `${count} with the key “${key}”`;
@@ -433,7 +407,6 @@ export const findBackTo = "back to";
 export const findNothingIn = "No record or message contains it.";
 export const findWhy = "Why else it may not have arrived";
 export const findWhyFlow = "Flow that should have moved it";
-export const findChooseFlow = "Choose a flow";
 export const findDisabled = "The flow is disabled: nothing is read and nothing is taken in.";
 export const findInInbox = "It waits in the inbox, and is delivered by the next run.";
 export const findInboxSome = (pages: number) => `It is not in the first ${counted(pages, "page")} of the inbox.`;

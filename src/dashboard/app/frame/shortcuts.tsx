@@ -27,7 +27,7 @@ export function Shortcuts() {
     <dialog ref={dialog} aria-labelledby={heading}>
       <h2 id={heading}>{say.shortcutsTitle}</h2>
       <dl class="facts">
-        <Key name="/" does={say.shortcutsFind} />
+        <Key name="/" does={say.navFindHint} />
         <Key name="?" does={say.shortcutsHelp} />
         <Key name="Esc" does={say.shortcutsEscape} />
       </dl>

@@ -60,7 +60,7 @@ export function BulkDialog({ question, close, done }: BulkDialogProps) {
     >
       {"filter" in what && (
         <p>
-          <strong>{say.failuresFilterIs}</strong> {what.words}
+          <strong>{say.failuresFilter}</strong> {what.words}
           {newest !== undefined && (
             <>
               , {say.failuresThrough} <Time at={newest.createdAt} show="absolute" seconds />

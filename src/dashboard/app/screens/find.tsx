@@ -18,7 +18,7 @@ export function FindScreen() {
   const key = address.value.query.get("key") ?? "";
   return (
     <>
-      <Title name={say.findTitle} />
+      <Title name={say.navFindHint} />
       <KeyForm given={key} />
       {key === "" ? <p class="empty">{say.findIntro}</p> : <Found key={key} wanted={key} />}
     </>
@@ -47,7 +47,7 @@ function KeyForm({ given }: { readonly given: string }) {
         />
       </label>
       <button type="submit" class="main">
-        {say.findSubmit}
+        {say.navFind}
       </button>
     </form>
   );

@@ -36,7 +36,7 @@ export function FlowsScreen() {
     rows.length > 0 ? undefined : isFiltered ? say.flowsEmptyFiltered : say.flowsEmpty;
   return (
     <>
-      <Title name={say.flowsTitle} />
+      <Title name={say.navFlows} />
       <FlowFilters isWatched={isWatched} integration={query.integration ?? ""} />
       <Part of={resource} empty={empty}>
         {(rows) => {
@@ -44,7 +44,7 @@ export function FlowsScreen() {
           return (
             <>
               <Table
-                label={say.flowsTitle}
+                label={say.navFlows}
                 columns={isWatched ? columns : columns.slice(0, -2)}
                 rows={rows}
                 idOf={({ _id }) => _id}

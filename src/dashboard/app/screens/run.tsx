@@ -91,9 +91,9 @@ function factsOf(run: ShownRun): readonly Fact[] {
     [say.runDue, at(dueAt)],
     [say.runQueued, at(queuedAt)],
     [say.runWaitsUntil, run.status === "queued" && at(notBefore)],
-    [say.runStarted, at(startedAt)],
+    [say.runsStarted, at(startedAt)],
     [say.runEnded, at(endedAt)],
-    [say.runTook, startedAt !== undefined && <Took run={run} />],
+    [say.runsTook, startedAt !== undefined && <Took run={run} />],
     [say.runPages, say.runPagesOf(run.numPagesProcessed, run.numPagesGenerated)],
     [say.runCoalesced, coalesced > 0 && say.runCoalescedWhy(coalesced)],
     [say.runSample, limit !== undefined && say.runSampleOf(limit)],
@@ -132,7 +132,7 @@ function importRows({ imports, numSuccess, numError, numIgnore }: ShownRun): rea
 const tones = { completed: "good", failed: "bad", paused: "warn", behind: "warn", skipped: "calm" } as const;
 
 const importColumns: readonly Column<ImportRow>[] = [
-  { title: say.runImport, isName: true, cell: ({ name, isTotal }) => (isTotal ? <strong>{name}</strong> : name) },
+  { title: say.failuresImport, isName: true, cell: ({ name, isTotal }) => (isTotal ? <strong>{name}</strong> : name) },
   {
     title: say.runRead,
     isNumber: true,

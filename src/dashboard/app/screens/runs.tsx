@@ -1,10 +1,10 @@
 import { apiPath } from "../api/client.ts";
 import type { ShownRun } from "../api/documents.ts";
 import type { LiveEvent } from "../api/live.ts";
-import { flowName } from "../api/names.ts";
 import { useList } from "../api/resource.ts";
 import { address } from "../browser/address.ts";
-import { Chip, ChoiceFilter, Filters } from "../tables/filters.tsx";
+import { ChoiceFilter, Filters } from "../tables/filters.tsx";
+import { FlowFilter } from "../tables/flow-field.tsx";
 import { Fresh } from "../tables/fresh.tsx";
 import { Pager } from "../tables/pager.tsx";
 import { RunTable } from "../tables/run-table.tsx";
@@ -24,19 +24,17 @@ export function RunsScreen() {
     rows.length > 0 ? undefined : isFiltered ? say.runsEmptyFiltered : say.runsEmpty;
   return (
     <>
-      <Title name={say.runsTitle} />
+      <Title name={say.navRuns} />
       <Filters label={say.failuresFilter}>
         <ChoiceFilter name="status" label={say.runsStatus} options={{ "": say.any, ...say.runStatus }} />
         <ChoiceFilter name="trigger" label={say.runsTrigger} options={{ "": say.any, ...say.trigger }} />
-        <Chip name="flow" label={say.runsFlow}>
-          {flow === undefined ? "" : flowName(flow).value}
-        </Chip>
+        <FlowFilter />
         {after === undefined && <Fresh count={fresh.value} words={say.runsFresh} show={showAll} />}
       </Filters>
       <Part of={resource} empty={empty}>
         {(rows) => (
           <>
-            <RunTable label={say.runsTitle} runs={rows} gone={gone.value} />
+            <RunTable label={say.navRuns} runs={rows} gone={gone.value} />
             <Pager next={resource.next.value} />
           </>
         )}

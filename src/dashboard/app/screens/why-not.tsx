@@ -1,8 +1,8 @@
 import { apiPath } from "../api/client.ts";
 import type { Delivery, InboxPage, ListedFlow, ShownRun } from "../api/documents.ts";
-import { has } from "../api/permissions.ts";
 import { useResource } from "../api/resource.ts";
 import { href } from "../browser/address.ts";
+import { FlowField } from "../tables/flow-field.tsx";
 import { Part } from "../frame/states.tsx";
 import { Time } from "../parts/time.tsx";
 import { Section } from "../frame/title.tsx";
@@ -11,62 +11,12 @@ import { type ComponentChildren, useState } from "../view.ts";
 
 /** For a record that no failure is of: what else it can be, of one flow. */
 export function WhyNot({ wanted }: { readonly wanted: string }) {
-  const [words, setWords] = useState("");
   const [flow, choose] = useState<ListedFlow | undefined>(undefined);
-  const flows = useResource<readonly ListedFlow[]>(
-    apiPath(["flows"], {
-      ...(has("overview.read") ? { q: words } : {}),
-      limit: "20",
-      include: "_id,name,disabled,nextRunAt",
-    }),
-  );
   return (
     <Section title={say.findWhy}>
-      <div class="filters">
-        <label class="field">
-          <span>{say.findWhyFlow}</span>
-          <input
-            type="search"
-            value={words}
-            placeholder={say.flowsSearch}
-            onInput={({ currentTarget }) => setWords(currentTarget.value)}
-          />
-        </label>
-        <Part of={flows}>
-          {(rows) => (
-            <FlowChoice
-              flows={rows}
-              chosen={flow?._id ?? ""}
-              choose={(_flowId) => choose(rows.find(({ _id }) => _id === _flowId))}
-            />
-          )}
-        </Part>
-      </div>
+      <FlowField label={say.findWhyFlow} choose={choose} />
       {flow !== undefined && <Reasons key={flow._id} flow={flow} wanted={wanted} />}
     </Section>
-  );
-}
-
-interface FlowChoiceProps {
-  readonly flows: readonly ListedFlow[];
-  /** The id of one of them, or empty. */
-  readonly chosen: string;
-  readonly choose: (_flowId: string) => void;
-}
-
-function FlowChoice({ flows, chosen, choose }: FlowChoiceProps) {
-  return (
-    <label class="field">
-      <span>{say.findChooseFlow}</span>
-      <select value={chosen} onChange={({ currentTarget }) => choose(currentTarget.value)}>
-        <option value="">–</option>
-        {flows.map(({ _id, name }) => (
-          <option key={_id} value={_id}>
-            {name}
-          </option>
-        ))}
-      </select>
-    </label>
   );
 }
 

@@ -65,7 +65,7 @@ function columnsOf(
     },
     ...(isOfFlow
       ? [{ title: say.failuresImport, cell: ({ _importId = "" }: Cause) => _importId }]
-      : [{ title: say.failuresFlows, isNumber: true, isMinor: true, cell: ({ flows = 0 }: Cause) => exact(flows) }]),
+      : [{ title: say.navFlows, isNumber: true, isMinor: true, cell: ({ flows = 0 }: Cause) => exact(flows) }]),
     { title: say.failuresFirst, isMinor: true, cell: ({ firstAt }) => <Time at={firstAt} show="relative" /> },
     { title: say.failuresLast, isMinor: true, cell: ({ lastAt }) => <Time at={lastAt} show="relative" /> },
     { title: say.failuresOpen, isNumber: true, cell: ({ open }) => exact(open) },

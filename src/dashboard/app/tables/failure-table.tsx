@@ -9,9 +9,9 @@ import { Time } from "../parts/time.tsx";
 
 interface FailureTableProps {
   readonly failures: readonly Failure[];
-  readonly gone?: ReadonlySet<string>;
+  readonly gone?: ReadonlySet<string> | undefined;
   /** Which are chosen, and how to choose; without it none can be. */
-  readonly choice?: FailureChoice;
+  readonly choice?: FailureChoice | undefined;
 }
 
 /** Which failures are chosen. */
@@ -25,15 +25,7 @@ export interface FailureChoice {
 /** Failures, each with what was wrong. */
 export function FailureTable({ failures, gone, choice }: FailureTableProps) {
   const shown = choice === undefined ? columns : [choiceColumn(choice), ...columns];
-  return (
-    <Table
-      label={say.failuresTitle}
-      columns={shown}
-      rows={failures}
-      idOf={({ _id }) => _id}
-      {...(gone === undefined ? {} : { gone })}
-    />
-  );
+  return <Table label={say.navFailures} columns={shown} rows={failures} idOf={({ _id }) => _id} gone={gone} />;
 }
 
 function choiceColumn({ has, toggle, isAll }: FailureChoice): Column<Failure> {
@@ -68,7 +60,7 @@ const columns: readonly Column<Failure>[] = [
     ),
   },
   {
-    title: say.failuresFlow,
+    title: say.runsFlow,
     isMinor: true,
     cell: ({ _flowId, _importId }) => (
       <>

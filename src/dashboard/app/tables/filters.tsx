@@ -46,6 +46,26 @@ export function WordsFilter({ name, label }: { readonly name: string; readonly l
     if (value.trim() !== given) navigate(hrefWith({ [name]: value.trim() }));
   };
   return (
+    <EnteredField label={label} enter={enter}>
+      <input
+        type="search"
+        value={value}
+        onInput={({ currentTarget }) => setValue(currentTarget.value)}
+        onBlur={enter}
+      />
+    </EnteredField>
+  );
+}
+
+interface EnteredFieldProps {
+  readonly label: string;
+  readonly enter: () => void;
+  readonly children: ComponentChildren;
+}
+
+/** An input whose words count once they are entered. */
+export function EnteredField({ label, enter, children }: EnteredFieldProps) {
+  return (
     <form
       class="field"
       onSubmit={(event) => {
@@ -55,12 +75,7 @@ export function WordsFilter({ name, label }: { readonly name: string; readonly l
     >
       <label>
         <span>{label}</span>
-        <input
-          type="search"
-          value={value}
-          onInput={({ currentTarget }) => setValue(currentTarget.value)}
-          onBlur={enter}
-        />
+        {children}
       </label>
     </form>
   );

@@ -84,7 +84,7 @@ function Actions({ failure, resource }: ShownFailure) {
       )}
       {can("failures.resolve") && (
         <button type="button" onClick={() => setAsking(true)}>
-          {say.failureResolve}
+          {say.failuresResolve}
         </button>
       )}
       {isAsking && (
@@ -127,7 +127,7 @@ function Body({ failure, resource }: ShownFailure) {
         <p>{say.faults[failure.fault]}</p>
       </div>
       <Facts facts={factsOf(failure)} />
-      <Section title={say.failureRecord}>
+      <Section title={say.record}>
         {failure.unstorable === true ? (
           <p class="empty">{say.failureNoRecord}</p>
         ) : (
@@ -163,10 +163,10 @@ function factsOf(failure: Failure): readonly Fact[] {
   } = failure;
   const at = (time: string | undefined) => time !== undefined && <Time at={time} />;
   return [
-    [say.failureKey, <code key="key">{key}</code>],
+    [say.failuresKey, <code key="key">{key}</code>],
     [say.failureVersion, version !== undefined && String(version)],
-    [say.failureRun, _runId !== "" && <a href={href(["runs", _runId])}>{_runId}</a>],
-    [say.failureAttempts, exact(attempts)],
+    [say.runTitle, _runId !== "" && <a href={href(["runs", _runId])}>{_runId}</a>],
+    [say.failuresAttempts, exact(attempts)],
     [say.failureOccurrences, exact(occurrences)],
     [say.failureFirstFailed, at(createdAt)],
     [say.failureLastFailed, at(lastFailedAt)],

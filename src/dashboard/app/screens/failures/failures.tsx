@@ -1,11 +1,12 @@
 import { apiPath } from "../../api/client.ts";
 import type { Cause } from "../../api/documents.ts";
 import type { LiveEvent } from "../../api/live.ts";
-import { flowName } from "../../api/names.ts";
+import { can } from "../../api/permissions.ts";
 import { type Resource, useResource } from "../../api/resource.ts";
-import { address, hrefWith } from "../../browser/address.ts";
+import { address, href, hrefWith } from "../../browser/address.ts";
 import { Causes } from "../../tables/causes.tsx";
 import { Chip, ChoiceFilter, Filters, WordsFilter } from "../../tables/filters.tsx";
+import { FlowFilter } from "../../tables/flow-field.tsx";
 import { Part } from "../../frame/states.tsx";
 import { Title } from "../../frame/title.tsx";
 import * as say from "../../strings.ts";
@@ -28,7 +29,7 @@ export function FailuresScreen() {
   const byCause = isByCause(filter) && causes.error.value?.status !== 404;
   return (
     <>
-      <Title name={say.failuresTitle} />
+      <Title name={say.navFailures} />
       <FilterBar filter={filter} causes={causes} byCause={byCause} />
       {byCause && <ByCause filter={filter} causes={causes} />}
       {!byCause &&
@@ -47,11 +48,11 @@ interface FilteredProps {
 }
 
 function FilterBar({ filter, causes, byCause }: FilteredProps & { readonly byCause: boolean }) {
-  const { cause, flow, import: importId, run } = filter;
+  const { cause, run } = filter;
   const pattern = causes.value.value?.find((row) => row.cause === cause)?.pattern;
   return (
     <>
-      <Grouping byCause={byCause} />
+      <Grouping filter={filter} byCause={byCause} />
       <Filters label={say.failuresFilter}>
         <ChoiceFilter
           name="fault"
@@ -60,7 +61,7 @@ function FilterBar({ filter, causes, byCause }: FilteredProps & { readonly byCau
         />
         <ChoiceFilter
           name="status"
-          label={say.failuresStatus}
+          label={say.runsStatus}
           options={{ "": say.failuresOpenOnes, resolved: say.failuresResolvedOnes }}
         />
         {filter.text === undefined && (
@@ -68,16 +69,12 @@ function FilterBar({ filter, causes, byCause }: FilteredProps & { readonly byCau
         )}
         <WordsFilter name="key" label={say.failuresKeyLabel} />
         <WordsFilter name="text" label={say.failuresTextLabel} />
+        <FlowFilter />
+        <ImportFilter chosen={filter.import ?? []} />
         <Chip name="cause" label={say.failuresCause}>
           {pattern ?? cause ?? ""}
         </Chip>
-        <Chip name="flow" label={say.failuresFlow}>
-          {flow === undefined ? "" : flowName(flow).value}
-        </Chip>
-        <Chip name="import" label={say.failuresImport}>
-          {importId ?? ""}
-        </Chip>
-        <Chip name="run" label={say.failureRun}>
+        <Chip name="run" label={say.runTitle}>
           {run ?? ""}
         </Chip>
       </Filters>
@@ -85,22 +82,27 @@ function FilterBar({ filter, causes, byCause }: FilteredProps & { readonly byCau
   );
 }
 
+/** One of the imports that are known here, and the one that is chosen: it may be of flows that another process runs. */
+function ImportFilter({ chosen }: { readonly chosen: string | readonly [] }) {
+  const imports = useResource<readonly { readonly _id: string }[]>(
+    can("imports.list") ? apiPath(["imports"], { limit: "1000", include: "_id" }) : undefined,
+  );
+  const ids = [chosen, imports.value.value?.map(({ _id }) => _id) ?? []].flat();
+  if (ids.length === 0) return null;
+  const options = { "": say.any, ...Object.fromEntries(ids.map((_id) => [_id, _id])) };
+  return <ChoiceFilter name="import" label={say.failuresImport} options={options} />;
+}
+
+interface GroupingProps {
+  readonly filter: FailureFilter;
+  readonly byCause: boolean;
+}
+
 /** By cause or one by one; grouping them gives up the filters that only single ones have. */
-function Grouping({ byCause }: { readonly byCause: boolean }) {
+function Grouping({ filter: { flow, import: importId, fault }, byCause }: GroupingProps) {
   return (
     <span class="switch" role="group" aria-label={say.failuresGrouping}>
-      <a
-        href={hrefWith({
-          view: undefined,
-          cause: undefined,
-          key: undefined,
-          text: undefined,
-          run: undefined,
-          since: undefined,
-          status: undefined,
-        })}
-        aria-current={byCause ? "true" : undefined}
-      >
+      <a href={href(["failures"], { flow, import: importId, fault })} aria-current={byCause ? "true" : undefined}>
         {say.failuresByCause}
       </a>
       <a href={hrefWith({ view: "list" })} aria-current={byCause ? undefined : "true"}>

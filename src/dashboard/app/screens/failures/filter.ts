@@ -72,7 +72,7 @@ export function filterInWords(
   const pattern = causes.find((row) => row.cause === cause)?.pattern ?? cause;
   const parts = [
     cause === undefined ? undefined : `${say.failuresCause} “${pattern ?? ""}”`,
-    flow === undefined ? undefined : `${say.failuresFlow} ${nameOf(flow)}`,
+    flow === undefined ? undefined : `${say.runsFlow} ${nameOf(flow)}`,
     importId === undefined ? undefined : `${say.failuresImport} ${importId}`,
     fault === undefined ? undefined : `${say.failuresFault} ${fault}`,
     say.failuresOpenOnes,

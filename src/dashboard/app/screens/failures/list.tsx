@@ -46,7 +46,7 @@ export function FailureList({ filter, causes }: FailureListProps) {
       <Part of={resource} empty={(rows) => (inPeriod(rows).length === 0 ? emptyWords(filter) : undefined)}>
         {(rows) => (
           <>
-            <FailureTable failures={inPeriod(rows)} gone={gone.value} {...(canChoose ? { choice } : {})} />
+            <FailureTable failures={inPeriod(rows)} gone={gone.value} choice={canChoose ? choice : undefined} />
             <Pager next={inPeriod(rows).length < rows.length ? undefined : resource.next.value} />
           </>
         )}

@@ -52,7 +52,7 @@ export function Checkpoints({ _id, deliveries, runs }: CheckpointsProps) {
 
 function columnsOf(isRunning: boolean, ask: (delivery: Delivery) => void): readonly Column<Delivery>[] {
   return [
-    { title: say.runImport, isName: true, cell: ({ _importId }) => _importId },
+    { title: say.failuresImport, isName: true, cell: ({ _importId }) => _importId },
     {
       title: say.flowCheckpoint,
       cell: ({ checkpoint }) =>

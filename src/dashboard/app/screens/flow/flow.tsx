@@ -66,7 +66,7 @@ function Facts({ flow: { disabled, schedule, timezone, nextRunAt } }: { readonly
   return (
     <p class="subtitle">
       {disabled ? (
-        <Badge tone="calm">{say.flowDisabled}</Badge>
+        <Badge tone="calm">{say.flowsDisabled}</Badge>
       ) : (
         <Badge tone="good" icon="ok">
           {say.flowEnabled}

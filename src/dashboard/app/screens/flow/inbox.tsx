@@ -51,7 +51,7 @@ export function Inbox({ _id, changes }: InboxProps) {
 function columnsOf(ask: (page: InboxPage) => void): readonly Column<InboxPage>[] {
   return [
     { title: say.flowInboxPage, isName: true, cell: ({ arrivedAt }) => <Time at={arrivedAt} /> },
-    { title: say.flowInboxRecords, isNumber: true, cell: ({ keys }) => exact(keys.length) },
+    { title: say.runImports, isNumber: true, cell: ({ keys }) => exact(keys.length) },
     {
       title: say.failuresKey,
       isMinor: true,

@@ -19,12 +19,12 @@ const inTable = 8;
 /** How long a flow's newest runs took and how they ended. */
 export function FlowRuns({ _flowId, runs }: FlowRunsProps) {
   return (
-    <Section title={say.flowRuns} aside={<a href={href(["runs"], { flow: _flowId })}>{say.all}</a>}>
+    <Section title={say.navRuns} aside={<a href={href(["runs"], { flow: _flowId })}>{say.all}</a>}>
       <Part of={runs} empty={(rows) => (rows.length === 0 ? say.flowNoRuns : undefined)}>
         {(rows) => (
           <>
             <Durations runs={rows} />
-            <RunTable label={say.flowRuns} runs={rows.slice(0, inTable)} withoutFlow />
+            <RunTable label={say.navRuns} runs={rows.slice(0, inTable)} withoutFlow />
           </>
         )}
       </Part>

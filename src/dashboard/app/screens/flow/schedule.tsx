@@ -23,7 +23,7 @@ export function Schedule({ flow }: { readonly flow: Flow }) {
   const { preview, error } = usePreview(flow, asked);
   if (!can("schedules.preview")) return null;
   return (
-    <Section title={say.flowSchedule}>
+    <Section title={say.flowsSchedule}>
       {schedule === "" && <p class="empty">{say.flowNoSchedule}</p>}
       <form
         class="inline"

@@ -14,7 +14,7 @@ import { Part } from "../../frame/states.tsx";
 import { Time } from "../../parts/time.tsx";
 import { Section } from "../../frame/title.tsx";
 import * as say from "../../strings.ts";
-import { type ComponentChildren } from "../../view.ts";
+import { type ComponentChildren, type JSX } from "../../view.ts";
 
 const shown = 5;
 const fields = "_id,name,schedule,activity";
@@ -30,44 +30,32 @@ interface AttentionProps {
 /** Flows that somebody may have to look at, the worst first. */
 export function Attention({ overview, changes }: AttentionProps) {
   const value = overview.value.value;
-  const listOf = (state: string, count: number | undefined) =>
-    count === undefined || count === 0
-      ? undefined
-      : apiPath(["flows"], { state, include: fields, limit: String(shown) });
-  const failing = useResource<readonly ListedFlow[]>(listOf("failing", value?.failing), changes);
-  const paused = useResource<readonly ListedFlow[]>(listOf("paused", value?.paused), changes);
-  const overdue = useResource<readonly ListedFlow[]>(listOf("overdue", value?.overdue), changes);
   if (value === undefined) return null;
-  const { flows } = value;
-  const isCalm = value.failing + value.paused + value.overdue === 0;
+  const { flows, failing, paused, overdue } = value;
   return (
     <Section title={say.overviewAttention}>
-      {isCalm && (
-        <p class="empty">
-          {flows.enabled + flows.disabled === 0 ? say.overviewNoFlows : say.overviewCalm(flows.enabled)}
-        </p>
+      {failing + paused + overdue === 0 && (
+        <p class="empty">{flows.enabled + flows.disabled === 0 ? say.flowsEmpty : say.overviewCalm(flows.enabled)}</p>
       )}
-      {value.failing > 0 && (
-        <Group state="failing" total={value.failing} flows={failing} row={(flow) => <FailingFlow flow={flow} />} />
-      )}
-      {value.paused > 0 && (
-        <Group state="paused" total={value.paused} flows={paused} row={(flow) => <PausedFlow flow={flow} />} />
-      )}
-      {value.overdue > 0 && (
-        <Group state="overdue" total={value.overdue} flows={overdue} row={(flow) => <OverdueFlow flow={flow} />} />
-      )}
+      <Group state="failing" total={failing} changes={changes} row={FailingFlow} />
+      <Group state="paused" total={paused} changes={changes} row={PausedFlow} />
+      <Group state="overdue" total={overdue} changes={changes} row={OverdueFlow} />
     </Section>
   );
 }
 
-interface GroupProps {
+interface GroupProps extends Pick<AttentionProps, "changes"> {
   readonly state: "failing" | "paused" | "overdue";
   readonly total: number;
-  readonly flows: Resource<readonly ListedFlow[]>;
-  readonly row: (flow: ListedFlow) => ComponentChildren;
+  readonly row: (props: { readonly flow: ListedFlow }) => JSX.Element;
 }
 
-function Group({ state, total, flows, row }: GroupProps) {
+function Group({ state, total, changes, row: RowOf }: GroupProps) {
+  const flows = useResource<readonly ListedFlow[]>(
+    total === 0 ? undefined : apiPath(["flows"], { state, include: fields, limit: String(shown) }),
+    changes,
+  );
+  if (total === 0) return null;
   return (
     <Part of={flows}>
       {(rows) => {
@@ -80,7 +68,9 @@ function Group({ state, total, flows, row }: GroupProps) {
         return (
           <ul class="rows attention">
             {rows.map((flow) => (
-              <li key={flow._id}>{row(flow)}</li>
+              <li key={flow._id}>
+                <RowOf flow={flow} />
+              </li>
             ))}
             {total > shownOnes && (
               <li>

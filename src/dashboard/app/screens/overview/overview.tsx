@@ -26,7 +26,7 @@ export function OverviewScreen() {
   const overview = useResource<Overview>(has("overview.read") ? "/overview" : undefined, changes);
   return (
     <>
-      <Title name={say.overviewTitle} />
+      <Title name={say.navOverview} />
       {has("overview.read") && <Part of={overview}>{(value) => <Tiles overview={value} />}</Part>}
       <Attention overview={overview} changes={changes} />
       {has("statistics.read") && <Records />}

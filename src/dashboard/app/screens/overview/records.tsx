@@ -26,7 +26,7 @@ export function Records() {
   const statistics = useResource<readonly StatisticsBucket[]>(apiPath(["statistics"], { from, until, step }));
   const words = step === "hour" ? say.overviewByHour : say.overviewByDay;
   return (
-    <Section title={say.overviewRecords} aside={<Steps step={step} />}>
+    <Section title={say.runImports} aside={<Steps step={step} />}>
       <Part of={statistics}>
         {(buckets) => <Buckets buckets={filled(buckets, Date.parse(from), steps[step])} step={step} words={words} />}
       </Part>
@@ -101,7 +101,7 @@ function Buckets({ buckets, step, words }: BucketsProps) {
 /** What the chart shows, newest first, without the times at which nothing happened. */
 function BucketTable({ buckets }: { readonly buckets: readonly StatisticsBucket[] }) {
   const rows = buckets.filter(({ numSuccess, numError, numIgnore }) => numSuccess + numError + numIgnore > 0);
-  return <Table label={say.overviewRecords} rows={rows.reverse()} idOf={({ from }) => from} columns={columns} />;
+  return <Table label={say.runImports} rows={rows.reverse()} idOf={({ from }) => from} columns={columns} />;
 }
 
 const columns: readonly Column<StatisticsBucket>[] = [
