@@ -67,6 +67,20 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/scheduler/requests.test.ts"],
   },
   {
+    promise: "what find has not awaited is no record that was found [4.2]",
+    file: "src/run/destination/write-batch.ts",
+    find: "if (copy.length === size && promised < 0)",
+    replace: "if (copy.length === size)",
+    tests: ["test/run/unawaited.test.ts"],
+  },
+  {
+    promise: "a promise that nobody awaits ends no process when it is rejected [4.2]",
+    file: "src/model/host/unawaited.ts",
+    find: "if (isUnawaited(value)) void",
+    replace: "if (value === undefined && isUnawaited(value)) void",
+    tests: ["test/run/unawaited.test.ts"],
+  },
+  {
     promise: "options that are no object are refused in words",
     file: "src/model/validate.ts",
     find: 'if (typeof given !== "object" || given === null) throw',

@@ -3,6 +3,7 @@ import { type Json, copyJson, formatValue } from "../record/json.ts";
 import { messageOf } from "../message.ts";
 import { didYouMean } from "../suggest.ts";
 import { isKey, keyForm } from "../validate.ts";
+import { disown, isUnawaited } from "./unawaited.ts";
 
 /** A batch of records that moves together, and where the export resumes once it is settled. */
 export interface Page<T, C = Json> {
@@ -57,8 +58,10 @@ export function readPage(value: unknown, freeze: boolean, shared = false): ReadP
     if (!fields.includes(name))
       throw new RangeError(`a page has no field ${formatValue(name)}${didYouMean(name, fields)}`);
   const { records, checkpoint, total, unreadable } = value as Partial<Page<unknown>>;
-  if (!Array.isArray(records))
+  if (!Array.isArray(records)) {
+    disown(records);
     throw new RangeError(`expected page.records to be an array, found ${formatValue(records)}`);
+  }
   if (total !== undefined && typeof total !== "number")
     throw new RangeError(`expected page.total to be a number, found ${formatValue(total)}`);
   const page: { -readonly [Field in keyof ReadPage]: ReadPage[Field] } = freezeRecords(bounded(records), {
@@ -72,6 +75,10 @@ export function readPage(value: unknown, freeze: boolean, shared = false): ReadP
 }
 
 function bounded(records: readonly unknown[]): readonly unknown[] {
+  if (isUnawaited(records[0])) {
+    disown(records);
+    throw new RangeError("expected records, found promises of them: await them all before the page is yielded");
+  }
   if (records.length <= mostRecords) return records;
   throw new RangeError(`expected at most ${mostRecords} records in a page, found an array of ${records.length}`);
 }

@@ -5,6 +5,7 @@ import { type Fault, faults } from "../../model/failure.ts";
 import type { Import } from "../../model/host/import.ts";
 import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
+import { disown, isUnawaited } from "../../model/host/unawaited.ts";
 import { outcomeOf } from "../../model/host/outcome.ts";
 import { excessiveWait, longestWaitMs, retryDelay, waitMsOf } from "../retry.ts";
 import type { ResultOf, Tracer } from "../tracer.ts";
@@ -129,9 +130,16 @@ export class BatchWriter {
   // A copy, whatever the array's own properties do.
   #readFound(found: unknown, { size }: Batch): readonly unknown[] | undefined {
     try {
-      if (Array.isArray(found) && found.length === size)
-        return Array.from({ length: size }, (_, at): unknown => found[at]);
-      this.#violate(`find returned ${formatValue(found)} for ${size} records`);
+      const copy =
+        Array.isArray(found) && found.length === size
+          ? Array.from({ length: size }, (_, at): unknown => found[at])
+          : [];
+      // A promise is not undefined, and so would count as a record that was found.
+      const promised = copy.findIndex(isUnawaited);
+      if (copy.length === size && promised < 0) return copy;
+      disown(found);
+      const what = promised < 0 ? `${formatValue(found)} for ${size} records` : `${unawaited} ${promised}`;
+      this.#violate(`find returned ${what}`);
     } catch (error) {
       this.#violate(`what find returned cannot be read: ${messageOf(error)}`);
     }
@@ -226,6 +234,7 @@ export class BatchWriter {
     try {
       return this.#readResults(reply.value, batch);
     } catch (error) {
+      disown(reply.value);
       return this.#violate(`its results cannot be read: ${messageOf(error)}`);
     }
   }
@@ -233,8 +242,10 @@ export class BatchWriter {
   #readResults(results: unknown, batch: Batch): Answer {
     if (!Array.isArray(results))
       return this.#violate(`write returned ${formatValue(results)} instead of nothing or an array`);
-    if (results.length !== batch.size)
+    if (results.length !== batch.size) {
+      disown(results);
       return this.#violate(`write returned ${results.length} results for ${batch.size} records`);
+    }
     const unwritten: Unwritten[] = [];
     let ignored = 0;
     for (let at = 0; at < batch.size; at++) {
@@ -244,7 +255,12 @@ export class BatchWriter {
         continue;
       }
       const failed = this.#readFailed(result, at);
-      if (failed === undefined) return this.#violate(`write returned ${formatValue(result)} as result ${at}`);
+      if (failed === undefined) {
+        disown(results);
+        return this.#violate(
+          `write returned ${isUnawaited(result) ? unawaited : `${formatValue(result)} as result`} ${at}`,
+        );
+      }
       unwritten.push(failed);
     }
     this.numIgnored += ignored;
@@ -328,6 +344,9 @@ export class BatchWriter {
     return halted;
   }
 }
+
+/** To be followed by its number. */
+const unawaited = "a promise where nothing is awaited (use Promise.all) as result";
 
 async function callImport(
   into: Import<unknown>,

@@ -3,6 +3,7 @@ import { ContractViolationError, ExportFailedError } from "../../errors.ts";
 import type { Export, ExportContext } from "../../model/host/export.ts";
 import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
+import { disown } from "../../model/host/unawaited.ts";
 import { outcomeOf } from "../../model/host/outcome.ts";
 import { type ReadPage, readPage } from "../../model/host/page.ts";
 import { Batch } from "../destination/batch.ts";
@@ -99,6 +100,7 @@ export class ExportSource implements Source {
     let iterator: unknown;
     try {
       const pages: unknown = this.#export.pages?.(this.#context);
+      disown(pages);
       iterator = isAsyncIterable(pages) ? pages[Symbol.asyncIterator]() : undefined;
       if (isIterator(iterator)) return iterator;
     } catch (error) {

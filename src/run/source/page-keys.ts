@@ -4,6 +4,7 @@ import { isInstance } from "../../model/host/instance.ts";
 import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
 import type { UnreadableRecord } from "../../model/host/page.ts";
+import { disown } from "../../model/host/unawaited.ts";
 import { isKey, isStorable, keyForm, longestKey } from "../../model/validate.ts";
 import type { PageKeys } from "../destination/batch.ts";
 
@@ -127,18 +128,23 @@ function check(record: unknown, from: Identifying): void {
 function schemaIssues(record: unknown, { schema }: Identifying): readonly StandardIssue[] {
   if (schema === undefined) return [];
   const result = schema["~standard"].validate(record);
-  if ("then" in result) throw new TypeError("the export's schema is asynchronous, so it cannot check records");
+  if ("then" in result) {
+    disown(result);
+    throw new TypeError("the export's schema is asynchronous, so it cannot check records");
+  }
   return result.issues ?? [];
 }
 
 function readKey(key: unknown): string {
   if (isKey(key)) return key;
+  disown(key);
   throw new TypeError(`key: expected a string of ${keyForm}, found ${formatValue(key)}`);
 }
 
 function readVersion(version: unknown): string | number {
   if (typeof version === "number" ? Number.isFinite(version) : isVersionText(version))
     return version as string | number;
+  disown(version);
   throw new TypeError(`version: expected a string, or a finite number, found ${formatValue(version)}`);
 }
 
