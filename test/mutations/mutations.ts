@@ -53,6 +53,41 @@ export const mutations: readonly Mutation[] = [
   },
   // ── what hosts can say
   {
+    promise: "a run in which all records were rejected has failed [5]",
+    file: "src/run/execute-run.ts",
+    find: "return rejected === numError ? new NothingDeliveredError(rejected) : undefined;",
+    replace: "return undefined;",
+    tests: ["test/run/pass/progress-by-import.test.ts", "test/run/pass/departures.test.ts"],
+  },
+  {
+    promise: "a step that is larger than its range is refused [2]",
+    file: "src/cron/expression.ts",
+    find: "Number(step) >= 1 && Number(step) <= longest",
+    replace: "Number(step) >= 1",
+    tests: ["test/cron/expression.test.ts"],
+  },
+  {
+    promise: "a due time is not folded into a run that began and waits to be resumed [3]",
+    file: "src/storage/memory/runs.ts",
+    find: "return startedAt === undefined && (trigger",
+    replace: "return (startedAt ?? 0) !== undefined && (trigger",
+    tests: [memoryStorage],
+  },
+  {
+    promise: "a flow that an operator disabled stays so when code defines it again [1]",
+    file: "src/model/flow/flow-change.ts",
+    find: "const byOperator = previous?.disabled === true && previous.disabledBy === undefined;",
+    replace: "const byOperator = false as boolean;",
+    tests: ["test/flow-registry-define.test.ts"],
+  },
+  {
+    promise: "any number of listeners of the host's on a signal cause no warning [4.2]",
+    file: "src/run/destination/write-context.ts",
+    find: "    setMaxListeners(0, run);\n",
+    replace: "",
+    tests: ["test/run/pass/promises.test.ts"],
+  },
+  {
     promise: "a run with an option that nobody knows is refused, as it would do without it [4]",
     file: "src/scheduler/requests.ts",
     find: "  validate(options, runRules, InvalidRequestError);\n",
