@@ -163,10 +163,6 @@ export class Trial {
       completed: () => this.#reports("completed").length,
       strike: () => fault.strike(this, this.#chance),
     });
-    // What a deploy took away comes back with the next one.
-    const [first] = this.workers;
-    if (first !== undefined && this.workers.every(({ exportIds: has }) => has.length < exportIds.length))
-      await this.redeploy(first, exportIds);
     const stuck = await drained(this.#observer);
     for (const { process } of this.workers) process.send("SIGTERM");
     await Promise.all(this.workers.map(({ process }) => process.ended));
