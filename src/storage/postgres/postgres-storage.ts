@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from "../../clock.ts";
 import { InvalidOptionError, StorageFailedError } from "../../errors.ts";
-import { type Shape, boolean, objectWith, oneOf, v, validate } from "../../model/validate.ts";
+import { type Shape, boolean, checkObject, objectWith, oneOf, v, validate } from "../../model/validate.ts";
 import { schemaVersion } from "../sql/schema.ts";
 import { SqlStorage } from "../sql/sql-storage.ts";
 import type { PruneRule, StorageBell } from "../storage.ts";
@@ -103,6 +103,7 @@ export class PostgresStorage extends SqlStorage {
    * poundlock, or of another one with `migrate: "check"`: then it is left as it is.
    */
   static async open(pool: PostgresPool, options: PostgresOptions = {}): Promise<PostgresStorage> {
+    checkObject(options, InvalidOptionError, "options");
     validate({ pool, ...options }, { pool: poolRule, ...openRules }, InvalidOptionError);
     const { schema = defaultSchema, migrate = "auto", prepare = true, listen = pool, partition } = options;
     const database = new PostgresDatabase({ pool, schema, prepare, clock: systemClock });
@@ -141,6 +142,7 @@ export class PostgresStorage extends SqlStorage {
  * @throws `invalid_option`; `storage_failed` if it has a newer version than this code.
  */
 export async function migratePostgres(pool: PostgresPool, options: MigrateOptions = {}): Promise<void> {
+  checkObject(options, InvalidOptionError, "options");
   validate({ pool, ...options }, { pool: poolRule, ...migrateRules }, InvalidOptionError);
   const { schema = defaultSchema, partition } = options;
   await guarded(schema, async () => {

@@ -108,6 +108,12 @@ describe("open", () => {
     await expect(opening).rejects.toThrow(option);
   });
 
+  test.each([null, "poundlock"])("refuses options that are no object: %j", async (options) => {
+    const refused = { code: "invalid_option", message: expect.stringContaining("options") as string };
+    await expect(PostgresStorage.open(pool, options as never)).rejects.toMatchObject(refused);
+    await expect(migratePostgres(pool, options as never)).rejects.toMatchObject(refused);
+  });
+
   test("refuses what is no pool", async () => {
     await expect(PostgresStorage.open("postgres://localhost" as never)).rejects.toThrow(/pool: .*such as a pg.Pool/);
     await expect(migratePostgres({} as never)).rejects.toMatchObject({ code: "invalid_option" });
