@@ -31,7 +31,11 @@ export async function buildAssets(): Promise<BuiltAssets> {
   });
   const files = Object.fromEntries(outputFiles.map(({ path, text }) => [nameOf(path), text]));
   const named = (start: string) => Object.keys(files).find((name) => name.startsWith(start)) ?? "";
-  const packages = Object.keys(metafile.inputs).flatMap((path) => {
+  // What is read and then left out is not inside.
+  const inside = Object.values(metafile.outputs).flatMap(({ inputs }) =>
+    Object.keys(inputs).filter((path) => Number(inputs[path]?.bytesInOutput) > 0),
+  );
+  const packages = inside.flatMap((path) => {
     const [found] = /^.*?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path) ?? [];
     return found === undefined ? [] : [found];
   });
