@@ -7,9 +7,22 @@ export function isUnawaited(value: unknown): value is Promise<unknown> {
 
 /**
  * Drops what a promise, or those of an array, will reject with: nobody waits for them, and a rejection that nobody handles
- * ends the process of the host. Never throws.
+ * ends the process of the host. Takes as long as there are elements, whatever length the array says. Never throws.
  */
 export function disown(value: unknown): void {
-  if (isUnawaited(value)) void value.catch(() => undefined);
-  else if (isInstance(value, Array)) for (const one of value) if (isUnawaited(one)) void one.catch(() => undefined);
+  try {
+    if (isUnawaited(value)) void value.then(undefined, () => undefined);
+    else if (isInstance(value, Array)) for (const place of Object.keys(value)) disownAt(value, place);
+  } catch {
+    // What cannot be looked at is left to whoever made it.
+  }
+}
+
+function disownAt(list: object, place: string): void {
+  try {
+    const one: unknown = Reflect.get(list, place);
+    if (isUnawaited(one)) void one.then(undefined, () => undefined);
+  } catch {
+    // The others are looked at all the same.
+  }
 }
