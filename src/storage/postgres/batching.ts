@@ -286,8 +286,9 @@ async function lockAll(members: readonly Member[], statements: StatementsOfMany)
     for (const { id } of wanted) taken.add(id);
     return true;
   });
-  const needed = looks.flatMap((one) => one.members.flatMap(({ wanted }) => wanted.map(({ id }) => id)));
-  statements.lockFlows([...taken], needed.filter((id) => taken.has(id))); // prettier-ignore
+  const looked = looks.flatMap((one) => one.members.flatMap(({ wanted }) => wanted.map(({ id }) => id)));
+  const needed = looked.filter((id) => taken.has(id));
+  statements.lockFlows([...taken], needed);
   for (const member of chosen) member.begin();
   return chosen;
 }
