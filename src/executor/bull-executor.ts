@@ -238,6 +238,7 @@ function backendOf(backend: BullExecutorOptions["backend"]): BackendFactory {
  */
 function postgresBackend(...parts: Parameters<typeof createPostgresBackend>): ReturnType<typeof createPostgresBackend> {
   const backend = createPostgresBackend(...parts);
+  // Its type leaves out what BullMQ does not listen to.
   const pool = backend.connection.pool as unknown as Emitter<"acquire", Emitter<"error", Error>>;
   pool.on("acquire", (client) => {
     if (listening.has(client)) return;
