@@ -6,7 +6,7 @@ const longTimeoutMs = 240_000;
 
 /** Seeds of one test; there are as many tests as it takes. */
 const portion = 100;
-const seeds = 500;
+const seeds = 200;
 
 const totals = new Map<string, number>();
 
