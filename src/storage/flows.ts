@@ -56,7 +56,10 @@ export interface FlowStorage {
   nextDueAt(): Promise<number | undefined>;
   /** Enabled flows with a schedule, by ascending `_id` after `after`, at most `limit`, each with what its due time was computed from. */
   scheduledFlows(limit: number, after?: string): Promise<readonly ScheduledFlow[]>;
-  /** Moves due times that are still as expected, for flows that are still enabled; the others are left as they are. */
+  /**
+   * Moves due times that are still as expected, for flows that are still enabled; the others are left as they are. What a
+   * clock that ran ahead has made is forgotten in any case, as `forgetAfter` says.
+   */
   rescheduleFlows(changes: readonly DueTimeChange[]): Promise<void>;
 }
 
@@ -141,4 +144,6 @@ export interface DueTimeChange {
   /** The one after it. */
   readonly followingDueAt?: number | undefined;
   readonly basis: string;
+  /** Due times after this instant that have had their runs get another one each. The runs stay, and say what they said. */
+  readonly forgetAfter?: number;
 }

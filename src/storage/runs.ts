@@ -12,7 +12,8 @@ export interface RunStorage {
   /**
    * For each tick whose flow is enabled and still due at `tick.dueAt`: moves its `nextRunAt` to `tick.nextDueAt` and
    * queues, coalesces or skips as `rule.overlap` says. Otherwise `taken`: another process was first. Results in order.
-   * A due time that the flow has a run for gets no second one, when a clock that was set back shows it again.
+   * A due time that the flow has a run for gets no second one, when a clock that was set back shows it again, unless
+   * `rescheduleFlows` has forgotten it.
    */
   queueDue(ticks: readonly Tick[], rule: OverlapRule): Promise<readonly QueueDueResult[]>;
   /** Undefined if there is none. */

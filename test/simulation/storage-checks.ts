@@ -63,6 +63,12 @@ export class StorageChecks {
       case "endPauses":
         for (const _importId of call.answer) this.#endPause(this.#importOf(call.args[0], _importId));
         break;
+      case "rescheduleFlows":
+        for (const { _flowId, forgetAfter = Infinity } of call.args[0]) {
+          const dueTimes = this.#model.flows.get(_flowId)?.dueTimes ?? new Set();
+          for (const dueAt of dueTimes) if (Date.parse(dueAt) > forgetAfter) dueTimes.delete(dueAt);
+        }
+        break;
       case "prune":
         // That a due time had its run is known as long as the run is.
         if (call.answer > 0) for (const { dueTimes } of this.#model.flows.values()) dueTimes.clear();
@@ -104,7 +110,6 @@ export class StorageChecks {
       case "compactStatistics":
       case "releaseDuty":
       case "renewLeases":
-      case "rescheduleFlows":
       case "resumableFlows":
       case "scheduledFlows":
       case "unreadInboxes":

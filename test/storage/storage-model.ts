@@ -6,7 +6,16 @@ import { flowStates } from "../../src/model/flow/activity.ts";
 import type { Pause } from "../../src/model/delivery.ts";
 import type { Flow } from "../../src/model/flow/flow.ts";
 import { type RunStart, runStatuses, triggers } from "../../src/model/run.ts";
-import type { CauseCount, ListResult, Paging, Places, RunEnding, Storage, Tick } from "../../src/storage/storage.ts";
+import type {
+  CauseCount,
+  DueTimeChange,
+  ListResult,
+  Paging,
+  Places,
+  RunEnding,
+  Storage,
+  Tick,
+} from "../../src/storage/storage.ts";
 import { at, failureOf, flowOf, iso } from "../../src/testing/storage/harness.ts";
 import { Chance } from "../support/chance.ts";
 
@@ -71,6 +80,7 @@ class Model {
       deleteFlow: 3,
       queueRun: 8,
       queueDue: 8,
+      rescheduleFlows: 2,
       cancelRun: 3,
       prune: 2,
       claimRun: 12,
@@ -256,6 +266,20 @@ class Model {
     const overlap = this.#chance.oneOf(["bufferOne", "bufferOne", "bufferAll", "skip"] as const);
     const rule = { overlap, maxQueued: this.#chance.oneOf([2, 1_000]) };
     return { title: `queueDue ${shown(ticks)} ${shown(rule)}`, call: (s) => s.queueDue(ticks, rule) };
+  }
+
+  async rescheduleFlows(): Promise<Step> {
+    const flows = await this.#sides[0].listFlows({ limit: 100 });
+    const changes = flows.items
+      .filter(() => this.#chance.happens(0.5))
+      .map(({ _id, nextRunAt }): DueTimeChange => {
+        const stored = nextRunAt === undefined ? undefined : Date.parse(nextRunAt);
+        const expected = this.#chance.happens(0.8) ? stored : at(this.#now);
+        const dueAt = this.#chance.oneOf([undefined, at(this.#now), at(this.#now + 2)]);
+        const forgetting = this.#chance.happens(0.5) ? { forgetAfter: at(this.#now - 4) } : {};
+        return { _flowId: _id, expected, dueAt, basis: "another", ...forgetting };
+      });
+    return { title: `rescheduleFlows ${shown(changes)}`, call: (s) => s.rescheduleFlows(changes) };
   }
 
   async cancelRun(): Promise<Step> {

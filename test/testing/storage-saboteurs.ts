@@ -339,6 +339,13 @@ const ofEndings: Readonly<Record<string, Spoil>> = {
     },
   }),
 
+  "rescheduleFlows forgets which due times after an instant had their runs, if asked to": (honest) => ({
+    // Moves due times, and forgets nothing.
+    async rescheduleFlows(changes) {
+      await honest.rescheduleFlows(changes.map(({ forgetAfter: _, ...change }) => change));
+    },
+  }),
+
   "queueRun of a resume run returns `waiting` if a run waits that will read for every import": (honest) => ({
     queueRun: (start, limits) =>
       honest.queueRun(start.trigger === "resume" ? { ...start, trigger: "chained" } : start, limits),

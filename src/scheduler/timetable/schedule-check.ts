@@ -21,9 +21,25 @@ const sliceSize = 1_000;
 /** Flows looked at before `all` resolves; the rest follows after it. */
 const flowsAtOnce = 10_000;
 
+/** What is due more than this long after now, in milliseconds, and had its run, was run by a clock that was ahead. */
+const aheadMs = 3_600_000;
+
+/** Flows whose runs are looked at in one call; each may have as many as its history. */
+const forgottenAtOnce = 10;
+
+/** What a look at flows goes by. */
+interface Look {
+  /** Due times of another basis are computed anew, too. */
+  readonly byBasis: boolean;
+  /** How far the clock was set back, in milliseconds; 0: it was not, as far as this process knows. */
+  readonly setBackMs: number;
+}
+
 /**
  * Keeps stored due times right. A due time is a cache: it is stored with what it was computed from, and computed anew
- * where that differs, or where it lies beyond the next one counted from now. Finds flows that are overdue, too.
+ * where that differs, or where it lies beyond the next one counted from now. What a clock has run that was more than an
+ * hour ahead is run again at its time: a flow would stand still for as long as that clock was ahead. Finds flows that are
+ * overdue, too.
  */
 export class ScheduleCheck {
   readonly #deps: ScheduleCheckDeps;
@@ -36,22 +52,26 @@ export class ScheduleCheck {
     this.#deps = deps;
   }
 
-  /** Looks at all flows with a schedule: at 10,000 of them before it resolves, at the rest after it, in slices. */
-  async all(signal: AbortSignal): Promise<void> {
+  /**
+   * Looks at all flows with a schedule: at 10,000 of them before it resolves, at the rest after it, in slices.
+   * `setBackMs`: how far the clock was set back since this process looked last; 0 if it looks for the first time.
+   */
+  async all(signal: AbortSignal, setBackMs = 0): Promise<void> {
+    const look = { byBasis: true, setBackMs };
     let after: string | undefined;
     for (let looked = 0; looked < flowsAtOnce && !isAborted(signal); looked += sliceSize) {
-      const flows = await this.#correct(after, true);
+      const flows = await this.#correct(after, look);
       if (flows.length < sliceSize) return;
       after = flows.at(-1)?.flow._id;
     }
-    this.#rest(signal, after).catch((error: unknown) =>
+    this.#rest(signal, after, look).catch((error: unknown) =>
       this.#deps.emit("background:error", { error, during: "checking due times" }),
     );
   }
 
   /** Looks at the next slice of flows, and at the first one again after the last one. */
   async some(): Promise<void> {
-    const flows = await this.#correct(this.#after, false);
+    const flows = await this.#correct(this.#after, { byBasis: false, setBackMs: 0 });
     this.#after = flows.length < sliceSize ? undefined : flows.at(-1)?.flow._id;
     const now = this.#deps.clock.now();
     for (const { flow } of flows) this.#checkOverdue(flow, now);
@@ -64,30 +84,32 @@ export class ScheduleCheck {
     );
   }
 
-  async #rest(signal: AbortSignal, from: string | undefined): Promise<void> {
+  async #rest(signal: AbortSignal, from: string | undefined, look: Look): Promise<void> {
     let after = from;
     for (let size = sliceSize; size === sliceSize;) {
       await this.#deps.clock.yieldToEventLoop();
       if (isAborted(signal)) return;
-      const flows = await this.#correct(after, true);
+      const flows = await this.#correct(after, look);
       size = flows.length;
       after = flows.at(-1)?.flow._id;
     }
   }
 
-  async #correct(after: string | undefined, byBasis: boolean): Promise<readonly ScheduledFlow[]> {
+  async #correct(after: string | undefined, look: Look): Promise<readonly ScheduledFlow[]> {
     const { clock, onDue, storage } = this.#deps;
     const flows = await storage.scheduledFlows(sliceSize, after);
     const now = clock.now();
-    const changes = flows.flatMap((scheduled) => this.#changeOf(scheduled, now, byBasis) ?? []);
-    if (changes.length > 0) await storage.rescheduleFlows(changes);
+    const changes = flows.flatMap((scheduled) => this.#changeOf(scheduled, now, look) ?? []);
+    const size = changes.some(({ forgetAfter }) => forgetAfter !== undefined) ? forgottenAtOnce : sliceSize;
+    for (let first = 0; first < changes.length; first += size)
+      await storage.rescheduleFlows(changes.slice(first, first + size));
     for (const { dueAt } of changes) if (dueAt !== undefined) onDue(dueAt);
     return flows;
   }
 
   // Two processes whose tz data differ would undo each other's changes for ever if they did not look at the basis only
   // when they start.
-  #changeOf({ basis: stored, flow }: ScheduledFlow, now: number, byBasis: boolean): DueTimeChange | undefined {
+  #changeOf({ basis: stored, flow }: ScheduledFlow, now: number, look: Look): DueTimeChange | undefined {
     const schedule = this.#scheduleOf(flow);
     const basis = basisOf(...schedule);
     if (basis === undefined) {
@@ -98,14 +120,17 @@ export class ScheduleCheck {
     const expected = flow.nextRunAt === undefined ? undefined : Date.parse(flow.nextRunAt);
     const next = cron.next(now);
     const isOld = basis !== stored;
-    if (isOld && !byBasis && stored !== undefined && expected !== undefined) return undefined;
-    if (!isOld && (expected ?? Infinity) <= (next ?? Infinity)) return undefined;
+    if (isOld && !look.byBasis && stored !== undefined && expected !== undefined) return undefined;
+    const ranAhead = look.byBasis && (look.setBackMs > aheadMs || isAhead(flow, now));
+    const isWrong = isOld || ranAhead;
+    if (!isWrong && (expected ?? Infinity) <= (next ?? Infinity)) return undefined;
     // One that has passed was missed, and stays so.
     const isPast = expected !== undefined && expected <= now;
     const dueAt = isPast ? cron.next(expected - 1) : next;
-    if (dueAt === expected && !isOld) return undefined;
+    if (dueAt === expected && !isWrong) return undefined;
     const followingDueAt = dueAt === undefined ? undefined : cron.next(dueAt);
-    return { _flowId: flow._id, expected, dueAt, followingDueAt, basis };
+    const change = { _flowId: flow._id, expected, dueAt, followingDueAt, basis };
+    return ranAhead ? { ...change, forgetAfter: Math.min(now, (dueAt ?? Infinity) - 1) } : change;
   }
 
   #checkOverdue(flow: Flow, now: number): void {
@@ -146,4 +171,9 @@ export class ScheduleCheck {
     this.#reported.set(_id, what);
     emit();
   }
+}
+
+// Its newest run began at an instant that is still far away.
+function isAhead({ lastExecutedAt = "" }: Flow, now: number): boolean {
+  return Date.parse(lastExecutedAt) - now > aheadMs;
 }

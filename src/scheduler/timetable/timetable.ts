@@ -63,6 +63,8 @@ export class Timetable {
   #endBell: (() => void) | undefined;
   #armedFor = Infinity;
   #lastRoundAt = 0;
+  /** How far the clock was set back, in milliseconds, if due times have not been looked at since. */
+  #setBackMs = 0;
   /** Until when this process looks at everything, though another one has the duty. */
   #looksUntil = 0;
   #hasDuty = false;
@@ -154,9 +156,11 @@ export class Timetable {
   async #queueAllDue(signal: AbortSignal): Promise<number> {
     const { check, clock, duties } = this.#deps;
     const now = clock.now();
-    // What is due next was computed by a clock that was ahead.
-    if (now < this.#lastRoundAt) await check.all(signal);
+    this.#setBackMs = Math.max(this.#setBackMs, this.#lastRoundAt - now);
     this.#lastRoundAt = now;
+    // What is due next was computed by a clock that was ahead.
+    if (this.#setBackMs > 0) await check.all(signal, this.#setBackMs);
+    this.#setBackMs = 0;
     this.#hasDuty = await duties.claim(duty.name, duty.lengthMs);
     const looksAtAll = this.#hasDuty || now <= this.#looksUntil;
     const lateMs = looksAtAll ? 0 : overdueMs;

@@ -15,7 +15,7 @@ import type {
 } from "../storage.ts";
 import { forgetFailure, resolveOfImports } from "./failures.ts";
 import { followImports } from "./places.ts";
-import { cancelWaiting } from "./runs.ts";
+import { cancelWaiting, forgetDueTimes } from "./runs.ts";
 import { indexAfter, insertSorted } from "./sorted.ts";
 import { type FailureEntry, type MemoryState, listPage, matches, moveDueTime } from "./state.ts";
 import { portionOf } from "./totals/activities.ts";
@@ -138,7 +138,8 @@ export function scheduledFlows(state: MemoryState, limit: number, after: string 
 
 /** @see FlowStorage.rescheduleFlows */
 export function rescheduleFlows(state: MemoryState, changes: readonly DueTimeChange[]): void {
-  for (const { _flowId, expected, dueAt, followingDueAt, basis } of changes) {
+  for (const { _flowId, expected, dueAt, followingDueAt, basis, forgetAfter } of changes) {
+    if (forgetAfter !== undefined) forgetDueTimes(state, _flowId, forgetAfter);
     const flow = state.flows.get(_flowId);
     if (
       flow === undefined ||

@@ -49,6 +49,7 @@ export function enqueue(state: MemoryState, start: RunStart, flow: Flow): Run {
     position: undefined,
     detached: undefined,
     resume: undefined,
+    hasDueTime: start.dueAt !== undefined,
   };
   const queue = state.queueOf(flow._id);
   // V8 makes room for 17 when the first one is pushed.
@@ -77,8 +78,16 @@ export function queueDue(state: MemoryState, tick: Tick, rule: OverlapRule): Que
 function hadItsRun(state: MemoryState, { _flowId, dueAt }: RunStart): boolean {
   const queue = state.queues.get(_flowId);
   if (queue === undefined || dueAt === undefined) return false;
-  for (const { run } of queue.runs.after(queue.bornAfter)) if (run.dueAt === dueAt) return true;
+  for (const { hasDueTime, run } of queue.runs.after(queue.bornAfter))
+    if (hasDueTime && run.dueAt === dueAt) return true;
   return false;
+}
+
+/** Due times of the flow after `after` are as if they had had no run. */
+export function forgetDueTimes(state: MemoryState, _flowId: string, after: number): void {
+  const queue = state.queues.get(_flowId);
+  for (const entry of queue?.runs.after(queue.bornAfter) ?? [])
+    if (Date.parse(entry.run.dueAt ?? "") > after) entry.hasDueTime = false;
 }
 
 // What stands in the way of a scheduled run of its own; undefined if nothing does.

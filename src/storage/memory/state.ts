@@ -83,6 +83,8 @@ export interface RunEntry {
   detached: "flow" | "places" | undefined;
   /** What `endRun` returned, for a call that is repeated. */
   resume: Run | undefined;
+  /** Its due time gets no other run. */
+  hasDueTime: boolean;
 }
 
 /** A failure and its number. */

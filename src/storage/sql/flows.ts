@@ -109,12 +109,15 @@ export function flowsScheduled(limit: number, after = ""): Statement {
 export function rescheduleFlows(changes: readonly DueTimeChange[]): Transaction<void> {
   return function* () {
     yield* lockFlows(changes.map(({ _flowId }) => _flowId));
-    for (const { _flowId, basis, dueAt, expected, followingDueAt } of changes)
+    for (const { _flowId, basis, dueAt, expected, followingDueAt, forgetAfter } of changes) {
       yield* execute(
         `update poundlock_flows set due_at = ?, following_at = ?, overdue_at = ?, basis = ?
           where id = ? and disabled = 0 and coalesce(due_at, -1) = ?`,
         ...[dueAt ?? null, followingDueAt ?? null, followingDueAt ?? null, basis, _flowId, expected ?? -1],
       );
+      if (forgetAfter === undefined) continue;
+      yield* execute(`update poundlock_runs set due_at = null where flow_id = ? and due_at > ?`, _flowId, forgetAfter);
+    }
   };
 }
 

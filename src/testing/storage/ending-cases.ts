@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { Storage } from "../../storage/storage.ts";
 import {
   type StorageCase,
   addFlow,
@@ -238,6 +239,29 @@ export const endingStorageCases: readonly StorageCase[] = [
     assert.deepEqual(idsOf(await storage.dueFlows(at(70), 10)).slice(2), ["stopped", "a"]);
   }),
 
+  on("rescheduleFlows forgets which due times after an instant had their runs, if asked to", async (storage) => {
+    for (const _id of ["a", "b", "off"]) {
+      await addFlow(storage, _id, { nextRunAt: iso(10) });
+      assert.deepEqual(await outcomesOf(storage, _id, "run", [10, 20, 30]), ["queued", "queued", "queued"]);
+    }
+    const off = flowOf("off", { disabled: true, lastModified: iso(1) });
+    await storage.replaceFlow(off, { expected: iso(0), reschedule: false, at: at(1) });
+    const runs = (await storage.listRuns({ _flowId: "a", limit: 10 })).items;
+
+    const change = { expected: at(7), dueAt: at(8), basis: "new" };
+    await storage.rescheduleFlows([
+      ...["a", "off", "nobody"].map((_flowId) => ({ ...change, _flowId, forgetAfter: at(10) })),
+      { ...change, _flowId: "b", expected: at(30) },
+    ]);
+
+    assert.deepEqual((await storage.listRuns({ _flowId: "a", limit: 10 })).items, runs);
+    const on = flowOf("off", { lastModified: iso(2) });
+    await storage.replaceFlow(on, { expected: iso(1), reschedule: false, at: at(2) });
+    const again = ["passed", "queued", "queued", "passed"];
+    for (const _id of ["a", "off"]) assert.deepEqual(await outcomesOf(storage, _id, "again", [10, 20, 30, 20]), again);
+    assert.deepEqual(await outcomesOf(storage, "b", "again", [20, 30]), ["passed", "passed"]);
+  }),
+
   on("queueRun of a resume run returns `waiting` if a run waits that will read for every import", async (storage) => {
     await addFlow(storage);
     await queue(storage, "retry", "flow", { trigger: "retry", retry: {} });
@@ -279,3 +303,18 @@ export const endingStorageCases: readonly StorageCase[] = [
     assert.deepEqual(idsOf((await storage.listRuns({ limit: 10 })).items), ["second", "first"]);
   }),
 ];
+
+// What becomes of the flow's due times, one after the other. The last run waits, the others have ended.
+async function outcomesOf(storage: Storage, _flowId: string, name: string, dueTimes: readonly number[]) {
+  const outcomes: string[] = [];
+  for (const dueAt of dueTimes) {
+    const { nextRunAt = "" } = defined(await storage.findFlow(_flowId));
+    await storage.rescheduleFlows([{ _flowId, expected: Date.parse(nextRunAt), dueAt: at(dueAt), basis: "any" }]);
+    const tick = tickOf(_flowId, `${name} ${dueAt} of ${_flowId}`, { dueAt, nextDueAt: dueAt });
+    const [result] = await storage.queueDue([tick], { overlap: "bufferAll", maxQueued: 1_000 });
+    outcomes.push(defined(result).outcome);
+    if (dueAt === dueTimes.at(-1) || result?.outcome !== "queued") continue;
+    await storage.endRun((await take(storage, _flowId, result.run._id)).runLease, endingOf("completed", dueAt));
+  }
+  return outcomes;
+}

@@ -1,9 +1,17 @@
 import { describe, expect, test } from "vitest";
-import { type Flow, FlowRegistry, type Run, Scheduler, type SchedulerOptions } from "../../../src/index.ts";
+import { cronOf } from "../../../src/cron/cron.ts";
+import {
+  type Flow,
+  FlowRegistry,
+  MemoryStorage,
+  type Run,
+  Scheduler,
+  type SchedulerOptions,
+} from "../../../src/index.ts";
 import { silentLogger } from "../../../src/model/logger.ts";
 import { maxTimerMs } from "../../../src/scheduler/timetable/timetable.ts";
 import { ManualClock, arrayExport, collectingImport, scriptedImport } from "../../../src/testing/index.ts";
-import { Gate, Harness, day, hour, minute, noon, second } from "../../support/harness.ts";
+import { Gate, Harness, day, faltering, hour, minute, noon, second, upTo } from "../../support/harness.ts";
 
 const exports = { from: arrayExport([1]) };
 
@@ -23,6 +31,15 @@ function slow(options: SchedulerOptions = {}) {
 function brief({ trigger, dueAt, status, coalesced, skipped }: Run): string {
   const counts = [coalesced > 0 ? ` +${coalesced}` : "", skipped > 0 ? ` -${skipped}` : ""];
   return `${trigger} ${dueAt?.slice(11, 16) ?? ""} ${status}${counts.join("")}`;
+}
+
+/** When the schedule is due after `from`, up to `until`. */
+function dueTimesOf(schedule: string, from: number, until: number): readonly string[] {
+  const cron = cronOf(schedule, "UTC", "");
+  const dueTimes: string[] = [];
+  for (let at = cron.next(from); at !== undefined && at <= until; at = cron.next(at))
+    dueTimes.push(new Date(at).toISOString());
+  return dueTimes;
 }
 
 const briefs = async (harness: Harness, flow?: Flow) => (await harness.runs(flow?._id)).map(brief);
@@ -521,6 +538,99 @@ describe("a clock that jumps", () => {
 
     expect([ahead.nextRunAt, right.nextRunAt]).toEqual(["2040-01-01T12:02:00.000Z", "2030-01-01T12:12:00.000Z"]);
     expect((await briefs(harness)).at(-1)).toBe("schedule 12:12 completed");
+  });
+
+  test.each([
+    ["two hours", 2 * hour, "* * * * *"],
+    ["a day", day, "30 */2 * * *"],
+    ["a day", day, "0 3 * * *"],
+    ["ten years", 3_653 * day, "*/10 * * * *"],
+  ])(
+    "ahead by %s, for two hours or a day, is made good for when it is put right (%s ms, %s)",
+    async (_, by, schedule) => {
+      const harness = quick();
+      await harness.scheduler.start();
+      const flows = await Promise.all(upTo(12).map(() => harness.flow({ schedule })));
+      harness.clock.jumpTo(noon + by);
+      await harness.clock.advance(Math.min(by, day));
+
+      const putRightAt = noon + Math.min(by, day) + 7 * second;
+      harness.clock.jumpTo(putRightAt);
+      const counts = await Promise.all(flows.map(async ({ _id }) => (await harness.runs(_id)).length));
+      await harness.clock.advance(by === 2 * hour ? hour : day);
+
+      const wanted = dueTimesOf(schedule, putRightAt, harness.clock.now());
+      expect(wanted.length).toBeGreaterThan(0);
+      for (const [index, { _id }] of flows.entries())
+        expect((await harness.runs(_id)).slice(counts[index]).map(({ dueAt }) => dueAt)).toEqual(wanted);
+    },
+  );
+
+  test("back by two hours makes a run again also for a due time that was less than an hour ahead", async () => {
+    const harness = quick();
+    await harness.scheduler.start();
+    await harness.flow({ schedule: "0 14 * * *" });
+    harness.clock.jumpTo("2030-01-01T13:59:30Z");
+    await harness.clock.advance(80 * minute);
+
+    harness.clock.jumpTo("2030-01-01T13:20:00Z");
+    await harness.clock.advance(hour);
+
+    expect(await briefs(harness)).toEqual(["schedule 14:00 completed", "schedule 14:00 completed"]);
+  });
+
+  test.each([
+    ["two minutes", 2 * minute],
+    ["59 minutes", 59 * minute],
+  ])("back by %s, at once or after a restart, makes no second run of a due time", async (_, by) => {
+    for (const isRestarted of [false, true]) {
+      const harness = quick();
+      await harness.scheduler.start();
+      await harness.flow({ schedule: "0 13 * * *" });
+      await harness.clock.advance(61 * minute);
+
+      if (isRestarted) await harness.scheduler.stop();
+      harness.clock.jumpTo(harness.clock.now() - by);
+      if (isRestarted) await harness.scheduler.start();
+      await harness.clock.advance(2 * hour);
+
+      expect(await briefs(harness)).toEqual(["schedule 13:00 completed"]);
+    }
+  });
+
+  test("and is put right while no scheduler runs leaves no flow standing still after the next start", async () => {
+    const harness = quick();
+    await harness.scheduler.start();
+    const flow = await harness.flow({ schedule: "* * * * *" });
+    harness.clock.jumpTo("2030-01-02T12:00:00Z");
+    await harness.clock.advance(2 * hour);
+    await harness.scheduler.stop();
+
+    harness.clock.jumpTo("2030-01-02T12:30:07Z");
+    await harness.scheduler.start();
+    const before = (await harness.runs()).length;
+    await harness.clock.advance(hour);
+
+    expect((await harness.runs()).length - before).toBe(60);
+    expect((await harness.registry.get(flow._id)).nextRunAt).toBe("2030-01-02T13:31:00.000Z");
+  });
+
+  test("while the storage fails is made good for when it does no more", async () => {
+    let isDown = false;
+    const storage = faltering(new MemoryStorage(), { method: "scheduledFlows", fails: () => isDown });
+    const harness = new Harness({ exports, imports: { sink: collectingImport<number>() }, storage });
+    await harness.scheduler.start();
+    await harness.flow({ schedule: "*/10 * * * *" });
+    harness.clock.jumpTo("2030-01-01T14:00:00Z");
+    await harness.clock.advance(minute);
+
+    harness.clock.jumpTo("2030-01-01T12:05:00Z");
+    isDown = true;
+    await harness.clock.advance(66 * minute);
+    isDown = false;
+    await harness.clock.advance(50 * minute);
+
+    expect((await briefs(harness)).at(-1)).toBe("schedule 14:00 completed");
   });
 
   test("backwards, even to before the start, makes no due time a missed one", async () => {

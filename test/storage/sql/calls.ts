@@ -58,7 +58,8 @@ export const calls: Readonly<Record<string, (storage: Storage) => Promise<unknow
   "dueFlows after": (s) => s.dueFlows(at, 10, { dueAt: 1, _flowId: "a" }),
   nextDueAt: (s) => s.nextDueAt(),
   scheduledFlows: (s) => s.scheduledFlows(10, "a"),
-  rescheduleFlows: (s) => s.rescheduleFlows([{ _flowId: "flow", expected: at, dueAt: at, basis: "b" }]),
+  rescheduleFlows: (s) =>
+    s.rescheduleFlows([{ _flowId: "flow", expected: at, dueAt: at, basis: "b", forgetAfter: at }]),
   "listFlows of a group": (s) => s.listFlows({ ...all, group: "shop" }),
   queueRun: (s) => s.queueRun(startOf("run"), roomy),
   "overview while a run waits": (s) => s.overview({ now: at }),
