@@ -82,6 +82,8 @@ function addScheduleIssues(
   { schedule, timezone }: Readonly<Record<string, unknown>>,
   checks: Omit<FlowChecks, "findFlow">,
 ): void {
+  // The registry's own zone was checked with its options, and what a process loads to read one takes milliseconds.
+  if (typeof schedule !== "string" && typeof timezone !== "string") return;
   // What is blank, or no string, was refused by its shape; the other is looked at all the same.
   const stringOr = (given: unknown, otherwise: string) => (typeof given === "string" && given.trim()) || otherwise;
   const problems = checks.checkSchedule(stringOr(schedule, "* * * * *"), stringOr(timezone, checks.timezone));
