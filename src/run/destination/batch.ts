@@ -5,8 +5,8 @@ import { haveRepeats } from "./repeats.ts";
 export interface PageKeys {
   /** The same over attempts and resumes. */
   readonly keyOf: (position: number) => string;
-  /** The export's own keys, by position; what is missing is for `keyOf` to make. */
-  readonly own?: readonly (string | undefined)[];
+  /** The same, if the export makes keys; of what follows the last of these, `keyOf` makes them. */
+  readonly own?: readonly string[];
   /** Which state of the thing, if the export says so. */
   readonly versionOf?: (position: number) => string | number | undefined;
   /** Whether two records may have the same key. @default false */
@@ -28,21 +28,27 @@ export interface PageKeys {
 export class Batch {
   /** Frozen, and never longer or shorter than when it was made. */
   readonly records: readonly unknown[];
-  /** Ascending places in the page; undefined: `records[index]` stands at `index`. */
-  readonly positions: readonly number[] | undefined;
   readonly keys: PageKeys;
   /** Whether a record holds what cannot be frozen. */
   readonly mutable: boolean;
-  readonly #page: readonly unknown[];
+  readonly #page: Batch | undefined;
+  #positions: readonly number[] | undefined;
+  readonly #leftOut: readonly number[] | undefined;
   #repeats: boolean | undefined;
 
-  /** A page. */
-  constructor(records: readonly unknown[], keys: PageKeys, part?: BatchPart) {
-    this.records = part === undefined ? Object.freeze(records) : Object.freeze(part.records);
-    this.positions = part?.positions;
-    this.mutable = part?.mutable ?? keys.mutable === true;
+  /** A page; with `page`, a part of it. */
+  constructor(records: readonly unknown[], keys: PageKeys, part?: BatchPart, page?: Batch) {
+    this.records = Object.freeze(records);
     this.keys = keys;
-    this.#page = part === undefined ? this.records : records;
+    this.mutable = part?.mutable ?? keys.mutable === true;
+    this.#page = page;
+    this.#positions = part?.positions;
+    this.#leftOut = part?.leftOut;
+  }
+
+  /** Ascending places in the page; undefined: `records[index]` stands at `index`. */
+  get positions(): readonly number[] | undefined {
+    return (this.#positions ??= this.#leftOut && placesWithout(this.#leftOut, this.size + this.#leftOut.length));
   }
 
   get size(): number {
@@ -51,7 +57,7 @@ export class Batch {
 
   /** Whether two of the records have the same key. */
   get repeats(): boolean {
-    return (this.#repeats ??= this.keys.mayRepeat === true && this.size > 1 && haveRepeats(this.#allKeys()));
+    return (this.#repeats ??= this.#findRepeats());
   }
 
   /** Where `records[index]` stands in the page. */
@@ -85,7 +91,7 @@ export class Batch {
       _importId,
       key: this.keys.keyOf(position),
       version,
-      record: this.#page[position],
+      record: (this.#page ?? this).records[position],
     });
   }
 
@@ -124,11 +130,19 @@ export class Batch {
 
   /** A part of the same page. */
   part(part: BatchPart): Batch {
-    return new Batch(this.#page, this.keys, { mutable: this.mutable, ...part });
+    const { leftOut, mutable = this.mutable, positions, records } = part;
+    return new Batch(records, this.keys, { leftOut, mutable, positions, records }, this.#page ?? this);
+  }
+
+  // Where no key of the page repeats, none of a part does: it is looked for once, whatever imports make of the page.
+  #findRepeats(): boolean {
+    if (this.keys.mayRepeat !== true || this.size < 2 || this.#page?.repeats === false) return false;
+    return haveRepeats(this.#allKeys());
   }
 
   #allKeys(): readonly string[] {
     const { keyOf, own } = this.keys;
+    if (this.#page === undefined && own?.length === this.size) return own;
     const keys = new Array<string>(this.size);
     for (let index = 0; index < this.size; index++) {
       const position = this.positionOf(index);
@@ -141,6 +155,17 @@ export class Batch {
 /** Some records of a page, and where they stand in it. */
 export interface BatchPart {
   readonly records: readonly unknown[];
-  readonly positions: readonly number[] | undefined;
-  readonly mutable?: boolean;
+  readonly positions?: readonly number[] | undefined;
+  /** Instead of positions, of a part of the page as a whole: the places that are left out, ascending. */
+  readonly leftOut?: readonly number[] | undefined;
+  readonly mutable?: boolean | undefined;
+}
+
+function placesWithout(leftOut: readonly number[], size: number): readonly number[] {
+  const places: number[] = [];
+  let next = 0;
+  for (let place = 0; place < size; place++)
+    if (leftOut[next] === place) next++;
+    else places.push(place);
+  return places;
 }

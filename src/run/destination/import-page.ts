@@ -117,31 +117,35 @@ function prepare(page: Batch, to: Destination): PreparedBatch {
   const { problems } = page.keys;
   if (into.filter === undefined && into.map === undefined && into.schema === undefined && problems === undefined)
     return { batch: page, errors: noErrors, numIgnore: 0 };
-  const records: unknown[] = [];
-  const positions: number[] = [];
-  const errors: RecordError[] = [];
-  let numIgnore = 0;
   // Unmapped records are those of the page, frozen with it.
   const isMapped = into.map !== undefined || into.schema !== undefined;
+  const freezes = isMapped && to.freeze;
+  // Cut to what is left in the end: to let it grow would cost more than the copy.
+  const records = [...page.records];
+  const leftOut: number[] = [];
+  const errors: RecordError[] = [];
   let mutable = page.mutable && !isMapped;
-  for (let index = 0; index < page.size; index++) {
+  let kept = 0;
+  for (let index = 0; index < records.length; index++) {
     try {
       const problem = problems?.get(index);
       if (problem !== undefined) throw problem;
-      const record = page.mutable && to.shared ? copyForImport(page.records[index]) : page.records[index];
-      if (into.filter !== undefined && !keeps(to, record)) numIgnore++;
+      const record = page.mutable && to.shared ? copyForImport(records[index]) : records[index];
+      if (into.filter !== undefined && !keeps(to, record)) leftOut.push(index);
       else {
         const shaped = shape(to, record);
-        if (isMapped && to.freeze) mutable = freezeAndSearch(shaped, page.mutable) || mutable;
-        records.push(shaped);
-        positions.push(index);
+        if (freezes) mutable = freezeAndSearch(shaped, page.mutable) || mutable;
+        records[kept] = shaped;
+        kept++;
       }
     } catch (error) {
       if (isInstance(error, ContractViolationError)) throw error;
       errors.push({ index, fault: "reject", error, attempts: 0 });
+      leftOut.push(index);
     }
   }
-  return { batch: page.part({ records, positions, mutable }), errors, numIgnore };
+  records.length = kept;
+  return { batch: page.part({ records, leftOut, mutable }), errors, numIgnore: leftOut.length - errors.length };
 }
 
 function keeps(to: Destination, record: unknown): boolean {
@@ -186,20 +190,30 @@ function indexesOf(batch: Batch, isWanted: (index: number) => boolean): readonly
   return Array.from({ length: batch.size }, (_, index) => index).filter(isWanted);
 }
 
-async function writeInBatches(batch: Batch, to: Destination, writer: BatchWriter): Promise<void> {
+// Not asynchronous itself, nor is what it calls for a page that is one batch: each would cost another promise a page.
+function writeInBatches(batch: Batch, to: Destination, writer: BatchWriter): Promise<void> {
   const { batchSize = Infinity, concurrency = 1, sameKey = "apart" } = to.import;
   if (!batch.repeats) return writeSideBySide(batch, { batchSize, concurrency }, writer);
   // States of one thing stay in order.
   if (sameKey === "together") return writeSideBySide(batch, { batchSize, concurrency: 1 }, writer);
-  for (const part of batch.byOccurrence()) await writeSideBySide(part, { batchSize, concurrency }, writer);
+  return writeByOccurrence(batch, { batchSize, concurrency }, writer);
 }
 
-async function writeSideBySide(
-  batch: Batch,
-  { batchSize, concurrency }: { readonly batchSize: number; readonly concurrency: number },
-  writer: BatchWriter,
-): Promise<void> {
-  if (batch.size <= batchSize) return writer.write(batch);
+/** How an import wants the records of a page. */
+interface BatchRule {
+  readonly batchSize: number;
+  readonly concurrency: number;
+}
+
+async function writeByOccurrence(batch: Batch, rule: BatchRule, writer: BatchWriter): Promise<void> {
+  for (const part of batch.byOccurrence()) await writeSideBySide(part, rule, writer);
+}
+
+function writeSideBySide(batch: Batch, rule: BatchRule, writer: BatchWriter): Promise<void> {
+  return batch.size <= rule.batchSize ? writer.write(batch) : writeParts(batch, rule, writer);
+}
+
+async function writeParts(batch: Batch, { batchSize, concurrency }: BatchRule, writer: BatchWriter): Promise<void> {
   let next = 0;
   // Once the import is halted the writer settles the rest of the batches without sending them.
   const writeOn = async () => {

@@ -35,18 +35,21 @@ export function pageKeys(records: readonly unknown[], from: Identifying, place: 
   const { problems: known = noProblems } = place;
   if (from.key === undefined && from.version === undefined && from.schema === undefined)
     return keysOf(place, place.defaultKeyOf, known);
-  const keys = new Array<string | undefined>(records.length);
+  const keys = new Array<string>(records.length);
   const versions: (string | number | undefined)[] = [];
   let problems: Map<number, Error> | undefined;
   for (let position = 0; position < records.length; position++) {
-    if (known.size > 0 && known.has(position)) continue;
+    if (known.size > 0 && known.has(position)) {
+      keys[position] = place.defaultKeyOf(position);
+      continue;
+    }
     try {
       const record = records[position];
       if (from.schema !== undefined) check(record, from);
       if (from.key !== undefined) keys[position] = readKey(from.key(record));
       if (from.version !== undefined) versions[position] = readVersion(from.version(record));
     } catch (error) {
-      keys[position] = undefined;
+      keys[position] = place.defaultKeyOf(position);
       const message = `${place.name}, record ${position}: ${messageOf(error)}`;
       (problems ??= new Map(known)).set(position, new Error(message, { cause: error }));
     }
