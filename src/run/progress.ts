@@ -146,7 +146,7 @@ export class RunProgress {
     const { generated = this.#run.numPagesGenerated, processed = 0, total } = commit;
     const position = this.#positionAfter(commit.position);
     this.#apply(places);
-    const common = {
+    const whole: { -readonly [Field in keyof PageCommit]: PageCommit[Field] } = {
       ordinal: this.#commits + 1,
       at: clock.now(),
       generated,
@@ -157,8 +157,8 @@ export class RunProgress {
       delivered,
       superseded,
     };
-    const further = { ...(position === undefined ? {} : { position }), ...(total === undefined ? {} : { total }) };
-    const whole = { ...common, ...further };
+    if (position !== undefined) whole.position = position;
+    if (total !== undefined) whole.total = total;
     if (commit.page !== undefined) this.#page = commit.page;
     const committed = await (tracer === undefined ? storage.commitPage(lease, whole) : this.#traced(tracer, whole));
     if (committed === undefined) throw new LeaseLostError(lease._runId);
