@@ -110,7 +110,7 @@ export class Runner {
     keepShapes();
     const { storage } = deps;
     this.#patientStorage = {
-      commitPage: (...call) => this.#withRetries("commitPage", () => storage.commitPage(...call)),
+      commitPage: (lease, page) => this.#withRetries("commitPage", () => storage.commitPage(lease, page)),
       readInbox: (...call) => this.#withRetries("readInbox", () => storage.readInbox(...call)),
       listFailures: (...call) => this.#withRetries("listFailures", () => storage.listFailures(...call)),
       listRuns: (...call) => this.#withRetries("listRuns", () => storage.listRuns(...call)),

@@ -214,10 +214,7 @@ export class BatchWriter {
           settle({ kind: "timeout", error });
         }, timeoutGraceMs);
       }, writeTimeoutMs);
-      callImport(into, method, this.#viewOf(batch), context).then(
-        (value) => settle(value === undefined ? returnedNothing : { kind: "returned", value }),
-        (error: unknown) => settle({ kind: "threw", error }),
-      );
+      void callImport(into, method, this.#viewOf(batch), context).then(settle);
     });
   }
 
@@ -348,13 +345,19 @@ export class BatchWriter {
 /** To be followed by its number. */
 const unawaited = "a promise where nothing is awaited (use Promise.all) as result";
 
+// Never rejects.
 async function callImport(
   into: Import<unknown>,
   method: "write" | "find",
   records: readonly unknown[],
   context: WriteContext,
-): Promise<unknown> {
-  return method === "write" ? into.write(records, context) : into.find?.(records, context);
+): Promise<Reply> {
+  try {
+    const value: unknown = await (method === "write" ? into.write(records, context) : into.find?.(records, context));
+    return value === undefined ? returnedNothing : { kind: "returned", value };
+  } catch (error) {
+    return { kind: "threw", error };
+  }
 }
 
 function wholeOf(batch: Batch, fault: Fault, error: unknown, afterMs = 0): Answer {

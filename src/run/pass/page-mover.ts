@@ -123,7 +123,8 @@ export class PageMover {
 
   async #move(page: SourcePage, place: PagePlace): Promise<boolean> {
     const wanted = this.#recipientsFor(page);
-    if (this.#deps.hasKeys && page.failures === undefined && page.batch.size > 0) await loadOpen(wanted);
+    if (this.#deps.hasKeys && page.failures === undefined && page.batch.size > 0 && !wanted.every(hasLoaded))
+      await loadOpen(wanted);
     this.#hasMoved = true;
     const checkpoint = this.#storedCheckpoint(page);
     const share = { page, checkpoint, place, pages: this.#pages + 1, _runId: this.#start._runId };
@@ -141,7 +142,8 @@ export class PageMover {
 
   async #moveTo(recipient: Recipient, share: PageShare): Promise<boolean> {
     recipient.onWait = undefined;
-    return this.#commit(share, [await this.#offer(share.page, recipient)], true);
+    const result = await this.#offer(share.page, recipient);
+    return this.#commit(share, [{ recipient, result }], true);
   }
 
   async #moveTogether(share: PageShare, wanted: readonly Recipient[]): Promise<boolean> {
@@ -153,7 +155,7 @@ export class PageMover {
     const mayBeEarly = page.checkpoint !== undefined || page.inboxThrough !== undefined;
     const offers = wanted.map(async (recipient) => {
       recipient.onWait = () => early.waits();
-      const part = await this.#offer(page, recipient);
+      const part = { recipient, result: await this.#offer(page, recipient) };
       if (mayBeEarly) early.settles(part);
       return part;
     });
@@ -209,10 +211,9 @@ export class PageMover {
     return this.#recipients.every(isWanted) ? this.#recipients : this.#recipients.filter(isWanted);
   }
 
-  async #offer(page: SourcePage, recipient: Recipient): Promise<Part> {
-    const { to } = recipient;
+  #offer(page: SourcePage, { to }: Recipient): Promise<ImportResult> {
     to.run = this.#deps.progress.run;
-    return { recipient, result: await importPage(page.batch, to, page.failures?.doubtful) };
+    return importPage(page.batch, to, page.failures?.doubtful);
   }
 
   #storedCheckpoint({ checkpoint }: SourcePage): StoredCheckpoint | undefined {
@@ -237,7 +238,11 @@ export class PageMover {
     const shares: Share[] = [];
     for (const part of parts) {
       const settled = this.#settled(page, part);
-      if (settled !== undefined) shares.push(await this.#shareOf(page, part, settled));
+      if (settled === undefined) continue;
+      const { recipient, result } = part;
+      const goesOn = page.failures !== undefined || (result.pause === undefined && settled.numNew === 0);
+      const departure = goesOn ? undefined : await this.#departures.after(recipient, result, settled);
+      shares.push({ recipient, settled, departure });
     }
     const excluded = isRest && page.excluded !== undefined ? [...page.excluded].filter((id) => this.#reads(id)) : none;
     if (shares.length === 0 && excluded.length === 0 && !this.#isSettledBefore(isRest, parts)) return false;
@@ -277,12 +282,6 @@ export class PageMover {
     if (settled.superseded.length > 0)
       emit("failures:resolved", { run: progress.run, _ids: settled.superseded, resolvedBy: "delivery" });
     if (departure !== undefined && !ownPosition) this.#departures.emitPaused(recipient, departure);
-  }
-
-  async #shareOf(page: SourcePage, { recipient, result }: Part, settled: SettledPage): Promise<Share> {
-    const goesOn = page.failures !== undefined || (result.pause === undefined && settled.numNew === 0);
-    const departure = goesOn ? undefined : await this.#departures.after(recipient, result, settled);
-    return { recipient, settled, departure };
   }
 
   // What this import settles now; undefined if nothing of the page is committed for it.
@@ -328,6 +327,10 @@ export class PageMover {
       recipient.held = { batch: page.batch, result };
     else this.#departures.leave(recipient, this.#departures.unavailable(recipient, reason));
   }
+}
+
+function hasLoaded({ open }: Recipient): boolean {
+  return open.isLoaded;
 }
 
 async function loadOpen(recipients: readonly Recipient[]): Promise<void> {
