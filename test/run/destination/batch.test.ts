@@ -18,6 +18,18 @@ test("a part of a part keeps the keys and places of its records", () => {
   expect(page.select([0, 1, 2, 3, 4, 5])).toBe(page);
 });
 
+test("a part that leaves places out knows where its records stand, and whether a key of its own repeats", () => {
+  const own = ["a", "b", "a", "c", "d"];
+  const page = new Batch([0, 1, 2, 3, 4], { keyOf: (position) => own[position] ?? "", own, mayRepeat: true });
+
+  const [once, twice] = [[0, 4], [1]].map((leftOut) =>
+    page.part({ records: page.records.filter((_, place) => !leftOut.includes(place)), leftOut }),
+  );
+
+  expect([once?.positions, once?.keyOf(1), once?.repeats]).toEqual([[1, 2, 3], "a", false]);
+  expect([twice?.positions, twice?.keyOf(3), twice?.repeats]).toEqual([[0, 2, 3, 4], "d", true]);
+});
+
 describe("the idempotency key of a record", () => {
   const keyOf = (record: unknown, keys: PageKeys = letters, place = to) =>
     new Batch([record], keys).idempotencyKeyOf(0, place);
