@@ -4,6 +4,7 @@ import type { Pause } from "./model/delivery.ts";
 import type { Failure, ResolvedBy } from "./model/failure.ts";
 import type { Flow } from "./model/flow/flow.ts";
 import type { Run } from "./model/run.ts";
+import { isAwaitable } from "./model/host/awaitable.ts";
 import { didYouMean } from "./model/suggest.ts";
 
 /** What a registry emits: one name, one payload object. */
@@ -230,7 +231,7 @@ export class Events<Map extends { "listener:error": ListenerError }> {
   #call<Payload>(event: string, listener: Listener<Payload>, payload: Payload): void {
     try {
       const returned = listener(payload);
-      if (isThenable(returned)) Promise.resolve(returned).catch((error: unknown) => this.#report(event, error));
+      if (isAwaitable(returned)) Promise.resolve(returned).catch((error: unknown) => this.#report(event, error));
     } catch (error) {
       this.#report(event, error);
     }
@@ -240,10 +241,6 @@ export class Events<Map extends { "listener:error": ListenerError }> {
     // If a listener of `listener:error` throws, there is nowhere left to report it.
     if (event !== "listener:error") this.#emitter.emit("listener:error", { event, error });
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && "then" in value;
 }
 
 // A record of all names, so that the compiler finds one that is missing.

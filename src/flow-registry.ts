@@ -9,6 +9,7 @@ import {
   type PoundlockError,
 } from "./errors.ts";
 import { Events, type RegistryEvents, registryEventNames } from "./events.ts";
+import { isAwaitable } from "./model/host/awaitable.ts";
 import { type Export, exportRules } from "./model/host/export.ts";
 import type { Flow, FlowDefinition, FlowInput, FlowPatch } from "./model/flow/flow.ts";
 import {
@@ -28,16 +29,7 @@ import { flowFilters } from "./model/filters.ts";
 import type { ExportIdFor, Exports, FlowInputsFor, ImportIdFor, Imports } from "./model/host/fitting.ts";
 import { formatValue, omitUndefined } from "./model/record/json.ts";
 import { namedFields, patched } from "./model/flow/patch.ts";
-import {
-  type Shape,
-  chosenId,
-  expectation,
-  invalidField,
-  isPromise,
-  objectWith,
-  v,
-  validate,
-} from "./model/validate.ts";
+import { type Shape, chosenId, expectation, invalidField, objectWith, v, validate } from "./model/validate.ts";
 import { basisOf, checkCron, cronOf } from "./cron/cron.ts";
 import {
   type DefineAllOptions,
@@ -424,7 +416,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
  */
 export function checkId(parameter: string, _id: unknown): asserts _id is string {
   if (typeof _id === "string") return;
-  const hint = isPromise(_id) ? "; the id is a Promise: await it" : "";
+  const hint = isAwaitable(_id) ? "; the id is a Promise: await it" : "";
   throw new InvalidRequestError(parameter, "the id of a document, a string", _id, { hint });
 }
 

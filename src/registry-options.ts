@@ -1,5 +1,6 @@
 import type { Clock } from "./clock.ts";
 import { checkCron } from "./cron/cron.ts";
+import { isAwaitable } from "./model/host/awaitable.ts";
 import type { Exports, Imports } from "./model/host/fitting.ts";
 import {
   type ProblemError,
@@ -7,7 +8,6 @@ import {
   callable,
   checkObject,
   chosenId,
-  isPromise,
   objectWith,
   oneOf,
   v,
@@ -76,7 +76,7 @@ const optionRules: Shape<RegistryOptions> = {
 /** @throws an `Invalid` naming the first option that is unknown, or invalid. */
 export function checkOptions(options: RegistryOptions, Invalid: ProblemError): void {
   checkObject(options, Invalid, "options");
-  if (isPromise(options.storage))
+  if (isAwaitable(options.storage))
     throw new Invalid("storage", "a storage that is open", options.storage, { hint: ": await it" });
   validate(options, optionRules, Invalid);
 }

@@ -48,11 +48,6 @@ export function checkObject(given: unknown, Invalid: ProblemError, field: string
   if (typeof given !== "object" || given === null) throw new Invalid(field, "an object", given);
 }
 
-/** Whether it is something that was not awaited. */
-export function isPromise(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "then" in value;
-}
-
 /** The first field, in the order of the shape, that is invalid. Fields outside the shape may be anything. */
 export function invalidField(given: object, shape: Shape): FieldProblem | undefined {
   for (const [field, schema] of Object.entries(shape)) {

@@ -110,9 +110,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     promise: "a promise that nobody awaits ends no process when it is rejected [4.2]",
-    file: "src/model/host/unawaited.ts",
-    find: "if (isUnawaited(value)) void",
-    replace: "if (value === undefined && isUnawaited(value)) void",
+    file: "src/model/host/awaitable.ts",
+    find: "if (isPromise(value)) void",
+    replace: "if (value === undefined && isPromise(value)) void",
     tests: ["test/run/unawaited.test.ts"],
   },
   {

@@ -3,7 +3,7 @@ import { type Json, copyJson, formatValue } from "../record/json.ts";
 import { messageOf } from "../message.ts";
 import { didYouMean } from "../suggest.ts";
 import { isKey, keyForm } from "../validate.ts";
-import { disown, isUnawaited } from "./unawaited.ts";
+import { disown, isPromise } from "./awaitable.ts";
 
 /** A batch of records that moves together, and where the export resumes once it is settled. */
 export interface Page<T, C = Json> {
@@ -75,7 +75,7 @@ export function readPage(value: unknown, freeze: boolean, shared = false): ReadP
 }
 
 function bounded(records: readonly unknown[]): readonly unknown[] {
-  if (isUnawaited(records[0])) {
+  if (isPromise(records[0])) {
     disown(records);
     throw new RangeError("expected records, found promises of them: await them all before the page is yielded");
   }

@@ -1,6 +1,6 @@
 import { ContractViolationError, type StoppedByImportError } from "../../errors.ts";
 import { isInstance } from "../../model/host/instance.ts";
-import { disown } from "../../model/host/unawaited.ts";
+import { disown, isAwaitable } from "../../model/host/awaitable.ts";
 import { copyForImport, freezeAndSearch } from "../../model/record/copy.ts";
 import type { Counts } from "../../model/run.ts";
 import type { Batch } from "./batch.ts";
@@ -150,19 +150,19 @@ function prepare(page: Batch, to: Destination): PreparedBatch {
 
 function keeps(to: Destination, record: unknown): boolean {
   const keep: unknown = to.import.filter?.(record);
-  if (isThenable(keep)) throw promised(to, keep, "filter returned a promise, but it is synchronous");
+  if (isAwaitable(keep)) throw promised(to, keep, "filter returned a promise, but it is synchronous");
   return Boolean(keep);
 }
 
 function shape(to: Destination, record: unknown): unknown {
   const mapped = to.import.map === undefined ? record : to.import.map(record);
-  if (isThenable(mapped)) throw promised(to, mapped, "map returned a promise, but it is synchronous");
+  if (isAwaitable(mapped)) throw promised(to, mapped, "map returned a promise, but it is synchronous");
   return to.import.schema === undefined ? mapped : valid(to, mapped);
 }
 
 function valid(to: Destination, mapped: unknown): unknown {
   const result = to.import.schema?.["~standard"].validate(mapped);
-  if (isThenable(result)) throw promised(to, result, "its schema validates asynchronously, but has to return at once");
+  if (isAwaitable(result)) throw promised(to, result, "its schema validates asynchronously, but has to return at once");
   if (result?.issues !== undefined) throw new Error(result.issues.map(({ message }) => message).join("; "));
   return result?.value;
 }
@@ -224,10 +224,6 @@ async function writeParts(batch: Batch, { batchSize, concurrency }: BatchRule, w
   };
   const atOnce = Math.min(concurrency, Math.ceil(batch.size / batchSize));
   await Promise.all(Array.from({ length: atOnce }, writeOn));
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }
 
 function promised(to: Destination, promise: unknown, problem: string): ContractViolationError {

@@ -5,7 +5,7 @@ import { type Fault, faults } from "../../model/failure.ts";
 import type { Import } from "../../model/host/import.ts";
 import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
-import { disown, isUnawaited } from "../../model/host/unawaited.ts";
+import { disown, isPromise } from "../../model/host/awaitable.ts";
 import { outcomeOf } from "../../model/host/outcome.ts";
 import { excessiveWait, longestWaitMs, retryDelay, waitMsOf } from "../retry.ts";
 import type { ResultOf, Tracer } from "../tracer.ts";
@@ -135,7 +135,7 @@ export class BatchWriter {
           ? Array.from({ length: size }, (_, at): unknown => found[at])
           : [];
       // A promise is not undefined, and so would count as a record that was found.
-      const promised = copy.findIndex(isUnawaited);
+      const promised = copy.findIndex(isPromise);
       if (copy.length === size && promised < 0) return copy;
       disown(found);
       const what = promised < 0 ? `${formatValue(found)} for ${size} records` : `${unawaited} ${promised}`;
@@ -255,7 +255,7 @@ export class BatchWriter {
       if (failed === undefined) {
         disown(results);
         return this.#violate(
-          `write returned ${isUnawaited(result) ? unawaited : `${formatValue(result)} as result`} ${at}`,
+          `write returned ${isPromise(result) ? unawaited : `${formatValue(result)} as result`} ${at}`,
         );
       }
       unwritten.push(failed);

@@ -3,7 +3,7 @@ import { ContractViolationError, ExportFailedError } from "../../errors.ts";
 import type { Export, ExportContext } from "../../model/host/export.ts";
 import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
-import { disown } from "../../model/host/unawaited.ts";
+import { disown } from "../../model/host/awaitable.ts";
 import { outcomeOf } from "../../model/host/outcome.ts";
 import { type ReadPage, readPage } from "../../model/host/page.ts";
 import { Batch } from "../destination/batch.ts";

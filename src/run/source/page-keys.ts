@@ -4,7 +4,7 @@ import { isInstance } from "../../model/host/instance.ts";
 import { formatValue } from "../../model/record/json.ts";
 import { messageOf } from "../../model/message.ts";
 import type { UnreadableRecord } from "../../model/host/page.ts";
-import { disown } from "../../model/host/unawaited.ts";
+import { disown, isAwaitable } from "../../model/host/awaitable.ts";
 import { isKey, isStorable, keyForm, longestKey } from "../../model/validate.ts";
 import type { PageKeys } from "../destination/batch.ts";
 
@@ -131,7 +131,7 @@ function check(record: unknown, from: Identifying): void {
 function schemaIssues(record: unknown, { schema }: Identifying): readonly StandardIssue[] {
   if (schema === undefined) return [];
   const result = schema["~standard"].validate(record);
-  if ("then" in result) {
+  if (isAwaitable(result)) {
     disown(result);
     throw new TypeError("the export's schema is asynchronous, so it cannot check records");
   }

@@ -1,8 +1,13 @@
 import { isInstance } from "./instance.ts";
 
-/** Whether it is a promise: of what host code hands over where nothing is awaited. Never throws. */
-export function isUnawaited(value: unknown): value is Promise<unknown> {
+/** Whether it is a promise, where host code hands over data: an object with a method `then` is data as any other. Never throws. */
+export function isPromise(value: unknown): value is Promise<unknown> {
   return isInstance(value, Promise);
+}
+
+/** Whether `await` waits for it, where a function of the host's has to return at once, or was not awaited. */
+export function isAwaitable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }
 
 /**
@@ -11,7 +16,7 @@ export function isUnawaited(value: unknown): value is Promise<unknown> {
  */
 export function disown(value: unknown): void {
   try {
-    if (isUnawaited(value)) void value.then(undefined, () => undefined);
+    if (isPromise(value)) void value.then(undefined, () => undefined);
     else if (isInstance(value, Array)) for (const place of Object.keys(value)) disownAt(value, place);
   } catch {
     // What cannot be looked at is left to whoever made it.
@@ -21,7 +26,7 @@ export function disown(value: unknown): void {
 function disownAt(list: object, place: string): void {
   try {
     const one: unknown = Reflect.get(list, place);
-    if (isUnawaited(one)) void one.then(undefined, () => undefined);
+    if (isPromise(one)) void one.then(undefined, () => undefined);
   } catch {
     // The others are looked at all the same.
   }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { disown } from "../../../src/model/host/unawaited.ts";
+import { disown, isAwaitable, isPromise } from "../../../src/model/host/awaitable.ts";
 import { readPage } from "../../../src/model/host/page.ts";
 
 /** How many promises are rejected without anybody who handles it, once `work` is done. */
@@ -57,3 +57,19 @@ test.each([
     disown(value);
   }).not.toThrow();
 });
+
+test("a promise is data that was not awaited, and what has a method then is awaitable; what only has a field of that name is neither", () => {
+  class Deferred extends Promise<unknown> {}
+  const thenable = { then: () => undefined };
+  const record = { then: "at noon" };
+  const values = [rejectedLater(), new Deferred(() => undefined), thenable, record, null, undefined, "then"];
+
+  expect(values.map(isPromise)).toEqual([true, true, false, false, false, false, false]);
+  expect(values.map(isAwaitable)).toEqual([true, true, true, false, false, false, false]);
+});
+
+function rejectedLater(): Promise<unknown> {
+  const promise = rejected();
+  disown(promise);
+  return promise;
+}
