@@ -123,6 +123,13 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/model/host/awaitable.test.ts"],
   },
   {
+    promise: "a promise among the records of a page is found wherever it stands [4.1]",
+    file: "src/model/host/page.ts",
+    find: "place < records.length; place++) if (isPromise",
+    replace: "place < 1; place++) if (isPromise",
+    tests: ["test/run/unawaited.test.ts"],
+  },
+  {
     promise: "options that are no object are refused in words",
     file: "src/model/validate.ts",
     find: 'if (typeof given !== "object" || given === null) throw',

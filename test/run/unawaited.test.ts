@@ -72,6 +72,30 @@ async function* pageOf(page: unknown) {
   yield page;
 }
 
+test.each([0, 1, 2])(
+  "a promise at place %s of a page is a failure of its own, and the others are written",
+  async (at) => {
+    const written: unknown[] = [];
+    const write = async (batch: readonly unknown[]) => void written.push(...batch);
+    const pages = () => pageOf([1, 2].toSpliced(at, 0, late() as never));
+    const { run, failures } = await move({ pages, key: undefined }, { write });
+
+    expect(run).toMatchObject({ status: "completed", numSuccess: 2, numError: 1 });
+    expect(written).toEqual([1, 2]);
+    expect(failures).toMatchObject([{ fault: "reject", unstorable: true }]);
+    expect(failures[0]?.message).toContain(`page 1, record ${at}: expected a record, found a promise`);
+    expect(unhandled).toEqual([]);
+  },
+);
+
+test("a promise in the place of what is no record ends no process", async () => {
+  const page = { records: [1], unreadable: [{ raw: late(), error: new Error("line 2") }] };
+  const { run } = await move({ pages: () => pageOf(page) }, {});
+
+  expect(run).toMatchObject({ numSuccess: 1, numError: 1 });
+  expect(unhandled).toEqual([]);
+});
+
 describe("a promise that an export returns for a record is that record's failure, and ends no process:", () => {
   test.each<[what: string, from: object]>([
     ["key", { key: late }],

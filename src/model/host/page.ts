@@ -34,7 +34,9 @@ export interface ReadPage extends Page<unknown> {
   readonly checkpoint?: Json;
   /** Absent if there is none. */
   readonly unreadable?: readonly UnreadableRecord[];
-  /** Whether a record may contain what cannot be frozen: dates, maps, sets, bytes. */
+  /** Places of records that are promises; absent if there is none. Without `freeze` only looked for if the first is one. */
+  readonly promises?: readonly number[];
+  /** Whether a record may contain what cannot be frozen: dates, maps, sets, bytes, promises. */
   readonly mutable: boolean;
 }
 
@@ -51,7 +53,7 @@ const fields = ["records", "checkpoint", "total", "unreadable"];
  * @throws RangeError saying why it is no page.
  */
 export function readPage(value: unknown, freeze: boolean, shared = false): ReadPage {
-  if (Array.isArray(value)) return freezeRecords(bounded(value), { freeze, shared });
+  if (Array.isArray(value)) return readRecords(value, freeze, shared);
   if (typeof value !== "object" || value === null)
     throw new RangeError(`expected a page or an array, found ${formatValue(value)}`);
   for (const name in value)
@@ -64,23 +66,37 @@ export function readPage(value: unknown, freeze: boolean, shared = false): ReadP
   }
   if (total !== undefined && typeof total !== "number")
     throw new RangeError(`expected page.total to be a number, found ${formatValue(total)}`);
-  const page: { -readonly [Field in keyof ReadPage]: ReadPage[Field] } = freezeRecords(bounded(records), {
-    freeze,
-    shared,
-  });
+  const page = readRecords(records, freeze, shared);
   if (checkpoint !== undefined) page.checkpoint = readCheckpoint(checkpoint);
   if (total !== undefined) page.total = total;
   if (unreadable !== undefined && !isEmptyList(unreadable)) page.unreadable = unreadable.map(readOne);
   return page;
 }
 
-function bounded(records: readonly unknown[]): readonly unknown[] {
-  if (isPromise(records[0])) {
-    disown(records);
-    throw new RangeError("expected records, found promises of them: await them all before the page is yielded");
+function readRecords(given: readonly unknown[], freeze: boolean, shared: boolean): WrittenPage {
+  if (given.length > mostRecords) {
+    disown(given);
+    throw new RangeError(`expected at most ${mostRecords} records in a page, found an array of ${given.length}`);
   }
-  if (records.length <= mostRecords) return records;
-  throw new RangeError(`expected at most ${mostRecords} records in a page, found an array of ${records.length}`);
+  const page: WrittenPage = freezeRecords(given, { freeze, shared });
+  // What freezes has seen every record. Without, a look at each would cost a tenth of all that is done with it.
+  const promises = page.mutable || isPromise(page.records[0]) ? placesOfPromises(page.records) : none;
+  if (promises.length === 0) return page;
+  disown(page.records);
+  if (promises.length === page.records.length)
+    throw new RangeError("expected records, found promises of them: await them all before the page is yielded");
+  page.promises = promises;
+  return page;
+}
+
+type WrittenPage = { -readonly [Field in keyof ReadPage]: ReadPage[Field] };
+
+const none: readonly number[] = Object.freeze([]);
+
+function placesOfPromises(records: readonly unknown[]): readonly number[] {
+  let places: number[] | undefined;
+  for (let place = 0; place < records.length; place++) if (isPromise(records[place])) (places ??= []).push(place);
+  return places ?? none;
 }
 
 function isEmptyList(given: unknown): boolean {
@@ -93,6 +109,7 @@ function readOne(given: unknown, index: number): UnreadableRecord {
   if (typeof given !== "object" || given === null || !("raw" in given))
     throw new RangeError(`expected ${place} to be an object with raw and error, found ${formatValue(given)}`);
   const { raw, error, key } = given as UnreadableRecord;
+  disown(raw);
   if (key === undefined) return { raw, error };
   if (isKey(key)) return { raw, error, key };
   throw new RangeError(`expected ${place}.key to be a string of ${keyForm}, found ${formatValue(key)}`);

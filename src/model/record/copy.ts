@@ -4,7 +4,7 @@ import { isPlainObject } from "./json.ts";
 /** The records of a page, in an array that cannot be changed. */
 export interface FrozenRecords {
   readonly records: readonly unknown[];
-  /** Whether a record may contain what cannot be frozen: dates, maps, sets, bytes. Not looked for without `freeze`. */
+  /** Whether a record may contain what cannot be frozen: dates, maps, sets, bytes, promises. Not looked for without `freeze`. */
   readonly mutable: boolean;
 }
 
@@ -111,7 +111,8 @@ function isMutable(value: object): boolean {
     types.isMap(value) ||
     types.isSet(value) ||
     types.isAnyArrayBuffer(value) ||
-    ArrayBuffer.isView(value)
+    ArrayBuffer.isView(value) ||
+    value instanceof Promise
   );
 }
 

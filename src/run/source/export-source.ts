@@ -49,12 +49,13 @@ export class ExportSource implements Source {
   async next(): Promise<SourcePage | undefined> {
     const step = this.#readStep(await this.#pull());
     if (step.isDone) return undefined;
-    const { checkpoint, mutable, records, total, unreadable } = this.#readPage(step.value);
+    const { checkpoint, mutable, promises, records, total, unreadable } = this.#readPage(step.value);
     this.#read++;
     const { _runId, pagesBefore } = this.#options;
     const place = pagesBefore + this.#read;
     const defaultKeyOf = (index: number) => `${_runId}/${place}/${index}`;
-    const origin = { defaultKeyOf, name: `page ${place}`, page: place, mutable };
+    const name = `page ${place}`;
+    const origin = { defaultKeyOf, name, problems: promiseProblems(promises, name), page: place, mutable };
     const keys = pageKeys(records, this.#export, origin);
     const batch =
       unreadable === undefined
@@ -167,4 +168,12 @@ function isIterator(value: unknown): value is AsyncIterator<unknown> {
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
   return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}
+
+const noProblems: ReadonlyMap<number, Error> = new Map<number, Error>();
+
+function promiseProblems(places: readonly number[] | undefined, page: string): ReadonlyMap<number, Error> {
+  if (places === undefined) return noProblems;
+  const problem = "expected a record, found a promise: await it before the page is yielded";
+  return new Map(places.map((place) => [place, new Error(`${page}, record ${place}: ${problem}`)]));
 }
