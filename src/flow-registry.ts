@@ -11,6 +11,7 @@ import {
 import { Events, type RegistryEvents, registryEventNames } from "./events.ts";
 import { isAwaitable } from "./model/host/awaitable.ts";
 import { type Export, exportRules } from "./model/host/export.ts";
+import { hasRunAhead } from "./model/flow/clock-ahead.ts";
 import type { Flow, FlowDefinition, FlowInput, FlowPatch } from "./model/flow/flow.ts";
 import {
   type CodeDefinition,
@@ -376,7 +377,9 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
     // Otherwise the stored one stays, and a schedule that this process cannot read stands in nobody's way.
     const nextRunAt = reschedule ? this.#nextRunAt(_id, definition, now) : {};
     const flow = { _id, ...storedFields(wanted), createdAt, lastModified, ...nextRunAt };
-    const hidden = reschedule ? this.#hidden(flow) : {};
+    // While it was disabled nobody put right what a clock had run that was ahead.
+    const forgetting = reschedule && hasRunAhead(previous, now) ? { forgetAfter: now } : {};
+    const hidden = reschedule ? { ...this.#hidden(flow), ...forgetting } : {};
     return this.storage.replaceFlow(flow, { expected: previous.lastModified, reschedule, at: now, ...hidden });
   }
 

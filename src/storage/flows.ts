@@ -96,6 +96,8 @@ export interface FlowChange extends FlowHidden {
   readonly reschedule: boolean;
   /** When its waiting runs end, and the failures of removed imports are resolved. */
   readonly at: number;
+  /** @see DueTimeChange.forgetAfter */
+  readonly forgetAfter?: number;
 }
 
 /** `stale`: `lastModified` had moved. `unread`: another export, while the inbox holds pages. `flow` is what is stored now. */

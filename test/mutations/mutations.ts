@@ -2204,10 +2204,18 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a process that starts after a clock was put right knows what has run ahead [2]",
     file: "src/scheduler/timetable/schedule-check.ts",
-    find: " || isAhead(flow, now)",
+    find: " || hasRunAhead(flow, now)",
     replace: "",
     tests: ["test/scheduler/timetable/timetable.test.ts"],
     only: "put right while no scheduler runs",
+  },
+  {
+    promise: "a flow that was disabled when the clock was put right does not stand still either [2]",
+    file: "src/flow-registry.ts",
+    find: "reschedule && hasRunAhead(previous, now)",
+    replace: "reschedule && hasRunAhead(previous, Infinity)",
+    tests: ["test/scheduler/timetable/timetable.test.ts"],
+    only: "while a flow is disabled",
   },
   {
     promise: "a clock that is set back by less than an hour repeats no due time [2]",

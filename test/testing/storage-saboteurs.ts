@@ -346,6 +346,10 @@ const ofEndings: Readonly<Record<string, Spoil>> = {
     },
   }),
 
+  "replaceFlow forgets which due times after an instant had their runs, if asked to": (honest) => ({
+    replaceFlow: (flow, { forgetAfter: _, ...change }) => honest.replaceFlow(flow, change),
+  }),
+
   "queueRun of a resume run returns `waiting` if a run waits that will read for every import": (honest) => ({
     queueRun: (start, limits) =>
       honest.queueRun(start.trigger === "resume" ? { ...start, trigger: "chained" } : start, limits),

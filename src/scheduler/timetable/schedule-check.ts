@@ -1,6 +1,7 @@
 import { type Clock, isAborted } from "../../clock.ts";
 import { type Cron, basisOf, cronOf } from "../../cron/cron.ts";
 import type { Emit, SchedulerEvents } from "../../events.ts";
+import { aheadMs, hasRunAhead } from "../../model/flow/clock-ahead.ts";
 import type { Flow } from "../../model/flow/flow.ts";
 import type { DueTimeChange, ScheduledFlow, Storage } from "../../storage/storage.ts";
 
@@ -20,9 +21,6 @@ const sliceSize = 1_000;
 
 /** Flows looked at before `all` resolves; the rest follows after it. */
 const flowsAtOnce = 10_000;
-
-/** What is due more than this long after now, in milliseconds, and had its run, was run by a clock that was ahead. */
-const aheadMs = 3_600_000;
 
 /** Flows whose runs are looked at in one call; each may have as many as its history. */
 const forgottenAtOnce = 10;
@@ -121,7 +119,7 @@ export class ScheduleCheck {
     const next = cron.next(now);
     const isOld = basis !== stored;
     if (isOld && !look.byBasis && stored !== undefined && expected !== undefined) return undefined;
-    const ranAhead = look.byBasis && (look.setBackMs > aheadMs || isAhead(flow, now));
+    const ranAhead = look.byBasis && (look.setBackMs > aheadMs || hasRunAhead(flow, now));
     const isWrong = isOld || ranAhead;
     if (!isWrong && (expected ?? Infinity) <= (next ?? Infinity)) return undefined;
     // One that has passed was missed, and stays so.
@@ -171,9 +169,4 @@ export class ScheduleCheck {
     this.#reported.set(_id, what);
     emit();
   }
-}
-
-// Its newest run began at an instant that is still far away.
-function isAhead({ lastExecutedAt = "" }: Flow, now: number): boolean {
-  return Date.parse(lastExecutedAt) - now > aheadMs;
 }

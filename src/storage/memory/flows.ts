@@ -59,6 +59,7 @@ export function replaceFlow(state: MemoryState, flow: Flow, change: FlowChange):
   });
   keepFlow(state, stored, next, change.basis);
   if (change.reschedule) reschedule(state, flow._id, change.followingDueAt);
+  if (change.forgetAfter !== undefined) forgetDueTimes(state, flow._id, change.forgetAfter);
   state.changes.noteFlow({ change: "flow:updated", flow: next, previous: stored });
   const canceled = next.disabled ? cancelWaiting(state, flow._id, change.at) : [];
   return { outcome: "replaced", flow: next, canceled: [...canceled, ...followChange(state, stored, next, change.at)] };

@@ -74,6 +74,7 @@ export function replaceFlow(flow: Flow, change: FlowChange): Transaction<Replace
       ...[...values, _id],
     );
     if (row === undefined) return { outcome: "missing" };
+    yield* forgetDueTimes(_id, change.forgetAfter);
     const next = flowOf(row);
     const canceled = disabled ? yield* cancelWaiting(_id, at) : [];
     yield* execute(`delete from poundlock_flow_imports where flow_id = ?`, _id);
@@ -115,10 +116,14 @@ export function rescheduleFlows(changes: readonly DueTimeChange[]): Transaction<
           where id = ? and disabled = 0 and coalesce(due_at, -1) = ?`,
         ...[dueAt ?? null, followingDueAt ?? null, followingDueAt ?? null, basis, _flowId, expected ?? -1],
       );
-      if (forgetAfter === undefined) continue;
-      yield* execute(`update poundlock_runs set due_at = null where flow_id = ? and due_at > ?`, _flowId, forgetAfter);
+      yield* forgetDueTimes(_flowId, forgetAfter);
     }
   };
+}
+
+function* forgetDueTimes(_flowId: string, after: number | undefined): TransactionBody<void> {
+  if (after === undefined) return;
+  yield* execute(`update poundlock_runs set due_at = null where flow_id = ? and due_at > ?`, _flowId, after);
 }
 
 /** Asks for one `due_at`. */

@@ -262,6 +262,16 @@ export const endingStorageCases: readonly StorageCase[] = [
     assert.deepEqual(await outcomesOf(storage, "b", "again", [20, 30]), ["passed", "passed"]);
   }),
 
+  on("replaceFlow forgets which due times after an instant had their runs, if asked to", async (storage) => {
+    await addFlow(storage, "flow", { nextRunAt: iso(10) });
+    await outcomesOf(storage, "flow", "run", [10, 20]);
+
+    const change = { expected: iso(0), reschedule: true, at: at(1), forgetAfter: at(10) };
+    await storage.replaceFlow(flowOf("flow", { lastModified: iso(1), nextRunAt: iso(20) }), change);
+
+    assert.deepEqual(await outcomesOf(storage, "flow", "again", [10, 20]), ["passed", "queued"]);
+  }),
+
   on("queueRun of a resume run returns `waiting` if a run waits that will read for every import", async (storage) => {
     await addFlow(storage);
     await queue(storage, "retry", "flow", { trigger: "retry", retry: {} });

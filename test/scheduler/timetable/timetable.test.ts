@@ -615,6 +615,27 @@ describe("a clock that jumps", () => {
     expect((await harness.registry.get(flow._id)).nextRunAt).toBe("2030-01-02T13:31:00.000Z");
   });
 
+  test("and is put right while a flow is disabled leaves it not standing still when it is enabled", async () => {
+    const harness = quick();
+    await harness.scheduler.start();
+    const flow = await harness.flow({ schedule: "*/10 * * * *" });
+    harness.clock.jumpTo("2030-01-01T14:00:00Z");
+    await harness.clock.advance(2 * hour);
+    await harness.registry.patch(flow._id, { disabled: true });
+    harness.clock.jumpTo("2030-01-01T14:00:00Z");
+    await harness.clock.advance(5 * minute);
+    const before = (await harness.runs()).length;
+
+    await harness.registry.patch(flow._id, { disabled: false });
+    await harness.clock.advance(31 * minute);
+
+    expect((await briefs(harness)).slice(before)).toEqual([
+      "schedule 14:10 completed",
+      "schedule 14:20 completed",
+      "schedule 14:30 completed",
+    ]);
+  });
+
   test("while the storage fails is made good for when it does no more", async () => {
     let isDown = false;
     const storage = faltering(new MemoryStorage(), { method: "scheduledFlows", fails: () => isDown });

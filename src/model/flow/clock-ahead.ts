@@ -1,0 +1,9 @@
+import type { Flow } from "./flow.ts";
+
+/** A clock that was ahead by more than this, in milliseconds, has run too early what is to run again at its time. */
+export const aheadMs = 3_600_000;
+
+/** Whether the newest run of the flow began by a clock that was ahead of this one by more than an hour. */
+export function hasRunAhead({ lastExecutedAt = "" }: Pick<Flow, "lastExecutedAt">, now: number): boolean {
+  return Date.parse(lastExecutedAt) - now > aheadMs;
+}
