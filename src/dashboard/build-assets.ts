@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Plugin, build } from "esbuild";
@@ -13,7 +14,8 @@ export async function buildAssets(): Promise<BuiltAssets> {
   const folder = join(dirname(fileURLToPath(import.meta.url)), "app");
   const { outputFiles, metafile } = await build({
     entryPoints: [join(folder, "main.tsx"), join(folder, "style.css")],
-    tsconfig: join(folder, "tsconfig.json"),
+    // The one in the folder is for the types.
+    tsconfigRaw: {},
     outdir: "/assets",
     entryNames: "[name]-[hash]",
     chunkNames: "part-[hash]",
@@ -24,6 +26,10 @@ export async function buildAssets(): Promise<BuiltAssets> {
     minify: true,
     legalComments: "none",
     charset: "utf8",
+    plugins: [elementsByCalls(join(folder, "view.ts"))],
+    jsx: "transform",
+    jsxFactory: "$h",
+    jsxFragment: "$Fragment",
     define: { "process.env.NODE_ENV": '"production"' },
     metafile: true,
     write: false,
@@ -41,6 +47,18 @@ export async function buildAssets(): Promise<BuiltAssets> {
   });
   return { files, script: named("main-"), style: named("style-"), packages: [...new Set(packages)] };
 }
+
+/** Elements as calls of `h`: half a kilobyte less, compressed, than with the runtime that the types are checked for. */
+const elementsByCalls = (view: string): Plugin => ({
+  name: "dashboard:elements",
+  setup(builder) {
+    const imports = `import { h as $h, Fragment as $Fragment } from ${JSON.stringify(view)};`;
+    builder.onLoad({ filter: /\.tsx$/ }, async ({ path }) => ({
+      loader: "tsx",
+      contents: imports + (await readFile(path, "utf8")),
+    }));
+  },
+});
 
 const nameOf = (path: string) => path.replace(/^.*[\\/]/, "");
 

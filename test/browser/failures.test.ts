@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { hostWithFlows, loaded, siteOf, test, visit } from "./site.ts";
+import { hostWithFlows, loaded, openWindow, siteOf, test, visit } from "./site.ts";
 
 test("with the keyboard only, an order that did not arrive is found, looked at and sent again", async () => {
   const { host, scheduler, script, picky } = await hostWithFlows();
@@ -81,7 +81,7 @@ test("a bulk action names its number and its filter, and leaves alone what faile
   await page.getByRole("button", { name: "Resolve…" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByRole("heading", { name: "Resolve 2 failures?" }).waitFor();
-  await dialog.getByText("customer of order # has no VAT number").waitFor();
+  await dialog.getByText("Filter: cause “customer of order # has no VAT number”, open,").waitFor();
   await dialog.getByText("stored up to").waitFor();
 
   await registry.define("second", { name: "Second", _exportId: "orders", _importId: "ledger" });
@@ -170,10 +170,14 @@ test("a page without permission to change anything shows no actions, and a refus
   const { scheduler } = await hostWithFlows();
   const readOnly = await siteOf(scheduler, { dashboard: { readOnly: true } });
   // The refusal of what the test itself asks for.
-  const page = await visit(readOnly, "flows/orders", { allowed: /status of 403/ });
+  const page = await openWindow({ allowed: /status of 403/ });
+  const refused: string[] = [];
+  page.on("response", (response) => response.status() === 403 && refused.push(response.url()));
+  await page.goto(`${readOnly}flows/orders`);
   await page.getByText("Definition").waitFor();
   await loaded(page);
 
+  expect(refused).toEqual([]);
   expect(await page.getByRole("button", { name: /Run now|Disable|Clone|Change|Retry|Resolve/ }).count()).toBe(0);
   const response = await page.evaluate(
     `fetch("api/flows/orders/run", { method: "POST" }).then(({ status }) => status)`,
@@ -187,7 +191,16 @@ test("a search in records says how many it has looked at, and back to when", asy
   const page = await visit(await siteOf(scheduler), "failures?text=vat&zone=UTC");
 
   const status = page.locator(".choice-bar [role=status]");
-  await expect.poll(() => status.innerText()).toBe("looked at 100, back to 1 Jan 2030, 12:00");
+  await expect.poll(() => status.innerText()).toBe("looked at 100 failures, back to 1 Jan 2030, 12:00");
+});
+
+test("what is found by the beginning of a key is counted as far as it is shown", async () => {
+  const { scheduler } = await hostWithFlows({ count: 400 });
+  const page = await visit(await siteOf(scheduler), "find?key=1");
+  await page.getByRole("heading", { name: "More than 20 failures with a key that begins with “1”" }).waitFor();
+
+  await page.goto(new URL("find?key=123", page.url()).href);
+  await page.getByRole("heading", { name: "3 failures with a key that begins with “123”" }).waitFor();
 });
 
 test("why a record may not have arrived: the flow's last run failed, and where reading for its import goes on", async () => {
@@ -225,7 +238,7 @@ test("failures of one flow and one import are chosen by their names, and the cho
   await expect.poll(() => page.locator("tbody tr").count()).toBe(6);
 });
 
-test("runs of a flow are chosen by its name, with its id beside it where two flows share one", async () => {
+test("runs are chosen by their import, and by the name of their flow, with its id where two flows share one", async () => {
   const { host, registry, scheduler } = await hostWithFlows();
   await registry.define("second", { name: "Orders to ledger", _exportId: "orders", _importId: "ledger" });
   const run = await host.run("second");
@@ -244,4 +257,9 @@ test("runs of a flow are chosen by its name, with its id beside it where two flo
   await expect.poll(() => page.locator("tbody tr").count()).toBe(1);
   expect(await page.locator("tbody a").first().getAttribute("href")).toContain(run._id);
   expect(new URL(page.url()).search).toBe("?flow=second");
+
+  await page.getByLabel("Remove the filter Flow").click();
+  await page.getByRole("combobox", { name: /^Import/ }).selectOption("mailer");
+  await expect.poll(() => page.locator("tbody tr").count()).toBe(1);
+  expect(new URL(page.url()).search).toBe("?import=mailer");
 });

@@ -114,6 +114,10 @@ test("the header says who is signed in, and a flow's screen offers the zone of i
 
   expect(await zones.locator("option").allTextContents()).toContain("Asia/Tokyo");
   expect(await zones.locator("option").allTextContents()).not.toContain("Asia/Tokyo, of the flow");
+
+  // The first one is the browser's own.
+  await zones.selectOption({ index: 0 });
+  await expect.poll(() => new URL(page.url()).search).toBe("");
 });
 
 test("the overview says how often a flow has failed, samples left out, and why it failed last", async () => {

@@ -176,7 +176,13 @@ export async function smallHost(): Promise<PictureHost> {
   await registry.patch("invoices", { disabled: false });
   await clock.advance(10 * minute);
   const api = createHandler({ scheduler, authorize: everyone, basePath: "/api" });
-  return { api, now, scheduler, close: () => scheduler.stop() };
+  const close = async () => {
+    const stopped = scheduler.stop();
+    // The run that is shown going on is given its time to end.
+    await clock.advance(minute);
+    await stopped;
+  };
+  return { api, now, scheduler, close };
 }
 
 /** Nothing has been defined yet. */

@@ -1,7 +1,9 @@
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { diffOf } from "../../src/dashboard/app/format/diff.ts";
 import { findIn, pretty } from "../../src/dashboard/app/format/json.ts";
+import { codes } from "../../src/dashboard/app/strings.ts";
 import { countOf, filterIn, isByCause, isInPeriod } from "../../src/dashboard/app/screens/failures/filter.ts";
 
 const signs = { same: " ", removed: "-", added: "+" } as const;
@@ -118,4 +120,13 @@ describe("the filter of failures", () => {
     const now = Date.UTC(2030, 0, 1);
     expect(isInPeriod({ createdAt: new Date(now - minutes * 60_000).toISOString() }, since, now)).toBe(expected);
   });
+});
+
+test("the page says what every code that a failed run can have means", () => {
+  const ofCallers =
+    /^(invalid_(flow|option|request)|unauthorized|forbidden|not_found|conflict|flow_disabled|busy|executor_failed)$/;
+  const [union = ""] = /type ErrorCode =[^;]*;/.exec(readFileSync("src/errors.ts", "utf8")) ?? [];
+  const all = [...union.matchAll(/"(\w+)"/g)].map(([, code = ""]) => code);
+
+  expect(Object.keys(codes).sort()).toEqual(all.filter((code) => !ofCallers.test(code)).sort());
 });

@@ -3112,9 +3112,8 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a bulk action of the dashboard leaves alone what failed after it was asked for",
     file: "src/dashboard/app/api/bulk.ts",
-    find: 'call<{ resolved: number; next?: string }>("PUT", "/failures/resolved", { body });',
-    replace:
-      'call<{ resolved: number; next?: string }>("PUT", "/failures/resolved", { body: { ...body, through: "zzzz" } });',
+    find: "filled({ ...filter, through });",
+    replace: 'filled({ ...filter, through: "zzzz" });',
     tests: ["test/browser/failures.test.ts"],
     only: "a bulk action names its number",
   },
@@ -3148,5 +3147,21 @@ export const mutations: readonly Mutation[] = [
     find: "records: Math.max(...read.values()) - (read.get(_importId) ?? 0),",
     replace: "records: Math.max(...read.values()),",
     tests: ["test/dashboard/pace.test.ts"],
+  },
+  {
+    promise: "the browser's own time zone can be chosen again on the dashboard",
+    file: "src/dashboard/app/browser/address.ts",
+    find: "{ ...values, ...kept, ...values }",
+    replace: "{ ...values, ...kept }",
+    tests: ["test/browser/overview.test.ts"],
+    only: "the header says who is signed in",
+  },
+  {
+    promise: "how many records were found is no exact number where there are more",
+    file: "src/dashboard/app/screens/find.tsx",
+    find: "failures.next.value !== undefined",
+    replace: "false",
+    tests: ["test/browser/failures.test.ts"],
+    only: "what is found by the beginning of a key",
   },
 ];

@@ -124,8 +124,6 @@ export const overviewChart = (delivered: number, failed: number, hours: string) 
 export const overviewRunningNow = "Running now";
 export const overviewNothingRuns = "No flow is running at the moment.";
 export const overviewCauses = "Open failures by cause";
-export const overviewNoCauses =
-  "There are no open failures. Records that an import does not take appear here, grouped by what was wrong.";
 
 export const flowsName = "Name";
 export const flowsSearch = "Part of a name";
@@ -136,7 +134,7 @@ export const flowsLastRun = "Last run";
 export const flowsOpen = "Open failures";
 export const flowsOnDemand = "on demand";
 export const flowsDisabled = "disabled";
-export const flowsNeverRan = "never";
+export const flowsNeverRan = "none has ended";
 export const flowsState = "State";
 export const flowsIntegration = "Integration";
 export const flowsStates = {
@@ -193,8 +191,9 @@ export const flowRateWhy = "Records delivered an hour, on average of the last ru
 export const flowSetCheckpoint = "Change…";
 export const flowSetTitle = (name: string) => `Change the checkpoint of ${name}?`;
 export const flowSetValue = "Checkpoint as JSON; empty: from the start";
-export const flowSetAgain = (records: number) =>
-  `Without a checkpoint everything is read again: ${counted(records, "record")} in the last completed run.`;
+export const flowSetAgain = (records: number | undefined) =>
+  "Without a checkpoint everything is read again, what was delivered before included." +
+  (records === undefined ? "" : ` The last completed run read ${counted(records, "record")}.`);
 export const flowSetWhy = "What lies between the two checkpoints is read again, or is left out.";
 export const flowSetRunning = "The flow is running: a checkpoint can be changed once it has ended.";
 export const flowSetConfirm = "Change the checkpoint";
@@ -206,6 +205,7 @@ export const flowOpenFailures = (open: number) => counted(open, "open failure");
 export const flowInbox = "Inbox";
 export const flowInboxEmpty =
   "Nothing waits. Records that arrive in real time wait here until every import has settled them.";
+export const flowInboxMore = (pages: number) => `These are the oldest ${exact(pages)} pages; more wait.`;
 export const flowInboxPage = "Arrived";
 export const flowInboxFor = "Waits for";
 export const flowDrop = "Drop…";
@@ -224,7 +224,7 @@ export const flowSaveTitle = "Save the definition?";
 export const flowSaveConfirm = "Save the definition";
 export const flowSaved = "Saved.";
 export const flowChangedMeanwhile =
-  "Someone else has changed the flow meanwhile. Theirs is on the left, yours on the right.";
+  "Someone else has changed the flow meanwhile. Lines with − are theirs, those with + are yours.";
 export const flowReset = "Discard my changes";
 export const flowNotJson = (why: string) => `This is not JSON: ${why}`;
 export const flowGone = "This flow does not exist, or not any more.";
@@ -294,6 +294,7 @@ export const codes = {
   counts_mismatch: "Records were counted that do not add up. This is a defect of the import or of the library.",
   lease_lost: "The process that ran it died or was frozen, several times.",
   storage_failed: "The storage could not keep what was read.",
+  unexpected_error: "Something threw that nothing expects to: a defect of the library, or of code that it calls.",
 } as Readonly<Record<string, string>>;
 export const faults = {
   retry: "The destination was not able to take it. It was certainly not applied, and another attempt may succeed.",
@@ -326,6 +327,10 @@ export const failuresPeriods = {
 export const failuresKeyLabel = "Key of a record";
 export const failuresTextLabel = "Text in record or message";
 export const failuresFilter = "Filter";
+export const failuresOfCause = (pattern: string) => `cause “${pattern}”`;
+export const failuresOfFlow = (name: string) => `flow ${name}`;
+export const failuresOfImport = (name: string) => `import ${name}`;
+export const failuresOfFault = (fault: string) => `fault ${fault}`;
 export const failuresRemoveFilter = (name: string) => `Remove the filter ${name}`;
 export const failuresCounting =
   "Still counting: numbers of failures from before the last upgrade are added as they are read.";
@@ -395,14 +400,15 @@ export const failureGone = "This failure is there no more: its record was delive
 export const findLabel = "Key of the record, such as an order number";
 export const findIntro =
   "Type the key of a record, such as the number of an order. Deliveries are not kept by record, failures are.";
+export const findCount = (failures: number, isPart: boolean) =>
+  `${isPart ? "More than " : ""}${counted(failures, "failure")}`;
 export const findExact = (count: string, key: string) => `${count} with the key “${key}”`;
 export const findPrefix = (count: string, key: string) => `${count} with a key that begins with “${key}”`;
 export const findNothing = (key: string) => `No failure has the key “${key}”, or one that begins with it.`;
 export const findSearchText = "Search in records and messages";
 export const findStop = "Stop";
 export const findSearching = "Searching…";
-export const findLooked = (examined: number, open: number | undefined) =>
-  open === undefined ? `looked at ${exact(examined)}` : `looked at ${exact(examined)} of ${exact(open)} open ones`;
+export const findLooked = (examined: number) => `looked at ${counted(examined, "failure")}`;
 export const findBackTo = "back to";
 export const findNothingIn = "No record or message contains it.";
 export const findWhy = "Why else it may not have arrived";

@@ -1,5 +1,5 @@
 import { ApiError, apiPath, call } from "./client.ts";
-import type { QueryValues } from "../browser/query-values.ts";
+import { type QueryValues, filled } from "../browser/query-values.ts";
 import type { Flow } from "../../../model/flow/flow.ts";
 import type { BulkRetry, Cause, Failure, Run } from "./documents.ts";
 
@@ -13,56 +13,52 @@ export interface BulkChoice {
 
 /** What a bulk action did. */
 export interface BulkResult {
-  readonly runs: number;
-  readonly resolved: number;
+  runs: number;
+  resolved: number;
   /** Flows that were left out, and why. */
-  readonly refused: BulkRetry["refused"];
+  readonly refused: BulkRetry["refused"][number][];
 }
 
-const nothing: BulkResult = { runs: 0, resolved: 0, refused: [] };
+const nothingYet = (): BulkResult => ({ runs: 0, resolved: 0, refused: [] });
 
-/** Gives each flow of the choice a retry run. */
-export async function retryAll({ filter, through }: BulkChoice): Promise<BulkResult> {
-  let result = nothing;
-  let after: string | undefined;
-  do {
-    const body = { ...filled(filter), through, ...(after === undefined ? {} : { after }) };
-    const { value } = await call<BulkRetry>("POST", "/failures/retry", { body });
-    const { runs, refused, next } = value;
-    result = { ...result, runs: result.runs + runs.length, refused: [...result.refused, ...refused] };
-    after = next;
-  } while (after !== undefined);
-  return result;
+interface BulkPart extends Partial<BulkRetry> {
+  readonly resolved?: number;
 }
 
-/** Resolves the failures of the choice. */
-export async function resolveAll({ filter, through }: BulkChoice): Promise<BulkResult> {
-  let result = nothing;
+/** Acts on one part of the choice after the other. */
+async function actOnAll(method: string, path: string, { filter, through }: BulkChoice): Promise<BulkResult> {
+  // Only open failures are acted on, so there is no status.
+  const { status: _, ...body } = filled({ ...filter, through });
+  const result = nothingYet();
   let after: string | undefined;
   do {
-    const body = { ...filled(filter), through, ...(after === undefined ? {} : { after }) };
-    const { value } = await call<{ resolved: number; next?: string }>("PUT", "/failures/resolved", { body });
-    result = { ...result, resolved: result.resolved + value.resolved };
+    const { value } = await call<BulkPart>(method, path, { body: { ...body, after } });
+    const { runs = [], refused = [], resolved = 0 } = value;
+    result.runs += runs.length;
+    result.refused.push(...refused);
+    result.resolved += resolved;
     after = value.next;
   } while (after !== undefined);
   return result;
 }
 
-/** Only open failures are acted on, so a bulk action has no status. */
-const filled = ({ status: _, ...filter }: QueryValues) =>
-  Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined && value !== ""));
+/** Gives each flow of the choice a retry run. */
+export const retryAll = (choice: BulkChoice): Promise<BulkResult> => actOnAll("POST", "/failures/retry", choice);
+
+/** Resolves the failures of the choice. */
+export const resolveAll = (choice: BulkChoice): Promise<BulkResult> => actOnAll("PUT", "/failures/resolved", choice);
 
 /** Retries these failures: one run for each of their flows. */
 export async function retryChosen(failures: readonly Failure[]): Promise<BulkResult> {
-  let result = nothing;
+  const result = nothingYet();
   for (const [_flowId, _ids] of byFlow(failures)) {
     try {
       await call<Run>("POST", apiPath(["flows", _flowId, "failures", "retry"]), { body: { _ids } });
-      result = { ...result, runs: result.runs + 1 };
+      result.runs++;
     } catch (error) {
       const [problem] = error instanceof ApiError ? error.problems : [];
       if (problem === undefined) throw error;
-      result = { ...result, refused: [...result.refused, { _flowId, code: problem.code }] };
+      result.refused.push({ _flowId, code: problem.code });
     }
   }
   return result;
@@ -70,11 +66,10 @@ export async function retryChosen(failures: readonly Failure[]): Promise<BulkRes
 
 /** Resolves these failures. */
 export async function resolveChosen(failures: readonly Failure[]): Promise<BulkResult> {
-  let result = nothing;
+  const result = nothingYet();
   for (const [_flowId, _ids] of byFlow(failures)) {
     const path = apiPath(["flows", _flowId, "failures", "resolved"]);
-    const { value } = await call<{ _ids: readonly string[] }>("PUT", path, { body: { _ids } });
-    result = { ...result, resolved: result.resolved + value._ids.length };
+    result.resolved += (await call<{ _ids: readonly string[] }>("PUT", path, { body: { _ids } })).value._ids.length;
   }
   return result;
 }

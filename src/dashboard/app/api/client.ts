@@ -1,4 +1,5 @@
 import { settings } from "../browser/settings.ts";
+import { type QueryValues, pathOf } from "../browser/query-values.ts";
 import { signInAgain, token } from "../browser/session.ts";
 
 /** One reason of a refusal. */
@@ -19,6 +20,11 @@ export class ApiError extends Error {
     this.status = status;
     this.problems = problems;
   }
+}
+
+/** What was thrown, as what can be shown. */
+export function errorOf(thrown: unknown): ApiError {
+  return thrown instanceof ApiError ? thrown : new ApiError(0, [{ code: "unexpected", message: String(thrown) }]);
 }
 
 /** What the API responds with. */
@@ -107,9 +113,4 @@ function nextIn(link: string): string | undefined {
 }
 
 /** The path of a request: steps are encoded; values that are undefined or empty are left out. */
-export function apiPath(steps: readonly string[], values: Readonly<Record<string, string | undefined>> = {}): string {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(values)) if (value !== undefined && value !== "") query.set(name, value);
-  const search = query.toString();
-  return `/${steps.map(encodeURIComponent).join("/")}${search === "" ? "" : `?${search}`}`;
-}
+export const apiPath = (steps: readonly string[], values?: QueryValues): string => "/" + pathOf(steps, values);

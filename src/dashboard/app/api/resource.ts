@@ -1,6 +1,6 @@
 import { after, currentTime } from "../browser/clock.ts";
 import { type Signal, batch, signal, useEffect, useMemo } from "../view.ts";
-import { ApiError, type ApiReply, call, isUnchanged } from "./client.ts";
+import { type ApiError, type ApiReply, call, errorOf, isUnchanged } from "./client.ts";
 import { type LiveEvent, isReload, onLive } from "./live.ts";
 
 /** Entries of one page of a list. */
@@ -75,8 +75,7 @@ export class Resource<T> {
     } catch (error) {
       if (loading.signal.aborted) return;
       batch(() => {
-        this.error.value =
-          error instanceof ApiError ? error : new ApiError(0, [{ code: "unexpected", message: String(error) }]);
+        this.error.value = errorOf(error);
         this.isBusy.value = false;
       });
     }

@@ -1,8 +1,7 @@
 import { batch, signal, useEffect, useMemo } from "../view.ts";
 import type { QueryValues } from "../browser/query-values.ts";
-import { type ApiError, apiPath, call } from "./client.ts";
+import { type ApiError, apiPath, call, errorOf } from "./client.ts";
 import type { Failure } from "./documents.ts";
-import { errorOf } from "../parts/dialog.tsx";
 
 /** Most failures that a search lists. */
 const maxFound = 100;

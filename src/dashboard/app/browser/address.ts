@@ -1,5 +1,5 @@
 import { type ReadonlySignal, computed, signal } from "../view.ts";
-import type { QueryValues } from "./query-values.ts";
+import { type QueryValues, pathOf } from "./query-values.ts";
 
 /** What the address says is shown: everything that can be put into a ticket. */
 export interface Address {
@@ -9,9 +9,6 @@ export interface Address {
 }
 
 const base = new URL(document.baseURI).pathname;
-
-/** Parameters that go along to every screen. */
-const kept = ["zone", "embed"];
 
 const current = signal(read());
 
@@ -36,14 +33,10 @@ function decoded(step: string): string {
 
 /** The address of a screen, for `href`. */
 export function href(steps: readonly string[], values: QueryValues = {}): string {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(values)) if (value !== undefined && value !== "") query.set(name, value);
-  for (const name of kept) {
-    const value = address.value.query.get(name);
-    if (value !== null && !query.has(name)) query.set(name, value);
-  }
-  const search = query.toString();
-  return base + steps.map(encodeURIComponent).join("/") + (search === "" ? "" : `?${search}`);
+  const { query } = address.value;
+  // They go along to every screen, unless another value is given.
+  const kept = { zone: query.get("zone") ?? "", embed: query.has("embed") ? "1" : "" };
+  return base + pathOf(steps, { ...values, ...kept, ...values });
 }
 
 /** The address of this screen with some parameters changed; the place in a list is left, as it belongs to another list. */

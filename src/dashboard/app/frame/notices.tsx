@@ -1,3 +1,4 @@
+import { errorOf } from "../api/client.ts";
 import { after, currentTime } from "../browser/clock.ts";
 import * as say from "../strings.ts";
 import { type ComponentChildren, signal } from "../view.ts";
@@ -21,6 +22,9 @@ export function notify(content: ComponentChildren, isError = false): void {
   notices.value = [...notices.value.slice(-2), { id, content, isError }];
   if (!isError) after(8_000, () => dismiss(id));
 }
+
+/** Shows why something was not done. */
+export const notifyError = (error: unknown): void => notify(errorOf(error).message, true);
 
 function dismiss(id: number): void {
   notices.value = notices.value.filter((notice) => notice.id !== id);

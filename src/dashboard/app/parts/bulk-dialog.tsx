@@ -13,9 +13,10 @@ import type { QueryValues } from "../browser/query-values.ts";
 import type { Failure, Fault } from "../api/documents.ts";
 import * as say from "../strings.ts";
 import { type ComponentChildren, useEffect, useState } from "../view.ts";
-import { Dialog, errorOf } from "./dialog.tsx";
+import { Dialog } from "./dialog.tsx";
 import { Refusal } from "../frame/states.tsx";
-import { ApiError } from "../api/client.ts";
+import { ApiError, errorOf } from "../api/client.ts";
+import { flowName } from "../api/names.ts";
 import { notify } from "../frame/notices.tsx";
 import { Time } from "./time.tsx";
 
@@ -27,7 +28,10 @@ export interface BulkQuestion {
   /** In how many flows, if that is known. */
   readonly flows?: number | undefined;
   readonly faults: readonly Fault[];
-  readonly what: { readonly chosen: readonly Failure[] } | { readonly filter: QueryValues; readonly words: string };
+  readonly what:
+    | { readonly chosen: readonly Failure[] }
+    /** `pattern`: of its cause. */
+    | { readonly filter: QueryValues; readonly pattern?: string | undefined };
 }
 
 interface BulkDialogProps {
@@ -60,7 +64,7 @@ export function BulkDialog({ question, close, done }: BulkDialogProps) {
     >
       {"filter" in what && (
         <p>
-          <strong>{say.failuresFilter}</strong> {what.words}
+          <strong>{say.failuresFilter}:</strong> {filterInWords(what.filter, what.pattern)}
           {newest !== undefined && (
             <>
               , {say.failuresThrough} <Time at={newest.createdAt} show="absolute" seconds />
@@ -76,6 +80,18 @@ export function BulkDialog({ question, close, done }: BulkDialogProps) {
       {!isRetry && <p>{say.failuresResolveWhy}</p>}
     </Dialog>
   );
+}
+
+function filterInWords({ _flowId, _importId, cause, fault }: QueryValues, pattern = cause): string {
+  return [
+    pattern && say.failuresOfCause(pattern),
+    _flowId && say.failuresOfFlow(flowName(_flowId).value),
+    _importId && say.failuresOfImport(_importId),
+    fault && say.failuresOfFault(fault),
+    say.failuresOpenOnes,
+  ]
+    .filter(Boolean)
+    .join(", ");
 }
 
 /** What an action is for, as it is when the question is asked. */

@@ -1,4 +1,4 @@
-import { ApiError } from "../api/client.ts";
+import { type ApiError, errorOf } from "../api/client.ts";
 import * as say from "../strings.ts";
 import { type ComponentChildren, useEffect, useId, useRef, useState } from "../view.ts";
 import { Refusal } from "../frame/states.tsx";
@@ -71,9 +71,4 @@ function useAction(act: () => Promise<void>, done: () => void): Action {
     }
   };
   return { isActing, error, perform };
-}
-
-/** What was thrown, as what can be shown. */
-export function errorOf(thrown: unknown): ApiError {
-  return thrown instanceof ApiError ? thrown : new ApiError(0, [{ code: "unexpected", message: String(thrown) }]);
 }

@@ -1,10 +1,8 @@
 import { apiPath } from "../api/client.ts";
-import type { Failure, Overview } from "../api/documents.ts";
-import { has } from "../api/permissions.ts";
-import { useResource } from "../api/resource.ts";
+import type { Failure } from "../api/documents.ts";
+import { type Resource, useResource } from "../api/resource.ts";
 import { useScan } from "../api/scan.ts";
 import { address, href, navigate } from "../browser/address.ts";
-import { counted } from "../format/numbers.ts";
 import { FailureTable } from "../tables/failure-table.tsx";
 import { ScanResult } from "../tables/scan-result.tsx";
 import { Part } from "../frame/states.tsx";
@@ -63,37 +61,39 @@ function Found({ wanted }: { readonly wanted: string }) {
   const isUnknown = isMissing && (prefix.value.value?.length === 0 || prefix.error.value !== undefined);
   return (
     <div aria-live="polite">
-      <Part of={exactly}>
-        {(failures) =>
-          failures.length > 0 && (
-            <Section title={say.findExact(counted(failures.length, "failure"), wanted)}>
-              <FailureTable failures={failures} />
-            </Section>
-          )
-        }
-      </Part>
+      <Matches failures={exactly} title={(count) => say.findExact(count, wanted)} />
       {isMissing && prefix.error.value === undefined && (
-        <Part of={prefix}>
-          {(failures) =>
-            failures.length > 0 && (
-              <Section title={say.findPrefix(counted(failures.length, "failure"), wanted)}>
-                <FailureTable failures={failures} />
-              </Section>
-            )
-          }
-        </Part>
+        <Matches failures={prefix} title={(count) => say.findPrefix(count, wanted)} />
       )}
       {isUnknown && <p class="empty">{say.findNothing(wanted)}</p>}
-      {rows !== undefined && (isUnknown || isMissing) && <SearchText wanted={wanted} />}
+      {isMissing && <SearchText wanted={wanted} />}
       {isUnknown && <WhyNot wanted={wanted} />}
     </div>
+  );
+}
+
+interface MatchesProps {
+  readonly failures: Resource<readonly Failure[]>;
+  readonly title: (count: string) => string;
+}
+
+function Matches({ failures, title }: MatchesProps) {
+  return (
+    <Part of={failures}>
+      {(rows) =>
+        rows.length > 0 && (
+          <Section title={title(say.findCount(rows.length, failures.next.value !== undefined))}>
+            <FailureTable failures={rows} />
+          </Section>
+        )
+      }
+    </Part>
   );
 }
 
 function SearchText({ wanted }: { readonly wanted: string }) {
   const [isWanted, setWanted] = useState(false);
   const scan = useScan(isWanted ? { text: wanted } : undefined);
-  const overview = useResource<Overview>(isWanted && has("overview.read") ? "/overview" : undefined);
   if (!isWanted)
     return (
       <p class="after">
@@ -104,7 +104,7 @@ function SearchText({ wanted }: { readonly wanted: string }) {
     );
   return (
     <Section title={say.findSearchText}>
-      <ScanResult scan={scan} open={overview.value.value?.openFailures} />
+      <ScanResult scan={scan} />
     </Section>
   );
 }

@@ -136,6 +136,7 @@ const importColumns: readonly Column<ImportRow>[] = [
   {
     title: say.runRead,
     isNumber: true,
+    isMinor: true,
     cell: ({ numSuccess, numError, numIgnore }) => exact(numSuccess + numError + numIgnore),
   },
   { title: say.runsDelivered, isNumber: true, cell: ({ numSuccess }) => exact(numSuccess) },

@@ -1,8 +1,13 @@
+import { apiPath } from "../api/client.ts";
+import type { LiveEvent } from "../api/live.ts";
 import { can } from "../api/permissions.ts";
+import { useResource } from "../api/resource.ts";
 import type { QueryValues } from "../browser/query-values.ts";
 import type { Cause } from "../api/documents.ts";
 import { href } from "../browser/address.ts";
 import { exact } from "../format/numbers.ts";
+import { Part } from "../frame/states.tsx";
+import { Section } from "../frame/title.tsx";
 import * as say from "../strings.ts";
 import { useState } from "../view.ts";
 import { BulkDialog, type BulkQuestion } from "../parts/bulk-dialog.tsx";
@@ -34,6 +39,30 @@ export function Causes({ causes, filter = {}, changed }: CausesProps) {
   );
 }
 
+interface OpenCausesProps {
+  readonly title: string;
+  /** Said where there are none. */
+  readonly none: string;
+  readonly filter?: QueryValues;
+  /** How many are shown. */
+  readonly limit: string;
+  readonly changes: (event: LiveEvent) => boolean;
+}
+
+/** The most frequent causes, as a part of a screen. */
+export function OpenCauses({ title, none, filter = {}, limit, changes }: OpenCausesProps) {
+  const causes = useResource<readonly Cause[]>(apiPath(["causes"], { ...filter, limit }), changes);
+  // An API that is older than this page does not group them.
+  if (causes.error.value?.status === 404) return null;
+  return (
+    <Section title={title} aside={<a href={href(["failures"], addressOf(filter))}>{say.all}</a>}>
+      <Part of={causes} empty={(rows) => (rows.length === 0 ? none : undefined)}>
+        {(rows) => <Causes causes={rows} filter={filter} changed={() => causes.reloadSoon()} />}
+      </Part>
+    </Section>
+  );
+}
+
 /** The filter of one cause. */
 export function filterOf({ cause, _importId }: Cause, filter: QueryValues): QueryValues {
   return { ...filter, cause, ...(_importId === undefined ? {} : { _importId }), status: "open" };
@@ -50,7 +79,7 @@ function columnsOf(
       count: row.open,
       flows: isOfFlow ? 1 : row.flows,
       faults: [row.fault],
-      what: { filter: filterOf(row, filter), words: `${say.failuresCause} “${row.pattern}”` },
+      what: { filter: filterOf(row, filter), pattern: row.pattern },
     });
   return [
     { title: say.failuresFault, cell: ({ fault }) => <FaultBadge fault={fault} /> },

@@ -5,7 +5,7 @@ import { Time } from "../parts/time.tsx";
 import { Refusal } from "../frame/states.tsx";
 
 /** What a search has found so far, and how far it has looked. */
-export function ScanResult({ scan, open }: { readonly scan: Scan; readonly open: number | undefined }) {
+export function ScanResult({ scan }: { readonly scan: Scan }) {
   const [found, isSearching, error] = [scan.found.value, scan.isSearching.value, scan.error.value];
   const backTo = scan.backTo.value;
   return (
@@ -13,7 +13,7 @@ export function ScanResult({ scan, open }: { readonly scan: Scan; readonly open:
       <p class="choice-bar">
         <span role="status">
           {isSearching && `${say.findSearching} `}
-          {say.findLooked(scan.examined.value, open)}
+          {say.findLooked(scan.examined.value)}
           {backTo !== undefined && (
             <>
               , {say.findBackTo} <Time at={backTo} show="absolute" />

@@ -1,9 +1,8 @@
-import { type ApiError, apiPath, call } from "../../api/client.ts";
+import { type ApiError, apiPath, call, errorOf } from "../../api/client.ts";
 import type { Failure } from "../../api/documents.ts";
 import { can } from "../../api/permissions.ts";
 import { pretty } from "../../format/json.ts";
 import { Diff } from "../../parts/diff.tsx";
-import { errorOf } from "../../parts/dialog.tsx";
 import { JsonText, NotJson } from "../../parts/json-text.tsx";
 import { notify } from "../../frame/notices.tsx";
 import { Refusal } from "../../frame/states.tsx";
@@ -55,7 +54,10 @@ function Editor({ failure, etag, reload, close }: EditProps & { readonly close: 
   return (
     <Section title={say.failureEdit}>
       <div class="editor">
-        <JsonText label={say.failureEditLabel} text={text} maxRows={30} edit={setText} />
+        <div>
+          <h3>{say.failureEditLabel}</h3>
+          <JsonText label={say.failureEditLabel} text={text} maxRows={30} edit={setText} />
+        </div>
         <Changes before={pretty(failure.original ?? failure.record)} after={text} />
       </div>
       <NotJson problem={problem} />
@@ -92,7 +94,7 @@ function SaveButtons({ isBlocked, save, discard }: SaveButtonsProps) {
       <button type="button" disabled={isBlocked} onClick={() => void save(false)}>
         {say.failureSave}
       </button>
-      <button type="button" class="quiet" onClick={discard}>
+      <button type="button" onClick={discard}>
         {say.failureDiscard}
       </button>
     </div>

@@ -5,11 +5,11 @@ import { can } from "../../api/permissions.ts";
 import { type Resource, useResource } from "../../api/resource.ts";
 import { href } from "../../browser/address.ts";
 import { exact } from "../../format/numbers.ts";
-import { Dialog, errorOf } from "../../parts/dialog.tsx";
+import { Ask } from "../../parts/ask.tsx";
 import { type Fact, Facts } from "../../parts/facts.tsx";
 import { JsonView } from "../../parts/json.tsx";
 import { FlowLink } from "../../frame/links.tsx";
-import { notify } from "../../frame/notices.tsx";
+import { notify, notifyError } from "../../frame/notices.tsx";
 import { Part } from "../../frame/states.tsx";
 import { Badge, FaultBadge } from "../../parts/status.tsx";
 import { Time } from "../../parts/time.tsx";
@@ -69,7 +69,6 @@ interface ShownFailure {
 }
 
 function Actions({ failure, resource }: ShownFailure) {
-  const [isAsking, setAsking] = useState(false);
   const resolve = async () => {
     await call("PUT", apiPath(["flows", failure._flowId, "failures", "resolved"]), { body: { _ids: [failure._id] } });
     notify(say.failureResolved);
@@ -83,20 +82,15 @@ function Actions({ failure, resource }: ShownFailure) {
         </button>
       )}
       {can("failures.resolve") && (
-        <button type="button" onClick={() => setAsking(true)}>
-          {say.failuresResolve}
-        </button>
-      )}
-      {isAsking && (
-        <Dialog
+        <Ask
+          label={say.failuresResolve}
           title={say.failureResolveTitle}
           confirm={say.failureResolveConfirm}
           isDangerous
           act={resolve}
-          close={() => setAsking(false)}
         >
           <p>{say.failuresResolveWhy}</p>
-        </Dialog>
+        </Ask>
       )}
     </>
   );
@@ -113,7 +107,7 @@ export async function retry({ _id, _flowId }: Failure): Promise<void> {
       </>,
     );
   } catch (error) {
-    notify(errorOf(error).message, true);
+    notifyError(error);
   }
 }
 

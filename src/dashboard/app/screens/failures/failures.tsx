@@ -1,12 +1,12 @@
 import { apiPath } from "../../api/client.ts";
 import type { Cause } from "../../api/documents.ts";
 import type { LiveEvent } from "../../api/live.ts";
-import { can } from "../../api/permissions.ts";
 import { type Resource, useResource } from "../../api/resource.ts";
 import { address, href, hrefWith } from "../../browser/address.ts";
 import { Causes } from "../../tables/causes.tsx";
 import { Chip, ChoiceFilter, Filters, WordsFilter } from "../../tables/filters.tsx";
 import { FlowFilter } from "../../tables/flow-field.tsx";
+import { ImportFilter } from "../../tables/import-filter.tsx";
 import { Part } from "../../frame/states.tsx";
 import { Title } from "../../frame/title.tsx";
 import * as say from "../../strings.ts";
@@ -70,7 +70,7 @@ function FilterBar({ filter, causes, byCause }: FilteredProps & { readonly byCau
         <WordsFilter name="key" label={say.failuresKeyLabel} />
         <WordsFilter name="text" label={say.failuresTextLabel} />
         <FlowFilter />
-        <ImportFilter chosen={filter.import ?? []} />
+        <ImportFilter />
         <Chip name="cause" label={say.failuresCause}>
           {pattern ?? cause ?? ""}
         </Chip>
@@ -80,17 +80,6 @@ function FilterBar({ filter, causes, byCause }: FilteredProps & { readonly byCau
       </Filters>
     </>
   );
-}
-
-/** One of the imports that are known here, and the one that is chosen: it may be of flows that another process runs. */
-function ImportFilter({ chosen }: { readonly chosen: string | readonly [] }) {
-  const imports = useResource<readonly { readonly _id: string }[]>(
-    can("imports.list") ? apiPath(["imports"], { limit: "1000", include: "_id" }) : undefined,
-  );
-  const ids = [chosen, imports.value.value?.map(({ _id }) => _id) ?? []].flat();
-  if (ids.length === 0) return null;
-  const options = { "": say.any, ...Object.fromEntries(ids.map((_id) => [_id, _id])) };
-  return <ChoiceFilter name="import" label={say.failuresImport} options={options} />;
 }
 
 interface GroupingProps {

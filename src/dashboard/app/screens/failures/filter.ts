@@ -1,6 +1,5 @@
 import type { Cause, Failure } from "../../api/documents.ts";
 import type { QueryValues } from "../../browser/query-values.ts";
-import * as say from "../../strings.ts";
 
 /** What the address of the screen says is shown. */
 export interface FailureFilter {
@@ -60,22 +59,4 @@ export function countOf(causes: readonly Cause[] | undefined, filter: FailureFil
   const isLimited = [flow, importId, fault, cause].some((value) => value !== undefined);
   if (causes === undefined || !isKnown || !isLimited || status !== "open") return undefined;
   return matching(causes, filter).reduce((sum, { open }) => sum + open, 0);
-}
-
-/** The filter in words. */
-export function filterInWords(
-  filter: FailureFilter,
-  causes: readonly Cause[],
-  nameOf: (_flowId: string) => string,
-): string {
-  const { flow, import: importId, fault, cause } = filter;
-  const pattern = causes.find((row) => row.cause === cause)?.pattern ?? cause;
-  const parts = [
-    cause === undefined ? undefined : `${say.failuresCause} “${pattern ?? ""}”`,
-    flow === undefined ? undefined : `${say.runsFlow} ${nameOf(flow)}`,
-    importId === undefined ? undefined : `${say.failuresImport} ${importId}`,
-    fault === undefined ? undefined : `${say.failuresFault} ${fault}`,
-    say.failuresOpenOnes,
-  ];
-  return parts.filter((part) => part !== undefined).join(", ");
 }

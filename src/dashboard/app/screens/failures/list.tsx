@@ -1,6 +1,5 @@
 import { apiPath } from "../../api/client.ts";
 import type { Cause, Failure } from "../../api/documents.ts";
-import { flowName } from "../../api/names.ts";
 import { can } from "../../api/permissions.ts";
 import { type Resource, useList } from "../../api/resource.ts";
 import { now } from "../../browser/clock.ts";
@@ -12,7 +11,7 @@ import { Part } from "../../frame/states.tsx";
 import * as say from "../../strings.ts";
 import { useState } from "../../view.ts";
 import { ChoiceBar, useChoice } from "./choice.tsx";
-import { type FailureFilter, apiFilter, countOf, filterInWords, isInPeriod, matching } from "./filter.ts";
+import { type FailureFilter, apiFilter, countOf, isInPeriod, matching } from "./filter.ts";
 import { failuresChange } from "./failures.tsx";
 
 interface FailureListProps {
@@ -79,6 +78,6 @@ function ofFilter(
   return {
     ...{ kind, count, flows },
     faults: rows.map(({ fault }) => fault),
-    what: { filter: apiFilter(filter), words: filterInWords(filter, causes, (_id) => flowName(_id).value) },
+    what: { filter: apiFilter(filter), pattern: rows.find(({ cause }) => cause === filter.cause)?.pattern },
   };
 }

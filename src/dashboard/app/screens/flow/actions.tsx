@@ -3,8 +3,8 @@ import type { Run } from "../../api/documents.ts";
 import { can } from "../../api/permissions.ts";
 import type { Flow } from "../../../../model/flow/flow.ts";
 import { href } from "../../browser/address.ts";
-import { Dialog, errorOf } from "../../parts/dialog.tsx";
-import { notify } from "../../frame/notices.tsx";
+import { Ask } from "../../parts/ask.tsx";
+import { notify, notifyError } from "../../frame/notices.tsx";
 import * as say from "../../strings.ts";
 import { useState } from "../../view.ts";
 
@@ -13,47 +13,46 @@ interface ActionProps {
   readonly changed: () => void;
 }
 
-type Question = "sample" | "disable" | "clone";
-
 /** What can be done with a flow. */
 export function FlowActions({ flow, changed }: ActionProps) {
-  const [asked, ask] = useState<Question | undefined>(undefined);
-  const close = () => ask(undefined);
+  const switchTo = async (disabled: boolean) => {
+    await call("PATCH", apiPath(["flows", flow._id]), { body: { disabled } });
+    changed();
+  };
   return (
     <>
       {can("flows.run") && !flow.disabled && (
         <>
-          <button type="button" class="main" onClick={() => void run(flow, {}).catch(failed)}>
+          <button type="button" class="main" onClick={() => void run(flow, {}).catch(notifyError)}>
             {say.flowRun}
           </button>
-          <button type="button" onClick={() => ask("sample")}>
-            {say.flowSample}
-          </button>
+          <Sample flow={flow} />
         </>
       )}
       {can("flows.update") &&
         (flow.disabled ? (
-          <button type="button" onClick={() => void patch(flow, { disabled: false }).then(changed, failed)}>
+          <button type="button" onClick={() => void switchTo(false).catch(notifyError)}>
             {say.flowEnable}
           </button>
         ) : (
-          <button type="button" onClick={() => ask("disable")}>
-            {say.flowDisable}
-          </button>
+          <Ask
+            label={say.flowDisable}
+            title={say.flowDisableTitle}
+            confirm={say.flowDisableConfirm}
+            isDangerous
+            act={() => switchTo(true)}
+          >
+            <p>{say.flowDisableWhy}</p>
+          </Ask>
         ))}
       {can("flows.clone") && (
-        <button type="button" onClick={() => ask("clone")}>
-          {say.flowClone}
-        </button>
+        <Ask label={say.flowClone} title={say.flowCloneTitle} confirm={say.flowCloneConfirm} act={() => clone(flow)}>
+          <p>{say.flowCloneWhy}</p>
+        </Ask>
       )}
-      {asked === "sample" && <SampleDialog flow={flow} close={close} />}
-      {asked === "disable" && <DisableDialog flow={flow} changed={changed} close={close} />}
-      {asked === "clone" && <CloneDialog flow={flow} close={close} />}
     </>
   );
 }
-
-const failed = (error: unknown) => notify(errorOf(error).message, true);
 
 async function run({ _id }: Flow, body: { readonly limit?: number }): Promise<void> {
   const { value } = await call<Run>("POST", apiPath(["flows", _id, "run"]), { body });
@@ -64,17 +63,24 @@ async function run({ _id }: Flow, body: { readonly limit?: number }): Promise<vo
   );
 }
 
-const patch = ({ _id }: Flow, body: object) => call<Flow>("PATCH", apiPath(["flows", _id]), { body });
+async function clone({ _id }: Flow): Promise<void> {
+  const { value } = await call<Flow>("POST", apiPath(["flows", _id, "clone"]), { body: {} });
+  notify(
+    <>
+      {say.flowCloned} <a href={href(["flows", value._id])}>{value.name}</a>
+    </>,
+  );
+}
 
-function SampleDialog({ flow, close }: { readonly flow: Flow; readonly close: () => void }) {
+function Sample({ flow }: { readonly flow: Flow }) {
   const [limit, setLimit] = useState(10);
   return (
-    <Dialog
+    <Ask
+      label={say.flowSample}
       title={say.flowSampleTitle}
       confirm={say.flowSampleConfirm(limit)}
       isBlocked={!Number.isInteger(limit) || limit < 1}
       act={() => run(flow, { limit })}
-      close={close}
     >
       <p>{say.flowSampleWhy}</p>
       <label class="field">
@@ -86,34 +92,6 @@ function SampleDialog({ flow, close }: { readonly flow: Flow; readonly close: ()
           onInput={({ currentTarget }) => setLimit(currentTarget.valueAsNumber)}
         />
       </label>
-    </Dialog>
-  );
-}
-
-function DisableDialog({ flow, changed, close }: ActionProps & { readonly close: () => void }) {
-  const act = async () => {
-    await patch(flow, { disabled: true });
-    changed();
-  };
-  return (
-    <Dialog title={say.flowDisableTitle} confirm={say.flowDisableConfirm} isDangerous act={act} close={close}>
-      <p>{say.flowDisableWhy}</p>
-    </Dialog>
-  );
-}
-
-function CloneDialog({ flow, close }: { readonly flow: Flow; readonly close: () => void }) {
-  const act = async () => {
-    const { value } = await call<Flow>("POST", apiPath(["flows", flow._id, "clone"]), { body: {} });
-    notify(
-      <>
-        {say.flowCloned} <a href={href(["flows", value._id])}>{value.name}</a>
-      </>,
-    );
-  };
-  return (
-    <Dialog title={say.flowCloneTitle} confirm={say.flowCloneConfirm} act={act} close={close}>
-      <p>{say.flowCloneWhy}</p>
-    </Dialog>
+    </Ask>
   );
 }

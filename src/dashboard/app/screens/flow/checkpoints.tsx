@@ -1,3 +1,4 @@
+import { hasOwnPosition } from "../../../../model/run.ts";
 import { apiPath, call } from "../../api/client.ts";
 import type { Delivery, ShownRun } from "../../api/documents.ts";
 import { can } from "../../api/permissions.ts";
@@ -24,7 +25,7 @@ interface CheckpointsProps {
 /** Where reading for each import resumes, and how to change that. */
 export function Checkpoints({ _id, deliveries, runs }: CheckpointsProps) {
   const [asked, ask] = useState<Delivery | undefined>(undefined);
-  const lastFull = runs.find(({ status, trigger }) => status === "completed" && trigger !== "retry");
+  const last = runs.find((run) => run.status === "completed" && !hasOwnPosition(run));
   return (
     <Section title={say.flowDeliveries}>
       <Part of={deliveries}>
@@ -41,7 +42,7 @@ export function Checkpoints({ _id, deliveries, runs }: CheckpointsProps) {
         <CheckpointDialog
           _id={_id}
           delivery={asked}
-          lastFull={lastFull}
+          last={last}
           close={() => ask(undefined)}
           changed={() => void deliveries.reload()}
         />
@@ -86,12 +87,12 @@ function columnsOf(isRunning: boolean, ask: (delivery: Delivery) => void): reado
 interface CheckpointDialogProps {
   readonly _id: string;
   readonly delivery: Delivery;
-  readonly lastFull: ShownRun | undefined;
+  readonly last: ShownRun | undefined;
   readonly close: () => void;
   readonly changed: () => void;
 }
 
-function CheckpointDialog({ _id, delivery, lastFull, close, changed }: CheckpointDialogProps) {
+function CheckpointDialog({ _id, delivery, last, close, changed }: CheckpointDialogProps) {
   const { _importId, checkpoint } = delivery;
   const [text, setText] = useState(checkpoint === undefined ? "" : pretty(checkpoint));
   const isReset = text.trim() === "";
@@ -102,7 +103,7 @@ function CheckpointDialog({ _id, delivery, lastFull, close, changed }: Checkpoin
     notify(say.flowSetDone);
     changed();
   };
-  const records = lastFull === undefined ? 0 : lastFull.numSuccess + lastFull.numError + lastFull.numIgnore;
+  const counts = last?.imports[_importId];
   return (
     <Dialog
       title={say.flowSetTitle(_importId)}
@@ -112,9 +113,10 @@ function CheckpointDialog({ _id, delivery, lastFull, close, changed }: Checkpoin
       act={act}
       close={close}
     >
-      <label>
+      <label class="field">
         <span>{say.flowSetValue}</span>
         <textarea
+          class="code"
           rows={6}
           spellcheck={false}
           value={text}
@@ -122,7 +124,9 @@ function CheckpointDialog({ _id, delivery, lastFull, close, changed }: Checkpoin
         />
       </label>
       <NotJson problem={problem} />
-      <p>{isReset ? say.flowSetAgain(records) : say.flowSetWhy}</p>
+      <p>
+        {isReset ? say.flowSetAgain(counts && counts.numSuccess + counts.numError + counts.numIgnore) : say.flowSetWhy}
+      </p>
     </Dialog>
   );
 }

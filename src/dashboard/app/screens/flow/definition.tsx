@@ -2,13 +2,13 @@ import { ApiError, apiPath, call } from "../../api/client.ts";
 import { can } from "../../api/permissions.ts";
 import type { Flow } from "../../../../model/flow/flow.ts";
 import { pretty } from "../../format/json.ts";
-import { Dialog } from "../../parts/dialog.tsx";
+import { Ask } from "../../parts/ask.tsx";
 import { Diff } from "../../parts/diff.tsx";
 import { JsonText, NotJson } from "../../parts/json-text.tsx";
 import { notify } from "../../frame/notices.tsx";
 import { Section } from "../../frame/title.tsx";
 import * as say from "../../strings.ts";
-import { useEffect, useState } from "../../view.ts";
+import { type ComponentChildren, useEffect, useState } from "../../view.ts";
 import { parsed } from "../parsed.ts";
 
 interface DefinitionProps {
@@ -28,7 +28,6 @@ const writable = (flow: Flow) =>
 export function Definition({ flow, etag, changed, reload }: DefinitionProps) {
   const stored = writable(flow);
   const { base, text, isEdited, edit, saved, reset } = useDefinitionText(stored, etag);
-  const [isAsking, setAsking] = useState(false);
   const [hasConflict, setConflict] = useState(false);
   const { value, problem } = parsed(text);
   const save = async () => {
@@ -50,11 +49,10 @@ export function Definition({ flow, etag, changed, reload }: DefinitionProps) {
       <JsonText label={say.flowDefinition} text={text} maxRows={24} isReadOnly={!can("flows.update")} edit={edit} />
       <NotJson problem={problem} />
       {hasConflict && <Conflict stored={stored} edited={text} />}
-      {isEdited && <Buttons isBlocked={problem !== undefined} save={() => setAsking(true)} discard={discard} />}
-      {isAsking && (
-        <Dialog title={say.flowSaveTitle} confirm={say.flowSaveConfirm} act={save} close={() => setAsking(false)}>
+      {isEdited && (
+        <Buttons isBlocked={problem !== undefined} save={save} discard={discard}>
           <Diff before={base.text} after={text} />
-        </Dialog>
+        </Buttons>
       )}
     </Section>
   );
@@ -111,16 +109,25 @@ function Conflict({ stored, edited }: { readonly stored: string; readonly edited
 
 interface ButtonsProps {
   readonly isBlocked: boolean;
-  readonly save: () => void;
+  readonly save: () => Promise<void>;
   readonly discard: () => void;
+  /** What would change. */
+  readonly children: ComponentChildren;
 }
 
-function Buttons({ isBlocked, save, discard }: ButtonsProps) {
+function Buttons({ isBlocked, save, discard, children }: ButtonsProps) {
   return (
     <div class="inline">
-      <button type="button" class="main" disabled={isBlocked} onClick={save}>
-        {say.flowSave}
-      </button>
+      <Ask
+        label={say.flowSave}
+        kind="main"
+        isDisabled={isBlocked}
+        title={say.flowSaveTitle}
+        confirm={say.flowSaveConfirm}
+        act={save}
+      >
+        {children}
+      </Ask>
       <button type="button" onClick={discard}>
         {say.flowReset}
       </button>

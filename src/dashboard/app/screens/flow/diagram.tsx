@@ -1,12 +1,9 @@
-import { apiPath, call } from "../../api/client.ts";
 import type { Delivery } from "../../api/documents.ts";
-import { can } from "../../api/permissions.ts";
 import type { Flow } from "../../../../model/flow/flow.ts";
 import { now } from "../../browser/clock.ts";
 import { href } from "../../browser/address.ts";
-import { errorOf } from "../../parts/dialog.tsx";
 import { Icon } from "../../frame/icons.tsx";
-import { notify } from "../../frame/notices.tsx";
+import { Resume } from "../../parts/resume.tsx";
 import { Time } from "../../parts/time.tsx";
 import * as say from "../../strings.ts";
 import { type KnownRuns, isActive, lagOf, perHour } from "./pace.ts";
@@ -80,15 +77,6 @@ function Destination({ _flowId, delivery, known, changed }: DestinationProps) {
 
 function Paused({ _flowId, delivery: { _importId, paused }, changed }: Omit<DestinationProps, "known">) {
   if (paused === undefined) return null;
-  const resume = async () => {
-    try {
-      await call("POST", apiPath(["flows", _flowId, "resume"]), { body: { _importId } });
-      notify(say.flowResumed);
-      changed();
-    } catch (error) {
-      notify(errorOf(error).message, true);
-    }
-  };
   return (
     <span>
       {say.flowPaused("")}
@@ -101,11 +89,7 @@ function Paused({ _flowId, delivery: { _importId, paused }, changed }: Omit<Dest
           {say.overviewResumes} <Time at={paused.resumeAt} />
         </>
       )}{" "}
-      {can("flows.run") && (
-        <button type="button" class="quiet" onClick={() => void resume()}>
-          {say.flowResume}
-        </button>
-      )}
+      <Resume _flowId={_flowId} _importId={_importId} done={changed} />
     </span>
   );
 }

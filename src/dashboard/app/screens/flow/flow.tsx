@@ -1,16 +1,16 @@
 import { apiPath } from "../../api/client.ts";
-import type { Cause, Delivery, ShownRun } from "../../api/documents.ts";
+import type { Delivery, ShownRun } from "../../api/documents.ts";
 import type { LiveEvent } from "../../api/live.ts";
 import { knowFlow } from "../../api/names.ts";
 import { type Resource, useResource } from "../../api/resource.ts";
 import type { Flow } from "../../../../model/flow/flow.ts";
 import { scheduleInWords } from "../../format/schedule.ts";
 import { flowZone } from "../../format/times.ts";
-import { Causes } from "../../tables/causes.tsx";
+import { OpenCauses } from "../../tables/causes.tsx";
 import { Part } from "../../frame/states.tsx";
 import { Badge } from "../../parts/status.tsx";
 import { Time } from "../../parts/time.tsx";
-import { Gone, Section, Title } from "../../frame/title.tsx";
+import { Gone, Title } from "../../frame/title.tsx";
 import * as say from "../../strings.ts";
 import { useEffect } from "../../view.ts";
 import { FlowActions } from "./actions.tsx";
@@ -21,6 +21,8 @@ import { Inbox } from "./inbox.tsx";
 import { FlowRuns } from "./runs.tsx";
 import type { KnownRuns } from "./pace.ts";
 import { Schedule } from "./schedule.tsx";
+
+const ofFlow = { title: say.flowFailures, none: say.flowNoFailures, limit: "20" } as const;
 
 /** One flow: what it links, how it fares, and what can be done about it. */
 export function FlowScreen({ _id }: { readonly _id: string }) {
@@ -51,7 +53,7 @@ export function FlowScreen({ _id }: { readonly _id: string }) {
       </Title>
       <FlowDiagram flow={flow} deliveries={deliveries} known={known} />
       <FlowRuns _flowId={_id} runs={runs} />
-      <FlowFailures _id={_id} changes={changes} />
+      <OpenCauses {...ofFlow} filter={{ _flowId: _id }} changes={changes} />
       <Checkpoints _id={_id} deliveries={deliveries} runs={known.runs} />
       <Inbox _id={_id} changes={changes} />
       {value !== undefined && <Schedule flow={value} />}
@@ -104,17 +106,5 @@ function FlowDiagram({ flow, deliveries, known }: FlowDiagramProps) {
         </Part>
       )}
     </Part>
-  );
-}
-
-function FlowFailures({ _id, changes }: { readonly _id: string; readonly changes: (event: LiveEvent) => boolean }) {
-  const causes: Resource<readonly Cause[]> = useResource(apiPath(["causes"], { _flowId: _id, limit: "20" }), changes);
-  if (causes.error.value?.status === 404) return null;
-  return (
-    <Section title={say.flowFailures}>
-      <Part of={causes} empty={(rows) => (rows.length === 0 ? say.flowNoFailures : undefined)}>
-        {(rows) => <Causes causes={rows} filter={{ _flowId: _id }} changed={() => causes.reloadSoon()} />}
-      </Part>
-    </Section>
   );
 }

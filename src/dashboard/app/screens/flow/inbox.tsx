@@ -4,14 +4,13 @@ import type { LiveEvent } from "../../api/live.ts";
 import { can } from "../../api/permissions.ts";
 import { useResource } from "../../api/resource.ts";
 import { exact } from "../../format/numbers.ts";
-import { Dialog } from "../../parts/dialog.tsx";
+import { Ask } from "../../parts/ask.tsx";
 import { notify } from "../../frame/notices.tsx";
 import { Part } from "../../frame/states.tsx";
 import { type Column, Table } from "../../tables/table.tsx";
 import { Time } from "../../parts/time.tsx";
 import { Section } from "../../frame/title.tsx";
 import * as say from "../../strings.ts";
-import { useState } from "../../view.ts";
 
 interface InboxProps {
   readonly _id: string;
@@ -22,7 +21,6 @@ interface InboxProps {
 export function Inbox({ _id, changes }: InboxProps) {
   const path = apiPath(["flows", _id, "inbox"], { limit: "20", include: "_id,arrivedAt,keys,_importIds" });
   const inbox = useResource<readonly InboxPage[]>(path, changes);
-  const [asked, ask] = useState<InboxPage | undefined>(undefined);
   const drop = async (page: InboxPage) => {
     await call("POST", apiPath(["flows", _id, "inbox", "drop"]), { body: { _ids: [page._id] } });
     notify(say.flowDropped(page.keys.length));
@@ -31,24 +29,18 @@ export function Inbox({ _id, changes }: InboxProps) {
   return (
     <Section title={say.flowInbox}>
       <Part of={inbox} empty={(pages) => (pages.length === 0 ? say.flowInboxEmpty : undefined)}>
-        {(pages) => <Table label={say.flowInbox} columns={columnsOf(ask)} rows={pages} idOf={({ _id: id }) => id} />}
+        {(pages) => (
+          <>
+            <Table label={say.flowInbox} columns={columnsOf(drop)} rows={pages} idOf={({ _id: id }) => id} />
+            {inbox.next.value !== undefined && <p class="muted after">{say.flowInboxMore(pages.length)}</p>}
+          </>
+        )}
       </Part>
-      {asked !== undefined && (
-        <Dialog
-          title={say.flowDropTitle(asked.keys.length)}
-          confirm={say.flowDropConfirm(asked.keys.length)}
-          isDangerous
-          act={() => drop(asked)}
-          close={() => ask(undefined)}
-        >
-          <p>{say.flowDropWhy}</p>
-        </Dialog>
-      )}
     </Section>
   );
 }
 
-function columnsOf(ask: (page: InboxPage) => void): readonly Column<InboxPage>[] {
+function columnsOf(drop: (page: InboxPage) => Promise<void>): readonly Column<InboxPage>[] {
   return [
     { title: say.flowInboxPage, isName: true, cell: ({ arrivedAt }) => <Time at={arrivedAt} /> },
     { title: say.runImports, isNumber: true, cell: ({ keys }) => exact(keys.length) },
@@ -63,9 +55,16 @@ function columnsOf(ask: (page: InboxPage) => void): readonly Column<InboxPage>[]
       cell: (page) =>
         can("inbox.drop") && (
           <div class="row-actions">
-            <button type="button" class="quiet" onClick={() => ask(page)}>
-              {say.flowDrop}
-            </button>
+            <Ask
+              label={say.flowDrop}
+              kind="quiet"
+              title={say.flowDropTitle(page.keys.length)}
+              confirm={say.flowDropConfirm(page.keys.length)}
+              isDangerous
+              act={() => drop(page)}
+            >
+              <p>{say.flowDropWhy}</p>
+            </Ask>
           </div>
         ),
     },

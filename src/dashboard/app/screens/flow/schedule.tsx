@@ -1,10 +1,9 @@
-import { type ApiError, call } from "../../api/client.ts";
+import { type ApiError, call, errorOf } from "../../api/client.ts";
 import type { SchedulePreview } from "../../api/documents.ts";
 import { can } from "../../api/permissions.ts";
 import type { Flow } from "../../../../model/flow/flow.ts";
 import { absolute, zone } from "../../format/times.ts";
 import { scheduleInWords } from "../../format/schedule.ts";
-import { errorOf } from "../../parts/dialog.tsx";
 import { Refusal } from "../../frame/states.tsx";
 import { Time } from "../../parts/time.tsx";
 import { Section } from "../../frame/title.tsx";
@@ -20,8 +19,9 @@ export function Schedule({ flow }: { readonly flow: Flow }) {
     setAsked(schedule);
     setTyped(schedule);
   }, [schedule]);
-  const { preview, error } = usePreview(flow, asked);
-  if (!can("schedules.preview")) return null;
+  const isAllowed = can("schedules.preview");
+  const { preview, error } = usePreview(flow, isAllowed ? asked : "");
+  if (!isAllowed) return null;
   return (
     <Section title={say.flowsSchedule}>
       {schedule === "" && <p class="empty">{say.flowNoSchedule}</p>}

@@ -1,15 +1,13 @@
-import { apiPath, call } from "../../api/client.ts";
+import { apiPath } from "../../api/client.ts";
 import type { ListedFlow, Overview, ShownRun } from "../../api/documents.ts";
 import type { LiveEvent } from "../../api/live.ts";
 import { showsHealth } from "../../../../model/run.ts";
 import { knowFlow } from "../../api/names.ts";
-import { can } from "../../api/permissions.ts";
 import { type Resource, useResource } from "../../api/resource.ts";
 import { href } from "../../browser/address.ts";
 import { scheduleInWords } from "../../format/schedule.ts";
-import { errorOf } from "../../parts/dialog.tsx";
 import { Icon, type IconName } from "../../frame/icons.tsx";
-import { notify } from "../../frame/notices.tsx";
+import { Resume } from "../../parts/resume.tsx";
 import { Part } from "../../frame/states.tsx";
 import { Time } from "../../parts/time.tsx";
 import { Section } from "../../frame/title.tsx";
@@ -47,7 +45,13 @@ export function Attention({ overview, changes }: AttentionProps) {
 interface GroupProps extends Pick<AttentionProps, "changes"> {
   readonly state: "failing" | "paused" | "overdue";
   readonly total: number;
-  readonly row: (props: { readonly flow: ListedFlow }) => JSX.Element;
+  readonly row: (props: RowProps) => JSX.Element;
+}
+
+interface RowProps {
+  readonly flow: ListedFlow;
+  /** Its flow is not as it is shown any more. */
+  readonly changed: () => void;
 }
 
 function Group({ state, total, changes, row: RowOf }: GroupProps) {
@@ -69,7 +73,7 @@ function Group({ state, total, changes, row: RowOf }: GroupProps) {
           <ul class="rows attention">
             {rows.map((flow) => (
               <li key={flow._id}>
-                <RowOf flow={flow} />
+                <RowOf flow={flow} changed={() => flows.reloadSoon()} />
               </li>
             ))}
             {total > shownOnes && (
@@ -108,7 +112,7 @@ function FlowRow({ icon, state, flow: { _id, name }, children, action }: FlowRow
   );
 }
 
-function FailingFlow({ flow: { _id, activity, ...flow } }: { readonly flow: ListedFlow }) {
+function FailingFlow({ flow: { _id, activity, ...flow } }: RowProps) {
   const { failingSince = "" } = activity ?? {};
   const runs = useResource<readonly ShownRun[]>(
     apiPath(["runs"], { _flowId: _id, status: "failed", limit: String(mostFailed), include: failedFields }),
@@ -132,21 +136,9 @@ function FailingFlow({ flow: { _id, activity, ...flow } }: { readonly flow: List
   );
 }
 
-function PausedFlow({ flow }: { readonly flow: ListedFlow }) {
+function PausedFlow({ changed, flow }: RowProps) {
   const paused = flow.activity?.paused ?? [];
-  const resume = async () => {
-    try {
-      await call("POST", apiPath(["flows", flow._id, "resume"]), { body: {} });
-      notify(say.flowResumed);
-    } catch (error) {
-      notify(errorOf(error).message, true);
-    }
-  };
-  const action = can("flows.run") ? (
-    <button type="button" class="quiet" onClick={() => void resume()}>
-      {say.flowResume}
-    </button>
-  ) : null;
+  const action = <Resume _flowId={flow._id} done={changed} />;
   return (
     <FlowRow icon="paused" state={say.flowsStates.paused} flow={flow} action={action}>
       {paused.map(({ _importId, since, resumeAt }) => (
@@ -165,7 +157,7 @@ function PausedFlow({ flow }: { readonly flow: ListedFlow }) {
   );
 }
 
-function OverdueFlow({ flow }: { readonly flow: ListedFlow }) {
+function OverdueFlow({ flow }: RowProps) {
   const { schedule, activity: { overdueSince, lastRun } = {} } = flow;
   return (
     <FlowRow icon="overdue" state={say.flowsStates.overdue} flow={flow}>

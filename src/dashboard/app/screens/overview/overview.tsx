@@ -1,11 +1,11 @@
 import { useResource } from "../../api/resource.ts";
 import { apiPath } from "../../api/client.ts";
-import type { Cause, Overview, ShownRun } from "../../api/documents.ts";
+import type { Overview, ShownRun } from "../../api/documents.ts";
 import type { LiveEvent } from "../../api/live.ts";
 import { can, has } from "../../api/permissions.ts";
 import { href } from "../../browser/address.ts";
 import { exact } from "../../format/numbers.ts";
-import { Causes } from "../../tables/causes.tsx";
+import { OpenCauses } from "../../tables/causes.tsx";
 import { FlowLink } from "../../frame/links.tsx";
 import { Progress, useLiveRun } from "../../parts/progress.tsx";
 import { Part } from "../../frame/states.tsx";
@@ -31,7 +31,7 @@ export function OverviewScreen() {
       <Attention overview={overview} changes={changes} />
       {has("statistics.read") && <Records />}
       <RunningNow />
-      <OpenCauses />
+      <OpenCauses title={say.overviewCauses} none={say.failuresEmpty} limit="10" changes={changes} />
     </>
   );
 }
@@ -90,7 +90,7 @@ function Tile({ name, value, tone, to, note }: TileProps) {
 function RunningNow() {
   const running = useResource<readonly ShownRun[]>(apiPath(["runs"], { status: "running", limit: "10" }), changes);
   return (
-    <Section title={say.overviewRunningNow}>
+    <Section title={say.overviewRunningNow} aside={<a href={href(["runs"], { status: "running" })}>{say.all}</a>}>
       <Part of={running} empty={(runs) => (runs.length === 0 ? say.overviewNothingRuns : undefined)}>
         {(runs) => (
           <ul class="rows">
@@ -119,19 +119,7 @@ function RunningRun({ run: loaded }: { readonly run: ShownRun }) {
       <span
         class={numError > 0 ? "number bad-text" : "number muted"}
       >{`${exact(numError)} ${say.overviewFailed}`}</span>
-      {can("runs.cancel") && status === "running" && <CancelRun _id={_id} />}
+      {can("runs.cancel") && status === "running" && <CancelRun _id={_id} kind="quiet" />}
     </li>
-  );
-}
-
-function OpenCauses() {
-  const causes = useResource<readonly Cause[]>(apiPath(["causes"], { limit: "10" }), changes);
-  if (causes.error.value?.status === 404) return null;
-  return (
-    <Section title={say.overviewCauses} aside={<a href={href(["failures"])}>{say.all}</a>}>
-      <Part of={causes} empty={(rows) => (rows.length === 0 ? say.overviewNoCauses : undefined)}>
-        {(rows) => <Causes causes={rows} changed={() => causes.reloadSoon()} />}
-      </Part>
-    </Section>
   );
 }
