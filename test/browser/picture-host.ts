@@ -202,5 +202,9 @@ export async function largeHost(): Promise<PictureHost> {
   const registry = new FlowRegistry({ storage, clock });
   const scheduler = new Scheduler(registry, { logger: silentLogger });
   const api = createHandler({ scheduler, authorize: everyone, basePath: "/api" });
-  return { api, now: clock.now(), scheduler, close: () => storage.close() };
+  const close = async () => {
+    await scheduler.stop();
+    await storage.close();
+  };
+  return { api, now: clock.now(), scheduler, close };
 }
