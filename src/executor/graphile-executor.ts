@@ -213,6 +213,7 @@ class Intake {
     });
     for (const name of ["worker:getJob:empty", "worker:getJob:error"] as const)
       this.events.on(name, () => this.#given());
+    letReturnJobs(this.events);
     void this.#watch();
   }
 
@@ -259,6 +260,22 @@ class Intake {
   #notify(): void {
     for (const resolve of this.#waiters.splice(0)) resolve();
   }
+}
+
+/**
+ * A local queue that is released with jobs in it, and nothing else under way, gives them back in a promise that nobody
+ * listens to: `background` throws before it does (0.17.3, 0.18.0). If a connection breaks then, Node ends the process.
+ * So something is under way until it is released. A version without that method gets nothing to do.
+ */
+function letReturnJobs(events: WorkerEvents): void {
+  const released = new Promise<void>((resolve) => {
+    events.on("localQueue:setMode", ({ newMode }) => {
+      if (newMode === "RELEASED") resolve();
+    });
+  });
+  events.on("localQueue:init", ({ localQueue }) => {
+    (localQueue as unknown as { background?(task: Promise<void>): void }).background?.(released);
+  });
 }
 
 /** By its name, which is the same in each of its versions. */

@@ -805,6 +805,15 @@ export const mutations: readonly Mutation[] = [
     needs: "Redis",
   },
   {
+    promise:
+      "a graphile-worker that stops with jobs in its local queue while its connections fail does not end the process",
+    file: "src/executor/graphile-executor.ts",
+    find: "    letReturnJobs(this.events);\n",
+    replace: "",
+    tests: ["test/executor/engines/graphile-executor.test.ts"],
+    only: "local queue",
+  },
+  {
     promise: "an executor calls what is woken in its process while its engine is away",
     file: "src/executor/engine-executor.ts",
     find: "    this.#isAway = true;",

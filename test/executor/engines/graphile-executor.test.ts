@@ -1,5 +1,5 @@
 import pg from "pg";
-import { afterAll, afterEach, describe, expect, inject, test } from "vitest";
+import { afterAll, afterEach, describe, expect, inject, test, vi } from "vitest";
 import type { Executor, RunNextResult } from "../../../src/executor/executor.ts";
 import { GraphileExecutor } from "../../../src/executor/graphile-executor.ts";
 import { executorCases } from "../../../src/testing/index.ts";
@@ -136,5 +136,41 @@ describe("GraphileExecutor", () => {
     expect(errors.length).toBeGreaterThan(0);
     await executors.pop()?.stop();
     await own.end();
+  });
+
+  describe("is stopped with jobs in its local queue", () => {
+    /** Has a call under way, and three jobs behind it that are fetched already. */
+    async function beginWithJobs(name: string) {
+      const own = new pg.Pool({ ...server, max: 5 });
+      const begun = await begin(name, { concurrency: 1, connection: own });
+      await wakeElsewhere(name, ["a", "b", "c", "d"]);
+      await expect.poll(() => begun.calls, { timeout: 10_000 }).toHaveLength(1);
+      return { ...begun, own };
+    }
+
+    test("and gives them back without an error", async () => {
+      const { errors, executor, gate, own } = await beginWithJobs("returns");
+      gate.open();
+      await executor.stop();
+
+      expect((await jobs("returns")).filter(({ locked }) => locked)).toEqual([]);
+      expect(errors).toEqual([]);
+      await own.end();
+    });
+
+    test("and its connections fail: nothing rejects where nobody listens", async () => {
+      const unhandled: unknown[] = [];
+      const listen = (error: unknown) => void unhandled.push(error);
+      process.on("unhandledRejection", listen);
+      const { executor, gate, own } = await beginWithJobs("cut");
+      vi.spyOn(own, "connect").mockImplementation(() => Promise.reject(new Error("connections fail")));
+      gate.open();
+      await executor.stop();
+
+      await new Promise((resolve) => setImmediate(resolve));
+      process.off("unhandledRejection", listen);
+      expect(unhandled).toEqual([]);
+      await own.end();
+    });
   });
 });
