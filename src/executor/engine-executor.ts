@@ -115,10 +115,10 @@ export class EngineExecutor implements Executor {
 
   async start(work: WorkerOptions): Promise<void> {
     await this.#stopping;
-    this.#engine.start(this.#desk);
     this.#work = work;
     [this.#isOver, this.#isAway, this.#mayWait] = [false, false, true];
     this.#slots.start(work);
+    this.#engine.start(this.#desk);
     this.#fill();
   }
 
