@@ -174,22 +174,40 @@ class GraphileEngine implements Engine {
       forbiddenFlags: () => intake.admit(),
       taskList: Object.fromEntries(exportIds.map((_exportId) => [this.#taskOf(_exportId), intake.take])),
     });
-    // It is looked at while it runs; what it says later is of no use.
-    runner.promise.catch(() => undefined);
     try {
-      await this.#untilChanged(runner, exportIds, desk, signal);
+      await this.#untilChanged(endOf(runner, intake.events, signal), exportIds, desk);
+      if (!isAborted(signal) && !hasChanged(exportIds, desk)) throw new Error("graphile-worker has ended");
     } finally {
       intake.end();
       await within(this.#clock, stopMs, stopped(runner));
     }
   }
 
-  async #untilChanged(runner: Runner, exportIds: readonly string[], desk: Desk, signal: AbortSignal): Promise<void> {
-    while (!isAborted(signal)) {
-      if (await within(this.#clock, pollMs, runner.promise, signal)) throw new Error("graphile-worker has ended");
-      if (desk.exportIds().length !== exportIds.length) return;
-    }
+  async #untilChanged(end: AbortSignal, exportIds: readonly string[], desk: Desk): Promise<void> {
+    while (!isAborted(end) && !hasChanged(exportIds, desk)) await delay(this.#clock, pollMs, end);
   }
+}
+
+/** Exports are only ever added. */
+function hasChanged(exportIds: readonly string[], desk: Desk): boolean {
+  return desk.exportIds().length !== exportIds.length;
+}
+
+/**
+ * Aborts when the runner is to end, has ended, or begins to: one whose connections fail while it shuts down may never
+ * get to its end, and fetches no more jobs meanwhile.
+ */
+function endOf(runner: Runner, events: WorkerEvents, signal: AbortSignal): AbortSignal {
+  const end = new AbortController();
+  const abort = () => {
+    signal.removeEventListener("abort", abort);
+    end.abort();
+  };
+  if (isAborted(signal)) abort();
+  else signal.addEventListener("abort", abort);
+  runner.promise.then(abort, abort);
+  for (const name of ["stop", "pool:gracefulShutdown", "pool:forcefulShutdown"] as const) events.on(name, abort);
+  return end.signal;
 }
 
 /** What comes in from a runner, and how much of it may. */

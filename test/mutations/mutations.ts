@@ -805,6 +805,14 @@ export const mutations: readonly Mutation[] = [
     needs: "Redis",
   },
   {
+    promise: "a graphile-worker that cannot finish shutting down is replaced",
+    file: "src/executor/graphile-executor.ts",
+    find: "events.on(name, abort);",
+    replace: "events.off(name, abort);",
+    tests: ["test/executor/engines/graphile-executor.test.ts"],
+    only: "begins to shut down",
+  },
+  {
     promise:
       "a graphile-worker that stops with jobs in its local queue while its connections fail does not end the process",
     file: "src/executor/graphile-executor.ts",

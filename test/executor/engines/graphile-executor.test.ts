@@ -1,8 +1,9 @@
 import pg from "pg";
-import { afterAll, afterEach, describe, expect, inject, test, vi } from "vitest";
+import { afterAll, afterEach, describe, expect, inject, test } from "vitest";
+import { type Clock, systemClock } from "../../../src/clock.ts";
 import type { Executor, RunNextResult } from "../../../src/executor/executor.ts";
 import { GraphileExecutor } from "../../../src/executor/graphile-executor.ts";
-import { executorCases } from "../../../src/testing/index.ts";
+import { ManualClock, executorCases } from "../../../src/testing/index.ts";
 import { Gate } from "../../support/harness.ts";
 import { connectionTo } from "../../support/postgres-server.ts";
 
@@ -32,12 +33,15 @@ describe("GraphileExecutor", () => {
   });
 });
 
+interface Begun {
+  readonly concurrency: number;
+  readonly connection: object | string;
+  readonly clock: Clock;
+}
+
 /** An executor, and the calls it makes. */
-async function begin(
-  name: string,
-  { concurrency = 10, connection = pool }: { concurrency?: number; connection?: object | string } = {},
-) {
-  const executor = new GraphileExecutor({ connection, name });
+async function begin(name: string, { concurrency = 10, connection = pool, clock = systemClock }: Partial<Begun> = {}) {
+  const executor = new GraphileExecutor({ connection, name, clock });
   executors.push(executor);
   const calls: string[] = [];
   const errors: string[] = [];
@@ -52,6 +56,13 @@ async function begin(
     reportError: (error, during) => void errors.push(`${during}: ${String(error)}`),
   });
   return { calls, errors, executor, gate };
+}
+
+/** Lets the pool hand out connections this way; returns what lets it do so by itself again. */
+function connectBy(own: pg.Pool, connect: () => Promise<pg.PoolClient>): () => void {
+  const original = own.connect.bind(own);
+  Object.assign(own, { connect });
+  return () => Object.assign(own, { connect: original });
 }
 
 async function wakeElsewhere(name: string, flowIds: readonly string[], _exportId = "orders"): Promise<void> {
@@ -138,6 +149,26 @@ describe("GraphileExecutor", () => {
     await own.end();
   });
 
+  test("goes on when graphile-worker begins to shut down, and does not get to its end", async () => {
+    const own = new pg.Pool({ ...server, max: 5 });
+    const connect = own.connect.bind(own);
+    const clock = new ManualClock(0);
+    const { calls, errors, gate } = await begin("hangs", { connection: own, clock });
+    gate.open();
+    // The job of the call cannot be ended, for which it shuts down; what it needs a connection for then never comes back.
+    const restore = connectBy(own, () => {
+      if (calls.length === 0) return connect();
+      if (errors.length === 0) return Promise.reject(new Error("connections fail"));
+      return new Promise<never>(() => undefined);
+    });
+    await wakeElsewhere("hangs", ["before"]);
+    await expect.poll(() => errors.join(), { timeout: 10_000 }).toMatch(/connections fail/);
+
+    restore();
+    await wakeElsewhere("hangs", ["after"]);
+    await expect.poll(() => clock.advance(1_000).then(() => calls), { timeout: 20_000 }).toEqual(["before", "after"]);
+  });
+
   describe("is stopped with jobs in its local queue", () => {
     /** Has a call under way, and three jobs behind it that are fetched already. */
     async function beginWithJobs(name: string) {
@@ -163,7 +194,7 @@ describe("GraphileExecutor", () => {
       const listen = (error: unknown) => void unhandled.push(error);
       process.on("unhandledRejection", listen);
       const { executor, gate, own } = await beginWithJobs("cut");
-      vi.spyOn(own, "connect").mockImplementation(() => Promise.reject(new Error("connections fail")));
+      connectBy(own, () => Promise.reject(new Error("connections fail")));
       gate.open();
       await executor.stop();
 
