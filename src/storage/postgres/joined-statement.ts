@@ -3,6 +3,11 @@ import type { SqlValue } from "../sql/database.ts";
 /** A statement that does for many sets of values what another one does for one. */
 export interface JoinedStatement {
   readonly text: string;
+  /**
+   * Whether it changes rows that are named by an array, to be joined with the sets by their hash: the planner takes both for
+   * few rows, and would compare each with each.
+   */
+  readonly isByHash: boolean;
   /** Its values: one array for each value of the other, as PostgreSQL reads arrays. */
   readonly valuesOf: (sets: readonly (readonly SqlValue[])[]) => readonly string[];
   /** Its rows, by the place of the set that they belong to. */
@@ -26,7 +31,8 @@ export function joinedStatement(text: string, types: readonly string[]): JoinedS
   const verb = statement.replace(/\W.*$/s, "").toLowerCase();
   const joined = joins.get(verb)?.(statement, { sets, types });
   if (joined === undefined) return undefined;
-  return { text: joined, valuesOf: (all) => arraysOf(all, types.length), rowsOf: byPlace };
+  const isByHash = verb === "update" || verb === "delete";
+  return { text: joined, isByHash, valuesOf: (all) => arraysOf(all, types.length), rowsOf: byPlace };
 }
 
 const place = "set_place";

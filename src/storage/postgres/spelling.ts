@@ -27,6 +27,8 @@ export interface SpelledStatement {
   readonly text: string;
   /** Under which it is kept prepared. @see nameOf */
   readonly name: string;
+  /** Whether it is to be planned without nested loops. */
+  readonly isByHash?: boolean;
 }
 
 /** The names of tables in a schema, each statement spelled once. */

@@ -1,5 +1,6 @@
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { itemAt } from "../../../src/model/item-at.ts";
 import { flowStates } from "../../../src/model/flow/activity.ts";
 import type { PostgresPool, PostgresQuery } from "../../../src/storage/postgres/pool.ts";
 import { begin, beginTogether, typesOfValues } from "../../../src/storage/postgres/postgres-database.ts";
@@ -22,6 +23,7 @@ interface PlanNode {
   readonly "Index Name"?: string;
   readonly "Index Cond"?: string;
   readonly Filter?: string;
+  readonly "Join Filter"?: string;
   readonly Plans?: readonly PlanNode[];
 }
 
@@ -72,11 +74,17 @@ async function planOf({ text, begin: first = "begin" }: PlannedStatement, isEmpt
   }
 }
 
+/** What stands before a change of many rows. */
+const withoutLoops = "set local enable_nestloop = off";
+
 /** The statement as it is executed for many sets of values, if it can be. */
 async function joinedOf({ text, begin: first }: PlannedStatement): Promise<readonly PlannedStatement[]> {
   if (text.includes("for no key update")) return [];
   const joined = joinedStatement(text, await typesOfValues(pool, text));
-  return joined === undefined ? [] : [{ text: joined.text, begin: first && beginTogether }];
+  if (joined === undefined) return [];
+  return [
+    { text: joined.text, begin: first && (joined.isByHash ? `${beginTogether}; ${withoutLoops}` : beginTogether) },
+  ];
 }
 
 /** Whether it has a plan, in a partition that is there for longer than the call. */
@@ -192,6 +200,8 @@ describe.each([
   ["full", "plans_full"],
 ])("while the statistics are of %s tables", (state, schema) => {
   const noted: PlannedStatement[] = [];
+  /** All changes of rows so far. */
+  const changing = new Map<string, PlannedStatement>();
   let storage: Storage;
   beforeAll(async () => {
     storage = await PostgresStorage.open(recording(noted), { schema });
@@ -218,6 +228,7 @@ describe.each([
           if (!few.test(step) && inOrder[title]?.test(step) !== true)
             found.push(`${step} in: ${statement.text.replace(/\s+/g, " ")}`);
 
+      for (const one of statements) if (/^\s*(update|delete)\b/.test(one.text)) changing.set(one.text, one);
       expect(statements.length).toBeGreaterThan(0);
       expect(found).toEqual([]);
     });
@@ -231,6 +242,24 @@ describe.each([
     const plans = await Promise.all(joined.map((statement) => planOf(statement, state === "empty")));
     expect(joined).not.toEqual([]);
     expect(plans.flatMap(typesIn).filter((type) => type.startsWith("Bitmap"))).toEqual([]);
+  });
+
+  test("what changes many rows finds them by their hash, and does not compare each with each", async () => {
+    const changes = [...changing.values()].filter(isPlanned);
+    const isJoined = ({ text }: PlannedStatement) => text.includes("value_sets");
+    const asked = changes.filter((one) => !isJoined(one) && one.begin !== undefined);
+    const own = changes.filter(isJoined).map(({ text }) => ({ text, begin: `${beginTogether}; ${withoutLoops}` }));
+    const joined = [...(await Promise.all(asked.map(joinedOf))).flat(), ...own];
+    const plans = await Promise.all(joined.map((one) => planOf(one, state === "empty")));
+
+    expect(joined.filter(({ text }) => /update .*(runs|flows|places)"/.test(text)).length).toBeGreaterThan(10);
+    const others = joined.filter(({ text }, nth) => {
+      // One value after the other is looked up in a query of its own.
+      if (/ in \(\s*select /.test(text)) return false;
+      const [below] = itemAt(plans, nth).Plans ?? [];
+      return below?.["Node Type"] === "Nested Loop" && below["Join Filter"] !== undefined;
+    });
+    expect(others.map(({ text }) => text)).toEqual([]);
   });
 
   test("a walk through a table, or an index, would be seen", async () => {

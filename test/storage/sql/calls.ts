@@ -67,6 +67,11 @@ export const calls: Readonly<Record<string, (storage: Storage) => Promise<unknow
   "queueRun retry": (s) =>
     s.queueRun(startOf("auto", "flow", { trigger: "retry", retry: { _importId: "ledger", dueBy: "x" } }), roomy),
   "queueDue bufferOne": (s) => s.queueDue([tickOf("flow", "t1", { dueAt: 0, nextDueAt: 1 })], rule("bufferOne")),
+  "queueDue of several flows": (s) =>
+    s.queueDue(
+      ["x1", "x2"].map((_id) => tickOf(_id, `of ${_id}`, { dueAt: 0, nextDueAt: 1 })),
+      rule("bufferOne"),
+    ),
   "queueDue bufferAll": (s) => s.queueDue([tickOf("flow", "t2", { dueAt: 1, nextDueAt: 2 })], rule("bufferAll")),
   "queueDue skip": (s) => s.queueDue([tickOf("flow", "t3", { dueAt: 2, nextDueAt: 3 })], rule("skip")),
   findRun: (s) => s.findRun("run"),

@@ -1,3 +1,4 @@
+import { itemAt } from "../../../model/item-at.ts";
 import type { SqlValue } from "../../sql/database.ts";
 import { type PostgresClient, type PostgresQuery, type PostgresResult, types } from "../pool.ts";
 import type { SpelledStatement } from "../spelling.ts";
@@ -16,6 +17,10 @@ export class PreparedStatements {
   /** `isOff`: nothing is ever taken to be prepared. */
   constructor(isOff: boolean) {
     this.#isOff = isOff;
+  }
+
+  get isOff(): boolean {
+    return this.#isOff;
   }
 
   has(client: PostgresClient, name: string): boolean {
@@ -51,6 +56,7 @@ export interface MessagesParts {
 export class Messages {
   readonly #parts: MessagesParts;
   #hasBegun = false;
+  #isByHash = false;
 
   constructor(parts: MessagesParts) {
     this.#parts = parts;
@@ -70,16 +76,22 @@ export class Messages {
     const { begin, client, prepared, queryOf } = this.#parts;
     const rows: (readonly unknown[])[] = [];
     let first = this.#hasBegun ? [] : begin.split("; ");
-    let executed: string[] = [];
+    let executed: (readonly [text: string, isAsked: boolean])[] = [];
     this.#hasBegun = true;
     const flush = async (after: readonly string[]) => {
-      const message = [...first, ...executed, ...after];
-      if (message.length > 0) rows.push(...(await this.#resultsOf(message, first.length, executed.length)));
+      const message = [...first, ...executed.map(([text]) => text), ...after];
+      const places = executed.flatMap(([, isAsked], index) => (isAsked ? first.length + index : []));
+      if (message.length > 0) rows.push(...(await this.#resultsOf(message, places)));
       [first, executed] = [[], []];
     };
     for (const { statement, values } of all) {
+      const { isByHash = false } = statement;
+      // Without prepared statements it would be a message of its own.
+      if (isByHash !== this.#isByHash && !prepared.isOff)
+        executed.push([`set local enable_nestloop = ${isByHash ? "off" : "on"}`, false]);
+      this.#isByHash = isByHash;
       const text = prepared.has(client, statement.name) ? executing(statement, values) : undefined;
-      if (text !== undefined) executed.push(text);
+      if (text !== undefined) executed.push([text, true]);
       else {
         await flush([]);
         rows.push((await client.query(queryOf(statement, values))).rows);
@@ -90,16 +102,16 @@ export class Messages {
     return rows;
   }
 
-  // The rows of as many statements of a message as are wanted, from a place in it on.
-  async #resultsOf(message: readonly string[], from: number, wanted: number): Promise<readonly (readonly unknown[])[]> {
+  // The rows of the statements in these places of a message.
+  async #resultsOf(message: readonly string[], places: readonly number[]): Promise<readonly (readonly unknown[])[]> {
     const { client, prepared } = this.#parts;
     const found: unknown = await client.query({ text: message.join("; "), types }).catch((error: unknown) => {
       if ((error as { readonly code?: unknown } | undefined)?.code === notPrepared) prepared.turnOff();
       throw error;
     });
-    if (wanted === 0) return [];
+    if (places.length === 0) return [];
     const results = (Array.isArray(found) ? found : [found]) as readonly PostgresResult[];
-    if (results.length === message.length) return results.slice(from, from + wanted).map(({ rows }) => rows);
+    if (results.length === message.length) return places.map((place) => itemAt(results, place).rows);
     prepared.turnOff();
     throw new Error("the client does not return a result for each statement");
   }
