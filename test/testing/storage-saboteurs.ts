@@ -1,3 +1,4 @@
+import { itemAt } from "../../src/model/item-at.ts";
 import type { RunStart } from "../../src/model/run.ts";
 import { type SharedMemory, changedWakes } from "../support/shared-memory.ts";
 import type {
@@ -8,6 +9,7 @@ import type {
   PlaceChange,
   Places,
   Storage,
+  Tick,
   Wake,
 } from "../../src/storage/storage.ts";
 
@@ -364,6 +366,17 @@ const ofEndings: Readonly<Record<string, Spoil>> = {
     },
   }),
 
+  "queueDue takes several due times of one flow one after the other": (honest) => ({
+    async queueDue(ticks, rule) {
+      const isLater = ({ _flowId }: Tick, index: number) => ticks.findIndex((tick) => tick._flowId === _flowId) < index;
+      const results = await honest.queueDue(
+        ticks.filter((tick, index) => !isLater(tick, index)),
+        rule,
+      );
+      let next = 0;
+      return ticks.map((tick, index) => (isLater(tick, index) ? { outcome: "taken" } : itemAt(results, next++)));
+    },
+  }),
   "queueDue with bufferOne folds nothing into a scheduled run that has begun and waits": (honest) => ({
     async queueDue(ticks, rule) {
       const { items } = await honest.listRuns({ ...all, status: "queued", trigger: "schedule" });

@@ -16,6 +16,8 @@ export interface Executing {
   alone<T>(transaction: Transaction<T>): Promise<T>;
   /** Does `work` in one transaction of the database. */
   together<T>(work: (statements: StatementsOfMany) => Promise<T>): Promise<T>;
+  /** Whether what failed with this error may have been committed all the same. */
+  mayBeDone(error: unknown): boolean;
 }
 
 /** One statement, for each of its sets of values. */
@@ -100,14 +102,17 @@ export class Batching {
 
   /** Settles the entries but those of the series it returns, which have to be executed after one of the others. */
   async #execute(series: readonly Series[]): Promise<readonly Series[]> {
-    if (series.length > 1 || series.some((entries) => entries.length > 1)) {
-      try {
-        const { done, left } = await this.#executing.together((statements) => inSteps(series, statements));
-        for (const [entry, value] of done) entry.resolve(value);
-        return left;
-      } catch {
-        // Whatever it was, it concerns one of them: alone, each has its own result.
+    try {
+      const { done, left } = await this.#executing.together((statements) => inSteps(series, statements));
+      for (const [entry, value] of done) entry.resolve(value);
+      return left;
+    } catch (error) {
+      const [[only, ...more] = [], ...others] = series;
+      if (only !== undefined && more.length + others.length === 0 && this.#executing.mayBeDone(error)) {
+        only.reject(error);
+        return [];
       }
+      // Whatever it was, it concerns one of them: alone, each has its own result.
     }
     await Promise.all(series.map((entries) => this.#settleAlone(entries)));
     return [];
@@ -251,10 +256,19 @@ async function inSteps(all: readonly Series[], statements: StatementsOfMany): Pr
     asking = putOffChanges(members, statements)
   ) {
     const found = await statements.ask(asking);
-    for (const [index, { members: asked }] of asking.entries())
-      for (const [nth, member] of asked.entries()) member.advance(itemAt(itemAt(found, index), nth));
+    for (const [index, { members: asked }] of asking.entries()) advanceEach(asked, itemAt(found, index));
   }
   return { done: members.flatMap(({ done }) => done), left };
+}
+
+// Of what was found for each set of values, each gets what it has asked for.
+function advanceEach(members: readonly Member[], found: readonly (readonly unknown[])[]): void {
+  let from = 0;
+  for (const member of members) {
+    const size = member.asks?.sets?.length;
+    const own = found.slice(from, (from += size ?? 1));
+    member.advance(size === undefined ? itemAt(own, 0) : own);
+  }
 }
 
 // What returns nothing is not waited for. What is asked then, by all that have not returned.
@@ -307,10 +321,11 @@ function bySql(members: readonly Member[]): ReadonlyMap<string, Asking> {
   const all = new Map<string, Asking>();
   for (const member of members) {
     if (member.asks === undefined) continue;
-    const { sql, values, returnsRows } = member.asks;
+    const { sql, values, sets, returnsRows } = member.asks;
     const asking = all.get(sql) ?? { sql, members: [], sets: [], returnsRows };
     asking.members.push(member);
-    asking.sets.push(values);
+    if (sets === undefined) asking.sets.push(values);
+    else for (const each of sets) asking.sets.push(each);
     all.set(sql, asking);
   }
   return all;

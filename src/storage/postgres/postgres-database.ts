@@ -1,4 +1,5 @@
 import { type Clock, delay } from "../../clock.ts";
+import { itemAt } from "../../model/item-at.ts";
 import type { SqlDatabase, SqlValue, Statement, Transaction, TransactionBody } from "../sql/database.ts";
 import {
   type PostgresClient,
@@ -85,7 +86,8 @@ export class PostgresDatabase implements SqlDatabase {
     this.#batching = new Batching({
       clock: parts.clock,
       alone: (transaction) => this.#untilDone(transaction),
-      together: (work) => onConnection(parts.pool, (client) => this.#inMessages(client, work)),
+      together: (work) => onConnection(parts.pool, (client, committing) => this.#inMessages(client, work, committing)),
+      mayBeDone: (error) => error instanceof Error && cutInCommit.has(error),
     });
     this.#reads = new JoinedReads(parts.clock, (sql, sets) => this.#each(parts.pool, sql, sets));
     ignoreErrorsIn(parts.pool);
@@ -130,14 +132,20 @@ export class PostgresDatabase implements SqlDatabase {
   async #execute<T>(client: PostgresClient, body: TransactionBody<T>): Promise<T> {
     let step = body.next([]);
     while (step.done !== true) {
-      const { sql, values } = step.value;
-      const { rows } = await client.query(this.#queryOf(this.#spelling.of(sql), values));
-      step = body.next(rows);
+      const { sql, values, sets } = step.value;
+      const spelled = this.#spelling.of(sql);
+      const found: (readonly unknown[])[] = [];
+      for (const each of sets ?? [values]) found.push((await client.query(this.#queryOf(spelled, each))).rows);
+      step = body.next(sets === undefined ? itemAt(found, 0) : found);
     }
     return step.value;
   }
 
-  async #inMessages<T>(client: PostgresClient, work: (statements: PostgresStatements) => Promise<T>): Promise<T> {
+  async #inMessages<T>(
+    client: PostgresClient,
+    work: (statements: PostgresStatements) => Promise<T>,
+    committing: () => void,
+  ): Promise<T> {
     const messages = new Messages({
       ...{ client, begin: beginTogether, prepared: this.#prepared },
       queryOf: (statement, values) => this.#queryOf(statement, values),
@@ -148,6 +156,7 @@ export class PostgresDatabase implements SqlDatabase {
       joined: (sql) => this.#joinedOf(client, sql),
     });
     const result = await work(statements);
+    committing();
     await statements.commit();
     return result;
   }
@@ -236,7 +245,7 @@ async function onConnection<T>(
     return await work(client, () => (isCommitting = true));
   } catch (error) {
     broken = await rollBack(client);
-    if (broken !== undefined && !isCommitting && error instanceof Error) cutBeforeCommit.add(error);
+    if (broken !== undefined && error instanceof Error) (isCommitting ? cutInCommit : cutBeforeCommit).add(error);
     throw error;
   } finally {
     client.release(broken);
@@ -248,6 +257,9 @@ async function onConnection<T>(
  * their process has stopped for longer than it may, for instance.
  */
 const cutBeforeCommit = new WeakSet<object>();
+
+/** Errors of those whose connection was gone after that: nobody knows whether they were committed. */
+const cutInCommit = new WeakSet<object>();
 
 // A connection that cannot roll back is broken, and must not be used again.
 async function rollBack(client: PostgresClient): Promise<Error | undefined> {

@@ -1,3 +1,5 @@
+import { itemAt } from "../../model/item-at.ts";
+
 /** What a statement takes and gives. Instants are epoch milliseconds, truth is 0 or 1. */
 export type SqlValue = null | number | string | Uint8Array;
 
@@ -6,6 +8,8 @@ export interface Statement {
   /** SQL that SQLite and PostgreSQL both read, with a `?` for each value. Of a bounded number of different strings: they are kept prepared. */
   readonly sql: string;
   readonly values: readonly SqlValue[];
+  /** It is executed once for each of these sets instead of for `values`, in their order; its rows are then those of each set. */
+  readonly sets?: readonly (readonly SqlValue[])[];
   /** Whether it returns rows: a query, or a change with `returning`. */
   readonly returnsRows: boolean;
   /**
@@ -102,6 +106,29 @@ export function* rowOf<Row>(sql: string, ...values: readonly SqlValue[]): Transa
 /** A change that returns nothing, in a transaction. */
 export function* execute(sql: string, ...values: readonly SqlValue[]): TransactionBody<void> {
   yield { sql, values, returnsRows: false, locks: false };
+}
+
+/**
+ * Executes bodies that neither lock nor have anything to do with each other side by side: what several of them ask for at the
+ * same step is one statement. The results, in their order.
+ */
+export function* sideBySide<T>(bodies: readonly TransactionBody<T>[]): TransactionBody<readonly T[]> {
+  const steps = bodies.map((body) => ({ body, at: body.next([]) }));
+  for (;;) {
+    const asking = new Map<string, typeof steps>();
+    for (const step of steps) {
+      if (step.at.done === true) continue;
+      const same = asking.get(step.at.value.sql);
+      if (same === undefined) asking.set(step.at.value.sql, [step]);
+      else same.push(step);
+    }
+    if (asking.size === 0) return steps.map(({ at }) => at.value as T);
+    for (const same of asking.values()) {
+      const all = same.map(({ at }) => at.value as Statement);
+      const rows = yield { ...itemAt(all, 0), sets: all.map(({ values }) => values) };
+      for (const [nth, step] of same.entries()) step.at = step.body.next((rows[nth] ?? []) as readonly unknown[]);
+    }
+  }
 }
 
 /**

@@ -20,9 +20,11 @@ import {
   leaderOf,
   rowOf,
   rowsOf,
+  sideBySide,
   statement,
   whereOf,
 } from "./database.ts";
+import { itemAt } from "../../model/item-at.ts";
 import { isoOf, placeOf } from "../documents.ts";
 import { type FlowRow, type RunRow, flowColumns, flowOf, runColumns, runOf, stageOf } from "./rows.ts";
 import { allReadable, readable } from "./values/unreadable.ts";
@@ -86,8 +88,18 @@ function* runInstead({ _flowId, retry, trigger }: RunStart): TransactionBody<Run
 export function queueDue(ticks: readonly Tick[], rule: OverlapRule): Transaction<readonly QueueDueResult[]> {
   return function* () {
     yield* lockFlows(ticks.map(({ _flowId }) => _flowId));
-    const outcomes: QueueDueResult[] = [];
-    for (const tick of ticks) outcomes.push(yield* queueTick(tick, rule));
+    const byFlow = new Map<string, number[]>();
+    for (const [nth, { _flowId }] of ticks.entries()) {
+      const same = byFlow.get(_flowId);
+      if (same === undefined) byFlow.set(_flowId, [nth]);
+      else same.push(nth);
+    }
+    const outcomes = ticks.map((): QueueDueResult => ({ outcome: "taken" }));
+    // Those of one flow, one after the other.
+    const ofFlow = function* (nths: readonly number[]): TransactionBody<void> {
+      for (const nth of nths) outcomes[nth] = yield* queueTick(itemAt(ticks, nth), rule);
+    };
+    yield* sideBySide([...byFlow.values()].map(ofFlow));
     return outcomes;
   };
 }
@@ -306,9 +318,10 @@ function* queueTick(
   rule: OverlapRule,
 ): TransactionBody<QueueDueResult> {
   const runDueAt = start?.dueAt === undefined ? null : Date.parse(start.dueAt);
+  // The sum keeps it from the index of what is due, whose beginning is full of what was due before.
   const row = yield* rowOf<FlowRow & { readonly made: number | null }>(
     `update poundlock_flows set due_at = ?, following_at = ?, basis = coalesce(?, basis)
-      where id = ? and due_at = ? and disabled = 0 returning ${flowColumns},
+      where id = ? and due_at = ? and disabled + 0 = 0 returning ${flowColumns},
         (select r.seq from poundlock_runs r where r.flow_id = ? and r.due_at = ?) as made`,
     ...[nextDueAt ?? null, followingDueAt ?? null, basis ?? null, _flowId, dueAt, _flowId, runDueAt],
   );

@@ -263,9 +263,10 @@ export class SqliteConnection implements SqlDatabase {
   }
 
   // Nobody else writes between `begin immediate` and `commit`, so there is nothing to lock.
-  #execute({ sql, values, returnsRows, locks }: Statement): readonly unknown[] {
+  #execute({ sql, values, sets, returnsRows, locks }: Statement): readonly unknown[] {
     if (locks) return nothing;
     const prepared = this.#prepared(sql);
+    if (sets !== undefined) return sets.map((each) => (returnsRows ? prepared.all(...each) : prepared.run(...each)));
     if (returnsRows) return prepared.all(...values);
     prepared.run(...values);
     return nothing;

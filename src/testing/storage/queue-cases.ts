@@ -232,6 +232,26 @@ export const queueStorageCases: readonly StorageCase[] = [
     assert.deepEqual(outcomes.map(runIdOf), ["run of c", "taken", "run of a"]);
   }),
 
+  on("queueDue takes several due times of one flow one after the other", async (storage) => {
+    await addFlow(storage, "flow", { nextRunAt: iso(10) });
+    await addFlow(storage, "other", { nextRunAt: iso(10) });
+    const ticks = [
+      tickOf("flow", "first", { dueAt: 10, nextDueAt: 20 }),
+      tickOf("other", "its own", { dueAt: 10, nextDueAt: 20 }),
+      tickOf("flow", "second", { dueAt: 20, nextDueAt: 30 }),
+    ];
+
+    const outcomes = await storage.queueDue(ticks, bufferOne);
+
+    assert.deepEqual(
+      outcomes.map(({ outcome }) => outcome),
+      ["queued", "queued", "coalesced"],
+    );
+    assert.deepEqual(outcomes.map(runIdOf), ["first", "its own", "first"]);
+    assert.equal(await storage.nextDueAt(), at(20));
+    assert.equal((await storage.findFlow("flow"))?.nextRunAt, iso(30));
+  }),
+
   on("queueDue with bufferOne folds a due time into a scheduled run that waits, and counts it", async (storage) => {
     await addFlow(storage, "flow", { nextRunAt: iso(10) });
     await queue(storage, "caught up", "flow", { trigger: "catch-up", dueAt: iso(5) });

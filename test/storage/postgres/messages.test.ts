@@ -3,8 +3,10 @@ import { afterAll, beforeEach, describe, expect, inject, test } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
 import type { PostgresClient, PostgresPool, PostgresQuery } from "../../../src/storage/postgres/pool.ts";
 import { PostgresDatabase } from "../../../src/storage/postgres/postgres-database.ts";
+import { PostgresStorage } from "../../../src/storage/postgres/postgres-storage.ts";
 import { type SqlValue, type Transaction, execute, rowOf } from "../../../src/storage/sql/database.ts";
 import { lockFlow, lockFlowOfRun } from "../../../src/storage/sql/locks.ts";
+import { bufferOne, flowOf, iso, tickOf } from "../../../src/testing/storage/harness.ts";
 import { connectionTo } from "../../support/postgres-server.ts";
 
 const connection = connectionTo(inject("postgresPort"));
@@ -44,6 +46,24 @@ function noting({ prepare = true, given = (query) => query, returned = (result) 
   };
   const database = new PostgresDatabase({ pool: noted, schema: "messages", prepare, clock: systemClock });
   return { database, sent };
+}
+
+/** A storage on one connection of its own, whose messages are noted. */
+async function notingStorage() {
+  const own = new pg.Pool({ ...connection, max: 1 });
+  pools.push(own);
+  const storage = await PostgresStorage.open(own, { schema: "messages_storage", listen: false });
+  const sent: string[] = [];
+  const client = await own.connect();
+  const query = client.query.bind(client) as (...call: readonly unknown[]) => unknown;
+  // The pool itself gives a callback, too.
+  const noted = (...call: readonly unknown[]) => {
+    sent.push((call[0] as PostgresQuery).text);
+    return query(...call);
+  };
+  Object.assign(client, { query: noted });
+  client.release();
+  return { storage, sent };
 }
 
 /** Looks at a flow and changes it. */
@@ -96,8 +116,46 @@ describe("transactions that are executed together", () => {
     expect(await stored(0, 4)).toEqual(expected);
     expect(sent).toEqual([
       expect.stringMatching(/^begin .*; execute "poundlock_[^;]*; execute "poundlock_[^;]*$/s),
-      expect.stringMatching(/^execute "poundlock_.*; execute "poundlock_.*; commit$/s),
+      expect.stringMatching(/^set local enable_nestloop = off; execute "poundlock_.*; execute "poundlock_.*; commit$/s),
     ]);
+  });
+
+  test("plan what each row is looked up for with nested loops again after a change", async () => {
+    const { database, sent } = noting();
+    const twice = (id: string) =>
+      database.runTransaction(function* () {
+        yield* lockFlow(id);
+        yield* execute(`update poundlock_flows set doc = ? where id = ?`, "new", id);
+        return yield* rowOf(`select doc from poundlock_flows where id = ?`, id);
+      });
+    await Promise.all(["flow 1", "flow 2"].map(twice));
+    sent.length = 0;
+
+    expect(await Promise.all(["flow 1", "flow 2"].map(twice))).toMatchObject([{ doc: "new" }, { doc: "new" }]);
+
+    expect(sent).toEqual([
+      expect.stringMatching(/enable_nestloop = off; execute [^;]*; set local enable_nestloop = on; execute [^;]*$/),
+      "commit",
+    ]);
+  });
+
+  test("one that is alone needs as few messages, and is rejected if its connection is gone with its commit", async () => {
+    let cuts = false;
+    const given = async (query: PostgresQuery) => {
+      if (cuts && /commit$|^rollback$/.test(query.text)) throw new Error("the connection is gone");
+      return query;
+    };
+    const { database, sent } = noting({ given });
+    await allOf(database, [1]);
+    sent.length = 0;
+
+    await allOf(database, [2]);
+
+    expect(sent).toHaveLength(2);
+    sent.length = 0;
+    cuts = true;
+    await expect(allOf(database, [3])).rejects.toThrow("the connection is gone");
+    expect(sent.filter((text) => text.startsWith("begin"))).toHaveLength(1);
   });
 
   const settings: readonly (readonly [string, Setting])[] = [
@@ -154,4 +212,28 @@ describe("transactions that are executed together", () => {
     expect(settled).toMatchObject([{ status: "rejected", reason: { code: "22021" } }, { status: "fulfilled" }]);
     expect(await stored(1, 1)).toEqual([["fine", null, null]]);
   });
+});
+
+test("queueDue of a hundred flows needs as many messages as one of two", async () => {
+  const { sent, storage } = await notingStorage();
+  const _ids = Array.from({ length: 104 }, (_, index) => `flow ${index}`);
+  for (const _id of _ids) await storage.insertFlow(flowOf(_id, { nextRunAt: iso(10) }));
+  const due = (some: readonly string[]) =>
+    storage.queueDue(
+      some.map((_id) => tickOf(_id, `run of ${_id}`, { dueAt: 10, nextDueAt: 70 })),
+      bufferOne,
+    );
+  await due(_ids.slice(0, 2));
+  sent.length = 0;
+  await due(_ids.slice(2, 4));
+  const ofTwo = sent.length;
+  sent.length = 0;
+
+  const outcomes = await due(_ids.slice(4));
+
+  expect(new Set(outcomes.map(({ outcome }) => outcome))).toEqual(new Set(["queued"]));
+  expect(ofTwo).toBeGreaterThan(0);
+  // The lock of a hundred is another statement than that of two, and is prepared once.
+  expect(sent.length).toBeLessThanOrEqual(ofTwo + 2);
+  await storage.close();
 });
