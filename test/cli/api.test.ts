@@ -92,6 +92,21 @@ test("an API that is down is said to be", async () => {
   expect(result.err).toContain("http://127.0.0.1:1 cannot be reached: ");
 });
 
+test("many requests leave nothing behind at the signal that ends the program", async () => {
+  const { url } = await serveApi(await hostFile(), token);
+  const { signal } = new AbortController();
+  let listeners = 0;
+  const add = signal.addEventListener.bind(signal);
+  signal.addEventListener = (...args: Parameters<typeof add>) => {
+    listeners++;
+    add(...args);
+  };
+
+  await run(["doctor", "--url", url, "--token-env", "FLOWS_TOKEN"], { env, signal });
+
+  expect(listeners).toBe(0);
+});
+
 test("a request that takes long ends with the program", async () => {
   const url = await serve(() => undefined);
   const ending = new AbortController();
@@ -135,6 +150,14 @@ describe("something else at the address", () => {
     );
 
     expect((await run(["flows", "--url", url])).err).toContain(`There is no API of poundlock at ${url}`);
+  });
+
+  test("an address below or above that of an API is none of an API", async () => {
+    const { url } = await serveApi(await hostFile(), token);
+
+    const { code, err } = await run(["flows", "--url", `${url}/v1`, "--token-env", "FLOWS_TOKEN"], { env });
+
+    expect([code, err]).toEqual([1, `poundlock: There is no API of poundlock at ${url}/v1: it responds with 404\n`]);
   });
 
   test("what an API refuses is said in its words", async () => {

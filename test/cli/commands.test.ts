@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Failure, Run } from "../../src/index.ts";
+import { openDatabase } from "../../src/storage/sqlite/drivers.ts";
 import { SqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 import { documentsIn, hostFile, newFolder, openHost, run } from "./harness.ts";
 
@@ -238,6 +239,16 @@ describe("many failures at once", () => {
     expect(await json(["failures", "--file", file])).toHaveLength(2);
   });
 
+  test("are left alone if the input ends instead of an answer", async () => {
+    const file = await hostFile();
+
+    const { code, err } = await run(["resolve", "--flow", "orders", "--file", file], { columns: 80, isEnded: true });
+
+    expect(code).toBe(1);
+    expect(err).toBe("Resolve 2 failures (flow orders)? [y/N] \nNothing was changed.\n");
+    expect(await json(["failures", "--file", file])).toHaveLength(2);
+  });
+
   test("are refused where there is nobody to ask", async () => {
     const file = await hostFile();
 
@@ -334,6 +345,29 @@ describe("checkpoints", () => {
     expect((await run(["checkpoint", "set", "orders", "--file", file])).code).toBe(2);
     const json = await run(["checkpoint", "set", "orders", "7", "--import", "ledger", "--json", "--file", file]);
     expect(documentsIn(json.out)).toEqual([{ _flowId: "orders", _importIds: ["ledger"], value: 7 }]);
+  });
+});
+
+test.each([["runs"], ["failures"], ["failures", "--json"], ["causes"], ["retry", "--yes"]])(
+  "%s of a flow that does not exist are not just none",
+  async (...args) => {
+    const file = await hostFile();
+
+    const { code, err, out } = await run([...args, "--flow", "ordrs", "--file", file]);
+
+    expect([code, out, err]).toEqual([1, "", 'poundlock: There is no flow "ordrs"; did you mean "orders"?\n']);
+  },
+);
+
+test("what SQLite refuses is said: whoever asks has the file", async () => {
+  const file = await hostFile();
+  const other = openDatabase(file);
+  other.exec("alter table poundlock_runs rename to gone");
+  other.close();
+
+  expect(await run(["runs", "--file", file])).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/^poundlock: .*flows\.db: .*no such table: poundlock_runs\n$/) as string,
   });
 });
 

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openDatabase } from "../../src/storage/sqlite/drivers.ts";
@@ -174,9 +174,20 @@ describe("the doctor", () => {
 
     const { code, err, out } = await run(["doctor", "--file", file]);
 
-    expect(code).toBe(1);
-    expect(out + err).toMatch(/The file is damaged: .+\.\n +Stop the application|malformed/);
+    expect([code, err]).toEqual([1, ""]);
+    expect(out).toMatch(/The file is damaged: .+\.\n +Stop the application/);
+    expect(out).not.toContain("\\n");
     expect((await run(["failures", "--file", file])).code).toBe(1);
+  });
+
+  test("says of a file that was cut what to do about it", async () => {
+    const file = await hostFile();
+    truncateSync(file, 20_000);
+
+    const { code, out } = await run(["doctor", "--file", file]);
+
+    expect(code).toBe(1);
+    expect(out).toMatch(/^damage +The file is damaged: .*malformed/);
   });
 
   test("says of what is no database that it is none", async () => {

@@ -26,6 +26,8 @@ export interface Situation {
   readonly columns?: number;
   /** What the person at the terminal types. */
   readonly typed?: string;
+  /** The person ends the input after that, as by Ctrl+D. */
+  readonly isEnded?: boolean;
   readonly signal?: AbortSignal;
   /** Called with all that was written to stdout so far. */
   readonly onOutput?: (text: string) => void;
@@ -40,7 +42,7 @@ export interface Result {
 
 /** Runs the program in this process, with streams of its own. */
 export async function run(args: readonly string[], situation: Situation = {}): Promise<Result> {
-  const { columns, env = {}, onOutput, signal = new AbortController().signal, typed } = situation;
+  const { columns, env = {}, isEnded = false, onOutput, signal = new AbortController().signal, typed } = situation;
   const isTTY = columns !== undefined;
   const stream = () => Object.assign(new PassThrough(), { isTTY, ...(isTTY ? { columns } : {}) });
   const [stdin, stdout, stderr] = [stream(), stream(), stream()];
@@ -51,6 +53,7 @@ export async function run(args: readonly string[], situation: Situation = {}): P
   });
   stderr.on("data", (chunk: Buffer) => (written.err += chunk.toString()));
   if (typed !== undefined) stdin.write(typed);
+  if (isEnded) stdin.end();
   const code = await runCommandLine(args, { stdin, stdout, stderr, env, signal });
   // What was written last is read in the next turn.
   await new Promise((resolve) => setImmediate(resolve));

@@ -3213,4 +3213,20 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/browser/failures.test.ts"],
     only: "what is found by the beginning of a key",
   },
+  {
+    promise: "nothing of a flow that does not exist is no empty list on the command line",
+    file: "src/cli/commands/suggestions.ts",
+    find: "(flow) => flow !== undefined,\n    () => true,",
+    replace: "() => true,\n    () => true,",
+    tests: ["test/cli/commands.test.ts"],
+    only: "of a flow that does not exist",
+  },
+  {
+    promise: "what a file refuses is said on the command line",
+    file: "src/cli/api/file-api.ts",
+    find: "if (response.status < 500) return response;",
+    replace: "if (response.ok || reason !== undefined) return response;",
+    tests: ["test/cli/commands.test.ts"],
+    only: "what SQLite refuses is said",
+  },
 ];

@@ -18,6 +18,9 @@ export type Query = Readonly<Record<string, string | number | boolean | undefine
 /** The most items that one request asks for. */
 const mostOfPage = 1_000;
 
+/** What a handler says of a path that it has no route for. */
+const noSuchPath = "There is no such path";
+
 /** The API refused a request. */
 export class RefusedError extends CommandError {
   readonly status: number;
@@ -108,7 +111,8 @@ export class Api {
     if (response.ok && document !== undefined) return document;
     const { errors } = (document ?? {}) as { readonly errors?: unknown };
     const [first] = Array.isArray(errors) ? (errors as readonly ApiProblem[]) : [];
-    if (first !== undefined) throw refusal(response.status, errors as readonly ApiProblem[]);
+    if (first !== undefined && first.message !== noSuchPath)
+      throw refusal(response.status, errors as readonly ApiProblem[]);
     throw new CommandError(this.#strange(response));
   }
 

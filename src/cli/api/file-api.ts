@@ -5,7 +5,7 @@ import { systemClock } from "../../clock.ts";
 import { isPoundlockError } from "../../errors.ts";
 import { messageOf } from "../../model/message.ts";
 import { CommandError } from "../errors.ts";
-import { Api } from "./api.ts";
+import { Api, type Send } from "./api.ts";
 
 /** A file of an application whose code is not here. */
 export interface OpenedFile {
@@ -24,9 +24,8 @@ export async function openFile(file: string, { readOnly }: { readonly readOnly: 
   const storage = await opened(file, readOnly);
   const registry = new FlowRegistry({ storage });
   const scheduler = new Scheduler(registry, { executor: wakingOthers(storage), logger: silent, name: "poundlock" });
-  const handler = createHandler({ scheduler, authorize: allowAll(), logger: silent });
   return {
-    api: new Api({ name: file, base: "http://file", send: handler }),
+    api: new Api({ name: file, base: "http://file", send: senderTo(file, scheduler) }),
     scheduler,
     async close() {
       await scheduler.stop();
@@ -43,6 +42,19 @@ async function opened(file: string, readOnly: boolean): Promise<SqliteStorage> {
   } catch (error) {
     throw fileError(file, error);
   }
+}
+
+/** The API of the file. What it would only log is said: whoever asks has the file. */
+function senderTo(file: string, scheduler: Scheduler): Send {
+  let reason = "";
+  const error = ({ error: message }: { readonly error?: unknown }) => (reason = String(message));
+  const handler = createHandler({ scheduler, authorize: allowAll(), logger: { ...silent, error } });
+  return async (request) => {
+    const response = await handler(request);
+    if (response.status < 500) return response;
+    const hint = /\blocked\b|SQLITE_BUSY/.test(reason) ? "; another program has been writing to it for too long" : "";
+    throw new CommandError(`${file}: ${reason}${hint}`);
+  };
 }
 
 /** What is wrong with a file, in the words of a command. */

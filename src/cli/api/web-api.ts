@@ -44,9 +44,8 @@ async function respond(
   { name, signal }: { readonly name: string; readonly signal: AbortSignal },
 ): Promise<Response> {
   const abort = new AbortController();
-  signal.addEventListener("abort", () => abort.abort(signal.reason), { signal: abort.signal });
   try {
-    const fetched = fetch(request, { signal: abort.signal });
+    const fetched = fetch(request, { signal: AbortSignal.any([signal, abort.signal]) });
     if (await within(systemClock, patienceMs, fetched)) return await fetched;
   } catch (error) {
     signal.throwIfAborted();

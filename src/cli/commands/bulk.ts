@@ -6,7 +6,7 @@ import { countOf } from "../output/words.ts";
 import type { ApiCall, ApiCommand } from "./command.ts";
 import { confirmed } from "./confirmation.ts";
 import type { ShownFailure } from "./documents.ts";
-import { withSuggestion } from "./suggestions.ts";
+import { expectFlow, withSuggestion } from "./suggestions.ts";
 
 const filters = {
   flow: "_flowId",
@@ -156,6 +156,7 @@ async function actOnMatching(call: ApiCall, action: Action, filter: Record<strin
   const { api, output } = call;
   const { count, isExact, through } = await countMatching(api, filter);
   if (through === undefined) {
+    await expectFlow(api, filter._flowId);
     if (output.json) return action.show(call, []);
     output.line("There are no open failures that match.");
     return 0;

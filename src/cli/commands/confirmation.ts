@@ -15,8 +15,10 @@ export async function confirmed({ output, terminal, values }: Call, question: st
     throw new UsageError(`${question} There is nobody to ask here: add --yes if that is meant`);
   const asking = createInterface({ input: stdin, output: stderr, terminal: false });
   try {
-    const line = await asking.question(`${escaped(question)} [y/N] `, { signal });
-    if (/^y(es)?$/i.test(line.trim())) return true;
+    const closed = new Promise<undefined>((resolve) => asking.once("close", () => resolve(undefined)));
+    const line = await Promise.race([asking.question(`${escaped(question)} [y/N] `, { signal }), closed]);
+    if (line === undefined) output.notice("");
+    else if (/^y(es)?$/i.test(line.trim())) return true;
   } finally {
     asking.close();
   }

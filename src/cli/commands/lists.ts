@@ -11,6 +11,7 @@ import {
   flowColumns,
   runColumns,
 } from "./documents.ts";
+import { expectFlow } from "./suggestions.ts";
 
 const ofFlow = { value: "FLOW", help: "Of this flow." };
 const ofExport = { value: "EXPORT", help: "That read from this export." };
@@ -132,7 +133,9 @@ export const causes: ApiCommand = {
   changes: false,
   run: async ({ api, output, values }) => {
     const limit = Math.min(values.number("limit") ?? 100, 1_000);
-    const found = await api.get<readonly ShownCause[]>("/causes", { ...values.named(filters), limit });
+    const query: Query = { ...values.named(filters), limit };
+    const found = await api.get<readonly ShownCause[]>("/causes", query);
+    if (found.length === 0) await expectFlow(api, query._flowId);
     if (output.json) for (const cause of found) output.document(cause);
     else output.table(found, causeColumns, "There are no open failures.");
     return 0;
@@ -151,16 +154,18 @@ async function showList<Item>(call: ApiCall, { columns, empty, path, query }: Li
   const range = { limit: values.number("limit") ?? 100, after: values.text("after") };
   const shown: Item[] = [];
   let next: string | undefined;
-  let examined = 0;
+  let [examined, found] = [0, 0];
   for await (const part of api.list<Item>(path, query, range)) {
     terminal.signal.throwIfAborted();
     next = part.next;
     examined += part.examined;
+    found += part.items.length;
     if (query.text !== undefined) output.progress(`looked at ${examined.toLocaleString("en")} failures`);
     if (output.json) for (const item of part.items) output.document(item);
     else shown.push(...part.items);
   }
   if (query.text !== undefined) output.progress("");
+  if (found === 0) await expectFlow(api, query._flowId);
   if (!output.json) output.table(shown, columns, empty);
   if (next !== undefined) output.notice(`There are more: --after ${next}`);
   return 0;

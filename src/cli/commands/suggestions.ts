@@ -30,6 +30,20 @@ export async function unknownId(api: Api, kinds: readonly Kind[], _id: string): 
   return `There is no ${words} ${JSON.stringify(_id)}${await hintFor(api, kinds, _id)}`;
 }
 
+/**
+ * To be asked where nothing was found of a flow: that may be because there is no such flow.
+ *
+ * @throws CommandError
+ */
+export async function expectFlow(api: Api, _id: string | number | boolean | undefined): Promise<void> {
+  if (typeof _id !== "string") return;
+  const isKnown = await api.find(pathTo("flows", _id)).then(
+    (flow) => flow !== undefined,
+    () => true,
+  );
+  if (!isKnown) throw new CommandError(await unknownId(api, ["flow"], _id));
+}
+
 async function hintFor(api: Api, kinds: readonly Kind[], _id: string): Promise<string> {
   const other = await otherKind(api, kinds, _id);
   if (other !== undefined) return `; it is the id of a ${other}`;

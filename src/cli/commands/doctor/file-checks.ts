@@ -1,4 +1,5 @@
 import { systemClock } from "../../../clock.ts";
+import { messageOf } from "../../../model/message.ts";
 import { type SqliteContent, type SqliteInspection, SqliteStorage } from "../../../storage/sqlite/sqlite-storage.ts";
 import { fileError } from "../../api/file-api.ts";
 import { countOf, durationOf, shellWord, timeOf } from "../../output/words.ts";
@@ -18,6 +19,7 @@ export async function checkFile(
   file: string,
 ): Promise<{ readonly findings: readonly Finding[]; readonly isReadable: boolean }> {
   const found = await inspected(file);
+  if ("damage" in found) return { findings: damageFindings({ problems: [found.damage] }), isReadable: false };
   const { content } = found;
   const findings = [...schemaFindings(found), ...damageFindings(found), ...journalFindings(found)];
   if (content === undefined) return { findings, isReadable: false };
@@ -25,10 +27,14 @@ export async function checkFile(
   return { findings: [...findings, ...ofContent], isReadable: true };
 }
 
-async function inspected(file: string): Promise<SqliteInspection> {
+/** `damage`: it is too damaged to be looked into. */
+async function inspected(file: string): Promise<SqliteInspection | { readonly damage: string }> {
   try {
     return await SqliteStorage.inspect(file);
   } catch (error) {
+    const { cause = error } = error as Error;
+    const reason = messageOf(cause);
+    if (reason.includes("malformed")) return { damage: reason };
     throw fileError(file, error);
   }
 }
@@ -48,10 +54,10 @@ function schemaFindings({ expectedVersion, schemaVersion }: SqliteInspection): r
   return [{ check: "schema", message, advice }];
 }
 
-function damageFindings({ problems }: SqliteInspection): readonly Finding[] {
+function damageFindings({ problems }: Pick<SqliteInspection, "problems">): readonly Finding[] {
   return problems.map((problem) => ({
     check: "damage",
-    message: `The file is damaged: ${problem}.`,
+    message: `The file is damaged: ${problem.replace(/\s*\n\s*/g, "; ")}.`,
     advice: "Stop the application, keep a copy of the file with its -wal, and restore the newest backup.",
   }));
 }
