@@ -7,8 +7,7 @@ import type { ImportResult, PauseReason } from "../destination/import-page.ts";
 import type { RunProgress } from "../progress.ts";
 import type { OpenCount } from "./open-count.ts";
 import { type PauseCause, nextPause } from "./pause.ts";
-import type { Departure, Recipient } from "./recipient.ts";
-import type { SettledPage } from "./settle.ts";
+import type { Departure, Part, Recipient, Share } from "./recipient.ts";
 
 /** What departures take. */
 export interface DepartureDeps {
@@ -48,7 +47,7 @@ export class Departures {
   }
 
   /** How it leaves once the page is committed for it; undefined if it goes on. */
-  async after(recipient: Recipient, result: ImportResult, settled: SettledPage): Promise<Departure | undefined> {
+  async after({ recipient, result, settled }: Part & Pick<Share, "settled">): Promise<Departure | undefined> {
     if (result.pause !== undefined) return this.unavailable(recipient, result.pause);
     const { maxFailures, maxOpenFailures, openCount } = this.#deps;
     const { _importId } = recipient;

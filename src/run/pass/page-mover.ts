@@ -4,7 +4,7 @@ import type { Codec } from "../../model/host/export.ts";
 import type { StoredCheckpoint } from "../../model/place.ts";
 import type { Counts } from "../../model/run.ts";
 import { type ImportResult, type PauseReason, importPage } from "../destination/import-page.ts";
-import type { RunProgress } from "../progress.ts";
+import type { Commit, RunProgress } from "../progress.ts";
 import { type ResultOf, type Tracer, distinctOrigins } from "../tracer.ts";
 import type { CommittedPage, SourcePage } from "../source/source.ts";
 import { type DepartureDeps, Departures } from "./departures.ts";
@@ -46,6 +46,9 @@ export interface PagePlace {
   /** Pages read by now. */
   readonly generated: number;
 }
+
+/** A share of which it is not known yet whether its import leaves. */
+type LeavingShare = Part & { -readonly [Field in keyof Share]: Share[Field] };
 
 const none: readonly never[] = Object.freeze([]);
 
@@ -234,37 +237,54 @@ export class PageMover {
 
   // True if every import of the pass has settled the page, or has left. `isRest`: no other part of it is still to come.
   async #commit(share: PageShare, parts: readonly Part[], isRest: boolean): Promise<boolean> {
-    const { page, place } = share;
-    const shares: Share[] = [];
+    const shares = this.#sharesOf(share.page, parts);
+    if (share.page.failures === undefined)
+      for (const one of shares) if (mayLeave(one)) one.departure = await this.#departures.after(one);
+    const commit = this.#commitOf(share, parts, shares, isRest);
+    if (commit === undefined) return false;
+    const failures = await this.#deps.progress.commit(commit);
+    this.#hasCommitted = true;
+    for (const one of shares) this.#follow(one, failures);
+    return commit.processed === 1;
+  }
+
+  #sharesOf(page: SourcePage, parts: readonly Part[]): readonly LeavingShare[] {
+    const shares: LeavingShare[] = [];
     for (const part of parts) {
       const settled = this.#settled(page, part);
-      if (settled === undefined) continue;
       const { recipient, result } = part;
-      const goesOn = page.failures !== undefined || (result.pause === undefined && settled.numNew === 0);
-      const departure = goesOn ? undefined : await this.#departures.after(recipient, result, settled);
-      shares.push({ recipient, settled, departure });
+      if (settled !== undefined) shares.push({ recipient, result, settled, departure: undefined });
     }
+    return shares;
+  }
+
+  // Undefined if there is nothing to commit. Apart, as V8 compiles small functions sooner.
+  #commitOf(
+    share: PageShare,
+    parts: readonly Part[],
+    shares: readonly Share[],
+    isRest: boolean,
+  ): (Commit & { readonly processed: number }) | undefined {
+    const { page, place } = share;
+    const { progress } = this.#deps;
     const excluded = isRest && page.excluded !== undefined ? [...page.excluded].filter((id) => this.#reads(id)) : none;
-    if (shares.length === 0 && excluded.length === 0 && !this.#isSettledBefore(isRest, parts)) return false;
+    if (shares.length === 0 && excluded.length === 0 && !this.#isSettledBefore(isRest, parts)) return undefined;
     const isLast = isRest && isOver(parts, shares);
     if (page.failures === undefined)
-      for (const { recipient, settled } of shares) this.#deps.progress.addFailed(recipient._importId, settled);
+      for (const { recipient, settled } of shares) progress.addFailed(recipient._importId, settled);
     const { places, position } = this.#moves.after(share, shares, excluded, isLast);
-    const failures = await this.#deps.progress.commit({
+    return {
       generated: place.generated,
       page: place.nth,
       processed: isLast ? 1 : 0,
       counts: countsOf(shares),
       places,
       position,
-      failures: joined(shares, ({ failures }) => failures),
-      delivered: joined(shares, ({ delivered }) => delivered),
-      superseded: joined(shares, ({ superseded }) => superseded),
+      failures: joined(shares, failuresOf),
+      delivered: joined(shares, deliveredOf),
+      superseded: joined(shares, supersededOf),
       total: page.total,
-    });
-    this.#hasCommitted = true;
-    for (const one of shares) this.#follow(one, failures);
-    return isLast;
+    };
   }
 
   // Early commits have settled the page for all others: it is processed now.
@@ -358,6 +378,15 @@ function countsOf(shares: readonly Share[]): Readonly<Record<string, Counts>> {
   const counts: Record<string, Counts> = {};
   for (const { recipient, settled } of shares) counts[recipient._importId] = settled.counts;
   return counts;
+}
+
+const failuresOf = ({ failures }: SettledPage) => failures;
+const deliveredOf = ({ delivered }: SettledPage) => delivered;
+const supersededOf = ({ superseded }: SettledPage) => superseded;
+
+// With what a commit keeps, it may have failed too often.
+function mayLeave({ result, settled }: LeavingShare): boolean {
+  return result.pause !== undefined || settled.numNew > 0;
 }
 
 // Of most pages, nothing.
