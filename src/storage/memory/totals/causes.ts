@@ -69,6 +69,8 @@ export function leaveCause(state: MemoryState, failure: Failure): void {
 
 /** Comes first in what changes failures: a cause of which one leaves and one enters in the same commit is open all the while. */
 export function forgetEmptyCauses(state: MemoryState): void {
+  // To clear a map makes a new one, each time a page is committed.
+  if (state.emptied.size === 0) return;
   for (const [entry, { _flowId, key }] of state.emptied) {
     const ofFlow = state.causes.get(_flowId);
     if (entry.open > 0 || ofFlow?.get(key) !== entry) continue;
