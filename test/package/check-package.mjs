@@ -49,6 +49,18 @@ function exportsAreTheEntries() {
 const built = packed.filter((path) => /^dist\/.+(?:\.d\.c?ts|\.c?js)$/.test(path));
 const sources = new Map(await Promise.all(built.map(async (path) => [path, await readFile(join(root, path), "utf8")])));
 
+/** What a host loads is one byte a character to V8. */
+function sourcesAreOneByte() {
+  const wide = [...sources].filter(
+    ([path, text]) => /\.c?js$/.test(path) && !path.includes("cli") && /[^\0-\xff]/.test(text),
+  );
+  assert.deepEqual(
+    wide.map(([path]) => path),
+    [],
+    "V8 keeps these at two bytes a character",
+  );
+}
+
 /** A built file is an entry point's, or one that some other built file names. */
 function distIsTheExports() {
   const exported = [
@@ -404,6 +416,7 @@ const compilesConnectors = () =>
 await runChecks("package", [
   ["package.json names exactly the entry points that tsup builds", exportsAreTheEntries],
   ["dist holds every entry point and no other", distIsTheExports],
+  ["no file that a host loads has a character beyond Latin-1", sourcesAreOneByte],
   ["the tarball holds what hosts need and nothing else", tarballHasWhatHostsNeed],
   ["links between README.md and docs lead to packed pages", linksLeadToPages],
   ["the tarball is no larger than its budget", sizeIsInBudget],
