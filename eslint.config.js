@@ -126,7 +126,7 @@ const importer = {
   picomatch: "src/connectors/files/file-export.ts",
   preact: "src/dashboard/app/view.ts",
   undici: "src/connectors/http/public-fetch/public-fetch.ts",
-  uuidv7: "src/flow-registry.ts",
+  uuidv7: "src/registry-options.ts",
   valibot: "src/model/validate.ts",
 };
 

@@ -1,4 +1,3 @@
-import { uuidv7 } from "uuidv7";
 import { type Clock, systemClock } from "./clock.ts";
 import {
   ConflictError,
@@ -40,6 +39,7 @@ import {
   checkOptions,
   defineAllRules,
   flowsById,
+  newId,
 } from "./registry-options.ts";
 import { MemoryStorage } from "./storage/memory/memory-storage.ts";
 import { listFlows } from "./storage/flow-list.ts";
@@ -68,7 +68,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
     this.storage = options.storage ?? new MemoryStorage();
     this.timezone = options.timezone ?? "UTC";
     this.clock = options.clock ?? this.storage.clock ?? systemClock;
-    this.newId = options.newId ?? uuidv7;
+    this.newId = options.newId ?? newId;
     for (const [_id, from] of Object.entries(options.exports ?? {})) this.addExport(_id, from);
     for (const [_id, into] of Object.entries(options.imports ?? {})) this.addImport(_id, into);
   }
