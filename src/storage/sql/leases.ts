@@ -123,7 +123,8 @@ export function renewLeases(
 /** @see LeaseStorage.commitPage */
 export function commitPage({ _runId, token }: RunLease, page: PageCommit): Transaction<CommitResult | undefined> {
   const { at, ordinal, generated, processed, total } = page;
-  const counts = structuredClone(page.counts);
+  // Two fields deep: a structured clone of them costs every page 8 µs.
+  const counts = Object.fromEntries(Object.entries(page.counts).map(([_importId, of]) => [_importId, { ...of }]));
   const position = page.position === undefined ? null : JSON.stringify(page.position);
   const moves = placeMoves(page.places, at);
   const movesInbox = page.places.some(({ inbox }) => inbox !== undefined);
