@@ -19,7 +19,7 @@ import { type Role, roles } from "../model/worker-process.ts";
 import { Tracer } from "../run/tracer.ts";
 import type { Tracing } from "../run/tracing.ts";
 import type { Storage } from "../storage/storage.ts";
-import { aliveMs } from "./maintenance/heartbeat.ts";
+import { livingProcesses } from "./maintenance/heartbeat.ts";
 
 /** How a scheduler works. Durations are milliseconds. */
 export interface SchedulerOptions {
@@ -238,7 +238,7 @@ export function resolveOptions(options: SchedulerOptions, inherited: RegistryDef
 function executorFor(storage: RegistryDefaults["storage"], clock: Clock): Executor {
   const { wakes } = storage;
   if (wakes === undefined) return new LocalExecutor({ clock });
-  const isAlone = async () => (await storage.listProcesses(clock.now() - aliveMs)).length < 2;
+  const isAlone = async () => (await livingProcesses(storage, clock.now())).length < 2;
   return new SharedExecutor(wakes, { clock, ...(wakes.onBell === undefined ? { isAlone } : {}) });
 }
 

@@ -11,7 +11,7 @@ import { type Shape, checkObject, objectWith, v, validate } from "../model/valid
 import type { WorkerProcess } from "../model/worker-process.ts";
 import type { CauseList, ListResult, Storage } from "../storage/storage.ts";
 import type { FailureBatch, FailureBatches, ResolvedBatch, RetriedBatch } from "./failure-batches.ts";
-import { aliveMs } from "./maintenance/heartbeat.ts";
+import { livingProcesses } from "./maintenance/heartbeat.ts";
 import type { CauseFilter, OverviewFilter, RunFilter } from "./requests.ts";
 import { type StatisticsFilter, type StatisticsList, StatisticsReader } from "./statistics/statistics-reader.ts";
 import type { ChangeFeed } from "./watching/change-feed.ts";
@@ -60,7 +60,7 @@ export abstract class RunHistory extends Events<SchedulerEvents> {
 
   /** The processes whose schedulers are started on this storage, this one included, as each described itself last. */
   async processes(): Promise<readonly WorkerProcess[]> {
-    return this.#storage.listProcesses(this.#clock.now() - aliveMs);
+    return livingProcesses(this.#storage, this.#clock.now());
   }
 
   /** @throws `not_found` */

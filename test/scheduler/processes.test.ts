@@ -56,6 +56,19 @@ describe("processes that share a storage", () => {
     expect(await other.scheduler.processes()).toEqual([]);
   });
 
+  test("are listed no longer than others if they died with their clock ahead", async () => {
+    const storage = new MemoryStorage();
+    const died = processOn({ storage });
+    died.clock.jumpTo(died.clock.now() + 3_600_000 + minute);
+    await died.scheduler.start();
+
+    const { scheduler } = processOn({ storage });
+    await scheduler.start();
+
+    expect(await scheduler.processes()).toHaveLength(1);
+    await Promise.all([scheduler.stop(), died.scheduler.stop()]);
+  });
+
   test("say which version of poundlock they are, which is the package's", () => {
     const { version: packaged } = JSON.parse(readFileSync("package.json", "utf8")) as { readonly version: string };
 

@@ -1,5 +1,6 @@
 import { type CancelTimer, type Clock, isAborted } from "../../clock.ts";
 import type { Emit, SchedulerEvents } from "../../events.ts";
+import { aheadMs } from "../../model/flow/clock-ahead.ts";
 import type { WorkerProcess } from "../../model/worker-process.ts";
 import type { Storage } from "../../storage/storage.ts";
 
@@ -17,7 +18,7 @@ export interface HeartbeatDeps {
 const beatMs = 10_000;
 
 /** How long a process is taken to live after it was seen, in milliseconds. */
-export const aliveMs = 30_000;
+const aliveMs = 30_000;
 
 /** After how long a process that died is forgotten, in milliseconds. */
 const forgottenMs = 3_600_000;
@@ -44,8 +45,7 @@ export class Heartbeat {
 
   /** The processes that live, this one included if it is started. */
   async living(): Promise<readonly WorkerProcess[]> {
-    const { clock, storage } = this.#deps;
-    return storage.listProcesses(clock.now() - aliveMs);
+    return livingProcesses(this.#deps.storage, this.#deps.clock.now());
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -82,4 +82,13 @@ export class Heartbeat {
       emit("background:error", { error, during: "saying that this process is there" });
     }
   }
+}
+
+/** The processes that live now. One that died while its clock was ahead is none of them for as long as that was. */
+export async function livingProcesses(
+  storage: Pick<Storage, "listProcesses">,
+  now: number,
+): Promise<readonly WorkerProcess[]> {
+  const seen = await storage.listProcesses(now - aliveMs);
+  return seen.filter(({ seenAt }) => Date.parse(seenAt) - now <= aheadMs);
 }
