@@ -36,6 +36,8 @@ export interface LeaseStorage {
    * `waits` on its document, if they are given. Undefined: the lease is lost, or it is canceling.
    */
   releaseRun(lease: RunLease, change?: RunRelease): Promise<Run | undefined>;
+  /** The flow's run that waits for this instant, its `notBefore`, waits for none any more. False: no run of it does. */
+  endWait(_flowId: string, notBefore: number): Promise<boolean>;
   /**
    * Reclaims runs whose lease ran out at or before `now`, and those of `unchanged` whose lease still ends at the
    * instant given: a running one waits again at the head of its queue, or fails with `error` if it has crashed more

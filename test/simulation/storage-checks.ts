@@ -91,6 +91,7 @@ export class StorageChecks {
       case "dueFlows":
       case "dueRetries":
       case "editFailure":
+      case "endWait":
       case "findFailure":
       case "findFlow":
       case "findPlaces":

@@ -330,6 +330,14 @@ const ofEndings: Readonly<Record<string, Spoil>> = {
     insertFlow: (flow) => honest.insertFlow(flow),
   }),
 
+  "endWait lets the run that waits for the instant be claimed, and no other": (honest) => ({
+    // Whatever instant it is.
+    async endWait(_flowId) {
+      const waiting = (await honest.waitingFlows(10)).find((flow) => flow._flowId === _flowId);
+      return waiting?.notBefore !== undefined && honest.endWait(_flowId, waiting.notBefore);
+    },
+  }),
+
   "rescheduleFlows moves due times that are still as expected, of flows that are still enabled": (honest) => ({
     // Compares nothing and sets.
     async rescheduleFlows(changes) {

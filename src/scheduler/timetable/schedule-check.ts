@@ -1,17 +1,15 @@
-import { type Clock, isAborted } from "../../clock.ts";
+import { isAborted } from "../../clock.ts";
 import { type Cron, basisOf, cronOf } from "../../cron/cron.ts";
-import type { Emit, SchedulerEvents } from "../../events.ts";
 import { aheadMs, hasRunAhead } from "../../model/flow/clock-ahead.ts";
 import type { Flow } from "../../model/flow/flow.ts";
 import type { DueTimeChange, ScheduledFlow, Storage } from "../../storage/storage.ts";
+import { WaitsAhead, type WaitsAheadDeps } from "./waits-ahead.ts";
 
 /** Everything a schedule check needs. */
-export interface ScheduleCheckDeps {
-  readonly storage: Pick<Storage, "scheduledFlows" | "rescheduleFlows">;
-  readonly clock: Clock;
+export interface ScheduleCheckDeps extends WaitsAheadDeps {
+  readonly storage: WaitsAheadDeps["storage"] & Pick<Storage, "scheduledFlows" | "rescheduleFlows">;
   /** The zone of flows that name none. */
   readonly timezone: string;
-  readonly emit: Emit<SchedulerEvents>;
   /** A due time was computed anew. */
   readonly onDue: (dueAt: number) => void;
 }
@@ -41,6 +39,7 @@ interface Look {
  */
 export class ScheduleCheck {
   readonly #deps: ScheduleCheckDeps;
+  readonly #waits: WaitsAhead;
   /** Where `some` goes on. */
   #after: string | undefined;
   /** Flow → what was emitted of it last, so that it is emitted once. */
@@ -48,13 +47,16 @@ export class ScheduleCheck {
 
   constructor(deps: ScheduleCheckDeps) {
     this.#deps = deps;
+    this.#waits = new WaitsAhead(deps);
   }
 
   /**
    * Looks at all flows with a schedule: at 10,000 of them before it resolves, at the rest after it, in slices.
-   * `setBackMs`: how far the clock was set back since this process looked last; 0 if it looks for the first time.
+   * `setBackMs`: how far the clock was set back since this process looked last; 0 if it looks for the first time. What
+   * waits for a clock that was ahead waits no longer soon after.
    */
   async all(signal: AbortSignal, setBackMs = 0): Promise<void> {
+    void this.#waits.end(signal, setBackMs);
     const look = { byBasis: true, setBackMs };
     let after: string | undefined;
     for (let looked = 0; looked < flowsAtOnce && !isAborted(signal); looked += sliceSize) {

@@ -63,6 +63,15 @@ function notBeforeOf({ notBefore }: Run): number | undefined {
   return notBefore === undefined ? undefined : Date.parse(notBefore);
 }
 
+/** @see LeaseStorage.endWait */
+export function endWait(state: MemoryState, _flowId: string, notBefore: number): boolean {
+  // Only the first of those that wait is to go on later.
+  const entry = state.queues.get(_flowId)?.waiting[0];
+  if (entry === undefined || notBeforeOf(entry.run) !== notBefore) return false;
+  entry.run = Object.freeze(withoutWait(entry.run));
+  return true;
+}
+
 /** @see LeaseStorage.renewLeases */
 export function renewLease(state: MemoryState, lease: RunLease, until: number): "held" | "canceling" | "lost" {
   const entry = leased(state, lease);

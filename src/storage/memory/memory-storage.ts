@@ -90,6 +90,7 @@ import {
   claimRun,
   commitPage,
   endRun,
+  endWait,
   listLeases,
   reclaimExpiredRuns,
   releaseRun,
@@ -222,6 +223,10 @@ export class MemoryStorage implements Storage {
     change: CheckpointChange,
   ): Promise<boolean> {
     return setCheckpoint(this.#state, _flowId, checkpoint, change);
+  }
+
+  async endWait(_flowId: string, notBefore: number): Promise<boolean> {
+    return endWait(this.#state, _flowId, notBefore);
   }
 
   async endPauses(_flowId: string, _importIds: readonly string[]): Promise<readonly string[]> {

@@ -283,6 +283,22 @@ export function releaseRun(
   };
 }
 
+/** @see LeaseStorage.endWait */
+export function endWait(_flowId: string, notBefore: number): Transaction<boolean> {
+  return function* () {
+    yield* lockFlow(_flowId);
+    const row = yield* rowOf<RunRow>(
+      `select ${runColumns} from poundlock_runs where flow_id = ? and stage = 0 and not_before = ? order by seq limit 1`,
+      ...[_flowId, notBefore],
+    );
+    const run = row && readable(() => runOf(row));
+    if (row === undefined || run === undefined) return false;
+    const { notBefore: _, ...waiting } = run;
+    yield* keepRun(row.seq, waiting);
+    return true;
+  };
+}
+
 /** @see LeaseStorage.reclaimExpiredRuns */
 export function reclaimExpiredRuns(rule: ReclaimRule, report: ReportUnreadable): Transaction<readonly Run[]> {
   const { limit, now } = rule;

@@ -32,6 +32,7 @@ import {
   claimRun,
   commitPage,
   endRun,
+  endWait,
   flowsWaiting,
   leasesOfRuns,
   reclaimExpiredRuns,
@@ -264,6 +265,10 @@ export class SqlStorage extends SqlTotalsStorage implements Storage {
 
   setCheckpoint(_flowId: string, checkpoint: StoredCheckpoint | undefined, change: CheckpointChange): Promise<boolean> {
     return this.#write("setCheckpoint", () => setCheckpoint(_flowId, checkpoint, change));
+  }
+
+  endWait(_flowId: string, notBefore: number): Promise<boolean> {
+    return this.#write("endWait", () => endWait(_flowId, notBefore));
   }
 
   endPauses(_flowId: string, _importIds: readonly string[]): Promise<readonly string[]> {

@@ -213,6 +213,25 @@ export const endingStorageCases: readonly StorageCase[] = [
     },
   ),
 
+  on("endWait lets the run that waits for the instant be claimed, and no other", async (storage) => {
+    const { runLease } = await running(storage);
+    await storage.releaseRun(runLease, { notBefore: at(60), waits: 2 });
+    await queue(storage, "second");
+
+    assert.equal(await storage.endWait("flow", at(59)), false);
+    assert.equal(await storage.endWait("nobody", at(60)), false);
+    assert.deepEqual(await storage.claimRun("flow", { token: "early", at: at(5), until: at(35) }), {
+      notBefore: at(60),
+    });
+    assert.equal(await storage.endWait("flow", at(60)), true);
+    assert.equal(await storage.endWait("flow", at(60)), false);
+
+    const run = defined(await storage.findRun("run"));
+    assert.deepEqual([run.status, run.notBefore, run.waits], ["queued", undefined, 2]);
+    assert.deepEqual(await storage.waitingFlows(10), [{ _flowId: "flow", _exportId: "orders" }]);
+    assert.equal(claimedRunId(await storage.claimRun("flow", { token: "next", at: at(5), until: at(35) })), "run");
+  }),
+
   on("rescheduleFlows moves due times that are still as expected, of flows that are still enabled", async (storage) => {
     const schedule = "0 2 * * *";
     for (const _id of ["a", "moved", "never", "lost"]) await addFlow(storage, _id, { schedule, nextRunAt: iso(50) });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Flow } from "../../../src/index.ts";
+import { type Flow, MemoryStorage } from "../../../src/index.ts";
 import { cronOf } from "../../../src/cron/cron.ts";
 import { ScheduleCheck } from "../../../src/scheduler/timetable/schedule-check.ts";
 import { ManualClock } from "../../../src/testing/index.ts";
@@ -13,11 +13,13 @@ function checking(schedule: string) {
   const cron = cronOf(schedule, "UTC", "f");
   let flow = { _id: "f", name: "f", schedule, createdAt: at, lastModified: at, disabled: false } as unknown as Flow;
   const check = new ScheduleCheck({
-    storage: {
+    storage: Object.assign(new MemoryStorage(), {
       scheduledFlows: async () => [{ flow, basis: "of another process" }],
       rescheduleFlows: async () => undefined,
-    },
+    }),
     clock,
+    queue: { addUnasked: async () => undefined },
+    wake: () => undefined,
     timezone: "UTC",
     emit: (name, payload) => void events.push(`${name} ${"dueAt" in payload ? payload.dueAt : ""}`),
     onDue: () => undefined,

@@ -117,6 +117,7 @@ export const calls: Readonly<Record<string, (storage: Storage) => Promise<unknow
     s.reclaimExpiredRuns({ now: 0, unchanged: [{ _runId: "run", until: 1 }], maxCrashes: 0, error, limit: 10 }),
   findPlaces: (s) => s.findPlaces("flow"),
   setCheckpoint: (s) => s.setCheckpoint("flow", checkpoint, { _importIds: ["ledger"], at }),
+  endWait: (s) => s.endWait("flow", at),
   endPauses: (s) => s.endPauses("flow", ["ledger"]),
   resumableFlows: (s) => s.resumableFlows(at, 10, "a"),
   nextResumeAt: (s) => s.nextResumeAt(at),

@@ -1,0 +1,110 @@
+import { type Clock, isAborted } from "../../clock.ts";
+import type { Emit, SchedulerEvents } from "../../events.ts";
+import { aheadMs, hasRunAhead } from "../../model/flow/clock-ahead.ts";
+import type { Pause } from "../../model/delivery.ts";
+import type { Run } from "../../model/run.ts";
+import { retry } from "../../run/retry.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { RunQueue } from "../run-queue.ts";
+
+/** What ending waits needs. */
+export interface WaitsAheadDeps {
+  readonly storage: Pick<
+    Storage,
+    "dueRetries" | "endPauses" | "endWait" | "findFlow" | "findPlaces" | "resumableFlows" | "waitingFlows"
+  >;
+  readonly clock: Clock;
+  readonly emit: Emit<SchedulerEvents>;
+  readonly queue: Pick<RunQueue, "addUnasked">;
+  readonly wake: (flow: Pick<Run, "_flowId" | "_exportId">) => void;
+}
+
+/** Flows read in one call. */
+const pageSize = 1_000;
+
+/** Flows and imports whose failures are sent again, at most. */
+const mostRetries = 100_000;
+
+/** The end of all waits. */
+const never = "9999-12-31T23:59:59.999Z";
+const neverMs = Date.parse(never);
+
+/** How long after an attempt that failed the next one follows, in milliseconds. */
+const againMs = 30_000;
+
+/**
+ * Ends what waits for an instant that a clock named which was more than an hour ahead, as it would wait for as long as that
+ * clock was ahead: runs that are to go on later, pauses, failures that are sent again. To try too early harms nothing.
+ */
+export class WaitsAhead {
+  readonly #deps: WaitsAheadDeps;
+
+  constructor(deps: WaitsAheadDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Ends all waits if the clock was set back by more than an hour (`setBackMs`), and otherwise those of flows whose newest
+   * run began more than an hour after now. Never rejects: what fails is done again.
+   */
+  async end(signal: AbortSignal, setBackMs: number): Promise<void> {
+    const { clock, emit } = this.#deps;
+    const onRetry = (error: unknown) => {
+      emit("background:error", { error, during: "ending waits for a clock that was ahead" });
+    };
+    const rule = { signal, onRetry, delayMs: () => againMs };
+    await retry(clock, rule, () => this.#endAll(signal, setBackMs > aheadMs)).catch(() => undefined);
+  }
+
+  async #endAll(signal: AbortSignal, isSetBack: boolean): Promise<void> {
+    const { clock, storage } = this.#deps;
+    const now = clock.now();
+    const isAhead = async (_flowId: string) => {
+      const flow = isSetBack ? undefined : await storage.findFlow(_flowId);
+      return isSetBack || (flow !== undefined && hasRunAhead(flow, now));
+    };
+    const waiting = (after: string | undefined) => storage.waitingFlows(pageSize, after);
+    for await (const { _flowId, _exportId, notBefore = 0 } of this.#all(signal, waiting, ({ _flowId }) => _flowId))
+      if (notBefore > now && (await isAhead(_flowId)) && (await storage.endWait(_flowId, notBefore)))
+        this.#deps.wake({ _flowId, _exportId });
+    const paused = (after: string | undefined) => storage.resumableFlows(neverMs, pageSize, after);
+    for await (const _flowId of this.#all(signal, paused, (_id) => _id))
+      if (await isAhead(_flowId)) await this.#resume(_flowId, now);
+    const retry = { dueBy: never };
+    for (const { _flowId, _importId } of await storage.dueRetries(neverMs, mostRetries))
+      if (!isAborted(signal) && (await isAhead(_flowId)))
+        await this.#deps.queue.addUnasked({ _flowId, trigger: "retry", retry: { ...retry, _importId } });
+  }
+
+  async *#all<T>(
+    signal: AbortSignal,
+    read: (after: string | undefined) => Promise<readonly T[]>,
+    idOf: (item: T) => string,
+  ): AsyncGenerator<T> {
+    let after: string | undefined;
+    for (let size = pageSize; size === pageSize && !isAborted(signal);) {
+      const items = await read(after);
+      yield* items;
+      size = items.length;
+      const last = items.at(-1);
+      after = last === undefined ? undefined : idOf(last);
+    }
+  }
+
+  async #resume(_flowId: string, now: number): Promise<void> {
+    const { emit, queue, storage } = this.#deps;
+    const places = Object.entries(await storage.findPlaces(_flowId));
+    const waiting = places.filter(([, { pause }]) => endOf(pause) > now);
+    const resumed = await storage.endPauses(
+      _flowId,
+      waiting.map(([_importId]) => _importId),
+    );
+    for (const _importId of resumed) emit("import:resumed", { _flowId, _importId });
+    if (resumed.length > 0) await queue.addUnasked({ _flowId, trigger: "resume" });
+  }
+}
+
+// Of those that end by themselves.
+function endOf(pause: Pause | undefined): number {
+  return pause?.resumeAt === undefined ? -Infinity : Date.parse(pause.resumeAt);
+}
