@@ -33,10 +33,10 @@ function live() {
   return (heapUsed + external) / 2 ** 20;
 }
 
-/** Microseconds of CPU that a page of a list takes, from the cursor on: the least of several tries. */
+/** Microseconds of CPU that a page of a list takes, from the cursor on: the least of many tries, most of which may meet the collector. */
 async function pageUs(read, after) {
   let least = Infinity;
-  for (let round = 0; round < 20; round++)
+  for (let round = 0; round < 200; round++)
     least = Math.min(least, await cpuMsOf(async () => (await Promise.all([1, 2, 3, 4, 5].map(() => read(after))))) / 5); // prettier-ignore
   return least * 1_000;
 }
