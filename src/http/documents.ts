@@ -33,7 +33,9 @@ const activity = v.object({
       "The newest run that has ended; absent: none has.",
     ),
   ),
-  failingSince: v.optional(timeOf("When the first of the runs ended that have failed since one completed.")),
+  failingSince: v.optional(
+    timeOf("When the first of the runs ended that have failed since one completed for all its imports."),
+  ),
   overdueSince: v.optional(timeOf("The due time from which on the flow is overdue; absent: it is not.")),
   openFailures: described(count, "Open failures of the flow."),
   paused: described(

@@ -150,9 +150,13 @@ export function hasOwnPosition(run: Pick<Run, "trigger" | "limit" | "parameters"
   );
 }
 
-/** False for a run that, however it ends, does not say whether its flow is well: a sample, or one that sends failures again. */
-export function showsHealth(run: Pick<Run, "trigger" | "limit">): boolean {
-  return run.trigger !== "retry" && run.limit === undefined;
+/**
+ * False for a run that does not say whether its flow is well, however it ended: a sample, one that sends failures again,
+ * or one that completed without an import that is paused. What that import had failed by may be there yet.
+ */
+export function showsHealth(run: Pick<Run, "trigger" | "limit" | "status" | "imports">): boolean {
+  if (run.trigger === "retry" || run.limit !== undefined) return false;
+  return run.status !== "completed" || Object.values(run.imports).every(({ status }) => status !== "skipped");
 }
 
 /** The flow's part of a run. */

@@ -44,6 +44,26 @@ describe("a flow that fails", () => {
     expect(fourth.pages).toEqual([]);
   });
 
+  test("as a destination is away is one incident for as long as it is, though runs complete without it", async () => {
+    const harness = new AlertHarness({ paused: false });
+    await harness.scheduler.start();
+    harness.outage = new Error("connect ETIMEDOUT");
+    const flow = await harness.orders();
+    await harness.run(flow._id);
+    const first = await harness.look();
+    const skipped = await harness.run(flow._id);
+    const second = await harness.look(first.checkpoint);
+    harness.outage = undefined;
+    const resumed = await harness.scheduler.resume(flow._id);
+    await harness.scheduler.waitFor(resumed?._id ?? "");
+    const third = await harness.look(second.checkpoint);
+
+    expect([skipped.status, skipped.imports.ledger?.status]).toEqual(["completed", "skipped"]);
+    expect(states(first.alerts)).toEqual(["failing firing"]);
+    expect(second.pages).toEqual([]);
+    expect(states(third.alerts)).toEqual(["failing resolved"]);
+  });
+
   test("that recovers and fails again between two looks is over, and another incident", async () => {
     const harness = new AlertHarness();
     await harness.scheduler.start();

@@ -12,7 +12,9 @@ export type FlowState = (typeof flowStates)[number];
 export interface FlowActivity {
   /** Its newest run that has ended. */
   readonly lastRun?: LastRun;
-  /** When the first of the runs ended that have failed since one completed; absent: it is not failing. */
+  /**
+   * When the first of the runs ended that have failed since one completed for all its imports; absent: it is not failing.
+   */
   readonly failingSince?: string;
   /** The due time from which on it is overdue; absent: it is not. */
   readonly overdueSince?: string;

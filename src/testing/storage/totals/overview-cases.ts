@@ -33,15 +33,20 @@ const nothing: Overview = {
 const seen = (storage: Storage, seconds = 5, _integrationId?: string) =>
   storage.overview({ now: at(seconds), ...(_integrationId === undefined ? {} : { _integrationId }) });
 
-/** Queues a run of `flow`, takes it and ends it. */
+/** Queues a run of `flow` and takes it. */
+async function taken(storage: Storage, _id: string, changes: Partial<RunStart> = {}) {
+  await queue(storage, _id, "flow", changes);
+  return take(storage, "flow", `token of ${_id}`);
+}
+
+/** The same, and ends it. */
 async function end(
   storage: Storage,
   _id: string,
   status: RunEnding["status"],
   changes: Partial<RunStart> = {},
 ): Promise<void> {
-  await queue(storage, _id, "flow", changes);
-  const { runLease } = await take(storage, "flow", `token of ${_id}`);
+  const { runLease } = await taken(storage, _id, changes);
   await storage.endRun(runLease, endingOf(status, 4));
 }
 
@@ -113,6 +118,16 @@ export const overviewStorageCases: readonly StorageCase[] = [
     await end(storage, "4", "completed", { limit: 1 });
     await end(storage, "5", "completed", retry);
     assert.equal(await failing(storage), 1);
+  }),
+
+  on("a run that completed without an import that is paused does not say that its flow is well", async (storage) => {
+    await addFlow(storage);
+    await end(storage, "1", "failed");
+    const { runLease } = await taken(storage, "2");
+    await storage.endRun(runLease, endingOf("completed", 4, { imports: { ledger: { status: "skipped" } } }));
+    assert.equal(await failing(storage), 1);
+    await end(storage, "3", "completed");
+    assert.equal(await failing(storage), 0);
   }),
 
   on(
