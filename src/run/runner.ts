@@ -200,7 +200,7 @@ export class Runner {
   }
 
   async #runClaimed(claimed: ClaimedRun, claim: Claim): Promise<RunNextResult> {
-    const lease = { _runId: claimed.run._id, token: claim.token };
+    const lease = { _runId: claimed.run._id, token: claim.token, _flowId: claimed.run._flowId };
     const state = { reason: undefined, lost: false, leaves: false, left: undefined, error: undefined };
     const running: Running = { run: claimed.run, lease, abort: new AbortController(), ...state };
     this.#running.set(lease._runId, running);

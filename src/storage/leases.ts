@@ -73,6 +73,8 @@ export interface RunRelease {
 export interface RunLease {
   readonly _runId: string;
   readonly token: string;
+  /** The run's flow, if it is known: a storage may find the run faster by it. */
+  readonly _flowId?: string;
 }
 
 /** When a run's lease runs out. */

@@ -618,6 +618,22 @@ export const mutations: readonly Mutation[] = [
     only: "gone with its commit",
   },
   {
+    promise: "a lease that says the flow of its run spares the look for it, on PostgreSQL",
+    file: "src/storage/sql/leases.ts",
+    find: "if (_flowId !== undefined) {",
+    replace: "if (_flowId === 'none') {",
+    tests: ["test/storage/postgres/messages.test.ts"],
+    only: "looks for the flow of its run",
+  },
+  {
+    promise: "a run whose flow was deleted, or is another one than its lease says, is locked by itself",
+    file: "src/storage/sql/leases.ts",
+    find: "(row.flow_id === _flowId && row.orphaned !== 1)) return row;",
+    replace: "row.flow_id === _flowId) return row;",
+    tests: ["test/storage/postgres/messages.test.ts"],
+    only: "looks for the flow of its run",
+  },
+  {
     promise: "due times of many flows are one statement for each step, on PostgreSQL",
     file: "src/storage/sql/runs.ts",
     find: "yield* sideBySide([...byFlow.values()].map(ofFlow));",
@@ -1506,8 +1522,8 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a run that lost its lease commits nothing any more [4.6]",
     file: "src/storage/sql/leases.ts",
-    find: "commits from poundlock_runs where id = ? and token = ? and stage = 1`",
-    replace: "commits from poundlock_runs where id = ? and ? is not null and stage = 1`",
+    find: "${columns} from poundlock_runs where id = ? and token = ? and stage = 1`",
+    replace: "${columns} from poundlock_runs where id = ? and ? is not null and stage = 1`",
     tests: [sqliteStorage],
   },
   {

@@ -4,7 +4,7 @@ import { deleteFailures, resolveOfImports, supersede } from "./failures.ts";
 import { type FailurePortion, failurePortions, failureToKeep } from "./failures/failure-portions.ts";
 import { keepFailures } from "./failures/keep-failures.ts";
 import { removeSettled } from "./inbox.ts";
-import { lockFlow, lockFlowOfRun, lockFlowsOfRuns } from "./locks.ts";
+import { lockFlow, lockFlowOfRun, lockFlows, lockFlowsOfRuns } from "./locks.ts";
 import { discardPositions, movePlaces, placeMoves, readPlaces } from "./places.ts";
 import {
   type Statement,
@@ -121,7 +121,7 @@ export function renewLeases(
 }
 
 /** @see LeaseStorage.commitPage */
-export function commitPage({ _runId, token }: RunLease, page: PageCommit): Transaction<CommitResult | undefined> {
+export function commitPage(lease: RunLease, page: PageCommit): Transaction<CommitResult | undefined> {
   const { at, ordinal, generated, processed, total } = page;
   // Two fields deep: a structured clone of them costs every page 8 µs.
   const counts = Object.fromEntries(Object.entries(page.counts).map(([_importId, of]) => [_importId, { ...of }]));
@@ -131,11 +131,7 @@ export function commitPage({ _runId, token }: RunLease, page: PageCommit): Trans
   const failures = failurePortions(page.failures.map(failureToKeep));
   const gone = { delivered: [...page.delivered], superseded: [...page.superseded] };
   return function* () {
-    yield* lockFlowOfRun(_runId);
-    const row = yield* rowOf<CommitRow>(
-      `select ${runColumns}, flow_id, orphaned, commits from poundlock_runs where id = ? and token = ? and stage = 1`,
-      ...[_runId, token],
-    );
+    const row = yield* leased<CommitRow>(lease, `${runColumns}, flow_id, orphaned, commits`);
     if (row === undefined) return undefined;
     const before = runOf(row);
     if (ordinal === row.commits) return { run: before, failures: [] };
@@ -155,6 +151,23 @@ export function commitPage({ _runId, token }: RunLease, page: PageCommit): Trans
     );
     return { run, failures: stored };
   };
+}
+
+// The run, with its flow locked; undefined if the lease is lost.
+function* leased<Row extends Pick<CommitRow, "flow_id" | "orphaned">>(
+  { _flowId, _runId, token }: RunLease,
+  columns: string,
+  further: readonly string[] = [],
+): TransactionBody<Row | undefined> {
+  const sql = `select ${columns} from poundlock_runs where id = ? and token = ? and stage = 1`;
+  if (_flowId !== undefined) {
+    if (further.length === 0) yield* lockFlow(_flowId);
+    else yield* lockFlows([_flowId, ...further]);
+    const row = yield* rowOf<Row>(sql, _runId, token);
+    if (row === undefined || (row.flow_id === _flowId && row.orphaned !== 1)) return row;
+  }
+  yield* lockFlowOfRun(_runId, further);
+  return yield* rowOf<Row>(sql, _runId, token);
 }
 
 interface CommitRow extends RunRow {
@@ -198,7 +211,7 @@ function* withoutImportsRemoved(
 }
 
 /** @see LeaseStorage.endRun */
-export function endRun({ _runId, token }: RunLease, ending: RunEnding): Transaction<EndRunResult | undefined> {
+export function endRun(lease: RunLease, ending: RunEnding): Transaction<EndRunResult | undefined> {
   const { at, resume, status } = ending;
   const error = ending.error === undefined ? undefined : Object.freeze({ ...ending.error });
   const imports = structuredClone(ending.imports);
@@ -206,14 +219,13 @@ export function endRun({ _runId, token }: RunLease, ending: RunEnding): Transact
   const next = ending.next === undefined ? undefined : structuredClone(ending.next);
   const further = [...(next?.starts ?? []), ...(resume === undefined ? [] : [resume])].map(({ _flowId }) => _flowId);
   return function* () {
-    yield* lockFlowOfRun(_runId, further);
-    const row = yield* rowOf<CommitRow & HealthRow & { readonly waiting: number | null }>(
-      `select ${runColumns}, flow_id, orphaned, ${failingSince},
-        (select 1 from poundlock_runs w where w.flow_id = poundlock_runs.flow_id and w.stage = 0 limit 1) as waiting
-        from poundlock_runs where id = ? and token = ? and stage = 1`,
-      ...[_runId, token],
+    const row = yield* leased<CommitRow & HealthRow & { readonly waiting: number | null }>(
+      lease,
+      `${runColumns}, flow_id, orphaned, ${failingSince},
+        (select 1 from poundlock_runs w where w.flow_id = poundlock_runs.flow_id and w.stage = 0 limit 1) as waiting`,
+      further,
     );
-    if (row === undefined) return yield* endedBefore({ _runId, token }, resume?._id);
+    if (row === undefined) return yield* endedBefore(lease, resume?._id);
     const before = runOf(row);
     // A run that is to be canceled ends as canceled, however its last page went.
     const end = before.status === "canceling" ? "canceled" : status;
@@ -267,17 +279,10 @@ function* hasMore(_flowId: string): TransactionBody<boolean> {
 }
 
 /** @see LeaseStorage.releaseRun */
-export function releaseRun(
-  { _runId, token }: RunLease,
-  { notBefore, waits }: RunRelease,
-): Transaction<Run | undefined> {
+export function releaseRun(lease: RunLease, { notBefore, waits }: RunRelease): Transaction<Run | undefined> {
   return function* () {
-    yield* lockFlowOfRun(_runId);
-    const row = yield* rowOf<RunRow>(
-      `select ${runColumns} from poundlock_runs where id = ? and token = ? and stage = 1 and status = 'running'`,
-      ...[_runId, token],
-    );
-    if (row === undefined) return undefined;
+    const row = yield* leased<CommitRow>(lease, `${runColumns}, flow_id, orphaned`);
+    if (row?.status !== "running") return undefined;
     const wait = notBefore === undefined ? {} : { notBefore: isoOf(notBefore) };
     return yield* giveUpLease(row.seq, transitionRun(runOf(row), "queued", { ...wait, ...optional("waits", waits) }));
   };

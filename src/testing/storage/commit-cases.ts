@@ -27,6 +27,22 @@ const checkpoint = { value: { after: 7 }, version: 1 };
 
 /** What {@link LeaseStorage} promises of commits, and {@link PlaceStorage} of what they move. */
 export const commitStorageCases: readonly StorageCase[] = [
+  on("a lease holds its run by its token, whether it says the run's flow, another one or none", async (storage) => {
+    await addFlow(storage, "other");
+    const { runLease } = await running(storage);
+    const { _flowId: _, ...bare } = runLease;
+
+    const committed = [
+      await storage.commitPage(bare, pageOf(1)),
+      await storage.commitPage({ ...bare, _flowId: "other" }, pageOf(2)),
+      await storage.commitPage({ ...bare, _flowId: "nobody" }, pageOf(3)),
+    ];
+    const ended = await storage.endRun({ ...bare, _flowId: "other" }, endingOf("completed", 9));
+
+    assert.equal(committed.filter((one) => one !== undefined).length, 3);
+    assert.deepEqual([ended?.run._flowId, ended?.run.status], ["flow", "completed"]);
+  }),
+
   on("commitPage adds the page's counts to those of each import and of the run", async (storage) => {
     const { run, runLease } = await running(storage);
     const ledger = { numSuccess: 2, numError: 1, numIgnore: 0 };

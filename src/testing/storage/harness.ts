@@ -210,7 +210,7 @@ export async function take(storage: Storage, _flowId = "flow", token = "token", 
   const taken = await storage.claimRun(_flowId, { token, at: at(2), until: at(until) });
   assert.ok(taken !== undefined && "run" in taken, `no run of ${_flowId} could be claimed`);
   const { checkpoint } = taken.places.ledger ?? {};
-  return { ...taken, checkpoint, runLease: { _runId: taken.run._id, token } };
+  return { ...taken, checkpoint, runLease: { _runId: taken.run._id, token, _flowId } };
 }
 
 /** The id of the run that was claimed, if one was. */

@@ -3,10 +3,11 @@ import { afterAll, beforeEach, describe, expect, inject, test } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
 import type { PostgresClient, PostgresPool, PostgresQuery } from "../../../src/storage/postgres/pool.ts";
 import { PostgresDatabase } from "../../../src/storage/postgres/postgres-database.ts";
-import { PostgresStorage } from "../../../src/storage/postgres/postgres-storage.ts";
+import { type PostgresOptions, PostgresStorage } from "../../../src/storage/postgres/postgres-storage.ts";
 import { type SqlValue, type Transaction, execute, rowOf } from "../../../src/storage/sql/database.ts";
 import { lockFlow, lockFlowOfRun } from "../../../src/storage/sql/locks.ts";
-import { bufferOne, flowOf, iso, tickOf } from "../../../src/testing/storage/harness.ts";
+import type { RunLease } from "../../../src/storage/storage.ts";
+import { addFlow, bufferOne, flowOf, iso, pageOf, running, tickOf } from "../../../src/testing/storage/harness.ts";
 import { connectionTo } from "../../support/postgres-server.ts";
 
 const connection = connectionTo(inject("postgresPort"));
@@ -49,10 +50,10 @@ function noting({ prepare = true, given = (query) => query, returned = (result) 
 }
 
 /** A storage on one connection of its own, whose messages are noted. */
-async function notingStorage() {
+async function notingStorage(schema: string, options: PostgresOptions = {}) {
   const own = new pg.Pool({ ...connection, max: 1 });
   pools.push(own);
-  const storage = await PostgresStorage.open(own, { schema: "messages_storage", listen: false });
+  const storage = await PostgresStorage.open(own, { schema, listen: false, ...options });
   const sent: string[] = [];
   const client = await own.connect();
   const query = client.query.bind(client) as (...call: readonly unknown[]) => unknown;
@@ -215,7 +216,7 @@ describe("transactions that are executed together", () => {
 });
 
 test("queueDue of a hundred flows needs as many messages as one of two", async () => {
-  const { sent, storage } = await notingStorage();
+  const { sent, storage } = await notingStorage("messages_storage");
   const _ids = Array.from({ length: 104 }, (_, index) => `flow ${index}`);
   for (const _id of _ids) await storage.insertFlow(flowOf(_id, { nextRunAt: iso(10) }));
   const due = (some: readonly string[]) =>
@@ -235,5 +236,24 @@ test("queueDue of a hundred flows needs as many messages as one of two", async (
   expect(ofTwo).toBeGreaterThan(0);
   // The lock of a hundred is another statement than that of two, and is prepared once.
   expect(sent.length).toBeLessThanOrEqual(ofTwo + 2);
+  await storage.close();
+});
+
+test("commitPage looks for the flow of its run only if the lease does not say it, or says another one, or it was deleted", async () => {
+  const { sent, storage } = await notingStorage("messages_leases", { prepare: false });
+  await addFlow(storage, "other");
+  const { runLease } = await running(storage);
+  const { _flowId: _, ...bare } = runLease;
+  const looks = async (lease: RunLease, ordinal: number) => {
+    sent.length = 0;
+    expect(await storage.commitPage(lease, pageOf(ordinal))).toBeDefined();
+    return sent.some((text) => text.includes("select r.flow_id from"));
+  };
+
+  expect(await looks(runLease, 1)).toBe(false);
+  expect(await looks({ ...bare, _flowId: "other" }, 2)).toBe(true);
+  expect(await looks(bare, 3)).toBe(true);
+  await storage.deleteFlow("flow", { at: 9 });
+  expect(await looks(runLease, 4)).toBe(true);
   await storage.close();
 });
