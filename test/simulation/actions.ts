@@ -182,7 +182,7 @@ export class Actions {
     },
     steal: () => this.#ask("steal", this.#steal()),
     jump: () => {
-      const ms = this.#simulation.chance.oneOf([-8_000, 3_000, 50_000, 3_600_000]);
+      const ms = this.#simulation.chance.oneOf([-7_200_000, -8_000, 3_000, 50_000, 3_600_000, 7_200_000]);
       this.#simulation.note(`the clock on the wall jumps by ${ms} ms`);
       this.#simulation.jump(ms);
     },
