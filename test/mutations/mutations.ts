@@ -2289,6 +2289,13 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/scheduler/timetable/waits-ahead.test.ts"],
   },
   {
+    promise: "a flow that a clock ran which was ahead is overdue like any other [5]",
+    file: "src/scheduler/timetable/schedule-check.ts",
+    find: "instant - now > aheadMs ? this.#lookedAt : instant",
+    replace: "instant - now > aheadMs ? instant : instant",
+    tests: ["test/scheduler/timetable/schedule-check.test.ts"],
+  },
+  {
     promise: "a process that starts after a clock was put right ends what waits for it [3]",
     file: "src/scheduler/timetable/waits-ahead.ts",
     find: "flow !== undefined && hasRunAhead(flow, now)",

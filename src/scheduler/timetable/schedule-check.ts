@@ -40,6 +40,8 @@ interface Look {
 export class ScheduleCheck {
   readonly #deps: ScheduleCheckDeps;
   readonly #waits: WaitsAhead;
+  /** When `all` began last. */
+  #lookedAt = 0;
   /** Where `some` goes on. */
   #after: string | undefined;
   /** Flow → what was emitted of it last, so that it is emitted once. */
@@ -57,6 +59,7 @@ export class ScheduleCheck {
    */
   async all(signal: AbortSignal, setBackMs = 0): Promise<void> {
     void this.#waits.end(signal, setBackMs);
+    this.#lookedAt = this.#deps.clock.now();
     const look = { byBasis: true, setBackMs };
     let after: string | undefined;
     for (let looked = 0; looked < flowsAtOnce && !isAborted(signal); looked += sliceSize) {
@@ -144,13 +147,21 @@ export class ScheduleCheck {
     )
       return;
     const intervalMs = dueAt - (cron.latest(dueAt - 1, 0) ?? -Infinity);
-    const since = Math.max(Date.parse(flow.lastExecutedAt ?? flow.createdAt), Date.parse(flow.lastModified));
+    const since = Math.max(
+      ...[flow.lastExecutedAt ?? flow.createdAt, flow.lastModified].map((at) => this.#instantOf(at, now)),
+    );
     if (dueAt - since < 2 * intervalMs) return;
     const { lastExecutedAt } = flow;
     const payload = { flow, dueAt: new Date(dueAt).toISOString() };
     this.#once(flow, `overdue ${dueAt}`, () =>
       this.#deps.emit("flow:overdue", { ...payload, ...(lastExecutedAt === undefined ? {} : { lastExecutedAt }) }),
     );
+  }
+
+  // What a clock did that was ahead counts as done when all flows were looked at last: nothing is known of when it was.
+  #instantOf(at: string, now: number): number {
+    const instant = Date.parse(at);
+    return instant - now > aheadMs ? this.#lookedAt : instant;
   }
 
   #readOrReport(flow: Flow): Cron | undefined {

@@ -64,3 +64,18 @@ test("a flow that began no run for twice its interval is overdue, once for each 
 
   expect(events).toEqual(["flow:overdue 2030-01-04T00:00:00.000Z", "flow:overdue 2030-01-05T00:00:00.000Z"]);
 });
+
+test("a flow that a clock ran which was ahead is overdue like any other, from when it was put right", async () => {
+  const { check, clock, events, update } = checking("0 0 * * *");
+  const { signal } = new AbortController();
+  update(noon + 700 * day, noon);
+  await check.all(signal);
+
+  for (let hours = 0; hours < 4 * 24; hours += 6) {
+    clock.jumpTo(noon + (hours / 24) * day);
+    update(noon + 700 * day, clock.now());
+    await check.some();
+  }
+
+  expect(events).toEqual(["flow:overdue 2030-01-04T00:00:00.000Z", "flow:overdue 2030-01-05T00:00:00.000Z"]);
+});
