@@ -2314,7 +2314,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a process that died with its clock ahead is not alive for as long as that was",
     file: "src/scheduler/maintenance/heartbeat.ts",
-    find: "seen.filter(({ seenAt }) => Date.parse(seenAt) - now <= aheadMs)",
+    find: "seen.filter(({ seenAt }) => Date.parse(seenAt) - now <= aliveMs)",
     replace: "seen",
     tests: ["test/scheduler/processes.test.ts"],
     only: "died with their clock ahead",

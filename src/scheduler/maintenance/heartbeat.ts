@@ -1,6 +1,5 @@
 import { type CancelTimer, type Clock, isAborted } from "../../clock.ts";
 import type { Emit, SchedulerEvents } from "../../events.ts";
-import { aheadMs } from "../../model/flow/clock-ahead.ts";
 import type { WorkerProcess } from "../../model/worker-process.ts";
 import type { Storage } from "../../storage/storage.ts";
 
@@ -90,5 +89,5 @@ export async function livingProcesses(
   now: number,
 ): Promise<readonly WorkerProcess[]> {
   const seen = await storage.listProcesses(now - aliveMs);
-  return seen.filter(({ seenAt }) => Date.parse(seenAt) - now <= aheadMs);
+  return seen.filter(({ seenAt }) => Date.parse(seenAt) - now <= aliveMs);
 }
