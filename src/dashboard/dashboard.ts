@@ -63,9 +63,9 @@ class Dashboard {
 
   async respond(request: Request): Promise<Response> {
     const { basePath } = this.#options;
-    const { pathname, search } = new URL(request.url);
-    if (pathname === basePath && basePath !== "") return redirected(`${basePath}/${search}`);
-    if (!pathname.startsWith(`${basePath}/`)) return notFound();
+    const { pathname } = new URL(request.url);
+    // Not redirected to the one with a slash: some hosts, such as Next.js, redirect from that to this one.
+    if (pathname !== basePath && !pathname.startsWith(`${basePath}/`)) return notFound();
     const below = pathname.slice(basePath.length + 1);
     if (below === "api" || below.startsWith("api/")) return this.#api(request);
     if (request.method !== "GET" && request.method !== "HEAD")
@@ -93,9 +93,4 @@ function typed(name: string): Readonly<Record<string, string>> {
 
 function notFound(): Response {
   return new Response("There is no such file", { status: 404, headers: plain });
-}
-
-// Relative, so that it stays within what a proxy has put before it; the address behind the base path always is a folder.
-function redirected(location: string): Response {
-  return new Response(null, { status: 308, headers: { location } });
 }

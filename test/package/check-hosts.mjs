@@ -109,9 +109,24 @@ const worksInNext = (bundler) =>
       const env = { NEXT_TELEMETRY_DISABLED: "1", NEXT_MANUAL_SIG_HANDLE: "true" };
       await run(next[0], [next[1], "build", `--${bundler}`], { cwd: folder, env });
       opensNothing(folder);
-      await callsAndEnds(folder, [...next, "start"], { env });
+      await callsAndEnds(folder, [...next, "start"], { env, also: servesTheDashboard });
     },
   );
+
+/** Its page and what that loads are strings: no bundler leaves them out. Next.js redirects from an address with a slash. */
+async function servesTheDashboard(origin) {
+  const signal = AbortSignal.timeout(20_000);
+  const page = await fetch(`${origin}/admin/`, { signal });
+  const html = await page.text();
+  assert.equal(page.status, 200);
+  const files = [...html.matchAll(/(?:src|href)="(assets\/[^"]+)"/g)].map(([, file]) => file);
+  assert.equal(files.length, 2, html);
+  for (const file of files) {
+    const response = await fetch(`${origin}/admin/${file}`, { signal });
+    assert.equal(response.status, 200, file);
+    assert.ok((await response.text()).length > 10_000, file);
+  }
+}
 
 /** SvelteKit 3 needs Node 22.17. */
 const [major, minor] = process.versions.node.split(".").map(Number);

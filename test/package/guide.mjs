@@ -33,7 +33,7 @@ export function opensNothing(folder) {
  * Starts a host with `command` on a free port, calls its API, ends it with SIGTERM, and expects it to end by itself.
  * `waits: false` if the host does not let requests wait.
  */
-export async function callsAndEnds(folder, [command, ...args], { env = {}, waits = true } = {}) {
+export async function callsAndEnds(folder, [command, ...args], { env = {}, waits = true, also } = {}) {
   for (const end of ["", "-wal", "-shm"]) await rm(join(folder, `flows.db${end}`), { force: true });
   const port = String(await freePort());
   const more = { PORT: port, FLOWS_TOKEN: "let-me-in", ...env };
@@ -47,6 +47,7 @@ export async function callsAndEnds(folder, [command, ...args], { env = {}, waits
   for (const stream of [host.stdout, host.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
   try {
     await callsWork(`http://127.0.0.1:${port}/api`, waits);
+    await also?.(`http://127.0.0.1:${port}`);
     host.kill("SIGTERM");
     await Promise.race([ended, wait(20_000).then(() => assert.fail("it did not end after SIGTERM"))]);
     assert.doesNotMatch(output, /another scheduler/);
