@@ -33,12 +33,21 @@ class TextFile {
     this.#headers = headers;
   }
 
-  async response({ method, headers }: Request, status = 200): Promise<Response> {
-    const gzip = /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/.test(headers.get("accept-encoding") ?? "");
+  async response(request: Request, status = 200): Promise<Response> {
+    const gzip = takesGzip(request);
     const body = gzip ? await (this.#compressed ??= compressed(this.#text)) : this.#text;
     const encoding = gzip ? { "content-encoding": "gzip" } : {};
-    return new Response(method === "HEAD" ? null : body, { status, headers: { ...this.#headers, ...encoding } });
+    return new Response(request.method === "HEAD" ? null : body, {
+      status,
+      headers: { ...this.#headers, ...encoding },
+    });
   }
+}
+
+function takesGzip(request: Request): boolean {
+  // Next.js compresses by itself, and drops the header which says that something is compressed.
+  if ("nextUrl" in request) return false;
+  return /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/.test(request.headers.get("accept-encoding") ?? "");
 }
 
 function compressed(text: string): Promise<ArrayBuffer> {

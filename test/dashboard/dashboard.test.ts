@@ -173,6 +173,15 @@ describe("files", () => {
       expect((await sent(accepted)).headers.get("content-encoding")).toBeNull();
   });
 
+  test("are left to Next.js to be compressed: it would do so twice, and say so once or never", async () => {
+    const request = new Request(`${origin}/assets/${assets.script}`, { headers: { "accept-encoding": "gzip" } });
+
+    const response = await createDashboard({ handler: echo })(Object.assign(request, { nextUrl: {} }));
+
+    expect(response.headers.get("content-encoding")).toBeNull();
+    expect(await response.text()).toBe(assets.files[assets.script]);
+  });
+
   test("have the colors of the host, and the page names them only if there are some", async () => {
     const theme = { light: { accent: "#123456" }, dark: { accent: "#abcdef", text: "white" } };
     const { text } = await ask("/theme.css", { theme });
