@@ -2296,6 +2296,14 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/scheduler/timetable/schedule-check.test.ts"],
   },
   {
+    promise:
+      "a pause that a clock set which was ahead ends also where nobody could see it when the clock was put right",
+    file: "src/scheduler/timetable/schedule-check.ts",
+    find: "    await this.#waits.some();\n",
+    replace: "",
+    tests: ["test/scheduler/timetable/waits-ahead.test.ts"],
+  },
+  {
     promise: "a process that starts after a clock was put right ends what waits for it [3]",
     file: "src/scheduler/timetable/waits-ahead.ts",
     find: "flow !== undefined && hasRunAhead(flow, now)",

@@ -3,7 +3,12 @@ import type { Flow } from "./flow.ts";
 /** A clock that was ahead by more than this, in milliseconds, has run too early what is to run again at its time. */
 export const aheadMs = 3_600_000;
 
+/** Whether a clock has named this instant that was ahead of this one by more than an hour. */
+export function isAhead(instant: string, now: number): boolean {
+  return Date.parse(instant) - now > aheadMs;
+}
+
 /** Whether the newest run of the flow began by a clock that was ahead of this one by more than an hour. */
-export function hasRunAhead({ lastExecutedAt = "" }: Pick<Flow, "lastExecutedAt">, now: number): boolean {
-  return Date.parse(lastExecutedAt) - now > aheadMs;
+export function hasRunAhead({ lastExecutedAt }: Pick<Flow, "lastExecutedAt">, now: number): boolean {
+  return lastExecutedAt !== undefined && isAhead(lastExecutedAt, now);
 }

@@ -72,12 +72,13 @@ export class ScheduleCheck {
     );
   }
 
-  /** Looks at the next slice of flows, and at the first one again after the last one. */
+  /** Looks at the next slice of flows, and of those with paused imports, and at the first one again after the last one. */
   async some(): Promise<void> {
     const flows = await this.#correct(this.#after, { byBasis: false, setBackMs: 0 });
     this.#after = flows.length < sliceSize ? undefined : flows.at(-1)?.flow._id;
     const now = this.#deps.clock.now();
     for (const { flow } of flows) this.#checkOverdue(flow, now);
+    await this.#waits.some();
   }
 
   /** The schedule cannot be read here. Reported once for each state of the flow. */

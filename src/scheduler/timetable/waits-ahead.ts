@@ -1,6 +1,6 @@
 import { type Clock, isAborted } from "../../clock.ts";
 import type { Emit, SchedulerEvents } from "../../events.ts";
-import { aheadMs, hasRunAhead } from "../../model/flow/clock-ahead.ts";
+import { aheadMs, hasRunAhead, isAhead } from "../../model/flow/clock-ahead.ts";
 import type { Pause } from "../../model/delivery.ts";
 import type { Run } from "../../model/run.ts";
 import { retry } from "../../run/retry.ts";
@@ -22,6 +22,9 @@ export interface WaitsAheadDeps {
 /** Flows read in one call. */
 const pageSize = 1_000;
 
+/** Flows with paused imports that each round of maintenance looks at. */
+const sliceSize = 100;
+
 /** Flows and imports whose failures are sent again, at most. */
 const mostRetries = 100_000;
 
@@ -38,6 +41,8 @@ const againMs = 30_000;
  */
 export class WaitsAhead {
   readonly #deps: WaitsAheadDeps;
+  /** The last flow that {@link WaitsAhead.some} looked at. */
+  #after: string | undefined;
 
   constructor(deps: WaitsAheadDeps) {
     this.#deps = deps;
@@ -56,23 +61,35 @@ export class WaitsAhead {
     await retry(clock, rule, () => this.#endAll(signal, setBackMs > aheadMs)).catch(() => undefined);
   }
 
+  /**
+   * Looks at the next flows with paused imports, and at the first ones again after the last ones: one that was disabled when
+   * the clock was put right, or has run since, is not found otherwise.
+   */
+  async some(): Promise<void> {
+    const { clock, storage } = this.#deps;
+    const ids = await storage.resumableFlows(neverMs, sliceSize, this.#after);
+    this.#after = ids.length < sliceSize ? undefined : ids.at(-1);
+    const now = clock.now();
+    for (const _flowId of ids) await this.#resume(_flowId, now, ({ since }) => isAhead(since, now));
+  }
+
   async #endAll(signal: AbortSignal, isSetBack: boolean): Promise<void> {
     const { clock, storage } = this.#deps;
     const now = clock.now();
-    const isAhead = async (_flowId: string) => {
+    const isWrong = async (_flowId: string) => {
       const flow = isSetBack ? undefined : await storage.findFlow(_flowId);
       return isSetBack || (flow !== undefined && hasRunAhead(flow, now));
     };
     const waiting = (after: string | undefined) => storage.waitingFlows(pageSize, after);
     for await (const { _flowId, _exportId, notBefore = 0 } of this.#all(signal, waiting, ({ _flowId }) => _flowId))
-      if (notBefore > now && (await isAhead(_flowId)) && (await storage.endWait(_flowId, notBefore)))
+      if (notBefore > now && (await isWrong(_flowId)) && (await storage.endWait(_flowId, notBefore)))
         this.#deps.wake({ _flowId, _exportId });
     const paused = (after: string | undefined) => storage.resumableFlows(neverMs, pageSize, after);
     for await (const _flowId of this.#all(signal, paused, (_id) => _id))
-      if (await isAhead(_flowId)) await this.#resume(_flowId, now);
+      if (await isWrong(_flowId)) await this.#resume(_flowId, now, () => true);
     const retry = { dueBy: never };
     for (const { _flowId, _importId } of await storage.dueRetries(neverMs, mostRetries))
-      if (!isAborted(signal) && (await isAhead(_flowId)))
+      if (!isAborted(signal) && (await isWrong(_flowId)))
         await this.#deps.queue.addUnasked({ _flowId, trigger: "retry", retry: { ...retry, _importId } });
   }
 
@@ -91,10 +108,12 @@ export class WaitsAhead {
     }
   }
 
-  async #resume(_flowId: string, now: number): Promise<void> {
+  // Those whose pause goes on, and is to end.
+  async #resume(_flowId: string, now: number, isToEnd: (pause: Pause) => boolean): Promise<void> {
     const { emit, queue, storage } = this.#deps;
     const places = Object.entries(await storage.findPlaces(_flowId));
-    const waiting = places.filter(([, { pause }]) => endOf(pause) > now);
+    const waiting = places.filter(([, { pause }]) => pause !== undefined && endOf(pause) > now && isToEnd(pause));
+    if (waiting.length === 0) return;
     const resumed = await storage.endPauses(
       _flowId,
       waiting.map(([_importId]) => _importId),
@@ -105,6 +124,6 @@ export class WaitsAhead {
 }
 
 // Of those that end by themselves.
-function endOf(pause: Pause | undefined): number {
-  return pause?.resumeAt === undefined ? -Infinity : Date.parse(pause.resumeAt);
+function endOf({ resumeAt }: Pause): number {
+  return resumeAt === undefined ? -Infinity : Date.parse(resumeAt);
 }

@@ -119,3 +119,47 @@ describe.each(kinds)("%s waits for no clock that was ahead and is put right", (_
     expect(sink.written.toSorted()).toEqual([1, 2]);
   });
 });
+
+describe("an import that a clock paused which was ahead goes on", () => {
+  /** Has the import paused by a clock that is two hours ahead, until it is four hours ahead. */
+  async function paused() {
+    const { harness, state, sink } = waiting("import");
+    await harness.scheduler.start();
+    const { _id } = await harness.flow();
+    harness.clock.jumpTo(noon + 2 * hour);
+    await harness.scheduler.run(_id);
+    await harness.clock.advance(minute);
+    state.isDown = false;
+    return { _id, harness, sink };
+  }
+
+  test("when its flow is enabled that was disabled while the clock was put right", async () => {
+    const { _id, harness, sink } = await paused();
+    await harness.registry.patch(_id, { disabled: true });
+    harness.clock.jumpTo(noon + minute);
+    await harness.clock.advance(2 * minute);
+    const before = [...sink.written];
+
+    await harness.registry.patch(_id, { disabled: false });
+    await harness.clock.advance(2 * minute);
+
+    expect(before).toEqual([]);
+    expect(sink.written.toSorted()).toEqual([1, 2]);
+  });
+
+  test("where the flow has run by the right clock before anybody looked", async () => {
+    const { _id, harness, sink } = await paused();
+    await harness.scheduler.stop();
+    const { storage } = harness;
+    harness.clock.jumpTo(noon + minute);
+    const flow = await harness.registry.get(_id);
+    const queued = await harness.scheduler.run(_id);
+    await storage.claimRun(_id, { token: "elsewhere", at: noon + minute, until: noon + minute + 1 });
+    expect([flow.lastExecutedAt, queued.status]).toEqual([new Date(noon + 2 * hour).toISOString(), "queued"]);
+
+    await harness.scheduler.start();
+    await harness.clock.advance(3 * minute);
+
+    expect(sink.written.toSorted()).toEqual([1, 2]);
+  });
+});
