@@ -43,6 +43,7 @@ export class Simulation {
   /** How far clocks on the wall were moved. */
   #jumpedMs = 0;
   #jumpedAt = -Infinity;
+  #isSetBack = false;
   #disturbedAt = -Infinity;
   readonly #thawedAt = new Map<Process, number>();
   #ids = 0;
@@ -141,6 +142,7 @@ export class Simulation {
   /** The clock on the wall is moved. */
   jump(ms: number): void {
     this.#jumpedAt = this.elapsed();
+    if (ms < 0) this.#isSetBack = true;
     this.#jumpedMs += ms;
     this.#clock.jumpTo(this.#clock.now() + ms);
   }
@@ -248,6 +250,11 @@ export class Simulation {
     return many === undefined || many.storageClock ? 0 : many.skewMs;
   }
 
+  /** How much longer pauses may last, in milliseconds: those of a clock that was up to an hour ahead keep their instants. */
+  get #pausedMs(): number {
+    return Math.max(this.#behindMs, this.#isSetBack ? 3_600_000 : 0);
+  }
+
   // Somebody sets them right.
   #setClocks(): void {
     this.note("all clocks are set");
@@ -330,7 +337,7 @@ export class Simulation {
       if ([...imports.values()].some(({ pause }) => pause?.until === "person")) this.#actions.resume(_id);
     for (
       let waited = 0;
-      waited < pauseMs + this.#behindMs && paused().some(({ until }) => until !== "person");
+      waited < pauseMs + this.#pausedMs && paused().some(({ until }) => until !== "person");
       waited += sweepMs
     )
       await this.pass(sweepMs);
@@ -344,7 +351,7 @@ export class Simulation {
     const { many, options } = this.plan;
     const left = this.model.unfinished();
     // The lease of a process whose clock was ahead runs out once others have seen it unchanged for two of its lengths.
-    const lengths = many?.storageClock === false ? 5 : 2;
+    const lengths = many?.storageClock === false || this.#isSetBack ? 5 : 2;
     await this.pass(lengths * Math.max(options.leaseMs, sweepMs) + 15_000);
     await this.#passWaits(left);
     const open = new Set(this.model.unfinished());
