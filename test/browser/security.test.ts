@@ -1,4 +1,6 @@
 import { describe, expect } from "vitest";
+import { bearerToken, createHandler } from "../../src/http/index.ts";
+import { toNodeListener } from "../../src/http/node.ts";
 import { routes } from "../../src/http/routes/routes.ts";
 import { hostWithFlows, loaded, openWindow, serve, siteOf, test, token, visit } from "./site.ts";
 
@@ -27,6 +29,37 @@ test.each(["", "/a", "/a/b.c"])(
     expect(page.url()).toBe(site);
   },
 );
+
+test("an API of another origin is used as far as the guide says that its host has to allow it", async () => {
+  const { host, scheduler } = await hostWithFlows();
+  const api = toNodeListener(createHandler({ scheduler, authorize: bearerToken(token) }));
+  let site = "";
+  const address = await serve((request, response) => {
+    response.setHeader("access-control-allow-origin", site.slice(0, -1));
+    response.setHeader("access-control-expose-headers", "ETag, Link, Poundlock-Complete, Poundlock-Examined");
+    if (request.method !== "OPTIONS") {
+      api(request, response);
+      return;
+    }
+    response.setHeader("access-control-allow-methods", "GET, POST, PUT, PATCH");
+    response.setHeader(
+      "access-control-allow-headers",
+      "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID",
+    );
+    response.writeHead(204).end();
+  });
+  site = await siteOf(scheduler, { dashboard: { handler: undefined, api: address } as object });
+  const page = await visit(site, "failures?text=1234", { allowed: /status of 404/ });
+
+  await page.getByText("looked at 3 failures").first().waitFor();
+  await page.getByRole("link", { name: "1234" }).first().click();
+  await page.getByRole("button", { name: "Edit and retry" }).click();
+  await page.getByLabel("Record as JSON").fill('{ "id": "1234", "customer": 777 }');
+  await page.getByRole("button", { name: "Save and retry" }).click();
+  await page.getByText("A retry run was queued").waitFor();
+
+  await expect.poll(() => host.clock.settle().then(() => host.failures())).toHaveLength(2);
+});
 
 test("the token is in no address, no history and no referrer", async () => {
   const { scheduler } = await hostWithFlows();
