@@ -28,12 +28,13 @@ function escape(text: string): string {
 
 /** The colors of the host as a style sheet. */
 export function themeOf({ light = {}, dark = {} }: ResolvedDashboardOptions["theme"]): string {
-  return `${rule(light)}@media (prefers-color-scheme: dark){${rule(dark)}}`;
+  return rule("light", light) + rule("dark", dark);
 }
 
-function rule(colors: ThemeColors): string {
+// Those of one scheme beside ours of the other could not be read.
+function rule(scheme: "light" | "dark", colors: ThemeColors): string {
   const lines = Object.entries(colors).map(([name, color]) => `--${name}:${String(color)};`);
-  return `:root{${lines.join("")}}`;
+  return `@media (prefers-color-scheme: ${scheme}){:root{${lines.join("")}}}`;
 }
 
 /** Headers of the page: it runs and loads what is its own and nothing else, and makes no markup of strings. */

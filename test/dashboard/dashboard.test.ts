@@ -182,12 +182,13 @@ describe("files", () => {
     expect(await response.text()).toBe(assets.files[assets.script]);
   });
 
-  test("have the colors of the host, and the page names them only if there are some", async () => {
+  test("have the colors of the host, each in its own scheme, and the page names them only if there are some", async () => {
     const theme = { light: { accent: "#123456" }, dark: { accent: "#abcdef", text: "white" } };
     const { text } = await ask("/theme.css", { theme });
 
     expect(text).toBe(
-      ":root{--accent:#123456;}@media (prefers-color-scheme: dark){:root{--accent:#abcdef;--text:white;}}",
+      "@media (prefers-color-scheme: light){:root{--accent:#123456;}}" +
+        "@media (prefers-color-scheme: dark){:root{--accent:#abcdef;--text:white;}}",
     );
     expect((await ask("/", { theme })).text).toContain('href="theme.css"');
     expect((await ask("/")).text).not.toContain("theme.css");

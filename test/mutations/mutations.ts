@@ -3206,6 +3206,13 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/dashboard/dashboard.test.ts"],
   },
   {
+    promise: "the colors of one scheme are not shown beside ours of the other",
+    file: "src/dashboard/page.ts",
+    find: "@media (prefers-color-scheme: ${scheme})",
+    replace: "@media all",
+    tests: ["test/dashboard/dashboard.test.ts"],
+  },
+  {
     promise: "a read-only dashboard asks its handler to change nothing",
     file: "src/dashboard/dashboard.ts",
     find: "if (!readOnly || safeMethods.includes(request.method)) return handler(request);",
