@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { Failure, Run } from "../../src/index.ts";
 import { arrayExport, scriptedImport } from "../../src/testing/index.ts";
 import { causeOf } from "../../src/model/cause.ts";
@@ -207,6 +207,24 @@ describe("with redact", () => {
     expect([hidden.json, hidden.headers.get("poundlock-examined")]).toEqual([[], "6"]);
     expect([messages(shown.json), shown.next === undefined]).toEqual([["order", "order"], false]);
     expect(messages((await api.send("GET", shown.next ?? "")).json)).toEqual(["order", "order"]);
+  });
+
+  test("a search reads failures in portions, and not one by one, however few are wanted", async () => {
+    const { api, failures } = await failing({ http: { redact } });
+    const listed = vi.spyOn(api.host.scheduler, "listFailures");
+
+    await api.send("GET", "/failures?text=nothing-like-it&limit=1");
+    const limits = listed.mock.calls.map(([query]) => query?.limit);
+    const pages: string[][] = [];
+    for (let path: string | undefined = "/failures?text=order&limit=1"; path !== undefined;) {
+      const { json, next } = await api.send("GET", path);
+      pages.push(idsOf(json));
+      path = next;
+    }
+
+    expect(limits).toEqual([200]);
+    const expected = failures.filter(({ message }) => message.startsWith("order")).map(({ _id }) => _id);
+    expect(pages).toEqual(expected.reverse().map((_id) => [_id]));
   });
 
   test("nothing is chosen by a key that may not be shown as it is", async () => {

@@ -2749,6 +2749,20 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/http/causes.test.ts"],
   },
   {
+    promise: "a search in what is shown reads failures in portions, however few are wanted",
+    file: "src/http/routes/failures.ts",
+    find: "  let size = portion;",
+    replace: "  let size = Math.min(portion, limit);",
+    tests: ["test/http/causes.test.ts"],
+  },
+  {
+    promise: "a search in what is shown leaves nothing out between two pages",
+    file: "src/http/routes/failures.ts",
+    find: "    if (last !== undefined && last !== found.at(-1)) {",
+    replace: "    if (last === null) {",
+    tests: ["test/http/causes.test.ts"],
+  },
+  {
     promise: "a failure that is delivered is no longer counted for its cause in a database",
     file: "src/storage/sql/failures.ts",
     find: 'for (const row of rows) if (row.status === "open") changes.leave(row);',

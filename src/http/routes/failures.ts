@@ -222,16 +222,24 @@ async function searchFailures(call: Call, { text, limit = 100, ...filter }: Fail
   if (text === undefined || !redaction.isActive)
     return scheduler.listFailures({ ...filter, limit, ...(text === undefined ? {} : { text }) });
   const search = new TextSearch(text);
+  const isShown = (failure: Failure): boolean => {
+    const { message, record } = redaction.failure(failure, viewerOf(call));
+    return search.finds(message, record === undefined ? null : jsonText(record));
+  };
   const items: Failure[] = [];
   let after = filter.after;
+  let size = portion;
   for (let examined = 0; ;) {
     const place = after === undefined ? {} : { after };
-    const size = Math.min(portion, limit - items.length);
     const page = await scheduler.listFailures({ ...filter, ...place, limit: size });
-    for (const failure of page.items) {
-      const { message, record } = redaction.failure(failure, viewerOf(call));
-      if (search.finds(message, record === undefined ? null : jsonText(record))) items.push(failure);
+    const found = page.items.filter(isShown);
+    const last = found[limit - items.length - 1];
+    if (last !== undefined && last !== found.at(-1)) {
+      // The list goes on after the last one that is wanted, whose place is known only of the end of a page.
+      size = page.items.indexOf(last) + 1;
+      continue;
     }
+    items.push(...found);
     examined += page.examined ?? page.items.length;
     after = page.next;
     if (after === undefined) return { items, examined };
