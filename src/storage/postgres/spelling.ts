@@ -64,7 +64,8 @@ export function quoted(name: string): string {
 const ourNames = /\bpoundlock_(\w+)/g;
 
 // No statement has a question mark in a string. A column that is looked up by its hash is compared as a whole, too; one
-// that is looked up by how it begins is in an index only so far.
+// that is looked up by how it begins is in an index only so far. `like` finds any case of ASCII letters, as in SQLite,
+// whatever the language of the database.
 function numbered(sql: string): string {
   let last = 0;
   const text = sql.replaceAll("?", () => `$${++last}`);
@@ -75,7 +76,8 @@ function numbered(sql: string): string {
         `${word} ${hashOf("record_key")} = ${hashOf(value)} and ${whole}`,
     )
     .replaceAll(/\brecord_key (>=|<) \$/g, (_, compares: string) => `${beginningOf("record_key")} ${compares} $`)
-    .replaceAll("json_extract(doc, '$.message')", "(doc::json ->> 'message')")
+    .replaceAll(/\b(record|doc) like /g, "lower($1) like ")
+    .replaceAll("json_extract(doc, '$.message') like ", `lower((doc::json ->> 'message') collate "C") like `)
     .replaceAll(
       /\bjson_each\((\$\d+)\)/g,
       (_, value: string) => `json_array_elements(cast(${value} as json)) as each (value)`,

@@ -171,8 +171,10 @@ function prefixed(prefix: string | undefined, byPrefix: boolean): readonly Condi
 function textual(text: string | undefined): readonly Condition[] {
   if (text === undefined) return [];
   const { inJson, inMessage } = new TextSearch(text);
-  const sql = `(lower(record) like ? escape '~' or lower(json_extract(doc, '$.message')) like ? escape '~')`;
-  return [[sql, likePattern(inJson), likePattern(inMessage)]];
+  // What is in the message is in its document, too, escaped as in a record: few documents have to be read as JSON.
+  const sql = `(record like ? escape '~'
+    or doc like ? escape '~' and json_extract(doc, '$.message') like ? escape '~')`;
+  return [[sql, likePattern(inJson), likePattern(inJson), likePattern(inMessage)]];
 }
 
 function likePattern(text: string): string {

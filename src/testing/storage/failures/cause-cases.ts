@@ -201,6 +201,7 @@ export const causeStorageCases: readonly StorageCase[] = [
       failureOf("2", { record: { customer: "ACME", path: "a\\b", quote: 'say "hi"', line: "one\ntwo" } }),
       failureOf("3", { record: ["Ünter"], _importId: "mailer" }),
       failureOf("4", { record: new Map([["acme", 1]]) }),
+      failureOf("5", { message: 'the path "C:\\ÅS"\nis gone \u{1F6A2}\u0001' }),
     ]);
     const found = async (text: string, query: object = {}) =>
       (await storage.listFailures({ limit: 10, text, newestFirst: true, ...query })).items.map(({ _id }) => _id);
@@ -213,6 +214,9 @@ export const causeStorageCases: readonly StorageCase[] = [
     assert.deepEqual(await found("a\\b"), ["2"]);
     assert.deepEqual(await found("one\ntwo"), ["2"]);
     assert.deepEqual(await found("Ünter", { newestFirst: false, _importId: "mailer" }), ["3"]);
+    for (const text of ['PATH "c:\\Ås"', '"\nIs', "ONE \u{1F6A2}\u0001"])
+      assert.deepEqual(await found(text), ["5"], text);
+    assert.deepEqual(await found("ås"), []);
     assert.deepEqual(await found("~"), []);
     assert.deepEqual(await found("_flowId"), []);
     assert.deepEqual(await found("the ledger", { cause: closed, status: "open" }), ["4", "3", "2"]);
