@@ -2,12 +2,16 @@ import { expect } from "vitest";
 import { Gate } from "../support/harness.ts";
 import { hostWithFlows, loaded, openWindow, siteOf, test } from "./site.ts";
 
-const screens = ["", "flows", "flows/orders", "runs", "failures", "failures?view=list", "find?key=1231"];
+const screens = [
+  ...["", "flows", "flows/orders", "runs", "runs/{run}", "failures", "failures?view=list", "failures/{failure}"],
+  "find?key=1231",
+];
 const refused = { code: "unexpected", message: "Unexpected error 01943c05" };
 
 /** A screen of which every part is responded to only when the gate is open, and then with this status until it heals. */
 async function failingScreen(path: string, status: number) {
-  const { scheduler } = await hostWithFlows();
+  const { host, run, scheduler } = await hostWithFlows();
+  const [failure] = await host.failures();
   const site = await siteOf(scheduler);
   const page = await openWindow({ allowed: /status of (403|500)/ });
   const [gate, script] = [new Gate(), { fails: true }];
@@ -16,7 +20,7 @@ async function failingScreen(path: string, status: number) {
     if (script.fails) await route.fulfill({ status, json: { errors: [refused] } });
     else await route.continue();
   });
-  await page.goto(site + path);
+  await page.goto(site + path.replace("{run}", run._id).replace("{failure}", failure?._id ?? ""));
   return { gate, page, script };
 }
 
