@@ -3,9 +3,11 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { createDashboard } from "../../src/dashboard/index.ts";
 import { allowAll, createHandler } from "../../src/http/index.ts";
 import { toNodeListener } from "../../src/http/node.ts";
 import { type Export, FlowRegistry, type Import, Scheduler } from "../../src/index.ts";
+import type { Storage } from "../../src/storage/storage.ts";
 import { withStorage } from "./disk.ts";
 import { expectCompleted } from "./hosts.ts";
 import { type BenchCase, type Figures, summary, timed } from "./measure.ts";
@@ -83,21 +85,20 @@ async function besideWindows(job: object, work: () => Promise<void>): Promise<Se
   }
 }
 
+/** So many runs, each of so many pages of so many records. */
+interface Work {
+  readonly runs: number;
+  readonly pages: number;
+  readonly size: number;
+}
+
 interface Cost {
   readonly ms: number;
   readonly cpuMs: number;
 }
 
 /** So many runs of so many pages, alone and watched, in turns: the median of five pairs, after one that only warms up. */
-async function watched({
-  runs,
-  pages,
-  size,
-}: {
-  readonly runs: number;
-  readonly pages: number;
-  readonly size: number;
-}): Promise<Figures> {
+async function watched({ runs, pages, size }: Work): Promise<Figures> {
   return withStorage("sqlite", async (storage) => {
     const gate = { opened: Promise.resolve() };
     const exports = { from: parsedPages(gate, pages, size) };
@@ -163,6 +164,64 @@ function figuresOf(pairs: readonly (readonly [alone: Cost, beside: Cost])[], see
   };
 }
 
+/** A host that runs one flow. With a page it serves the dashboard, of which nobody asks anything. */
+async function hostOf(storage: Storage, { pages, size }: Work, page: "page" | "none") {
+  const exports = { from: parsedPages({ opened: Promise.resolve() }, pages, size) };
+  const registry = new FlowRegistry({ exports, imports: { into: serialized() }, storage });
+  const scheduler = new Scheduler(registry, { logger: silent });
+  const flow = await registry.create({ name: "Orders to ledger", _exportId: "from", _importId: "into" });
+  const server = createServer();
+  if (page === "page") {
+    const handler = createHandler({ scheduler, authorize: allowAll(), basePath: "/api" });
+    server.on("request", toNodeListener(createDashboard({ handler })));
+    await once(server.listen(0, "127.0.0.1"), "listening");
+  }
+  await scheduler.start();
+  return {
+    run: async () => expectCompleted(await scheduler.waitFor((await scheduler.run(flow._id))._id)),
+    async close() {
+      await scheduler.stop();
+      server.close();
+    },
+  };
+}
+
+/** So many runs in a host with a page that nobody looks at, and in one without: ratios of ten pairs, in turns. */
+async function unwatched(work: Work): Promise<Figures> {
+  const costOf = (page: "page" | "none") =>
+    withStorage("sqlite", async (storage): Promise<Cost> => {
+      const host = await hostOf(storage, work, page);
+      try {
+        await host.run();
+        const before = process.cpuUsage();
+        const ms = await timed(async () => {
+          for (let run = 0; run < work.runs; run++) await host.run();
+        });
+        const { system, user } = process.cpuUsage(before);
+        return { ms, cpuMs: (system + user) / 1_000 };
+      } finally {
+        await host.close();
+      }
+    });
+  const pairs: (readonly [none: Cost, page: Cost])[] = [];
+  for (let round = 0; round < 11; round++) {
+    const first = await costOf(round % 2 === 0 ? "none" : "page");
+    const other = await costOf(round % 2 === 0 ? "page" : "none");
+    // The first pair only warms up.
+    if (round > 0) pairs.push(round % 2 === 0 ? [first, other] : [other, first]);
+  }
+  const cpu = summary(pairs.map(([none, page]) => page.cpuMs / none.cpuMs));
+  const time = summary(pairs.map(([none, page]) => page.ms / none.ms));
+  return { cpu: cpu.median, cpuLeast: cpu.min, cpuMost: cpu.max, time: time.median };
+}
+
+const unwatchedUnits = {
+  cpu: "× the CPU of a host without a page, median of ten pairs",
+  cpuLeast: "× in the least of them",
+  cpuMost: "× in the most of them",
+  time: "× the time of a host without a page, median of ten pairs",
+};
+
 const units = {
   cpu: "× the CPU of the host's process without windows, median of five pairs",
   cpuLeast: "× in the least of them",
@@ -190,5 +249,10 @@ export const dashboardCases: readonly BenchCase[] = [
     title: "dashboard: 150 runs with ten windows open, SQLite FULL, 10 pages of 1,000 each",
     units,
     measure: () => watched({ runs: 150, pages: 10, size: 1_000 }),
+  },
+  {
+    title: "dashboard: 300 runs beside a page that nobody looks at, SQLite FULL, 3 pages of 100 each",
+    units: unwatchedUnits,
+    measure: () => unwatched({ runs: 300, pages: 3, size: 100 }),
   },
 ];
