@@ -5,13 +5,21 @@ const longest = 100;
 export function errorTypeOf(error: unknown): string {
   if (typeof error !== "object" || error === null) return "_OTHER";
   try {
-    const { code, name } = error as { readonly code?: unknown; readonly name?: unknown };
+    const { code } = error as { readonly code?: unknown };
     if (typeof code === "number") return String(code);
-    const type = isName(code) ? code : name;
+    const type = isName(code) ? code : classOf(error);
     return isName(type) ? type : "_OTHER";
   } catch {
     return "_OTHER";
   }
+}
+
+// Most classes of errors give themselves no name, and would all go by that of the class they extend.
+function classOf(error: object): unknown {
+  const { name, constructor } = error as { readonly name?: unknown; readonly constructor?: unknown };
+  if (name === undefined || Object.hasOwn(error, "name")) return name;
+  const isInherited = !Object.hasOwn(Object.getPrototypeOf(error) as object, "name");
+  return isInherited && typeof constructor === "function" && constructor.name !== "" ? constructor.name : name;
 }
 
 // A sentence is no name of a kind of errors.

@@ -2495,6 +2495,14 @@ export const mutations: readonly Mutation[] = [
     only: "host code starts its own spans",
   },
   {
+    promise: "an error's type is its class, also if that class gives itself no name",
+    file: "src/opentelemetry/error-type.ts",
+    find: 'constructor.name !== "" ? constructor.name : name',
+    replace: "false ? constructor.name : name",
+    tests: ["test/opentelemetry/spans.test.ts"],
+    only: "also a write that throws",
+  },
+  {
     promise: "an error is recorded again in another run",
     file: "src/opentelemetry/spans.ts",
     find: "    const known = { pages: { read: 0, page: 0 }, recorded: new WeakSet() };",

@@ -285,6 +285,10 @@ describe("what fails has the status of an error,", () => {
 
   test.each<[thrown: Error, type: string]>([
     [new TypeError("no"), "TypeError"],
+    [new (class QuotaExceeded extends RangeError {})("no"), "QuotaExceeded"],
+    [new (class extends RangeError {})("no"), "RangeError"],
+    [Object.assign(new (class Refused extends Error {})("no"), { name: "CardRefused" }), "CardRefused"],
+    [{ message: "no" } as unknown as Error, "_OTHER"],
     [Object.assign(new Error("no"), { code: 404 }), "404"],
     [Object.assign(new Error("no"), { code: "a code that is a sentence" }), "Error"],
     [Object.assign(new Error("no"), { name: "" }), "_OTHER"],
