@@ -2568,6 +2568,14 @@ export const mutations: readonly Mutation[] = [
     only: "is the only span",
   },
   {
+    promise: "the buckets of histograms are those that the guide names",
+    file: "src/opentelemetry/metrics.ts",
+    find: ", advice: { explicitBucketBoundaries: [...bounds] } }",
+    replace: " }",
+    tests: ["test/opentelemetry/guide.test.ts"],
+    only: "the buckets of each histogram",
+  },
+  {
     promise: "records are counted once, however often progress is emitted",
     file: "src/opentelemetry/metrics.ts",
     find: "watched.imports = run.imports;",

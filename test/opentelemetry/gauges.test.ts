@@ -124,6 +124,23 @@ test("openTelemetry shows the gauges of the first scheduler that it watches", as
   expect((await shown())["poundlock.runs.queued"]).toBe(1);
 });
 
+test("gauges of two storages in one process are two series, if each has a meter of its own", async () => {
+  const shownBy = async (name: string, waiting: number) => {
+    const tracing = openTelemetry({ traces: false, metrics: false, meter: sdk.meterOf(name) });
+    const setting = { exports: { orders: arrayExport([1]) }, imports: { sink: collectingImport() } };
+    const harness = new Harness({ ...setting, options: { tracing } });
+    for (let run = 0; run < waiting; run++) await harness.scheduler.run((await harness.flow())._id);
+  };
+  await shownBy("poundlock-eu", 1);
+  await shownBy("poundlock-us", 2);
+
+  const lines = (await sdk.scraped()).split("\n").filter((line) => line.startsWith("poundlock_runs_queued{"));
+  expect(lines).toEqual([
+    expect.stringMatching(/otel_scope_name="poundlock-eu".* 1$/),
+    expect.stringMatching(/otel_scope_name="poundlock-us".* 2$/),
+  ]);
+});
+
 test("with gauges: false there are none", async () => {
   const tracing = openTelemetry({ traces: false, gauges: false, meter: sdk.meter });
   const harness = new Harness({ options: { tracing } });

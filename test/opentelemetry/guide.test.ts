@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { SpanKind } from "@opentelemetry/api";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { gauges } from "../../src/opentelemetry/gauges.ts";
 import { openTelemetry } from "../../src/opentelemetry/index.ts";
@@ -65,28 +66,55 @@ async function everything() {
 }
 
 describe("the guide names", () => {
-  test("each span there is, its kind, and each of its attributes, and no other", async () => {
+  test("each span there is, its name, and each of its kinds and attributes, and no other", async () => {
     const sdk = await everything();
-    const found: Record<string, string[]> = {};
-    for (const { attributes, name } of sdk.spans) {
-      const [kind = ""] = name.split(" ");
+    const found: Record<string, { kinds: string[]; attributes: string[] }> = {};
+    for (const { attributes, kind, name } of sdk.spans) {
+      const called = name.replace("orders", "{export}").replace("ledger", "{import}");
       const own = Object.keys(attributes).filter((attribute) => attribute !== "error.type");
-      found[kind] = [...new Set([...(found[kind] ?? []), ...own])].sort();
+      const known = found[called] ?? { kinds: [], attributes: [] };
+      found[called] = {
+        kinds: [...new Set([...known.kinds, SpanKind[kind]])].sort(),
+        attributes: [...new Set([...known.attributes, ...own])].sort(),
+      };
     }
 
-    const rows = table("Spans").map(([name, , attributes]) => [
-      (namesIn(name)[0] ?? "").split(" ")[0],
-      namesIn(attributes).sort(),
-    ]);
+    const rows = table("Spans").map(([name, kinds = "", attributes]) => {
+      const own = [...kinds.matchAll(/\b(?:PRODUCER|CONSUMER|INTERNAL)\b/g)].map(([kind]) => kind).sort();
+      return [namesIn(name)[0], { kinds: own, attributes: namesIn(attributes).sort() }];
+    });
     expect(Object.fromEntries(rows)).toEqual(found);
   });
 
-  test("each metric there is, with its unit, and no other", () => {
-    const own = Object.entries({ ...counters, ...gauges }).map(([name, [, unit]]) => [name, unit]);
-    const durations = Object.keys(histograms).map((name) => [name, "s"]);
+  test("each metric there is, what it is and its unit, and no other", async () => {
+    const sdk = await everything();
+    const { resourceMetrics } = await sdk.reader.collect();
+    const found = resourceMetrics.scopeMetrics.flatMap(({ metrics }) =>
+      metrics.map(({ descriptor: { name, type, unit } }) => [
+        name,
+        type.replace("OBSERVABLE_", "").toLowerCase(),
+        unit,
+      ]),
+    );
 
-    const rows = table("Metrics").map(([name, , unit]) => [namesIn(name)[0], namesIn(unit)[0]]);
-    expect(rows.sort()).toEqual([...own, ...durations].sort());
+    const rows = table("Metrics").map(([name, what = "", unit]) => [
+      namesIn(name)[0],
+      what.split(":")[0],
+      namesIn(unit)[0],
+    ]);
+    expect(rows.sort()).toEqual(found.sort());
+  });
+
+  test("the buckets of each histogram, in seconds", async () => {
+    const sdk = await everything();
+    const boundsIn = (pattern: RegExp) => (pattern.exec(guide)?.[1] ?? "").split(", ").map(Number);
+    const [steps, runs] = [boundsIn(/those of steps end at ([\d., ]+) s/), boundsIn(/those of runs\sat ([\d., ]+) s/)];
+
+    for (const name of Object.keys(histograms)) {
+      const [point] = await sdk.points(name);
+      const { buckets } = point?.value as { buckets: { boundaries: number[] } };
+      expect(buckets.boundaries, name).toEqual(name.startsWith("poundlock.run.") ? runs : steps);
+    }
   });
 
   test("each attribute that a metric has, and no other", async () => {

@@ -186,6 +186,48 @@ test("how long a run waited and took is measured in seconds", async () => {
   expect(await histogram("poundlock.run.delay")).toEqual([{ ...labels, sum: delay }]);
 });
 
+test("a run that was given back to wait took as long as from its last start on, and has no delay", async () => {
+  let reads = 0;
+  const later: Export<number, number> = {
+    order: "ordered",
+    async *pages() {
+      if (++reads === 1) throw retryLater(new Error("busy"), { afterMs: 10 * minute });
+      yield { records: [1], checkpoint: 1 };
+    },
+  };
+  const ledger = scriptedImport<number>(({ attempt }) => {
+    if (attempt === 1) throw retryLater(new Error("busy"), { afterMs: 3 * second });
+    return undefined;
+  });
+  const harness = measured({ exports: { later }, imports: { ledger } });
+
+  const { endedAt = "", startedAt = "" } = await harness.move();
+
+  const sum = (Date.parse(endedAt) - Date.parse(startedAt)) / 1_000;
+  expect(sum).toBeGreaterThan(0);
+  expect(sum).toBeLessThan(600);
+  expect(await histogram("poundlock.run.duration")).toEqual([
+    { trigger: "manual", status: "completed", count: 1, sum },
+  ]);
+  expect(await histogram("poundlock.run.delay")).toEqual([]);
+});
+
+test("a listener of the host's that throws costs no metric", async () => {
+  const harness = measured({ exports: { orders }, imports: { ledger: collectingImport<number>() } });
+  const broken = () => {
+    throw new Error("a listener is broken");
+  };
+  for (const name of ["run:progress", "run:completed", "listener:error"] as const) harness.scheduler.on(name, broken);
+
+  await harness.move();
+
+  expect(harness.events.of("listener:error").length).toBeGreaterThan(0);
+  expect(await sums("poundlock.runs")).toEqual([[{ trigger: "manual", status: "completed" }, 1]]);
+  expect(await sums("poundlock.records")).toEqual([
+    [{ "export.id": "orders", "import.id": "ledger", outcome: "success" }, 5],
+  ]);
+});
+
 test("reads, writes and commits are measured, by what they are of and how they went", async () => {
   const ledger = scriptedImport<number>(({ attempt, records }) => {
     if (attempt === 1 && records[0] === 3) throw retryLater(new Error("busy"));

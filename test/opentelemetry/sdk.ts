@@ -37,7 +37,11 @@ export class TestSdk {
   }
 
   get meter() {
-    return this.#meters.getMeter("test");
+    return this.meterOf("test");
+  }
+
+  meterOf(name: string) {
+    return this.#meters.getMeter(name);
   }
 
   /** Spans that have ended, in the order of their starts. */
