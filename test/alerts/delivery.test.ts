@@ -79,6 +79,45 @@ describe("in the process where something goes wrong", () => {
     expect(all.map(({ trigger }) => trigger)).toEqual(["manual"]);
   });
 
+  test("a listener of the host's that throws, and was there before, keeps no alert from being sent", async () => {
+    const harness = new AlertHarness({ failing: false });
+    harness.scheduler.on("run:failed", () => {
+      throw new Error("a listener is broken");
+    });
+    const mail = collectingImport<Alert>();
+    harness.registry.addExport("others", alerts(harness.scheduler));
+    harness.registry.addImport("mail", mail);
+    await harness.scheduler.start();
+    await harness.registry.create({ name: "Others", _exportId: "others", _importId: "mail" });
+    await harness.fails(await harness.orders());
+    await harness.clock.settle();
+
+    expect(harness.events.of("listener:error")).toMatchObject([{ event: "run:failed" }]);
+    expect(titles(mail.written)).toEqual(["Orders is failing"]);
+  });
+
+  test("each of two registries alerts of its own flows, though those have the same ids", async () => {
+    const [one, other] = [new AlertHarness({}), new AlertHarness({})];
+    for (const { registry, scheduler } of [one, other]) {
+      await scheduler.start();
+      await registry.define("orders", { name: "Orders", _exportId: "orders", _importId: "ledger" });
+      const refs = { _exportId: "alerts", _importId: "slack" };
+      await registry.define("alerts", { name: "Alerts", schedule: "* * * * *", ...refs });
+    }
+    const sent = () => [one, other].map((harness) => titles(harness.sent.written));
+    const later = async () => {
+      for (const { clock } of [one, other]) await clock.advance(2 * minute);
+    };
+
+    await one.fails(await one.registry.get("orders"));
+    await later();
+    expect(sent()).toEqual([["Orders is failing"], []]);
+    await other.fails(await other.registry.get("orders"));
+    await one.completes(await one.registry.get("orders"));
+    await later();
+    expect(sent()).toEqual([["Orders is failing", "Orders is no longer failing"], ["Orders is failing"]]);
+  });
+
   test("nothing is left of it when the scheduler stops", async () => {
     const { alerting, harness } = await prompted();
     await harness.fails(await harness.orders("One"));
