@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { SpanKind } from "@opentelemetry/api";
+import { DataPointType } from "@opentelemetry/sdk-metrics";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { gauges } from "../../src/opentelemetry/gauges.ts";
 import { openTelemetry } from "../../src/opentelemetry/index.ts";
@@ -89,12 +90,13 @@ describe("the guide names", () => {
   test("each metric there is, what it is and its unit, and no other", async () => {
     const sdk = await everything();
     const { resourceMetrics } = await sdk.reader.collect();
+    const words = new Map([
+      [DataPointType.SUM, "counter"],
+      [DataPointType.GAUGE, "gauge"],
+      [DataPointType.HISTOGRAM, "histogram"],
+    ]);
     const found = resourceMetrics.scopeMetrics.flatMap(({ metrics }) =>
-      metrics.map(({ descriptor: { name, type, unit } }) => [
-        name,
-        type.replace("OBSERVABLE_", "").toLowerCase(),
-        unit,
-      ]),
+      metrics.map(({ dataPointType, descriptor: { name, unit } }) => [name, words.get(dataPointType), unit]),
     );
 
     const rows = table("Metrics").map(([name, what = "", unit]) => [
