@@ -156,3 +156,24 @@ test("a flow's screen says how many records an hour each import gets, and how fa
   await diagram.getByRole("listitem").filter({ hasText: "ledger" }).getByText("20/h").waitFor();
   await diagram.getByRole("listitem").filter({ hasText: "mailer" }).getByText("about 20 records behind").waitFor();
 });
+
+test.each([false, true])(
+  "causes that are not all counted yet are said to be so wherever they are shown, none so far: %s",
+  async (isNone) => {
+    const { scheduler } = await hostWithFlows();
+    const site = await siteOf(scheduler);
+    const page = await openWindow();
+    await page.route(/\/api\/causes/, async (route) => {
+      const response = await route.fetch();
+      const headers = { ...response.headers(), "poundlock-complete": "false" };
+      await route.fulfill({ response, headers, ...(isNone ? { json: [] } : {}) });
+    });
+
+    for (const path of ["", "flows/orders", "failures"]) {
+      await page.goto(site + path);
+      await page.getByText("Still counting").waitFor();
+      expect(await page.getByText("There are no open failures").count(), path).toBe(0);
+      expect(await page.getByText("has no VAT number").count(), path).toBe(isNone ? 0 : 1);
+    }
+  },
+);

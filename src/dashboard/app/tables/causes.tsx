@@ -19,15 +19,18 @@ interface CausesProps {
   readonly causes: readonly Cause[];
   /** What the causes are of, beside their own: a flow. */
   readonly filter?: QueryValues;
+  /** Failures of an earlier version are still being counted. */
+  readonly isPartial: boolean;
   readonly changed: () => void;
 }
 
 /** Open failures grouped by what was wrong, with what can be done about all of them. */
-export function Causes({ causes, filter = {}, changed }: CausesProps) {
+export function Causes({ causes, filter = {}, isPartial, changed }: CausesProps) {
   const [question, ask] = useState<BulkQuestion | undefined>(undefined);
   const isOfFlow = filter._flowId !== undefined;
   return (
     <>
+      {isPartial && <p class="empty">{say.failuresCounting}</p>}
       <Table
         label={say.overviewCauses}
         columns={columnsOf(isOfFlow, filter, ask)}
@@ -54,10 +57,11 @@ export function OpenCauses({ title, none, filter = {}, limit, changes }: OpenCau
   const causes = useResource<readonly Cause[]>(apiPath(["causes"], { ...filter, limit }), changes);
   // An API that is older than this page does not group them.
   if (causes.error.value?.status === 404) return null;
+  const isPartial = causes.isPartial.value;
   return (
     <Section title={title} aside={<a href={href(["failures"], addressOf(filter))}>{say.all}</a>}>
-      <Part of={causes} empty={(rows) => (rows.length === 0 ? none : undefined)}>
-        {(rows) => <Causes causes={rows} filter={filter} changed={() => causes.reloadSoon()} />}
+      <Part of={causes} empty={(rows) => (rows.length > 0 ? undefined : isPartial ? say.failuresCounting : none)}>
+        {(rows) => <Causes causes={rows} filter={filter} isPartial={isPartial} changed={() => causes.reloadSoon()} />}
       </Part>
     </Section>
   );

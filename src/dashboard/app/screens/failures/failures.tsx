@@ -102,8 +102,10 @@ function Grouping({ filter: { flow, import: importId, fault }, byCause }: Groupi
 }
 
 function ByCause({ filter, causes }: FilteredProps) {
+  const isPartial = causes.isPartial.value;
   const empty = (rows: readonly Cause[]) => {
     if (matching(rows, filter).length > 0) return undefined;
+    if (isPartial) return say.failuresCounting;
     return [filter.fault, filter.flow, filter.import].every((value) => value === undefined)
       ? say.failuresEmpty
       : say.failuresEmptyFiltered;
@@ -111,14 +113,12 @@ function ByCause({ filter, causes }: FilteredProps) {
   return (
     <Part of={causes} empty={empty}>
       {(rows) => (
-        <>
-          {causes.isPartial.value && <p class="empty">{say.failuresCounting}</p>}
-          <Causes
-            causes={matching(rows, filter)}
-            filter={{ _flowId: filter.flow, _importId: filter.import }}
-            changed={() => causes.reloadSoon()}
-          />
-        </>
+        <Causes
+          causes={matching(rows, filter)}
+          filter={{ _flowId: filter.flow, _importId: filter.import }}
+          isPartial={isPartial}
+          changed={() => causes.reloadSoon()}
+        />
       )}
     </Part>
   );
