@@ -1030,6 +1030,22 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/http/event-stream-limits.test.ts"],
   },
   {
+    promise: "a page of another site changes nothing with a visitor's cookie",
+    file: "src/http/access/cross-site.ts",
+    find: '  throw new ForbiddenError("Cross-site request',
+    replace: '  if (method === "") throw new ForbiddenError("Cross-site request',
+    tests: ["test/http/security.test.ts"],
+    only: "is refused with 403",
+  },
+  {
+    promise: "a browser that does not name the site of a page is known by the page's origin",
+    file: "src/http/access/cross-site.ts",
+    find: 'hostOf(origin) === (headers.get("host") ?? hostOf(url))',
+    replace: "true",
+    tests: ["test/http/security.test.ts"],
+    only: "is refused with 403",
+  },
+  {
     promise: "the permissions of a caller have its name",
     file: "src/http/access/authorization.ts",
     find: "caller ??= grant.caller;",
@@ -3279,6 +3295,14 @@ export const mutations: readonly Mutation[] = [
     replace: "enter(value);",
     tests: ["test/browser/failures.test.ts"],
     only: "failures of one flow and one import",
+  },
+  {
+    promise: "the dashboard does not say that there are no failures while they are still being counted",
+    file: "src/dashboard/app/tables/causes.tsx",
+    find: "isPartial ? say.failuresCounting : none",
+    replace: "none",
+    tests: ["test/browser/overview.test.ts"],
+    only: "not all counted yet",
   },
   {
     promise: "a bulk action of the dashboard says how many failures are of disabled flows",
