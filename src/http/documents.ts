@@ -97,7 +97,10 @@ export const overviewDocument = v.object({
   failing: described(count, "Enabled flows whose last run failed."),
   overdue: described(count, "Enabled flows of which two due times have passed since a run started."),
   paused: described(count, "Imports of enabled flows that are paused."),
-  openFailures: described(count, "Open failures."),
+  openFailures: described(
+    count,
+    "Open failures; less as long as `GET /causes` says that some are still being counted.",
+  ),
   inboxPages: described(count, "Pages that wait in inboxes."),
   oldestQueuedAt: v.optional(timeOf("Since when the run waits that has waited longest; absent: none waits.")),
 });

@@ -9,6 +9,7 @@ export interface Overview {
   readonly overdue: number;
   /** Imports of enabled flows that are paused. */
   readonly paused: number;
+  /** After an upgrade from a version that did not count them, they are added as they are read. */
   readonly openFailures: number;
   /** Pages that wait in inboxes. */
   readonly inboxPages: number;
