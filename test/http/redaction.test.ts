@@ -19,6 +19,13 @@ async function masked(redact: (input: RedactInput) => RedactResult = mask, http:
   return { ...all, stored };
 }
 
+/** What a list says: its items, where it goes on, and how many were looked at. */
+const gist = ({ json, headers }: { json: unknown; headers: Headers }) => [
+  json,
+  headers.get("link"),
+  headers.get("poundlock-examined"),
+];
+
 describe("with redact", () => {
   test("no failure shows what it hides, wherever it is listed or read", async () => {
     const { api, path, stored } = await masked();
@@ -50,6 +57,41 @@ describe("with redact", () => {
     const key = encodeURIComponent(stored[0]?.key ?? "");
 
     expect((await api.send("GET", `/failures?key=${key}`)).json).toEqual([]);
+  });
+
+  test("a filter by a key that is not shown says nothing of it: neither where to go on, nor how many were looked at", async () => {
+    const refusing = () =>
+      scriptedImport<unknown>(({ records }) => records.map(() => ({ ok: false, fault: "reject", error: "no" })));
+    const api = new ApiHarness({
+      exports: { people: arrayExport([{ name: "Jane Doe" }], { key: () => "jane" }) },
+      imports: { ledger: refusing(), mailer: refusing() },
+      http: { redact: mask },
+    });
+    const flow = await api.host.flow({ _exportId: "people", _importIds: ["ledger", "mailer"] });
+    await api.host.scheduler.start();
+    await api.host.run(flow._id);
+    expect((await api.host.failures()).map(({ key }) => key)).toEqual(["jane", "jane"]);
+
+    for (const path of ["/failures", `/flows/${flow._id}/failures`])
+      for (const filter of ["key=jane", "key=jane&limit=1"])
+        expect(gist(await api.send("GET", `${path}?${filter}`)), path).toEqual([[], null, null]);
+    for (const filter of ["keyPrefix=j&limit=1", "key=jane&text=hidden", "keyPrefix=j&text=hidden&limit=1"])
+      expect(gist(await api.send("GET", `/failures?${filter}`)), filter).toEqual([[], null, null]);
+  });
+
+  test("a filter by a key finds page by page what is shown", async () => {
+    const { api, stored } = await masked(({ key, message }) => ({ record: "***", message, key }));
+    const prefix = encodeURIComponent(stored[0]?.key.slice(0, 1) ?? "");
+    const keys = stored.map(({ key }) => key).filter((key) => key.startsWith(decodeURIComponent(prefix)));
+
+    const found: string[] = [];
+    for (let path: string | undefined = `/failures?keyPrefix=${prefix}&limit=1`; path !== undefined;) {
+      const { json, next } = await api.send("GET", path);
+      found.push(...(json as Failure[]).map(({ key }) => key));
+      path = next;
+    }
+
+    expect(found.toSorted()).toEqual(keys.toSorted());
   });
 
   test("nobody writes back what hides a record, and a caller that sees all of it may edit it", async () => {

@@ -2776,8 +2776,8 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a search finds only what the caller is shown",
     file: "src/http/routes/failures.ts",
-    find: "if (text === undefined || !redaction.isActive)",
-    replace: 'if (text !== "" || !redaction.isActive)',
+    find: "if (!redaction.isActive || (text === undefined && !byKey))",
+    replace: 'if (!redaction.isActive || text !== "")',
     tests: ["test/http/causes.test.ts"],
   },
   {
@@ -2821,8 +2821,15 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "a filter finds no failure by what `redact` hides",
     file: "src/http/routes/failures.ts",
-    find: "key === undefined || item.key === key",
-    replace: "key !== null",
+    find: "(key !== undefined && shown !== key)",
+    replace: "shown === undefined",
+    tests: ["test/http/redaction.test.ts"],
+  },
+  {
+    promise: "how many failures have a key that is hidden is not said",
+    file: "src/http/routes/failures.ts",
+    find: "byKey ? { items } : { items, examined }",
+    replace: "{ items, examined }",
     tests: ["test/http/redaction.test.ts"],
   },
   {

@@ -113,7 +113,7 @@ export const failureRoutes: readonly Route[] = [
     async respond(call) {
       const flow = await findFlow(call);
       const filter = { ...filtersOf(call, call.query), _flowId: flow._id, ...scopeFilter(call) };
-      return failuresReply(call, await call.deps.scheduler.listFailures(filter), call.query);
+      return failuresReply(call, await searchFailures(call, filter), call.query);
     },
   }),
   route({
@@ -190,13 +190,8 @@ interface ShownFailure extends Failure {
   readonly cause: string;
 }
 
-function failuresReply(call: Call, { examined, items, ...page }: FailureList, shown: Projection & KeyFilters): Reply {
-  const { key, keyPrefix = "" } = shown;
-  // A filter must not find by what is hidden.
-  const found = items
-    .map((item) => shownTo(call, item))
-    .filter((item) => (key === undefined || item.key === key) && item.key.startsWith(keyPrefix));
-  const reply = listReply(call, { items: found, ...page }, shown);
+function failuresReply(call: Call, { examined, items, ...page }: FailureList, shown: Projection): Reply {
+  const reply = listReply(call, { items: items.map((item) => shownTo(call, item)), ...page }, shown);
   if (examined === undefined) return reply;
   return { ...reply, headers: { ...reply.headers, "poundlock-examined": String(examined) } };
 }
@@ -216,23 +211,23 @@ interface FailureList {
 const portion = 200;
 const mostSearched = 20_000;
 
-/** A search finds only what the caller is shown: where that is not what is stored, failures are looked at one by one. */
+/**
+ * A filter finds only what the caller is shown, and neither a place to go on nor a count says that there was more: where
+ * failures are not shown as they are stored, those that match are looked at one by one.
+ */
 async function searchFailures(call: Call, { text, limit = 100, ...filter }: FailureFilter): Promise<FailureList> {
   const { clock, redaction, scheduler } = call.deps;
-  if (text === undefined || !redaction.isActive)
+  const byKey = filter.key !== undefined || filter.keyPrefix !== undefined;
+  if (!redaction.isActive || (text === undefined && !byKey))
     return scheduler.listFailures({ ...filter, limit, ...(text === undefined ? {} : { text }) });
-  const search = new TextSearch(text);
-  const isShown = (failure: Failure): boolean => {
-    const { message, record } = redaction.failure(failure, viewerOf(call));
-    return search.finds(message, record === undefined ? null : jsonText(record));
-  };
+  const isFound = shownWith(call, text, filter);
   const items: Failure[] = [];
   let after = filter.after;
   let size = portion;
   for (let examined = 0; ;) {
     const place = after === undefined ? {} : { after };
     const page = await scheduler.listFailures({ ...filter, ...place, limit: size });
-    const found = page.items.filter(isShown);
+    const found = page.items.filter(isFound);
     const last = found[limit - items.length - 1];
     if (last !== undefined && last !== found.at(-1)) {
       // The list goes on after the last one that is wanted, whose place is known only of the end of a page.
@@ -242,10 +237,21 @@ async function searchFailures(call: Call, { text, limit = 100, ...filter }: Fail
     items.push(...found);
     examined += page.examined ?? page.items.length;
     after = page.next;
-    if (after === undefined) return { items, examined };
-    if (items.length === limit || examined >= mostSearched) return { items, examined, next: after };
+    const list = byKey ? { items } : { items, examined };
+    if (after === undefined) return list;
+    if (items.length === limit || examined >= mostSearched) return { ...list, next: after };
     await clock.yieldToEventLoop();
   }
+}
+
+/** Whether what the caller is shown of a failure has the text, and the key. */
+function shownWith(call: Call, text: string | undefined, { key, keyPrefix = "" }: KeyFilters) {
+  const search = text === undefined ? undefined : new TextSearch(text);
+  return (failure: Failure): boolean => {
+    const { key: shown, message, record } = call.deps.redaction.failure(failure, viewerOf(call));
+    if ((key !== undefined && shown !== key) || !shown.startsWith(keyPrefix)) return false;
+    return search?.finds(message, record === undefined ? null : jsonText(record)) ?? true;
+  };
 }
 
 function failureReply(call: Call, failure: Failure): Reply {
