@@ -10,18 +10,21 @@ import {
 } from "@opentelemetry/sdk-trace-base";
 import { type Export, FlowRegistry, Scheduler, type Tracing, diagnosticsChannel } from "../../src/index.ts";
 import { openTelemetry } from "../../src/opentelemetry/index.ts";
+import type { Storage } from "../../src/storage/storage.ts";
+import { type StorageKind, withStorage } from "./disk.ts";
 import { type BenchCase, type Figures, summary } from "./measure.ts";
 
 const pages = 4_000;
+const pagesOnDisk = 1_000;
 const rounds = 7;
 
 /** Pages of 100 records that are there already. */
-function inMemory(): Export<number, number> {
+function inMemory(count: number): Export<number, number> {
   const page = Array.from({ length: 100 }, (_, index) => index);
   return {
     order: "ordered",
     async *pages({ checkpoint = 0 }) {
-      for (let read = checkpoint; read < pages; read++) yield { records: [...page], checkpoint: read + 1 };
+      for (let read = checkpoint; read < count; read++) yield { records: [...page], checkpoint: read + 1 };
     },
   };
 }
@@ -46,8 +49,16 @@ class NoReader extends MetricReader {
 
 const quiet = { metrics: false, gauges: false };
 
+const recordingTracer = () => {
+  const spanProcessors = [new BatchSpanProcessor(dropped, { maxQueueSize: 100_000 })];
+  return new BasicTracerProvider({ spanProcessors }).getTracer("bench");
+};
+const recordingMeter = () => new MeterProvider({ readers: [new NoReader()] }).getMeter("bench");
+
+type Watchers = Readonly<Record<string, () => Tracing | undefined>>;
+
 /** What watches, by name; undefined: nothing does. */
-const watchers: Readonly<Record<string, () => Tracing | undefined>> = {
+const watchers: Watchers = {
   aloneUs: () => undefined,
   callsWork: () => ({ around: (_, work) => work() }),
   channel: () => diagnosticsChannel(),
@@ -57,48 +68,53 @@ const watchers: Readonly<Record<string, () => Tracing | undefined>> = {
       ...quiet,
       tracer: new BasicTracerProvider({ sampler: new AlwaysOffSampler() }).getTracer("bench"),
     }),
-  recorded: () => {
-    const spanProcessors = [new BatchSpanProcessor(dropped, { maxQueueSize: 100_000 })];
-    return openTelemetry({
-      ...quiet,
-      maxPagesPerTrace: pages,
-      tracer: new BasicTracerProvider({ spanProcessors }).getTracer("bench"),
-    });
-  },
-  metrics: () =>
-    openTelemetry({
-      ...{ traces: false, gauges: false },
-      meter: new MeterProvider({ readers: [new NoReader()] }).getMeter("bench"),
-    }),
+  recorded: () => openTelemetry({ ...quiet, maxPagesPerTrace: pages, tracer: recordingTracer() }),
+  metrics: () => openTelemetry({ ...{ traces: false, gauges: false }, meter: recordingMeter() }),
+};
+
+/** The same where commits are durable: nothing, and all that there is. */
+const watchersOnDisk: Watchers = {
+  aloneUs: () => undefined,
+  everything: () =>
+    openTelemetry({ gauges: false, maxPagesPerTrace: pages, tracer: recordingTracer(), meter: recordingMeter() }),
 };
 
 /** The CPU time of a page, in microseconds. */
-async function cpuOfPage(watcher: string): Promise<number> {
-  const manager = new AsyncLocalStorageContextManager();
-  // With one, as every SDK for Node has it; without, for what is measured without.
-  const hasSdk = watcher === "sampledOut" || watcher === "recorded";
-  if (hasSdk) context.setGlobalContextManager(manager.enable());
-  const tracing = watchers[watcher]?.();
+async function cpuOfPage(tracing: Tracing | undefined, storage: Storage, count: number): Promise<number> {
   const imports = { sink: { idempotent: true, write: async () => undefined } };
-  const registry = new FlowRegistry({ exports: { from: inMemory() }, imports });
+  const registry = new FlowRegistry({ exports: { from: inMemory(count) }, imports, storage });
   const scheduler = new Scheduler(registry, tracing === undefined ? {} : { tracing });
   const flow = await registry.create({ name: "bench", _exportId: "from", _importId: "sink" });
   await scheduler.start();
   const before = process.cpuUsage();
   const ended = await scheduler.waitFor((await scheduler.run(flow._id))._id);
   const { system, user } = process.cpuUsage(before);
-  if (ended.numPagesProcessed !== pages) throw new Error(`the run ${ended.status}`);
+  if (ended.numPagesProcessed !== count) throw new Error(`the run ${ended.status}`);
   await scheduler.stop();
-  if (hasSdk) context.disable();
-  return (system + user) / pages;
+  return (system + user) / count;
 }
 
-async function whatWatchingCosts(): Promise<Figures> {
-  const names = Object.keys(watchers);
+/** The same with the context manager that every SDK for Node has; without one where there is none. */
+async function cpuWith(make: () => Tracing | undefined, { hasSdk, kept, count }: Setting): Promise<number> {
+  if (hasSdk) context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+  const cpu = await withStorage(kept, (storage) => cpuOfPage(make(), storage, count));
+  if (hasSdk) context.disable();
+  return cpu;
+}
+
+interface Setting {
+  readonly hasSdk: boolean;
+  readonly kept: StorageKind;
+  readonly count: number;
+}
+
+async function compared(all: Watchers, kept: StorageKind, count: number): Promise<Figures> {
+  const names = Object.keys(all);
   const times = new Map<string, number[]>(names.map((name) => [name, []]));
   for (let round = 0; round < rounds; round++)
-    for (const name of names) {
-      const us = await cpuOfPage(name);
+    for (const [name, make] of Object.entries(all)) {
+      const hasSdk = name === "sampledOut" || name === "recorded" || name === "everything";
+      const us = await cpuWith(make, { hasSdk, kept, count });
       // The first ones let the compiler get to know the code.
       if (round > 1) times.get(name)?.push(us);
     }
@@ -110,7 +126,7 @@ async function whatWatchingCosts(): Promise<Figures> {
 export const tracingCases: readonly BenchCase[] = [
   {
     title: "Watched runs, in memory to no-op, pages of 100",
-    measure: whatWatchingCosts,
+    measure: () => compared(watchers, "memory", pages),
     units: {
       aloneUs: "µs of CPU a page, without a tracer",
       callsWork: "× that, with a tracer that only calls work",
@@ -119,6 +135,14 @@ export const tracingCases: readonly BenchCase[] = [
       sampledOut: "× that, with spans that are sampled out",
       recorded: "× that, with spans that are recorded and dropped in batches",
       metrics: "× that, with metrics that are recorded",
+    },
+  },
+  {
+    title: "Watched runs, on SQLite to no-op, pages of 100",
+    measure: () => compared(watchersOnDisk, "sqlite", pagesOnDisk),
+    units: {
+      aloneUs: "µs of CPU a page, without a tracer",
+      everything: "× that, with spans and metrics that are recorded",
     },
   },
 ];
