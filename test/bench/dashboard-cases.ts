@@ -3,7 +3,6 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { createDashboard } from "../../src/dashboard/index.ts";
 import { allowAll, createHandler } from "../../src/http/index.ts";
 import { toNodeListener } from "../../src/http/node.ts";
 import { type Export, FlowRegistry, type Import, Scheduler } from "../../src/index.ts";
@@ -164,7 +163,7 @@ function figuresOf(pairs: readonly (readonly [alone: Cost, beside: Cost])[], see
   };
 }
 
-/** A host that runs one flow. With a page it serves the dashboard, of which nobody asks anything. */
+/** A host that runs one flow. With a page it serves what the page asks for, and nobody asks. */
 async function hostOf(storage: Storage, { pages, size }: Work, page: "page" | "none") {
   const exports = { from: parsedPages({ opened: Promise.resolve() }, pages, size) };
   const registry = new FlowRegistry({ exports, imports: { into: serialized() }, storage });
@@ -172,8 +171,7 @@ async function hostOf(storage: Storage, { pages, size }: Work, page: "page" | "n
   const flow = await registry.create({ name: "Orders to ledger", _exportId: "from", _importId: "into" });
   const server = createServer();
   if (page === "page") {
-    const handler = createHandler({ scheduler, authorize: allowAll(), basePath: "/api" });
-    server.on("request", toNodeListener(createDashboard({ handler })));
+    server.on("request", toNodeListener(createHandler({ scheduler, authorize: allowAll() })));
     await once(server.listen(0, "127.0.0.1"), "listening");
   }
   await scheduler.start();
