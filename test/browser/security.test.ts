@@ -26,7 +26,9 @@ test.each(["", "/a", "/a/b.c"])(
     await page.goto(site.slice(0, -1));
 
     await page.getByRole("heading", { name: "Overview" }).waitFor();
-    expect(page.url()).toBe(site);
+    await page.getByRole("link", { name: "Flows", exact: true }).click();
+    await page.locator("tbody").getByText("orders").first().waitFor();
+    expect(page.url()).toBe(`${site}flows`);
   },
 );
 
