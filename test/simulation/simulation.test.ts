@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type Kind, addTally, hashOf, simulate } from "./simulate.ts";
+import { type Kind, hashOf, simulate } from "./simulate.ts";
 
 /** Of a test of many processes, in milliseconds: a seed takes a second, and several on a busy computer. */
 const longTimeoutMs = 240_000;
@@ -8,14 +8,11 @@ const longTimeoutMs = 240_000;
 const portion = 100;
 const seeds = 200;
 
-const totals = new Map<string, number>();
-
 /** The promises that these seeds broke. */
-async function brokenBy(kind: Kind, first: number, count: number, tallies = new Map<string, number>()) {
+async function brokenBy(kind: Kind, first: number, count: number) {
   const broken: string[] = [];
   for (let seed = first; seed < first + count; seed++) {
-    const { violation, tally } = await simulate(seed, kind);
-    addTally(tallies, tally);
+    const { violation } = await simulate(seed, kind);
     const replay = `npm run test:soak:simulation -- 1 ${seed}${kind === "few" ? "" : ` --${kind}`}`;
     if (violation !== undefined) broken.push(`${violation.invariant}: ${violation.what}; replay: ${replay}`);
   }
@@ -26,11 +23,7 @@ describe("in chaos of faults, outages, cancels, crashes and stolen leases every 
   const firsts = Array.from({ length: seeds / portion }, (_, index) => 1 + index * portion);
 
   test.each(firsts)(`seed %i and the ${portion - 1} after it`, async (first) => {
-    expect(await brokenBy("few", first, portion, totals)).toEqual([]);
-  });
-
-  test("it was chaos: everything that is counted came often", () => {
-    for (const [name, times] of totals) expect(times, name).toBeGreaterThan(seeds / 100);
+    expect(await brokenBy("few", first, portion)).toEqual([]);
   });
 });
 
