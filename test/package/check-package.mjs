@@ -13,7 +13,7 @@ import { importedPeers, inProject, manifest, node, pack, pinned, root, run, runC
 import { dueTimes } from "./due-times.mjs";
 
 /** In bytes. What is over it needs a reason, which goes into the commit that raises it. */
-const budget = { tarball: 1_350_000, unpacked: 5_250_000, installed: 8_250_000 };
+const budget = { tarball: 1_375_000, unpacked: 5_300_000, installed: 8_250_000 };
 
 const { default: options } = await tsImport("../../tsup.config.ts", import.meta.url);
 const entries = Object.keys(options.entry);
