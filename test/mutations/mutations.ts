@@ -2312,6 +2312,14 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/scheduler/timetable/schedule-check.test.ts"],
   },
   {
+    promise: "a flow that cannot be read keeps no other one waiting for a clock that was ahead",
+    file: "src/scheduler/timetable/waits-ahead.ts",
+    find: "    await unlessUnreadable(this.#deps.emit, `ending waits of flow ${_flowId} for a clock that was ahead`, work);",
+    replace: "    await work();",
+    tests: ["test/scheduler/timetable/waits-ahead.test.ts"],
+    only: "cannot be read",
+  },
+  {
     promise:
       "a pause that a clock set which was ahead ends also where nobody could see it when the clock was put right",
     file: "src/scheduler/timetable/schedule-check.ts",

@@ -5,6 +5,7 @@ import type { Pause } from "../../model/delivery.ts";
 import type { Run } from "../../model/run.ts";
 import { retry } from "../../run/retry.ts";
 import type { Storage } from "../../storage/storage.ts";
+import { unlessUnreadable } from "../maintenance/unreadable-rows.ts";
 import type { RunQueue } from "../run-queue.ts";
 
 /** What ending waits needs. */
@@ -70,27 +71,38 @@ export class WaitsAhead {
     const ids = await storage.resumableFlows(neverMs, sliceSize, this.#after);
     this.#after = ids.length < sliceSize ? undefined : ids.at(-1);
     const now = clock.now();
-    for (const _flowId of ids) await this.#resume(_flowId, now, ({ since }) => isAhead(since, now));
+    for (const _flowId of ids)
+      await this.#orReport(_flowId, () => this.#resume(_flowId, now, ({ since }) => isAhead(since, now)));
   }
 
   async #endAll(signal: AbortSignal, isSetBack: boolean): Promise<void> {
     const { clock, storage } = this.#deps;
     const now = clock.now();
-    const isWrong = async (_flowId: string) => {
-      const flow = isSetBack ? undefined : await storage.findFlow(_flowId);
-      return isSetBack || (flow !== undefined && hasRunAhead(flow, now));
-    };
+    const ifWrong = (_flowId: string, work: () => Promise<unknown>) =>
+      this.#orReport(_flowId, async () => {
+        const flow = isSetBack ? undefined : await storage.findFlow(_flowId);
+        if (isSetBack || (flow !== undefined && hasRunAhead(flow, now))) await work();
+      });
     const waiting = (after: string | undefined) => storage.waitingFlows(pageSize, after);
     for await (const { _flowId, _exportId, notBefore = 0 } of this.#all(signal, waiting, ({ _flowId }) => _flowId))
-      if (notBefore > now && (await isWrong(_flowId)) && (await storage.endWait(_flowId, notBefore)))
-        this.#deps.wake({ _flowId, _exportId });
+      if (notBefore > now)
+        await ifWrong(_flowId, async () => {
+          if (await storage.endWait(_flowId, notBefore)) this.#deps.wake({ _flowId, _exportId });
+        });
     const paused = (after: string | undefined) => storage.resumableFlows(neverMs, pageSize, after);
     for await (const _flowId of this.#all(signal, paused, (_id) => _id))
-      if (await isWrong(_flowId)) await this.#resume(_flowId, now, () => true);
+      await ifWrong(_flowId, () => this.#resume(_flowId, now, () => true));
     const retry = { dueBy: never };
     for (const { _flowId, _importId } of await storage.dueRetries(neverMs, mostRetries))
-      if (!isAborted(signal) && (await isWrong(_flowId)))
-        await this.#deps.queue.addUnasked({ _flowId, trigger: "retry", retry: { ...retry, _importId } });
+      if (!isAborted(signal))
+        await ifWrong(_flowId, () =>
+          this.#deps.queue.addUnasked({ _flowId, trigger: "retry", retry: { ...retry, _importId } }),
+        );
+  }
+
+  // A flow of which something cannot be read keeps no other one waiting, nor what maintenance does next.
+  async #orReport(_flowId: string, work: () => Promise<unknown>): Promise<void> {
+    await unlessUnreadable(this.#deps.emit, `ending waits of flow ${_flowId} for a clock that was ahead`, work);
   }
 
   async *#all<T>(

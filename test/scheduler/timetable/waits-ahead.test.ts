@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { MemoryStorage, retryLater } from "../../../src/index.ts";
+import { UnreadableRowError } from "../../../src/storage/sql/values/unreadable.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
 import { scriptedImport } from "../../../src/testing/index.ts";
 import { Harness, day, faltering, hour, minute, noon } from "../../support/harness.ts";
@@ -159,6 +160,42 @@ describe("an import that a clock paused which was ahead goes on", () => {
 
     await harness.scheduler.start();
     await harness.clock.advance(3 * minute);
+
+    expect(sink.written.toSorted()).toEqual([1, 2]);
+  });
+
+  test.each([
+    ["as the clock is put right", false],
+    ["later, when its flow is enabled", true],
+  ])("%s, though something of another flow cannot be read", async (_how, isDisabled) => {
+    let unreadable = "";
+    const memory = new MemoryStorage();
+    const storage = new Proxy<Storage>(memory, {
+      get(target, name) {
+        if (name === "findPlaces")
+          return (_flowId: string) =>
+            _flowId === unreadable
+              ? Promise.reject(new UnreadableRowError("places", _flowId, "it is not JSON"))
+              : memory.findPlaces(_flowId);
+        const member: unknown = Reflect.get(target, name);
+        return typeof member === "function" ? (member.bind(target) as unknown) : member;
+      },
+    });
+    const { harness, state, sink } = waiting("import", storage);
+    await harness.scheduler.start();
+    const flows = [await harness.flow({ name: "a" }), await harness.flow({ name: "b" })];
+    const [first = "", second = ""] = flows.map(({ _id }) => _id).toSorted();
+    harness.clock.jumpTo(noon + 2 * hour);
+    for (const _id of [first, second]) await harness.scheduler.run(_id);
+    await harness.clock.advance(minute);
+    state.isDown = false;
+    unreadable = first;
+    if (isDisabled) await harness.registry.patch(second, { disabled: true });
+
+    harness.clock.jumpTo(noon + minute);
+    await harness.clock.advance(2 * minute);
+    if (isDisabled) await harness.registry.patch(second, { disabled: false });
+    await harness.clock.advance(2 * minute);
 
     expect(sink.written.toSorted()).toEqual([1, 2]);
   });
