@@ -8,7 +8,7 @@ import {
   type PoundlockError,
 } from "./errors.ts";
 import { Events, type RegistryEvents, registryEventNames } from "./events.ts";
-import { isAwaitable } from "./model/host/awaitable.ts";
+import { isPromise } from "./model/host/awaitable.ts";
 import { type Export, exportRules } from "./model/host/export.ts";
 import { hasRunAhead } from "./model/flow/clock-ahead.ts";
 import type { Flow, FlowDefinition, FlowInput, FlowPatch } from "./model/flow/flow.ts";
@@ -419,7 +419,7 @@ export class FlowRegistry<X extends Exports = Exports, M extends Imports = Impor
  */
 export function checkId(parameter: string, _id: unknown): asserts _id is string {
   if (typeof _id === "string") return;
-  const hint = isAwaitable(_id) ? "; the id is a Promise: await it" : "";
+  const hint = isPromise(_id) ? "; the id is a Promise: await it" : "";
   throw new InvalidRequestError(parameter, "the id of a document, a string", _id, { hint });
 }
 

@@ -159,6 +159,18 @@ describe("an id that is none", () => {
     await expect(call(registry, undefined as unknown as string)).rejects.toMatchObject({ code: "invalid_request" });
   });
 
+  test("an id whose `then` cannot be read is refused like any other object", async () => {
+    const odd = {
+      get then() {
+        throw new Error("hostile");
+      },
+    };
+    await expect(new FlowRegistry({}).get(odd as never)).rejects.toMatchObject({
+      code: "invalid_request",
+      message: "_id: expected the id of a document, a string, found an object (then)",
+    });
+  });
+
   test("is refused by define, with all else", async () => {
     const later = Promise.resolve("x") as unknown as string;
 
