@@ -3,8 +3,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 
+const minuteMs = 60_000;
+
 /** How long nothing is due, at least, in milliseconds: some wake their jobs every half minute. */
 const leastIdleMs = 35_000;
+
+/** How long the calls of a minute that is not measured may take, in milliseconds. */
+const settledMs = 20_000;
 
 /** What has not been called by then, in milliseconds, was missed. */
 const lateMs = 58_000;
@@ -36,6 +41,14 @@ class Lateness {
   }
 }
 
+const nextMinute = () => Math.ceil(Date.now() / minuteMs) * minuteMs;
+
+/** Resolves at a time from which on nothing is due for long enough. */
+async function idleAhead() {
+  const restMs = nextMinute() - Date.now();
+  if (restMs < leastIdleMs) await sleep(restMs + settledMs);
+}
+
 /**
  * Measures from `make`, which starts `count` jobs that call `fire`, until each has fired in the minute that follows, or the
  * minute is over; `until` is what else has to happen in it, and `stop` ends them.
@@ -49,7 +62,8 @@ async function measured(count, { make, expect, until, stop, figures }) {
   const madeMs = performance.now() - began;
   global.gc();
   const bytes = (process.memoryUsage().heapUsed - heap) / count;
-  const dueAt = Math.ceil((Date.now() + leastIdleMs) / 60_000) * 60_000;
+  await idleAhead();
+  const dueAt = nextMinute();
   const quietMs = dueAt - Date.now() - 1_000;
   const before = process.cpuUsage();
   await sleep(quietMs);
@@ -66,7 +80,7 @@ async function measured(count, { make, expect, until, stop, figures }) {
   timeout.abort();
   delays.disable();
   await stop?.();
-  const idleMs = ((idle.user + idle.system) / 1_000) * (60_000 / quietMs);
+  const idleMs = ((idle.user + idle.system) / 1_000) * (minuteMs / quietMs);
   const late = { p50: fired.at(0.5), p99: fired.at(0.99), max: fired.at(1), share: (100 * fired.late.length) / count };
   return { madeMs, bytes, idleMs, ...late, blockMs: delays.max / 1e6, ...figures?.() };
 }
