@@ -3,6 +3,8 @@ import { loadavg } from "node:os";
 import { workNamed } from "./works.mjs";
 
 const { work: name, contender: title, value } = JSON.parse(process.argv[2]);
+// Nobody waits for the figures any more.
+process.on("disconnect", () => process.exit(1));
 const work = await workNamed(name);
 const contender = work.contenders.find((candidate) => candidate.name === title);
 // What loading a package costs is measured under "start".

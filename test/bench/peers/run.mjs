@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { replaceTable } from "./document.mjs";
-import { sample } from "./sample.mjs";
+import { samplesOf } from "./sample.mjs";
 import { keptSamples } from "./samples.mjs";
 import { goalsOf, tableOf } from "./table.mjs";
 import { allWorks, workNamed } from "./works.mjs";
@@ -68,7 +68,9 @@ async function takeSamples(name, work, kept) {
       if (next === undefined || fewest >= rounds || performance.now() > endsAt) break;
       const out = join(folder, "out");
       await mkdir(out);
-      await kept.add(next.name, await sample(name, next, { ...context.value, out }));
+      const round = work.inTurns ? contenders.filter((one) => kept.of(one.name).length === fewest) : [next];
+      const figures = await samplesOf(name, round, { ...context.value, out });
+      for (const [index, { name: contender }] of round.entries()) await kept.add(contender, figures[index]);
       await rm(out, { recursive: true });
     }
   } finally {

@@ -1,5 +1,7 @@
 // Flows, or jobs, that are due every minute, in real time: their creation, what they cost while nothing is due, and how
-// late the calls of the first whole minute are. A work for each number of them has a file beside this one.
+// late the calls of one minute are. As most of that is waiting, contenders live side by side, each due at another second
+// of the minute. A work for each number of them has a file in `works/`.
+import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 
@@ -10,6 +12,9 @@ const leastIdleMs = 35_000;
 
 /** How long the calls of a minute that is not measured may take, in milliseconds. */
 const settledMs = 20_000;
+
+/** The second of the minute at which a contender's jobs are due: another one for each, far enough from the last. */
+const secondOf = (turn) => turn * 10;
 
 /** What has not been called by then, in milliseconds, was missed. */
 const lateMs = 58_000;
@@ -41,19 +46,29 @@ class Lateness {
   }
 }
 
-const nextMinute = () => Math.ceil(Date.now() / minuteMs) * minuteMs;
+/** When jobs are due that are due at that second of each minute. */
+function nextDueAt(second) {
+  const offset = second * 1_000;
+  return Math.ceil((Date.now() - offset) / minuteMs) * minuteMs + offset;
+}
 
 /** Resolves at a time from which on nothing is due for long enough. */
-async function idleAhead() {
-  const restMs = nextMinute() - Date.now();
+async function idleAhead(second) {
+  const restMs = nextDueAt(second) - Date.now();
   if (restMs < leastIdleMs) await sleep(restMs + settledMs);
+}
+
+/** Lets the next contender make its jobs, and resolves once all have. */
+async function readyForAll() {
+  process.send("ready");
+  await once(process, "message");
 }
 
 /**
  * Measures from `make`, which starts `count` jobs that call `fire`, until each has fired in the minute that follows, or the
  * minute is over; `until` is what else has to happen in it, and `stop` ends them.
  */
-async function measured(count, { make, expect, until, stop, figures }) {
+async function measured(count, second, { make, expect, until, stop, figures }) {
   global.gc();
   const heap = process.memoryUsage().heapUsed;
   const fired = new Lateness(count);
@@ -62,8 +77,9 @@ async function measured(count, { make, expect, until, stop, figures }) {
   const madeMs = performance.now() - began;
   global.gc();
   const bytes = (process.memoryUsage().heapUsed - heap) / count;
-  await idleAhead();
-  const dueAt = nextMinute();
+  await readyForAll();
+  await idleAhead(second);
+  const dueAt = nextDueAt(second);
   const quietMs = dueAt - Date.now() - 1_000;
   const before = process.cpuUsage();
   await sleep(quietMs);
@@ -85,7 +101,8 @@ async function measured(count, { make, expect, until, stop, figures }) {
   return { madeMs, bytes, idleMs, ...late, blockMs: delays.max / 1e6, ...figures?.() };
 }
 
-async function poundlock(count) {
+async function poundlock(count, second) {
+  if (second !== 0) throw new RangeError("its flows are due when a minute begins: it has the first turn");
   const { FlowRegistry, Scheduler } = await import("poundlock");
   const from = {
     async *pages() {
@@ -99,7 +116,7 @@ async function poundlock(count) {
   const scheduler = new Scheduler(registry);
   const queued = new Lateness(count);
   const completed = new Lateness(count);
-  return measured(count, {
+  return measured(count, second, {
     async make(fire) {
       scheduler.on("run:queued", queued.call);
       scheduler.on("run:started", fire);
@@ -125,50 +142,52 @@ const times = (count, work) => {
   return jobs;
 };
 
-async function croner(count) {
+const everyMinute = (second) => `${second} * * * * *`;
+
+async function croner(count, second) {
   const { Cron } = await import("croner");
   let jobs;
-  return measured(count, {
-    make: (fire) => void (jobs = times(count, () => new Cron("* * * * *", fire))),
+  return measured(count, second, {
+    make: (fire) => void (jobs = times(count, () => new Cron(everyMinute(second), fire))),
     stop: () => jobs.forEach((job) => job.stop()),
   });
 }
 
-async function nodeCron(count) {
+async function nodeCron(count, second) {
   const { schedule } = await import("node-cron");
   let jobs;
-  return measured(count, {
-    make: (fire) => void (jobs = times(count, () => schedule("* * * * *", fire))),
+  return measured(count, second, {
+    make: (fire) => void (jobs = times(count, () => schedule(everyMinute(second), fire))),
     stop: () => jobs.forEach((job) => job.stop()),
   });
 }
 
-async function cron(count) {
+async function cron(count, second) {
   const { CronJob } = await import("cron");
   let jobs;
-  return measured(count, {
-    make: (fire) => void (jobs = times(count, () => new CronJob("* * * * *", fire, null, true))),
+  return measured(count, second, {
+    make: (fire) => void (jobs = times(count, () => new CronJob(everyMinute(second), fire, null, true))),
     stop: () => jobs.forEach((job) => job.stop()),
   });
 }
 
-async function nodeSchedule(count) {
+async function nodeSchedule(count, second) {
   const { default: lib } = await import("node-schedule");
   let jobs;
-  return measured(count, {
-    make: (fire) => void (jobs = times(count, () => lib.scheduleJob("* * * * *", fire))),
+  return measured(count, second, {
+    make: (fire) => void (jobs = times(count, () => lib.scheduleJob(everyMinute(second), fire))),
     stop: () => jobs.forEach((job) => job.cancel()),
   });
 }
 
-async function toad(count) {
+async function toad(count, second) {
   const { CronJob, Task, ToadScheduler } = await import("toad-scheduler");
   const scheduler = new ToadScheduler();
-  return measured(count, {
+  return measured(count, second, {
     make: (fire) =>
       void times(count, (index) =>
         scheduler.addCronJob(
-          new CronJob({ cronExpression: "* * * * *" }, new Task(`due-${index}`, fire), { id: `due-${index}` }),
+          new CronJob({ cronExpression: everyMinute(second) }, new Task(`due-${index}`, fire), { id: `due-${index}` }),
         ),
       ),
     stop: () => scheduler.stop(),
@@ -184,30 +203,44 @@ export function timetable(count) {
   const large = count >= 100_000;
   return {
     title: `Timetable: ${count.toLocaleString("en")} due every minute, in real time`,
+    // Of the largest ones two would need more memory, and more of the minute, than there is.
+    inTurns: !large,
     prepare: async () => ({ value: {} }),
     contenders: [
       {
         name: "**poundlock**, memory",
         modules: ["poundlock"],
         guarantee: "a run of each, one at a time, with its history",
-        run: () => poundlock(count),
+        run: ({ turn }) => poundlock(count, secondOf(turn)),
       },
       {
         name: "croner",
         modules: ["croner"],
         role: "peer",
         guarantee: none,
-        run: () => croner(count),
+        run: ({ turn }) => croner(count, secondOf(turn)),
         flags: large ? ["--max-old-space-size=12000"] : [],
       },
-      { name: "node-cron", modules: ["node-cron"], role: "peer", guarantee: none, run: () => nodeCron(count) },
-      { name: "cron", modules: ["cron"], role: "peer", guarantee: none, run: () => cron(count) },
+      {
+        name: "node-cron",
+        modules: ["node-cron"],
+        role: "peer",
+        guarantee: none,
+        run: ({ turn }) => nodeCron(count, secondOf(turn)),
+      },
+      {
+        name: "cron",
+        modules: ["cron"],
+        role: "peer",
+        guarantee: none,
+        run: ({ turn }) => cron(count, secondOf(turn)),
+      },
       {
         name: "node-schedule",
         modules: ["node-schedule"],
         role: "peer",
         guarantee: none,
-        run: () => nodeSchedule(count),
+        run: ({ turn }) => nodeSchedule(count, secondOf(turn)),
         missing: () => (large ? each : undefined),
       },
       {
@@ -215,7 +248,7 @@ export function timetable(count) {
         modules: ["toad-scheduler"],
         role: "peer",
         guarantee: none,
-        run: () => toad(count),
+        run: ({ turn }) => toad(count, secondOf(turn)),
         missing: () => (large ? each : undefined),
       },
       { name: "bree", role: "peer", guarantee: none, missing: () => threads },
