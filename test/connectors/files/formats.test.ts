@@ -220,8 +220,29 @@ describe("a CSV file", () => {
     expect(read(csv(), 'a,b\r\n"1","2"\r\n\r\n"3",2\r\n\n5,"2"\n\n', cutAt).records).toEqual(rows);
   });
 
-  test("whose names of columns cannot be read is refused as a whole", () => {
-    expect(() => read(csv(), 'a"b,c\n1,2\n')).toThrow("line 1, column 2: a quote stands within a field");
+  test.each([
+    ['a"b,c\n1,2\n', "line 1, column 2: a quote stands within a field"],
+    ['"a,b\n1,2\n', "line 1: a quote is never closed"],
+    [Buffer.from("gr\xf6\xdfe,b\n1,2\n3,4\n", "latin1"), "line 1: it is not utf-8"],
+    ["a,b\r1,2\r3,4\r", "line 1, column 4: expected LF or CRLF at the end of a line, found CR alone"],
+    ["a,b\r\r\n1,2\r\r\n", "line 1, column 4: expected LF or CRLF at the end of a line, found CR alone"],
+  ])("whose names of columns cannot be read is refused as a whole: %j", (content, message) => {
+    for (const cut of [[], [0], [1, 2]]) expect(() => read(csv(), content, cut)).toThrow(message);
+  });
+
+  test.each([
+    ["a,b\n1,2\r3,4\n5,6\r\n", "1,2\r3,4", "line 2, column 4"],
+    ['a,b\n1,"2"\r3,4\n5,6\r\n', '1,"2"\r3,4', "line 2, column 6"],
+    ['a,b\n"1",x\ry\n5,6\r', '"1",x\ry', "line 2, column 6"],
+    ["a\nx\ry\n5\r", "x\ry", "line 2, column 2"],
+  ])("has what holds a carriage return alone outside of quotes as what is no row: %j", (content, raw, place) => {
+    for (const cut of [[], [0], [1, 2]]) {
+      const found = read(csv(), content, cut);
+
+      expect(problems(found)).toEqual([[raw, expect.stringContaining(`${place}: expected LF or CRLF`)]]);
+      expect(Object.values(found.records[1] ?? {}).join()).toMatch(/^5(,6)?$/);
+      expect(found.ends.at(-1)).toBe(content.length);
+    }
   });
 
   test.each([

@@ -52,7 +52,8 @@ const rules = {
 
 /**
  * Comma separated values (RFC 4180): fields in quotes may contain delimiters, line ends and doubled quotes; lines end
- * with LF or CRLF; empty lines are passed over. A row with more or fewer fields than there are columns is unreadable.
+ * with LF or CRLF; empty lines are passed over. A row with more or fewer fields than there are columns is unreadable, and
+ * so is one with a carriage return alone outside of quotes. A first line that cannot be read ends the reading.
  *
  * @see https://www.rfc-editor.org/rfc/rfc4180
  * @throws `invalid_option` for an option that is unknown or out of range.

@@ -19,6 +19,9 @@ export interface CsvRule<T> {
 const quote = 0x22;
 const carriageReturn = 0x0d;
 
+const strayQuote = "a quote stands within a field, or text after its closing quote";
+const strayReturn = "expected LF or CRLF at the end of a line, found CR alone; within a field it has to be in quotes";
+
 /**
  * Reads runs of lines without a quote at once, and a record with quotes by itself. Each byte is searched a bounded number of
  * times, however the file is cut.
@@ -136,6 +139,7 @@ export class CsvReader<T> implements FormatReader<T> {
       return;
     }
     const isSingle = text.length === length;
+    const hasReturn = text.includes("\r");
     let end = this.#queue.start;
     for (let start = 0; start < text.length;) {
       const found = text.indexOf("\n", start);
@@ -144,7 +148,8 @@ export class CsvReader<T> implements FormatReader<T> {
       end += (isSingle ? line.length : Buffer.byteLength(line)) + (isCrLf ? 2 : 1);
       this.#line++;
       this.#queue.check(line.length, this.#line);
-      if (line !== "") this.#readFields(line.split(this.#rule.delimiter), line, end, this.#line, into);
+      if (hasReturn && line.includes("\r")) this.#addStray(line, line.indexOf("\r"), { line: this.#line, end }, into);
+      else if (line !== "") this.#readFields(line.split(this.#rule.delimiter), line, end, this.#line, into);
       start = found + 1;
     }
     this.#queue.read(length);
@@ -161,28 +166,31 @@ export class CsvReader<T> implements FormatReader<T> {
     this.#queue.read(length);
     this.#searched = 0;
     this.#inQuotes = false;
-    const record = text?.replace(/\r?\n$/, "");
+    // At the end of a file the second half of CRLF may be missing.
+    const record = text?.replace(/\r?\n$|\r$/, "");
     if (record === "") return;
     if (record === undefined || isOpen) {
       const problem = isOpen ? "a quote is never closed" : `it is not ${this.#rule.encoding}`;
-      into.addUnreadable(record ?? bytes.toString(), new RecordFormatError(problem, { line }), end, this.#line);
+      this.#addUnreadable(record ?? bytes.toString(), new RecordFormatError(problem, { line }), end, into);
       return;
     }
     const fields = splitQuoted(record, this.#rule.delimiter);
-    if (typeof fields === "number") this.#addBadQuote(record, fields, { line, end }, into);
+    if (typeof fields === "number") this.#addStray(record, fields, { line, end }, into);
     else this.#readFields(fields, record, end, line, into);
   }
 
-  #addBadQuote(record: string, at: number, place: { line: number; end: number }, into: FoundRecords<T>): void {
+  #addStray(record: string, at: number, place: { line: number; end: number }, into: FoundRecords<T>): void {
     const before = record.slice(0, at);
     const line = place.line + newlinesIn(before);
     const column = at - before.lastIndexOf("\n");
-    const error = new RecordFormatError("a quote stands within a field, or text after its closing quote", {
-      line,
-      column,
-    });
+    const problem = record[at] === "\r" ? strayReturn : strayQuote;
+    this.#addUnreadable(record, new RecordFormatError(problem, { line, column }), place.end, into);
+  }
+
+  // Without the names of the columns no row can be read, and the next line is not where they are.
+  #addUnreadable(raw: string, error: RecordFormatError, end: number, into: FoundRecords<T>): void {
     if (this.#columns === undefined) throw error;
-    into.addUnreadable(record, error, place.end, this.#line);
+    into.addUnreadable(raw, error, end, this.#line);
   }
 
   #readFields(fields: readonly string[], raw: string, end: number, line: number, into: FoundRecords<T>): void {
@@ -223,7 +231,7 @@ export class CsvReader<T> implements FormatReader<T> {
   }
 }
 
-// The fields of a record, or the place of a quote that stands where none may.
+// The fields of a record, or the place of a quote or a carriage return that stands where none may.
 function splitQuoted(record: string, delimiter: string): string[] | number {
   const fields: string[] = [];
   for (let start = 0; ;) {
@@ -237,7 +245,7 @@ function splitQuoted(record: string, delimiter: string): string[] | number {
       const found = record.indexOf(delimiter, start);
       end = found < 0 ? record.length : found;
       const field = record.slice(start, end);
-      const stray = field.indexOf('"');
+      const stray = field.search(/["\r]/);
       if (stray >= 0) return start + stray;
       fields.push(field);
     }
