@@ -9,8 +9,8 @@ export interface SharedExecutorOptions {
   /** Sets its timers. @default the system's */
   readonly clock?: Clock;
   /**
-   * Whether this is the only process, as far as anybody knows. Then wake-ups wait here, and cost nothing. It is asked
-   * with each look at the wake-ups.
+   * Whether this is the only process, as far as anybody knows. Then wake-ups wait here, and cost nothing, until it is not
+   * alone any more or the bell rings, which others do. It is asked with each look at the wake-ups.
    *
    * @default there are always others
    */
@@ -25,6 +25,9 @@ const idlePollMs = 30_000;
 
 /** After how long nothing is going on, in milliseconds. */
 const idleMs = 300_000;
+
+/** For how long after it has sent something a process takes a ring to be its own, in milliseconds. */
+const echoMs = 1_000;
 
 /** Wake-ups that are sent at once at most. */
 const portion = 1_000;
@@ -53,6 +56,7 @@ export class SharedExecutor implements Executor {
   /** Whether wake-ups may wait in the storage that this process could claim. */
   #mayWait = true;
   #lookedAt = 0;
+  #sentAt = -Infinity;
   #foundAt = 0;
   #pollMs = 0;
   #sending: Promise<void> | undefined;
@@ -77,10 +81,14 @@ export class SharedExecutor implements Executor {
     this.#mayWait = true;
     this.#foundAt = this.#clock.now();
     this.#pollMs = this.#wakes.pollMs;
-    // Who else is there is asked again with each look; until it is known, there may be others.
-    if (this.#askIfAlone !== undefined) this.#isAlone = await this.#askIfAlone().catch(() => false);
+    // Who else is there is asked again with each look; until it is known, there may be others. With a bell that is soon
+    // enough, and what rings before says that there are some.
+    const isToAsk = this.#askIfAlone !== undefined && this.#wakes.onBell === undefined;
+    this.#isAlone = isToAsk && (await this.#askIfAlone().catch(() => false));
     this.#slots.start(work);
     this.#endBell = this.#wakes.onBell?.(() => this.#rung());
+    // Whoever is alone so far shares from now on.
+    if (this.#endBell !== undefined) void this.#add([]).catch(() => undefined);
     this.#fill();
     this.#plan();
   }
@@ -103,7 +111,7 @@ export class SharedExecutor implements Executor {
    */
   async leave(flows: ReadonlyMap<string, string>): Promise<void> {
     const wakes = [...flows].map(([_flowId, processId]) => ({ _flowId, _exportId: addressOf(processId) }));
-    await this.#wakes.addWakes(wakes);
+    await this.#add(wakes);
   }
 
   async stop(): Promise<void> {
@@ -151,8 +159,13 @@ export class SharedExecutor implements Executor {
 
   async #send(): Promise<void> {
     const flows = this.#queue.drain();
-    for (let start = 0; start < flows.length; start += portion)
-      await this.#wakes.addWakes(flows.slice(start, start + portion));
+    for (let start = 0; start < flows.length; start += portion) await this.#add(flows.slice(start, start + portion));
+  }
+
+  async #add(wakes: readonly Wake[]): Promise<void> {
+    this.#sentAt = this.#clock.now();
+    await this.#wakes.addWakes(wakes);
+    this.#sentAt = this.#clock.now();
   }
 
   #othersWait(): boolean {
@@ -168,21 +181,32 @@ export class SharedExecutor implements Executor {
 
   #rung(): void {
     this.#mayWait = true;
+    if (this.#isAlone && Math.abs(this.#clock.now() - this.#sentAt) >= echoMs) this.#share();
     this.#fill();
   }
 
-  // Gives free slots to what waits here, and then to what waits in the storage.
+  // Somebody else has rung: what waited here waits for whoever has a slot. Whether it is alone is asked again before long.
+  #share(): void {
+    this.#isAlone = false;
+    this.#pollMs = this.#wakes.pollMs;
+    this.#plan();
+    if (this.#queue.size === 0) return;
+    this.#sending ??= this.#sendSoon();
+    this.#sending.catch(() => undefined);
+  }
+
+  // Gives free slots to what waits in the storage, if it may be older, and then to what waits here.
   #fill(): void {
     // What is about to be sent may be none of this process's work.
-    if (this.#isAlone && this.#sending === undefined) {
-      for (let { free } = this.#slots; free > 0; free--) {
-        const flow = this.#queue.shift();
-        if (flow === undefined) break;
-        this.#begin(flow);
-      }
-    }
+    if (this.#sending !== undefined) return;
     const isToLook = this.#mayWait || (!this.#isAlone && this.#endBell === undefined);
-    if (isToLook && this.#slots.free > 0 && this.#sending === undefined) this.#claim();
+    if (isToLook && this.#slots.free > 0) this.#claim();
+    if (!this.#isAlone || this.#claiming !== undefined) return;
+    for (let { free } = this.#slots; free > 0; free--) {
+      const flow = this.#queue.shift();
+      if (flow === undefined) break;
+      this.#begin(flow);
+    }
   }
 
   #begin(flow: Wake): void {
@@ -195,7 +219,10 @@ export class SharedExecutor implements Executor {
     this.#claiming ??= this.#claimAll()
       // It is tried again with the next look.
       .catch(() => undefined)
-      .finally(() => (this.#claiming = undefined));
+      .finally(() => {
+        this.#claiming = undefined;
+        if (this.#isAlone) this.#fill();
+      });
   }
 
   async #claimAll(): Promise<void> {

@@ -234,12 +234,12 @@ export function resolveOptions(options: SchedulerOptions, inherited: RegistryDef
   });
 }
 
-// Processes that hear each other share everything; others only while there are some.
+// Processes share wake-ups only while there are several.
 function executorFor(storage: RegistryDefaults["storage"], clock: Clock): Executor {
   const { wakes } = storage;
   if (wakes === undefined) return new LocalExecutor({ clock });
   const isAlone = async () => (await livingProcesses(storage, clock.now())).length < 2;
-  return new SharedExecutor(wakes, { clock, ...(wakes.onBell === undefined ? { isAlone } : {}) });
+  return new SharedExecutor(wakes, { clock, isAlone });
 }
 
 function areRoles(value: unknown): boolean {

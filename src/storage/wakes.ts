@@ -7,7 +7,7 @@ export interface WakeStorage {
   readonly pollMs: number;
   /** The same when nothing was claimed for five minutes, so that a database may go to sleep. @default pollMs */
   readonly idlePollMs?: number;
-  /** Adds them behind all others, those of one call in any order. A flow has one at most: if it waits, it keeps its place. */
+  /** Adds them behind all others, those of one call in any order. A flow has one at most: if it waits, it keeps its place. None: only rings. */
   addWakes(wakes: readonly Wake[]): Promise<void>;
   /** Removes and returns the oldest ones of these exports, at most `limit`. Each is returned to one caller. */
   claimWakes(limit: number, _exportIds: readonly string[]): Promise<readonly Wake[]>;

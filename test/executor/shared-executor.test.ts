@@ -26,13 +26,17 @@ for (const [title, options] of [
     });
   });
 
-describe("SharedExecutor alone", () => {
-  const open = () => new SharedExecutor(new MemoryWakes({ pollMs: 5 }), { isAlone: async () => true });
-  const cases = executorCases(open, { durable: true, routes: true });
-  const together = /another process|another one|has its export/;
+for (const [title, options] of [
+  ["with a bell", { hasBell: true, pollMs: 5 }],
+  ["without a bell", { pollMs: 5 }],
+] as const)
+  describe(`SharedExecutor alone ${title}`, () => {
+    const open = () => new SharedExecutor(new MemoryWakes(options), { isAlone: async () => true });
+    const cases = executorCases(open, { durable: true, routes: true });
+    const together = /another process|another one|has its export/;
 
-  for (const { title, run } of cases) if (!together.test(title)) test(title, run);
-});
+    for (const { title: promise, run } of cases) if (!together.test(promise)) test(promise, run);
+  });
 
 /** Wake-ups that count how often they are asked, on a clock that stands still. */
 class CountedWakes extends MemoryWakes {
@@ -68,6 +72,8 @@ function setting(options: Omit<SharedExecutorOptions, "clock"> = {}, bell = { po
   };
   return { calls, clock, executor, gate, start, wakes };
 }
+
+const withBell = { pollMs: 1_000, hasBell: true };
 
 describe("SharedExecutor", () => {
   test("calls a flow at once that is woken while a slot is free, and sends nothing", async () => {
@@ -139,6 +145,75 @@ describe("SharedExecutor", () => {
     await stopping;
 
     expect(wakes.flowIds).toEqual(["b"]);
+  });
+
+  test("with a bell keeps wake-ups in the process once it is known to be alone, and shares them when another one rings", async () => {
+    const { clock, executor, gate, start, wakes } = setting({ isAlone: async () => true }, withBell);
+    await start(1, () => gate.opened.then(() => false));
+    await clock.advance(3 * second);
+    for (const flowId of ["a", "b", "c"]) await executor.wake(flowId, "orders");
+    await clock.settle();
+    const before = wakes.added;
+
+    await wakes.addWakes([{ _flowId: "d", _exportId: "orders" }]);
+    await clock.settle();
+
+    expect([before, wakes.flowIds]).toEqual([0, ["d", "b", "c"]]);
+    gate.open();
+    await executor.stop();
+  });
+
+  test("that is alone shares its wake-ups as soon as another process starts that hears the bell, too", async () => {
+    const { clock, executor, gate, start, wakes } = setting({ isAlone: async () => true }, withBell);
+    await start(1, () => gate.opened.then(() => false));
+    await clock.advance(3 * second);
+    for (const flowId of ["a", "b"]) await executor.wake(flowId, "orders");
+    const elsewhere: string[] = [];
+    const other = new SharedExecutor(wakes, { clock, isAlone: async () => false });
+
+    await other.start({
+      ...{ concurrency: 1, exportIds: ["orders"] },
+      runNext: async (flowId) => (elsewhere.push(flowId), false),
+    });
+    await clock.settle();
+
+    expect(elsewhere).toEqual(["b"]);
+    gate.open();
+    await executor.stop();
+    await other.stop();
+  });
+
+  test("that is alone does not take its own ring for another process's", async () => {
+    const { clock, executor, gate, start, wakes } = setting({ isAlone: async () => true }, withBell);
+    await start(1, () => gate.opened.then(() => false));
+    await clock.advance(3 * second);
+    for (const flowId of ["a", "b"]) await executor.wake(flowId, "orders");
+
+    await executor.wake("c", "parcels");
+    await clock.settle();
+    await executor.wake("d", "orders");
+    await clock.settle();
+
+    // What waited when it sent something went with it.
+    expect(wakes.flowIds).toEqual(["b", "c"]);
+    gate.open();
+    await executor.stop();
+  });
+
+  test("that is alone begins with what waits in the storage, which is older than what waits in the process", async () => {
+    const { calls, clock, executor, gate, start, wakes } = setting({ isAlone: async () => true }, withBell);
+    await start(1, () => gate.opened.then(() => false));
+    for (const flowId of ["a", "b"]) await executor.wake(flowId, "orders");
+    await clock.settle();
+    await clock.advance(3 * second);
+    await executor.wake("c", "orders");
+    const before = [...wakes.flowIds];
+
+    gate.open();
+    await clock.settle();
+
+    expect([before, calls]).toEqual([["b"], ["a", "b", "c"]]);
+    await executor.stop();
   });
 
   test("looks each time the polling interval has passed while there are others, and ever less often while there are none", async () => {

@@ -41,7 +41,7 @@ export class PostgresWakes implements WakeStorage {
     const rows = new Map(wakes.map(({ _flowId, _exportId }) => [_flowId, { flow_id: _flowId, export_id: _exportId }]));
     const { bell, pool } = this.#parts;
     const values = [JSON.stringify([...rows.values()])];
-    await guarded("addWakes", () => pool.query({ text: this.#add, values, types }));
+    if (rows.size > 0) await guarded("addWakes", () => pool.query({ text: this.#add, values, types }));
     bell.ring("wakes");
   }
 

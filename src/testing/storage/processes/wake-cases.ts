@@ -59,6 +59,14 @@ export const wakeStorageCases: readonly StorageCase[] = [
     assert.deepEqual(await wakes.claimWakes(1, ["orders"]), wakesOf("a"));
   }),
 
+  on("addWakes of none adds nothing, and leaves what waits where it is", async (wakes) => {
+    await wakes.addWakes(wakesOf("a"));
+
+    await wakes.addWakes([]);
+
+    assert.deepEqual(await wakes.claimWakes(10, ["orders"]), wakesOf("a"));
+  }),
+
   on("many that add the same wake-ups and claim them at once get each of them once", async (wakes, other) => {
     const flowIds = Array.from({ length: 100 }, (_, index) => `flow ${index}`);
     await Promise.all([wakes.addWakes(wakesOf(...flowIds)), other.addWakes(wakesOf(...flowIds.toReversed()))]);
