@@ -1,6 +1,7 @@
 import { reject, retryLater, stop } from "../../errors.ts";
 import { messageOf, storableText } from "../../model/message.ts";
 import { outcomeOf } from "../../model/host/outcome.ts";
+import { type IntegerReading, mayHaveLargeIntegers, parseJson } from "../../model/record/json-integers.ts";
 import type { BodyStream } from "./transport.ts";
 import { durationText } from "./waiting.ts";
 
@@ -71,6 +72,7 @@ export class Answer<B = unknown> {
   readonly #giveUpAfterMs: number;
   readonly #credentialNames: readonly string[];
   readonly #request: RequestName;
+  readonly #misreadAs: string | undefined;
   readonly #parse: (text: string, headers: Headers) => unknown;
   readonly #scrub: (text: string) => string;
   #body: { readonly value: unknown } | undefined;
@@ -86,6 +88,7 @@ export class Answer<B = unknown> {
     this.#giveUpAfterMs = giveUpAfterMs;
     this.#credentialNames = credentialNames;
     this.#request = request;
+    this.#misreadAs = content.misreadAs;
     this.#parse = parse;
     this.#scrub = scrub;
   }
@@ -105,7 +108,7 @@ export class Answer<B = unknown> {
     return (this.waitMs ?? 0) > this.#giveUpAfterMs;
   }
 
-  /** What `parse` makes of the text; undefined if it is empty, or cannot be parsed. */
+  /** What `parse` makes of the text; undefined if it is empty, not of its encoding, or cannot be parsed. */
   get body(): B | undefined {
     try {
       return this.parsed();
@@ -114,9 +117,11 @@ export class Answer<B = unknown> {
     }
   }
 
-  /** What {@link body} is, for an answer that has to have one. @throws HttpError if it cannot be parsed. */
+  /** What {@link body} is, for an answer that has to have one. @throws HttpError if it is not of its encoding, or cannot be parsed. */
   parsed(): B | undefined {
     if (this.text === "") return undefined;
+    if (this.#misreadAs !== undefined)
+      throw this.unexpected(`a body that is not ${this.#misreadAs}: ${this.excerpt()}`);
     try {
       this.#body ??= { value: this.#parse(this.text, this.headers) };
     } catch (error) {
@@ -163,6 +168,8 @@ export interface AnswerContent {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
+  /** The encoding that the body should be in, if it is not. */
+  readonly misreadAs: string | undefined;
   readonly request: RequestName;
   readonly waitMs: number | undefined;
   readonly stream: BodyStream | undefined;
@@ -172,6 +179,15 @@ export interface AnswerContent {
   readonly parse: (text: string, headers: Headers) => unknown;
   /** Takes out what was secret in the request. */
   readonly scrub: (text: string) => string;
+}
+
+/** The value of a body. @throws SyntaxError if it is no JSON; RangeError if it has integers that are refused. */
+export function readJson(text: string, integers: IntegerReading): unknown {
+  if (!mayHaveLargeIntegers(text)) return JSON.parse(text);
+  const parsed = parseJson(text, integers);
+  if (parsed.unread === undefined) return parsed.value;
+  const place = parsed.unread[0]?.place ?? "";
+  throw new RangeError(`set integers: a number would change the digits of ${place === "" ? "it" : place}`);
 }
 
 function shortMessage(error: unknown): string {

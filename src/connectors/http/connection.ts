@@ -234,11 +234,15 @@ class HttpConnection {
     }
   }
 
-  #answerOf<B>({ status, headers, text, stream }: RawAnswer, { bare, request, how }: SentRequest<B>): Answer<B> {
+  #answerOf<B>(
+    { status, headers, text, misreadAs, stream }: RawAnswer,
+    { bare, request, how }: SentRequest<B>,
+  ): Answer<B> {
     return new Answer<B>({
       status,
       headers,
       text,
+      misreadAs,
       stream,
       request: bare,
       waitMs: this.#waitOf(status, headers),

@@ -2,7 +2,7 @@ import { InvalidOptionError, expired } from "../../errors.ts";
 import { type Export, type ExportContext, exportRules } from "../../model/host/export.ts";
 import { type Json, formatValue } from "../../model/record/json.ts";
 import type { Page, UnreadableRecord } from "../../model/host/page.ts";
-import { type Shape, callable, objectWith, v, validate, wholeNumber } from "../../model/validate.ts";
+import { type Shape, callable, objectWith, oneOf, v, validate, wholeNumber } from "../../model/validate.ts";
 import type { Format } from "../files/format.ts";
 import { type Delta, type DeltaCheckpoint, type DeltaPage, delta, deltaRules, readChangeTime } from "../delta.ts";
 import {
@@ -14,6 +14,7 @@ import {
   fateOf,
   judge,
   judgeBody,
+  readJson,
   thrownAs,
 } from "./answer.ts";
 import type { Connection } from "./connection.ts";
@@ -47,8 +48,15 @@ export interface HttpExportOptions<T, B = unknown> extends Omit<
   readonly check?: BodyCheck<B>;
   /** Asked first what an answer means; undefined leaves it to the outcomes table. */
   readonly verdict?: (answer: Answer<B>) => Verdict;
-  /** What an answer's text is parsed with. @default JSON.parse */
+  /** What an answer's text is parsed with. @default as JSON, with `integers` */
   readonly parse?: (text: string, headers: Headers) => B;
+  /**
+   * `refuse`: an answer with an integer whose digits a JavaScript number would change is an error, naming the field. `string`,
+   * `bigint`: integers beyond ±(2^53 - 1) are read so, the others as numbers. Not with `parse` or `format`.
+   *
+   * @default "refuse"
+   */
+  readonly integers?: "refuse" | "string" | "bigint";
 }
 
 /** What `request` is given. */
@@ -87,6 +95,7 @@ const ownRules = {
   check: v.optional(callable),
   verdict: v.optional(callable),
   parse: v.optional(callable),
+  integers: v.optional(oneOf("refuse", "string", "bigint")),
 };
 const rules: Shape = { ...settingRules, ...ownRules };
 
@@ -102,6 +111,8 @@ export function httpExport<T, B = unknown>(options: HttpExportOptions<T, B>): Ex
     throw new InvalidOptionError("httpExport.records", "either records or format", records);
   if (format !== undefined && paging !== undefined)
     throw new InvalidOptionError("httpExport.paging", "no paging with format: one body is all", paging);
+  if (options.integers !== undefined && (format ?? options.parse) !== undefined)
+    throw new InvalidOptionError("httpExport.integers", "no integers with parse or format", options.integers);
   const settings = settingsOf(options);
   if (options.delta === undefined) {
     if (paging?.bySince === true)
@@ -284,7 +295,8 @@ class Reading<T, B> {
   }
 
   async #ask(request: HttpRequest, isResumed: boolean, streams: boolean): Promise<Answer<B> | undefined> {
-    const { connection, endsAt = [], parse, verdict } = this.#options;
+    const { connection, endsAt = [], integers = "refuse", verdict } = this.#options;
+    const { parse = (text: string) => readJson(text, integers) as B } = this.#options;
     const { signal } = this.#context;
     signal.throwIfAborted();
     const fate = (answer: Answer<B>) => judge(answer, "read", { verdict }).fate;

@@ -40,7 +40,7 @@ export type Paging<B> = ((page: PageAnswer<B>) => Next | undefined) & {
 /** A token, a cursor: what one page gives is sent for the next. */
 export interface NextTokenOptions<B> {
   /** The token; undefined, null or an empty string: there is no other page. */
-  readonly from: (body: B, headers: Headers) => string | number | null | undefined;
+  readonly from: (body: B, headers: Headers) => string | number | bigint | null | undefined;
   /** Its name in the query. */
   readonly to: string;
 }
@@ -51,7 +51,8 @@ export function nextToken<B>(options: NextTokenOptions<B>): Paging<B> {
   const { from, to } = options;
   return ({ body, headers }) => {
     const token = from(body, headers);
-    return token === undefined || token === null || token === "" ? undefined : { query: { [to]: token } };
+    if (token === undefined || token === null || token === "") return undefined;
+    return { query: { [to]: typeof token === "bigint" ? String(token) : token } };
   };
 }
 

@@ -23,6 +23,8 @@ export interface RawAnswer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
+  /** The encoding that the body should be in, if it is not: then `text` has U+FFFD where it differs. */
+  readonly misreadAs?: string;
   /** The body of a success that was asked for piece by piece, in place of `text`. */
   readonly stream?: BodyStream;
 }
@@ -47,8 +49,7 @@ export async function transport(
       stream = new BodyStream(response, watch, onEnd);
       return { status, headers, text: "", stream };
     }
-    const text = await readText(response, watch, status < 300 ? options.maxBytes : failureBytes);
-    return { status, headers, text };
+    return { status, headers, ...(await readText(response, watch, status < 300 ? options.maxBytes : failureBytes)) };
   } catch (error) {
     throw watch.errorOf(error);
   } finally {
@@ -221,8 +222,10 @@ function reasonOf(links: readonly ErrorLink[], codes: readonly string[]): string
   return codes[0] ?? (typeof last?.name === "string" ? last.name : "it failed");
 }
 
+type ReadText = Pick<RawAnswer, "text" | "misreadAs">;
+
 /** The body as a string, in the encoding that it says. */
-async function readText(response: Response, watch: Watch, maxBytes: number): Promise<string> {
+async function readText(response: Response, watch: Watch, maxBytes: number): Promise<ReadText> {
   const { status, headers } = response;
   const isSuccess = status < 300;
   const reader = new BodyReader(response);
@@ -269,9 +272,21 @@ class BodyReader {
 
 const utf8 = new TextDecoder();
 
-function decode(chunks: readonly Uint8Array[], contentType: string): string {
+function decode(chunks: readonly Uint8Array[], contentType: string): ReadText {
   const bytes = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
-  return decoderOf(contentType).decode(bytes);
+  const decoder = decoderOf(contentType);
+  const text = decoder.decode(bytes);
+  // The body may have this character itself.
+  return text.includes("\uFFFD") && !isIn(decoder.encoding, bytes) ? { text, misreadAs: decoder.encoding } : { text };
+}
+
+function isIn(encoding: string, bytes: Uint8Array): boolean {
+  try {
+    new TextDecoder(encoding, { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function decoderOf(contentType: string): InstanceType<typeof TextDecoder> {

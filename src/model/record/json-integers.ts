@@ -46,6 +46,14 @@ export function parseJson(text: string, integers: IntegerReading): ParsedJson {
   return integers === "string" ? { value: parsed } : { value: withBigInts(parsed, marking.mark) };
 }
 
+/**
+ * Whether `parseJson` might read something else of this JSON than `JSON.parse` does; of several values that follow each
+ * other, whether it might of one. Much quicker than reading it, and most JSON holds nothing of the kind.
+ */
+export function mayHaveLargeIntegers(text: string): boolean {
+  return /\d{16}|\d[eE]\+?\d+(?:[\s,}\]]|$)/.test(text);
+}
+
 function refusedIn(parsed: unknown, { mark, refused: count, first }: Marking): ParsedJson {
   const unread: UnreadInteger[] = [];
   visitMarked(parsed, `${mark}!`, ({ place, text }) => void unread.push({ place: place(), text }));

@@ -336,6 +336,44 @@ test("an array of JSON goes on after an element that is no UTF-8", () => {
   expect(found.records).toEqual([1, '"\ufffd"', 2]);
 });
 
+describe.each([
+  ["a line of JSON", ndjson, (lines: readonly string[]) => lines.map((line) => `${line}\n`).join("")],
+  ["an element of an array of JSON", jsonArray, (lines: readonly string[]) => `[${lines.join(",\n")}]`],
+])("%s with integers that JavaScript's numbers would round", (_, format, fileOf) => {
+  const lines = [
+    '{"id":1,"t":1764288000123}',
+    '{"id":9007199254740993}',
+    '{"id":-12345678901234567890}',
+    '{"id":"9007199254740993","f":0.30000000000000004,"e":1e21}',
+    '{"id":9007199254740992.0}',
+    '{"n":[1234567890123456.7e10]}',
+    '{"id":1e400}',
+    "9007199254740995",
+  ];
+  const problem = "it has an integer whose digits a number would change: say how to read it (integers)";
+
+  test("is none, and the others are read", () => {
+    for (const cut of [[], [0], [7]]) {
+      const found = read(format(), fileOf(lines), cut);
+
+      expect(problems(found).map(([raw]) => raw)).toEqual([1, 2, 5, 6, 7].map((index) => lines[index]));
+      expect(problems(found)[0]?.[1]).toBe(`line 2: ${problem}`);
+      expect(found.records[3]).toEqual({ id: "9007199254740993", f: 0.30000000000000004, e: 1e21 });
+    }
+  });
+
+  test.each([
+    ["string" as const, ["9007199254740993", "-12345678901234567890", "9007199254740995"]],
+    ["bigint" as const, [9007199254740993n, -12345678901234567890n, 9007199254740995n]],
+  ])("is read as %s", (integers, [first, second, third]) => {
+    const found = read(format({ integers }), fileOf(lines));
+
+    expect(problems(found)).toEqual([['{"id":1e400}', `line 7: ${problem}`]]);
+    expect([found.records[1], found.records[2], found.records[7]]).toEqual([{ id: first }, { id: second }, third]);
+    expect(found.records[0]).toEqual({ id: 1, t: 1764288000123 });
+  });
+});
+
 test("an array of JSON goes on after an element that is none, and says where it is never closed", () => {
   const found = read(jsonArray(), '[{"a":1},\n{a:2},3,\n{"b":', [2]);
 

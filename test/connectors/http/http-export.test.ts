@@ -12,6 +12,7 @@ import {
   pageNumber,
   sinceLast,
 } from "poundlock/connectors/http";
+import { ndjson } from "poundlock/connectors/files";
 import { type ExportCaseOptions, type TestCases, exportCases } from "poundlock/testing";
 import { describe, expect, test } from "vitest";
 import { errorOf, fateOf, readAll, run } from "./contexts.ts";
@@ -200,6 +201,54 @@ describe("an export reads", () => {
       });
 
     expect(await connection({ baseUrl: server.url, fetch }).read({})).toEqual(["é"]);
+  });
+});
+
+describe("integers that JavaScript's numbers would round", () => {
+  const first = '{"orders":[{"id":9007199254740993,"n":1},{"id":9007199254740992,"n":2}],"cursor":9007199254740995}';
+  const last = '{"orders":[],"cursor":null}';
+
+  async function reading(integers?: "refuse" | "string" | "bigint") {
+    const asked: string[] = [];
+    const fetch = async (url: URL) => {
+      asked.push(url.search);
+      return new Response(asked.length === 1 ? first : last);
+    };
+    const from = httpExport({
+      connection: connection({ baseUrl: "https://api.example", fetch }),
+      request: () => ({}),
+      records: ({ orders }: { orders: { id: unknown; n: number }[]; cursor: bigint | null }) => orders,
+      paging: nextToken({ from: ({ cursor }) => cursor, to: "cursor" }),
+      ...(integers === undefined ? {} : { integers }),
+    });
+    return { asked, read: () => readAll(from) };
+  }
+
+  test.each([
+    ["string" as const, ["9007199254740993", "9007199254740992"]],
+    ["bigint" as const, [9007199254740993n, 9007199254740992n]],
+  ])("are read as %s, in records and in the token of the next page", async (integers, ids) => {
+    const { asked, read } = await reading(integers);
+
+    expect((await read()).records).toEqual(ids.map((id, index) => ({ id, n: index + 1 })));
+    expect(asked).toEqual(["", "?cursor=9007199254740995"]);
+  });
+
+  test.each([undefined, "refuse" as const])("are an error that names the field (%s)", async (integers) => {
+    const { read } = await reading(integers);
+
+    await expect(read()).rejects.toThrow(
+      "cannot be parsed (set integers: a number would change the digits of orders.0.id)",
+    );
+  });
+
+  test("take no parse and no format beside", () => {
+    const options = { connection: connection({ baseUrl: "https://api.example" }), request: () => ({}) };
+
+    expect(() => httpExport({ ...options, records: () => [], parse: () => 1, integers: "string" })).toThrow(
+      "httpExport.integers",
+    );
+    expect(() => httpExport({ ...options, format: ndjson(), integers: "string" })).toThrow("httpExport.integers");
   });
 });
 

@@ -97,6 +97,21 @@ test.each([
   },
 );
 
+test.each([
+  ["application/json", [0x22, 0xe9, 0x22], "utf-8"],
+  ["application/json; charset=shift_jis", [0x22, 0x81, 0x22], "shift_jis"],
+])("a body of the content type %s in another encoding is none", async (type, bytes, encoding) => {
+  const to = answering(() => new Response(new Uint8Array(bytes), { headers: { "content-type": type } }));
+
+  expect((await errorOf(to.read({}))).message).toContain(`answered 200 with a body that is not ${encoding}: "`);
+});
+
+test("a body may have the replacement character itself", async () => {
+  const to = answering(() => new Response(new Uint8Array([0x22, 0xef, 0xbf, 0xbd, 0x22])));
+
+  expect(await to.read({})).toBe("\uFFFD");
+});
+
 describe("an answer", () => {
   test("that redirects to what is no URL stays what it is", async () => {
     const to = answering(() => new Response("", { status: 302, headers: { location: "http://[" } }));

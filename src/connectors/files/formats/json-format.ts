@@ -1,5 +1,6 @@
 import { InvalidOptionError } from "../../../errors.ts";
-import { callable, strings, v, validate } from "../../../model/validate.ts";
+import { type IntegerReading, mayHaveLargeIntegers } from "../../../model/record/json-integers.ts";
+import { callable, oneOf, strings, v, validate } from "../../../model/validate.ts";
 import { type FilePlace, type Format, type FormatReader, type FoundRecords, RecordFormatError } from "../format.ts";
 import { JsonPath } from "./json-path.ts";
 import { ByteQueue, decoderOf, formatErrorOf, jsonOf, newline, parseJson } from "./text-runs.ts";
@@ -10,9 +11,20 @@ export interface JsonArrayOptions<T> {
   readonly at?: readonly string[];
   /** The record in an element. What it throws makes the element unreadable. @default the element itself */
   readonly read?: (value: unknown) => T;
+  /**
+   * `refuse`: an element with an integer whose digits a JavaScript number would change is unreadable. `string`, `bigint`:
+   * integers beyond ±(2^53 - 1) are read so, the others as numbers.
+   *
+   * @default "refuse"
+   */
+  readonly integers?: "refuse" | "string" | "bigint";
 }
 
-const rules = { at: v.optional(strings), read: v.optional(callable) };
+const rules = {
+  at: v.optional(strings),
+  read: v.optional(callable),
+  integers: v.optional(oneOf("refuse", "string", "bigint")),
+};
 
 /**
  * An array of JSON, in UTF-8, that is read element by element: alone, or within objects (`at`). What comes after the
@@ -22,12 +34,12 @@ const rules = { at: v.optional(strings), read: v.optional(callable) };
  */
 export function jsonArray<T = unknown>(options: JsonArrayOptions<T> = {}): Format<T> {
   validate(options, rules, InvalidOptionError, "jsonArray.");
-  const { at = [] } = options;
+  const { at = [], integers = "refuse" } = options;
   const read = options.read ?? ((value) => value as T);
   return {
     seeks: true,
     appends: false,
-    reader: ({ maxRecordBytes }) => new JsonArrayReader<T>({ at, read, maxRecordBytes }),
+    reader: ({ maxRecordBytes }) => new JsonArrayReader<T>({ at, read, integers, maxRecordBytes }),
     write(records) {
       const [before, after] = [at.map((key) => `{${JSON.stringify(key)}:`).join(""), "}".repeat(at.length)];
       return Buffer.from(`${before}[${records.map(jsonOf).join(",\n")}]${after}\n`);
@@ -42,6 +54,7 @@ const code = { quote: 0x22, comma: 0x2c, open: 0x5b, close: 0x5d, openBrace: 0x7
 interface JsonArrayRule<T> {
   readonly at: readonly string[];
   readonly read: (value: unknown) => T;
+  readonly integers: IntegerReading;
   readonly maxRecordBytes: number;
 }
 
@@ -167,7 +180,8 @@ class JsonArrayReader<T> implements FormatReader<T> {
     const text = decode(bytes);
     try {
       if (text === undefined) throw new RecordFormatError("it is not UTF-8", { line });
-      into.add(this.#rule.read(parseJson(text, line)), this.#queue.start, this.#line);
+      const integers = mayHaveLargeIntegers(text) ? this.#rule.integers : undefined;
+      into.add(this.#rule.read(parseJson(text, { line, integers })), this.#queue.start, this.#line);
     } catch (error) {
       into.addUnreadable(text ?? bytes.toString(), formatErrorOf(error, line), this.#queue.start, this.#line);
     }

@@ -1,5 +1,6 @@
 import { InvalidOptionError } from "../../../errors.ts";
-import { callable, v, validate } from "../../../model/validate.ts";
+import { type IntegerReading, mayHaveLargeIntegers } from "../../../model/record/json-integers.ts";
+import { callable, oneOf, v, validate } from "../../../model/validate.ts";
 import { type FilePlace, type Format, type FormatReader, type FoundRecords, RecordFormatError } from "../format.ts";
 import { ByteQueue, decoderOf, formatErrorOf, jsonOf, newline, parseJson } from "./text-runs.ts";
 
@@ -7,21 +8,33 @@ import { ByteQueue, decoderOf, formatErrorOf, jsonOf, newline, parseJson } from 
 export interface NdjsonOptions<T> {
   /** The record in the value of a line. What it throws makes the line unreadable. @default the value itself */
   readonly read?: (value: unknown) => T;
+  /**
+   * `refuse`: a line with an integer whose digits a JavaScript number would change is unreadable. `string`, `bigint`: integers
+   * beyond ±(2^53 - 1) are read so, the others as numbers.
+   *
+   * @default "refuse"
+   */
+  readonly integers?: "refuse" | "string" | "bigint";
 }
 
-const rules = { read: v.optional(callable) };
+const rules = { read: v.optional(callable), integers: v.optional(oneOf("refuse", "string", "bigint")) };
 
 /**
  * One JSON value a line, in UTF-8; empty lines are passed over.
  *
- * @throws `invalid_option` for an option that it does not have.
+ * @throws `invalid_option` for an option that is unknown or out of range.
  */
 export function ndjson<T = unknown>(options: NdjsonOptions<T> = {}): Format<T> {
   validate(options, rules, InvalidOptionError, "ndjson.");
   return {
     seeks: true,
     appends: true,
-    reader: ({ maxRecordBytes }) => new NdjsonReader<T>(maxRecordBytes, options.read ?? ((value) => value as T)),
+    reader: ({ maxRecordBytes }) =>
+      new NdjsonReader<T>({
+        maxRecordBytes,
+        read: options.read ?? ((value) => value as T),
+        integers: options.integers ?? "refuse",
+      }),
     write(records) {
       let text = "";
       for (let index = 0; index < records.length; index++) text += `${jsonOf(records[index], index)}\n`;
@@ -33,17 +46,23 @@ export function ndjson<T = unknown>(options: NdjsonOptions<T> = {}): Format<T> {
 const decode = decoderOf("utf-8");
 const openBrace = 0x7b;
 
+interface NdjsonRule<T> {
+  readonly maxRecordBytes: number;
+  readonly read: (value: unknown) => T;
+  readonly integers: IntegerReading;
+}
+
 class NdjsonReader<T> implements FormatReader<T> {
   readonly isReady = true;
   readonly #queue: ByteQueue;
-  readonly #read: (value: unknown) => T;
+  readonly #rule: NdjsonRule<T>;
   #line = 0;
   /** Bytes of the queue in which no newline was found. */
   #searched = 0;
 
-  constructor(maxRecordBytes: number, read: (value: unknown) => T) {
-    this.#queue = new ByteQueue(maxRecordBytes);
-    this.#read = read;
+  constructor(rule: NdjsonRule<T>) {
+    this.#queue = new ByteQueue(rule.maxRecordBytes);
+    this.#rule = rule;
   }
 
   push(chunk: Uint8Array, into: FoundRecords<T>): void {
@@ -76,13 +95,14 @@ class NdjsonReader<T> implements FormatReader<T> {
 
   #linesOf(text: string, isAscii: boolean, into: FoundRecords<T>): void {
     let end = this.#queue.start;
+    const isPlain = !mayHaveLargeIntegers(text);
     for (let start = 0; start < text.length;) {
       const found = text.indexOf("\n", start);
       const after = found < 0 ? text.length : found + 1;
       const line = text.slice(start, found < 0 ? after : found);
       end += isAscii ? after - start : Buffer.byteLength(line) + (found < 0 ? 0 : 1);
       this.#line++;
-      this.#parse(line, end, into);
+      this.#parse(line, end, isPlain, into);
       start = after;
     }
   }
@@ -103,18 +123,20 @@ class NdjsonReader<T> implements FormatReader<T> {
           end,
           this.#line,
         );
-      else this.#parse(text, end, into);
+      else this.#parse(text, end, false, into);
       start = after;
     }
   }
 
-  #parse(line: string, end: number, into: FoundRecords<T>): void {
+  // Plain: without large integers.
+  #parse(line: string, end: number, isPlain: boolean, into: FoundRecords<T>): void {
     this.#queue.check(line.length, this.#line);
     // Most begin with a brace, and are not looked through for blanks.
     if (line.charCodeAt(0) !== openBrace && line.trim() === "") return;
     let record: T;
     try {
-      record = this.#read(parseJson(line, this.#line, 1));
+      const integers = isPlain || !mayHaveLargeIntegers(line) ? undefined : this.#rule.integers;
+      record = this.#rule.read(parseJson(line, { line: this.#line, column: 1, integers }));
     } catch (error) {
       into.addUnreadable(line.trimEnd(), formatErrorOf(error, this.#line), end, this.#line);
       return;

@@ -1,5 +1,6 @@
 import { isAscii, isUtf8 } from "node:buffer";
 import { messageOf } from "../../../model/message.ts";
+import { type IntegerReading, parseJson as parseExactly } from "../../../model/record/json-integers.ts";
 import { RecordFormatError } from "../format.ts";
 
 /** Encodings in which a byte below 0x80 is never a part of another character, so that bytes can be searched. */
@@ -145,19 +146,34 @@ export function jsonOf(record: unknown, index: number): string {
   throw new RecordFormatError("it is no JSON", { index });
 }
 
+/** How a piece of JSON is read, and where it begins; with a column messages name the place of what is wrong. */
+export interface JsonPlace {
+  readonly line: number;
+  readonly column?: number;
+  /** Undefined: it has no large integers. */
+  readonly integers: IntegerReading | undefined;
+}
+
 /**
- * The value of a piece of JSON that begins in this line, and in this column if messages are to name its place.
+ * The value of a piece of JSON.
  *
- * @throws RecordFormatError if it is none. Quotes nothing of it, as the error of `JSON.parse` would.
+ * @throws RecordFormatError if it is none, or has integers that are refused. Quotes nothing of it, as the error of `JSON.parse` would.
  */
-export function parseJson(text: string, line: number, column?: number): unknown {
+export function parseJson(text: string, { line, column, integers }: JsonPlace): unknown {
+  let parsed: ReturnType<typeof parseExactly>;
   try {
-    return JSON.parse(text);
+    if (integers === undefined) return JSON.parse(text);
+    parsed = parseExactly(text, integers);
   } catch (error) {
+    if (error instanceof RangeError) throw new RecordFormatError(`it is ${error.message}`, { line });
     const [, position] = /at position (\d+)/.exec((error as Error).message) ?? [];
     const at = column === undefined || position === undefined ? {} : { column: column + Number(position) };
     throw new RecordFormatError("it is no JSON", { line, ...at });
   }
+  if (parsed.unread === undefined) return parsed.value;
+  throw new RecordFormatError("it has an integer whose digits a number would change: say how to read it (integers)", {
+    line,
+  });
 }
 
 /** Why something is no record, by what was thrown while it was read. */
