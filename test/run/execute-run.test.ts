@@ -181,7 +181,10 @@ describe("checkpoints", () => {
     const from = { pages: () => [[1]] } as unknown as Export<number>;
     const harness = new Harness({ exports: { from }, imports: { sink: collectingImport<number>() } });
 
-    expect((await harness.move()).error?.code).toBe("contract_violation");
+    expect((await harness.move()).error).toMatchObject({
+      code: "contract_violation",
+      message: expect.stringContaining("pages did not return an async iterable, as async *pages() does, but an array of 1") as string, // prettier-ignore
+    });
   });
 
   test.each([undefined, null, "done", 1])(

@@ -54,7 +54,7 @@ describe("a promise that is not awaited breaks a contract, and ends no process w
     ["what filter returns", {}, { filter: late }, /filter returned a promise/],
     ["what map returns", {}, { map: late }, /map returned a promise/],
     ["what an import's schema returns", {}, { schema: asynchronous }, /validates asynchronously/],
-    ["pages", { pages: late }, {}, /async iterable/],
+    ["pages", { pages: late }, {}, /async iterable, as async \*pages\(\) does, but a Promise/],
     ["records", { pages: () => pageOf({ records: [late(), late()] }) }, {}, /promises of them/],
     ["the array of records", { pages: () => pageOf({ records: late() }) }, {}, /found a Promise/],
     ["a page that is an array", { pages: () => pageOf([late()]) }, {}, /promises of them/],

@@ -83,11 +83,20 @@ export function formatValue(value: unknown): string {
   return typeof value === "bigint" ? `${shorten(String(value), 80)}n` : shorten(String(value), 80);
 }
 
+// Undefined for plain objects. The name of a class says more of what shows no fields, such as a Response.
+function classOf(value: object): string | undefined {
+  if (isPlainObject(value)) return undefined;
+  const { name } = value.constructor;
+  return typeof name === "string" && name !== "" && name !== "Object" ? name : undefined;
+}
+
 // Reading anything of an object may run foreign code.
 function formatObject(value: object): string {
   try {
     if (Array.isArray(value)) return `an array of ${value.length}`;
     if (value instanceof Promise) return "a Promise";
+    const name = ArrayBuffer.isView(value) || Object.keys(value).length === 0 ? classOf(value) : undefined;
+    if (name !== undefined) return `${/^[AEIO]/.test(name) ? "an" : "a"} ${shorten(name, 40)}`;
     const names = Object.keys(value).slice(0, 5);
     return `an object (${names.map((name) => shorten(name, 40)).join(", ")})`;
   } catch {

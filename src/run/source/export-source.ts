@@ -98,18 +98,19 @@ export class ExportSource implements Source {
   }
 
   #open(): AsyncIterator<unknown> {
-    let iterator: unknown;
+    let found: string;
     try {
       const pages: unknown = this.#export.pages?.(this.#context);
       disown(pages);
-      iterator = isAsyncIterable(pages) ? pages[Symbol.asyncIterator]() : undefined;
-      if (isIterator(iterator)) return iterator;
+      if (isAsyncIterable(pages)) {
+        const iterator: unknown = pages[Symbol.asyncIterator]();
+        if (isIterator(iterator)) return iterator;
+        found = `an object whose iterator is ${formatValue(iterator)}, without next()`;
+      } else found = formatValue(pages);
     } catch (error) {
       throw this.#classified(error);
     }
-    const found =
-      iterator === undefined ? "" : `, but an object whose iterator is ${formatValue(iterator)}, without next()`;
-    throw this.#violation(`pages did not return an async iterable${found}`);
+    throw this.#violation(`pages did not return an async iterable, as async *pages() does, but ${found}`);
   }
 
   // An iterator that is made by hand may return anything.

@@ -31,7 +31,7 @@ describe("settings are", () => {
   test.each<[what: string, given: unknown, problem: string]>([
     ["an array", [1], "found an array of 1"],
     ["a string", "table", 'found "table"'],
-    ["a date", new Date(0), "found an object ()"],
+    ["a date", new Date(0), "found a Date"],
     ["an object with a date", { since: new Date(0) }, "but settings.since is a Date"],
     ["an object with no number", { limit: NaN }, "but settings.limit is NaN"],
     ["an object with a function", { map: () => 1 }, "but settings.map is a function"],

@@ -109,6 +109,19 @@ test("a message shows any value in short, on one line", () => {
   ]);
 });
 
+test.each([
+  ["a Response", new Response("x")],
+  ["an AbortController", new AbortController()],
+  ["a Set", new Set([1])],
+  ["a Uint8Array", new Uint8Array(3)],
+  ["a TypeError", new TypeError("secret")],
+  ["an object ()", {}],
+  ["an object ()", Object.create(null)],
+  ["an object (a)", new (class Order { a = 1; })()], // prettier-ignore
+])("a message has %s by its class where it shows no fields", (text, value) => {
+  expect(formatValue(value)).toBe(text);
+});
+
 test("a message shows also what throws when it is looked at, and never half of a character", () => {
   const revoked = Proxy.revocable({}, {});
   revoked.revoke();
