@@ -16,7 +16,17 @@ import { changedColumns, onConflict, quote, refuseUnstorable } from "./spelling.
 /** What is used of a database of node:sqlite, better-sqlite3 or libsql. */
 export interface SqliteConnection {
   exec(sql: string): unknown;
-  prepare(sql: string): { all(...values: unknown[]): unknown[]; run(...values: unknown[]): unknown };
+  prepare(sql: string): SqliteStatement;
+}
+
+/** What is used of a statement. */
+export interface SqliteStatement {
+  all(...values: unknown[]): unknown[];
+  run(...values: unknown[]): unknown;
+  /** Reads integers as `bigint`, with better-sqlite3 and libsql. */
+  safeIntegers?(isOn?: boolean): unknown;
+  /** The same with node:sqlite. */
+  setReadBigInts?(isOn: boolean): unknown;
 }
 
 /**
@@ -41,6 +51,8 @@ export function sqlite(connection: SqliteConnection): SqlDatabase {
 
 class SqliteQueries implements SqlQueries {
   readonly connection: SqliteConnection;
+  /** Whether the host has set its connection to read integers as `bigint`. */
+  #readsBigInts: boolean | undefined;
 
   constructor(connection: SqliteConnection) {
     this.connection = connection;
@@ -48,10 +60,27 @@ class SqliteQueries implements SqlQueries {
 
   async query(text: string, values: readonly unknown[] = []): Promise<readonly SqlRow[]> {
     const statement = this.connection.prepare(text);
-    if (returnsRows.test(text)) return statement.all(...values) as readonly SqlRow[];
+    if (returnsRows.test(text)) return this.#rowsOf(statement, values);
     statement.run(...values);
     return [];
   }
+
+  // A client rounds an integer beyond ±(2^53 - 1), or throws.
+  #rowsOf(statement: SqliteStatement, values: readonly unknown[]): readonly SqlRow[] {
+    this.#readsBigInts ??= typeof (this.connection.prepare("select 1 as n").all()[0] as SqlRow).n === "bigint";
+    if (this.#readsBigInts) return statement.all(...values) as readonly SqlRow[];
+    if (statement.safeIntegers === undefined) statement.setReadBigInts?.(true);
+    else statement.safeIntegers(true);
+    const rows = statement.all(...values) as Record<string, unknown>[];
+    for (const row of rows) for (const name in row) row[name] = withoutBigInt(row[name]);
+    return rows;
+  }
+}
+
+function withoutBigInt(value: unknown): unknown {
+  if (typeof value !== "bigint") return value;
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : String(value);
 }
 
 const returnsRows = /^\s*(select|with|pragma|values)\b|\breturning\b/i;
@@ -120,6 +149,10 @@ export const sqliteDialect: SqlDialect = {
   writeRows,
 };
 
+/** The statement does not fit the table, or nothing can be written at all. */
+const isMisfit =
+  /no such (table|column)|has no column|generated column|on conflict clause does not match|syntax error|readonly|disk is full|disk I\/O/i;
+
 function faultOf(error: unknown): SqlFault {
   const { code, errcode, rawCode } = (error ?? {}) as { code?: unknown; errcode?: unknown; rawCode?: unknown };
   const name = typeof code === "string" ? code : "";
@@ -129,7 +162,7 @@ function faultOf(error: unknown): SqlFault {
   const message = messageOf(error);
   if (/^SQLITE_(CONSTRAINT|MISMATCH|TOOBIG)/.test(name) || kind === 19 || kind === 20 || kind === 18) return "reject";
   if (/^SQLITE_(BUSY|LOCKED)/.test(name) || kind === 5 || kind === 6) return "retry";
-  if (/no such (table|column)|has no column|syntax error|readonly|disk is full|disk I\/O/i.test(message)) return "stop";
+  if (isMisfit.test(message)) return "stop";
   if (/^SQLITE_(READONLY|FULL|IOERR|PERM|CANTOPEN|CORRUPT|NOTADB|AUTH)/.test(name)) return "stop";
   return kind !== undefined && [3, 8, 10, 11, 13, 14, 23, 26].includes(kind) ? "stop" : undefined;
 }
@@ -138,6 +171,8 @@ function valueOf(value: unknown): unknown {
   refuseUnstorable(value);
   if (typeof value === "string") return value;
   if (typeof value === "boolean") return value ? 1 : 0;
+  if (typeof value === "bigint" && BigInt.asIntN(64, value) !== value)
+    throw new RangeError("an integer of more than 64 bits is no value");
   if (value instanceof Date) return value.toISOString();
   return value === null || typeof value !== "object" || value instanceof Uint8Array ? value : JSON.stringify(value);
 }

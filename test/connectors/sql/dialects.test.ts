@@ -118,6 +118,8 @@ describe.each<[SqlDialect, readonly (readonly [fault: string | undefined, error:
       ["retry", withCode("SQLITE_BUSY")],
       ["retry", { code: "ERR_SQLITE_ERROR", errcode: 261 }],
       ["stop", withCode("SQLITE_ERROR", "no such table: x")],
+      ["stop", withCode("SQLITE_ERROR", 'cannot INSERT into generated column "total"')],
+      ["stop", withCode("SQLITE_ERROR", "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint")],
       ["stop", withCode("SQLITE_NOTADB")],
       ["stop", { code: "ERR_SQLITE_ERROR", errcode: 14 }],
       [undefined, { code: "ERR_SQLITE_ERROR", errcode: 1 }],

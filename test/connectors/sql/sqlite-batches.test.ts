@@ -1,8 +1,8 @@
 // SQLite gets many rows in one statement; what that must not change.
 import Database from "libsql";
-import { sqlImport, sqlite } from "poundlock/connectors/sql";
+import { sqlExport, sqlImport, sqlite } from "poundlock/connectors/sql";
 import { expect, test } from "vitest";
-import { importContext } from "../http/contexts.ts";
+import { importContext, readAll } from "../http/contexts.ts";
 
 interface Row {
   readonly id: number;
@@ -65,4 +65,40 @@ test.each([
 
   expect(badOnes(results)).toEqual(bad);
   expect(ids()).toEqual(rows.map(({ id }) => id).filter((id) => !bad.includes(id)));
+});
+
+test("integers beyond those of JavaScript are read as strings, and others as numbers, also by statements of the host's", async () => {
+  const connection = new Database(":memory:");
+  connection.exec("create table t (id integer primary key, n)");
+  connection.exec("insert into t values (1, 9007199254740993), (9007199254740993, -9223372036854775808), (3, 1.5)");
+  const from = sqlExport({ database: sqlite(connection), table: "t", cursor: ["id"], read: "all", pageSize: 1 });
+
+  expect((await readAll(from)).records).toEqual([
+    { id: 1, n: "9007199254740993" },
+    { id: 3, n: 1.5 },
+    { id: "9007199254740993", n: "-9223372036854775808" },
+  ]);
+  expect(await sqlite(connection).query("update t set n = 9007199254740991 where id = 1 returning n")).toEqual([
+    { n: 9007199254740991 },
+  ]);
+});
+
+test("a connection that the host has set to read big integers goes on to do so", async () => {
+  const connection = new Database(":memory:");
+  connection.defaultSafeIntegers(true);
+
+  expect(await sqlite(connection).query("select 1 as n")).toEqual([{ n: 1n }]);
+});
+
+test("an integer of more than 64 bits makes its record a failure, and the others are written", async () => {
+  const { connection, write } = open("id integer primary key, n");
+
+  const results = await write([
+    { id: 1, n: 2n ** 63n - 1n },
+    { id: 2, n: 2n ** 63n },
+    { id: 3, n: -(2n ** 63n) },
+  ]);
+
+  expect(badOnes(results)).toEqual([1]);
+  expect(connection.prepare("select id from t where typeof(n) = 'integer'").all()).toEqual([{ id: 1 }, { id: 3 }]);
 });
