@@ -67,6 +67,7 @@ export const failureFilters = {
 /** What open failures that are retried or resolved together have in common. */
 export const openFailureFilters = {
   _flowId: by("Failures of this flow."),
+  _exportId: by("Failures of records of this export."),
   _importId: by("Failures at this import."),
   _runId: by("Failures of this run."),
   _integrationId: by("Failures of flows of this integration."),
@@ -74,6 +75,8 @@ export const openFailureFilters = {
   fault: v.optional(v.pipe(oneOf(...faults), v.description("Failures of this kind."))),
   cause: by("Failures with this cause."),
   key: by("Failures of records with this key."),
+  keyPrefix: failureFilters.keyPrefix,
+  text: failureFilters.text,
   through: v.pipe(string, v.description("The newest `_id` that was seen: later failures are left alone.")),
   after: v.optional(string),
 };

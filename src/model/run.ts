@@ -112,6 +112,8 @@ export interface Run extends Counts {
 export interface RetrySelection {
   /** One of the flow's imports. */
   readonly _importId?: string;
+  /** Failures of records of this export: none, if the flow reads from another one by now. */
+  readonly _exportId?: string;
   /** Failures of the flow; those that are not open are left out. */
   readonly _ids?: readonly string[];
   /** Failures that carry this integration: a flow may have moved since, and its failures keep theirs. */
@@ -121,6 +123,10 @@ export interface RetrySelection {
   readonly fault?: Fault;
   readonly cause?: string;
   readonly key?: string;
+  /** What the key begins with, 1 to 200 characters. */
+  readonly keyPrefix?: string;
+  /** A part of the message, or of the record as JSON, in any case of ASCII letters, 1 to 200 characters. */
+  readonly text?: string;
   /** What was stored after the failure with this id is left alone. */
   readonly through?: string;
   /** Those whose time for an automatic retry has come when the run reads; ISO 8601 UTC. */

@@ -11,6 +11,8 @@ export interface FailuresDeps {
   readonly storage: Pick<Storage, "findFailure" | "listFailures" | "resolveFailures" | "editFailure">;
   readonly clock: Clock;
   readonly emit: Emit<SchedulerEvents>;
+  /** Fewer of this flow's failures are open than before. */
+  readonly onSettled: (_flowId: string) => void;
 }
 
 /** How many failures one search looks at, or a few more. */
@@ -91,7 +93,7 @@ export class Failures {
 
   /** The same for ids that are failures'. */
   async resolveKnown(_ids: readonly string[]): Promise<readonly Failure[]> {
-    const { clock, emit, storage } = this.#deps;
+    const { clock, emit, onSettled, storage } = this.#deps;
     const at = clock.now();
     const resolved: Failure[] = [];
     for (let start = 0; start < _ids.length; start += changeSize) {
@@ -100,6 +102,7 @@ export class Failures {
       if (failures.length > 0)
         emit("failures:resolved", { _ids: failures.map(({ _id }) => _id), resolvedBy: "person" });
     }
+    for (const _flowId of new Set(resolved.map((failure) => failure._flowId))) onSettled(_flowId);
     return resolved;
   }
 

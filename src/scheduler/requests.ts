@@ -1,7 +1,7 @@
 import { InvalidRequestError } from "../errors.ts";
 import { checkId } from "../flow-registry.ts";
 import { faults } from "../model/failure.ts";
-import { instant } from "../model/filters.ts";
+import { instant, partOfText } from "../model/filters.ts";
 import { type Json, copyJson } from "../model/record/json.ts";
 import { messageOf } from "../model/message.ts";
 import { roughSize } from "../model/record/size.ts";
@@ -76,6 +76,7 @@ const checkpointRules = { _importId: v.unknown() } satisfies Shape<CheckpointOpt
 
 const selectionRules = {
   _importId: v.unknown(),
+  _exportId: v.optional(string),
   _ids: v.optional(v.array(v.unknown(), "an array of ids")),
   _integrationId: v.optional(string),
   _runId: v.optional(string),
@@ -83,6 +84,8 @@ const selectionRules = {
   fault: v.optional(oneOf(...faults)),
   cause: v.optional(string),
   key: v.optional(string),
+  keyPrefix: v.optional(partOfText),
+  text: v.optional(partOfText),
   through: v.optional(string),
   dueBy: v.optional(instant),
 } satisfies Shape<RetrySelection>;

@@ -79,8 +79,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
   /** @throws `invalid_option` naming the first option that is out of range. */
   constructor(registry: FlowRegistry<X, M>, options: SchedulerOptions = {}) {
     super(registry, options);
-    this.#registry = registry;
-    this.#storage = registry.storage;
+    [this.#registry, this.#storage] = [registry, registry.storage];
     this.#options = resolveOptions(options, registry);
     const { storage, timezone } = registry;
     const { random, logger: log, overlap, retryDelayMs, freezeRecords: freeze, ...rest } = this.#options;
@@ -93,7 +92,8 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     const shared = { ...own, log, clockWatch, duties: new Duties(own), feed: this.feed, heartbeat: this.#heartbeat };
     const common = { ...rest, ...shared, wake: (flow: Pick<Run, "_flowId" | "_exportId">) => this.#wake(flow) };
     this.#unreadableRows = new UnreadableRows(common);
-    const deps = { ...common, queue: (this.#queue = new RunQueue(common)) };
+    const onSettled = (_flowId: string) => this.#failuresSettled(_flowId);
+    const deps = { ...common, onSettled, queue: (this.#queue = new RunQueue(common)) };
     this.#runner = new Runner({
       ...deps,
       ...{ catalog: registry, freeze, limits: { ...rest, backoff: { retryDelayMs, random } } },
@@ -112,7 +112,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
     });
     this.#waiters = new RunWaiters({ ...deps, state: () => this.state });
     [this.#deliveries, this.#failures] = [new Deliveries(deps), new Failures(deps)];
-    this.batches = new FailureBatches({ ...deps, queue: this.#queue, failures: this.#failures });
+    this.batches = new FailureBatches({ ...deps, failures: this.#failures });
     const parts = [new LiveScheduler(deps), clockWatch, this.#unreadableRows, this.#flowWatch(), ...this.#parts(deps)];
     this.#lifecycle = new Lifecycle({ ...deps, exports: registry, runner: this.#runner, parts });
     rest.tracer?.attach(this, (error, during) => this.#reportBackgroundError(error, during));
@@ -255,9 +255,7 @@ export class Scheduler<X extends Exports = Exports, M extends Imports = Imports>
    */
   async resolveFailures(_ids: readonly string[]): Promise<readonly Failure[]> {
     for (const _id of _ids) checkId("_ids", _id);
-    const resolved = await this.#failures.resolve(_ids);
-    for (const _flowId of new Set(resolved.map((failure) => failure._flowId))) this.#failuresSettled(_flowId);
-    return resolved;
+    return this.#failures.resolve(_ids);
   }
 
   /**

@@ -9,12 +9,12 @@ export interface FailureStorage {
    * In the order they were first stored, at most `limit` or about 16 MB, whatever is less, but one at least. A failure
    * that is there all the while is listed exactly once. A record reads
    * back deeply equal: dates, maps, sets, big integers and bytes (Uint8Array, Buffer) included. A search, by `text` or by
-   * the beginning of a key that many have, looks at 1,000 of those that an index finds at most: then the page may contain
-   * fewer than `limit`, `examined` says how many were looked at, and `next` where to go on.
+   * the beginning of a key that many have or of one flow, looks at 1,000 of those that an index finds at most: then the
+   * page may contain fewer than `limit`, `examined` says how many were looked at, and `next` where to go on.
    */
   listFailures(query: FailureQuery): Promise<FailureList>;
-  /** The ids of the same failures, without a search. */
-  listFailureIds(query: Omit<FailureQuery, "text" | "keyPrefix" | "_ids">): Promise<ListResult<string>>;
+  /** The ids of the same failures, at most `limit`; a search looks at as many as there, and says so in the same way. */
+  listFailureIds(query: Omit<FailureQuery, "_ids">): Promise<FailureIdList>;
   /** Marks open failures as resolved by a person at `at`; returns those that were open, each once. */
   resolveFailures(_ids: readonly string[], at: number): Promise<readonly Failure[]>;
   /**
@@ -64,6 +64,12 @@ export interface FailureQuery extends Paging {
 
 /** A page of failures. */
 export interface FailureList extends ListResult<Failure> {
+  /** Of a search: how many were looked at. */
+  readonly examined?: number;
+}
+
+/** A page of failures' ids. */
+export interface FailureIdList extends ListResult<string> {
   /** Of a search: how many were looked at. */
   readonly examined?: number;
 }

@@ -154,11 +154,46 @@ describe("failures that match", () => {
 
       expect((await send({ through: newest })).status).toBe(400);
       expect((await send({ cause: closed })).status).toBe(400);
-      expect((await send({ cause: closed, through: newest, text: "x" })).status).toBe(400);
+      expect((await send({ cause: closed, through: newest, text: "" })).status).toBe(400);
+      expect((await send({ cause: closed, through: newest, keyPrefix: "x".repeat(201) })).status).toBe(400);
+      expect((await send({ cause: closed, through: newest, status: "open" })).status).toBe(400);
       expect((await send({ cause: closed, through: newest, fault: "bad" })).status).toBe(400);
       expect([await api.host.failures(), (await api.host.runs()).length]).toEqual([failures, 2]);
     },
   );
+
+  test.each([
+    [{ text: "ORDER 3" }, ["order 3 is closed"]],
+    [{ keyPrefix: "o-1" }, ["order 1 is closed"]],
+    [{ text: "closed", keyPrefix: "o-" }, ["order 1 is closed", "order 3 is closed"]],
+    [{ text: "closed", _exportId: "numbers" }, ["order 1 is closed", "order 3 is closed"]],
+    [{ text: "closed", _exportId: "another" }, []],
+    [{ text: "has no name", cause: closed }, []],
+  ])("are retried and resolved by what the list shows for %j", async (filter, expected) => {
+    for (const [method, path] of [
+      ["POST", "/failures/retry"],
+      ["PUT", "/failures/resolved"],
+    ] as const) {
+      const { api, script, failures } = await failing();
+      script.rejects = false;
+      // What the second flow stored after its first failure has not been seen.
+      const through = failures[3]?._id ?? "";
+      const query = new URLSearchParams({ ...filter, status: "open", order: "oldest" });
+      const shown = ((await api.send("GET", `/failures?${query.toString()}`)).json as Failure[]).filter(
+        ({ _id }) => failures.findIndex((failure) => failure._id === _id) <= 3,
+      );
+
+      const { json } = await api.send(method, path, { body: { ...filter, through } });
+      for (const _id of (json as { runs?: string[] }).runs ?? []) await api.host.end({ _id });
+
+      const left = idsOf(await api.host.failures());
+      expect(idsOf(failures).filter((_id) => !left.includes(_id))).toEqual(idsOf(shown));
+      expect(messages(shown).slice(0, expected.length)).toEqual(expected);
+      expect((json as { runs?: string[] }).runs?.length ?? 0).toBe(
+        method === "PUT" ? 0 : new Set(shown.map(({ _flowId }) => _flowId)).size,
+      );
+    }
+  });
 
   test("of another integration are neither retried nor resolved", async () => {
     const { api, failures, newest, first } = await failing({
@@ -227,15 +262,15 @@ describe("with redact", () => {
     expect(pages).toEqual(expected.reverse().map((_id) => [_id]));
   });
 
-  test("nothing is chosen by a key that may not be shown as it is", async () => {
+  test("nothing is chosen by a key or a string that may not be shown as it is", async () => {
     const { api, first, newest } = await failing({ http: { redact } });
-    const body = { key: "o-1", through: newest };
 
-    for (const [method, path] of [
-      ["POST", "/failures/retry"],
-      ["PUT", "/failures/resolved"],
-      ["POST", `/flows/${first._id}/failures/retry`],
-    ] as const)
-      expect((await api.send(method, path, { body })).status, path).toBe(403);
+    for (const filter of [{ key: "o-1" }, { keyPrefix: "o-" }, { text: "closed" }])
+      for (const [method, path] of [
+        ["POST", "/failures/retry"],
+        ["PUT", "/failures/resolved"],
+        ["POST", `/flows/${first._id}/failures/retry`],
+      ] as const)
+        expect((await api.send(method, path, { body: { ...filter, through: newest } })).status, path).toBe(403);
   });
 });

@@ -43,6 +43,57 @@ describe("failures of many flows", () => {
     expect(await host.failures()).toEqual([]);
   });
 
+  test("are looked for 20,000 at a time, and each call goes on where the one before ended", async () => {
+    const storage = new MemoryStorage();
+    const host = new Harness({
+      storage,
+      exports: { orders: pagesExport([]) },
+      imports: { ledger: collectingImport() },
+    });
+    const ids = ["a", "b", "c"];
+    for (const _id of ids) await host.registry.define(_id, { name: _id, _exportId: "orders", _importId: "ledger" });
+    const { runLease } = await keepFailures(storage, []);
+    const failures = ids.flatMap((_flowId) => [
+      ...Array.from({ length: 12_000 }, (_, index) => failureOf(`${_flowId} ${index}`, { _flowId })),
+      failureOf(`needle of ${_flowId}`, { _flowId, key: "needle", message: "needle" }),
+    ]);
+    await storage.commitPage(runLease, pageOf(2, { failures }));
+    const batch = { text: "NEEDLE", keyPrefix: "n", through };
+
+    const retried = [await host.scheduler.retryMatching(batch)];
+    for (let after = retried[0]?.next; after !== undefined; after = retried.at(-1)?.next)
+      retried.push(await host.scheduler.retryMatching({ ...batch, after }));
+    const resolved = [await host.scheduler.resolveMatching(batch)];
+    for (let after = resolved[0]?.next; after !== undefined; after = resolved.at(-1)?.next)
+      resolved.push(await host.scheduler.resolveMatching({ ...batch, after }));
+
+    expect(retried.map(({ runs, next }) => [runs.map(({ _flowId }) => _flowId), next])).toEqual([
+      [["a", "b"], "b"],
+      [["c"], undefined],
+    ]);
+    expect(retried[1]?.runs[0]).toMatchObject({ retry: { text: "NEEDLE", keyPrefix: "n", through } });
+    expect(resolved.map((one) => one.resolved)).toEqual([1, 2]);
+  });
+
+  test("of another export than the flow's are not sent, also if that one is asked for", async () => {
+    const storage = new MemoryStorage();
+    const ledger = collectingImport();
+    const host = new Harness({ storage, exports: { orders: pagesExport([]) }, imports: { ledger } });
+    const flow = await host.registry.define("moved", { name: "moved", _exportId: "orders", _importId: "ledger" });
+    await keepFailures(storage, [
+      failureOf("1 old", { _flowId: flow._id, _exportId: "refunds", record: "old" }),
+      failureOf("2 new", { _flowId: flow._id, _exportId: "orders", record: "new" }),
+    ]);
+    const retry = async (_exportId: string) =>
+      host.end(await host.scheduler.retryFailures(flow._id, { _exportId, through }));
+    await host.scheduler.start();
+
+    const none = await retry("refunds");
+    const one = await retry("orders");
+
+    expect([none.numSuccess, one.numSuccess, ledger.written]).toEqual([0, 1, ["new"]]);
+  });
+
   test("are not all of them together", async () => {
     const { scheduler } = new Harness();
 

@@ -9,6 +9,7 @@ import { type RunStart, runStatuses, triggers } from "../../src/model/run.ts";
 import type {
   CauseCount,
   DueTimeChange,
+  FailureQuery,
   ListResult,
   Paging,
   Places,
@@ -38,6 +39,12 @@ const records = [1, { order: 1 }, { on: new Date(0) }, "text", null, new Map([["
 const messages = [{}, { message: "customer 17 has no name" }, { message: "no", code: "E1", fault: "reject" }] as const;
 const bools = [true, false] as const;
 const error = { code: "lease_lost", message: "it died" };
+
+/** Lists of failures, which find the same ones. */
+const listsOfFailures = [
+  ["listFailures", (storage: Storage, query: FailureQuery) => storage.listFailures(query)],
+  ["listFailureIds", (storage: Storage, query: FailureQuery) => storage.listFailureIds(query)],
+] as const;
 
 /** What is called on both storages; `side` tells them apart, since each has cursors of its own. */
 type Call = (storage: Storage, side: 0 | 1) => Promise<unknown>;
@@ -132,6 +139,7 @@ class Model {
     for (const filter of [
       { cause: causeOf(failureOf("", messages[0])).cause },
       { keyPrefix: "l" },
+      { keyPrefix: "s", _flowId: "a", status: "open" as const },
       { text: "LEDGER" },
       { text: "order", _flowId: "a" },
       { through: "a/f3" },
@@ -139,7 +147,8 @@ class Model {
       { newestFirst: true, _flowId: "b", status: "open" as const },
       { newestFirst: true, through: "b/f2" },
     ])
-      await this.#listed("listFailures", filter, (s, query) => s.listFailures(query));
+      for (const [name, list] of listsOfFailures)
+        await this.#listed<unknown, object>(name, filter, (s, query) => list(s, query));
     for (const filter of [
       ...exportIds.map((_exportId) => ({ _exportId })),
       ...importIds.map((_importId) => ({ _importId })),
@@ -530,7 +539,15 @@ class Model {
       }
     const { items } = await this.#sides[1].listCauses({ limit: 100 });
     expect(new Map(items.map(({ cause, open }) => [cause, open]))).toEqual(grouped);
-    for (const filter of [{}, { cause: items[0]?.cause ?? "none" }, { _integrationId: "acme" }, { through: "b/f1" }])
+    for (const filter of [
+      {},
+      { cause: items[0]?.cause ?? "none" },
+      { _integrationId: "acme" },
+      { through: "b/f1" },
+      { key: "ledger" },
+      { _runId: this.#runIds.at(-1) ?? "none" },
+      ...exportIds.map((_exportId) => ({ _exportId })),
+    ])
       await this.#both(`flowsOfFailures ${shown(filter)}`, (s) => s.flowsOfFailures({ ...filter, limit: 10 }));
   }
 

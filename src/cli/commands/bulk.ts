@@ -10,23 +10,29 @@ import { expectFlow, withSuggestion } from "./suggestions.ts";
 
 const filters = {
   flow: "_flowId",
+  export: "_exportId",
   import: "_importId",
   run: "_runId",
   integration: "_integrationId",
   connector: "_connectorId",
   cause: "cause",
   key: "key",
+  "key-prefix": "keyPrefix",
+  text: "text",
   fault: "fault",
 } as const;
 
 const filterOptions: Options = {
   flow: { value: "FLOW", help: "Of this flow." },
+  export: { value: "EXPORT", help: "Of records of this export." },
   import: { value: "IMPORT", help: "At this import." },
   run: { value: "RUN", help: "Of this run." },
   integration: { value: "ID", help: "Of this integration." },
   connector: { value: "ID", help: "Of this connector." },
   cause: { value: "CAUSE", help: 'With this cause, as "poundlock causes" lists them.' },
   key: { value: "KEY", help: "Of the record with this key." },
+  "key-prefix": { value: "TEXT", help: "Of records whose key begins so." },
+  text: { value: "TEXT", help: "With this in their message or their record." },
   fault: { value: "FAULT", choices: faults, help: "Whose last attempt ended so." },
 };
 

@@ -92,6 +92,7 @@ export const failures: ApiCommand = {
   options: {
     ...listOptions,
     flow: ofFlow,
+    export: { value: "EXPORT", help: "Of records of this export." },
     import: ofImport,
     run: { value: "RUN", help: "Of this run." },
     integration: ofIntegration,

@@ -60,7 +60,8 @@ function projection(document: { readonly entries: Readonly<Record<string, unknow
 }
 
 const partWords = "a string of 1 to 200 characters";
-const part = v.pipe(v.string(partWords), v.minLength(1, partWords), v.maxLength(200, partWords));
+/** Something to look for. */
+export const partOfText = v.pipe(v.string(partWords), v.minLength(1, partWords), v.maxLength(200, partWords));
 
 /** Filters of the flows of one integration. */
 export const integrationFlowsQuery = v.object({
@@ -68,7 +69,7 @@ export const integrationFlowsQuery = v.object({
   _exportId: filter("Flows that use this export."),
   _importId: filter("Flows that use this import."),
   disabled: v.optional(described(trueOrFalse, "`true`: only disabled flows; `false`: only enabled ones.")),
-  q: v.optional(described(part, "Flows with this in their name, in any case.")),
+  q: v.optional(described(partOfText, "Flows with this in their name, in any case.")),
   state: v.optional(described(one(flowStates), "Flows that are so at present.")),
   ...paging,
   ...projection(flowDocument),
@@ -119,10 +120,10 @@ export const allFailuresQuery = v.object({
   _integrationId: filter("Failures of flows of this integration."),
   _connectorId: filter("Failures of flows of this connector."),
   cause: filter("Failures with this cause."),
-  keyPrefix: v.optional(described(part, "Failures of records whose key begins so.")),
+  keyPrefix: v.optional(described(partOfText, "Failures of records whose key begins so.")),
   text: v.optional(
     described(
-      part,
+      partOfText,
       "Failures with this in their message or record, in any case of ASCII letters. One request looks at about 20,000: the page may be short, or empty, with more to come.",
     ),
   ),

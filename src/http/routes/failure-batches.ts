@@ -6,16 +6,17 @@ import { sees } from "../access/authorization.ts";
 import { causeDocument, described, resolvedBatchDocument, retriedBatchDocument } from "../documents.ts";
 import { badRequest } from "../http-error.ts";
 import { cursorOf, encryptedCursor, filtersOf } from "../lists/list.ts";
-import { causesQuery } from "../lists/query.ts";
+import { causesQuery, partOfText } from "../lists/query.ts";
 import { json } from "../reply.ts";
 import { type Call, type Route, route } from "./route.ts";
-import { hiddenKeys, scopeFilter } from "./scoped.ts";
+import { expectShown, scopeFilter } from "./scoped.ts";
 
 const by = (description: string) => v.optional(described(v.string("a string"), description));
 
 /** Open failures that somebody has seen. */
 export const batchShape = v.strictObject({
   _flowId: by("Failures of this flow."),
+  _exportId: by("Failures of records of this export."),
   _importId: by("Failures at this import."),
   _runId: by("Failures of this run."),
   _integrationId: by("Failures of flows of this integration."),
@@ -23,6 +24,10 @@ export const batchShape = v.strictObject({
   fault: v.optional(described(v.picklist(faults, `one of ${faults.join(", ")}`), "Failures of this kind.")),
   cause: by("Failures with this cause."),
   key: by("Failures of records with this key."),
+  keyPrefix: v.optional(described(partOfText, "Failures of records whose key begins so.")),
+  text: v.optional(
+    described(partOfText, "Failures with this in their message or record, in any case of ASCII letters."),
+  ),
   through: described(
     v.string("the _id of the newest failure that was seen"),
     "The newest `_id` that was seen: what was stored after it is left alone.",
@@ -63,7 +68,7 @@ export const failureBatchRoutes: readonly Route[] = [
     operationId: "retryFailureBatch",
     summary: "Run every flow with its open failures that match, up to the newest one that was seen.",
     description:
-      "One retry run for each of at most 1,000 flows; `next` says where to continue. At least one filter is required.",
+      "One retry run for each of at most 1,000 flows; `next` says where to continue, also where as many failures as one request may were searched. At least one filter is required.",
     body: { required: true, content: { "application/json": batchShape }, checked: true },
     responses: {
       200: { description: "The runs.", content: { "application/json": retriedBatchDocument } },
@@ -82,7 +87,8 @@ export const failureBatchRoutes: readonly Route[] = [
     action: "failures.resolve",
     operationId: "resolveFailureBatch",
     summary: "Mark open failures that match as resolved by hand, up to the newest one that was seen.",
-    description: "At most 10,000 in one request; `next` says where to continue. At least one filter is required.",
+    description:
+      "At most 10,000 in one request; `next` says where to continue, also where as many failures as one request may were searched. At least one filter is required.",
     body: { required: true, content: { "application/json": batchShape }, checked: true },
     responses: {
       200: { description: "How many there were.", content: { "application/json": resolvedBatchDocument } },
@@ -97,8 +103,8 @@ export const failureBatchRoutes: readonly Route[] = [
 ];
 
 /**
- * @throws HttpError 400 without a filter; `forbidden` for another integration, or for a key where keys are not shown as
- * they are: the number of failures would say which there are.
+ * @throws HttpError 400 without a filter; `forbidden` for another integration, or for a key or a part of a record where they are not
+ * shown as they are: the number of failures would say which there are.
  */
 function batchOf(call: Call) {
   const { after, ...given } = omitUndefined(call.body.value as v.InferOutput<typeof batchShape>);
@@ -107,7 +113,7 @@ function batchOf(call: Call) {
     throw badRequest("", "The body: expected a filter beside through, such as cause or _flowId, found none");
   if (given._integrationId !== undefined && !sees(call.scope, { _integrationId: given._integrationId }))
     throw new ForbiddenError("This integration is not the caller's");
-  if (given.key !== undefined && call.deps.redaction.isActive) throw hiddenKeys();
+  expectShown(call, given);
   call.logged.filter = given;
   return { ...filters, ...scopeFilter(call), through, ...cursorOf(call, after) };
 }

@@ -4,7 +4,7 @@ import { TextSearch } from "../../model/record/search.ts";
 import { v } from "../../model/validate.ts";
 import { described, failureDocument, resolvedDocument, runDocument } from "../documents.ts";
 import { filtersOf, linkHeader, listReply, listResponse } from "../lists/list.ts";
-import { allFailuresQuery, failuresQuery } from "../lists/query.ts";
+import { allFailuresQuery, failuresQuery, partOfText } from "../lists/query.ts";
 import { badRequest, HttpError } from "../http-error.ts";
 import { jsonText } from "../json-text.ts";
 import { type Reply, empty, jsonString, json } from "../reply.ts";
@@ -15,7 +15,7 @@ import type { FailureFilter } from "../../scheduler/requests.ts";
 import { causeOf } from "../../model/cause.ts";
 import { type Failure, faults } from "../../model/failure.ts";
 import type { Projection } from "../lists/projection.ts";
-import { findFlow, hiddenKeys, scopeFilter, viewerOf } from "./scoped.ts";
+import { expectShown, findFlow, scopeFilter, viewerOf } from "./scoped.ts";
 
 const maxIds = 10_000;
 const someIds = `an array of 1 to ${maxIds} ids`;
@@ -28,6 +28,13 @@ export const retryShape = v.strictObject({
   fault: v.optional(described(v.picklist(faults, `one of ${faults.join(", ")}`), "Only failures of this kind.")),
   cause: v.optional(described(v.string("a string"), "Only failures with this cause.")),
   key: v.optional(described(v.string("a string"), "Only failures of the record with this key.")),
+  keyPrefix: v.optional(described(partOfText, "Only failures of records whose key begins so.")),
+  text: v.optional(
+    described(partOfText, "Only failures with this in their message or record, in any case of ASCII letters."),
+  ),
+  _exportId: v.optional(described(v.string("a string"), "Only failures of records of this export.")),
+  _runId: v.optional(described(v.string("a string"), "Only failures of this run.")),
+  _connectorId: v.optional(described(v.string("a string"), "Only failures that carry this connector.")),
   through: v.optional(described(v.string("a string"), "Only failures up to this one: the newest `_id` that was seen.")),
 });
 
@@ -136,7 +143,7 @@ export const failureRoutes: readonly Route[] = [
     async respond(call) {
       const flow = await findFlow(call);
       const given = call.body.value as v.InferOutput<typeof retryShape> | undefined;
-      if (given?.key !== undefined && call.deps.redaction.isActive) throw hiddenKeys();
+      expectShown(call, given ?? {});
       const selection = { ...given, ...scopeFilter(call) };
       const run = await call.deps.scheduler.retryFailures(flow._id, omitUndefined(selection));
       call.logged.runId = run._id;

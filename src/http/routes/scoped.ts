@@ -45,9 +45,21 @@ export function viewerOf({ request, scope }: Call): Viewer {
   return scope === undefined ? { request } : { request, scope };
 }
 
-/** Whether something was retried or resolved would say that there is such a key. */
-export function hiddenKeys(): ForbiddenError {
-  return new ForbiddenError("Keys are not shown as they are, so failures cannot be chosen by them");
+/** What failures are found by that may be hidden. */
+interface HiddenFilters {
+  readonly key?: string | undefined;
+  readonly keyPrefix?: string | undefined;
+  readonly text?: string | undefined;
+}
+
+/**
+ * Whether something was retried or resolved would say that there is such a key or record.
+ *
+ * @throws `forbidden` if failures are chosen by what is not shown as it is.
+ */
+export function expectShown({ deps }: Call, { key, keyPrefix, text }: HiddenFilters): void {
+  if (!deps.redaction.isActive || [key, keyPrefix, text].every((one) => one === undefined)) return;
+  throw new ForbiddenError("Keys and records are not shown as they are, so failures cannot be chosen by them");
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { Clock } from "../../clock.ts";
 import { itemAt } from "../../model/item-at.ts";
 import type { Codec } from "../../model/host/export.ts";
 import type { Failure } from "../../model/failure.ts";
@@ -12,6 +13,7 @@ import type { Source, SourcePage } from "./source.ts";
 /** What {@link FailureSource} reads. */
 export interface FailuresOrigin {
   readonly storage: Pick<Storage, "listFailures">;
+  readonly clock: Pick<Clock, "yieldToEventLoop">;
   readonly flow: Flow;
   /** In which order; only these. */
   readonly _importIds: readonly string[];
@@ -49,6 +51,8 @@ export class FailureSource implements Source {
   }
 
   async next(): Promise<SourcePage | undefined> {
+    const { flow, selection } = this.#from;
+    if (selection._exportId !== undefined && selection._exportId !== flow._exportId) return undefined;
     for (;;) {
       const _importId = this.#from._importIds[this.#import];
       if (_importId === undefined) return undefined;
@@ -89,15 +93,18 @@ export class FailureSource implements Source {
     return items;
   }
 
-  #list(_importId: string, part: Pick<FailureQuery, "after" | "_ids">): Promise<ListResult<Failure>> {
-    const { storage, flow, selection } = this.#from;
+  async #list(_importId: string, part: Pick<FailureQuery, "after" | "_ids">): Promise<ListResult<Failure>> {
+    const { clock, storage, flow, selection } = this.#from;
     const { _ids: _, _importId: __, dueBy, ...filters } = selection;
-    return storage.listFailures({
+    const page = await storage.listFailures({
       ...{ _flowId: flow._id, _exportId: flow._exportId, _importId, status: "open", limit: this.#pageSize },
       ...filters,
       ...(dueBy === undefined ? {} : { retryUntil: Date.parse(dueBy) }),
       ...part,
     });
+    // A search may look at many before it finds one.
+    if (page.examined !== undefined && page.next !== undefined) await clock.yieldToEventLoop();
+    return page;
   }
 
   get #pageSize(): number {

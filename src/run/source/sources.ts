@@ -59,10 +59,10 @@ export class Sources {
   }
 
   #failures({ _importIds, checkpoint }: PassStart, pageSize: number): Source {
-    const { claimed, export: from, freeze, storage } = this.#job;
+    const { claimed, clock, export: from, freeze, storage } = this.#job;
     const { retry: selection = {}, numPagesProcessed: pagesBefore } = this.#progress.run;
     const { codec } = from;
-    const origin = { storage, flow: claimed.flow, _importIds, pageSize, codec, freeze, selection, pagesBefore };
+    const origin = { storage, clock, flow: claimed.flow, _importIds, pageSize, codec, freeze, selection, pagesBefore };
     return new FailureSource(origin, checkpoint?.value);
   }
 

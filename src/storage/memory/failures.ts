@@ -5,7 +5,15 @@ import { mostListed, roughSize } from "../../model/record/size.ts";
 import { TextSearch } from "../../model/record/search.ts";
 import { isoOf, mostExamined, own, placeOf } from "../documents.ts";
 import { storeValue } from "../record-text.ts";
-import type { DueRetry, FailureList, FailureQuery, ListResult, OpenKey, OpenKeyQuery } from "../storage.ts";
+import type {
+  DueRetry,
+  FailureIdList,
+  FailureList,
+  FailureQuery,
+  ListResult,
+  OpenKey,
+  OpenKeyQuery,
+} from "../storage.ts";
 import { CauseCounter, leaveCause } from "./totals/causes.ts";
 import { Sequence } from "./sequence.ts";
 import { type FailureEntry, type MemoryState, OpenEntries, filtered, listPage, mapPage, matches } from "./state.ts";
@@ -29,7 +37,11 @@ export function listFailures(state: MemoryState, query: FailureQuery): FailureLi
 }
 
 /** @see FailureStorage.listFailureIds */
-export function listFailureIds(state: MemoryState, query: FailureQuery): ListResult<string> {
+export function listFailureIds(state: MemoryState, query: FailureQuery): FailureIdList {
+  if (query.text !== undefined) {
+    const { items, ...page } = searchFailures(state, query, new TextSearch(query.text));
+    return { items: items.map(({ _id }) => _id), ...page };
+  }
   const matching = filtered(failuresOf(state, query), ({ failure }) => isWanted(failure, query));
   return mapPage(
     listPage(matching, query.limit, (entry) => String(entry.seq)),
@@ -101,6 +113,8 @@ const noFailures = new Sequence<FailureEntry>();
 /** The place up to which a list goes; undefined: to its end. */
 export function upToThrough(state: MemoryState, through: string | undefined): number {
   if (through === undefined) return Infinity;
+  const known = failureThere(state, through);
+  if (known !== undefined) return known.seq;
   let last: { readonly _id: string; readonly seq: number } | undefined;
   for (const [_id, entry] of state.failures)
     if (_id <= through && (last === undefined || _id > last._id) && !isGone(state, entry))

@@ -22,6 +22,7 @@ import type {
   DutyClaim,
   EndRunResult,
   FailedFlows,
+  FailureIdList,
   FailureList,
   FailureQuery,
   FlowChange,
@@ -249,7 +250,7 @@ export class MemoryStorage implements Storage {
     return listFailures(this.#state, query);
   }
 
-  async listFailureIds(query: FailureQuery): Promise<ListResult<string>> {
+  async listFailureIds(query: FailureQuery): Promise<FailureIdList> {
     return listFailureIds(this.#state, query);
   }
 

@@ -42,7 +42,7 @@ export interface FailureStretch {
 }
 
 /** A list, and whether its key is only looked at, because many begin so. */
-type Listing = FailureQuery & { readonly searched?: boolean };
+export type Listing = FailureQuery & { readonly searched?: boolean };
 
 /** Asks for {@link FailureRow}s: several statements if the query names many ids. */
 export function failuresMatching(query: Listing, stretch: FailureStretch): readonly Statement[] {

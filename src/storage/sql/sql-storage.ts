@@ -68,6 +68,7 @@ import type {
   DueRetry,
   DueTimeChange,
   EndRunResult,
+  FailureIdList,
   FailureList,
   FailureQuery,
   FlowChange,
@@ -300,7 +301,7 @@ export class SqlStorage extends SqlTotalsStorage implements Storage {
     return listFailures((statement) => this.#read("listFailures", statement), query, parts);
   }
 
-  listFailureIds(query: FailureQuery): Promise<ListResult<string>> {
+  listFailureIds(query: FailureQuery): Promise<FailureIdList> {
     return listFailureIds((statement) => this.#read("listFailureIds", statement), query, this.#database.dialect.seek);
   }
 

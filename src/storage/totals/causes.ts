@@ -61,6 +61,7 @@ export interface CauseCount {
 /** Which open failures are meant, and how many flows that have some. Absent filters match everything. */
 export interface OpenFailureQuery {
   readonly _flowId?: string;
+  readonly _exportId?: string;
   readonly _importId?: string;
   readonly _runId?: string;
   readonly _integrationId?: string;

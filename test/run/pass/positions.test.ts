@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type Export, expired, reject, retryLater, stop } from "../../../src/index.ts";
+import { type Export, type Failure, type Scheduler, expired, reject, retryLater, stop } from "../../../src/index.ts";
 import { collectingImport, scriptedImport } from "../../../src/testing/index.ts";
 import { Harness, hour, minute, second } from "../../support/harness.ts";
 
@@ -180,12 +180,15 @@ describe("an import with more open failures than maxOpenFailures", () => {
     ]);
   });
 
-  test("goes on by itself once somebody has resolved so many that no more than that are open", async () => {
+  test.each<[string, (scheduler: Scheduler, one: Failure) => Promise<unknown>]>([
+    ["by its id", (scheduler, { _id }) => scheduler.resolveFailures([_id])],
+    ["by its key", (scheduler, { _id, key }) => scheduler.resolveMatching({ key, through: _id })],
+  ])("goes on by itself once somebody has resolved one %s, so that no more than that are open", async (_, resolve) => {
     const { fix, harness, sink, _flowId } = await tooMany();
     const [one] = await harness.failures();
     fix();
 
-    await harness.scheduler.resolveFailures([one?._id ?? ""]);
+    await resolve(harness.scheduler, one as unknown as Failure);
     await harness.clock.advance(second);
 
     expect(sink.written).toEqual([5, 6]);

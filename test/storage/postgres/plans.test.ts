@@ -135,6 +135,9 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   "listFailures of a cause and an integration": /^walks failures_id_key \(id <= /,
   listFailureIds: /^walks failures_id_key \(id <= /,
   flowsOfFailures: /^walks (causes$|failures_id_key \(id <= |failures(_uncounted)?$)/,
+  "listFailureIds by what they say": /^walks failures_id_key \(id <= /,
+  "flowsOfFailures of a key": /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
+  "flowsOfFailures of a run": /^walks (causes(_\w+)?|failures(_uncounted)?)$/,
   // Those that are not well, and counts, which are few; and how many flows there are.
   // A portion of 6,000 names, or of 1,000 flows.
   "listFlows by a part of their name": /^walks flows(_names|_pkey)?\b/,

@@ -147,11 +147,16 @@ export const calls: Readonly<Record<string, (storage: Storage) => Promise<unknow
   "listFailures by what they say, newest first": (s) => s.listFailures({ limit: 1, text: "closed", newestFirst: true }),
   "listFailures of a cause by what they say": (s) => s.listFailures({ limit: 1, text: "closed", cause: "c" }),
   listFailureIds: (s) => s.listFailureIds({ ...all, cause: "c", status: "open", through: "9" }),
+  "listFailureIds by what they say": (s) => s.listFailureIds({ limit: 1, text: "closed", cause: "c", through: "9" }),
+  "listFailureIds of a flow by the beginning of a key": (s) =>
+    s.listFailureIds({ ...all, keyPrefix: "k", _flowId: "flow", status: "open" }),
   listCauses: (s) => s.listCauses({ limit: 10 }),
   "listCauses of an integration": (s) => s.listCauses({ limit: 10, _integrationId: "acme" }),
   "listCauses of disabled flows": (s) => s.listCauses({ limit: 10, disabled: true }),
   "listCauses of a flow": (s) => s.listCauses({ limit: 10, _flowId: "flow" }),
   flowsOfFailures: (s) => s.flowsOfFailures({ limit: 10, cause: "c", through: "9", after: "a" }),
+  "flowsOfFailures of a key": (s) => s.flowsOfFailures({ limit: 10, key: "k", _exportId: "orders" }),
+  "flowsOfFailures of a run": (s) => s.flowsOfFailures({ limit: 10, _runId: "1" }),
   "flowsOfFailures of an import": (s) => s.flowsOfFailures({ limit: 10, _importId: "ledger" }),
   "listFlows by a part of their name": (s) => s.listFlows({ ...all, q: "flow" }),
   "listFlows of an integration by a part of their name": (s) =>

@@ -66,6 +66,9 @@ const inOrder: Readonly<Record<string, RegExp>> = {
   "listFailures by what they say, newest first":
     /^SCAN p(ortion|oundlock_failures)$|^SEARCH poundlock_failures USING INTEGER PRIMARY KEY \(rowid>\?\)$/,
   "listFailures of a cause by what they say": /^SCAN portion$/,
+  "listFailures of a flow by the beginning of a key": /^SCAN portion$/,
+  "listFailureIds by what they say": /^SCAN portion$/,
+  "listFailureIds of a flow by the beginning of a key": /^SCAN portion$/,
   // Of counts, which are few.
   "listCauses of an integration": /^USE TEMP B-TREE FOR (count\(DISTINCT\)|ORDER BY)$/,
   // A portion of 1,500.

@@ -1,9 +1,10 @@
 import type { Failure } from "../../../model/failure.ts";
 import { mostExamined, optional, placeOf } from "../../documents.ts";
-import type { FailureList, FailureQuery } from "../../storage.ts";
+import type { FailureIdList, FailureList, FailureQuery, ListResult } from "../../storage.ts";
 import type { Seek, Statement } from "../database.ts";
 import {
   type FailureStretch,
+  type Listing,
   type SizeRow,
   failureIds,
   failureSizes,
@@ -37,34 +38,58 @@ export async function listFailures(
   query: FailureQuery,
   { failuresIn, seek }: ListingParts,
 ): Promise<FailureList> {
+  return listed(read, query, { seek, pageIn: (part, stretch) => pageIn(read, part, { stretch, failuresIn }) });
+}
+
+/** @see FailureStorage.listFailureIds */
+export async function listFailureIds(read: ReadRows, query: FailureQuery, seek: Seek): Promise<FailureIdList> {
+  return listed(read, query, {
+    seek,
+    async pageIn(part, stretch) {
+      const rows = await readAll<{ readonly seq: number; readonly id: string }>(read, part, failureIds(part, stretch));
+      const items = rows.slice(0, part.limit);
+      const last = rows.length > part.limit ? items.at(-1)?.seq : undefined;
+      return { items: items.map(({ id }) => id), last: last === undefined ? undefined : String(last) };
+    },
+  });
+}
+
+/** What is listed in one stretch, and its place if there is more. */
+interface PageIn<Item> {
+  readonly items: readonly Item[];
+  readonly last: string | undefined;
+}
+
+interface FailurePage<Item> extends ListResult<Item> {
+  readonly examined?: number;
+}
+
+/** How a page is read. */
+interface PageReader<Item> {
+  readonly seek: Seek;
+  readonly pageIn: (query: Listing, stretch: FailureStretch) => Promise<PageIn<Item>>;
+}
+
+async function listed<Item>(
+  read: ReadRows,
+  query: FailureQuery,
+  { pageIn, seek }: PageReader<Item>,
+): Promise<FailurePage<Item>> {
   const stretch = await stretchOf(read, query, seek);
   if (!(await isSearch(read, query))) {
-    const page = await pageIn(read, query, { stretch, failuresIn });
+    const page = await pageIn(query, stretch);
     return { items: page.items, ...optional("next", page.last) };
   }
   const [portion] = await read<PortionRow>(portionOf(query, stretch, mostExamined));
   if (portion?.last == null) return { items: [], examined: 0 };
   const { examined, last } = portion;
-  const page = await pageIn(read, { ...query, searched: true }, { stretch: { ...stretch, last }, failuresIn });
+  const page = await pageIn({ ...query, searched: true }, { ...stretch, last });
   // What follows the last one of a page is looked at again, for the next page.
   if (page.last !== undefined) {
     const [before] = await read<PortionRow>(portionOf(query, { ...stretch, last: Number(page.last) }, mostExamined));
     return { items: page.items, next: page.last, examined: Number(before?.examined) };
   }
   return { items: page.items, examined, ...optional("next", examined < mostExamined ? undefined : String(last)) };
-}
-
-/** @see FailureStorage.listFailureIds */
-export async function listFailureIds(
-  read: ReadRows,
-  query: FailureQuery,
-  seek: Seek,
-): Promise<{ readonly items: readonly string[]; readonly next?: string }> {
-  const stretch = await stretchOf(read, query, seek);
-  const rows = await readAll<{ readonly seq: number; readonly id: string }>(read, query, failureIds(query, stretch));
-  const items = rows.slice(0, query.limit);
-  const last = rows.length > query.limit ? items.at(-1)?.seq : undefined;
-  return { items: items.map(({ id }) => id), ...optional("next", last === undefined ? undefined : String(last)) };
 }
 
 /** How many failures were looked at, and the last one of them. */
@@ -90,20 +115,21 @@ export async function placeOfThrough(read: ReadRows, through: string): Promise<n
   return row?.seq ?? 0;
 }
 
-/** Whether it has to be looked for in portions: by a part of its text, or by the beginning of a key that many have. */
+/** Whether it has to be looked for in portions: by a part of its text, or by the beginning of a key that many may have. */
 async function isSearch(read: ReadRows, query: FailureQuery): Promise<boolean> {
-  const { keyPrefix, text } = query;
+  const { _ids, key, keyPrefix, text } = query;
   if (text !== undefined) return true;
-  if (keyPrefix === undefined || !isByPrefix(query)) return false;
+  if (keyPrefix === undefined || _ids !== undefined || key !== undefined) return false;
+  if (!isByPrefix(query)) return true;
   const [row] = await read<{ readonly size: number }>(keysInRange(keyPrefix, mostOfPrefix + 1));
   return Number(row?.size) > mostOfPrefix;
 }
 
 async function pageIn(
   read: ReadRows,
-  query: FailureQuery & { readonly searched?: boolean },
+  query: Listing,
   { stretch, failuresIn }: { readonly stretch: FailureStretch; readonly failuresIn: FailuresIn },
-): Promise<{ readonly items: readonly Failure[]; readonly last: string | undefined }> {
+): Promise<PageIn<Failure>> {
   const sizes = await readAll<SizeRow>(read, query, failureSizes(query, stretch));
   const last = lastFailureFor(query.limit, sizes);
   if (last === undefined) return { items: [], last: undefined };

@@ -162,9 +162,11 @@ export function anyUncounted(): Statement {
 
 /** Asks for `flow_id`s. `last`: the place of `through`. */
 export function failedFlows(query: OpenFailureQuery, last: number | undefined): Statement {
-  const { _connectorId, _flowId, _importId, _integrationId, _runId, after, cause, fault, key, limit } = query;
+  const { _connectorId, _exportId, _flowId, _importId, _integrationId, _runId, after, cause, fault, key, limit } =
+    query;
   const inner: readonly Condition[] = [
     ["x.run_id || '' = ?", _runId],
+    ["x.export_id || '' = ?", _exportId],
     ["x.import_id || '' = ?", _importId],
     ["x.integration_id || '' = ?", _integrationId],
     ["x.connector_id || '' = ?", _connectorId],
@@ -179,6 +181,13 @@ export function failedFlows(query: OpenFailureQuery, last: number | undefined): 
     ["c.import_id = ?", _importId],
     ["c.integration_id = ?", _integrationId],
     ["c.fault = ?", fault],
+    // Few have the key, and a run is one flow's: of all others nothing is looked at. With a limit it is found by its index
+    // first, whatever is known of the tables.
+    [
+      `c.flow_id in (select flow_id from poundlock_failures where record_key = ? limit ${Number.MAX_SAFE_INTEGER})`,
+      key,
+    ],
+    [`c.flow_id in (select flow_id from poundlock_failures where run_id = ? limit 1)`, _runId],
     ["c.flow_id > ?", after],
   ];
   const found = whereOf(inner, ["x.flow_id = c.flow_id", "x.status = 'open'"]);

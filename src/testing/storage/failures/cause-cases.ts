@@ -143,6 +143,10 @@ export const causeStorageCases: readonly StorageCase[] = [
       assert.deepEqual(await found({ _integrationId: "acme" }), ["c"]);
       assert.deepEqual(await found({ _connectorId: "shop", _flowId: "d", _runId: "another" }), ["d"]);
       assert.deepEqual(await found({ _connectorId: "shop", _flowId: "c" }), []);
+      assert.deepEqual(await found({ _exportId: "orders", key: "wanted" }), ["c"]);
+      assert.deepEqual(await found({ _exportId: "refunds" }), []);
+      assert.deepEqual(await found({ key: "of none" }), []);
+      assert.deepEqual(await found({ _runId: "none" }), []);
       await storage.resolveFailures(["1"], at(9));
       assert.deepEqual(await found({ cause: closed }), ["c", "d"]);
       assert.equal((await storage.flowsOfFailures({ limit: 1 })).complete, true);
@@ -161,15 +165,12 @@ export const causeStorageCases: readonly StorageCase[] = [
       );
       const found = async (query: object) => {
         const listed = await readAll((after) => storage.listFailures({ limit: 2, ...query, ...after }));
-        const alike = await readAll(async (after) => {
-          const { items, ...page } = await storage.listFailures({ limit: 2, ...query, ...after });
-          return { items: items.map(({ _id }) => ({ _id })), ...page };
-        });
+        const alike = await readAll((after) => storage.listFailureIds({ limit: 2, ...query, ...after }));
         assert.deepEqual(
           alike,
-          listed.map(({ _id }) => ({ _id })),
+          listed.map(({ _id }) => _id),
         );
-        return listed.map(({ _id }) => _id);
+        return alike;
       };
 
       assert.deepEqual(await found({ cause: closed }), ["1", "3", "4", "5"]);
@@ -233,6 +234,9 @@ export const causeStorageCases: readonly StorageCase[] = [
       const first = await storage.listFailures(query);
       const second = await storage.listFailures({ ...query, after: defined(first.next) });
       const stopped = await storage.listFailures({ ...query, text: "the ledger", limit: 3 });
+      const ids = await storage.listFailureIds(query);
+      const otherIds = await storage.listFailureIds({ ...query, after: defined(ids.next) });
+      const stoppedIds = await storage.listFailureIds({ ...query, text: "the ledger", limit: 3 });
 
       assert.deepEqual([first.items, first.examined], [[], 1_000]);
       assert.deepEqual(
@@ -240,6 +244,9 @@ export const causeStorageCases: readonly StorageCase[] = [
         [["the one"], 101, undefined],
       );
       assert.deepEqual([stopped.items.length, stopped.examined], [3, 3]);
+      assert.deepEqual(ids, { items: [], examined: 1_000, next: first.next });
+      assert.deepEqual(otherIds, { items: ["the one"], examined: 101 });
+      assert.deepEqual(stoppedIds, { items: stopped.items.map(({ _id }) => _id), examined: 3, next: stopped.next });
     },
   ),
 
