@@ -92,6 +92,30 @@ test("a bulk action names its number and its filter, and leaves alone what faile
   expect((await host.failures()).map(({ _flowId }) => _flowId)).toEqual(["second", "second"]);
 });
 
+test("a bulk action on what a search finds counts first, and acts on that and nothing else", async () => {
+  const { host, registry, scheduler, script } = await hostWithFlows({ count: 6 });
+  await registry.define("second", { name: "Second", _exportId: "orders", _importId: "ledger" });
+  await host.run("second");
+  const [wanted] = await host.failures("orders");
+  const key = wanted?.key ?? "";
+  const page = await visit(await siteOf(scheduler), `failures?text=${key}&flow=orders`);
+  const dialog = page.getByRole("dialog");
+
+  await page.getByRole("button", { name: "Resolve…" }).click();
+  await dialog.getByRole("heading", { name: "Resolve 1 failure?" }).waitFor();
+  await dialog.getByText(`Filter: text “${key}”, flow Orders`).waitFor();
+  await page.keyboard.press("Escape");
+  script.refuses = false;
+  await page.getByRole("button", { name: "Retry…" }).click();
+  await dialog.getByText("One flow gets a retry run.").waitFor();
+  await dialog.getByRole("button", { name: "Retry 1", exact: true }).click();
+  await page.getByText("1 retry run queued").waitFor();
+
+  await expect.poll(() => host.clock.settle().then(() => host.failures("orders"))).toHaveLength(1);
+  expect((await host.failures("orders")).map((failure) => failure.key)).not.toContain(key);
+  expect(await host.failures("second")).toHaveLength(2);
+});
+
 test("a bulk action says how many failures are of disabled flows: none of them is retried, all are resolved", async () => {
   const { host, registry, scheduler, script } = await hostWithFlows();
   await registry.define("second", { name: "Second", _exportId: "orders", _importId: "ledger" });

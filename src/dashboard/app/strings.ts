@@ -341,11 +341,20 @@ export const failuresChoose = "Choose";
 export const failuresChooseOne = (key: string) => `Choose ${key}`;
 export const failuresChoosePage = "Choose all of this page";
 export const failuresChosen = (count: number) => `${exact(count)} chosen`;
-export const failuresChooseAll = (count: number) => `Choose all ${exact(count)} of this filter`;
-export const failuresAllChosen = (count: number) => `All ${exact(count)} of this filter are chosen`;
+export const failuresChooseAll = (count: number | undefined) =>
+  `Choose all${count === undefined ? "" : ` ${exact(count)}`} of this filter`;
+export const failuresAllChosen = (count: number | undefined) =>
+  `All${count === undefined ? "" : ` ${exact(count)}`} of this filter are chosen`;
+export const failuresAllThatMatch = "All that match:";
 export const failuresClear = "Clear";
 export const failuresRetryTitle = (count: number) => `Retry ${counted(count, "failure")}?`;
 export const failuresResolveTitle = (count: number) => `Resolve ${counted(count, "failure")}?`;
+export const failuresRetryAll = "Retry all that match?";
+export const failuresResolveAll = "Resolve all that match?";
+export const failuresCountedSoFar = (count: number) => `Counting: ${counted(count, "failure")} so far.`;
+export const failuresOfText = (text: string) => `text “${text}”`;
+export const failuresOfKey = (key: string) => `key “${key}”`;
+export const failuresOfRun = (_id: string) => `run ${_id}`;
 export const failuresRetryConfirm = (count: number) => `Retry ${exact(count)}`;
 export const failuresResolveConfirm = (count: number) => `Resolve ${exact(count)}`;
 export const failuresNoneLeft = "No failure matches any more.";

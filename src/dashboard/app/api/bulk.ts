@@ -1,7 +1,7 @@
 import { ApiError, apiPath, call } from "./client.ts";
 import { type QueryValues, filled } from "../browser/query-values.ts";
 import type { Flow } from "../../../model/flow/flow.ts";
-import type { BulkRetry, Cause, Failure, Run } from "./documents.ts";
+import type { BulkRetry, Cause, Failure, Fault, Run } from "./documents.ts";
 
 /** Which failures an action is for: a filter as of the list, without what was stored after `through`. */
 export interface BulkChoice {
@@ -92,15 +92,8 @@ export interface OfDisabled {
 }
 
 /** How many of these failures are of flows that are disabled. */
-export async function disabledOfChosen(failures: readonly Failure[]): Promise<OfDisabled> {
-  const found = { failures: 0, flows: 0 };
-  for (const [_flowId, _ids] of byFlow(failures)) {
-    const { value } = await call<Flow>("GET", apiPath(["flows", _flowId]));
-    if (!value.disabled) continue;
-    found.failures += _ids.length;
-    found.flows++;
-  }
-  return found;
+export async function disabledOfChosen(failures: readonly Failure[]): Promise<OfDisabled | undefined> {
+  return disabledOfFlows(new Map([...byFlow(failures)].map(([_flowId, _ids]) => [_flowId, _ids.length])));
 }
 
 /** How many of the open failures of a filter are: one of a flow, an import, a cause and a fault, as only these are counted. */
@@ -116,7 +109,61 @@ export async function disabledOfFilter({ cause, fault, _flowId, _importId }: Que
 }
 
 /** The newest failure of a filter: what is stored later is not acted on. */
-export async function newestOf(filter: QueryValues): Promise<Failure | undefined> {
+export async function newestOf(filter: QueryValues): Promise<MatchingFailure | undefined> {
   const { value } = await call<readonly Failure[]>("GET", apiPath(["failures"], { ...filter, limit: "1" }));
   return value[0];
+}
+
+/** What is known of a failure that is counted. */
+export type MatchingFailure = Pick<Failure, "_id" | "_flowId" | "createdAt" | "fault">;
+
+/** What a filter means that no counter counts. */
+export interface Matching {
+  readonly count: number;
+  readonly newest: MatchingFailure | undefined;
+  readonly faults: readonly Fault[];
+  /** How many there are of each flow. */
+  readonly byFlow: ReadonlyMap<string, number>;
+}
+
+/** Counts open failures one page after the other, newest first: what is stored meanwhile is not among them. `report` is given how many so far. */
+export async function countMatching(
+  filter: QueryValues,
+  { report, signal }: { readonly report: (count: number) => void; readonly signal: AbortSignal },
+): Promise<Matching> {
+  const byFlow = new Map<string, number>();
+  const faults = new Set<Fault>();
+  let newest: MatchingFailure | undefined;
+  let count = 0;
+  let after: string | undefined;
+  do {
+    const shown = { limit: "1000", include: "_id,_flowId,createdAt,fault" };
+    const path = apiPath(["failures"], { ...filter, ...shown, status: "open", after });
+    const { value, next } = await call<readonly MatchingFailure[]>("GET", path, { signal });
+    newest ??= value[0];
+    count += value.length;
+    for (const { _flowId, fault } of value) {
+      byFlow.set(_flowId, (byFlow.get(_flowId) ?? 0) + 1);
+      faults.add(fault);
+    }
+    report(count);
+    after = next;
+  } while (after !== undefined);
+  return { count, newest, byFlow, faults: [...faults] };
+}
+
+/** Flows that are looked up one by one to know which are disabled. */
+const mostLookedUp = 50;
+
+/** How many failures of these flows are of disabled ones; undefined: there are too many flows to tell. */
+export async function disabledOfFlows(byFlow: ReadonlyMap<string, number>): Promise<OfDisabled | undefined> {
+  if (byFlow.size > mostLookedUp) return undefined;
+  const found = { failures: 0, flows: 0 };
+  for (const [_flowId, failures] of byFlow) {
+    const { value } = await call<Flow>("GET", apiPath(["flows", _flowId]));
+    if (!value.disabled) continue;
+    found.failures += failures;
+    found.flows++;
+  }
+  return found;
 }

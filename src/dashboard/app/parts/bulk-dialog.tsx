@@ -1,8 +1,11 @@
 import {
   type BulkResult,
+  type MatchingFailure,
   type OfDisabled,
+  countMatching,
   disabledOfChosen,
   disabledOfFilter,
+  disabledOfFlows,
   newestOf,
   resolveAll,
   resolveChosen,
@@ -23,8 +26,8 @@ import { Time } from "./time.tsx";
 /** What is to be retried or resolved. */
 export interface BulkQuestion {
   readonly kind: "retry" | "resolve";
-  /** How many failures it is for. */
-  readonly count: number;
+  /** How many failures it is for; undefined: they have to be counted. */
+  readonly count: number | undefined;
   /** In how many flows, if that is known. */
   readonly flows?: number | undefined;
   readonly faults: readonly Fault[];
@@ -42,36 +45,28 @@ interface BulkDialogProps {
 
 /** Asks before many failures are retried or resolved: it names their number and acts on exactly that set. */
 export function BulkDialog({ question, close, done }: BulkDialogProps) {
-  const { kind, count, flows, faults, what } = question;
-  const meant = useMeant(what);
-  const { newest, disabled, error } = meant ?? {};
+  const { kind, what } = question;
+  const { meant, counted } = useMeant(question);
+  const { newest, disabled, error, count = question.count ?? counted, flows, faults = question.faults } = meant ?? {};
   const isRetry = kind === "retry";
   const left = isRetry ? (disabled?.failures ?? 0) : 0;
   const act = async () => {
-    if ("chosen" in what) report(await (isRetry ? retryChosen : resolveChosen)(what.chosen));
+    if ("chosen" in what) announce(await (isRetry ? retryChosen : resolveChosen)(what.chosen));
     else if (newest !== undefined)
-      report(await (isRetry ? retryAll : resolveAll)({ filter: what.filter, through: newest._id }));
+      announce(await (isRetry ? retryAll : resolveAll)({ filter: what.filter, through: newest._id }));
     done();
   };
   return (
     <Dialog
-      title={isRetry ? say.failuresRetryTitle(count) : say.failuresResolveTitle(count)}
+      title={titleOf(question, meant?.count ?? question.count)}
       confirm={isRetry ? say.failuresRetryConfirm(count - left) : say.failuresResolveConfirm(count)}
       isBlocked={meant === undefined || error !== undefined || left === count}
       isDangerous={!isRetry}
       act={act}
       close={close}
     >
-      {"filter" in what && (
-        <p>
-          <strong>{say.failuresFilter}:</strong> {filterInWords(what.filter, what.pattern)}
-          {newest !== undefined && (
-            <>
-              , {say.failuresThrough} <Time at={newest.createdAt} show="absolute" seconds />
-            </>
-          )}
-        </p>
-      )}
+      {meant === undefined && question.count === undefined && <p role="status">{say.failuresCountedSoFar(counted)}</p>}
+      <WhichOnes what={what} newest={newest} />
       {error !== undefined && <Refusal error={error} />}
       {isRetry && flows !== undefined && left < count && <p>{say.failuresFlowsGet(flows - (disabled?.flows ?? 0))}</p>}
       {isRetry && meant !== undefined && disabled === undefined && <p class="muted">{say.failuresDisabledLeft}</p>}
@@ -82,8 +77,36 @@ export function BulkDialog({ question, close, done }: BulkDialogProps) {
   );
 }
 
-function filterInWords({ _flowId, _importId, cause, fault }: QueryValues, pattern = cause): string {
+interface WhichOnesProps {
+  readonly what: BulkQuestion["what"];
+  readonly newest: MatchingFailure | undefined;
+}
+
+function WhichOnes({ what, newest }: WhichOnesProps) {
+  if ("chosen" in what) return null;
+  return (
+    <p>
+      <strong>{say.failuresFilter}:</strong> {filterInWords(what.filter, what.pattern)}
+      {newest !== undefined && (
+        <>
+          , {say.failuresThrough} <Time at={newest.createdAt} show="absolute" seconds />
+        </>
+      )}
+    </p>
+  );
+}
+
+function titleOf({ kind }: BulkQuestion, count: number | undefined): string {
+  if (count === undefined) return kind === "retry" ? say.failuresRetryAll : say.failuresResolveAll;
+  return kind === "retry" ? say.failuresRetryTitle(count) : say.failuresResolveTitle(count);
+}
+
+function filterInWords(filter: QueryValues, pattern = filter.cause): string {
+  const { _flowId, _importId, _runId, fault, key, text } = filter;
   return [
+    text && say.failuresOfText(text),
+    key && say.failuresOfKey(key),
+    _runId && say.failuresOfRun(_runId),
     pattern && say.failuresOfCause(pattern),
     _flowId && say.failuresOfFlow(flowName(_flowId).value),
     _importId && say.failuresOfImport(_importId),
@@ -96,8 +119,12 @@ function filterInWords({ _flowId, _importId, cause, fault }: QueryValues, patter
 
 /** What an action is for, as it is when the question is asked. */
 interface Meant {
+  /** Absent: as the question says. */
+  readonly count?: number;
+  readonly flows?: number | undefined;
+  readonly faults?: readonly Fault[];
   /** The failure up to which is acted, of a filter. */
-  readonly newest?: Failure;
+  readonly newest?: MatchingFailure;
   /** Absent: the caller may not see that, or the API is older than this page. */
   readonly disabled?: OfDisabled | undefined;
   readonly error?: ApiError;
@@ -105,24 +132,39 @@ interface Meant {
 
 const notKnown = () => undefined;
 
-function useMeant(what: BulkQuestion["what"]): Meant | undefined {
+function useMeant(question: BulkQuestion): { readonly meant: Meant | undefined; readonly counted: number } {
   const [meant, setMeant] = useState<Meant | undefined>(undefined);
+  const [counted, setCounted] = useState(0);
   useEffect(() => {
-    meantBy(what).then(setMeant, (error: unknown) => setMeant({ error: errorOf(error) }));
+    const counting = new AbortController();
+    const { signal } = counting;
+    meantBy(question, { report: setCounted, signal }).then(setMeant, (error: unknown) => {
+      if (!signal.aborted) setMeant({ error: errorOf(error) });
+    });
+    return () => counting.abort();
   }, []);
-  return meant;
+  return { meant, counted };
 }
 
-async function meantBy(what: BulkQuestion["what"]): Promise<Meant> {
-  if ("chosen" in what) return { disabled: await disabledOfChosen(what.chosen).catch(notKnown) };
-  const counting = disabledOfFilter(what.filter).catch(notKnown);
-  const [newest, disabled] = await Promise.all([newestOf(what.filter), counting]);
-  return newest === undefined ? { error: noneLeft } : { newest, disabled };
+type Counting = Parameters<typeof countMatching>[1];
+
+async function meantBy({ count, flows, what }: BulkQuestion, counting: Counting): Promise<Meant> {
+  if ("chosen" in what) return { flows, disabled: await disabledOfChosen(what.chosen).catch(notKnown) };
+  if (count === undefined) return counted(what.filter, counting);
+  const ofDisabled = disabledOfFilter(what.filter).catch(notKnown);
+  const [newest, disabled] = await Promise.all([newestOf(what.filter), ofDisabled]);
+  return newest === undefined ? { error: noneLeft } : { newest, flows, disabled };
+}
+
+async function counted(filter: QueryValues, counting: Counting): Promise<Meant> {
+  const { byFlow, count, faults, newest } = await countMatching(filter, counting);
+  if (newest === undefined) return { count, error: noneLeft };
+  return { count, faults, newest, flows: byFlow.size, disabled: await disabledOfFlows(byFlow).catch(notKnown) };
 }
 
 const noneLeft = new ApiError(404, [{ code: "not_found", message: say.failuresNoneLeft }]);
 
-function report({ runs, resolved, refused }: BulkResult): void {
+function announce({ runs, resolved, refused }: BulkResult): void {
   const parts: ComponentChildren[] = [];
   if (runs > 0 || resolved === 0) parts.push(say.failuresRetried(runs));
   if (resolved > 0) parts.push(say.failuresResolved(resolved));

@@ -44,14 +44,14 @@ interface ChoiceBarProps {
   readonly choice: Choice;
   /** Those of the page that is shown. */
   readonly failures: readonly Failure[];
-  /** How many the filter means, if that is known. */
-  readonly total: number | undefined;
+  /** How many the filter means, if that is known; undefined: nothing but single ones can be chosen. */
+  readonly all: { readonly total: number | undefined } | undefined;
   readonly start: (kind: BulkQuestion["kind"]) => void;
   readonly children: ComponentChildren;
 }
 
 /** Chooses a page or all, says how many are chosen, and begins what can be done about them. */
-export function ChoiceBar({ choice, failures, total, start, children }: ChoiceBarProps) {
+export function ChoiceBar({ choice, failures, all, start, children }: ChoiceBarProps) {
   const { chosen, isAll, choose, chooseAll, clear } = choice;
   const open = failures.filter(({ status }) => status === "open");
   return (
@@ -61,29 +61,36 @@ export function ChoiceBar({ choice, failures, total, start, children }: ChoiceBa
           {say.failuresChoosePage}
         </button>
       )}
-      {chosen.length > 0 && !isAll && total !== undefined && total > chosen.length && (
+      {chosen.length > 0 && !isAll && all !== undefined && (all.total ?? Infinity) > chosen.length && (
         <button type="button" class="quiet" onClick={chooseAll}>
-          {say.failuresChooseAll(total)}
+          {say.failuresChooseAll(all.total)}
         </button>
       )}
-      <span role="status">{choiceInWords(choice, total)}</span>
-      {(chosen.length > 0 || isAll) && <Actions start={start} clear={clear} />}
+      <span role="status">{choiceInWords(choice, all?.total)}</span>
+      {(chosen.length > 0 || isAll) && (
+        <>
+          <Actions start={start} />
+          <button type="button" class="quiet" onClick={clear}>
+            {say.failuresClear}
+          </button>
+        </>
+      )}
       {children}
     </div>
   );
 }
 
 function choiceInWords({ chosen, isAll }: Choice, total: number | undefined): string {
-  if (isAll && total !== undefined) return say.failuresAllChosen(total);
+  if (isAll) return say.failuresAllChosen(total);
   return chosen.length > 0 ? say.failuresChosen(chosen.length) : "";
 }
 
 interface ActionsProps {
   readonly start: (kind: BulkQuestion["kind"]) => void;
-  readonly clear: () => void;
 }
 
-function Actions({ start, clear }: ActionsProps) {
+/** What can be done about what is chosen, as far as the caller may. */
+export function Actions({ start }: ActionsProps) {
   return (
     <>
       {can("failures.retry") && (
@@ -96,9 +103,6 @@ function Actions({ start, clear }: ActionsProps) {
           {say.failuresResolve}
         </button>
       )}
-      <button type="button" class="quiet" onClick={clear}>
-        {say.failuresClear}
-      </button>
     </>
   );
 }

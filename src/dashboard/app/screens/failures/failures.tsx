@@ -33,11 +33,7 @@ export function FailuresScreen() {
       <FilterBar filter={filter} causes={causes} byCause={byCause} />
       {byCause && <ByCause filter={filter} causes={causes} />}
       {!byCause &&
-        (filter.text === undefined ? (
-          <FailureList filter={filter} causes={causes} />
-        ) : (
-          <TextSearch filter={filter} text={filter.text} />
-        ))}
+        (filter.text === undefined ? <FailureList filter={filter} causes={causes} /> : <TextSearch filter={filter} />)}
     </>
   );
 }

@@ -40,8 +40,14 @@ export function isByCause({ view, cause, key, text, run, since, status }: Failur
 
 /** The parameters of the API. */
 export function apiFilter(filter: FailureFilter): QueryValues {
-  const { flow, import: importId, run, fault, cause, status, key } = filter;
-  return { _flowId: flow, _importId: importId, _runId: run, fault, cause, status, key };
+  const { flow, import: importId, run, fault, cause, status, key, text } = filter;
+  return { _flowId: flow, _importId: importId, _runId: run, fault, cause, status, key, text };
+}
+
+/** Whether all open failures of the filter can be acted on: the API knows it as a whole, and it says which are meant. */
+export function canMeanAll({ since, status, flow, import: importId, run, fault, cause, key, text }: FailureFilter) {
+  if (since !== undefined || status !== "open") return false;
+  return [flow, importId, run, fault, cause, key, text].some((value) => value !== undefined);
 }
 
 /** The causes that the filter lets through; they are of its flow and import already. */

@@ -11,7 +11,7 @@ import { Part } from "../../frame/states.tsx";
 import * as say from "../../strings.ts";
 import { useState } from "../../view.ts";
 import { ChoiceBar, useChoice } from "./choice.tsx";
-import { type FailureFilter, apiFilter, countOf, isInPeriod, matching } from "./filter.ts";
+import { type FailureFilter, apiFilter, canMeanAll, countOf, isInPeriod, matching } from "./filter.ts";
 import { failuresChange } from "./failures.tsx";
 
 interface FailureListProps {
@@ -30,7 +30,7 @@ export function FailureList({ filter, causes }: FailureListProps) {
   const rowsOfCauses = causes.value.value ?? [];
   const total = countOf(causes.value.value, filter);
   const start = (kind: BulkQuestion["kind"]) =>
-    ask(choice.isAll ? ofFilter(kind, filter, rowsOfCauses, total ?? 0) : ofChosen(kind, choice.chosen));
+    ask(choice.isAll ? ofFilter(kind, filter, rowsOfCauses, total) : ofChosen(kind, choice.chosen));
   const done = () => {
     choice.clear();
     resource.reloadSoon();
@@ -39,7 +39,12 @@ export function FailureList({ filter, causes }: FailureListProps) {
   const canChoose = filter.status === "open" && (can("failures.retry") || can("failures.resolve"));
   return (
     <>
-      <ChoiceBar choice={choice} failures={inPeriod(resource.value.value ?? [])} total={total} start={start}>
+      <ChoiceBar
+        choice={choice}
+        failures={inPeriod(resource.value.value ?? [])}
+        all={canMeanAll(filter) && (total !== undefined || resource.next.value !== undefined) ? { total } : undefined}
+        start={start}
+      >
         {filter.after === undefined && <Fresh count={fresh.value} words={say.failuresFresh} show={showAll} />}
       </ChoiceBar>
       <Part of={resource} empty={(rows) => (inPeriod(rows).length === 0 ? emptyWords(filter) : undefined)}>
@@ -66,11 +71,12 @@ function ofChosen(kind: BulkQuestion["kind"], chosen: readonly Failure[]): BulkQ
   return { kind, count: chosen.length, flows, faults: chosen.map(({ fault }) => fault), what: { chosen } };
 }
 
-function ofFilter(
+/** `count`: undefined if it is not known. */
+export function ofFilter(
   kind: BulkQuestion["kind"],
   filter: FailureFilter,
   causes: readonly Cause[],
-  count: number,
+  count: number | undefined,
 ): BulkQuestion {
   const rows = matching(causes, filter);
   const [only] = rows;
