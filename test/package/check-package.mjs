@@ -76,10 +76,12 @@ function distIsTheExports() {
 }
 
 function tarballHasWhatHostsNeed() {
-  const wanted = /^(?:dist\/.+(?:\.d\.c?ts|\.c?js)|dist\/licenses\.txt|docs\/.+\.md|README\.md|LICENSE|package\.json)$/;
+  const wanted =
+    /^(?:dist\/.+(?:\.d\.c?ts|\.c?js)|dist\/licenses\.txt|docs\/.+\.md|docs\/guides\/telemetry\/.+\.(?:json|yml)|README\.md|LICENSE|package\.json)$/;
   const unwanted = packed.filter((path) => !wanted.test(path));
   assert.deepEqual(unwanted, []);
-  for (const path of ["README.md", "LICENSE", "docs/reference.md"])
+  const telemetry = ["grafana.json", "alert-rules.yml"].map((name) => `docs/guides/telemetry/${name}`);
+  for (const path of ["README.md", "LICENSE", "docs/reference.md", ...telemetry])
     assert.ok(packed.includes(path), `${path} is not packed`);
 }
 
