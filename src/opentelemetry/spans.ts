@@ -1,3 +1,4 @@
+import { messageOf } from "../model/message.ts";
 import type { Step, StepResult } from "../run/tracing.ts";
 import {
   type Attributes,
@@ -23,7 +24,7 @@ interface RunTrace {
   /** Pages so far, as they were read and as they were moved. */
   readonly pages: { read: number; page: number };
   /** Errors that a span of it has recorded: those around it say only that they failed. */
-  readonly recorded: WeakSet<object>;
+  readonly recorded: RecordedErrors;
 }
 
 type Work = () => Promise<StepResult>;
@@ -75,7 +76,7 @@ export class Spans {
     const kind = run.trigger === "realtime" ? SpanKind.CONSUMER : SpanKind.INTERNAL;
     const settings = { kind, attributes, links: linksTo(origins) };
     const span = this.#tracer.startSpan(`run ${run._exportId}`, settings, ROOT_CONTEXT);
-    const known = { pages: { read: 0, page: 0 }, recorded: new WeakSet() };
+    const known = { pages: { read: 0, page: 0 }, recorded: new RecordedErrors() };
     const of: RunTrace = { span, link: span.spanContext(), _exportId: run._exportId, ...known };
     return this.#inside(span, ROOT_CONTEXT.setValue(runKey, of), step, work);
   }
@@ -117,25 +118,48 @@ function runTraceOf(around: Context): RunTrace | undefined {
   return around.getValue(runKey) as RunTrace | undefined;
 }
 
-function describe(span: Span, step: Step, result: StepResult, recorded: RunTrace["recorded"] = new WeakSet()): void {
+function describe(span: Span, step: Step, result: StepResult, recorded = new RecordedErrors()): void {
   span.setAttributes(resultAttributes(step, result));
   const { error } = result;
   if (error === undefined) return;
   span.setAttribute("error.type", errorTypeOf(error));
   span.setStatus({ code: SpanStatusCode.ERROR });
-  if (isNew(error, recorded)) span.recordException(error);
+  if (recorded.adds(error) || (isPrimitive(error) && innermost.has(step.kind)))
+    span.recordException(error instanceof Error ? error : { message: messageOf(error) });
 }
 
-// Neither it nor what caused it was recorded before.
-function isNew(error: unknown, recorded: WeakSet<object>): error is Error {
-  let isNew = error instanceof Error;
-  let one = error;
-  for (let depth = 0; depth < 10 && typeof one === "object" && one !== null; depth++) {
-    if (recorded.has(one)) isNew = false;
-    recorded.add(one);
-    one = causeOf(one);
+/** Steps in which code throws; what is around them says only that they failed. */
+const innermost: ReadonlySet<Step["kind"]> = new Set(["read", "write", "commit", "accept"]);
+
+/** Strings, and other primitives, that are remembered of one run: it may go on for days. */
+const mostPrimitives = 100;
+
+/** What was thrown in a run and is recorded already. */
+class RecordedErrors {
+  readonly #objects = new WeakSet();
+  readonly #primitives = new Set<unknown>();
+
+  /** Adds it and what caused it; true if none of them was there before. A primitive is the same as its like. */
+  adds(error: unknown): boolean {
+    let isNew = true;
+    let one = error;
+    for (let depth = 0; depth < 10 && one !== undefined; depth++) {
+      if (isPrimitive(one)) {
+        if (this.#primitives.has(one)) isNew = false;
+        if (this.#primitives.size >= mostPrimitives) this.#primitives.clear();
+        this.#primitives.add(one);
+        break;
+      }
+      if (this.#objects.has(one as object)) isNew = false;
+      this.#objects.add(one as object);
+      one = causeOf(one as object);
+    }
+    return isNew;
   }
-  return isNew;
+}
+
+function isPrimitive(thrown: unknown): boolean {
+  return typeof thrown !== "function" && (typeof thrown !== "object" || thrown === null);
 }
 
 function causeOf(error: object): unknown {

@@ -2545,9 +2545,9 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "an error is recorded again in another run",
     file: "src/opentelemetry/spans.ts",
-    find: "    const known = { pages: { read: 0, page: 0 }, recorded: new WeakSet() };",
+    find: "    const known = { pages: { read: 0, page: 0 }, recorded: new RecordedErrors() };",
     replace:
-      "    const known = { pages: { read: 0, page: 0 }, recorded: ((globalThis as any).recorded ??= new WeakSet()) };",
+      "    const known = { pages: { read: 0, page: 0 }, recorded: ((globalThis as any).recorded ??= new RecordedErrors()) };",
     tests: ["test/opentelemetry/spans.test.ts"],
     only: "again in another run",
   },
@@ -2594,7 +2594,7 @@ export const mutations: readonly Mutation[] = [
   {
     promise: "an exception is recorded once, at the innermost span",
     file: "src/opentelemetry/spans.ts",
-    find: "if (recorded.has(one)) isNew = false;",
+    find: "if (this.#objects.has(one as object)) isNew = false;",
     replace: "",
     tests: ["test/opentelemetry/spans.test.ts"],
     only: "at the innermost span",

@@ -268,6 +268,24 @@ describe("what fails has the status of an error,", () => {
     expect(exceptions(sdk)).toEqual(["read orders: connect ECONNREFUSED"]);
   });
 
+  test.each([
+    ["a string", "out of paper", "out of paper"],
+    ["an object", { message: "out of paper", code: "E_PAPER" }, "out of paper"],
+    ["a number", 507, "thrown: 507"],
+  ])("and so is %s that is thrown, once in each reading", async (_, thrown, message) => {
+    const orders: Export<number> = {
+      async *pages() {
+        throw thrown as unknown as Error;
+      },
+    };
+    const { harness, sdk } = traced({ exports: { orders }, imports: { sink } });
+
+    const { _flowId } = await harness.move();
+    await harness.run(_flowId);
+
+    expect(exceptions(sdk)).toEqual([`read orders: ${message}`, `read orders: ${message}`]);
+  });
+
   test("and again in another run, if it is the same object", async () => {
     const gone = new Error("gone");
     const orders: Export<number> = {
