@@ -16,6 +16,7 @@ async function started(intake?: IntakeSettings, storage = new MemoryStorage() as
   const flow = await api.host.flow();
   const written = async () => {
     await api.host.clock.settle();
+    for (const run of await api.host.runs()) await api.host.scheduler.waitFor(run._id);
     return ledger.written;
   };
   return { api, flow, written };
