@@ -2344,6 +2344,14 @@ export const mutations: readonly Mutation[] = [
     tests: ["test/scheduler/timetable/waits-ahead.test.ts"],
   },
   {
+    promise: "a pause that a clock prolonged which was ahead ends, though it began before",
+    file: "src/scheduler/timetable/waits-ahead.ts",
+    find: " || isAhead(movedAt, now)",
+    replace: "",
+    tests: ["test/scheduler/timetable/waits-ahead.test.ts"],
+    only: "had been paused before",
+  },
+  {
     promise: "a process that starts after a clock was put right ends what waits for it [3]",
     file: "src/scheduler/timetable/waits-ahead.ts",
     find: "flow !== undefined && hasRunAhead(flow, now)",

@@ -2,6 +2,7 @@ import { type Clock, isAborted } from "../../clock.ts";
 import type { Emit, SchedulerEvents } from "../../events.ts";
 import { aheadMs, hasRunAhead, isAhead } from "../../model/flow/clock-ahead.ts";
 import type { Pause } from "../../model/delivery.ts";
+import type { ImportPlace } from "../../model/place.ts";
 import type { Run } from "../../model/run.ts";
 import { retry } from "../../run/retry.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -72,7 +73,7 @@ export class WaitsAhead {
     this.#after = ids.length < sliceSize ? undefined : ids.at(-1);
     const now = clock.now();
     for (const _flowId of ids)
-      await this.#orReport(_flowId, () => this.#resume(_flowId, now, ({ since }) => isAhead(since, now)));
+      await this.#orReport(_flowId, () => this.#resume(_flowId, now, (place) => isPausedAhead(place, now)));
   }
 
   async #endAll(signal: AbortSignal, isSetBack: boolean): Promise<void> {
@@ -121,10 +122,10 @@ export class WaitsAhead {
   }
 
   // Those whose pause goes on, and is to end.
-  async #resume(_flowId: string, now: number, isToEnd: (pause: Pause) => boolean): Promise<void> {
+  async #resume(_flowId: string, now: number, isToEnd: (place: ImportPlace) => boolean): Promise<void> {
     const { emit, queue, storage } = this.#deps;
     const places = Object.entries(await storage.findPlaces(_flowId));
-    const waiting = places.filter(([, { pause }]) => pause !== undefined && endOf(pause) > now && isToEnd(pause));
+    const waiting = places.filter(([, place]) => endOf(place.pause) > now && isToEnd(place));
     if (waiting.length === 0) return;
     const resumed = await storage.endPauses(
       _flowId,
@@ -135,7 +136,12 @@ export class WaitsAhead {
   }
 }
 
-// Of those that end by themselves.
-function endOf({ resumeAt }: Pause): number {
-  return resumeAt === undefined ? -Infinity : Date.parse(resumeAt);
+// Of a pause that ends by itself.
+function endOf(pause: Pause | undefined): number {
+  return pause?.resumeAt === undefined ? -Infinity : Date.parse(pause.resumeAt);
+}
+
+// By a clock that was ahead: one that was paused again has the instant of the first pause, and moved last with the last one.
+function isPausedAhead({ movedAt = -Infinity, pause }: ImportPlace, now: number): boolean {
+  return pause !== undefined && (isAhead(Date.parse(pause.since), now) || isAhead(movedAt, now));
 }

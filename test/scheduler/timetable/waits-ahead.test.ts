@@ -164,6 +164,25 @@ describe("an import that a clock paused which was ahead goes on", () => {
     expect(sink.written.toSorted()).toEqual([1, 2]);
   });
 
+  test("where it had been paused before, and nobody looked while the clock was ahead", async () => {
+    const { harness, state, sink } = waiting("import");
+    await harness.scheduler.start();
+    const { _id } = await harness.flow();
+    await harness.scheduler.run(_id);
+    await harness.clock.settle();
+    harness.clock.jumpTo(noon + 3 * hour);
+    await harness.scheduler.run(_id);
+    await harness.clock.settle();
+    const [delivery] = await harness.scheduler.deliveries(_id);
+    expect(delivery?.paused).toMatchObject({ since: new Date(noon).toISOString(), attempts: 2 });
+    state.isDown = false;
+
+    harness.clock.jumpTo(noon);
+    await harness.clock.advance(3 * minute);
+
+    expect(sink.written.toSorted()).toEqual([1, 2]);
+  });
+
   test.each([
     ["as the clock is put right", false],
     ["later, when its flow is enabled", true],
