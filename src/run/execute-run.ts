@@ -279,12 +279,14 @@ class Execution {
     }
     const needsResume = Object.values(imports).some(({ status }) => status === "behind");
     const { notBefore = 0, waits } = this.#reader;
+    const page = this.#progress.takeLastPage();
     return {
       end,
       run: this.#progress.run,
       ...(error === undefined ? {} : { error }),
       ...(end === "waiting" ? { notBefore, waits } : {}),
-      ending: { imports, places: this.#progress.takePlanned(), needsResume },
+      ending: { imports, places: this.#progress.takePlanned(), needsResume, ...(page === undefined ? {} : { page }) },
+      onPageCommitted: page && (() => this.#progress.emitProgress(page.total)),
     };
   }
 }

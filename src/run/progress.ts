@@ -3,12 +3,13 @@ import { LeaseLostError } from "../errors.ts";
 import type { Emit, SchedulerEvents } from "../events.ts";
 import type { Failure } from "../model/failure.ts";
 import { type ImportPlace, type PlaceChange, changedPlace } from "../model/place.ts";
-import type { Counts, Run } from "../model/run.ts";
+import { type Counts, type Run, withPage } from "../model/run.ts";
 import type {
   ClaimedRun,
   CommitResult,
   FailedCounts,
   ImportLeft,
+  LastPage,
   PageCommit,
   RunLease,
   RunPosition,
@@ -57,6 +58,8 @@ export class RunProgress {
   #position: RunPosition;
   #commits: number;
   #planned: PlaceChange[] = [];
+  /** A commit that waits for the run's end, and the run without it. */
+  #lastPage: { readonly commit: Commit; readonly before: Run } | undefined;
   /** What the position says of imports is newer than what is committed. */
   #hasChanged = false;
   #emittedAt = -Infinity;
@@ -118,8 +121,39 @@ export class RunProgress {
     this.#remember({ left: { ...this.#position.left, [_importId]: left } });
   }
 
-  /** Commits what is planned, and how imports left, if there is anything. */
+  /**
+   * Commits the counts of a page with the run's end, or with the next commit if there is one: for a page after which
+   * none is read, and of which nothing else is to be kept.
+   */
+  leaveToEnd(commit: Commit): void {
+    const { counts = noCounts, generated = this.#run.numPagesGenerated, processed = 0, total } = commit;
+    if (commit.page !== undefined) this.#page = commit.page;
+    this.#lastPage = { commit, before: this.#run };
+    this.#run = withPage(this.#run, { counts, generated, processed, ...(total === undefined ? {} : { total }) });
+  }
+
+  /** The page that the run's end is to take along, if there is one. */
+  takeLastPage(): LastPage | undefined {
+    const commit = this.#lastPage?.commit;
+    this.#lastPage = undefined;
+    if (commit === undefined) return undefined;
+    const { counts = noCounts, processed = 0, total } = commit;
+    const page = { ordinal: this.#commits + 1, generated: this.#run.numPagesGenerated, processed, counts };
+    return total === undefined ? page : { ...page, total };
+  }
+
+  // What is planned is committed with it.
+  async #commitLastPage(): Promise<void> {
+    if (this.#lastPage === undefined) return;
+    const { before, commit } = this.#lastPage;
+    this.#lastPage = undefined;
+    this.#run = before;
+    await this.commit(commit);
+  }
+
+  /** Commits the page that was left to the end and what is planned, and how imports left, if there is anything. */
   async flush(): Promise<void> {
+    await this.#commitLastPage();
     if (this.#planned.length > 0 || this.#hasChanged) await this.commit({});
   }
 
@@ -141,6 +175,7 @@ export class RunProgress {
    * @throws `lease_lost` if another process took the run over.
    */
   async commit(commit: Commit): Promise<readonly Failure[]> {
+    if (this.#lastPage !== undefined) await this.#commitLastPage();
     const { clock, emit, lease, storage, tracer } = this.#deps;
     const { counts = noCounts, delivered = none, failures = none, places = none, superseded = none } = commit;
     const { generated = this.#run.numPagesGenerated, processed = 0, total } = commit;
@@ -166,7 +201,7 @@ export class RunProgress {
     this.#run = committed.run;
     if (position !== undefined) this.#position = position;
     this.#hasChanged = false;
-    if (processed > 0) this.#emitProgress(total);
+    if (processed > 0) this.emitProgress(total);
     if (committed.failures.length > 0) emit("failures:stored", { run: committed.run, failures: committed.failures });
     return committed.failures;
   }
@@ -187,7 +222,8 @@ export class RunProgress {
         this.#places.set(_importId, changedPlace(this.placeOf(_importId), change));
   }
 
-  #emitProgress(total: number | undefined): void {
+  /** Reports how far the run is, unless that was reported within the last second. */
+  emitProgress(total: number | undefined): void {
     const now = this.#deps.clock.now();
     if (now - this.#emittedAt < progressIntervalMs) return;
     this.#emittedAt = now;

@@ -58,5 +58,7 @@ export interface RunResult {
   readonly notBefore?: number;
   /** How often it has waited without progress, this time included. */
   readonly waits?: number;
-  readonly ending: Pick<RunEnding, "imports" | "places"> & { readonly needsResume: boolean };
+  readonly ending: Pick<RunEnding, "imports" | "places" | "page"> & { readonly needsResume: boolean };
+  /** Reports the page that was committed with the end. */
+  readonly onPageCommitted?: (() => void) | undefined;
 }

@@ -271,6 +271,7 @@ export class Runner {
     const ended = await this.#withRetries("endRun", () => this.#storage.endRun(running.lease, ending));
     if (ended === undefined) throw new LeaseLostError(running.lease._runId);
     running.left = ended.run;
+    result.onPageCommitted?.();
     this.#deps.onEnded(ended);
     return ended.more;
   }
@@ -288,10 +289,11 @@ export class Runner {
   #endingOf({ flow, run }: ClaimedRun, { end, error, ending }: RunResult): RunEnding {
     const { clock, limits, newId } = this.#deps;
     const at = clock.now();
-    const { imports, needsResume, places } = ending;
+    const { imports, needsResume, page, places } = ending;
     // Most runs are followed by none, and making an id and writing a time out costs more than the rest of this.
     const resume = needsResume ? resumeStart(flow, at, newId) : undefined;
-    const common = { at, imports, places, ...(resume === undefined ? {} : { resume }) };
+    const whole = page === undefined ? {} : { page };
+    const common = { at, imports, places, ...whole, ...(resume === undefined ? {} : { resume }) };
     if (end === "failed" && error !== undefined) return { ...common, status: "failed", error: reasonOf(error) };
     if (end !== "completed") return { ...common, status: "canceled" };
     const endings = Object.values(imports);

@@ -27,8 +27,9 @@ export interface LeaseStorage {
    */
   commitPage(lease: RunLease, page: PageCommit): Promise<CommitResult | undefined>;
   /**
-   * Ends the run, moves places and gives the lease up; in the same transaction queues the runs that follow from it.
-   * Again with the same token: the same result, and nothing else. Undefined: the lease is lost.
+   * Ends the run, moves places and gives the lease up; in the same transaction commits its last page before, if that is
+   * given, and queues the runs that follow from it. Again with the same token: the same result, and nothing else.
+   * Undefined: the lease is lost, or the page's ordinal is not one more than the last commit's, and nothing changed.
    */
   endRun(lease: RunLease, ending: RunEnding): Promise<EndRunResult | undefined>;
   /**
@@ -179,6 +180,8 @@ export interface RunEnding {
   readonly imports: Readonly<Record<string, ImportEnding>>;
   /** Where imports stand now; left out if the flow was deleted. */
   readonly places: readonly PlaceChange[];
+  /** A last page, of which nothing is to be kept but its counts. Absent: all that the run has read was committed. */
+  readonly page?: LastPage;
   /** A `resume` run for imports that are behind; queued as `queueRun` does, unless the run becomes canceled. */
   readonly resume?: RunStart;
   /**
@@ -187,6 +190,9 @@ export interface RunEnding {
    */
   readonly next?: { readonly starts: readonly RunStart[]; readonly maxQueued: number };
 }
+
+/** A page that is committed with the run's end. */
+export type LastPage = Pick<PageCommit, "ordinal" | "generated" | "total" | "processed" | "counts">;
 
 /** How one import came out of a run. */
 export interface ImportEnding {

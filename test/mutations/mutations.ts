@@ -972,6 +972,22 @@ export const mutations: readonly Mutation[] = [
     only: "is alone keeps",
   },
   {
+    promise: "an empty page is committed at once while the export may have more",
+    file: "src/run/pass/page-mover.ts",
+    find: "return place.isLast();",
+    replace: "return true;",
+    tests: ["test/run/last-page.test.ts"],
+    only: "may have more",
+  },
+  {
+    promise: "a run ends with the page after its last commit, and with no other",
+    file: "src/storage/sql/leases.ts",
+    find: "if (page !== undefined && page.ordinal !== row.commits + 1) return undefined;",
+    replace: "",
+    tests: [sqliteStorage],
+    only: "not the one after the last commit",
+  },
+  {
     promise: "each wake-up is given to one process",
     file: "src/storage/sql/processes/wakes.ts",
     find: "`delete from poundlock_wakes where seq in (",

@@ -378,6 +378,12 @@ class Model {
     return { title: `commitPage ${shown(runLease)} ${shown(page)} ${shown(through)}`, call };
   }
 
+  #lastPage(_runId: string): NonNullable<RunEnding["page"]> {
+    const ordinal = (this.#commits.get(_runId) ?? 0) + this.#chance.oneOf([0, 1, 1, 1, 2]);
+    const counts = { [this.#chance.oneOf(importIds)]: { numSuccess: 0, numError: 0, numIgnore: 1 } };
+    return { ordinal, generated: ordinal, processed: 1, counts };
+  }
+
   async endRun(): Promise<Step> {
     const runLease = await this.#runLease();
     const status = this.#chance.oneOf(["completed", "failed", "canceled"] as const);
@@ -388,6 +394,7 @@ class Model {
       ...(status === "failed" ? { error } : {}),
       imports: { [first]: { status: status === "completed" ? "completed" : "failed" } },
       places: this.#chance.happens(0.5) ? [{ _importIds: [...importIds], checkpoint, position: null }] : [],
+      ...(this.#chance.happens(0.3) ? { page: this.#lastPage(runLease._runId) } : {}),
       ...(this.#chance.happens(0.3)
         ? {
             resume: {

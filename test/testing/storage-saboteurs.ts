@@ -277,6 +277,14 @@ const ofEndings: Readonly<Record<string, Spoil>> = {
     endRun: (lease, ending) => honest.endRun(lease, { ...ending, imports: {} }),
   }),
 
+  "endRun commits its last page before, and again with the same token only returns what came of it": (honest) => ({
+    endRun: (lease, { page: _, ...ending }) => honest.endRun(lease, ending),
+  }),
+
+  "endRun with a page that is not the one after the last commit returns undefined, and changes nothing": (honest) => ({
+    endRun: (lease, { page: _, ...ending }) => honest.endRun(lease, ending),
+  }),
+
   "endRun queues the resume run behind the others, and returns it": (honest) => ({
     endRun: (lease, { resume: _, ...ending }) => honest.endRun(lease, ending),
   }),

@@ -45,6 +45,8 @@ export interface PagePlace {
   readonly nth: number;
   /** Pages read by now. */
   readonly generated: number;
+  /** Whether it is known that no page follows. */
+  readonly isLast: () => boolean;
 }
 
 /** A share of which it is not known yet whether its import leaves. */
@@ -242,10 +244,25 @@ export class PageMover {
       for (const one of shares) if (mayLeave(one)) one.departure = await this.#departures.after(one);
     const commit = this.#commitOf(share, parts, shares, isRest);
     if (commit === undefined) return false;
+    // Without records at all: a page that has some pays no promise for this.
+    if (share.page.batch.size === 0 && (await this.#isLeftToEnd(share, commit))) {
+      this.#deps.progress.leaveToEnd(commit);
+      return true;
+    }
     const failures = await this.#deps.progress.commit(commit);
     this.#hasCommitted = true;
     for (const one of shares) this.#follow(one, failures);
     return commit.processed === 1;
+  }
+
+  // A last page without records, after which nothing is called that waits for a commit: the run's end takes it along.
+  async #isLeftToEnd({ place }: PageShare, commit: Commit): Promise<boolean> {
+    const { onCommitted, ownPosition, tracer } = this.#deps;
+    if (ownPosition || this.#start.catchesUp || tracer !== undefined || onCommitted !== undefined) return false;
+    if (!keepsCountsOnly(commit) || this.#recipients.some(({ to }) => to.import.finish !== undefined)) return false;
+    // A generator that has nothing more says so within 6 microtasks. Whatever takes longer may take very long.
+    for (let turn = 0; turn < 8 && !place.isLast(); turn++) await Promise.resolve();
+    return place.isLast();
   }
 
   #sharesOf(page: SourcePage, parts: readonly Part[]): readonly LeavingShare[] {
@@ -347,6 +364,18 @@ export class PageMover {
       recipient.held = { batch: page.batch, result };
     else this.#departures.leave(recipient, this.#departures.unavailable(recipient, reason));
   }
+}
+
+function keepsCountsOnly({
+  delivered = none,
+  failures = none,
+  places = none,
+  position,
+  processed,
+  superseded = none,
+}: Commit) {
+  const lists = [delivered, failures, places, superseded];
+  return processed === 1 && position === undefined && lists.every(({ length }) => length === 0);
 }
 
 function hasLoaded({ open }: Recipient): boolean {

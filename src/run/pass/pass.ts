@@ -71,12 +71,13 @@ export class Pass {
     const pages = new ReadAhead(source, prefetch, signal);
     let left = limit;
     let nth = readBefore;
+    const isLast = () => pages.isOver && nth === readBefore + pages.read;
     try {
       for (let page = await pages.next(); page !== undefined; page = await pages.next()) {
         if (isAborted()) return "aborted";
         const isCounted = beginsSettled && !this.hasRead;
         const part = cut(page, left);
-        await this.#mover.move(part, { nth: ++nth, generated: readBefore + pages.read });
+        await this.#mover.move(part, { nth: ++nth, generated: readBefore + pages.read, isLast });
         if (!isCounted) left -= page.batch.size;
         const end = this.#endAfter(left) ?? (this.#start.catchesUp ? await this.#endOfCatchUp(part) : undefined);
         if (end !== undefined) return end;

@@ -11,6 +11,7 @@ export class ReadAhead {
   readonly #ready: Promise<SourcePage | undefined>[] = [];
   #last: Promise<unknown> = Promise.resolve();
   #ended = false;
+  #isOver = false;
   #read = 0;
 
   /** `signal`: once it aborts, no page is asked for any more. */
@@ -23,6 +24,11 @@ export class ReadAhead {
   /** Pages read so far, written or not. */
   get read(): number {
     return this.#read;
+  }
+
+  /** Whether the source has said that there is nothing more to read. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   /** The next page; undefined at the end. */
@@ -54,7 +60,7 @@ export class ReadAhead {
     await previous;
     if (this.#ended || this.#signal.aborted) return undefined;
     const page = await this.#source.next();
-    if (page === undefined) this.#ended = true;
+    if (page === undefined) this.#ended = this.#isOver = true;
     else this.#read++;
     return page;
   }

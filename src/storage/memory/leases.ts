@@ -146,7 +146,12 @@ export function endRun(state: MemoryState, lease: RunLease, ending: RunEnding): 
   if (entry?.token !== lease.token) return undefined;
   const queue = state.queueOf(entry.run._flowId);
   if (queue.active !== entry) return endResult(queue, entry, []);
-  const { status, at, error } = ending;
+  const { status, at, error, page } = ending;
+  if (page !== undefined) {
+    if (page.ordinal !== entry.commits + 1) return undefined;
+    entry.run = withPage(entry.run, page);
+    entry.commits = page.ordinal;
+  }
   // A run that is to be canceled ends as canceled, however its last page went.
   const end = entry.run.status === "canceling" ? "canceled" : status;
   const ready =

@@ -123,8 +123,7 @@ export function renewLeases(
 /** @see LeaseStorage.commitPage */
 export function commitPage(lease: RunLease, page: PageCommit): Transaction<CommitResult | undefined> {
   const { at, ordinal, generated, processed, total } = page;
-  // Two fields deep: a structured clone of them costs every page 8 µs.
-  const counts = Object.fromEntries(Object.entries(page.counts).map(([_importId, of]) => [_importId, { ...of }]));
+  const counts = ownCounts(page.counts);
   const position = page.position === undefined ? null : JSON.stringify(page.position);
   const moves = placeMoves(page.places, at);
   const movesInbox = page.places.some(({ inbox }) => inbox !== undefined);
@@ -151,6 +150,11 @@ export function commitPage(lease: RunLease, page: PageCommit): Transaction<Commi
     );
     return { run, failures: stored };
   };
+}
+
+// Two fields deep: a structured clone of them costs every page 8 µs.
+function ownCounts(counts: PageCommit["counts"]): PageCommit["counts"] {
+  return Object.fromEntries(Object.entries(counts).map(([_importId, of]) => [_importId, { ...of }]));
 }
 
 // The run, with its flow locked; undefined if the lease is lost.
@@ -216,26 +220,25 @@ export function endRun(lease: RunLease, ending: RunEnding): Transaction<EndRunRe
   const error = ending.error === undefined ? undefined : Object.freeze({ ...ending.error });
   const imports = structuredClone(ending.imports);
   const moves = placeMoves(ending.places, at);
+  const page = ending.page === undefined ? undefined : { ...ending.page, counts: ownCounts(ending.page.counts) };
   const next = ending.next === undefined ? undefined : structuredClone(ending.next);
   const further = [...(next?.starts ?? []), ...(resume === undefined ? [] : [resume])].map(({ _flowId }) => _flowId);
   return function* () {
     const row = yield* leased<CommitRow & HealthRow & { readonly waiting: number | null }>(
       lease,
-      `${runColumns}, flow_id, orphaned, ${failingSince},
+      `${runColumns}, flow_id, orphaned, commits, ${failingSince},
         (select 1 from poundlock_runs w where w.flow_id = poundlock_runs.flow_id and w.stage = 0 limit 1) as waiting`,
       further,
     );
     if (row === undefined) return yield* endedBefore(lease, resume?._id);
-    const before = runOf(row);
-    // A run that is to be canceled ends as canceled, however its last page went.
-    const end = before.status === "canceling" ? "canceled" : status;
-    const ready = end === "canceled" && before.status === "running" ? transitionRun(before, "canceling") : before;
-    const reason = end === "failed" ? optional("error", error) : {};
-    const endings = withImportEndings(ready, imports);
-    const run = transitionRun(ready, end, { endedAt: isoOf(at), imports: endings, ...reason });
+    if (page !== undefined && page.ordinal !== row.commits + 1) return undefined;
+    const stored = runOf(row);
+    const before = page === undefined ? stored : withPage(stored, page);
+    const run = endedRun(before, { at, status, imports, ...optional("error", error) });
+    const end = run.status;
     yield* keepRun(row.seq, run);
     if (row.orphaned !== 1) yield* keepHealth(run, row.failing_since);
-    const added = Object.keys(imports).filter((_importId) => !Object.hasOwn(before.imports, _importId));
+    const added = Object.keys(run.imports).filter((_importId) => !Object.hasOwn(stored.imports, _importId));
     yield* keepRunImports(row.seq, added);
     let resumed: Run | undefined;
     if (row.orphaned === 0) {
@@ -249,6 +252,16 @@ export function endRun(lease: RunLease, ending: RunEnding): Transaction<EndRunRe
     const more = row.waiting !== null || hasQueued(row.flow_id, resumed, chained);
     return { run, more, ...optional("resume", resumed), next: chained };
   };
+}
+
+type RunEnd = Pick<RunEnding, "at" | "status" | "imports" | "error">;
+
+// A run that is to be canceled ends as canceled, however its last page went.
+function endedRun(before: Run, { at, status, imports, error }: RunEnd): Run {
+  const end = before.status === "canceling" ? "canceled" : status;
+  const ready = end === "canceled" && before.status === "running" ? transitionRun(before, "canceling") : before;
+  const reason = end === "failed" ? optional("error", error) : {};
+  return transitionRun(ready, end, { endedAt: isoOf(at), imports: withImportEndings(ready, imports), ...reason });
 }
 
 // Whether a run of the flow was queued with the end of another one.

@@ -43,6 +43,48 @@ export const endingStorageCases: readonly StorageCase[] = [
     assert.deepEqual(await storage.findRun("run of flow"), ended.run);
   }),
 
+  on(
+    "endRun commits its last page before, and again with the same token only returns what came of it",
+    async (storage) => {
+      const { runLease } = await runningForTwo(storage);
+      await storage.commitPage(runLease, pageOf(1));
+      const counts = { mailer: { numSuccess: 0, numError: 0, numIgnore: 2 } };
+      const page = { ordinal: 2, generated: 5, processed: 1, counts, total: 9 };
+      const ending = endingOf("completed", 9, { page, imports: { ledger: { status: "completed" } } });
+
+      const ended = await storage.endRun(runLease, ending);
+
+      assert.deepEqual(
+        [ended?.run.numPagesGenerated, ended?.run.numPagesProcessed, ended?.run.total, ended?.run.numIgnore],
+        [5, 2, 9, 2],
+      );
+      assert.deepEqual(ended?.run.imports, {
+        ledger: { numSuccess: 3, numError: 0, numIgnore: 0, status: "completed" },
+        mailer: counts.mailer,
+      });
+      assert.deepEqual(await storage.endRun(runLease, ending), ended);
+      assert.deepEqual(await storage.findRun("run of flow"), ended.run);
+      assert.deepEqual(idsOf((await storage.listRuns({ _importId: "mailer", limit: 9 })).items), ["run of flow"]);
+    },
+  ),
+
+  on(
+    "endRun with a page that is not the one after the last commit returns undefined, and changes nothing",
+    async (storage) => {
+      const { runLease } = await running(storage);
+      await storage.commitPage(runLease, pageOf(1));
+      const before = await everything(storage);
+
+      for (const ordinal of [1, 3]) {
+        const page = { ordinal, generated: 2, processed: 1, counts: {} };
+        assert.equal(await storage.endRun(runLease, endingOf("completed", 9, { page })), undefined);
+      }
+
+      assert.deepEqual(await everything(storage), before);
+      assert.equal((await storage.endRun(runLease, endingOf("completed", 9)))?.run.status, "completed");
+    },
+  ),
+
   on("endRun queues the resume run behind the others, and returns it", async (storage) => {
     const { runLease } = await running(storage);
     await queue(storage, "retry", "flow", { trigger: "retry", retry: {} });
