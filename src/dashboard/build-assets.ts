@@ -26,7 +26,7 @@ export async function buildAssets(): Promise<BuiltAssets> {
     minify: true,
     legalComments: "none",
     charset: "utf8",
-    plugins: [elementsByCalls(join(folder, "view.ts"))],
+    plugins: [elementsByCalls(join(folder, "view.ts")), wordsAsModule],
     jsx: "transform",
     jsxFactory: "$h",
     jsxFragment: "$Fragment",
@@ -59,6 +59,18 @@ const elementsByCalls = (view: string): Plugin => ({
     }));
   },
 });
+
+/** The words of schedules as an ES module: as CommonJS they would come with a helper in a file of its own. */
+const wordsAsModule: Plugin = {
+  name: "dashboard:words",
+  setup(builder) {
+    builder.onLoad({ filter: /[\\/]cronstrue\.js$/ }, async ({ path }) => ({
+      contents: `const module = { exports: {} }, { exports } = module, define = undefined;
+        ${await readFile(path, "utf8")}
+        export default module.exports.default;`,
+    }));
+  },
+};
 
 const nameOf = (path: string) => path.replace(/^.*[\\/]/, "");
 

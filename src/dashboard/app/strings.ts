@@ -341,22 +341,19 @@ export const failuresChoose = "Choose";
 export const failuresChooseOne = (key: string) => `Choose ${key}`;
 export const failuresChoosePage = "Choose all of this page";
 export const failuresChosen = (count: number) => `${exact(count)} chosen`;
-export const failuresChooseAll = (count: number | undefined) =>
-  `Choose all${count === undefined ? "" : ` ${exact(count)}`} of this filter`;
-export const failuresAllChosen = (count: number | undefined) =>
-  `All${count === undefined ? "" : ` ${exact(count)}`} of this filter are chosen`;
+const allOf = (count: number | undefined) => `all${count === undefined ? "" : ` ${exact(count)}`} of this filter`;
+export const failuresChooseAll = (count: number | undefined) => `Choose ${allOf(count)}`;
+export const failuresAllChosen = (count: number | undefined) => `You chose ${allOf(count)}`;
 export const failuresAllThatMatch = "All that match:";
 export const failuresClear = "Clear";
-export const failuresRetryTitle = (count: number) => `Retry ${counted(count, "failure")}?`;
-export const failuresResolveTitle = (count: number) => `Resolve ${counted(count, "failure")}?`;
-export const failuresRetryAll = "Retry all that match?";
-export const failuresResolveAll = "Resolve all that match?";
+const failuresVerb = (isRetry: boolean) => (isRetry ? "Retry" : "Resolve");
+export const failuresTitle = (isRetry: boolean, count: number | undefined) =>
+  `${failuresVerb(isRetry)} ${count === undefined ? "all that match" : counted(count, "failure")}?`;
+export const failuresConfirm = (isRetry: boolean, count: number) => `${failuresVerb(isRetry)} ${exact(count)}`;
 export const failuresCountedSoFar = (count: number) => `Counting: ${counted(count, "failure")} so far.`;
 export const failuresOfText = (text: string) => `text “${text}”`;
 export const failuresOfKey = (key: string) => `key “${key}”`;
 export const failuresOfRun = (_id: string) => `run ${_id}`;
-export const failuresRetryConfirm = (count: number) => `Retry ${exact(count)}`;
-export const failuresResolveConfirm = (count: number) => `Resolve ${exact(count)}`;
 export const failuresNoneLeft = "No failure matches any more.";
 export const failuresThrough = "stored up to";
 export const failuresFlowsGet = (flows: number) =>

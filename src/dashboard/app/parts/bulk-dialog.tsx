@@ -45,9 +45,9 @@ interface BulkDialogProps {
 
 /** Asks before many failures are retried or resolved: it names their number and acts on exactly that set. */
 export function BulkDialog({ question, close, done }: BulkDialogProps) {
-  const { kind, what } = question;
   const { meant, counted } = useMeant(question);
-  const { newest, disabled, error, count = question.count ?? counted, flows, faults = question.faults } = meant ?? {};
+  // What is known by now is newer than the question.
+  const { kind, what, newest, disabled, error, count, flows, faults }: BulkQuestion & Meant = { ...question, ...meant };
   const isRetry = kind === "retry";
   const left = isRetry ? (disabled?.failures ?? 0) : 0;
   const act = async () => {
@@ -58,17 +58,19 @@ export function BulkDialog({ question, close, done }: BulkDialogProps) {
   };
   return (
     <Dialog
-      title={titleOf(question, meant?.count ?? question.count)}
-      confirm={isRetry ? say.failuresRetryConfirm(count - left) : say.failuresResolveConfirm(count)}
+      title={say.failuresTitle(isRetry, count)}
+      confirm={say.failuresConfirm(isRetry, (count ?? counted) - left)}
       isBlocked={meant === undefined || error !== undefined || left === count}
       isDangerous={!isRetry}
       act={act}
       close={close}
     >
-      {meant === undefined && question.count === undefined && <p role="status">{say.failuresCountedSoFar(counted)}</p>}
+      {count === undefined && <p role="status">{say.failuresCountedSoFar(counted)}</p>}
       <WhichOnes what={what} newest={newest} />
       {error !== undefined && <Refusal error={error} />}
-      {isRetry && flows !== undefined && left < count && <p>{say.failuresFlowsGet(flows - (disabled?.flows ?? 0))}</p>}
+      {isRetry && flows !== undefined && left !== count && (
+        <p>{say.failuresFlowsGet(flows - (disabled?.flows ?? 0))}</p>
+      )}
       {isRetry && meant !== undefined && disabled === undefined && <p class="muted">{say.failuresDisabledLeft}</p>}
       {disabled !== undefined && disabled.failures > 0 && <p>{say.failuresOfDisabled(disabled, isRetry)}</p>}
       {isRetry && faults.includes("reject") && <p>{say.failuresRejected}</p>}
@@ -96,11 +98,6 @@ function WhichOnes({ what, newest }: WhichOnesProps) {
   );
 }
 
-function titleOf({ kind }: BulkQuestion, count: number | undefined): string {
-  if (count === undefined) return kind === "retry" ? say.failuresRetryAll : say.failuresResolveAll;
-  return kind === "retry" ? say.failuresRetryTitle(count) : say.failuresResolveTitle(count);
-}
-
 function filterInWords(filter: QueryValues, pattern = filter.cause): string {
   const { _flowId, _importId, _runId, fault, key, text } = filter;
   return [
@@ -120,7 +117,7 @@ function filterInWords(filter: QueryValues, pattern = filter.cause): string {
 /** What an action is for, as it is when the question is asked. */
 interface Meant {
   /** Absent: as the question says. */
-  readonly count?: number;
+  readonly count?: number | undefined;
   readonly flows?: number | undefined;
   readonly faults?: readonly Fault[];
   /** The failure up to which is acted, of a filter. */
@@ -148,12 +145,12 @@ function useMeant(question: BulkQuestion): { readonly meant: Meant | undefined; 
 
 type Counting = Parameters<typeof countMatching>[1];
 
-async function meantBy({ count, flows, what }: BulkQuestion, counting: Counting): Promise<Meant> {
-  if ("chosen" in what) return { flows, disabled: await disabledOfChosen(what.chosen).catch(notKnown) };
+async function meantBy({ count, what }: BulkQuestion, counting: Counting): Promise<Meant> {
+  if ("chosen" in what) return { disabled: await disabledOfChosen(what.chosen).catch(notKnown) };
   if (count === undefined) return counted(what.filter, counting);
   const ofDisabled = disabledOfFilter(what.filter).catch(notKnown);
   const [newest, disabled] = await Promise.all([newestOf(what.filter), ofDisabled]);
-  return newest === undefined ? { error: noneLeft } : { newest, flows, disabled };
+  return newest === undefined ? { error: noneLeft } : { newest, disabled };
 }
 
 async function counted(filter: QueryValues, counting: Counting): Promise<Meant> {

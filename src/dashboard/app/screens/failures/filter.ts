@@ -44,10 +44,15 @@ export function apiFilter(filter: FailureFilter): QueryValues {
   return { _flowId: flow, _importId: importId, _runId: run, fault, cause, status, key, text };
 }
 
+/** Whether it says which failures are meant, by more than their status and time. */
+export function isNarrowed(filter: FailureFilter): boolean {
+  const { status: _, ...values } = apiFilter(filter);
+  return Object.values(values).some(Boolean);
+}
+
 /** Whether all open failures of the filter can be acted on: the API knows it as a whole, and it says which are meant. */
-export function canMeanAll({ since, status, flow, import: importId, run, fault, cause, key, text }: FailureFilter) {
-  if (since !== undefined || status !== "open") return false;
-  return [flow, importId, run, fault, cause, key, text].some((value) => value !== undefined);
+export function canMeanAll(filter: FailureFilter): boolean {
+  return filter.since === undefined && filter.status === "open" && isNarrowed(filter);
 }
 
 /** The causes that the filter lets through; they are of its flow and import already. */

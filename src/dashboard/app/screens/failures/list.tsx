@@ -11,7 +11,7 @@ import { Part } from "../../frame/states.tsx";
 import * as say from "../../strings.ts";
 import { useState } from "../../view.ts";
 import { ChoiceBar, useChoice } from "./choice.tsx";
-import { type FailureFilter, apiFilter, canMeanAll, countOf, isInPeriod, matching } from "./filter.ts";
+import { type FailureFilter, apiFilter, canMeanAll, countOf, isInPeriod, isNarrowed, matching } from "./filter.ts";
 import { failuresChange } from "./failures.tsx";
 
 interface FailureListProps {
@@ -60,9 +60,8 @@ export function FailureList({ filter, causes }: FailureListProps) {
   );
 }
 
-function emptyWords({ flow, fault, cause, key, run, since, status }: FailureFilter): string {
-  const isFiltered =
-    [flow, fault, cause, key, run, since].some((value) => value !== undefined) || status === "resolved";
+function emptyWords(filter: FailureFilter): string {
+  const isFiltered = isNarrowed(filter) || filter.since !== undefined || filter.status === "resolved";
   return isFiltered ? say.failuresEmptyFiltered : say.failuresEmpty;
 }
 
