@@ -207,6 +207,15 @@ describe("files", () => {
     expect(sizes.css).toBeLessThanOrEqual(6 * 1_024);
   });
 
+  test("have the words of schedules as a module of its own", async () => {
+    const [, text = ""] = Object.entries(assets.files).find(([name]) => name.startsWith("part-")) ?? [];
+    const words = (await import(`data:text/javascript,${encodeURIComponent(text)}`)) as {
+      readonly default: { toString(expression: string): string };
+    };
+
+    expect(words.default.toString("*/5 * * * *")).toBe("Every 5 minutes");
+  });
+
   test("contain nothing that would be loaded from elsewhere, and no code that is made of strings", () => {
     for (const [name, text] of Object.entries(assets.files)) {
       expect(text.match(/\bhttps?:\/\/(?!www\.w3\.org\/)[\w.]+/g), name).toBeNull();
