@@ -373,7 +373,7 @@ function keepsCountsOnly({
   position,
   processed,
   superseded = none,
-}: Commit) {
+}: Commit): boolean {
   const lists = [delivered, failures, places, superseded];
   return processed === 1 && position === undefined && lists.every(({ length }) => length === 0);
 }
